@@ -1,0 +1,54 @@
+/**
+ * The one family of errors. Each has a stable `code` that programs match on, a sentence for a person that says
+ * what to do, and never a secret value, a key or a token.
+ */
+export class CofferError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'CofferError';
+    this.code = code;
+  }
+}
+
+/**
+ * What went wrong, and whose concern it is:
+ *
+ * - the caller's input: `invalid_name`, `name_too_long`, `reserved_name`, `value_too_large`, `invalid_version`,
+ *   `versions_exhausted`, `active_version` (it cannot be deleted), `operation_reused`, `invalid_policy`,
+ *   `invalid_token_request`, `invalid_argument`;
+ * - the caller's rights: `access_denied`;
+ * - the state of things: `not_found`, `version_taken`, `policy_changed`, `conflict`;
+ * - the machine: `storage_full` (goes on when there is room), `stopped` (the process is ending), `tampered`
+ *   (a record fails authentication), `wrong_root_key`, `insecure_root_key`, `no_root_key`, `store_locked`,
+ *   `newer_format`, `development_store`, `audit_broken`, `io`.
+ */
+export type ErrorCode =
+  | 'invalid_name'
+  | 'name_too_long'
+  | 'reserved_name'
+  | 'value_too_large'
+  | 'invalid_version'
+  | 'versions_exhausted'
+  | 'active_version'
+  | 'operation_reused'
+  | 'invalid_policy'
+  | 'invalid_token_request'
+  | 'invalid_argument'
+  | 'access_denied'
+  | 'not_found'
+  | 'version_taken'
+  | 'policy_changed'
+  | 'conflict'
+  | 'storage_full'
+  | 'stopped'
+  | 'tampered'
+  | 'wrong_root_key'
+  | 'insecure_root_key'
+  | 'no_root_key'
+  | 'store_locked'
+  | 'newer_format'
+  | 'development_store'
+  | 'audit_broken'
+  | 'io';

@@ -1,0 +1,13 @@
+/** A secret without its values: what `info` and `list` answer. */
+export interface SecretInfo {
+  readonly name: string;
+  /** Numbers of the versions that exist, ascending. */
+  readonly versions: readonly number[];
+  readonly activeVersion: number;
+}
+
+/** One version's value. The bytes belong to the receiver, who wipes them (`value.fill(0)`) after use. */
+export interface SecretValue {
+  readonly value: Uint8Array;
+  readonly version: number;
+}
