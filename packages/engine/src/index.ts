@@ -1,1 +1,13 @@
-export {};
+export type { PolicyDifference, PolicyOptions, TokenInfo } from './administration.js';
+export type { Signer } from './audit/signer.js';
+export { type AuditVerdict, type VerifyOptions, verifyAuditLog } from './audit/verify.js';
+export type { Caller, Principal, PrincipalKind } from './caller.js';
+export { parseRootKey, type RootKeySpec } from './crypto/root-key.js';
+export { Engine, type EngineOptions } from './engine.js';
+export { CofferError, type ErrorCode } from './errors.js';
+export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
+export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
+export type { Change } from './operations.js';
+export type { SecretInfo, SecretValue } from './secret.js';
+export { LmdbStorage } from './storage/lmdb.js';
+export type { Storage, StorageChange, StorageEvent, StoredRecord, Summariser } from './storage/storage.js';

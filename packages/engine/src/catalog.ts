@@ -1,0 +1,161 @@
+import { randomBytes, randomInt } from 'node:crypto';
+
+import type { KeyRing } from './crypto/key-ring.js';
+import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
+import { decodeHead, encodeHead, type Head } from './head.js';
+import type { FoundHead } from './integrity.js';
+import { HEAD_PREFIX, headKey, valueKey } from './keys.js';
+import { compareNames } from './names.js';
+import type { Storage } from './storage/storage.js';
+
+/** A secret as the index knows it. Never changed: a new state is a new entry. */
+export interface Entry {
+  readonly key: Buffer;
+  readonly generation: number;
+  readonly revision: number;
+  readonly head: Head;
+}
+
+/** A head's next state, with the value that it brings in and the values that it lets go. */
+export interface HeadChange {
+  readonly head: Head;
+  readonly newValue?: { readonly version: number; readonly recordId: Uint8Array; readonly value: Uint8Array };
+  readonly dropped?: readonly Uint8Array[];
+}
+
+/** Bytes of a value record's own id. */
+const RECORD_ID_BYTES = 16;
+
+export const newRecordId = (): Uint8Array => randomBytes(RECORD_ID_BYTES);
+
+/**
+ * The heads of all secrets in memory, and the values in the store. Holds what is durable, nothing else: an entry
+ * is replaced when its commit has been acknowledged.
+ */
+export class Catalog {
+  readonly #storage: Storage;
+  readonly #ring: KeyRing;
+  readonly #sealer: RecordSealer;
+  readonly #entries = new Map<string, Entry>();
+  #sorted: string[] | undefined;
+
+  constructor(storage: Storage, ring: KeyRing, sealer: RecordSealer) {
+    this.#storage = storage;
+    this.#ring = ring;
+    this.#sealer = sealer;
+  }
+
+  /** Reads every head; answers what was found, for the check of integrity. */
+  load(): FoundHead[] {
+    const found: FoundHead[] = [];
+    for (const [key, { bytes, revision }] of this.#storage.scan(HEAD_PREFIX)) {
+      const entry = this.#open(Buffer.from(key), Buffer.from(bytes), revision);
+      this.#entries.set(entry.head.name, entry);
+      found.push(entry);
+    }
+    return found;
+  }
+
+  /** The secret's entry, a tombstone's too. */
+  entry(name: string): Entry | undefined {
+    return this.#entries.get(name);
+  }
+
+  /** The entry of a secret that exists. */
+  live(name: string): Entry | undefined {
+    const entry = this.#entries.get(name);
+    return entry?.head.deletedAt ? undefined : entry;
+  }
+
+  /** Names of all secrets that exist, in byte order. */
+  names(): readonly string[] {
+    this.#sorted ??= [...this.#entries.values()]
+      .filter(({ head }) => !head.deletedAt)
+      .map(({ head }) => head.name)
+      .sort(compareNames);
+    return this.#sorted;
+  }
+
+  /** Secrets that were deleted before `then`. */
+  tombstonesBefore(then: Date): Entry[] {
+    return [...this.#entries.values()].filter(({ head }) => head.deletedAt && head.deletedAt < then);
+  }
+
+  /** @throws CofferError `tampered` if the record is gone or is not the one that the head means */
+  readValue({ key, head }: Entry, version: number): Buffer {
+    const known = head.versions.get(version);
+    if (!known) throw new RangeError(`the head has no version ${version}`);
+    const storageKey = valueKey(key, known.recordId);
+    const record = this.#storage.get(storageKey);
+    if (!record) throw tampered(storageKey);
+    return this.#sealer.open(storageKey, record.bytes as Buffer, { version, generation: known.generation });
+  }
+
+  /** The generation that the next state of a secret will have; a life starts somewhere at random. */
+  nextGeneration(name: string): number {
+    const entry = this.#entries.get(name);
+    return entry ? entry.generation + 1 : 1 + randomInt(2 ** 40);
+  }
+
+  /**
+   * Makes the change durable, then visible.
+   *
+   * @param before the entry that the change was made from
+   * @throws CofferError as {@link Storage.commit}; after a `conflict` the entry is the other writer's
+   */
+  async commit(
+    before: Entry | undefined,
+    generation: number,
+    { head, newValue, dropped = [] }: HeadChange,
+  ): Promise<Entry> {
+    const key = before?.key ?? headKey(this.#ring, head.name);
+    const bytes = this.#sealer.seal(key, { version: 0, generation }, encodeHead(head));
+    const put = [];
+    if (newValue) {
+      const { version, recordId, value } = newValue;
+      const storageKey = valueKey(key, recordId);
+      put.push({ key: storageKey, bytes: this.#sealer.seal(storageKey, { version, generation }, value) });
+    }
+    const revision = await this.#commit(head.name, key, {
+      head: { key, bytes },
+      expectedRevision: before?.revision ?? 0,
+      put,
+      remove: dropped.map((recordId) => valueKey(key, recordId)),
+    });
+    const entry = { key, generation, revision, head };
+    this.#set(head.name, entry);
+    return entry;
+  }
+
+  /** Forgets a tombstone. */
+  async purge({ key, revision, head }: Entry): Promise<void> {
+    await this.#commit(head.name, key, { head: { key, bytes: undefined }, expectedRevision: revision });
+    this.#entries.delete(head.name);
+  }
+
+  async #commit(name: string, key: Buffer, change: Parameters<Storage['commit']>[0]): Promise<number> {
+    try {
+      return await this.#storage.commit(change);
+    } catch (error) {
+      if ((error as { code?: string }).code === 'conflict') this.#reload(name, key);
+      throw error;
+    }
+  }
+
+  #reload(name: string, key: Buffer): void {
+    const record = this.#storage.get(key);
+    if (record) this.#set(name, this.#open(key, Buffer.from(record.bytes), record.revision));
+    else if (this.#entries.delete(name)) this.#sorted = undefined;
+  }
+
+  #set(name: string, entry: Entry): void {
+    const before = this.#entries.get(name);
+    if (!before || before.head.deletedAt || entry.head.deletedAt) this.#sorted = undefined;
+    this.#entries.set(name, entry);
+  }
+
+  #open(key: Buffer, record: Buffer, revision: number): Entry {
+    const plaintext = this.#sealer.open(key, record);
+    return { key, generation: generationOf(record), revision, head: decodeHead(plaintext) };
+  }
+}

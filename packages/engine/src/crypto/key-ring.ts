@@ -1,0 +1,114 @@
+import sodium from 'sodium-native';
+
+import { KEY_BYTES } from './aead.js';
+import { asBuffer, secureBuffer, secureRandom, wipe } from './secure-memory.js';
+
+/** Bytes of the seed of the server's signing key. */
+const SEED_BYTES = 32;
+const FIXED_BYTES = 3 * KEY_BYTES + 2;
+const DATA_KEY_BYTES = 4 + 8 + KEY_BYTES;
+
+/** One key that seals records. */
+export interface DataKey {
+  /** 1 or more; never used twice in a store. */
+  readonly id: number;
+  readonly createdAt: Date;
+  readonly key: Buffer;
+}
+
+/**
+ * Every key of a store but the root key, all in locked memory. The root key seals the ring as a whole:
+ * blinding key (32) ‖ digest key (32) ‖ signing seed (32) ‖ number of data keys (2, big-endian) ‖ for each its id (4),
+ * creation time (8, ms), key (32). The last data key is the one that seals new records.
+ */
+export class KeyRing {
+  /** Makes the blinded keys that records are stored under; belongs to the store for its life. */
+  readonly blinding: Buffer;
+  /** Makes the digests over heads and policy. */
+  readonly digest: Buffer;
+  /** Seed of the Ed25519 key that signs the audit log's checkpoints. */
+  readonly signingSeed: Buffer;
+  readonly #dataKeys: Map<number, DataKey>;
+  readonly #newest: DataKey;
+
+  private constructor(blinding: Buffer, digest: Buffer, signingSeed: Buffer, dataKeys: DataKey[]) {
+    this.blinding = blinding;
+    this.digest = digest;
+    this.signingSeed = signingSeed;
+    this.#dataKeys = new Map(dataKeys.map((key) => [key.id, key]));
+    const newest = dataKeys.at(-1);
+    if (!newest) throw new RangeError('a key ring without a data key');
+    this.#newest = newest;
+  }
+
+  static create(now: Date): KeyRing {
+    return new KeyRing(secureRandom(KEY_BYTES), secureRandom(KEY_BYTES), secureRandom(SEED_BYTES), [
+      { id: 1, createdAt: now, key: secureRandom(KEY_BYTES) },
+    ]);
+  }
+
+  /** Reads what {@link toBytes} wrote, into memory of its own; undefined if it is not that. */
+  static fromBytes(bytes: Buffer): KeyRing | undefined {
+    if (bytes.length < FIXED_BYTES) return undefined;
+    const count = bytes.readUInt16BE(3 * KEY_BYTES);
+    if (count === 0 || bytes.length !== FIXED_BYTES + count * DATA_KEY_BYTES) return undefined;
+    const take = (offset: number) => {
+      const key = secureBuffer(KEY_BYTES);
+      bytes.copy(key, 0, offset, offset + KEY_BYTES);
+      return key;
+    };
+    const dataKeys = Array.from({ length: count }, (_, index) => {
+      const offset = FIXED_BYTES + index * DATA_KEY_BYTES;
+      return {
+        id: bytes.readUInt32BE(offset),
+        createdAt: new Date(Number(bytes.readBigUInt64BE(offset + 4))),
+        key: take(offset + 12),
+      };
+    });
+    return new KeyRing(take(0), take(KEY_BYTES), take(2 * KEY_BYTES), dataKeys);
+  }
+
+  /** The ring in one locked buffer, which the caller wipes after sealing it. */
+  toBytes(): Buffer {
+    const bytes = secureBuffer(FIXED_BYTES + this.#dataKeys.size * DATA_KEY_BYTES);
+    bytes.set(this.blinding, 0);
+    bytes.set(this.digest, KEY_BYTES);
+    bytes.set(this.signingSeed, 2 * KEY_BYTES);
+    bytes.writeUInt16BE(this.#dataKeys.size, 3 * KEY_BYTES);
+    let offset = FIXED_BYTES;
+    for (const { id, createdAt, key } of this.#dataKeys.values()) {
+      bytes.writeUInt32BE(id, offset);
+      bytes.writeBigUInt64BE(BigInt(createdAt.getTime()), offset + 4);
+      bytes.set(key, offset + 12);
+      offset += DATA_KEY_BYTES;
+    }
+    return bytes;
+  }
+
+  get newest(): DataKey {
+    return this.#newest;
+  }
+
+  dataKey(id: number): DataKey | undefined {
+    return this.#dataKeys.get(id);
+  }
+
+  /** HMAC-SHA-512/256 under the blinding key of kind ‖ 0 ‖ name, 32 bytes: what the disk sees instead of a name. */
+  blind(kind: string, name: string): Buffer {
+    const blinded = Buffer.allocUnsafeSlow(sodium.crypto_auth_BYTES);
+    sodium.crypto_auth(blinded, Buffer.from(`${kind}\0${name}`), this.blinding);
+    return blinded;
+  }
+
+  /** Keyed BLAKE2b of the message under the digest key, 32 bytes. */
+  authenticate(message: Uint8Array): Buffer {
+    const mac = Buffer.allocUnsafeSlow(32);
+    sodium.crypto_generichash(mac, asBuffer(message), this.digest);
+    return mac;
+  }
+
+  wipe(): void {
+    for (const key of [this.blinding, this.digest, this.signingSeed]) wipe(key);
+    for (const { key } of this.#dataKeys.values()) wipe(key);
+  }
+}

@@ -1,0 +1,80 @@
+import { CofferError } from '../errors.js';
+import { NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
+import type { KeyRing } from './key-ring.js';
+
+const RECORD_FORMAT = 1;
+const HEADER_BYTES = 1 + 4 + 4 + 8;
+const DOMAIN = Buffer.from('coffer-record-v1\0');
+
+/** What a record is bound to beside its storage key. */
+export interface RecordBinding {
+  /** Version number of a value's record, 0 for a head. */
+  readonly version: number;
+  /** Of a head: grows with every change. Of a value: that of the head that brought it in. */
+  readonly generation: number;
+}
+
+/**
+ * Seals and opens records of one store.
+ *
+ * A record is format (1 byte) ‖ data key id (4) ‖ version (4) ‖ generation (8), all big-endian, ‖ nonce (24) ‖
+ * ciphertext ‖ tag (16). The associated data is a domain, the store's id, the storage key (kind, blinded name and, of a
+ * value, its record id), and the header: no ciphertext can stand in for another, of this store or of another, or for
+ * its own past.
+ */
+export class RecordSealer {
+  readonly #ring: KeyRing;
+  readonly #context: Buffer;
+
+  constructor(ring: KeyRing, storeId: Uint8Array) {
+    this.#ring = ring;
+    this.#context = Buffer.concat([DOMAIN, storeId]);
+  }
+
+  seal(key: Uint8Array, { version, generation }: RecordBinding, plaintext: Uint8Array): Buffer {
+    const dataKey = this.#ring.newest;
+    const record = Buffer.allocUnsafeSlow(HEADER_BYTES + NONCE_BYTES + plaintext.length + TAG_BYTES);
+    record[0] = RECORD_FORMAT;
+    record.writeUInt32BE(dataKey.id, 1);
+    record.writeUInt32BE(version, 5);
+    record.writeBigUInt64BE(BigInt(generation), 9);
+    sealInto(record, HEADER_BYTES, plaintext, this.#associatedData(key, record), dataKey.key);
+    return record;
+  }
+
+  /**
+   * @param expected what the reader knows of the record; a head at open is bound to the generation that it states.
+   * @throws CofferError `tampered`, naming the record's blinded key.
+   */
+  open(key: Uint8Array, record: Buffer, expected?: RecordBinding): Buffer {
+    const length = record.length - HEADER_BYTES - NONCE_BYTES - TAG_BYTES;
+    if (length < 0 || record[0] !== RECORD_FORMAT) throw tampered(key);
+    const dataKey = this.#ring.dataKey(record.readUInt32BE(1));
+    if (!dataKey) throw tampered(key);
+    if (expected !== undefined) {
+      const same =
+        record.readUInt32BE(5) === expected.version && generationOf(record) === expected.generation;
+      if (!same) throw tampered(key);
+    }
+    const plaintext = Buffer.allocUnsafeSlow(length);
+    if (!openInto(plaintext, record.subarray(HEADER_BYTES), this.#associatedData(key, record), dataKey.key)) {
+      throw tampered(key);
+    }
+    return plaintext;
+  }
+
+  #associatedData(key: Uint8Array, record: Buffer): Buffer {
+    return Buffer.concat([this.#context, key, record.subarray(0, HEADER_BYTES)]);
+  }
+}
+
+/** The generation that a record states; trustworthy once the record has been opened. */
+export const generationOf = (record: Buffer): number =>
+  record.readUInt32BE(9) * 2 ** 32 + record.readUInt32BE(13);
+
+export const tampered = (key: Uint8Array): CofferError =>
+  new CofferError(
+    'tampered',
+    `the record ${Buffer.from(key).toString('hex')} is not what this store wrote: it was damaged, copied or put back. ` +
+      'Its value is not given out; restore it from a backup',
+  );

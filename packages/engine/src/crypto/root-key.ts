@@ -1,0 +1,307 @@
+import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+
+import sodium from 'sodium-native';
+
+import { CofferError } from '../errors.js';
+import { KEY_BYTES, NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
+import { asBuffer, secureBuffer, secureRandom, wipe } from './secure-memory.js';
+
+/**
+ * Where a store's root key comes from.
+ *
+ * - `file:PATH`: a file of one line, `coffer-root-key-v1:` and 32 bytes in base64;
+ * - `passphrase:prompt`, `passphrase:file:PATH`, `passphrase:env:NAME`: Argon2id of a passphrase.
+ */
+export type RootKeySpec =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'passphrase'; readonly source: PassphraseSource };
+
+export type PassphraseSource =
+  | { readonly from: 'prompt' }
+  | { readonly from: 'file'; readonly path: string }
+  | { readonly from: 'env'; readonly name: string };
+
+/** @throws CofferError `invalid_argument` with what is accepted */
+export function parseRootKey(text: string): RootKeySpec {
+  const [, kind, rest] = /^(file|passphrase):(.+)$/s.exec(text) ?? [];
+  if (kind === 'file' && rest) return { kind, path: resolve(rest) };
+  if (kind === 'passphrase') {
+    if (rest === 'prompt') return { kind, source: { from: 'prompt' } };
+    const [, from, value] = /^(file|env):(.+)$/s.exec(rest ?? '') ?? [];
+    if (from === 'file' && value) return { kind, source: { from, path: resolve(value) } };
+    if (from === 'env' && value) return { kind, source: { from, name: value } };
+  }
+  throw new CofferError(
+    'invalid_argument',
+    'a root key is file:PATH, passphrase:prompt, passphrase:file:PATH or passphrase:env:NAME',
+  );
+}
+
+/** Wraps and unwraps the key ring. Asynchronous, since a KMS does it elsewhere. */
+export interface RootKey {
+  /** What a store remembers, in clear, to find the same key again. */
+  readonly parameters: RootKeyParameters;
+  wrap(ring: Uint8Array, associatedData: Uint8Array): Promise<Buffer>;
+  /** The ring in locked memory; undefined if it was wrapped by another root key or changed since. */
+  unwrap(wrapped: Uint8Array, associatedData: Uint8Array): Promise<Buffer | undefined>;
+  wipe(): void;
+}
+
+export type RootKeyParameters =
+  | { readonly kind: 'file' }
+  | {
+      readonly kind: 'passphrase';
+      /** 16 bytes, base64. */
+      readonly salt: string;
+      readonly passes: number;
+      readonly memoryBytes: number;
+    };
+
+export interface RootKeyContext {
+  readonly stateDir: string;
+  /** A root key inside the state folder is for development only. */
+  readonly development: boolean;
+  /** Asks a person; needed for `passphrase:prompt` only. The bytes are wiped after use. */
+  readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
+  /** Where `passphrase:env:` looks; `process.env` if not given. */
+  readonly env?: Record<string, string | undefined> | undefined;
+  onNotice(sentence: string): void;
+}
+
+/** Argon2id at 256 MiB and 3 passes: what a guess costs who has stolen a store. */
+const ARGON_PASSES = 3;
+const ARGON_MEMORY = 256 * 1024 * 1024;
+/** A store that asks for more is damaged, not careful. */
+const ARGON_MEMORY_MAX = 4 * 1024 * 1024 * 1024;
+
+/** The root key for an empty store: made where there is none. */
+export async function createRootKey(spec: RootKeySpec, context: RootKeyContext): Promise<RootKey> {
+  if (spec.kind === 'file') return fileKey(await readOrCreateKeyFile(spec.path, context));
+  const salt = Buffer.alloc(sodium.crypto_pwhash_SALTBYTES);
+  sodium.randombytes_buf(salt);
+  const parameters = {
+    kind: 'passphrase',
+    salt: salt.toString('base64'),
+    passes: ARGON_PASSES,
+    memoryBytes: ARGON_MEMORY,
+  } as const;
+  const key = await passphraseKey(spec.source, parameters, context);
+  context.onNotice(
+    'Losing the passphrase loses every secret in this store: keep a copy of it where the store is not.',
+  );
+  return key;
+}
+
+/**
+ * The root key of a store that exists: never made anew.
+ *
+ * @throws CofferError `no_root_key`, `insecure_root_key`, `wrong_root_key` (of another kind)
+ */
+export async function findRootKey(
+  spec: RootKeySpec,
+  parameters: RootKeyParameters,
+  context: RootKeyContext,
+): Promise<RootKey> {
+  if (spec.kind !== parameters.kind) {
+    throw new CofferError(
+      'wrong_root_key',
+      `this store was sealed with a root key of kind ${parameters.kind}:, not ${spec.kind}:`,
+    );
+  }
+  if (spec.kind === 'passphrase' && parameters.kind === 'passphrase') {
+    return passphraseKey(spec.source, parameters, context);
+  }
+  const { path } = spec as { path: string };
+  await refuseInsideStateFolder(path, context);
+  const key = await readKeyFile(path);
+  if (!key) {
+    throw new CofferError(
+      'no_root_key',
+      `the root key file ${path} is not there, and this store cannot be read without it: put your copy of it back`,
+    );
+  }
+  return fileKey(key);
+}
+
+const FILE_PREFIX = 'coffer-root-key-v1:';
+
+async function readOrCreateKeyFile(path: string, context: RootKeyContext): Promise<Buffer> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await refuseInsideStateFolder(path, context);
+  const existing = await readKeyFile(path);
+  if (existing) return existing;
+  const key = secureRandom(KEY_BYTES);
+  const content = Buffer.from(`${FILE_PREFIX}${key.toString('base64')}\n`);
+  // Written whole under another name, then linked: a crash leaves a whole key or none.
+  const draft = `${path}.${process.pid}.new`;
+  const handle = await open(draft, 'wx', 0o600);
+  try {
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+    wipe(content);
+  }
+  try {
+    await link(draft, path);
+  } finally {
+    await unlink(draft);
+  }
+  const folder = await open(dirname(path), 'r');
+  await folder.sync();
+  await folder.close();
+  context.onNotice(
+    `A root key was made in ${path}: losing it loses every secret in this store, so keep a copy of it ` +
+      'where neither this disk nor its backups are.',
+  );
+  return key;
+}
+
+async function readKeyFile(path: string): Promise<Buffer | undefined> {
+  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw new CofferError('no_root_key', `the root key file ${path} cannot be read (${error.code})`);
+  });
+  if (!handle) return undefined;
+  try {
+    const { mode } = await handle.stat();
+    if ((mode & 0o077) !== 0) {
+      throw new CofferError(
+        'insecure_root_key',
+        `the root key file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it, and ` +
+          'rotate the root key if somebody may have read it',
+      );
+    }
+    const content = await handle.readFile();
+    const encoded = content.subarray(FILE_PREFIX.length, FILE_PREFIX.length + 44).toString('latin1');
+    const whole =
+      content.subarray(0, FILE_PREFIX.length).toString('latin1') === FILE_PREFIX &&
+      /^[A-Za-z0-9+/]{43}=$/.test(encoded) &&
+      /^\n?$/.test(content.subarray(FILE_PREFIX.length + 44).toString('latin1'));
+    wipe(content);
+    if (!whole) throw new CofferError('no_root_key', `the file ${path} is no root key file of coffer's`);
+    const key = secureBuffer(KEY_BYTES);
+    key.write(encoded, 'base64');
+    return key;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function refuseInsideStateFolder(path: string, context: RootKeyContext): Promise<void> {
+  if (context.development) return;
+  const folder = await realpath(dirname(path)).catch(() => resolve(dirname(path)));
+  const state = await realpath(context.stateDir).catch(() => resolve(context.stateDir));
+  const inside = relative(state, join(folder, 'key'));
+  if (!inside.startsWith('..')) {
+    throw new CofferError(
+      'insecure_root_key',
+      `the root key ${path} lies inside the state folder ${context.stateDir}, where every copy of the data would ` +
+        'carry its key along: name a place outside of it with --root-key file:PATH',
+    );
+  }
+}
+
+const fileKey = (key: Buffer): RootKey => new LocalRootKey(key, { kind: 'file' });
+
+async function passphraseKey(
+  source: PassphraseSource,
+  parameters: RootKeyParameters & { kind: 'passphrase' },
+  context: RootKeyContext,
+): Promise<RootKey> {
+  const { passes, memoryBytes } = parameters;
+  const salt = Buffer.from(parameters.salt, 'base64');
+  if (salt.length !== sodium.crypto_pwhash_SALTBYTES || memoryBytes > ARGON_MEMORY_MAX || passes > 64) {
+    throw new CofferError(
+      'tampered',
+      "the store's passphrase parameters are damaged: restore it from a backup",
+    );
+  }
+  const passphrase = await readPassphrase(source, context);
+  const key = secureBuffer(KEY_BYTES);
+  try {
+    await new Promise<void>((done, fail) => {
+      const finish = (error: Error | null | undefined) => (error ? fail(error) : done());
+      const algorithm = sodium.crypto_pwhash_ALG_ARGON2ID13;
+      sodium.crypto_pwhash_async(key, passphrase, salt, passes, memoryBytes, algorithm, finish);
+    });
+  } finally {
+    wipe(passphrase);
+  }
+  return new LocalRootKey(key, parameters);
+}
+
+async function readPassphrase(source: PassphraseSource, context: RootKeyContext): Promise<Buffer> {
+  const passphrase = await passphraseFrom(source, context);
+  if (passphrase.length === 0) throw new CofferError('no_root_key', 'the passphrase is empty');
+  return passphrase;
+}
+
+async function passphraseFrom(source: PassphraseSource, context: RootKeyContext): Promise<Buffer> {
+  if (source.from === 'prompt') {
+    if (!context.promptPassphrase) {
+      throw new CofferError(
+        'no_root_key',
+        'there is no terminal to ask for the passphrase: use passphrase:file:PATH',
+      );
+    }
+    return asBuffer(await context.promptPassphrase('Passphrase of the root key: '));
+  }
+  if (source.from === 'env') {
+    const value = (context.env ?? process.env)[source.name];
+    if (value === undefined) {
+      throw new CofferError(
+        'no_root_key',
+        `the environment variable ${source.name} with the passphrase is not set`,
+      );
+    }
+    return Buffer.from(value);
+  }
+  const handle = await open(source.path, 'r').catch((error: NodeJS.ErrnoException) => {
+    throw new CofferError('no_root_key', `the passphrase file ${source.path} cannot be read (${error.code})`);
+  });
+  try {
+    const { mode } = await handle.stat();
+    if ((mode & 0o077) !== 0) {
+      throw new CofferError(
+        'insecure_root_key',
+        `the passphrase file ${source.path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it`,
+      );
+    }
+    const content = await handle.readFile();
+    // One final newline is the editor's, not the passphrase's.
+    const end = content.at(-1) === 0x0a ? (content.at(-2) === 0x0d ? 2 : 1) : 0;
+    return content.subarray(0, content.length - end);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A root key whose bytes this process holds. */
+class LocalRootKey implements RootKey {
+  readonly parameters: RootKeyParameters;
+  readonly #key: Buffer;
+
+  constructor(key: Buffer, parameters: RootKeyParameters) {
+    this.#key = key;
+    this.parameters = parameters;
+  }
+
+  async wrap(ring: Uint8Array, associatedData: Uint8Array): Promise<Buffer> {
+    const wrapped = Buffer.alloc(NONCE_BYTES + ring.length + TAG_BYTES);
+    sealInto(wrapped, 0, ring, associatedData, this.#key);
+    return wrapped;
+  }
+
+  async unwrap(wrapped: Uint8Array, associatedData: Uint8Array): Promise<Buffer | undefined> {
+    const length = wrapped.length - NONCE_BYTES - TAG_BYTES;
+    if (length < 1) return undefined;
+    const ring = secureBuffer(length);
+    return openInto(ring, wrapped, associatedData, this.#key) ? ring : undefined;
+  }
+
+  wipe(): void {
+    wipe(this.#key);
+  }
+}

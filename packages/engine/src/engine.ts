@@ -1,0 +1,330 @@
+import { join } from 'node:path';
+
+import {
+  Administration,
+  type PolicyDifference,
+  type PolicyOptions,
+  type TokenInfo,
+} from './administration.js';
+import { AuditLog } from './audit/log.js';
+import type { Signer } from './audit/signer.js';
+import type { Caller, Principal } from './caller.js';
+import { Catalog } from './catalog.js';
+import type { KeyRing } from './crypto/key-ring.js';
+import { RecordSealer } from './crypto/records.js';
+import type { RootKeySpec } from './crypto/root-key.js';
+import { canLockMemory } from './crypto/secure-memory.js';
+import { CofferError } from './errors.js';
+import { Gate } from './gate.js';
+import type { Grant } from './grant.js';
+import { headerGeneration, openRing } from './header.js';
+import { type FoundHead, HeadsIntegrity } from './integrity.js';
+import { HEADER_KEY } from './keys.js';
+import { Manifest } from './manifest.js';
+import { DEFAULT_LIMITS, type Limits } from './names.js';
+import type { Change } from './operations.js';
+import type { SecretInfo, SecretValue } from './secret.js';
+import { Secrets } from './secrets.js';
+import { LmdbStorage } from './storage/lmdb.js';
+import type { SpaceLimits } from './storage/space.js';
+import type { Storage } from './storage/storage.js';
+
+/** Changes are refused when the disk has less room than this, so that reads can still be audited. */
+const MIN_FREE_BYTES = 64 * 1024 * 1024;
+
+/** How long a deleted secret's last operation is remembered, in milliseconds. */
+const TOMBSTONE_LIFE = 24 * 60 * 60 * 1_000;
+const PURGE_INTERVAL = 60 * 60 * 1_000;
+const PURGED_AT_ONCE = 256;
+
+export interface EngineOptions {
+  /** Holds the store (`store/`), the audit log (`audit/`) and nothing that could open the store. */
+  readonly stateDir: string;
+  readonly rootKey: RootKeySpec;
+  /** A development store, which a production engine never opens, nor the reverse. */
+  readonly development?: boolean;
+  /** The server's signing key from a 32-byte Ed25519 seed, which the store keeps. */
+  createSigner(seed: Uint8Array): Signer;
+  readonly limits?: Partial<Limits> | undefined;
+  readonly storage?: Partial<SpaceLimits> | undefined;
+  readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
+  readonly now?: (() => Date) | undefined;
+  /** Durability is lost and nothing more will be acknowledged: say why, and end the process. */
+  onFatal(error: CofferError): void;
+  /** A sentence that a person should read. */
+  onNotice?(sentence: string): void;
+}
+
+/**
+ * The secrets service without its doors: authorises, seals, stores and audits. Every verb checks its input, throws
+ * `CofferError`, and resolves when what it did is on stable storage.
+ */
+export class Engine {
+  /** The store's incarnation id, hex. */
+  readonly storeId: string;
+  readonly development: boolean;
+  /** The server's public nkey, which signs the audit log's checkpoints. */
+  readonly serverKey: string;
+  readonly #parts: Parts;
+  readonly #secrets: Secrets;
+  readonly #administration: Administration;
+  readonly #purging: NodeJS.Timeout;
+  readonly #running = new Set<Promise<unknown>>();
+  #stopped: CofferError | undefined;
+
+  private constructor(parts: Parts, options: EngineOptions) {
+    const { storage, ring, catalog, manifest, audit } = parts;
+    const now = options.now ?? (() => new Date());
+    const gate = new Gate(audit);
+    this.#parts = parts;
+    this.storeId = Buffer.from(storage.incarnation).toString('hex');
+    this.development = options.development ?? false;
+    this.serverKey = parts.signer.publicKey;
+    this.#administration = new Administration(manifest, gate, now);
+    this.#secrets = new Secrets({
+      catalog,
+      gate,
+      ring,
+      now,
+      limits: { ...DEFAULT_LIMITS, ...options.limits },
+      policy: () => this.#administration.policy,
+    });
+    parts.onStop((error) => {
+      this.#stopped = error;
+    });
+    this.#purging = setInterval(() => void this.#purge(now()).catch(() => undefined), PURGE_INTERVAL);
+    this.#purging.unref();
+  }
+
+  /**
+   * Opens the store and the audit log in the state folder, or makes them; closes what a crash left open.
+   *
+   * @throws CofferError `store_locked`, `newer_format`, `development_store`, `tampered`, `audit_broken`, and for the root
+   *   key `no_root_key`, `wrong_root_key`, `insecure_root_key`
+   */
+  static async open(options: EngineOptions): Promise<Engine> {
+    if (!canLockMemory()) {
+      options.onNotice?.('Memory cannot be locked, so keys may reach the swap space: raise "ulimit -l".');
+    }
+    let stop: (error: CofferError) => void = () => undefined;
+    const onFatal = (error: CofferError) => {
+      stop(error);
+      options.onFatal(error);
+    };
+    const storage = await LmdbStorage.open(join(options.stateDir, 'store'), {
+      minFreeBytes: options.storage?.minFreeBytes ?? MIN_FREE_BYTES,
+      quotaBytes: options.storage?.quotaBytes,
+      onFatal,
+    });
+    let ring: KeyRing | undefined;
+    let audit: AuditLog | undefined;
+    try {
+      const opened = await openRing(storage, options.rootKey, {
+        stateDir: options.stateDir,
+        development: options.development ?? false,
+        promptPassphrase: options.promptPassphrase,
+        onNotice: (sentence) => options.onNotice?.(sentence),
+      });
+      ring = opened.ring;
+      const { catalog, manifest } = await loadRecords(storage, ring, opened.newHeader);
+      const signer = options.createSigner(ring.signingSeed);
+      audit = await AuditLog.open(join(options.stateDir, 'audit'), {
+        storeId: Buffer.from(storage.incarnation).toString('hex'),
+        signer,
+        generation: () => manifest.generation,
+        now: options.now ?? (() => new Date()),
+        onFatal,
+        onNotice: (sentence) => options.onNotice?.(sentence),
+      });
+      const onStop = (listener: typeof stop) => {
+        stop = listener;
+      };
+      const engine = new Engine({ storage, ring, catalog, manifest, audit, signer, onStop }, options);
+      await engine.#recover();
+      await engine.#purge((options.now ?? (() => new Date()))());
+      return engine;
+    } catch (error) {
+      await audit?.close();
+      await storage.close();
+      ring?.wipe();
+      throw error;
+    }
+  }
+
+  /** Secrets that the caller may `info`, in byte order of their names; one audit entry for all. */
+  list(caller: Caller): Promise<SecretInfo[]> {
+    return this.#run(() => this.#secrets.list(caller));
+  }
+
+  info(caller: Caller, name: string): Promise<SecretInfo> {
+    return this.#run(() => this.#secrets.info(caller, name));
+  }
+
+  /** @param version 0 or absent: the active one */
+  get(caller: Caller, name: string, version = 0): Promise<SecretValue> {
+    return this.#run(() => this.#secrets.get(caller, name, version));
+  }
+
+  /** The active version, or undefined if it is `known`. */
+  getIfChanged(caller: Caller, name: string, known: number): Promise<SecretValue | undefined> {
+    return this.#run(() => this.#secrets.getIfChanged(caller, name, known));
+  }
+
+  /** @returns the number of the new version, or of the highest one if that has this value already */
+  put(caller: Caller, name: string, value: Uint8Array, change?: Change): Promise<number> {
+    return this.#run(() => this.#secrets.put(caller, name, value, change));
+  }
+
+  /** Makes a version of an unused number and activates it. */
+  createVersion(
+    caller: Caller,
+    name: string,
+    version: number,
+    value: Uint8Array,
+    change?: Change,
+  ): Promise<void> {
+    return this.#run(() => this.#secrets.createVersion(caller, name, version, value, change));
+  }
+
+  activate(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
+    return this.#run(() => this.#secrets.activate(caller, name, version, change));
+  }
+
+  deleteVersion(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
+    return this.#run(() => this.#secrets.deleteVersion(caller, name, version, change));
+  }
+
+  /** Deletes all versions and the memory of their numbers. */
+  delete(caller: Caller, name: string, change?: Change): Promise<void> {
+    return this.#run(() => this.#secrets.delete(caller, name, change));
+  }
+
+  /** Makes a bearer token, which is shown this once; it has no rights until a grant names `token:<id>`. */
+  createToken(
+    caller: Caller,
+    request: { name: string; expiresAt?: Date | undefined },
+    change?: Change,
+  ): Promise<{ token: string; info: TokenInfo }> {
+    return this.#run(() => this.#administration.createToken(caller, request, change));
+  }
+
+  listTokens(caller: Caller): Promise<TokenInfo[]> {
+    return this.#run(() => this.#administration.listTokens(caller));
+  }
+
+  revokeToken(caller: Caller, id: string, change?: Change): Promise<TokenInfo> {
+    return this.#run(() => this.#administration.revokeToken(caller, id, change));
+  }
+
+  policy(caller: Caller): Promise<{ grants: Grant[]; generation: number }> {
+    return this.#run(() => this.#administration.showPolicy(caller));
+  }
+
+  applyPolicy(
+    caller: Caller,
+    grants: readonly Grant[],
+    options: PolicyOptions = {},
+    change?: Change,
+  ): Promise<PolicyDifference> {
+    return this.#run(() => this.#administration.applyPolicy(caller, grants, options, change));
+  }
+
+  /** The principal of a live bearer token; undefined for any other text. */
+  authenticateToken(token: string): Principal | undefined {
+    return this.#administration.authenticateToken(token);
+  }
+
+  /** What the caller is and may do. Reveals nothing of others, and is not audited. */
+  whoami(caller: Caller): { principals: readonly Principal[]; grants: Grant[] } {
+    return { principals: caller.principals, grants: this.#administration.policy.grantsOf(caller) };
+  }
+
+  /** Why requests cannot be served; undefined when they can. */
+  get stopped(): CofferError | undefined {
+    return this.#stopped;
+  }
+
+  /** Refuses new requests, waits for those under way, then closes the store and the log and wipes the keys. */
+  async close(): Promise<void> {
+    this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
+    clearInterval(this.#purging);
+    await Promise.allSettled(this.#running);
+    const { storage, audit, ring } = this.#parts;
+    await audit.close();
+    await storage.close();
+    ring.wipe();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #run<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
+    const running = task();
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  /** Closes intents that a crash left open: the heads tell which came true. */
+  async #recover(): Promise<void> {
+    const { audit } = this.#parts;
+    for (const intent of audit.openIntents) {
+      const { secret, operation } = intent;
+      const made =
+        secret === undefined
+          ? this.#administration.remembers(operation)
+          : this.#secrets.remembers(secret, operation);
+      await audit.recover(intent, made ? undefined : 'not_made');
+    }
+  }
+
+  async #purge(now: Date): Promise<void> {
+    const { catalog } = this.#parts;
+    const old = catalog.tombstonesBefore(new Date(now.getTime() - TOMBSTONE_LIFE));
+    for (let start = 0; start < old.length; start += PURGED_AT_ONCE) {
+      const some = old.slice(start, start + PURGED_AT_ONCE);
+      // A tombstone that a new life replaced meanwhile is at another revision: a conflict, and no harm.
+      await Promise.allSettled(some.map((entry) => catalog.purge(entry)));
+    }
+  }
+}
+
+interface Parts {
+  readonly storage: Storage;
+  readonly ring: KeyRing;
+  readonly catalog: Catalog;
+  readonly manifest: Manifest;
+  readonly audit: AuditLog;
+  readonly signer: Signer;
+  onStop(listener: (error: CofferError) => void): void;
+}
+
+/** Reads all heads and proves that they are the newest; writes the first records of a new store. */
+async function loadRecords(
+  storage: Storage,
+  ring: KeyRing,
+  newHeader: Buffer | undefined,
+): Promise<{ catalog: Catalog; manifest: Manifest }> {
+  const sealer = new RecordSealer(ring, storage.incarnation);
+  const integrity = new HeadsIntegrity(ring, sealer);
+  const catalog = new Catalog(storage, ring, sealer);
+  const manifest = new Manifest(storage, ring, sealer);
+  if (newHeader) {
+    storage.summarise(integrity);
+    await storage.commit({ head: { key: HEADER_KEY, bytes: newHeader }, expectedRevision: 0 });
+  } else {
+    const header = storage.get(HEADER_KEY)?.bytes as Uint8Array;
+    const heads: FoundHead[] = [{ key: HEADER_KEY, generation: headerGeneration(header) }, ...catalog.load()];
+    const found = manifest.load();
+    if (found) heads.push(found);
+    storage.summarise(integrity.check(storage.summary, heads));
+  }
+  // Also where a crash came between the first two writes.
+  if (manifest.generation === 0) await manifest.commit({ operations: [] });
+  return { catalog, manifest };
+}

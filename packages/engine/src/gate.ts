@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+
+import type { AuditEntry } from './audit/entry.js';
+import type { AuditLog } from './audit/log.js';
+import { CofferError } from './errors.js';
+import { type Change, checkOperationId } from './operations.js';
+
+/** An entry without what the gate fills in. */
+export type Asked = Omit<AuditEntry, 'authorized' | 'phase' | 'intent' | 'error'>;
+
+/** What a change did, and who closes its audit. */
+export interface Made<T> {
+  readonly result: T;
+  /** Resolves when the outcome is durable; only then may the change be acknowledged. */
+  settle(): Promise<void>;
+}
+
+/** The one way past which something is revealed or changed: every decision is in the audit log before it has an effect. */
+export class Gate {
+  readonly #audit: AuditLog;
+  /** Operations whose intent may be in the log without an outcome. */
+  readonly underWay = new Set<string>();
+
+  constructor(audit: AuditLog) {
+    this.#audit = audit;
+  }
+
+  /** @throws CofferError `access_denied`, once the refusal is logged */
+  async deny(asked: Asked): Promise<never> {
+    await this.#audit.append({ ...asked, authorized: false });
+    throw accessDenied();
+  }
+
+  /** Logs an access that was allowed; what it reveals may leave only after this. */
+  async allow(asked: Asked): Promise<void> {
+    await this.#audit.append({ ...asked, authorized: true });
+  }
+
+  /** Logs an allowed request that failed, then throws its error. */
+  async fail(asked: Asked, error: unknown): Promise<never> {
+    await this.#audit.append({ ...asked, authorized: true, error: codeOf(error) });
+    throw error;
+  }
+
+  /**
+   * Makes a change between its intent and its outcome. The operation id is in the intent, and `make` puts it into the head
+   * that it commits: after a crash the two tell whether the intent came true.
+   */
+  async change<T>(asked: Asked & { operation: string }, make: () => Promise<T>): Promise<Made<T>> {
+    const { operation } = asked;
+    this.underWay.add(operation);
+    const append = async (entry: Pick<AuditEntry, 'intent' | 'error'>) => {
+      await this.#audit.append({ ...asked, authorized: true, phase: 'outcome', ...entry });
+      this.underWay.delete(operation);
+    };
+    let intent: number;
+    try {
+      intent = await this.#audit.append({ ...asked, authorized: true, phase: 'intent' });
+    } catch (error) {
+      this.underWay.delete(operation);
+      throw error;
+    }
+    try {
+      const result = await make();
+      return { result, settle: () => append({ intent }) };
+    } catch (error) {
+      // If this cannot be logged either, the intent stays open, and the next start closes it.
+      await append({ intent, error: codeOf(error) }).catch(() => undefined);
+      throw error;
+    }
+  }
+}
+
+/** @throws CofferError `invalid_argument` for a bad id of the caller's */
+export function operationOf(change: Change | undefined): { operation: string; given: boolean } {
+  if (change?.operation === undefined) return { operation: randomUUID(), given: false };
+  checkOperationId(change.operation);
+  return { operation: change.operation, given: true };
+}
+
+export const accessDenied = () => new CofferError('access_denied', 'access denied');
+
+const codeOf = (error: unknown): string => (error instanceof CofferError ? error.code : 'io');

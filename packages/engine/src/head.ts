@@ -1,0 +1,82 @@
+import { CofferError } from './errors.js';
+import type { NumberSet } from './number-set.js';
+import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
+
+/** All that is known of a secret but its values. */
+export interface Head {
+  readonly name: string;
+  /** 0 in a tombstone only. */
+  readonly active: number;
+  /** The highest number ever used. */
+  readonly highest: number;
+  /** Those that exist, by number, ascending. */
+  readonly versions: ReadonlyMap<number, VersionEntry>;
+  /** Numbers of deleted versions: never used again while the name lives. */
+  readonly deleted: NumberSet;
+  readonly operations: readonly Operation[];
+  /** Set in a tombstone: the secret is gone, and only the memory of the operation that deleted it is kept a while. */
+  readonly deletedAt?: Date;
+}
+
+export interface VersionEntry {
+  /** 16 random bytes: the record's own name beside the secret's, so that two writers never share a record. */
+  readonly recordId: Uint8Array;
+  /** Generation of the head that brought the value in; the value's record is bound to it. */
+  readonly generation: number;
+  readonly createdAt: Date;
+}
+
+/** The short names keep a head small: opening a store reads all of them. */
+interface HeadJson {
+  n: string;
+  a: number;
+  h: number;
+  v: [number, string, number, number][];
+  d?: [number, number][];
+  o?: OperationJson[];
+  x?: number;
+}
+
+export function encodeHead(head: Head): Buffer {
+  const json: HeadJson = {
+    n: head.name,
+    a: head.active,
+    h: head.highest,
+    v: [...head.versions].map(([number, { recordId, generation, createdAt }]) => [
+      number,
+      Buffer.from(recordId).toString('base64'),
+      generation,
+      createdAt.getTime(),
+    ]),
+    ...(head.deleted.length > 0 && { d: head.deleted.map(([from, to]): [number, number] => [from, to]) }),
+    ...(head.operations.length > 0 && {
+      o: head.operations.map(encodeOperation),
+    }),
+    ...(head.deletedAt && { x: head.deletedAt.getTime() }),
+  };
+  return Buffer.from(JSON.stringify(json));
+}
+
+/** Reads what {@link encodeHead} wrote; the record's authentication has already proven that we wrote it. */
+export function decodeHead(plaintext: Buffer): Head {
+  let json: HeadJson;
+  try {
+    json = JSON.parse(plaintext.toString()) as HeadJson;
+  } catch (cause) {
+    throw new CofferError('tampered', 'a head is not in the format of this version', { cause });
+  }
+  return {
+    name: json.n,
+    active: json.a,
+    highest: json.h,
+    versions: new Map(
+      json.v.map(([number, recordId, generation, createdAt]) => [
+        number,
+        { recordId: Buffer.from(recordId, 'base64'), generation, createdAt: new Date(createdAt) },
+      ]),
+    ),
+    deleted: json.d ?? [],
+    operations: (json.o ?? []).map(decodeOperation),
+    ...(json.x !== undefined && { deletedAt: new Date(json.x) }),
+  };
+}

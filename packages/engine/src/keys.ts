@@ -1,0 +1,27 @@
+import type { KeyRing } from './crypto/key-ring.js';
+
+/**
+ * The store's keys: a letter for the kind and blinded names, so that a scan of one kind is a range and no name is on the
+ * disk in clear.
+ */
+export const HEADER_KEY = Buffer.from('header');
+export const HEAD_PREFIX = Buffer.from('s');
+const VALUE_PREFIX = Buffer.from('v');
+export const POLICY_PREFIX = Buffer.from('p');
+const MANIFEST_PREFIX = Buffer.from('m');
+
+/** `s` ‖ blinded name (32). */
+export const headKey = (ring: KeyRing, name: string): Buffer =>
+  Buffer.concat([HEAD_PREFIX, ring.blind('secret', name)]);
+
+/** `v` ‖ the head's blinded name (32) ‖ record id (16). */
+export const valueKey = (head: Uint8Array, recordId: Uint8Array): Buffer =>
+  Buffer.concat([VALUE_PREFIX, head.subarray(HEAD_PREFIX.length), recordId]);
+
+/** `p` ‖ blinded id (32): one grant or one token. */
+export const policyKey = (ring: KeyRing, kind: 'grant' | 'token', id: string): Buffer =>
+  Buffer.concat([POLICY_PREFIX, ring.blind(kind, id)]);
+
+/** `m` ‖ blinded (32). */
+export const manifestKey = (ring: KeyRing): Buffer =>
+  Buffer.concat([MANIFEST_PREFIX, ring.blind('manifest', '')]);

@@ -1,0 +1,180 @@
+import { EMPTY_DIGEST, recordMember, toggle } from './crypto/digest.js';
+import type { KeyRing } from './crypto/key-ring.js';
+import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
+import { type Grant, grantId } from './grant.js';
+import type { FoundHead } from './integrity.js';
+import { manifestKey, POLICY_PREFIX, policyKey } from './keys.js';
+import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
+import type { Storage } from './storage/storage.js';
+
+/** A bearer token as the store knows it: its hash, not the token. */
+export interface StoredToken {
+  readonly id: string;
+  readonly name: string;
+  /** SHA-256 of the whole token, hex. */
+  readonly hash: string;
+  readonly createdAt: Date;
+  /** Principal id. */
+  readonly createdBy: string;
+  readonly expiresAt?: Date;
+  readonly revokedAt?: Date;
+}
+
+export type PolicyRecord =
+  | { readonly kind: 'grant'; readonly grant: Grant }
+  | { readonly kind: 'token'; readonly token: StoredToken };
+
+/** Policy records to write and to take away, all or none. */
+export interface ManifestChange {
+  readonly write?: readonly PolicyRecord[];
+  readonly remove?: readonly PolicyRecord[];
+  readonly operations: readonly Operation[];
+  /** The grants change: who plans from the old ones is told. */
+  readonly newPolicy?: boolean;
+}
+
+interface ManifestJson {
+  digest: string;
+  policy: number;
+  operations: OperationJson[];
+}
+
+const BINDING_VERSION = 0;
+
+/**
+ * The head over grants and tokens, each of which is a record of its own. It holds a digest over them, so that none of them
+ * can be taken away or put back, and a generation that only grows.
+ */
+export class Manifest {
+  readonly #storage: Storage;
+  readonly #ring: KeyRing;
+  readonly #sealer: RecordSealer;
+  readonly #key: Buffer;
+  readonly #records = new Map<string, { record: PolicyRecord; key: Buffer; generation: number }>();
+  #digest: Uint8Array = EMPTY_DIGEST;
+  #revision = 0;
+  generation = 0;
+  policyGeneration = 0;
+  operations: readonly Operation[] = [];
+
+  constructor(storage: Storage, ring: KeyRing, sealer: RecordSealer) {
+    this.#storage = storage;
+    this.#ring = ring;
+    this.#sealer = sealer;
+    this.#key = manifestKey(ring);
+  }
+
+  /**
+   * Reads it; answers the head for the check of integrity, undefined in a new store.
+   *
+   * @throws CofferError `tampered`
+   */
+  load(): FoundHead | undefined {
+    const stored = this.#storage.get(this.#key);
+    const digest = this.#loadRecords();
+    if (!stored) {
+      if (this.#records.size > 0) throw tampered(this.#key);
+      return undefined;
+    }
+    const bytes = Buffer.from(stored.bytes);
+    const json = JSON.parse(this.#sealer.open(this.#key, bytes).toString()) as ManifestJson;
+    if (!digest.equals(Buffer.from(json.digest, 'base64'))) throw tampered(this.#key);
+    this.#digest = digest;
+    this.#revision = stored.revision;
+    this.generation = generationOf(bytes);
+    this.policyGeneration = json.policy;
+    this.operations = json.operations.map(decodeOperation);
+    return { key: this.#key, generation: this.generation };
+  }
+
+  get grants(): Grant[] {
+    return [...this.#records.values()].flatMap(({ record }) =>
+      record.kind === 'grant' ? [record.grant] : [],
+    );
+  }
+
+  get tokens(): StoredToken[] {
+    return [...this.#records.values()].flatMap(({ record }) =>
+      record.kind === 'token' ? [record.token] : [],
+    );
+  }
+
+  /** @throws CofferError as {@link Storage.commit} */
+  async commit({ write = [], remove = [], operations, newPolicy = false }: ManifestChange): Promise<void> {
+    const generation = this.generation + 1;
+    const policy = this.policyGeneration + (newPolicy ? 1 : 0);
+    const gone = [...write, ...remove].flatMap((record) => this.#records.get(idOf(record)) ?? []);
+    const added = write.map((record) => ({ record, generation, key: this.#keyOf(record) }));
+    const digest = [...gone, ...added].reduce(
+      (sum, { key, generation }) => this.#toggle(sum, key, generation),
+      this.#digest,
+    );
+    const json: ManifestJson = {
+      digest: Buffer.from(digest).toString('base64'),
+      policy,
+      operations: operations.map(encodeOperation),
+    };
+    const binding = { version: BINDING_VERSION, generation };
+    this.#revision = await this.#storage.commit({
+      head: {
+        key: this.#key,
+        bytes: this.#sealer.seal(this.#key, binding, Buffer.from(JSON.stringify(json))),
+      },
+      expectedRevision: this.#revision,
+      put: added.map(({ record, key }) => ({
+        key,
+        bytes: this.#sealer.seal(key, binding, encodeRecord(record)),
+      })),
+      remove: remove.map((record) => this.#keyOf(record)),
+    });
+    for (const record of remove) this.#records.delete(idOf(record));
+    for (const one of added) this.#records.set(idOf(one.record), one);
+    this.#digest = digest;
+    this.generation = generation;
+    this.policyGeneration = policy;
+    this.operations = operations;
+  }
+
+  #loadRecords(): Buffer {
+    let digest = EMPTY_DIGEST;
+    for (const [found, { bytes }] of this.#storage.scan(POLICY_PREFIX)) {
+      const key = Buffer.from(found);
+      const sealed = Buffer.from(bytes);
+      const record = decodeRecord(this.#sealer.open(key, sealed));
+      const generation = generationOf(sealed);
+      this.#records.set(idOf(record), { record, key, generation });
+      digest = this.#toggle(digest, key, generation);
+    }
+    return Buffer.from(digest);
+  }
+
+  #toggle(digest: Uint8Array, key: Uint8Array, generation: number): Uint8Array {
+    return toggle(digest, this.#ring, recordMember(key, generation));
+  }
+
+  #keyOf(record: PolicyRecord): Buffer {
+    return record.kind === 'grant'
+      ? policyKey(this.#ring, 'grant', grantId(record.grant))
+      : policyKey(this.#ring, 'token', record.token.id);
+  }
+}
+
+const idOf = (record: PolicyRecord): string =>
+  record.kind === 'grant' ? `grant ${grantId(record.grant)}` : `token ${record.token.id}`;
+
+const encodeRecord = (record: PolicyRecord): Buffer => Buffer.from(JSON.stringify(record));
+
+function decodeRecord(plaintext: Buffer): PolicyRecord {
+  const record = JSON.parse(plaintext.toString()) as PolicyRecord;
+  if (record.kind === 'grant') return record;
+  const { createdAt, expiresAt, revokedAt, ...rest } = record.token;
+  return {
+    kind: 'token',
+    token: {
+      ...rest,
+      createdAt: new Date(createdAt),
+      ...(expiresAt && { expiresAt: new Date(expiresAt) }),
+      ...(revokedAt && { revokedAt: new Date(revokedAt) }),
+    },
+  };
+}

@@ -1,0 +1,68 @@
+import type { Caller } from './caller.js';
+import { ACTIONS, type Action, covers, type Grant, matches } from './grant.js';
+
+/** These two are the machine's own administrators; they have every right on every secret. */
+const EVERYTHING = new Set(['dev', 'socket']);
+
+/** How many principals' grants are kept ready. */
+const CACHED_PRINCIPALS = 10_000;
+
+/** Decides what a caller may do. Holds one state of the grants; a changed policy is a new one. */
+export class Policy {
+  readonly grants: readonly Grant[];
+  readonly #patterns = new Map<string, ReadonlyMap<Action, readonly string[]>>();
+
+  constructor(grants: readonly Grant[]) {
+    this.grants = grants;
+  }
+
+  allows(caller: Caller, action: Action, secret: string): boolean {
+    for (const { id } of caller.principals) {
+      if (EVERYTHING.has(id)) return true;
+      for (const pattern of this.#of(id).get(action) ?? []) if (matches(pattern, secret)) return true;
+    }
+    return false;
+  }
+
+  /** True for who administers everything, and so may make tokens, keys and trust. */
+  isAdministrator(caller: Caller): boolean {
+    return this.administers(caller, '*');
+  }
+
+  /** True if the caller may grant on every secret that `pattern` can match. */
+  administers(caller: Caller, pattern: string): boolean {
+    return caller.principals.some(
+      ({ id }) =>
+        EVERYTHING.has(id) || (this.#of(id).get('admin') ?? []).some((outer) => covers(outer, pattern)),
+    );
+  }
+
+  /** True if the caller administers something at all. */
+  isSomeAdministrator(caller: Caller): boolean {
+    return caller.principals.some(({ id }) => EVERYTHING.has(id) || this.#of(id).has('admin'));
+  }
+
+  /** The grants that apply to a caller; `dev` and `socket` have one built in. */
+  grantsOf(caller: Caller): Grant[] {
+    const builtIn = caller.principals
+      .filter(({ id }) => EVERYTHING.has(id))
+      .map(({ id }): Grant => ({ to: [id], actions: ACTIONS, secrets: ['*'] }));
+    const given = this.grants.filter(({ to }) =>
+      caller.principals.some(({ id }) => to.some((pattern) => matches(pattern, id))),
+    );
+    return [...builtIn, ...given];
+  }
+
+  #of(principal: string): ReadonlyMap<Action, readonly string[]> {
+    const known = this.#patterns.get(principal);
+    if (known) return known;
+    const patterns = new Map<Action, string[]>();
+    for (const { to, actions, secrets } of this.grants) {
+      if (!to.some((pattern) => matches(pattern, principal))) continue;
+      for (const action of actions) patterns.set(action, [...(patterns.get(action) ?? []), ...secrets]);
+    }
+    if (this.#patterns.size >= CACHED_PRINCIPALS) this.#patterns.clear();
+    this.#patterns.set(principal, patterns);
+    return patterns;
+  }
+}

@@ -1,0 +1,342 @@
+import sodium from 'sodium-native';
+
+import type { AuditAction } from './audit/entry.js';
+import type { Caller } from './caller.js';
+import { type Catalog, type Entry, type HeadChange, newRecordId } from './catalog.js';
+import type { KeyRing } from './crypto/key-ring.js';
+import { asBuffer, wipe } from './crypto/secure-memory.js';
+import { CofferError } from './errors.js';
+import { type Asked, type Gate, operationOf } from './gate.js';
+import type { Action } from './grant.js';
+import type { Head, VersionEntry } from './head.js';
+import { Locks } from './locks.js';
+import { checkName, checkValue, checkVersion, checkWritableName, type Limits, MAX_VERSION } from './names.js';
+import { addNumber, hasNumber } from './number-set.js';
+import { type Change, findOperation, keepOperations, type Operation } from './operations.js';
+import type { Policy } from './policy.js';
+import type { SecretInfo, SecretValue } from './secret.js';
+
+/** How often a change is tried again that another instance's change overtook. */
+const ATTEMPTS = 16;
+
+export interface SecretsContext {
+  readonly catalog: Catalog;
+  readonly gate: Gate;
+  readonly ring: KeyRing;
+  readonly limits: Limits;
+  readonly now: () => Date;
+  policy(): Policy;
+}
+
+/** setec's verbs with exactly its meaning, but where the comments say otherwise. */
+export class Secrets {
+  readonly #context: SecretsContext;
+  readonly #locks = new Locks();
+
+  constructor(context: SecretsContext) {
+    this.#context = context;
+  }
+
+  async list(caller: Caller): Promise<SecretInfo[]> {
+    const { catalog, gate } = this.#context;
+    await gate.allow({ caller, action: 'info' });
+    const policy = this.#context.policy();
+    return catalog
+      .names()
+      .filter((name) => policy.allows(caller, 'info', name))
+      .map((name) => infoOf(catalog.live(name) as Entry));
+  }
+
+  async info(caller: Caller, name: string): Promise<SecretInfo> {
+    const asked = await this.#authorise({ caller, action: 'info', secret: name }, 'info');
+    const entry = this.#context.catalog.live(name);
+    if (!entry) return this.#context.gate.fail(asked, notFound());
+    await this.#context.gate.allow(asked);
+    return infoOf(entry);
+  }
+
+  async get(caller: Caller, name: string, version = 0): Promise<SecretValue> {
+    const stated = version === 0 ? undefined : version;
+    const asked = await this.#authorise(
+      { caller, action: 'get', secret: name, secretVersion: stated },
+      'get',
+    );
+    return this.#reveal(asked, this.#context.catalog.live(name), stated);
+  }
+
+  async getIfChanged(caller: Caller, name: string, known: number): Promise<SecretValue | undefined> {
+    const asked = await this.#authorise({ caller, action: 'get', secret: name }, 'get');
+    const entry = this.#context.catalog.live(name);
+    // Nothing is revealed that the caller does not have: like setec, no entry.
+    if (entry?.head.active === known) return undefined;
+    return this.#reveal(asked, entry, undefined);
+  }
+
+  async put(caller: Caller, name: string, value: Uint8Array, change?: Change): Promise<number> {
+    checkValue(value, this.#context.limits);
+    return this.#change({ caller, action: 'put', name, value, change }, (entry, next) => {
+      if (!entry)
+        return next({ ...firstHead(name), ...this.#withVersion(undefined, 1, 1) }, { version: 1, result: 1 });
+      const { active, highest, versions } = entry.head;
+      if (versions.has(highest) && this.#hasValue(entry, highest, value)) return { result: highest };
+      if (highest === MAX_VERSION) {
+        throw new CofferError(
+          'versions_exhausted',
+          'this secret has used up its version numbers: delete it, or use another name',
+        );
+      }
+      const version = highest + 1;
+      return next(
+        { ...entry.head, ...this.#withVersion(entry, version, active) },
+        { version, result: version },
+      );
+    });
+  }
+
+  async createVersion(
+    caller: Caller,
+    name: string,
+    version: number,
+    value: Uint8Array,
+    change?: Change,
+  ): Promise<void> {
+    checkVersion(version);
+    checkValue(value, this.#context.limits);
+    await this.#change({ caller, action: 'create-version', name, version, value, change }, (entry, next) => {
+      const head = entry?.head ?? firstHead(name);
+      if (head.versions.has(version) || hasNumber(head.deleted, version)) {
+        throw new CofferError('version_taken', 'version already set');
+      }
+      return next({ ...head, ...this.#withVersion(entry, version, version) }, { version, result: version });
+    });
+  }
+
+  async activate(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
+    checkVersion(version);
+    await this.#change({ caller, action: 'activate', name, version, change }, (entry, next) => {
+      if (!entry?.head.versions.has(version)) throw notFound();
+      if (entry.head.active === version) return { result: version };
+      return next({ ...entry.head, active: version }, { result: version });
+    });
+  }
+
+  /** The active version stays: deleting it is an `active_version` error. */
+  async deleteVersion(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
+    checkVersion(version);
+    await this.#change({ caller, action: 'delete', name, version, change }, (entry, next) => {
+      const gone = entry?.head.versions.get(version);
+      if (!entry || !gone) throw notFound();
+      if (entry.head.active === version) {
+        throw new CofferError(
+          'active_version',
+          'the active version cannot be deleted: activate another one first',
+        );
+      }
+      const versions = new Map(entry.head.versions);
+      versions.delete(version);
+      const deleted = addNumber(entry.head.deleted, version);
+      return next({ ...entry.head, versions, deleted }, { result: version, dropped: [gone] });
+    });
+  }
+
+  /** Of an unknown name it is no error. */
+  async delete(caller: Caller, name: string, change?: Change): Promise<void> {
+    await this.#change({ caller, action: 'delete', name, change }, (entry, next) => {
+      if (!entry) return { result: 0 };
+      const tombstone = {
+        ...firstHead(name),
+        operations: entry.head.operations,
+        deletedAt: this.#context.now(),
+      };
+      return next(tombstone, { result: 0, dropped: [...entry.head.versions.values()] });
+    });
+  }
+
+  /** Tells whether an operation came true, for the recovery after a crash. */
+  remembers(name: string, operation: string): boolean {
+    return this.#context.catalog.entry(name)?.head.operations.some(({ id }) => id === operation) ?? false;
+  }
+
+  async #authorise<T extends Asked>(asked: T & { secret: string }, action: Action): Promise<T> {
+    checkName(asked.secret, this.#context.limits);
+    if (!this.#context.policy().allows(asked.caller, action, asked.secret))
+      await this.#context.gate.deny(asked);
+    return asked;
+  }
+
+  async #reveal(asked: Asked, entry: Entry | undefined, stated: number | undefined): Promise<SecretValue> {
+    const { catalog, gate } = this.#context;
+    const version = stated ?? entry?.head.active ?? 0;
+    if (!entry?.head.versions.has(version)) return gate.fail(asked, notFound());
+    let value: Buffer;
+    try {
+      value = catalog.readValue(entry, version);
+    } catch (error) {
+      return gate.fail(asked, error);
+    }
+    try {
+      await gate.allow(asked);
+    } catch (error) {
+      wipe(value);
+      throw error;
+    }
+    return { value, version };
+  }
+
+  /**
+   * Authorises, then lets `plan` decide on the newest state, under the secret's lock. A plan without a next head changes
+   * nothing and is logged once.
+   */
+  async #change(ask: Ask, plan: (entry: Entry | undefined, next: Next) => Plan): Promise<number> {
+    const { caller, action, name, version, value, change } = ask;
+    checkWritableName(name, this.#context.limits);
+    const { operation, given } = operationOf(change);
+    const asked = await this.#authorise(
+      { caller, action, secret: name, secretVersion: version, operation },
+      action as Action,
+    );
+    const by = caller.principals[0].id;
+    const request = given ? this.#requestDigest(ask) : '';
+    const made = await this.#locks.run(name, async () => {
+      const { catalog, gate } = this.#context;
+      const decide = (): Plan => {
+        const replayed =
+          given && findOperation(catalog.entry(name)?.head.operations ?? [], { id: operation, by, request });
+        if (replayed) return { result: replayed.result };
+        const before = catalog.entry(name);
+        return plan(catalog.live(name), (head, { version: number, result, dropped }) => {
+          const added = { id: operation, by, request, result, given };
+          const operations = keepOperations(before?.head.operations ?? [], gate.underWay, added);
+          return this.#planned(before, { ...head, operations }, result, number, value, dropped);
+        });
+      };
+      let planned: Plan;
+      try {
+        planned = decide();
+      } catch (error) {
+        return gate.fail(asked, error);
+      }
+      if (!planned.commit) {
+        await gate.allow(asked);
+        return { result: planned.result, settle: async () => undefined };
+      }
+      return gate.change(asked, () => this.#commit(planned, decide));
+    });
+    await made.settle();
+    return made.result;
+  }
+
+  /** Commits, and plans anew when another instance was faster. */
+  async #commit(first: Plan, decide: () => Plan): Promise<number> {
+    let planned = first;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await planned.commit?.();
+        return planned.result;
+      } catch (error) {
+        const again = error instanceof CofferError && error.code === 'conflict' && attempt < ATTEMPTS;
+        if (!again) throw error;
+        planned = decide();
+      }
+    }
+  }
+
+  #planned(
+    before: Entry | undefined,
+    head: Head,
+    result: number,
+    version: number | undefined,
+    value: Uint8Array | undefined,
+    dropped: readonly VersionEntry[] = [],
+  ): Plan {
+    const { catalog } = this.#context;
+    const generation = catalog.nextGeneration(head.name);
+    const change: HeadChange = {
+      // Only here is the generation known that the new version's record is bound to.
+      head: version === undefined ? head : { ...head, versions: boundTo(head.versions, version, generation) },
+      ...(version !== undefined &&
+        value !== undefined && {
+          newValue: { version, recordId: (head.versions.get(version) as VersionEntry).recordId, value },
+        }),
+      dropped: dropped.map(({ recordId }) => recordId),
+    };
+    return { result, commit: () => catalog.commit(before, generation, change) };
+  }
+
+  #withVersion(
+    entry: Entry | undefined,
+    version: number,
+    active: number,
+  ): Pick<Head, 'versions' | 'active' | 'highest'> {
+    const added = { recordId: newRecordId(), generation: 0, createdAt: this.#context.now() };
+    const versions = [...(entry?.head.versions ?? []), [version, added] as const];
+    return {
+      versions: new Map(versions.sort(([a], [b]) => a - b)),
+      active,
+      highest: Math.max(entry?.head.highest ?? 0, version),
+    };
+  }
+
+  #hasValue(entry: Entry, version: number, value: Uint8Array): boolean {
+    const stored = this.#context.catalog.readValue(entry, version);
+    try {
+      return (
+        stored.length === value.length &&
+        (value.length === 0 || sodium.sodium_memcmp(stored, asBuffer(value)))
+      );
+    } finally {
+      wipe(stored);
+    }
+  }
+
+  #requestDigest({ action, name, version, value }: Ask): string {
+    const head = Buffer.from(`${JSON.stringify([action, name, version ?? 0])}\0`);
+    const message = Buffer.concat([head, value ?? Buffer.alloc(0)]);
+    const digest = this.#context.ring.authenticate(message).subarray(0, 16).toString('base64');
+    wipe(message);
+    return digest;
+  }
+}
+
+interface Ask {
+  readonly caller: Caller;
+  readonly action: AuditAction;
+  readonly name: string;
+  readonly version?: number;
+  readonly value?: Uint8Array;
+  readonly change: Change | undefined;
+}
+
+/** What is to be done: without `commit`, nothing. */
+interface Plan {
+  readonly result: number;
+  readonly commit?: () => Promise<unknown>;
+}
+
+type Next = (
+  head: Omit<Head, 'operations'> & { readonly operations?: readonly Operation[] },
+  change: { readonly version?: number; readonly result: number; readonly dropped?: readonly VersionEntry[] },
+) => Plan;
+
+const firstHead = (name: string): Head => ({
+  name,
+  active: 0,
+  highest: 0,
+  versions: new Map(),
+  deleted: [],
+  operations: [],
+});
+
+function boundTo(versions: Head['versions'], version: number, generation: number): Head['versions'] {
+  const bound = new Map(versions);
+  bound.set(version, { ...(versions.get(version) as VersionEntry), generation });
+  return bound;
+}
+
+const infoOf = ({ head }: Entry): SecretInfo => ({
+  name: head.name,
+  versions: [...head.versions.keys()],
+  activeVersion: head.active,
+});
+
+const notFound = () => new CofferError('not_found', 'not found');

@@ -1,0 +1,399 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open as openFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { open, type RootDatabase } from 'lmdb';
+
+import { CofferError } from '../errors.js';
+import { FolderLock } from './lock.js';
+import { Space, type SpaceLimits } from './space.js';
+import type { Storage, StorageChange, StorageEvent, StoredRecord, Summariser } from './storage.js';
+
+/** The layout of keys and records below. A store with a higher number is refused. */
+export const STORAGE_FORMAT = 1;
+
+/** Sorts before every key of the engine's, whose first byte is a letter. */
+const STATE_KEY = Buffer.from([0]);
+const FIRST_KEY = Buffer.from([1]);
+const STATE_BYTES = 1 + 16 + 8 + 8;
+const REVISION_BYTES = 8;
+
+/** How many events a watcher may have missed and still resume. */
+const EVENTS_KEPT = 4_096;
+
+export interface LmdbOptions extends SpaceLimits {
+  /** Called once when a write could not be made durable: nothing can be acknowledged any more. */
+  onFatal(error: CofferError): void;
+}
+
+/**
+ * The embedded store: one LMDB file, one process.
+ *
+ * Commits that wait at the same moment share one transaction and so one `fdatasync`. `overlappingSync: false` and
+ * `eventTurnBatching: false` make LMDB publish a transaction only after its pages and meta page are on the disk
+ * (lmdb-js 3.5 shows it earlier by default) and make a failed commit a rejection that can be caught.
+ *
+ * The record under the key 0x00 holds the driver's own state: format (1 byte), incarnation (16), sequence (8,
+ * big-endian), bytes of all records (8), and then the engine's sealed summary. Every other record is its revision (8)
+ * and the bytes.
+ */
+export class LmdbStorage implements Storage {
+  readonly incarnation: Uint8Array;
+  readonly #db: RootDatabase<Buffer, Buffer>;
+  readonly #lock: FolderLock;
+  readonly #space: Space;
+  readonly #onFatal: (error: CofferError) => void;
+  readonly #listeners = new Set<(event: StorageEvent) => void>();
+  readonly #events: StorageEvent[] = [];
+  #sequence: number;
+  #usedBytes: number;
+  #summary: Uint8Array | undefined;
+  #summariser: Summariser | undefined;
+  #digest: Uint8Array = Buffer.alloc(0);
+  #waiting: Waiting[] = [];
+  #writing: Promise<void> | undefined;
+  #stopped: CofferError | undefined;
+
+  private constructor(
+    db: RootDatabase<Buffer, Buffer>,
+    lock: FolderLock,
+    space: Space,
+    state: DriverState,
+    onFatal: (error: CofferError) => void,
+  ) {
+    this.#db = db;
+    this.#lock = lock;
+    this.#space = space;
+    this.#onFatal = onFatal;
+    this.incarnation = state.incarnation;
+    this.#sequence = state.sequence;
+    this.#usedBytes = state.usedBytes;
+    this.#summary = state.summary;
+  }
+
+  /**
+   * Opens the store in `folder`, or makes an empty one there (mode 0700).
+   *
+   * @throws CofferError `store_locked`, `newer_format`, `io`
+   */
+  static async open(folder: string, options: LmdbOptions): Promise<LmdbStorage> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const lock = await FolderLock.acquire(folder);
+    try {
+      const file = join(folder, 'data.mdb');
+      // The file exists with its mode before LMDB, which would make it 0664, opens it.
+      await (await openFile(file, 'a', 0o600)).close();
+      await (await openFile(`${file}-lock`, 'a', 0o600)).close();
+      const db = open<Buffer, Buffer>({
+        path: file,
+        noSubdir: true,
+        encoding: 'binary',
+        keyEncoding: 'binary',
+        cache: false,
+        compression: false,
+        maxDbs: 1,
+        overlappingSync: false,
+        eventTurnBatching: false,
+      });
+      try {
+        const space = new Space(folder, options);
+        const state = readState(db.getBinary(STATE_KEY)) ?? (await createState(db, folder));
+        return new LmdbStorage(db, lock, space, state, options.onFatal);
+      } catch (error) {
+        await db.close();
+        throw error;
+      }
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  get summary(): Uint8Array | undefined {
+    return this.#summary;
+  }
+
+  get(key: Uint8Array): StoredRecord | undefined {
+    const stored = this.#db.getBinary(asBuffer(key));
+    return stored && decode(stored);
+  }
+
+  *scan(prefix: Uint8Array): Iterable<[Uint8Array, StoredRecord]> {
+    const start = prefix.length > 0 ? asBuffer(prefix) : FIRST_KEY;
+    for (const { key, value } of this.#db.getRange({ start, snapshot: true })) {
+      if (!key.subarray(0, prefix.length).equals(prefix)) return;
+      yield [key, decode(value)];
+    }
+  }
+
+  async commit(change: StorageChange): Promise<number> {
+    if (this.#stopped) throw this.#stopped;
+    return new Promise<number>((resolve, reject) => {
+      this.#waiting.push({ change, resolve, reject });
+      this.#writing ??= this.#writeAll();
+    });
+  }
+
+  watch(listener: (event: StorageEvent) => void, since?: string): () => void {
+    if (since !== undefined) for (const event of this.#eventsAfter(since)) listener(event);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  summarise(summariser: Summariser): void {
+    this.#summariser = summariser;
+    this.#digest = summariser.initial;
+  }
+
+  async close(): Promise<void> {
+    this.#stopped ??= new CofferError('stopped', 'the store is closed');
+    await this.#writing;
+    this.#listeners.clear();
+    await this.#db.close();
+    await this.#lock.release();
+  }
+
+  /** Writes what waits, transaction after transaction, until nothing does. */
+  async #writeAll(): Promise<void> {
+    // A turn of the event loop gathers what else was asked at this moment.
+    await new Promise(setImmediate);
+    while (this.#waiting.length > 0) {
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      await this.#write(waiting).catch((error: unknown) => {
+        for (const { reject } of waiting) reject(error as Error);
+      });
+    }
+    this.#writing = undefined;
+  }
+
+  async #write(waiting: Waiting[]): Promise<void> {
+    const batch = new Batch(this.#sequence, this.#usedBytes, this.#digest, this.#summariser, (key) =>
+      this.#db.getBinary(key),
+    );
+    const accepted: (Waiting & { revision: number })[] = [];
+    for (const one of waiting) {
+      const revision = batch.add(one.change);
+      if (revision === undefined) one.reject(conflict());
+      else accepted.push({ ...one, revision });
+    }
+    if (accepted.length === 0) return;
+    const rejectAll = (error: Error) => {
+      for (const { reject } of accepted) reject(error);
+    };
+    try {
+      await this.#space.require(batch.growth, this.#usedBytes);
+    } catch (error) {
+      return rejectAll(error as Error);
+    }
+    const summary = this.#summariser?.seal(batch.digest) ?? this.#summary;
+    const state = encodeState({
+      incarnation: this.incarnation,
+      sequence: batch.sequence,
+      usedBytes: batch.usedBytes,
+      summary,
+    });
+    try {
+      await this.#db.batch(() => {
+        for (const [key, value] of batch.writes()) {
+          if (value === undefined) this.#db.remove(key);
+          else this.#db.put(key, value);
+        }
+        this.#db.put(STATE_KEY, state);
+      });
+    } catch (error) {
+      return rejectAll(await this.#failed(error));
+    }
+    this.#sequence = batch.sequence;
+    this.#usedBytes = batch.usedBytes;
+    this.#digest = batch.digest;
+    this.#summary = summary;
+    for (const { change, revision, resolve } of accepted) {
+      resolve(revision);
+      this.#publish({ id: this.#eventId(revision), key: change.head.key });
+    }
+  }
+
+  /** No room is a state that passes; anything else means that the disk can no longer be trusted. */
+  async #failed(error: unknown): Promise<CofferError> {
+    const cause = await lmdbCause(error);
+    if (noRoom(cause)) {
+      return new CofferError('storage_full', 'the disk is full: make room, then try again', { cause });
+    }
+    this.#stopped = new CofferError(
+      'io',
+      `the store could not be written durably (${cause.message}): the server stops, since nothing that it ` +
+        'acknowledged from here on would be safe; check the disk, then start it again',
+      { cause },
+    );
+    this.#onFatal(this.#stopped);
+    return this.#stopped;
+  }
+
+  #publish(event: StorageEvent): void {
+    this.#events.push(event);
+    if (this.#events.length > 2 * EVENTS_KEPT) this.#events.splice(0, EVENTS_KEPT);
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  #eventId(sequence: number): string {
+    return `${Buffer.from(this.incarnation).toString('hex')}-${sequence}`;
+  }
+
+  #eventsAfter(since: string): StorageEvent[] {
+    if (since === this.#eventId(this.#sequence)) return [];
+    const at = this.#events.findIndex((event) => event.id === since);
+    if (at < 0) return [{ id: this.#eventId(this.#sequence), reset: true }];
+    return this.#events.slice(at + 1);
+  }
+}
+
+interface Waiting {
+  readonly change: StorageChange;
+  readonly resolve: (revision: number) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The changes of one transaction, each checked against those before it. */
+class Batch {
+  readonly #values = new Map<string, Buffer | undefined>();
+  readonly #read: (key: Buffer) => Buffer | undefined;
+  readonly #summariser: Summariser | undefined;
+  sequence: number;
+  usedBytes: number;
+  growth = 0;
+  digest: Uint8Array;
+
+  constructor(
+    sequence: number,
+    usedBytes: number,
+    digest: Uint8Array,
+    summariser: Summariser | undefined,
+    read: (key: Buffer) => Buffer | undefined,
+  ) {
+    this.sequence = sequence;
+    this.usedBytes = usedBytes;
+    this.digest = digest;
+    this.#summariser = summariser;
+    this.#read = read;
+  }
+
+  /** @returns the head's new revision, or undefined if it is not at the expected one. */
+  add(change: StorageChange): number | undefined {
+    const { key, bytes } = change.head;
+    const before = this.#current(key);
+    if ((before ? readRevision(before) : 0) !== change.expectedRevision) return undefined;
+    this.sequence++;
+    for (const side of change.put ?? []) this.#set(side.key, encode(this.sequence, side.bytes));
+    for (const removed of change.remove ?? []) this.#set(removed, undefined);
+    this.#set(key, bytes && encode(this.sequence, bytes));
+    if (this.#summariser) {
+      this.digest = this.#summariser.fold(this.digest, key, before && decode(before).bytes, bytes);
+    }
+    return this.sequence;
+  }
+
+  *writes(): Iterable<[Buffer, Buffer | undefined]> {
+    for (const [key, value] of this.#values) yield [Buffer.from(key, 'latin1'), value];
+  }
+
+  #current(key: Uint8Array): Buffer | undefined {
+    const buffer = asBuffer(key);
+    const text = buffer.toString('latin1');
+    return this.#values.has(text) ? this.#values.get(text) : this.#read(buffer);
+  }
+
+  #set(key: Uint8Array, value: Buffer | undefined): void {
+    const grown = (value?.length ?? 0) - (this.#current(key)?.length ?? 0);
+    this.usedBytes += grown;
+    this.growth += grown;
+    this.#values.set(asBuffer(key).toString('latin1'), value);
+  }
+}
+
+interface DriverState {
+  incarnation: Uint8Array;
+  sequence: number;
+  usedBytes: number;
+  summary: Uint8Array | undefined;
+}
+
+function readState(bytes: Buffer | undefined): DriverState | undefined {
+  if (bytes === undefined) return undefined;
+  const format = bytes[0] ?? 0;
+  if (format > STORAGE_FORMAT) {
+    throw new CofferError(
+      'newer_format',
+      `the store has format ${format} and this coffer reads up to ${STORAGE_FORMAT}: start it with a newer coffer`,
+    );
+  }
+  if (format < 1 || bytes.length < STATE_BYTES) {
+    throw new CofferError(
+      'tampered',
+      "the store's own record (key 00) is damaged: restore the store from a backup",
+    );
+  }
+  return {
+    incarnation: Buffer.from(bytes.subarray(1, 17)),
+    sequence: Number(bytes.readBigUInt64BE(17)),
+    usedBytes: Number(bytes.readBigUInt64BE(25)),
+    summary: bytes.length > STATE_BYTES ? Buffer.from(bytes.subarray(STATE_BYTES)) : undefined,
+  };
+}
+
+async function createState(db: RootDatabase<Buffer, Buffer>, folder: string): Promise<DriverState> {
+  const state = { incarnation: randomBytes(16), sequence: 0, usedBytes: 0, summary: undefined };
+  await db.put(STATE_KEY, encodeState(state));
+  // The file's name must survive a power cut as well as its content.
+  const handle = await openFile(folder, 'r');
+  await handle.sync();
+  await handle.close();
+  return state;
+}
+
+function encodeState({ incarnation, sequence, usedBytes, summary }: DriverState): Buffer {
+  const bytes = Buffer.alloc(STATE_BYTES + (summary?.length ?? 0));
+  bytes[0] = STORAGE_FORMAT;
+  bytes.set(incarnation, 1);
+  bytes.writeBigUInt64BE(BigInt(sequence), 17);
+  bytes.writeBigUInt64BE(BigInt(Math.max(0, usedBytes)), 25);
+  if (summary) bytes.set(summary, STATE_BYTES);
+  return bytes;
+}
+
+function encode(revision: number, bytes: Uint8Array): Buffer {
+  const stored = Buffer.allocUnsafeSlow(REVISION_BYTES + bytes.length);
+  stored.writeBigUInt64BE(BigInt(revision), 0);
+  stored.set(bytes, REVISION_BYTES);
+  return stored;
+}
+
+const readRevision = (stored: Buffer): number => stored.readUInt32BE(0) * 2 ** 32 + stored.readUInt32BE(4);
+
+const decode = (stored: Buffer): StoredRecord => ({
+  revision: readRevision(stored),
+  bytes: stored.subarray(REVISION_BYTES),
+});
+
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+const conflict = () => new CofferError('conflict', 'the record was changed by somebody else in the meantime');
+
+const ENOSPC = 28;
+const EDQUOT = 122;
+const MDB_MAP_FULL = -30792;
+
+/**
+ * A page that found no room was never written, and its transaction is forgotten: the store goes on. The same code from
+ * `fdatasync` means that written pages may be lost.
+ */
+const noRoom = ({ code, message }: Error & { code?: number }): boolean =>
+  code === MDB_MAP_FULL || ((code === ENOSPC || code === EDQUOT) && message.includes('write page'));
+
+/** lmdb-js rejects with an error whose `commitError` is a promise that rejects with the cause. */
+async function lmdbCause(error: unknown): Promise<Error & { code?: number }> {
+  const { commitError } = error as { commitError?: Promise<never> };
+  if (!commitError) return error as Error;
+  return commitError.catch((cause: Error) => cause);
+}

@@ -1,0 +1,86 @@
+/**
+ * What the engine asks of a store, and all that a driver knows: keys, opaque bytes and revisions.
+ *
+ * Two kinds of record exist. A *head* is small, is changed by compare-and-set, and alone decides what is true. *Side
+ * records* carry bulk (a version's value) and mean nothing until a head refers to them. A change writes its side
+ * records first and then its head, so that a reader sees the whole change or none of it.
+ *
+ * What every driver owes is in `packages/engine/test/storage-suite.ts`:
+ * an acknowledged commit survives a crash; nobody reads what is not yet durable; two writers never lose an update.
+ */
+export interface Storage {
+  /** Random id made when the store was born, 16 bytes. Two stores never share one. */
+  readonly incarnation: Uint8Array;
+
+  /** The record under `key` as last durably committed. */
+  get(key: Uint8Array): StoredRecord | undefined;
+
+  /** All records whose key starts with `prefix`, in byte order of their keys, as of one moment. */
+  scan(prefix: Uint8Array): Iterable<[key: Uint8Array, record: StoredRecord]>;
+
+  /**
+   * Writes the change, or nothing of it.
+   *
+   * @returns the head's new revision, once the change is on stable storage and visible to readers.
+   * @throws CofferError `conflict` if the head is not at `expectedRevision`; `storage_full` if there is no room (the
+   *   store goes on when there is); `stopped` after {@link close} or after durability was lost.
+   */
+  commit(change: StorageChange): Promise<number>;
+
+  /**
+   * Calls `listener` for every committed head from now on, or from the event after `since`.
+   * A `since` that is too old, or of another store, gives one event with `reset: true`: read everything anew.
+   *
+   * @returns a function that ends the watch.
+   */
+  watch(listener: (event: StorageEvent) => void, since?: string): () => void;
+
+  /** The sealed summary that came with the last commit, see {@link StorageChange.head} and {@link Summariser}. */
+  readonly summary: Uint8Array | undefined;
+
+  /** From now on each commit carries a summary of all heads, in the same transaction. */
+  summarise(summariser: Summariser): void;
+
+  /** Waits for commits under way, then closes. */
+  close(): Promise<void>;
+}
+
+export interface StoredRecord {
+  readonly bytes: Uint8Array;
+  /** Grows with every commit to this key; 1 or more. */
+  readonly revision: number;
+}
+
+export interface StorageChange {
+  /** The record that makes the change true; `undefined` bytes remove it. */
+  readonly head: { readonly key: Uint8Array; readonly bytes: Uint8Array | undefined };
+  /** The revision that the head must have; 0: it must not exist. */
+  readonly expectedRevision: number;
+  readonly put?: readonly { readonly key: Uint8Array; readonly bytes: Uint8Array }[];
+  readonly remove?: readonly Uint8Array[];
+}
+
+export interface StorageEvent {
+  /** `<incarnation>-<sequence>`, to resume from. */
+  readonly id: string;
+  /** The head that changed; undefined with `reset`. */
+  readonly key?: Uint8Array;
+  readonly reset?: true;
+}
+
+/**
+ * Keeps a summary of all heads up to date, by which the engine finds at open that one was put back to an earlier
+ * state or taken away. The driver stores what `seal` answers in the transaction of each commit and understands
+ * nothing of it.
+ */
+export interface Summariser {
+  readonly initial: Uint8Array;
+  /** The digest after `key` changed from `before` to `after` (`undefined`: there is none). */
+  fold(
+    digest: Uint8Array,
+    key: Uint8Array,
+    before: Uint8Array | undefined,
+    after: Uint8Array | undefined,
+  ): Uint8Array;
+  seal(digest: Uint8Array): Uint8Array;
+}
