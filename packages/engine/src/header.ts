@@ -2,6 +2,7 @@ import { KeyRing } from './crypto/key-ring.js';
 import {
   createRootKey,
   findRootKey,
+  isRootKeyParameters,
   type RootKeyContext,
   type RootKeyParameters,
   type RootKeySpec,
@@ -111,8 +112,12 @@ function parseHeader(bytes: Uint8Array): Header {
       `the store has format ${header.format} and this coffer reads up to ${STORE_FORMAT}: start it with a newer coffer`,
     );
   }
-  if (typeof header.ring !== 'string' || typeof header.rootKey !== 'object' || header.rootKey === null)
-    throw damaged();
+  const whole =
+    Number.isSafeInteger(header.generation) &&
+    typeof header.development === 'boolean' &&
+    isRootKeyParameters(header.rootKey) &&
+    typeof header.ring === 'string';
+  if (!whole) throw damaged();
   return header;
 }
 

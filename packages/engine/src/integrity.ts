@@ -10,7 +10,7 @@ const SUMMARY_KEY = Buffer.from('summary');
 const SUMMARY_BINDING = { version: 0, generation: 0 };
 
 /** How many guesses may be spent on naming the record that was put back. */
-const GUESSES = 2_000_000;
+const GUESSES = 250_000;
 
 /** A head as it was found in the store. */
 export interface FoundHead {

@@ -218,18 +218,25 @@ export class AuditLog {
   }
 
   #next(): void {
-    if (this.#pending.length > 0) return this.#startFlush();
+    if (this.#pending.length > 0) {
+      this.#startFlush();
+      return;
+    }
     this.#flushing = false;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   /** Takes back what was written of the batch, so that the log ends with its last durable line. */
   #writeFailed(error: NodeJS.ErrnoException, batch: Pending[]): void {
-    if (error.code !== 'ENOSPC' && error.code !== 'EDQUOT') return this.#stop(error, batch);
+    if (error.code !== 'ENOSPC' && error.code !== 'EDQUOT') {
+      this.#stop(error, batch);
+      return;
+    }
     try {
       ftruncateSync(this.#file.fd, this.#durable.length);
     } catch (failure) {
-      return this.#stop(failure as Error, batch);
+      this.#stop(failure as Error, batch);
+      return;
     }
     const refused = [...batch, ...this.#pending];
     this.#pending = [];

@@ -58,6 +58,17 @@ export type RootKeyParameters =
       readonly memoryBytes: number;
     };
 
+export function isRootKeyParameters(value: unknown): value is RootKeyParameters {
+  const { kind, salt, passes, memoryBytes } = (value ?? {}) as Record<string, unknown>;
+  if (kind === 'file') return true;
+  return (
+    kind === 'passphrase' &&
+    typeof salt === 'string' &&
+    Number.isInteger(passes) &&
+    Number.isInteger(memoryBytes)
+  );
+}
+
 export interface RootKeyContext {
   readonly stateDir: string;
   /** A root key inside the state folder is for development only. */

@@ -1,0 +1,101 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import sodium from 'sodium-native';
+import { onTestFinished } from 'vitest';
+
+import type { Caller, CofferError, EngineOptions, Signer } from '../src/index.js';
+import { Engine, parseRootKey } from '../src/index.js';
+
+/** Every right, on every secret. */
+export const admin: Caller = { principals: [{ id: 'socket', kind: 'socket' }], address: 'unix' };
+
+/** A caller with no right but what grants give it. */
+export const token = (id: string): Caller => ({
+  principals: [{ id: `token:${id}`, kind: 'token', name: `name of ${id}` }],
+  address: '192.0.2.7',
+});
+
+export const bytes = (text: string): Buffer => Buffer.from(text);
+export const text = (value: Uint8Array): string => Buffer.from(value).toString();
+
+/** A folder that is gone after the test. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'coffer-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** An Ed25519 signer whose public key is hex; the server's is an nkey. */
+export function createSigner(seed: Uint8Array): Signer {
+  const publicKey = Buffer.alloc(sodium.crypto_sign_PUBLICKEYBYTES);
+  const secretKey = sodium.sodium_malloc(sodium.crypto_sign_SECRETKEYBYTES);
+  sodium.crypto_sign_seed_keypair(publicKey, secretKey, Buffer.from(seed));
+  return {
+    publicKey: publicKey.toString('hex'),
+    sign(message) {
+      const signature = Buffer.alloc(sodium.crypto_sign_BYTES);
+      sodium.crypto_sign_detached(signature, Buffer.from(message), secretKey);
+      return signature;
+    },
+  };
+}
+
+export const verifySignature = (message: Uint8Array, signature: Uint8Array, publicKey: string): boolean =>
+  signature.length === sodium.crypto_sign_BYTES &&
+  sodium.crypto_sign_verify_detached(
+    Buffer.from(signature),
+    Buffer.from(message),
+    Buffer.from(publicKey, 'hex'),
+  );
+
+export interface TestEngine {
+  readonly engine: Engine;
+  /** `folder/state` is the state folder, `folder/root.key` the root key. */
+  readonly folder: string;
+  readonly stateDir: string;
+  readonly notices: string[];
+  readonly fatal: CofferError[];
+}
+
+/** Options of an engine in `folder`; tests override what they are about. */
+export const engineOptions = (folder: string, overrides: Partial<EngineOptions> = {}): EngineOptions => ({
+  stateDir: join(folder, 'state'),
+  rootKey: parseRootKey(`file:${join(folder, 'root.key')}`),
+  createSigner,
+  storage: { minFreeBytes: 0 },
+  onFatal: (error) => {
+    throw error;
+  },
+  ...overrides,
+});
+
+/** An engine on a store of its own, or on the one in `folder`; closed after the test. */
+export async function openEngine(
+  folder?: string,
+  overrides: Partial<EngineOptions> = {},
+): Promise<TestEngine> {
+  const place = folder ?? (await temporaryFolder());
+  const notices: string[] = [];
+  const fatal: CofferError[] = [];
+  const engine = await Engine.open(
+    engineOptions(place, {
+      onNotice: (sentence) => notices.push(sentence),
+      onFatal: (error) => fatal.push(error),
+      ...overrides,
+    }),
+  );
+  onTestFinished(() => engine.close());
+  return { engine, folder: place, stateDir: join(place, 'state'), notices, fatal };
+}
+
+/** The `code` that a promise rejects with; a promise that resolves fails the test. */
+export async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const outcome = await promise.then(
+    (value) => ({ value }),
+    (error: CofferError) => ({ error }),
+  );
+  if ('value' in outcome) throw new Error(`expected a rejection, got ${JSON.stringify(outcome.value)}`);
+  return outcome.error.code;
+}
