@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CofferError } from '../errors.js';
+import { syncFolder } from '../files.js';
 import { type AuditEntry, EntryIds, encodeEntry } from './entry.js';
 import { checkpointMessage, type Signer } from './signer.js';
 import { type OpenIntent, readTail } from './tail.js';
@@ -86,9 +87,7 @@ export class AuditLog {
       };
       const log = new AuditLog(file, path, options, position, tail.open);
       if (tail.torn.length > 0) await log.#setAside(folder, tail.torn);
-      const handle = await open(folder, 'r');
-      await handle.sync();
-      await handle.close();
+      await syncFolder(folder);
       await log.checkpoint();
       return log;
     } catch (error) {

@@ -1,11 +1,12 @@
-import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 import sodium from 'sodium-native';
 
 import { CofferError } from '../errors.js';
 import { KEY_BYTES, NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
-import { asBuffer, secureBuffer, secureRandom, wipe } from './secure-memory.js';
+import { readKeyFile, readOrCreateKeyFile, refuseInsideStateFolder } from './key-file.js';
+import { readPassphrase } from './passphrase.js';
+import { secureBuffer, wipe } from './secure-memory.js';
 
 /**
  * Where a store's root key comes from.
@@ -135,85 +136,6 @@ export async function findRootKey(
   return fileKey(key);
 }
 
-const FILE_PREFIX = 'coffer-root-key-v1:';
-
-async function readOrCreateKeyFile(path: string, context: RootKeyContext): Promise<Buffer> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await refuseInsideStateFolder(path, context);
-  const existing = await readKeyFile(path);
-  if (existing) return existing;
-  const key = secureRandom(KEY_BYTES);
-  const content = Buffer.from(`${FILE_PREFIX}${key.toString('base64')}\n`);
-  // Written whole under another name, then linked: a crash leaves a whole key or none.
-  const draft = `${path}.${process.pid}.new`;
-  const handle = await open(draft, 'wx', 0o600);
-  try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
-    wipe(content);
-  }
-  try {
-    await link(draft, path);
-  } finally {
-    await unlink(draft);
-  }
-  const folder = await open(dirname(path), 'r');
-  await folder.sync();
-  await folder.close();
-  context.onNotice(
-    `A root key was made in ${path}: losing it loses every secret in this store, so keep a copy of it ` +
-      'where neither this disk nor its backups are.',
-  );
-  return key;
-}
-
-async function readKeyFile(path: string): Promise<Buffer | undefined> {
-  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw new CofferError('no_root_key', `the root key file ${path} cannot be read (${error.code})`);
-  });
-  if (!handle) return undefined;
-  try {
-    const { mode } = await handle.stat();
-    if ((mode & 0o077) !== 0) {
-      throw new CofferError(
-        'insecure_root_key',
-        `the root key file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it, and ` +
-          'rotate the root key if somebody may have read it',
-      );
-    }
-    const content = await handle.readFile();
-    const encoded = content.subarray(FILE_PREFIX.length, FILE_PREFIX.length + 44).toString('latin1');
-    const whole =
-      content.subarray(0, FILE_PREFIX.length).toString('latin1') === FILE_PREFIX &&
-      /^[A-Za-z0-9+/]{43}=$/.test(encoded) &&
-      /^\n?$/.test(content.subarray(FILE_PREFIX.length + 44).toString('latin1'));
-    wipe(content);
-    if (!whole) throw new CofferError('no_root_key', `the file ${path} is no root key file of coffer's`);
-    const key = secureBuffer(KEY_BYTES);
-    key.write(encoded, 'base64');
-    return key;
-  } finally {
-    await handle.close();
-  }
-}
-
-async function refuseInsideStateFolder(path: string, context: RootKeyContext): Promise<void> {
-  if (context.development) return;
-  const folder = await realpath(dirname(path)).catch(() => resolve(dirname(path)));
-  const state = await realpath(context.stateDir).catch(() => resolve(context.stateDir));
-  const inside = relative(state, join(folder, 'key'));
-  if (!inside.startsWith('..')) {
-    throw new CofferError(
-      'insecure_root_key',
-      `the root key ${path} lies inside the state folder ${context.stateDir}, where every copy of the data would ` +
-        'carry its key along: name a place outside of it with --root-key file:PATH',
-    );
-  }
-}
-
 const fileKey = (key: Buffer): RootKey => new LocalRootKey(key, { kind: 'file' });
 
 async function passphraseKey(
@@ -241,52 +163,6 @@ async function passphraseKey(
     wipe(passphrase);
   }
   return new LocalRootKey(key, parameters);
-}
-
-async function readPassphrase(source: PassphraseSource, context: RootKeyContext): Promise<Buffer> {
-  const passphrase = await passphraseFrom(source, context);
-  if (passphrase.length === 0) throw new CofferError('no_root_key', 'the passphrase is empty');
-  return passphrase;
-}
-
-async function passphraseFrom(source: PassphraseSource, context: RootKeyContext): Promise<Buffer> {
-  if (source.from === 'prompt') {
-    if (!context.promptPassphrase) {
-      throw new CofferError(
-        'no_root_key',
-        'there is no terminal to ask for the passphrase: use passphrase:file:PATH',
-      );
-    }
-    return asBuffer(await context.promptPassphrase('Passphrase of the root key: '));
-  }
-  if (source.from === 'env') {
-    const value = (context.env ?? process.env)[source.name];
-    if (value === undefined) {
-      throw new CofferError(
-        'no_root_key',
-        `the environment variable ${source.name} with the passphrase is not set`,
-      );
-    }
-    return Buffer.from(value);
-  }
-  const handle = await open(source.path, 'r').catch((error: NodeJS.ErrnoException) => {
-    throw new CofferError('no_root_key', `the passphrase file ${source.path} cannot be read (${error.code})`);
-  });
-  try {
-    const { mode } = await handle.stat();
-    if ((mode & 0o077) !== 0) {
-      throw new CofferError(
-        'insecure_root_key',
-        `the passphrase file ${source.path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it`,
-      );
-    }
-    const content = await handle.readFile();
-    // One final newline is the editor's, not the passphrase's.
-    const end = content.at(-1) === 0x0a ? (content.at(-2) === 0x0d ? 2 : 1) : 0;
-    return content.subarray(0, content.length - end);
-  } finally {
-    await handle.close();
-  }
 }
 
 /** A root key whose bytes this process holds. */

@@ -1,22 +1,24 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { open, type RootDatabase } from 'lmdb';
 
 import { CofferError } from '../errors.js';
+import { syncFolder } from '../files.js';
+import { Batch } from './lmdb-batch.js';
+import {
+  asBuffer,
+  type DriverState,
+  decode,
+  encodeState,
+  FIRST_KEY,
+  newState,
+  readState,
+  STATE_KEY,
+} from './lmdb-state.js';
 import { FolderLock } from './lock.js';
 import { Space, type SpaceLimits } from './space.js';
 import type { Storage, StorageChange, StorageEvent, StoredRecord, Summariser } from './storage.js';
-
-/** The layout of keys and records below. A store with a higher number is refused. */
-export const STORAGE_FORMAT = 1;
-
-/** Sorts before every key of the engine's, whose first byte is a letter. */
-const STATE_KEY = Buffer.from([0]);
-const FIRST_KEY = Buffer.from([1]);
-const STATE_BYTES = 1 + 16 + 8 + 8;
-const REVISION_BYTES = 8;
 
 /** How many events a watcher may have missed and still resume. */
 const EVENTS_KEPT = 4_096;
@@ -32,10 +34,6 @@ export interface LmdbOptions extends SpaceLimits {
  * Commits that wait at the same moment share one transaction and so one `fdatasync`. `overlappingSync: false` and
  * `eventTurnBatching: false` make LMDB publish a transaction only after its pages and meta page are on the disk
  * (lmdb-js 3.5 shows it earlier by default) and make a failed commit a rejection that can be caught.
- *
- * The record under the key 0x00 holds the driver's own state: format (1 byte), incarnation (16), sequence (8,
- * big-endian), bytes of all records (8), and then the engine's sealed summary. Every other record is its revision (8)
- * and the bytes.
  */
 export class LmdbStorage implements Storage {
   readonly incarnation: Uint8Array;
@@ -97,7 +95,12 @@ export class LmdbStorage implements Storage {
       });
       try {
         const space = new Space(folder, options);
-        const state = readState(db.getBinary(STATE_KEY)) ?? (await createState(db, folder));
+        let state = readState(db.getBinary(STATE_KEY));
+        if (!state) {
+          state = newState();
+          await db.put(STATE_KEY, encodeState(state));
+          await syncFolder(folder);
+        }
         return new LmdbStorage(db, lock, space, state, options.onFatal);
       } catch (error) {
         await db.close();
@@ -253,130 +256,6 @@ interface Waiting {
   readonly resolve: (revision: number) => void;
   readonly reject: (error: Error) => void;
 }
-
-/** The changes of one transaction, each checked against those before it. */
-class Batch {
-  readonly #values = new Map<string, Buffer | undefined>();
-  readonly #read: (key: Buffer) => Buffer | undefined;
-  readonly #summariser: Summariser | undefined;
-  sequence: number;
-  usedBytes: number;
-  growth = 0;
-  digest: Uint8Array;
-
-  constructor(
-    sequence: number,
-    usedBytes: number,
-    digest: Uint8Array,
-    summariser: Summariser | undefined,
-    read: (key: Buffer) => Buffer | undefined,
-  ) {
-    this.sequence = sequence;
-    this.usedBytes = usedBytes;
-    this.digest = digest;
-    this.#summariser = summariser;
-    this.#read = read;
-  }
-
-  /** @returns the head's new revision, or undefined if it is not at the expected one. */
-  add(change: StorageChange): number | undefined {
-    const { key, bytes } = change.head;
-    const before = this.#current(key);
-    if ((before ? readRevision(before) : 0) !== change.expectedRevision) return undefined;
-    this.sequence++;
-    for (const side of change.put ?? []) this.#set(side.key, encode(this.sequence, side.bytes));
-    for (const removed of change.remove ?? []) this.#set(removed, undefined);
-    this.#set(key, bytes && encode(this.sequence, bytes));
-    if (this.#summariser) {
-      this.digest = this.#summariser.fold(this.digest, key, before && decode(before).bytes, bytes);
-    }
-    return this.sequence;
-  }
-
-  *writes(): Iterable<[Buffer, Buffer | undefined]> {
-    for (const [key, value] of this.#values) yield [Buffer.from(key, 'latin1'), value];
-  }
-
-  #current(key: Uint8Array): Buffer | undefined {
-    const buffer = asBuffer(key);
-    const text = buffer.toString('latin1');
-    return this.#values.has(text) ? this.#values.get(text) : this.#read(buffer);
-  }
-
-  #set(key: Uint8Array, value: Buffer | undefined): void {
-    const grown = (value?.length ?? 0) - (this.#current(key)?.length ?? 0);
-    this.usedBytes += grown;
-    this.growth += grown;
-    this.#values.set(asBuffer(key).toString('latin1'), value);
-  }
-}
-
-interface DriverState {
-  incarnation: Uint8Array;
-  sequence: number;
-  usedBytes: number;
-  summary: Uint8Array | undefined;
-}
-
-function readState(bytes: Buffer | undefined): DriverState | undefined {
-  if (bytes === undefined) return undefined;
-  const format = bytes[0] ?? 0;
-  if (format > STORAGE_FORMAT) {
-    throw new CofferError(
-      'newer_format',
-      `the store has format ${format} and this coffer reads up to ${STORAGE_FORMAT}: start it with a newer coffer`,
-    );
-  }
-  if (format < 1 || bytes.length < STATE_BYTES) {
-    throw new CofferError(
-      'tampered',
-      "the store's own record (key 00) is damaged: restore the store from a backup",
-    );
-  }
-  return {
-    incarnation: Buffer.from(bytes.subarray(1, 17)),
-    sequence: Number(bytes.readBigUInt64BE(17)),
-    usedBytes: Number(bytes.readBigUInt64BE(25)),
-    summary: bytes.length > STATE_BYTES ? Buffer.from(bytes.subarray(STATE_BYTES)) : undefined,
-  };
-}
-
-async function createState(db: RootDatabase<Buffer, Buffer>, folder: string): Promise<DriverState> {
-  const state = { incarnation: randomBytes(16), sequence: 0, usedBytes: 0, summary: undefined };
-  await db.put(STATE_KEY, encodeState(state));
-  // The file's name must survive a power cut as well as its content.
-  const handle = await openFile(folder, 'r');
-  await handle.sync();
-  await handle.close();
-  return state;
-}
-
-function encodeState({ incarnation, sequence, usedBytes, summary }: DriverState): Buffer {
-  const bytes = Buffer.alloc(STATE_BYTES + (summary?.length ?? 0));
-  bytes[0] = STORAGE_FORMAT;
-  bytes.set(incarnation, 1);
-  bytes.writeBigUInt64BE(BigInt(sequence), 17);
-  bytes.writeBigUInt64BE(BigInt(Math.max(0, usedBytes)), 25);
-  if (summary) bytes.set(summary, STATE_BYTES);
-  return bytes;
-}
-
-function encode(revision: number, bytes: Uint8Array): Buffer {
-  const stored = Buffer.allocUnsafeSlow(REVISION_BYTES + bytes.length);
-  stored.writeBigUInt64BE(BigInt(revision), 0);
-  stored.set(bytes, REVISION_BYTES);
-  return stored;
-}
-
-const readRevision = (stored: Buffer): number => stored.readUInt32BE(0) * 2 ** 32 + stored.readUInt32BE(4);
-
-const decode = (stored: Buffer): StoredRecord => ({
-  revision: readRevision(stored),
-  bytes: stored.subarray(REVISION_BYTES),
-});
-
-const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 const conflict = () => new CofferError('conflict', 'the record was changed by somebody else in the meantime');
 

@@ -1,0 +1,92 @@
+import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+
+import { CofferError } from '../errors.js';
+import { syncFolder } from '../files.js';
+import { KEY_BYTES } from './aead.js';
+import type { RootKeyContext } from './root-key.js';
+import { secureBuffer, secureRandom, wipe } from './secure-memory.js';
+
+const FILE_PREFIX = 'coffer-root-key-v1:';
+
+/** The root key in the file, made there if it is not. For an empty store only. */
+export async function readOrCreateKeyFile(path: string, context: RootKeyContext): Promise<Buffer> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await refuseInsideStateFolder(path, context);
+  const existing = await readKeyFile(path);
+  if (existing) return existing;
+  const key = secureRandom(KEY_BYTES);
+  const content = Buffer.from(`${FILE_PREFIX}${key.toString('base64')}\n`);
+  // Written whole under another name, then linked: a crash leaves a whole key or none.
+  const draft = `${path}.${process.pid}.new`;
+  const handle = await open(draft, 'wx', 0o600);
+  try {
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+    wipe(content);
+  }
+  try {
+    await link(draft, path);
+  } finally {
+    await unlink(draft);
+  }
+  await syncFolder(dirname(path));
+  context.onNotice(
+    `A root key was made in ${path}: losing it loses every secret in this store, so keep a copy of it ` +
+      'where neither this disk nor its backups are.',
+  );
+  return key;
+}
+
+/**
+ * The root key in locked memory; undefined if there is no such file.
+ *
+ * @throws CofferError `insecure_root_key` if others can read it, `no_root_key` if it is no key file
+ */
+export async function readKeyFile(path: string): Promise<Buffer | undefined> {
+  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw new CofferError('no_root_key', `the root key file ${path} cannot be read (${error.code})`);
+  });
+  if (!handle) return undefined;
+  try {
+    const { mode } = await handle.stat();
+    if ((mode & 0o077) !== 0) {
+      throw new CofferError(
+        'insecure_root_key',
+        `the root key file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it, and ` +
+          'rotate the root key if somebody may have read it',
+      );
+    }
+    const content = await handle.readFile();
+    const encoded = content.subarray(FILE_PREFIX.length, FILE_PREFIX.length + 44).toString('latin1');
+    const whole =
+      content.subarray(0, FILE_PREFIX.length).toString('latin1') === FILE_PREFIX &&
+      /^[A-Za-z0-9+/]{43}=$/.test(encoded) &&
+      /^\n?$/.test(content.subarray(FILE_PREFIX.length + 44).toString('latin1'));
+    wipe(content);
+    if (!whole) throw new CofferError('no_root_key', `the file ${path} is no root key file of coffer's`);
+    const key = secureBuffer(KEY_BYTES);
+    key.write(encoded, 'base64');
+    return key;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** @throws CofferError `insecure_root_key` */
+export async function refuseInsideStateFolder(path: string, context: RootKeyContext): Promise<void> {
+  if (context.development) return;
+  const folder = await realpath(dirname(path)).catch(() => resolve(dirname(path)));
+  const state = await realpath(context.stateDir).catch(() => resolve(context.stateDir));
+  const inside = relative(state, join(folder, 'key'));
+  if (!inside.startsWith('..')) {
+    throw new CofferError(
+      'insecure_root_key',
+      `the root key ${path} lies inside the state folder ${context.stateDir}, where every copy of the data would ` +
+        'carry its key along: name a place outside of it with --root-key file:PATH',
+    );
+  }
+}

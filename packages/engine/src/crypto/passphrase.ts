@@ -1,0 +1,52 @@
+import { open } from 'node:fs/promises';
+
+import { CofferError } from '../errors.js';
+import type { PassphraseSource, RootKeyContext } from './root-key.js';
+import { asBuffer } from './secure-memory.js';
+
+/** The passphrase's bytes, which the caller wipes. */
+export async function readPassphrase(source: PassphraseSource, context: RootKeyContext): Promise<Buffer> {
+  const passphrase = await passphraseFrom(source, context);
+  if (passphrase.length === 0) throw new CofferError('no_root_key', 'the passphrase is empty');
+  return passphrase;
+}
+
+async function passphraseFrom(source: PassphraseSource, context: RootKeyContext): Promise<Buffer> {
+  if (source.from === 'prompt') {
+    if (!context.promptPassphrase) {
+      throw new CofferError(
+        'no_root_key',
+        'there is no terminal to ask for the passphrase: use passphrase:file:PATH',
+      );
+    }
+    return asBuffer(await context.promptPassphrase('Passphrase of the root key: '));
+  }
+  if (source.from === 'env') {
+    const value = (context.env ?? process.env)[source.name];
+    if (value === undefined) {
+      throw new CofferError(
+        'no_root_key',
+        `the environment variable ${source.name} with the passphrase is not set`,
+      );
+    }
+    return Buffer.from(value);
+  }
+  const handle = await open(source.path, 'r').catch((error: NodeJS.ErrnoException) => {
+    throw new CofferError('no_root_key', `the passphrase file ${source.path} cannot be read (${error.code})`);
+  });
+  try {
+    const { mode } = await handle.stat();
+    if ((mode & 0o077) !== 0) {
+      throw new CofferError(
+        'insecure_root_key',
+        `the passphrase file ${source.path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it`,
+      );
+    }
+    const content = await handle.readFile();
+    // One final newline is the editor's, not the passphrase's.
+    const end = content.at(-1) === 0x0a ? (content.at(-2) === 0x0d ? 2 : 1) : 0;
+    return content.subarray(0, content.length - end);
+  } finally {
+    await handle.close();
+  }
+}
