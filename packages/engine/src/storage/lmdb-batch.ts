@@ -1,6 +1,12 @@
 import { asBuffer, decode, encode, readRevision } from './lmdb-state.js';
 import type { StorageChange, Summariser } from './storage.js';
 
+const PAGE_BYTES = 4_096;
+/** A leaf, the branches above it, and what splitting them takes. */
+const PAGES_PER_RECORD = 8;
+/** Meta pages and the list of free pages. */
+const FIXED_PAGES = 32;
+
 /** The changes of one transaction, each checked against those before it. */
 export class Batch {
   readonly #values = new Map<string, Buffer | undefined>();
@@ -8,7 +14,6 @@ export class Batch {
   readonly #summariser: Summariser | undefined;
   sequence: number;
   usedBytes: number;
-  growth = 0;
   digest: Uint8Array;
 
   constructor(
@@ -40,6 +45,13 @@ export class Batch {
     return this.sequence;
   }
 
+  /** What the transaction may take on the disk at the most: the values, and the pages on the way to each. */
+  get diskBytes(): number {
+    let bytes = FIXED_PAGES * PAGE_BYTES;
+    for (const value of this.#values.values()) bytes += (value?.length ?? 0) + PAGES_PER_RECORD * PAGE_BYTES;
+    return bytes;
+  }
+
   *writes(): Iterable<[Buffer, Buffer | undefined]> {
     for (const [key, value] of this.#values) yield [Buffer.from(key, 'latin1'), value];
   }
@@ -51,9 +63,7 @@ export class Batch {
   }
 
   #set(key: Uint8Array, value: Buffer | undefined): void {
-    const grown = (value?.length ?? 0) - (this.#current(key)?.length ?? 0);
-    this.usedBytes += grown;
-    this.growth += grown;
+    this.usedBytes += (value?.length ?? 0) - (this.#current(key)?.length ?? 0);
     this.#values.set(asBuffer(key).toString('latin1'), value);
   }
 }

@@ -185,7 +185,7 @@ export class LmdbStorage implements Storage {
       for (const { reject } of accepted) reject(error);
     };
     try {
-      await this.#space.require(batch.growth, this.#usedBytes);
+      await this.#space.require(this.#usedBytes, batch.usedBytes, batch.diskBytes);
     } catch (error) {
       return rejectAll(error as Error);
     }
@@ -205,7 +205,7 @@ export class LmdbStorage implements Storage {
         this.#db.put(STATE_KEY, state);
       });
     } catch (error) {
-      return rejectAll(await this.#failed(error));
+      return rejectAll(await this.#failed(error, batch.diskBytes));
     }
     this.#sequence = batch.sequence;
     this.#usedBytes = batch.usedBytes;
@@ -218,11 +218,11 @@ export class LmdbStorage implements Storage {
   }
 
   /** No room is a state that passes; anything else means that the disk can no longer be trusted. */
-  async #failed(error: unknown): Promise<CofferError> {
+  async #failed(error: unknown, diskBytes: number): Promise<CofferError> {
     const cause = await lmdbCause(error);
-    if (noRoom(cause)) {
-      return new CofferError('storage_full', 'the disk is full: make room, then try again', { cause });
-    }
+    // A page that was written in part is LMDB's EIO; its transaction is forgotten like any other that found no room.
+    if (noRoom(cause) || (cause.code === EIO && (await this.#space.lacks(diskBytes))))
+      return this.#space.full(cause);
     this.#stopped = new CofferError(
       'io',
       `the store could not be written durably (${cause.message}): the server stops, since nothing that it ` +
@@ -259,6 +259,7 @@ interface Waiting {
 
 const conflict = () => new CofferError('conflict', 'the record was changed by somebody else in the meantime');
 
+const EIO = 5;
 const ENOSPC = 28;
 const EDQUOT = 122;
 const MDB_MAP_FULL = -30792;

@@ -1,4 +1,5 @@
-import { link, rename, unlink } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { link, readdir, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 
@@ -6,72 +7,93 @@ import { CofferError } from '../errors.js';
 
 /** The longest path that `sockaddr_un` takes on every platform (macOS: 104 with the final NUL). */
 const SOCKET_PATH_BYTES = 103;
+/** `/lock.` and a number of ten digits. */
+const SOCKET_NAME_BYTES = 16;
 
 /**
- * One server a state folder: whoever listens on `<folder>/lock.sock` owns it. The kernel closes the socket with
- * its process, so a crash leaves no lock behind, and the owner itself tells a second one who it is.
+ * One server a state folder: whoever listens on the `<folder>/lock.<number>` of the highest number owns it. The kernel
+ * closes the socket with its process, so a crash leaves no lock behind, and the owner itself tells a second one who it is.
+ *
+ * Who finds the highest one dead links the next number, which only one can, and owns the folder unless by then a higher
+ * one is there. The highest number never falls and a living lock is never touched: however many start at once, after
+ * whatever crash, one wins.
  */
 export class FolderLock {
   readonly #server: Server;
-  readonly #path: string;
 
-  private constructor(server: Server, path: string) {
+  private constructor(server: Server) {
     this.#server = server;
-    this.#path = path;
   }
 
   /** @throws CofferError `store_locked`, with a sentence that names the owner. */
   static async acquire(folder: string): Promise<FolderLock> {
-    const path = join(folder, 'lock.sock');
-    const own = join(folder, `lock.${process.pid}`);
-    if (Buffer.byteLength(own) > SOCKET_PATH_BYTES) {
+    if (Buffer.byteLength(folder) + SOCKET_NAME_BYTES > SOCKET_PATH_BYTES) {
       throw new CofferError(
         'invalid_argument',
-        `the path of the state folder is too long for the sockets in it (at most ${SOCKET_PATH_BYTES - 12} bytes): ${folder}`,
+        `the path of the state folder is too long for the sockets in it (at most ${SOCKET_PATH_BYTES - SOCKET_NAME_BYTES} bytes): ${folder}`,
       );
     }
+    // Not named by the process id: in two containers it may be the same.
+    const own = join(folder, `lock-${randomBytes(4).toString('hex')}`);
     const since = new Date().toISOString();
     const server = createServer((socket) => {
       socket.on('error', () => socket.destroy());
       socket.end(`process ${process.pid}, running since ${since}`);
     });
-    await unlink(own).catch(() => undefined);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(own, resolve);
     });
     server.unref();
     try {
-      // A socket that is linked under the lock's name is already listening: no window in which it looks dead.
-      for (let attempt = 0; attempt < 5; attempt++) {
-        const taken = await link(own, path).then(
-          () => false,
-          (error: NodeJS.ErrnoException) => {
-            if (error.code === 'EEXIST') return true;
-            throw error;
-          },
-        );
-        if (!taken) {
-          await unlink(own);
-          return new FolderLock(server, path);
-        }
-        const owner = await askOwner(path);
-        if (owner !== undefined) throw locked(folder, owner);
-        await setAside(folder, path);
-      }
-      throw locked(folder, 'another process that is starting');
+      while (!(await take(folder, own)));
+      return new FolderLock(server);
     } catch (error) {
       server.close();
-      await unlink(own).catch(() => undefined);
       throw error;
+    } finally {
+      await unlink(own).catch(() => undefined);
     }
   }
 
+  /** The dead socket stays: its number must not come again. */
   async release(): Promise<void> {
-    await unlink(this.#path).catch(() => undefined);
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 }
+
+/** True if the lock is ours now; false if another starter moved ahead and its lock is to be asked. */
+async function take(folder: string, own: string): Promise<boolean> {
+  const [highest = 0, ...lower] = await numbers(folder);
+  const owner = highest > 0 ? await askOwner(lockPath(folder, highest)) : undefined;
+  if (owner !== undefined) throw locked(folder, owner);
+  const number = highest + 1;
+  // It is already listening when it gets the lock's name: no window in which it looks dead.
+  if (!(await linked(own, lockPath(folder, number)))) return false;
+  if ((await numbers(folder))[0] !== number) {
+    await unlink(lockPath(folder, number)).catch(() => undefined);
+    return false;
+  }
+  for (const dead of [...lower, highest]) await unlink(lockPath(folder, dead)).catch(() => undefined);
+  return true;
+}
+
+const lockPath = (folder: string, number: number): string => join(folder, `lock.${number}`);
+
+/** Numbers of all locks, the highest first. */
+async function numbers(folder: string): Promise<number[]> {
+  const found = (await readdir(folder)).flatMap((name) => /^lock\.([1-9]\d{0,9})$/.exec(name)?.[1] ?? []);
+  return found.map(Number).sort((a, b) => b - a);
+}
+
+const linked = (from: string, to: string): Promise<boolean> =>
+  link(from, to).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') return false;
+      throw error;
+    },
+  );
 
 const locked = (folder: string, owner: string) =>
   new CofferError(
@@ -79,9 +101,9 @@ const locked = (folder: string, owner: string) =>
     `the state folder ${folder} is in use by ${owner}: stop that server first, or give this one another --state-dir`,
   );
 
-/** What the lock's owner says of itself; undefined when nobody listens. */
+/** What the lock's owner says of itself; undefined when nobody listens. Whoever cannot be asked is taken for alive. */
 function askOwner(path: string): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     let said = '';
     const socket = connect(path);
     socket.setTimeout(2_000, () => {
@@ -93,24 +115,9 @@ function askOwner(path: string): Promise<string | undefined> {
       said += text;
     });
     socket.on('end', () => resolve(said === '' ? 'another process' : said));
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(undefined);
-      else reject(error);
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+      const dead = code === 'ECONNREFUSED' || code === 'ENOENT';
+      resolve(dead ? undefined : `a process that cannot be asked (${code})`);
     });
   });
-}
-
-/**
- * Takes a dead owner's socket out of the way. Two starters may do this at once; the one that finds that it took a
- * living socket puts it back.
- */
-async function setAside(folder: string, path: string): Promise<void> {
-  const aside = join(folder, `lock.${process.pid}.x`);
-  const moved = await rename(path, aside).then(
-    () => true,
-    () => false,
-  );
-  if (!moved) return;
-  if ((await askOwner(aside)) !== undefined) await link(aside, path).catch(() => undefined);
-  await unlink(aside).catch(() => undefined);
 }

@@ -4,6 +4,8 @@ import { CofferError } from '../errors.js';
 
 /** How long one look at the file system counts, in milliseconds. */
 const FRESH = 100;
+/** With less than this free, every look is a new one. */
+const SCARCE = 64 * 1024 * 1024;
 
 /**
  * Says whether there is room to write: the file system keeps at least `minFreeBytes`, and the store's own records
@@ -11,35 +13,58 @@ const FRESH = 100;
  * readers are served when the disk is all but full.
  */
 export class Space {
-  #free = Number.POSITIVE_INFINITY;
+  readonly #folder: string;
+  readonly #limits: SpaceLimits;
+  #free = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(
-    readonly folder: string,
-    readonly limits: SpaceLimits,
-  ) {}
+  constructor(folder: string, limits: SpaceLimits) {
+    this.#folder = folder;
+    this.#limits = limits;
+  }
 
-  /** @throws CofferError `storage_full` */
-  async require(bytes: number, usedBytes: number): Promise<void> {
-    const { quotaBytes, minFreeBytes } = this.limits;
-    if (quotaBytes !== undefined && usedBytes + bytes > quotaBytes) {
+  /**
+   * A change that makes the store smaller may use the floor too: it is the way out.
+   *
+   * @param before bytes of records that the store holds
+   * @param after bytes of records that it will hold
+   * @param disk bytes that writing may take at the most
+   * @throws CofferError `storage_full`
+   */
+  async require(before: number, after: number, disk: number): Promise<void> {
+    const { quotaBytes, minFreeBytes } = this.#limits;
+    const grows = after > before;
+    if (quotaBytes !== undefined && grows && after > quotaBytes) {
       throw new CofferError(
         'storage_full',
         `the store's quota of ${quotaBytes} bytes is used up: delete versions, or raise storage.quotaBytes`,
       );
     }
-    const now = performance.now();
-    if (now - this.#lookedAt > FRESH) {
-      const { bavail, bsize } = await statfs(this.folder);
-      this.#free = bavail * bsize;
-      this.#lookedAt = now;
-    }
-    if (this.#free - bytes < minFreeBytes) {
-      throw new CofferError(
-        'storage_full',
-        `the disk of ${this.folder} has less than ${minFreeBytes} bytes free: make room, then try again`,
-      );
-    }
+    const stale = performance.now() - this.#lookedAt > FRESH;
+    if (stale || this.#free < SCARCE) await this.#look();
+    if (this.#free < disk + (grows ? minFreeBytes : 0)) throw this.full();
+  }
+
+  /** True if there is no room now for what was about to be written. */
+  async lacks(disk: number): Promise<boolean> {
+    await this.#look();
+    return this.#free < disk;
+  }
+
+  full(cause?: unknown): CofferError {
+    const { minFreeBytes } = this.#limits;
+    const kept = minFreeBytes > 0 ? ` (${minFreeBytes} bytes are kept free)` : '';
+    return new CofferError(
+      'storage_full',
+      `the disk of ${this.#folder} is full${kept}: make room, then try again`,
+      { cause },
+    );
+  }
+
+  async #look(): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#folder);
+    this.#free = bavail * bsize;
+    this.#lookedAt = performance.now();
   }
 }
 

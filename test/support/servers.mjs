@@ -1,0 +1,133 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Process, run, TemporaryFolder } from './processes.mjs';
+
+// Plain JavaScript, since bench/ runs without a build; the contract stands in servers.d.mts.
+
+const COFFER = fileURLToPath(new URL('../../packages/cli/bin/coffer.js', import.meta.url));
+
+export function peer(name) {
+  const cache =
+    process.env.COFFER_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'coffer');
+  const path = join(cache, 'peers', 'bin', name);
+  if (!existsSync(path)) throw new Error(`${name} is not installed: run test/peers/install.sh setec`);
+  return path;
+}
+
+export const cofferCommand = (...args) => [process.execPath, [COFFER, ...args]];
+
+export async function coffer(args, options) {
+  return await run(...cofferCommand(...args), options);
+}
+
+export class CofferServer {
+  /** Opens a new folder, or `folder`, which outlives the server, so that another one can go on with it. */
+  static async start({ dev = false, folder, args = [], env = {} } = {}) {
+    const own = folder === undefined ? new TemporaryFolder() : undefined;
+    const home = folder ?? own;
+    const mode = dev ? ['--dev'] : ['--root-key', `file:${home.join('root.key')}`];
+    const command = [
+      'server',
+      ...mode,
+      '--listen',
+      '127.0.0.1:0',
+      '--state-dir',
+      home.join('state'),
+      ...args,
+    ];
+    const process = new Process(...cofferCommand(...command), { env });
+    try {
+      const [url] = await process.waitFor(/http:\/\/127\.0\.0\.1:\d+(?=\s)/);
+      return new CofferServer(url, process, home, own);
+    } catch (error) {
+      await process.kill().catch(() => {});
+      own?.[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #own;
+
+  constructor(url, process, folder, own) {
+    this.url = url;
+    this.process = process;
+    this.folder = folder;
+    this.stateDir = folder.join('state');
+    this.socket = `unix:${join(this.stateDir, 'admin.sock')}`;
+    this.#own = own;
+  }
+
+  async createToken(name) {
+    const { id, token } = JSON.parse(await this.#admin('token', 'create', name, '--json'));
+    return { token, principal: `token:${id}` };
+  }
+
+  async applyPolicy(grants) {
+    const file = this.folder.join('policy.json');
+    writeFileSync(file, JSON.stringify({ grants }));
+    await this.#admin('policy', 'apply', file);
+  }
+
+  async stop() {
+    const exit = await this.process.stop();
+    this.#own?.[Symbol.dispose]();
+    return exit;
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.stop();
+  }
+
+  async #admin(...args) {
+    const { code, stdout, stderr } = await coffer([...args, '-s', this.socket]);
+    if (code !== 0) throw new Error(`coffer ${args.join(' ')} failed: ${stderr}`);
+    return stdout.toString();
+  }
+}
+
+export class SetecServer {
+  static async start({ preload = 0, limited = [] } = {}) {
+    const folder = new TemporaryFolder();
+    const options = [
+      '-dir',
+      folder.join('state'),
+      '-preload',
+      String(preload),
+      '-limited',
+      JSON.stringify(limited),
+    ];
+    const process = new Process(peer('setec-server'), options);
+    try {
+      const [, opened] = await process.waitFor(/opened in (\S+) ms\n/);
+      const [, url] = await process.waitFor(/listening (\S+)\n/);
+      const [, limitedUrl] = await process.waitFor(/limited (\S+)\n/);
+      return new SetecServer({ url, limitedUrl, openMilliseconds: Number(opened), process }, folder);
+    } catch (error) {
+      await process.kill().catch(() => {});
+      folder[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #folder;
+
+  constructor(facts, folder) {
+    Object.assign(this, facts);
+    this.#folder = folder;
+  }
+
+  async stop() {
+    await this.process.stop();
+    this.#folder[Symbol.dispose]();
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.stop();
+  }
+}
+
+export function withPassword(url, token) {
+  return url.replace('://', `://x:${token}@`);
+}
