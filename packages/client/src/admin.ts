@@ -1,0 +1,89 @@
+import * as answers from './answers.js';
+import type {
+  CallOptions,
+  ChangeOptions,
+  Grant,
+  NewToken,
+  Policy,
+  PolicyChange,
+  TokenInfo,
+} from './types.js';
+
+/** How {@link Admin} reaches the server: one of the client's own calls. */
+export type Send = <T>(
+  request: {
+    readonly path: string;
+    readonly action: string;
+    readonly body?: unknown;
+    readonly change?: ChangeOptions | undefined;
+    readonly read?: CallOptions | undefined;
+  },
+  parse: (answer: unknown) => T,
+) => Promise<T>;
+
+/** Administration, as `client.admin`. Every call needs a grant of `admin` on `*`, or the admin socket. */
+export class Admin {
+  readonly #send: Send;
+
+  constructor(send: Send) {
+    this.#send = send;
+  }
+
+  /** Every token ever made, revoked and expired ones too; never the tokens themselves. */
+  tokens(options?: CallOptions): Promise<TokenInfo[]> {
+    return this.#send({ path: '/api/admin/tokens', action: 'list tokens', read: options }, answers.tokenList);
+  }
+
+  /**
+   * Makes a bearer token. It may do nothing until a grant names `token:<id>`.
+   *
+   * @param request `name` is for people's eyes; `expiresIn` is in seconds, without it the token never expires.
+   */
+  createToken(
+    request: { readonly name: string; readonly expiresIn?: number },
+    options: ChangeOptions = {},
+  ): Promise<NewToken> {
+    return this.#send(
+      { path: '/api/admin/tokens', action: 'create a token', body: request, change: options },
+      answers.newToken,
+    );
+  }
+
+  /** Revokes a token for good, at once on every instance. */
+  revokeToken(id: string, options: ChangeOptions = {}): Promise<TokenInfo> {
+    return this.#send(
+      { path: '/api/admin/tokens/revoke', action: 'revoke a token', body: { id }, change: options },
+      answers.tokenInfo,
+    );
+  }
+
+  /** The grants in force. */
+  policy(options?: CallOptions): Promise<Policy> {
+    return this.#send(
+      { path: '/api/admin/policy', action: 'read the policy', read: options },
+      answers.policy,
+    );
+  }
+
+  /**
+   * Replaces the grants in force by these, and answers with the difference.
+   *
+   * @param options With `dryRun` nothing changes. With `expectedGeneration` the call fails with the code
+   *   `policy_changed` if somebody else changed the policy since it was read.
+   */
+  applyPolicy(
+    grants: readonly Grant[],
+    options: { readonly dryRun?: boolean; readonly expectedGeneration?: number } & ChangeOptions = {},
+  ): Promise<PolicyChange> {
+    const { dryRun, expectedGeneration } = options;
+    return this.#send(
+      {
+        path: '/api/admin/policy',
+        action: 'apply a policy',
+        body: { grants, dryRun, expectedGeneration },
+        change: options,
+      },
+      answers.policyChange,
+    );
+  }
+}

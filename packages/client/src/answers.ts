@@ -1,0 +1,177 @@
+import { CofferClientError } from './errors.js';
+import type {
+  Action,
+  Grant,
+  NewToken,
+  Policy,
+  PolicyChange,
+  Principal,
+  SecretInfo,
+  SecretValue,
+  TokenInfo,
+  Whoami,
+} from './types.js';
+
+/**
+ * Turns the server's answers into types that cannot be wrong. What is not as it should be is `bad_answer` with
+ * the path of the field; messages name fields, never what stands in them.
+ */
+
+const MAX_VERSION = 2 ** 32 - 1;
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
+
+/** Reads an answer's body. The parser's own error is dropped: it quotes the text, which may be a secret. */
+export function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch {
+    throw malformed('the body', 'JSON');
+  }
+}
+
+/** A bare version number, as `put` answers. */
+export function version(value: unknown, path = 'the body'): number {
+  if (!isWhole(value) || value < 1 || value > MAX_VERSION) throw malformed(path, 'a version number');
+  return value;
+}
+
+export function secretInfo(value: unknown, path = 'the body'): SecretInfo {
+  const fields = object(value, path);
+  return {
+    name: string(fields.Name, `${path}.Name`),
+    versions: list(fields.Versions ?? [], `${path}.Versions`, version),
+    activeVersion: version(fields.ActiveVersion, `${path}.ActiveVersion`),
+  };
+}
+
+/** Nothing visible is `null` on the wire. */
+export function secretList(value: unknown): SecretInfo[] {
+  return list(value ?? [], 'the body', secretInfo);
+}
+
+export function secretValue(value: unknown): SecretValue {
+  const fields = object(value, 'the body');
+  return {
+    value: bytes(fields.Value ?? '', 'the body.Value'),
+    version: version(fields.Version, 'the body.Version'),
+  };
+}
+
+export function whoami(value: unknown): Whoami {
+  const fields = object(value, 'the body');
+  const server = object(fields.server, 'the body.server');
+  return {
+    principals: list(fields.principals, 'the body.principals', principal),
+    grants: list(fields.grants, 'the body.grants', grant),
+    server: {
+      version: string(server.version, 'the body.server.version'),
+      storeId: string(server.storeId, 'the body.server.storeId'),
+      serverKey: string(server.serverKey, 'the body.server.serverKey'),
+      development: server.development === true,
+    },
+  };
+}
+
+export function tokenList(value: unknown): TokenInfo[] {
+  return list(object(value, 'the body').tokens, 'the body.tokens', tokenInfo);
+}
+
+export function newToken(value: unknown): NewToken {
+  return { ...tokenInfo(value), token: string(object(value, 'the body').token, 'the body.token') };
+}
+
+export function tokenInfo(value: unknown, path = 'the body'): TokenInfo {
+  const fields = object(value, path);
+  return {
+    id: string(fields.id, `${path}.id`),
+    name: string(fields.name, `${path}.name`),
+    createdAt: date(fields.createdAt, `${path}.createdAt`),
+    createdBy: string(fields.createdBy, `${path}.createdBy`),
+    ...(fields.expiresAt == null ? {} : { expiresAt: date(fields.expiresAt, `${path}.expiresAt`) }),
+    ...(fields.revokedAt == null ? {} : { revokedAt: date(fields.revokedAt, `${path}.revokedAt`) }),
+  };
+}
+
+export function policy(value: unknown): Policy {
+  const fields = object(value, 'the body');
+  return {
+    generation: whole(fields.generation, 'the body.generation'),
+    grants: list(fields.grants, 'the body.grants', grant),
+  };
+}
+
+export function policyChange(value: unknown): PolicyChange {
+  const fields = object(value, 'the body');
+  return {
+    added: list(fields.added, 'the body.added', grant),
+    removed: list(fields.removed, 'the body.removed', grant),
+    unchanged: whole(fields.unchanged, 'the body.unchanged'),
+    generation: whole(fields.generation, 'the body.generation'),
+  };
+}
+
+function grant(value: unknown, path: string): Grant {
+  const fields = object(value, path);
+  return {
+    to: list(fields.to, `${path}.to`, string),
+    // A newer server may know actions that we do not; to read a policy we need not know them.
+    actions: list(fields.actions, `${path}.actions`, string) as Action[],
+    secrets: list(fields.secrets, `${path}.secrets`, string),
+  };
+}
+
+function principal(value: unknown, path: string): Principal {
+  const fields = object(value, path);
+  return {
+    id: string(fields.id, `${path}.id`),
+    kind: string(fields.kind, `${path}.kind`),
+    ...(fields.name == null ? {} : { name: string(fields.name, `${path}.name`) }),
+  };
+}
+
+function object(value: unknown, path: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(path, 'an object');
+  return value as Record<string, unknown>;
+}
+
+function list<T>(value: unknown, path: string, item: (value: unknown, path: string) => T): T[] {
+  if (!Array.isArray(value)) throw malformed(path, 'a list');
+  return value.map((each, index) => item(each, `${path}[${index}]`));
+}
+
+function string(value: unknown, path: string): string {
+  if (typeof value !== 'string') throw malformed(path, 'a string');
+  return value;
+}
+
+function whole(value: unknown, path: string): number {
+  if (!isWhole(value) || value < 0) throw malformed(path, 'a whole number');
+  return value;
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}
+
+function date(value: unknown, path: string): Date {
+  const parsed = new Date(typeof value === 'string' && RFC_3339.test(value) ? value : Number.NaN);
+  if (Number.isNaN(parsed.getTime())) throw malformed(path, 'an RFC 3339 time');
+  return parsed;
+}
+
+/** Decodes into memory of its own: Node's pool would share it with other buffers. */
+function bytes(value: unknown, path: string): Uint8Array {
+  if (typeof value !== 'string' || value.length % 4 !== 0) throw malformed(path, 'base64');
+  const padding = value.endsWith('==') ? 2 : value.endsWith('=') ? 1 : 0;
+  const decoded = new Uint8Array((value.length / 4) * 3 - padding);
+  // A character that is not base64 is skipped or ends the decoding, so that bytes are missing.
+  if (Buffer.from(decoded.buffer).write(value, 'base64') !== decoded.length) throw malformed(path, 'base64');
+  return decoded;
+}
+
+function malformed(path: string, expected: string): CofferClientError {
+  return new CofferClientError(
+    'bad_answer',
+    `the server's answer is malformed: ${path} is not ${expected}; is this the address of a coffer server?`,
+  );
+}

@@ -1,0 +1,263 @@
+import { randomUUID } from 'node:crypto';
+import { Admin, type Send } from './admin.js';
+import * as answers from './answers.js';
+import { CofferClientError } from './errors.js';
+import { refusal, type Subject } from './refusal.js';
+import { type Answer, Transport } from './transport.js';
+import type { CallOptions, ChangeOptions, SecretInfo, SecretValue, Whoami } from './types.js';
+
+export interface ClientOptions {
+  /**
+   * `http(s)://HOST:PORT`, or `unix:PATH` for a server's admin socket; default `http://127.0.0.1:2633`. A
+   * password in the URL is sent as HTTP Basic, where coffer takes a token.
+   */
+  readonly server?: string;
+  /** A bearer token. It goes before a password in the URL. */
+  readonly token?: string;
+  /** Certificate authorities (PEM) to trust in place of the system's. */
+  readonly ca?: string | Uint8Array;
+  /** Milliseconds until a call gives up, its retries included; default 30,000. */
+  readonly timeout?: number;
+  /** How often a request is repeated when its connection fails; default 2. */
+  readonly retries?: number;
+  /** The largest answer that is read; default 64 MiB. */
+  readonly maxAnswerBytes?: number;
+}
+
+const DEFAULT_SERVER = 'http://127.0.0.1:2633';
+const MAX_VERSION = 2 ** 32 - 1;
+const MAX_TIMEOUT = 2 ** 31 - 1;
+
+/**
+ * Calls a coffer server, or a setec one (which knows neither `whoami` nor `admin`).
+ *
+ * Every call rejects with a {@link CofferClientError}, or with its signal's reason.
+ *
+ * ```ts
+ * const client = new Client({ server: 'https://secrets.example.com', token });
+ * const { value, version } = await client.get('prod/db/password');
+ * ```
+ */
+export class Client {
+  /** Tokens and policy. */
+  readonly admin: Admin;
+  readonly #transport: Transport;
+
+  /** Opens no connection yet. Throws `invalid_argument` for options that cannot be. */
+  constructor(options: ClientOptions = {}) {
+    this.#transport = new Transport({
+      server: options.server ?? DEFAULT_SERVER,
+      token: checkedToken(options.token),
+      ca: options.ca,
+      timeout: within('timeout', options.timeout ?? 30_000, 1, MAX_TIMEOUT),
+      retries: within('retries', options.retries ?? 2, 0, 10),
+      maxAnswerBytes: within('maxAnswerBytes', options.maxAnswerBytes ?? 64 * 2 ** 20, 1, 2 ** 31),
+    });
+    this.admin = new Admin(this.#sendAdmin);
+  }
+
+  /** The server's address, without any credential. */
+  get server(): string {
+    return this.#transport.address.display;
+  }
+
+  /** Every secret that the caller may `info`, by name in byte order; none is an empty list. */
+  list(options?: CallOptions): Promise<SecretInfo[]> {
+    return this.#read('list', {}, { action: 'list' }, options, answers.secretList);
+  }
+
+  /** A secret's versions, without values. `not_found` if there is no such secret. */
+  info(name: string, options?: CallOptions): Promise<SecretInfo> {
+    return this.#read('info', { Name: name }, { action: 'info', name }, options, answers.secretInfo);
+  }
+
+  /** A secret's active value, or that of `options.version`. `not_found` if there is none. */
+  async get(name: string, options: CallOptions & { readonly version?: number } = {}): Promise<SecretValue> {
+    const version = options.version ?? 0;
+    return this.#read(
+      'get',
+      { Name: name, Version: checkedVersion(version, 0) },
+      { action: 'get', name, ...(version === 0 ? {} : { version }) },
+      options,
+      answers.secretValue,
+    );
+  }
+
+  /** The active value if it is not that of `knownVersion`, else undefined. With 0 it is always the active one. */
+  async getIfChanged(
+    name: string,
+    knownVersion: number,
+    options?: CallOptions,
+  ): Promise<SecretValue | undefined> {
+    const request = { Name: name, Version: checkedVersion(knownVersion, 0), UpdateIfChanged: true };
+    const answer = await this.#post('get', request, options);
+    if (answer.status === 304) return undefined;
+    return this.#parse(answer, { action: 'get', name }, answers.secretValue);
+  }
+
+  /**
+   * Saves a value and answers with its version. The first value of a name becomes active; a later one becomes a
+   * new inactive version, unless it equals that of the highest number, which is then the answer.
+   */
+  async put(name: string, value: Uint8Array, options: ChangeOptions = {}): Promise<number> {
+    return this.#change(
+      'put',
+      { Name: name, Value: base64(value) },
+      { action: 'put', name },
+      options,
+      answers.version,
+    );
+  }
+
+  /** Makes a version of this number and activates it. `version_taken` if the number was ever used. */
+  async createVersion(
+    name: string,
+    version: number,
+    value: Uint8Array,
+    options: ChangeOptions = {},
+  ): Promise<void> {
+    return this.#change(
+      'create-version',
+      { Name: name, Version: checkedVersion(version, 1), Value: base64(value) },
+      { action: 'create-version', name, version },
+      options,
+      nothing,
+    );
+  }
+
+  /** Makes a version the active one. `not_found` if it does not exist. */
+  async activate(name: string, version: number, options: ChangeOptions = {}): Promise<void> {
+    return this.#change(
+      'activate',
+      { Name: name, Version: checkedVersion(version, 1) },
+      { action: 'activate', name, version },
+      options,
+      nothing,
+    );
+  }
+
+  /** Deletes a version that is not the active one. */
+  async deleteVersion(name: string, version: number, options: ChangeOptions = {}): Promise<void> {
+    return this.#change(
+      'delete-version',
+      { Name: name, Version: checkedVersion(version, 1) },
+      { action: 'delete', name, version },
+      options,
+      nothing,
+    );
+  }
+
+  /** Deletes a secret with all its versions and the memory of their numbers. An unknown name is no error. */
+  async delete(name: string, options: ChangeOptions = {}): Promise<void> {
+    return this.#change('delete', { Name: name }, { action: 'delete', name }, options, nothing);
+  }
+
+  /** Who the server takes this caller for, and the grants that apply to it. */
+  async whoami(options?: CallOptions): Promise<Whoami> {
+    const answer = await this.#transport.send({
+      method: 'GET',
+      path: '/api/whoami',
+      signal: options?.signal,
+    });
+    return this.#parse(answer, { action: 'whoami' }, answers.whoami);
+  }
+
+  /** Ends the connections. Calls under way, and later ones, reject with the code `closed`. */
+  close(): void {
+    this.#transport.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  async #read<T>(
+    method: string,
+    request: object,
+    subject: Subject,
+    options: CallOptions | undefined,
+    parse: (answer: unknown) => T,
+  ): Promise<T> {
+    return this.#parse(await this.#post(method, request, options), subject, parse);
+  }
+
+  async #change<T>(
+    method: string,
+    request: object,
+    subject: Subject,
+    options: ChangeOptions,
+    parse: (answer: unknown) => T,
+  ): Promise<T> {
+    return this.#parse(await this.#post(method, request, options, operationOf(options)), subject, parse);
+  }
+
+  #post(method: string, request: object, options?: CallOptions, operation?: string): Promise<Answer> {
+    return this.#transport.send({
+      method: 'POST',
+      path: `/api/${method}`,
+      body: Buffer.from(JSON.stringify(request)),
+      signal: options?.signal,
+      ...(operation === undefined ? {} : { operation }),
+    });
+  }
+
+  readonly #sendAdmin: Send = async ({ path, action, body, change, read }, parse) => {
+    const answer = await this.#transport.send({
+      method: body === undefined ? 'GET' : 'POST',
+      path,
+      signal: change?.signal ?? read?.signal,
+      ...(body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }),
+      ...(change === undefined ? {} : { operation: operationOf(change) }),
+    });
+    return this.#parse(answer, { action }, parse);
+  };
+
+  #parse<T>(answer: Answer, subject: Subject, parse: (answer: unknown) => T): T {
+    const { status, headers, body } = answer;
+    try {
+      if (status !== 200) throw refusal(status, headers, body, subject, this.server);
+      return parse(answers.parseJson(body));
+    } finally {
+      body.fill(0);
+    }
+  }
+}
+
+function nothing(): void {}
+
+/** Reads the caller's bytes in place, without a copy that nobody would wipe. */
+function base64(value: Uint8Array): string {
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
+}
+
+function operationOf(options: ChangeOptions): string {
+  const operation = options.operation ?? randomUUID();
+  if (!/^[\x20-\x7e]{1,128}$/.test(operation)) {
+    throw new CofferClientError('invalid_argument', 'an operation id is 1 to 128 printable ASCII characters');
+  }
+  return operation;
+}
+
+function checkedVersion(version: number, lowest: 0 | 1): number {
+  if (!Number.isInteger(version) || version < lowest || version > MAX_VERSION) {
+    throw new CofferClientError('invalid_version', `a version is a whole number from 1 to ${MAX_VERSION}`);
+  }
+  return version;
+}
+
+function checkedToken(token: string | undefined): string | undefined {
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+    throw new CofferClientError('invalid_argument', 'a token is printable ASCII without white space');
+  }
+  return token;
+}
+
+function within(option: string, value: number, lowest: number, highest: number): number {
+  if (!Number.isInteger(value) || value < lowest || value > highest) {
+    throw new CofferClientError(
+      'invalid_argument',
+      `${option} is a whole number from ${lowest} to ${highest}, not ${value}`,
+    );
+  }
+  return value;
+}

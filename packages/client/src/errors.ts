@@ -1,0 +1,47 @@
+/**
+ * What every call of this package fails with. `code` is stable, so that programs can match on it; the message is
+ * a sentence for a person that says what to do. Neither ever holds a secret's value or a token.
+ */
+export class CofferClientError extends Error {
+  readonly code: ClientErrorCode;
+  /** The HTTP status, when the server answered at all. */
+  readonly status: number | undefined;
+
+  constructor(code: ClientErrorCode, message: string, options?: ErrorOptions & { status?: number }) {
+    super(message, options);
+    this.name = 'CofferClientError';
+    this.code = code;
+    this.status = options?.status;
+  }
+}
+
+/**
+ * What went wrong:
+ *
+ * - before anything was sent: `invalid_argument`, `invalid_version`, `closed`;
+ * - no answer: `unreachable`, `untrusted_server` (its certificate), `timeout`;
+ * - an answer that cannot be one of coffer's: `bad_answer`, `answer_too_large`, `unexpected_status`;
+ * - a refusal: the server's own code from its `Coffer-Error` header (`access_denied`, `not_found`,
+ *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …). A server that sends none, as setec
+ *   does, is read by status: 400 `bad_request`, 401 `unauthenticated`, 403 `access_denied`, 404 `not_found`,
+ *   412 `version_taken`, 413 `too_large`, 503 `busy`, other 5xx `internal`.
+ */
+export type ClientErrorCode =
+  | 'invalid_argument'
+  | 'invalid_version'
+  | 'closed'
+  | 'unreachable'
+  | 'untrusted_server'
+  | 'timeout'
+  | 'bad_answer'
+  | 'answer_too_large'
+  | 'unexpected_status'
+  | 'bad_request'
+  | 'unauthenticated'
+  | 'access_denied'
+  | 'not_found'
+  | 'version_taken'
+  | 'too_large'
+  | 'busy'
+  | 'internal'
+  | (string & {});

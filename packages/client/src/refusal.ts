@@ -1,0 +1,84 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { CofferClientError } from './errors.js';
+
+/** What a call was about, for the sentence that a person reads when it is refused. */
+export interface Subject {
+  readonly action: string;
+  readonly name?: string;
+  readonly version?: number;
+}
+
+const BY_STATUS: Record<number, string> = {
+  400: 'bad_request',
+  401: 'unauthenticated',
+  403: 'access_denied',
+  404: 'not_found',
+  412: 'version_taken',
+  413: 'too_large',
+  503: 'busy',
+};
+const CODE = /^[a-z][a-z0-9_]{0,63}$/;
+const MAX_QUOTED = 500;
+const UNAUTHENTICATED =
+  'the server does not know you: give a token that is valid, not expired and not revoked';
+
+/** Reads an answer that is no success: coffer's, setec's, or that of something else that listens there. */
+export function refusal(
+  status: number,
+  headers: IncomingHttpHeaders,
+  body: Uint8Array,
+  subject: Subject,
+  server: string,
+): CofferClientError {
+  const declared = headers['coffer-error'];
+  const type = headers['content-type'] ?? '';
+  if (typeof declared !== 'string' && !type.startsWith('text/plain')) {
+    return new CofferClientError(
+      'unexpected_status',
+      `${server} answered with status ${status}, not as a coffer server would; is the address right?`,
+      { status },
+    );
+  }
+  const code =
+    typeof declared === 'string' && CODE.test(declared)
+      ? declared
+      : (BY_STATUS[status] ?? (status >= 500 ? 'internal' : 'unexpected_status'));
+  const message = type.startsWith('application/json')
+    ? messageOf(body) || `the server answered with status ${status}`
+    : sentence(code, subject, clean(body), status);
+  return new CofferClientError(code, code === 'unauthenticated' ? UNAUTHENTICATED : message, { status });
+}
+
+function sentence(code: string, subject: Subject, text: string, status: number): string {
+  const secret = subject.name === undefined ? 'that' : JSON.stringify(subject.name);
+  switch (code) {
+    case 'access_denied':
+      return `access denied: no grant allows you to ${subject.action} ${secret}; ask an administrator for one`;
+    case 'not_found':
+      return subject.version === undefined
+        ? `not found: there is no secret ${secret}`
+        : `not found: there is no version ${subject.version} of a secret ${secret}`;
+    case 'version_taken':
+      return `version already set: number ${subject.version} of ${secret} is or was in use, choose a higher one`;
+    default:
+      return text || `the server answered with status ${status}`;
+  }
+}
+
+function messageOf(body: Uint8Array): string {
+  try {
+    const { message } = JSON.parse(Buffer.from(body).toString('utf8')) as { message?: unknown };
+    return typeof message === 'string' ? clean(Buffer.from(message)) : '';
+  } catch {
+    return '';
+  }
+}
+
+/** One line of harmless text: what a stranger's server sends may go to a terminal. */
+function clean(body: Uint8Array): string {
+  const text = Buffer.from(body.subarray(0, 4 * MAX_QUOTED)).toString('utf8');
+  return text
+    .replace(/[\p{C}\s]+/gu, ' ')
+    .trim()
+    .slice(0, MAX_QUOTED);
+}

@@ -1,0 +1,278 @@
+import { randomInt } from 'node:crypto';
+import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
+import { type Address, parseAddress } from './address.js';
+import { parseJson, whoami } from './answers.js';
+import { CofferClientError } from './errors.js';
+
+export interface TransportOptions {
+  readonly server: string;
+  readonly token?: string | undefined;
+  readonly ca?: string | Uint8Array | undefined;
+  readonly timeout: number;
+  readonly retries: number;
+  readonly maxAnswerBytes: number;
+}
+
+/** One request of ours, before it is known how often it must be sent. */
+export interface Call {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  /** JSON. It is wiped when the call ends. */
+  readonly body?: Uint8Array;
+  /** A change's operation id; absent for what only reads. */
+  readonly operation?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What came back. Whoever reads `body` wipes it. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+/** The connection failed. `reached`: the server may have got the request, and done what it says. */
+class ConnectionFailure extends Error {
+  readonly reached: boolean;
+
+  constructor(cause: Error, reached: boolean) {
+    super(cause.message, { cause });
+    this.reached = reached;
+  }
+}
+
+/**
+ * Sends requests over kept-alive connections and repeats those whose connection failed.
+ *
+ * A change that the server may have got already is repeated only with a server that knows operation ids, for to
+ * another it could be a second change (a delete, repeated after somebody made the name anew).
+ */
+export class Transport {
+  readonly address: Address;
+  readonly #options: TransportOptions;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #underWay = new Set<AbortController>();
+  #agent: Agent | HttpsAgent | undefined;
+  #knowsOperations = false;
+  #closed = false;
+
+  constructor(options: TransportOptions) {
+    this.address = parseAddress(options.server);
+    this.#options = options;
+    const authorization = options.token === undefined ? this.address.basic : `Bearer ${options.token}`;
+    this.#headers = {
+      // A header that a web page cannot set: it keeps browsers from being led here.
+      'Sec-X-Tailscale-No-Browsers': 'setec',
+      ...(authorization === undefined ? {} : { Authorization: authorization }),
+    };
+  }
+
+  async send(call: Call): Promise<Answer> {
+    if (this.#closed) throw clientClosed();
+    call.signal?.throwIfAborted();
+    const stop = new AbortController();
+    const forward = () => stop.abort(call.signal?.reason);
+    const timer = setTimeout(() => stop.abort(this.#timedOut()), this.#options.timeout);
+    call.signal?.addEventListener('abort', forward);
+    this.#underWay.add(stop);
+    try {
+      return await this.#sendUntilAnswered(call, stop.signal);
+    } finally {
+      clearTimeout(timer);
+      call.signal?.removeEventListener('abort', forward);
+      this.#underWay.delete(stop);
+      call.body?.fill(0);
+    }
+  }
+
+  /** Ends the connections; calls under way reject with the code `closed`. */
+  close(): void {
+    this.#closed = true;
+    for (const stop of this.#underWay) stop.abort(clientClosed());
+    this.#agent?.destroy();
+  }
+
+  async #sendUntilAnswered(call: Call, signal: AbortSignal): Promise<Answer> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#exchange(call, signal);
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        if (!(error instanceof ConnectionFailure)) throw error;
+        if (attempt > this.#options.retries) throw this.#unreachable(error);
+        await pause(randomInt(20, 100) * attempt, signal);
+        if (!(await this.#mayRepeat(call, error, signal))) throw this.#unreachable(error);
+      }
+    }
+  }
+
+  async #mayRepeat(call: Call, failure: ConnectionFailure, signal: AbortSignal): Promise<boolean> {
+    if (call.operation === undefined || !failure.reached || this.#knowsOperations) return true;
+    try {
+      // A refusal of coffer's tells by its `Coffer-Error`; setec answers this with its web page.
+      const answer = await this.#exchange({ method: 'GET', path: '/api/whoami' }, signal);
+      if (answer.status === 200) whoami(parseJson(answer.body));
+      return this.#knowsOperations || answer.status === 200;
+    } catch {
+      return false;
+    }
+  }
+
+  async #exchange(call: Call, signal: AbortSignal): Promise<Answer> {
+    signal.throwIfAborted();
+    const request = await this.#request(call, signal);
+    let reached = request.reusedSocket;
+    request.on('socket', (socket) => {
+      if (socket.connecting) socket.once('connect', () => (reached = true));
+      else reached = true;
+    });
+    try {
+      const response = await responseTo(request, call.body);
+      reached = true;
+      const body = await this.#read(response);
+      this.#knowsOperations ||= response.headers['coffer-error'] !== undefined;
+      return { status: response.statusCode ?? 0, headers: response.headers, body };
+    } catch (error) {
+      request.destroy();
+      throw this.#classify(error as NodeJS.ErrnoException, reached);
+    }
+  }
+
+  async #request(call: Call, signal: AbortSignal): Promise<ClientRequest> {
+    const { address } = this;
+    const { ca } = this.#options;
+    // TLS costs some milliseconds to load, which a program on the Unix socket need not pay.
+    const http = address.secure ? await import('node:https') : await import('node:http');
+    this.#agent ??= new http.Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca: pem(ca) }) });
+    const options: RequestOptions = {
+      ...address.endpoint,
+      method: call.method,
+      path: address.basePath + call.path,
+      agent: this.#agent,
+      signal,
+      headers: {
+        ...this.#headers,
+        ...(call.body === undefined
+          ? {}
+          : { 'Content-Type': 'application/json', 'Content-Length': call.body.length }),
+        ...(call.operation === undefined ? {} : { 'Coffer-Operation': call.operation }),
+      },
+    };
+    return http.request(options);
+  }
+
+  async #read(response: IncomingMessage): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > this.#options.maxAnswerBytes) throw this.#answerTooLarge();
+    }
+    const body = Buffer.alloc(size);
+    let at = 0;
+    for (const chunk of chunks) {
+      at += chunk.copy(body, at);
+      chunk.fill(0);
+    }
+    return body;
+  }
+
+  #classify(error: NodeJS.ErrnoException, reached: boolean): Error {
+    if (error instanceof CofferClientError) return error;
+    const code = error.code ?? '';
+    if (code.startsWith('HPE_')) {
+      return new CofferClientError(
+        'bad_answer',
+        `${this.address.display} does not answer in HTTP; is the address right, and does it need https://?`,
+      );
+    }
+    if (isCertificateProblem(code)) {
+      return new CofferClientError(
+        'untrusted_server',
+        `the certificate of ${this.address.display} is not to be trusted (${code}): trust the authority that ` +
+          'signed it with the option ca, or write the address by a name that the certificate holds',
+      );
+    }
+    return new ConnectionFailure(error, reached);
+  }
+
+  #unreachable(failure: ConnectionFailure): CofferClientError {
+    const { display, secure } = this.address;
+    const { code, message } = failure.cause as NodeJS.ErrnoException;
+    const why = WHY[code ?? ''] ?? code ?? message;
+    const what =
+      secure && (code === 'EPROTO' || code?.startsWith('ERR_SSL'))
+        ? 'it does not speak TLS; is it http:// rather than https://?'
+        : 'check that the server runs and that the address is right';
+    return new CofferClientError('unreachable', `cannot reach ${display} (${why}): ${what}`, {
+      cause: failure.cause,
+    });
+  }
+
+  #timedOut(): CofferClientError {
+    const seconds = this.#options.timeout / 1000;
+    return new CofferClientError(
+      'timeout',
+      `${this.address.display} did not answer within ${seconds} s: check that the server is well, or wait longer`,
+    );
+  }
+
+  #answerTooLarge(): CofferClientError {
+    return new CofferClientError(
+      'answer_too_large',
+      `the answer of ${this.address.display} is larger than ${this.#options.maxAnswerBytes} bytes`,
+    );
+  }
+}
+
+function clientClosed(): CofferClientError {
+  return new CofferClientError('closed', 'the client is closed');
+}
+
+const WHY: Record<string, string> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'the connection broke',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'the name service does not answer',
+  ENOENT: 'no such socket',
+  EACCES: 'permission denied',
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'no route to the network',
+  ETIMEDOUT: 'the connection timed out',
+};
+
+function isCertificateProblem(code: string): boolean {
+  return /CERT|UNABLE_TO_|ISSUER|CRL|HOSTNAME_MISMATCH/.test(code);
+}
+
+function pem(ca: string | Uint8Array): string | Buffer {
+  return typeof ca === 'string' ? ca : Buffer.from(ca);
+}
+
+/**
+ * Sends the body and waits for the head of the answer. The listener for errors stays: one that comes while the
+ * body is read shows in the body's stream, and again here.
+ */
+function responseTo(request: ClientRequest, body: Uint8Array | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request.on('response', resolve);
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', end);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener('abort', end, { once: true });
+  });
+}

@@ -1,0 +1,92 @@
+/** A secret without its values. */
+export interface SecretInfo {
+  readonly name: string;
+  /** Numbers of the versions that exist, ascending. */
+  readonly versions: readonly number[];
+  readonly activeVersion: number;
+}
+
+/** One version's value. The bytes are yours: wipe them with `value.fill(0)` after use. */
+export interface SecretValue {
+  readonly value: Uint8Array;
+  readonly version: number;
+}
+
+/** Everything that a grant can allow. */
+export type Action = 'get' | 'info' | 'put' | 'create-version' | 'activate' | 'delete' | 'admin';
+
+/**
+ * Allows `actions` on the secrets that match `secrets` to the principals that match `to`. In a pattern each `*`
+ * stands for any run of characters, `/` included.
+ */
+export interface Grant {
+  readonly to: readonly string[];
+  readonly actions: readonly Action[];
+  readonly secrets: readonly string[];
+}
+
+/** One proven identity of the caller's. `id` is what grants name; `name` is for people's eyes. */
+export interface Principal {
+  readonly id: string;
+  readonly kind: string;
+  readonly name?: string;
+}
+
+/** Who the server takes the caller for, and what it allows. */
+export interface Whoami {
+  readonly principals: readonly Principal[];
+  readonly grants: readonly Grant[];
+  readonly server: {
+    readonly version: string;
+    readonly storeId: string;
+    /** The server's public nkey (`N…`). */
+    readonly serverKey: string;
+    readonly development: boolean;
+  };
+}
+
+/** A bearer token without the token itself, of which the server keeps only a hash. */
+export interface TokenInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: Date;
+  /** The principal that made it. */
+  readonly createdBy: string;
+  readonly expiresAt?: Date;
+  readonly revokedAt?: Date;
+}
+
+/** A token just made. `token` is shown this once; nobody can ask for it again. */
+export interface NewToken extends TokenInfo {
+  readonly token: string;
+}
+
+/** The grants in force. Each change makes `generation` grow. */
+export interface Policy {
+  readonly generation: number;
+  readonly grants: readonly Grant[];
+}
+
+/** What applying a policy changed, or with `dryRun` would change. */
+export interface PolicyChange {
+  readonly added: readonly Grant[];
+  readonly removed: readonly Grant[];
+  /** How many grants stay as they are. */
+  readonly unchanged: number;
+  readonly generation: number;
+}
+
+/** Taken by every call. */
+export interface CallOptions {
+  /** Ends the call early; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** Taken by every call that changes something. */
+export interface ChangeOptions extends CallOptions {
+  /**
+   * Names this change, so that sending it again is harmless: 1 to 128 printable ASCII characters. The default is
+   * a fresh random UUID. Give your own to repeat a change whose outcome you never learned.
+   */
+  readonly operation?: string;
+}
