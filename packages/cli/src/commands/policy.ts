@@ -1,0 +1,43 @@
+import { type ConnectionOptions, withClient } from '../connection.js';
+import { during } from '../failure.js';
+import { grantLine, policyText } from '../grants.js';
+import { paint, print, printJson } from '../output.js';
+
+export async function show(options: ConnectionOptions & { json?: boolean }): Promise<void> {
+  const policy = await withClient(options, (client) =>
+    during('failed to read the policy', client.admin.policy()),
+  );
+  if (options.json) return printJson(policy);
+  await print(`# generation ${policy.generation}\n${policyText(policy.grants)}`);
+}
+
+export async function check(file: string, options: { json?: boolean }): Promise<void> {
+  const { readPolicyFile } = await import('../policy-file.js');
+  const grants = readPolicyFile(file);
+  if (options.json) return printJson({ grants });
+  await print(`${file}: ${grants.length} ${grants.length === 1 ? 'grant' : 'grants'}, well formed`);
+}
+
+export async function apply(
+  file: string,
+  options: ConnectionOptions & { dryRun?: boolean; json?: boolean },
+): Promise<void> {
+  const { readPolicyFile } = await import('../policy-file.js');
+  const grants = readPolicyFile(file);
+  const dryRun = options.dryRun ?? false;
+  const change = await withClient(options, (client) =>
+    during('failed to apply the policy', client.admin.applyPolicy(grants, { dryRun })),
+  );
+  if (options.json) return printJson(change);
+  const { added, removed, unchanged, generation } = change;
+  const counts = `${added.length} added, ${removed.length} removed, ${unchanged} unchanged`;
+  await print(
+    [
+      ...removed.map((grant) => paint('red', `- ${grantLine(grant)}`)),
+      ...added.map((grant) => paint('green', `+ ${grantLine(grant)}`)),
+      dryRun
+        ? `${counts}: a dry run, nothing was changed`
+        : `${counts}: generation ${generation} is in force`,
+    ].join('\n'),
+  );
+}

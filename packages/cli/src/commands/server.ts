@@ -1,0 +1,57 @@
+import { Failure } from '../failure.js';
+import { HiddenPrompt } from '../hidden-prompt.js';
+import { note, print } from '../output.js';
+import { welcome } from '../welcome.js';
+
+export interface ServerOptions {
+  readonly dev?: boolean;
+  readonly listen?: string;
+  readonly stateDir?: string;
+  readonly rootKey?: string;
+  readonly config?: string;
+  readonly insecureHttp?: boolean;
+}
+
+/** Runs a server until SIGTERM or SIGINT. */
+export async function server(options: ServerOptions): Promise<void> {
+  const { createLog, loadConfig, startServer } = await import('@coffer/server');
+  const signal = stopSignal();
+  const config = loadConfig({ flags: options, env: process.env });
+  // On a terminal a person reads, to whom a line of JSON for each request is noise.
+  const log = createLog({ COFFER_LOG: process.stderr.isTTY ? 'warn' : 'info', ...process.env });
+  const running = await startServer(config, { log, promptPassphrase });
+  await print(welcome({ ...running, dev: config.dev, stateDir: config.stateDir }));
+  await note(`coffer: ${await signal}: finishing what is under way`);
+  await running.close();
+  await note('coffer: stopped');
+}
+
+/**
+ * The first signal ends the server gracefully, a later one at once. Those that come within a second are one: of a
+ * single Ctrl-C npm passes its own on to a program that got it already.
+ */
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    let since: number | undefined;
+    const stop = (signal: string) => {
+      if (since !== undefined && Date.now() - since > 1000) process.exit(1);
+      since ??= Date.now();
+      resolve(signal);
+    };
+    process.on('SIGTERM', stop).on('SIGINT', stop);
+  });
+}
+
+async function promptPassphrase(question: string): Promise<Uint8Array> {
+  if (!process.stdin.isTTY) {
+    throw new Failure(
+      'there is no terminal to ask for the passphrase: use --root-key passphrase:file:PATH or passphrase:env:NAME',
+    );
+  }
+  const prompt = new HiddenPrompt(process.stdin, process.stderr);
+  try {
+    return await prompt.ask(`${question.replace(/:?\s*$/, '')}: `);
+  } finally {
+    prompt.close();
+  }
+}

@@ -1,0 +1,99 @@
+import type { Command } from 'commander';
+import { act, actOnServer, addJsonOption, defineCommand, examples } from './define.js';
+
+/** Declares the server and what administers it. Each command loads its code only when it runs. */
+export function defineAdminCommands(program: Command): void {
+  defineServer(program);
+  defineTokens(program);
+  definePolicy(program);
+
+  const whoami = define(program, 'whoami', 'show who the server takes you for, and what you may do');
+  actOnServer(addJsonOption(whoami), async (options) =>
+    (await import('./commands/whoami.js')).whoami(options),
+  );
+}
+
+function defineServer(program: Command): void {
+  const server = define(
+    program,
+    'server',
+    'run a server',
+    'Its first administrator comes in through the admin socket in the state folder, -s unix:DIR/admin.sock. ' +
+      'Each setting comes from its flag, else the environment (COFFER_LISTEN, COFFER_STATE_DIR, COFFER_ROOT_KEY, ' +
+      'COFFER_CONFIG), else the configuration file, else a default.',
+  )
+    .option('--dev', 'to try things on this machine: whoever can connect may do everything')
+    .option('--listen <host:port>', 'where to serve HTTP (default: 127.0.0.1:2633)')
+    .option('--state-dir <dir>', 'where the store and the audit log are (default: ~/.local/state/coffer)')
+    .option(
+      '--root-key <spec>',
+      'file:PATH, passphrase:prompt, passphrase:file:PATH or passphrase:env:NAME ' +
+        '(default: file:~/.config/coffer/root.key)',
+    )
+    .option('--config <file>', 'a configuration file (YAML)')
+    .option('--insecure-http', 'serve without TLS beyond this machine, as behind a proxy that adds it');
+  act(server, async (options) => (await import('./commands/server.js')).server(options));
+  examples(
+    server,
+    'coffer server --dev',
+    'coffer server --state-dir /var/lib/coffer --root-key file:/etc/coffer/root.key',
+    'coffer server --root-key passphrase:prompt',
+  );
+}
+
+function defineTokens(program: Command): void {
+  const commands = () => import('./commands/token.js');
+  const token = define(program, 'token', 'make, list and revoke bearer tokens');
+
+  const create = defineCommand(
+    token,
+    'create <name>',
+    'make a token',
+    'The name is for people’s eyes, such as ci or alice-laptop. The token alone goes to standard output, this ' +
+      'once. It may do nothing until the policy grants something to its principal.',
+  ).option('--expires <duration>', 'such as 30d, 12h, 8w (default: never)');
+  actOnServer(addJsonOption(create), async (options, name) => (await commands()).create(name, options));
+  examples(create, 'coffer token create ci --expires 30d > ci.token', 'coffer token create --json ci');
+
+  const list = defineCommand(token, 'list', 'list tokens, revoked and expired ones too');
+  actOnServer(addJsonOption(list), async (options) => (await commands()).list(options));
+
+  const revoke = defineCommand(token, 'revoke <id>', 'revoke a token, at once and for good');
+  actOnServer(addJsonOption(revoke), async (options, id) => (await commands()).revoke(id, options));
+}
+
+function definePolicy(program: Command): void {
+  const commands = () => import('./commands/policy.js');
+  const policy = define(program, 'policy', 'show, check and apply who may do what');
+
+  const show = defineCommand(policy, 'show', 'print the policy in force as a policy file');
+  actOnServer(addJsonOption(show), async (options) => (await commands()).show(options));
+  examples(show, 'coffer policy show > policy.yaml');
+
+  const check = defineCommand(policy, 'check <file>', 'check a policy file; needs no server');
+  act(addJsonOption(check), async (options, file) => (await commands()).check(file, options));
+  check.addHelpText('after', POLICY_HELP);
+
+  const apply = defineCommand(
+    policy,
+    'apply <file>',
+    'put a policy file in force',
+    'The grants of the file take the place of those in force, at once. The difference is shown: - for a grant that ' +
+      'goes, + for one that comes.',
+  ).option('--dry-run', 'show the difference and change nothing');
+  actOnServer(addJsonOption(apply), async (options, file) => (await commands()).apply(file, options));
+  examples(apply, 'coffer policy apply --dry-run policy.yaml', 'coffer policy apply policy.yaml');
+  apply.addHelpText('after', POLICY_HELP);
+}
+
+const POLICY_HELP = `
+A policy file, YAML or JSON:
+  grants:
+    - to: ["token:6vKp3Q"]            # principals; * stands for any characters
+      actions: [get, info]            # get, info, put, create-version, activate, delete, admin
+      secrets: ["prod/*"]             # names; * stands for any characters, / too
+Everything that no grant allows is denied.`;
+
+function define(program: Command, usage: string, summary: string, description?: string): Command {
+  return defineCommand(program, usage, summary, description).helpGroup('Administration:');
+}

@@ -1,0 +1,84 @@
+import { type Command, CommanderError, Option } from 'commander';
+
+/** What the declarations of commands share. */
+
+export function defineCommand(parent: Command, usage: string, summary: string, description = ''): Command {
+  const command = parent.command(usage).summary(summary);
+  return explainMisuse(command).description(`${capital(summary)}.${more(description)}`);
+}
+
+/** Turns commander's errors, of one or two lines, into one that says where to read on. */
+export function explainMisuse(command: Command): Command {
+  return command.exitOverride((error) => {
+    if (!error.message.startsWith('error: ')) throw error;
+    const sentence = error.message.trim().replace(/\.$/, '').replaceAll('\n', ' ');
+    throw new CommanderError(error.exitCode, error.code, `${sentence}; see "${path(command)} --help"`);
+  });
+}
+
+/**
+ * On every command, so that they may stand before or after its name; on the program itself, too, where setec's
+ * users write `-s`.
+ */
+export function addConnectionOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '-s, --server <address>',
+        'a URL, or unix:PATH (default: COFFER_SERVER or http://127.0.0.1:2633)',
+      ).helpGroup(CONNECTION),
+    )
+    .addOption(
+      new Option('--token-file <file>', 'a file with the token (default: COFFER_TOKEN)').helpGroup(
+        CONNECTION,
+      ),
+    )
+    .addOption(
+      new Option('--ca <file>', 'certificate authorities to trust (PEM) in place of the system’s').helpGroup(
+        CONNECTION,
+      ),
+    );
+}
+
+const CONNECTION = 'Connection:';
+
+export function addJsonOption(command: Command): Command {
+  return command.option('--json', 'print JSON');
+}
+
+/** Gives a command what it does, with its options over those that stood before its name. */
+export function act(
+  command: Command,
+  run: (options: object, ...operands: string[]) => Promise<void>,
+): Command {
+  return command.action((...given: unknown[]) => {
+    const operands = given.slice(0, -2) as string[];
+    return run(optionsOf(command), ...operands);
+  });
+}
+
+/** The same for a command that talks to a server. */
+export function actOnServer(command: Command, run: Parameters<typeof act>[1]): Command {
+  return act(addConnectionOptions(command), run);
+}
+
+function optionsOf(command: Command): object {
+  const inherited = command.parent === null ? {} : optionsOf(command.parent);
+  return { ...inherited, ...command.opts() };
+}
+
+export function examples(command: Command, ...lines: string[]): Command {
+  return command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+}
+
+function path(command: Command): string {
+  return command.parent === null ? command.name() : `${path(command.parent)} ${command.name()}`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function more(description: string): string {
+  return description === '' ? '' : `\n\n${description}`;
+}

@@ -1,0 +1,54 @@
+/**
+ * Ends a command: its message is the one line that the user reads, after `coffer: `. It says what to do, and never
+ * holds a secret or a token.
+ */
+export class Failure extends Error {
+  override readonly name = 'Failure';
+}
+
+/** What the command line adds to the client's sentences: how to do here what they advise. */
+const HINTS: Record<string, string> = {
+  unreachable: '; "coffer server --dev" starts one here, -s URL or COFFER_SERVER names another',
+  unauthenticated: '; use --token-file FILE or COFFER_TOKEN',
+  untrusted_server: '; use --ca FILE',
+  access_denied: '; "coffer whoami" shows those you have',
+};
+
+/** Runs a call to the server; when it is refused, the failure begins with `what` and ends with a hint. */
+export async function during<T>(what: string, call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!isClientError(error)) throw error;
+    throw new Failure(`${what}: ${error.message}${HINTS[error.code] ?? ''}`);
+  }
+}
+
+/** By name and not by class: to load the client's package for this would slow every command. */
+export function isClientError(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && error.name === 'CofferClientError' && 'code' in error;
+}
+
+/** Errors whose message is already the sentence that the user needs; all others are our own mistakes. */
+export function isForPeople(error: unknown): error is Error {
+  return (
+    error instanceof Failure ||
+    isClientError(error) ||
+    (error instanceof Error && error.name === 'CofferError')
+  );
+}
+
+/** The message of a failed system call, in words: no `ENOENT: …, open '…'`. */
+export function systemReason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return REASONS[code ?? ''] ?? code ?? message;
+}
+
+const REASONS: Record<string, string> = {
+  ENOENT: 'no such file',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of its path is no folder',
+  ENOSPC: 'no space left on the device',
+  EFBIG: 'the file is too large',
+};

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { addConnectionOptions, explainMisuse } from './define.js';
+import { defineAdminCommands } from './define-admin.js';
+import { defineSecretCommands } from './define-secrets.js';
+import { isForPeople } from './failure.js';
+import { isBrokenPipe, note, paint } from './output.js';
+
+/**
+ * Runs one command and answers with its exit code. Whatever goes wrong is one line on standard error; only
+ * `COFFER_DEBUG` adds a stack trace, and only to what is our own mistake.
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync(withLengths(argv), { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError && !error.message.startsWith('error: ')) return error.exitCode;
+    if (isBrokenPipe(error)) return 1;
+    await note(`${paint('red', 'coffer:', process.stderr)} ${oneLine(explain(error))}`).catch(() => {});
+    if (process.env.COFFER_DEBUG && error instanceof Error) console.error(error.stack);
+    return 1;
+  }
+}
+
+function createProgram(): Command {
+  const program = new Command('coffer')
+    .description('Keeps secrets, in versions: encrypted, granted to whom you say, every access audited.')
+    .usage('COMMAND [options]')
+    // Else an option of the program's, as --version, would be taken from behind a command that has its own.
+    .enablePositionalOptions()
+    .configureOutput({ outputError: () => {} })
+    .configureHelp({ subcommandTerm })
+    .commandsGroup('Help:')
+    .addOption(new Option('-V, --version', 'print the version of this program'))
+    .on('option:version', printVersion)
+    .addHelpText('after', HELP);
+  explainMisuse(program);
+  addConnectionOptions(program);
+  defineSecretCommands(program);
+  defineAdminCommands(program);
+  return program;
+}
+
+/** Without the `[options]` that all of them have. */
+function subcommandTerm(command: Command): string {
+  const operands = command.registeredArguments.map((each) =>
+    each.required ? `<${each.name()}>` : `[${each.name()}]`,
+  );
+  return [command.name(), ...operands].join(' ');
+}
+
+const HELP = `
+Examples:
+  coffer server --dev                      a server to try things with, on this machine only
+  coffer put prod/db/password              asks for the value, without showing it
+  coffer put --generate --activate prod/db/password
+  coffer get prod/db/password              the value alone, for scripts
+  coffer COMMAND --help                    more on a command, with examples
+
+Environment:
+  COFFER_SERVER    the server, where no -s says otherwise (SETEC_SERVER is heard, too)
+  COFFER_TOKEN     the token, where no --token-file says otherwise
+  NO_COLOR         no colours`;
+
+function printVersion(): never {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  process.stdout.write(`coffer ${version}\n`);
+  throw new CommanderError(0, 'coffer.version', '');
+}
+
+const DEFAULT_LENGTH = 32;
+
+/**
+ * In `--generate NAME` the name is not the length: gives every `--generate` without a number behind it the
+ * default one, since commander would take the next word whatever it is.
+ */
+function withLengths(argv: readonly string[]): string[] {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  return argv.map((word, index) => {
+    const bare = word === '--generate' && index < end && !/^\d+$/.test(argv[index + 1] ?? '');
+    return bare ? `--generate=${DEFAULT_LENGTH}` : word;
+  });
+}
+
+function explain(error: unknown): string {
+  if (error instanceof CommanderError) return error.message.replace(/^error: /, '');
+  if (isForPeople(error)) return error.message;
+  const message = error instanceof Error ? error.message : String(error);
+  return `unexpected error: ${message} (please report this; COFFER_DEBUG=1 shows where it came from)`;
+}
+
+/** Also keeps what a name or a server says from steering the terminal. */
+function oneLine(text: string): string {
+  return text.replace(/\p{C}+/gu, ' ');
+}

@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { coffer } from './run.js';
+
+/** Each is one line on standard error that says what to do, with the exit status 1. */
+describe('a mistake', () => {
+  test.each([
+    ['lst', 'unknown command \'lst\' (Did you mean list?); see "coffer --help"'],
+    ['token revok x', 'unknown command \'revok\' (Did you mean revoke?); see "coffer token --help"'],
+    ['get --verison 3 x', 'unknown option \'--verison\' (Did you mean --version?); see "coffer get --help"'],
+    ['get', 'missing required argument \'name\'; see "coffer get --help"'],
+    ['get a b', 'too many arguments for \'get\'. Expected 1 argument but got 2; see "coffer get --help"'],
+    ['get -s', 'option \'-s, --server <address>\' argument missing; see "coffer get --help"'],
+    ['activate x 1.5', 'invalid version "1.5": write a whole number from 1 to 4294967295'],
+    ['activate x 4294967296', 'invalid version "4294967296": write a whole number from 1 to 4294967295'],
+    ['delete-version x 0', 'invalid version "0": write a whole number from 1 to 4294967295'],
+    ['get x --version two', 'invalid version "two": write a whole number from 0 to 4294967295'],
+    ['put x --from-file /nowhere', 'cannot read --from-file /nowhere: no such file'],
+    ['put x --generate --from-file /nowhere', 'use either --generate or --from-file'],
+    ['get x --token-file /nowhere', 'cannot read --token-file /nowhere: no such file'],
+    ['get x --ca /', 'cannot read --ca /: it is a folder'],
+    ['token create x --expires 1y', 'invalid duration "1y": write a number and s, m, h, d or w, such as 30d'],
+    [
+      'get x -s localhost:2633',
+      '"localhost:2633" is no server address: write http://HOST:PORT, https://HOST:PORT or unix:PATH',
+    ],
+    [
+      'get x -s http://127.0.0.1:1',
+      'failed to get secret: cannot reach http://127.0.0.1:1 (connection refused): check that the server runs and ' +
+        'that the address is right; "coffer server --dev" starts one here, -s URL or COFFER_SERVER names another',
+    ],
+  ])('coffer %s', async (line, sentence) => {
+    expect(await coffer(line.split(' '))).toEqual({ code: 1, stdout: '', stderr: `coffer: ${sentence}\n` });
+  });
+
+  test('a token in the address does not show', async () => {
+    const { stderr } = await coffer(['get', 'x', '-s', 'http://any:cft_secret@127.0.0.1:1']);
+    expect(stderr).toContain('cannot reach http://127.0.0.1:1 ');
+    expect(stderr).not.toContain('cft_secret');
+  });
+});
+
+describe('help and version', () => {
+  test.each([
+    'server',
+    'list',
+    'info',
+    'get',
+    'put',
+    'create-version',
+    'activate',
+    'rollback',
+    'delete-version',
+    'delete',
+    'token create',
+    'token list',
+    'token revoke',
+    'policy show',
+    'policy check',
+    'policy apply',
+    'whoami',
+  ])('coffer %s --help explains it', async (command) => {
+    const { code, stdout, stderr } = await coffer([...command.split(' '), '--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(new RegExp(`^Usage: coffer ${command}\\b`));
+  });
+
+  test('coffer --version prints the version of the package', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+    expect(await coffer(['--version'])).toEqual({ code: 0, stdout: `coffer ${version}\n`, stderr: '' });
+  });
+
+  test('coffer alone shows the help and fails', async () => {
+    expect(await coffer([])).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('Usage: coffer'),
+    });
+  });
+});
