@@ -1,0 +1,48 @@
+import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
+import { run, TemporaryFolder } from '../test/support/processes.mjs';
+import { median } from './table.mjs';
+
+/** What the numbers depend on, in lines of text. */
+export async function conditions() {
+  const { stdout } = await run('wrk', ['--version']);
+  return [
+    `${availableParallelism()} cores, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}; the load runs on them too`,
+    `Node ${process.versions.node}, ${stdout.toString().split(' [')[0]}`,
+    `one fdatasync of 512 bytes where the state folders are: ${fdatasyncMilliseconds().toFixed(2)} ms (median of 200)`,
+  ];
+}
+
+function fdatasyncMilliseconds() {
+  const folder = new TemporaryFolder();
+  const file = openSync(folder.join('fdatasync'), 'w');
+  try {
+    const block = Buffer.alloc(512);
+    const times = Array.from({ length: 200 }, () => {
+      const start = process.hrtime.bigint();
+      writeSync(file, block);
+      fdatasyncSync(file);
+      return Number(process.hrtime.bigint() - start) / 1e6;
+    });
+    return median(times);
+  } finally {
+    closeSync(file);
+    folder[Symbol.dispose]();
+  }
+}
+
+/** The largest resident memory of a process while `work` runs, in MB, looked at ten times a second. */
+export async function residentMegabytes(pid, work) {
+  let most = 0;
+  const look = () => {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    most = Math.max(most, (Number(/VmRSS:\s*(\d+) kB/.exec(status)?.[1]) * 1024) / 1e6);
+  };
+  const timer = setInterval(look, 100);
+  try {
+    const result = await work();
+    return { result, megabytes: most };
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs the outside programs that interop, crash tests and benchmarks need, each once.
+#
+#   test/peers/install.sh setec wrk strace
+#
+# setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
+#         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
+# wrk, strace   Debian's packages, unless they are on the PATH already
+set -euo pipefail
+cd "$(dirname "$0")"
+
+cache=${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers
+apt_updated=
+
+fail() {
+  echo "install.sh: $*" >&2
+  exit 1
+}
+
+install_setec() {
+  command -v go >/dev/null || fail 'setec is built with Go: install Go 1.25.5 or newer first'
+  # What was built is named by what it was built from.
+  local stamp
+  stamp=$(cat go.mod go.sum setec-server/*.go setec-client/*.go | cksum)
+  [ "$(cat "$cache/setec.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo 'Building setec and its helpers (about two minutes the first time) …'
+  mkdir -p "$cache/bin"
+  local package
+  for package in github.com/tailscale/setec/cmd/setec ./setec-server ./setec-client; do
+    GOFLAGS=-mod=readonly go build -buildvcs=false -trimpath -o "$cache/bin/" "$package" </dev/null
+  done
+  echo "$stamp" >"$cache/setec.stamp"
+}
+
+install_debian() {
+  local package=$1
+  command -v "$package" >/dev/null && return
+  command -v apt-get >/dev/null || fail "$package is not installed, and there is no apt-get to install it with"
+  [ "$(id -u)" = 0 ] || fail "$package is not installed: run 'apt-get install $package' as root first"
+  if [ -z "$apt_updated" ]; then
+    apt-get update -qq </dev/null
+    apt_updated=yes
+  fi
+  echo "Installing $package …"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
+}
+
+[ $# -gt 0 ] || fail 'name what to install: setec, wrk, strace'
+for name in "$@"; do
+  case $name in
+    setec) install_setec ;;
+    wrk | strace) install_debian "$name" ;;
+    *) fail "unknown peer '$name'; known are setec, wrk, strace" ;;
+  esac
+done
