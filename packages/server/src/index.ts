@@ -1,1 +1,19 @@
-export {};
+/**
+ * The process: configuration, the HTTP door, authentication.
+ *
+ * A door translates a wire format and finds out who speaks; rights, encryption and audit are the engine's, and no
+ * door can pass them by.
+ */
+export {
+  type ConfigFlags,
+  type ConfigSources,
+  completeLimits,
+  DEFAULT_LISTEN,
+  loadConfig,
+  type ServerConfig,
+  type ServerLimits,
+  type StorageLimits,
+} from './config/config.js';
+export type { ListenAddress } from './listen/address.js';
+export { createLog } from './log.js';
+export { type RunningServer, type StartOptions, startServer } from './server.js';

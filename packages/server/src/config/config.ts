@@ -1,0 +1,161 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { CofferError, DEFAULT_LIMITS } from '@coffer/engine';
+import type { BodyLimits } from '../http/body.js';
+import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
+import type { ConnectionLimits } from '../listen/http-server.js';
+import { type FileConfig, readConfigFile } from './file.js';
+
+export interface ServerLimits extends BodyLimits, ConnectionLimits {
+  /** Longest name of a secret, in bytes of UTF-8. */
+  readonly nameBytes: number;
+  /** Largest value. */
+  readonly valueBytes: number;
+}
+
+export interface StorageLimits {
+  /** The store may take this much of the disk. */
+  readonly quotaBytes?: number | undefined;
+  /** The disk keeps this much free. */
+  readonly minFreeBytes?: number;
+}
+
+/** Everything that a server needs to know before it starts. Made by {@link loadConfig}, or by hand in tests. */
+export interface ServerConfig {
+  /** `HOST:PORT`; port 0 is any free one. */
+  readonly listen: string;
+  readonly stateDir: string;
+  /** `file:PATH`, `passphrase:prompt`, `passphrase:file:PATH` or `passphrase:env:NAME`. */
+  readonly rootKey: string;
+  /** Development: this machine only, every caller may do everything, and the store is marked. */
+  readonly dev: boolean;
+  /** Whether an address that other machines reach may be served without TLS. */
+  readonly insecureHttp: boolean;
+  /** Under which URL clients know the server. */
+  readonly publicUrl?: string | undefined;
+  readonly limits: ServerLimits;
+  readonly storage: StorageLimits;
+}
+
+/** What the command line says; everything may be left out. */
+export interface ConfigFlags {
+  readonly dev?: boolean | undefined;
+  readonly listen?: string | undefined;
+  readonly stateDir?: string | undefined;
+  readonly rootKey?: string | undefined;
+  readonly publicUrl?: string | undefined;
+  readonly insecureHttp?: boolean | undefined;
+  /** The configuration file. */
+  readonly config?: string | undefined;
+}
+
+export interface ConfigSources {
+  readonly flags?: ConfigFlags | undefined;
+  /** `COFFER_LISTEN`, `COFFER_STATE_DIR`, `COFFER_ROOT_KEY`, `COFFER_PUBLIC_URL`, `COFFER_CONFIG`; and where homes are. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The configuration file, where no flag names one. */
+  readonly file?: string | undefined;
+}
+
+export const DEFAULT_LISTEN = '127.0.0.1:2633';
+
+const MIB = 1024 * 1024;
+
+/**
+ * Puts the configuration together: flag before environment before file before default.
+ *
+ * @throws CofferError `invalid_argument`, one sentence that names the source of what is wrong and its place in it.
+ */
+export function loadConfig({ flags = {}, env, file }: ConfigSources): ServerConfig {
+  const path = flags.config ?? (env.COFFER_CONFIG || undefined) ?? file;
+  const fromFile = path === undefined ? {} : readConfigFile(path);
+  const dev = flags.dev ?? false;
+  const choose = (
+    flag: string | undefined,
+    variable: string,
+    key: 'listen' | 'stateDir' | 'rootKey' | 'publicUrl',
+  ) => flag ?? (env[variable] || undefined) ?? fromFile[key];
+
+  const stateDir = resolve(
+    choose(flags.stateDir, 'COFFER_STATE_DIR', 'stateDir') ?? defaultStateDir(env, dev),
+  );
+  const config: ServerConfig = {
+    listen: choose(flags.listen, 'COFFER_LISTEN', 'listen') ?? DEFAULT_LISTEN,
+    stateDir,
+    rootKey: choose(flags.rootKey, 'COFFER_ROOT_KEY', 'rootKey') ?? defaultRootKey(env, dev, stateDir),
+    dev,
+    insecureHttp: flags.insecureHttp ?? fromFile.insecureHttp ?? false,
+    publicUrl: choose(flags.publicUrl, 'COFFER_PUBLIC_URL', 'publicUrl'),
+    limits: completeLimits(fromFile.limits),
+    storage: fromFile.storage ?? {},
+  };
+  checkExposure(config);
+  checkPublicUrl(config.publicUrl);
+  return config;
+}
+
+/** All limits, the stated ones and the defaults of the others. */
+export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits {
+  const nameBytes = stated.nameBytes ?? DEFAULT_LIMITS.nameBytes;
+  const valueBytes = stated.valueBytes ?? DEFAULT_LIMITS.valueBytes;
+  // The longest form of a value is an array of numbers, four bytes each with the comma; of a name, \u escapes.
+  const bodyBytes = stated.bodyBytes ?? 4 * valueBytes + 6 * nameBytes + 64 * 1024;
+  return {
+    nameBytes,
+    valueBytes,
+    bodyBytes,
+    inFlightBytes: stated.inFlightBytes ?? Math.max(64 * MIB, 4 * bodyBytes),
+    headerBytes: stated.headerBytes ?? 16 * 1024,
+    connections: stated.connections ?? 4096,
+    headersSeconds: stated.headersSeconds ?? 10,
+    requestSeconds: stated.requestSeconds ?? 30,
+    idleSeconds: stated.idleSeconds ?? 75,
+  };
+}
+
+/**
+ * Refuses to serve secrets in clear to a network.
+ *
+ * @throws CofferError `invalid_argument`
+ */
+export function checkExposure({ listen, dev, insecureHttp }: ServerConfig): void {
+  const address = parseListenAddress(listen);
+  if (isLoopback(address.host)) return;
+  const where = formatAddress(address);
+  if (dev) {
+    throw refuse(`a development server lets everybody in and listens on this machine only, not on ${where}`);
+  }
+  if (insecureHttp) return;
+  throw refuse(
+    `${where} can be reached from other machines, and without TLS everybody on the way reads the secrets: listen on ` +
+      '127.0.0.1 behind a proxy that speaks TLS, or say --insecure-http',
+  );
+}
+
+function checkPublicUrl(publicUrl: string | undefined): void {
+  if (publicUrl === undefined) return;
+  const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined;
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return;
+  throw refuse(`publicUrl must be an http or https URL, not ${JSON.stringify(publicUrl)}`);
+}
+
+type Environment = ConfigSources['env'];
+
+function defaultStateDir(env: Environment, dev: boolean): string {
+  return join(folder(env, 'XDG_STATE_HOME', '.local/state'), dev ? 'coffer-dev' : 'coffer');
+}
+
+function defaultRootKey(env: Environment, dev: boolean, stateDir: string): string {
+  if (dev) return `file:${join(stateDir, 'root.key')}`;
+  return `file:${join(folder(env, 'XDG_CONFIG_HOME', '.config'), 'coffer', 'root.key')}`;
+}
+
+/** A relative path in these variables is to be ignored (XDG Base Directory Specification 0.8). */
+function folder(env: Environment, variable: string, below: string): string {
+  const stated = env[variable];
+  return stated?.startsWith('/') ? stated : join(env.HOME || homedir(), below);
+}
+
+function refuse(message: string): CofferError {
+  return new CofferError('invalid_argument', message);
+}

@@ -1,0 +1,73 @@
+import type { Caller, Change, Engine, Grant } from '@coffer/engine';
+import type { z } from 'zod';
+import * as answers from '../wire/answers.js';
+import { jsonReader } from '../wire/request.js';
+import * as schemas from '../wire/schemas.js';
+
+interface AdminContext {
+  readonly engine: Engine;
+  readonly caller: Caller;
+  readonly change: Change | undefined;
+}
+
+/** A GET and a POST of one path; both answer what becomes JSON. */
+export interface AdminResource {
+  readonly get?: (context: AdminContext) => unknown;
+  readonly post?: (body: Buffer, context: AdminContext) => unknown;
+}
+
+/** Administration, by path. */
+export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
+  '/api/admin/tokens': {
+    get: async ({ engine, caller }) => ({ tokens: (await engine.listTokens(caller)).map(answers.tokenInfo) }),
+    post: post(schemas.createTokenRequest, async ({ name, expiresIn }, { engine, caller, change }) => {
+      const expiry = expiresIn === undefined ? {} : { expiresAt: new Date(Date.now() + expiresIn * 1000) };
+      const { token, info } = await engine.createToken(caller, { name, ...expiry }, change);
+      return { token, ...answers.tokenInfo(info) };
+    }),
+  },
+
+  '/api/admin/tokens/revoke': {
+    post: post(schemas.revokeTokenRequest, async ({ id }, { engine, caller, change }) =>
+      answers.tokenInfo(await engine.revokeToken(caller, id, change)),
+    ),
+  },
+
+  '/api/admin/policy': {
+    get: async ({ engine, caller }) => {
+      const { generation, grants } = await engine.policy(caller);
+      return { generation, grants: grants.map(answers.grant) };
+    },
+    post: post(schemas.applyPolicyRequest, async (request, { engine, caller, change }) => {
+      const { grants, dryRun, expectedGeneration } = request;
+      const condition = expectedGeneration === undefined ? {} : { expectedGeneration };
+      const options = { dryRun: dryRun ?? false, ...condition };
+      const { added, removed, unchanged, generation } = await engine.applyPolicy(
+        caller,
+        grants as Grant[],
+        options,
+        change,
+      );
+      return { added: added.map(answers.grant), removed: removed.map(answers.grant), unchanged, generation };
+    }),
+  },
+};
+
+/** Who the server takes the caller for, what it may do, and whom it talks to. */
+export async function whoami(engine: Engine, caller: Caller, version: string): Promise<unknown> {
+  const { principals, grants } = await engine.whoami(caller);
+  const { storeId, serverKey, development } = engine;
+  return {
+    principals: principals.map(answers.principal),
+    grants: grants.map(answers.grant),
+    server: { version, storeId, serverKey, development },
+  };
+}
+
+function post<Schema extends z.ZodType>(
+  schema: Schema,
+  answer: (request: z.output<Schema>, context: AdminContext) => unknown,
+): (body: Buffer, context: AdminContext) => unknown {
+  const read = jsonReader(schema);
+  return (body, context) => answer(read(body), context);
+}

@@ -1,0 +1,78 @@
+import type { Caller, Change, Engine } from '@coffer/engine';
+import type { z } from 'zod';
+import { secretInfo, secretList, secretValue } from '../wire/answers.js';
+import { setecReader } from '../wire/request.js';
+import * as schemas from '../wire/schemas.js';
+
+/** Who calls a method, and whom. */
+interface Call {
+  readonly engine: Engine;
+  readonly caller: Caller;
+  readonly change: Change | undefined;
+}
+
+/** One of setec's methods. Its answer is JSON, or undefined for `304 Not Modified`. */
+export type SetecMethod = (body: Buffer, call: Call) => Promise<string | undefined>;
+
+/** setec's API, by method name as it stands in the path `/api/<method>`. */
+export const SETEC_METHODS: Readonly<Record<string, SetecMethod>> = {
+  list: method(schemas.listRequest, async (_request, { engine, caller }) =>
+    secretList(await engine.list(caller)),
+  ),
+
+  info: method(schemas.infoRequest, async (request, { engine, caller }) =>
+    secretInfo(await engine.info(caller, request.Name)),
+  ),
+
+  get: method(schemas.getRequest, async (request, { engine, caller }) => {
+    const { Name, Version, UpdateIfChanged } = request;
+    // Without a version there is nothing that could be unchanged: setec ignores the flag.
+    const conditional = UpdateIfChanged && Version !== 0;
+    const secret = await (conditional
+      ? engine.getIfChanged(caller, Name, Version)
+      : engine.get(caller, Name, Version));
+    return secret && secretValue(secret);
+  }),
+
+  put: method(schemas.putRequest, async (request, { engine, caller, change }) => {
+    const { Name, Value } = request;
+    return String(await wiping(Value, engine.put(caller, Name, Value, change)));
+  }),
+
+  'create-version': method(schemas.createVersionRequest, async (request, { engine, caller, change }) => {
+    const { Name, Version, Value } = request;
+    await wiping(Value, engine.createVersion(caller, Name, Version, Value, change));
+    return '{}';
+  }),
+
+  activate: method(schemas.activateRequest, async (request, { engine, caller, change }) => {
+    await engine.activate(caller, request.Name, request.Version, change);
+    return '{}';
+  }),
+
+  'delete-version': method(schemas.deleteVersionRequest, async (request, { engine, caller, change }) => {
+    await engine.deleteVersion(caller, request.Name, request.Version, change);
+    return '{}';
+  }),
+
+  delete: method(schemas.deleteRequest, async (request, { engine, caller, change }) => {
+    await engine.delete(caller, request.Name, change);
+    return '{}';
+  }),
+};
+
+function method<Schema extends z.ZodObject>(
+  schema: Schema,
+  answer: (request: z.output<Schema>, call: Call) => Promise<string | undefined>,
+): SetecMethod {
+  const read = setecReader(schema);
+  return (body, call) => answer(read(body), call);
+}
+
+async function wiping<T>(value: Buffer, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } finally {
+    value.fill(0);
+  }
+}

@@ -1,0 +1,42 @@
+import { CofferError } from '@coffer/engine';
+
+/** Where to listen. Port 0: any free one. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Reads `HOST:PORT`, an IPv6 address in brackets: `127.0.0.1:2633`, `localhost:0`, `[::1]:2633`.
+ *
+ * @throws CofferError `invalid_argument`
+ */
+export function parseListenAddress(text: string): ListenAddress {
+  const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const port = Number(digits);
+  if (host === undefined || !(port <= 65_535)) {
+    throw new CofferError(
+      'invalid_argument',
+      `the address to listen on must be HOST:PORT, such as 127.0.0.1:2633 or [::1]:2633, not ${JSON.stringify(text)}`,
+    );
+  }
+  return { host, port };
+}
+
+export function formatAddress({ host, port }: ListenAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Only this machine's own programs reach such an address. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/**
+ * Whether a `Host` header names this machine by a name that no stranger's DNS can point here. A page of a website
+ * that rebinds its own name to 127.0.0.1 sends that name, and is refused.
+ */
+export function isLocalHostHeader(header: string | undefined): boolean {
+  return /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i.test(header ?? '');
+}

@@ -1,0 +1,37 @@
+import type { Logger } from 'pino';
+import { isLocalHostHeader } from './address.js';
+import type { RequestListener } from './http-server.js';
+
+/** Lets only requests pass that were addressed to this machine by its own names. */
+export function guardHost(listener: RequestListener): RequestListener {
+  return (incoming, outgoing) => {
+    if (isLocalHostHeader(incoming.headers.host)) return listener(incoming, outgoing);
+    const body = 'a development server answers only to localhost, 127.0.0.1 and [::1]\n';
+    outgoing.writeHead(403, {
+      'Content-Type': 'text/plain; charset=utf-8',
+      'X-Content-Type-Options': 'nosniff',
+      'Coffer-Error': 'access_denied',
+      'Content-Length': body.length,
+      Connection: 'close',
+    });
+    outgoing.end(body);
+  };
+}
+
+/** One line for each request, if debug lines are wanted. A path that is no route of ours may be anything: left out. */
+export function logRequests(
+  listener: RequestListener,
+  log: Logger,
+  paths: ReadonlySet<string>,
+): RequestListener {
+  if (!log.isLevelEnabled('debug')) return listener;
+  return (incoming, outgoing) => {
+    const start = performance.now();
+    outgoing.once('close', () => {
+      const { method, url = '' } = incoming;
+      const path = paths.has(url) ? url : 'other';
+      log.debug({ method, path, status: outgoing.statusCode, ms: performance.now() - start }, 'request');
+    });
+    listener(incoming, outgoing);
+  };
+}

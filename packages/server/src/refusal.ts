@@ -1,0 +1,87 @@
+import { CofferError, type ErrorCode } from '@coffer/engine';
+
+/** Why the door itself refuses, before the engine is asked. */
+export type DoorCode =
+  | 'unauthenticated'
+  | 'bad_request'
+  | 'invalid_method'
+  | 'access_denied'
+  | 'not_found'
+  | 'too_large'
+  | 'busy';
+
+/** A request that the door turns away. The message goes to the caller. */
+export class Refusal extends Error {
+  readonly code: DoorCode;
+
+  constructor(code: DoorCode, message: string) {
+    super(message);
+    this.name = 'Refusal';
+    this.code = code;
+  }
+}
+
+/** What a refused caller gets to know. */
+export interface Problem {
+  readonly status: number;
+  /** For programs: the header `Coffer-Error`. */
+  readonly code: ErrorCode | DoorCode | 'internal';
+  /** For people. */
+  readonly message: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The one place where errors become statuses. What is not listed is ours to answer for: 500. */
+const STATUS: Partial<Record<ErrorCode | DoorCode, number>> = {
+  bad_request: 400,
+  invalid_method: 400,
+  invalid_name: 400,
+  name_too_long: 400,
+  reserved_name: 400,
+  invalid_version: 400,
+  versions_exhausted: 400,
+  active_version: 400,
+  invalid_policy: 400,
+  invalid_token_request: 400,
+  invalid_argument: 400,
+  unauthenticated: 401,
+  access_denied: 403,
+  not_found: 404,
+  operation_reused: 409,
+  policy_changed: 409,
+  conflict: 409,
+  version_taken: 412,
+  too_large: 413,
+  value_too_large: 413,
+  busy: 503,
+  storage_full: 503,
+  stopped: 503,
+};
+
+const CHALLENGE = { 'WWW-Authenticate': 'Bearer, Basic realm="coffer"' };
+const RETRY_SOON = { 'Retry-After': '1' };
+
+export function problemOf(error: unknown): Problem {
+  if (!(error instanceof Refusal) && !(error instanceof CofferError)) return internalError('internal');
+  const status = STATUS[error.code];
+  if (status === undefined) return internalError(error.code);
+  const headers = status === 401 ? CHALLENGE : status === 503 ? RETRY_SOON : {};
+  return { status, code: error.code, message: error.message, headers };
+}
+
+/** Nothing about our own failures is for a caller to read; the log has them. */
+function internalError(code: Problem['code']): Problem {
+  return { status: 500, code, message: 'internal error', headers: {} };
+}
+
+/** The sentences that setec's clients know, byte for byte; other errors are told in our own words. */
+const SETEC_TEXT: Partial<Record<Problem['code'], string>> = {
+  access_denied: 'access denied',
+  not_found: 'not found',
+  version_taken: 'version already set',
+  invalid_version: 'invalid version, please specify a version > 0',
+};
+
+export function setecText({ code, message }: Problem): string {
+  return `${SETEC_TEXT[code] ?? message}\n`;
+}

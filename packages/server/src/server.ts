@@ -1,0 +1,151 @@
+import { mkdirSync, writeSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { type CofferError, Engine, parseRootKey } from '@coffer/engine';
+import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
+import { getRequestListener } from '@hono/node-server';
+import type { Logger } from 'pino';
+import { checkExposure, type ServerConfig } from './config/config.js';
+import { createApp } from './http/app.js';
+import {
+  type Authenticator,
+  DevelopmentAuthenticator,
+  SocketAuthenticator,
+  TokenAuthenticator,
+} from './http/authenticate.js';
+import { BodyReader } from './http/body.js';
+import { type ListenAddress, parseListenAddress } from './listen/address.js';
+import { checkSocketPath } from './listen/bind.js';
+import { Doors } from './listen/doors.js';
+import { guardHost, logRequests } from './listen/guards.js';
+import type { RequestListener } from './listen/http-server.js';
+import { createLog } from './log.js';
+import { readVersion } from './version.js';
+
+/** How long requests that are under way may take to end when the server closes. */
+const GRACE_MS = 10_000;
+
+export interface StartOptions {
+  /** Default: JSON lines on standard error. */
+  readonly log?: Logger;
+  /** Asks a person for the root key's passphrase, for `passphrase:prompt`. The bytes are wiped after use. */
+  readonly promptPassphrase?: (question: string) => Promise<Uint8Array>;
+  /** Default: one sentence on standard error, and the process ends at once with exit code 1. */
+  readonly onFatal?: (error: CofferError) => void;
+  /** A sentence that a person should read, such as that a root key was made. Default: one line on standard error. */
+  readonly onNotice?: (sentence: string) => void;
+}
+
+/** A server that accepts requests. */
+export interface RunningServer {
+  /** Where it listens, with the port that it got. */
+  readonly address: ListenAddress;
+  /** The admin socket, `<stateDir>/admin.sock`. */
+  readonly socketPath: string;
+  readonly engine: Engine;
+  /** Accepts nothing more, lets requests end for up to 10 s, and closes the store clean. Twice is harmless. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Opens the store and serves it on TCP and on the admin socket.
+ *
+ * @throws CofferError with a sentence for a person: what is wrong with the configuration, the root key, the store or
+ *   the address. Nothing is left open then.
+ */
+export async function startServer(config: ServerConfig, options: StartOptions = {}): Promise<RunningServer> {
+  const { log = createLog(process.env), onFatal = endProcess, onNotice = printNotice } = options;
+  const stateDir = resolve(config.stateDir);
+  const socketPath = join(stateDir, 'admin.sock');
+  checkExposure(config);
+  checkSocketPath(socketPath);
+  const rootKey = parseRootKey(config.rootKey);
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+
+  let signingKey: KeyPair | undefined;
+  const createSigner = (seed: Uint8Array) => {
+    signingKey = keyPairFromBytes('server', seed);
+    return signingKey;
+  };
+  const engine = await Engine.open({
+    stateDir,
+    rootKey,
+    development: config.dev,
+    createSigner,
+    limits: { nameBytes: config.limits.nameBytes, valueBytes: config.limits.valueBytes },
+    storage: config.storage,
+    promptPassphrase: options.promptPassphrase,
+    onFatal,
+    onNotice,
+  });
+  const doors = new Doors(config.limits);
+  let closed: Promise<void> | undefined;
+  const close = () => {
+    closed ??= doors
+      .close(GRACE_MS)
+      .then(() => engine.close())
+      .then(() => signingKey?.wipe());
+    return closed;
+  };
+  try {
+    const address = await openDoors(doors, { config, engine, log, socketPath });
+    log.info({ ...address, development: config.dev }, 'listening');
+    return { address, socketPath, engine, close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+interface DoorParts {
+  readonly config: ServerConfig;
+  readonly engine: Engine;
+  readonly log: Logger;
+  readonly socketPath: string;
+}
+
+/** The same application behind both doors; they differ in how they know their callers. */
+async function openDoors(
+  doors: Doors,
+  { config, engine, log, socketPath }: DoorParts,
+): Promise<ListenAddress> {
+  const bodies = new BodyReader(config.limits);
+  const version = readVersion();
+  const notReady = () =>
+    engine.stopped?.message ?? (doors.closing ? 'the server is shutting down' : undefined);
+  const serve = (authenticator: Authenticator): RequestListener => {
+    const app = createApp({ engine, authenticator, bodies, log, notReady, version });
+    const listener = getRequestListener(app.fetch, {
+      overrideGlobalObjects: false,
+      hostname: 'localhost',
+      errorHandler: refuseUnreadable,
+    });
+    const paths = new Set(app.routes.map((route) => route.path));
+    return logRequests(listener, log, paths);
+  };
+  const development = new DevelopmentAuthenticator();
+  const tokens = new TokenAuthenticator(engine);
+  await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(tokens)));
+  const overTcp = serve(config.dev ? development : tokens);
+  return doors.listenTcp(parseListenAddress(config.listen), config.dev ? guardHost(overTcp) : overTcp);
+}
+
+/** A request line or Host header of which no URL can be made, before the application sees it. */
+function refuseUnreadable(): Response {
+  const headers = {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'X-Content-Type-Options': 'nosniff',
+    'Coffer-Error': 'bad_request',
+  };
+  return new Response('bad request\n', { status: 400, headers });
+}
+
+function printNotice(sentence: string): void {
+  writeSync(2, `coffer: ${sentence}\n`);
+}
+
+/** Durability is lost: whatever else happened could be acknowledged and then forgotten. */
+function endProcess(error: CofferError): void {
+  printNotice(error.message);
+  process.exit(1);
+}

@@ -1,0 +1,42 @@
+import type { Grant, Principal, SecretInfo, SecretValue, TokenInfo } from '@coffer/engine';
+
+/** What Go's encoding/json escapes beyond JSON's own rules. */
+const GO_ESCAPES = /[<>&\u2028\u2029]/g;
+
+/** A string as Go's `json.Marshal` writes it. */
+function goString(text: string): string {
+  return JSON.stringify(text).replace(
+    GO_ESCAPES,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+export function secretInfo({ name, versions, activeVersion }: SecretInfo): string {
+  return `{"Name":${goString(name)},"Versions":[${versions.join(',')}],"ActiveVersion":${activeVersion}}`;
+}
+
+/** setec answers `null`, not `[]`, when there is nothing to see. */
+export function secretList(infos: readonly SecretInfo[]): string {
+  return infos.length === 0 ? 'null' : `[${infos.map(secretInfo).join(',')}]`;
+}
+
+/** Wipes the value: after this the answer is the only copy. */
+export function secretValue({ value, version }: SecretValue): string {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  const body = `{"Value":"${bytes.toString('base64')}","Version":${version}}`;
+  bytes.fill(0);
+  return body;
+}
+
+/** Dates become RFC 3339 in UTC, since that is what `toJSON` writes. */
+export function tokenInfo({ id, name, createdAt, createdBy, expiresAt, revokedAt }: TokenInfo) {
+  return { id, name, createdAt, createdBy, expiresAt, revokedAt };
+}
+
+export function grant({ to, actions, secrets }: Grant) {
+  return { to, actions, secrets };
+}
+
+export function principal({ id, kind, name }: Principal) {
+  return { id, kind, name };
+}

@@ -1,0 +1,116 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { completeLimits, loadConfig } from '../src/index.js';
+import { temporaryFolder } from './support.js';
+
+const HOME = '/home/ada';
+
+async function configFile(yaml: string): Promise<string> {
+  const path = join(await temporaryFolder(), 'coffer.yaml');
+  writeFileSync(path, yaml);
+  return path;
+}
+
+describe('the configuration', () => {
+  it('has defaults for everything, in the folders that the XDG rules name', () => {
+    expect(loadConfig({ env: { HOME } })).toEqual({
+      listen: '127.0.0.1:2633',
+      stateDir: '/home/ada/.local/state/coffer',
+      rootKey: 'file:/home/ada/.config/coffer/root.key',
+      dev: false,
+      insecureHttp: false,
+      publicUrl: undefined,
+      limits: completeLimits(),
+      storage: {},
+    });
+    const env = { HOME, XDG_STATE_HOME: '/state', XDG_CONFIG_HOME: 'relative' };
+    expect(loadConfig({ env })).toMatchObject({
+      stateDir: '/state/coffer',
+      rootKey: 'file:/home/ada/.config/coffer/root.key',
+    });
+  });
+
+  it('keeps a development server apart, with its root key beside its data', () => {
+    expect(loadConfig({ flags: { dev: true }, env: { HOME } })).toMatchObject({
+      dev: true,
+      stateDir: '/home/ada/.local/state/coffer-dev',
+      rootKey: 'file:/home/ada/.local/state/coffer-dev/root.key',
+    });
+  });
+
+  it('believes a flag before the environment before the file', async () => {
+    const file = await configFile('listen: 127.0.0.1:1\nstateDir: /file\nrootKey: file:/file.key\n');
+    const env = { HOME, COFFER_LISTEN: '127.0.0.1:2', COFFER_STATE_DIR: '/env', COFFER_ROOT_KEY: '' };
+    expect(loadConfig({ flags: { listen: '127.0.0.1:3' }, env, file })).toMatchObject({
+      listen: '127.0.0.1:3',
+      stateDir: '/env',
+      rootKey: 'file:/file.key',
+    });
+  });
+
+  it('finds its file by flag, then by COFFER_CONFIG', async () => {
+    const one = await configFile('listen: 127.0.0.1:1');
+    const two = await configFile('listen: 127.0.0.1:2');
+    expect(loadConfig({ flags: { config: one }, env: { HOME, COFFER_CONFIG: two } }).listen).toBe(
+      '127.0.0.1:1',
+    );
+    expect(loadConfig({ env: { HOME, COFFER_CONFIG: two } }).listen).toBe('127.0.0.1:2');
+  });
+
+  it('takes limits from the file, and derives from them what they imply', async () => {
+    const file = await configFile(
+      'limits: {valueBytes: 10000000, idleSeconds: 5}\nstorage: {quotaBytes: 1000000}\n',
+    );
+    const { limits, storage } = loadConfig({ env: { HOME }, file });
+    expect(limits).toMatchObject({
+      valueBytes: 10_000_000,
+      idleSeconds: 5,
+      nameBytes: 1024,
+      headerBytes: 16_384,
+    });
+    expect(limits.bodyBytes).toBeGreaterThan(40_000_000);
+    expect(limits.inFlightBytes).toBeGreaterThanOrEqual(limits.bodyBytes);
+    expect(storage).toEqual({ quotaBytes: 1_000_000 });
+  });
+
+  it('may be an empty file', async () => {
+    const file = await configFile('# nothing yet\n');
+    expect(loadConfig({ env: { HOME }, file }).listen).toBe('127.0.0.1:2633');
+  });
+
+  it.each([
+    ['listen: 127.0.0.1:1\nlisten_on: x\n', ':2: listen_on: unknown key'],
+    ['limits:\n  nameBytes: 5\n  valuebytes: 7\n', ':3: limits.valuebytes: unknown key'],
+    ['limits:\n  valueBytes: many\n', ':2: limits.valueBytes: '],
+    ['limits: 5\n', ':1: limits: '],
+    ['storage:\n  quotaBytes: -1\n', ':2: storage.quotaBytes: '],
+    ['- listen\n', ': expected object'],
+    ['listen: "x\n', ':2: '],
+    ['listen: a\nlisten: b\n', ':2: '],
+  ])('names file, line and path of what is wrong in %j', async (yaml, message) => {
+    const file = await configFile(yaml);
+    const load = () => loadConfig({ env: { HOME }, file });
+    expect(load).toThrow(`${file}${message}`);
+    expect(load).toThrow(expect.objectContaining({ code: 'invalid_argument' }));
+  });
+
+  it.each([
+    [{ config: '/nowhere.yaml' }, 'the configuration file /nowhere.yaml: there is no such file'],
+    [{ listen: 'localhost' }, 'the address to listen on must be HOST:PORT'],
+    [{ listen: '127.0.0.1:65536' }, 'the address to listen on must be HOST:PORT'],
+    [{ listen: '::1:2633' }, 'the address to listen on must be HOST:PORT'],
+    [{ listen: '192.0.2.1:2633' }, '192.0.2.1:2633 can be reached from other machines'],
+    [{ listen: '[::]:2633', dev: true, insecureHttp: true }, 'on this machine only, not on [::]:2633'],
+    [{ publicUrl: 'secrets.example' }, 'publicUrl must be an http or https URL'],
+  ])('refuses %j in one sentence', (flags, message) => {
+    expect(() => loadConfig({ flags, env: { HOME } })).toThrow(message);
+  });
+
+  it.each(['127.0.0.1:0', 'localhost:2633', '[::1]:2633', '127.8.9.1:1'])(
+    'lets %s be served in clear',
+    (listen) => {
+      expect(loadConfig({ flags: { listen }, env: { HOME } }).listen).toBe(listen);
+    },
+  );
+});

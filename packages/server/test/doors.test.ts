@@ -1,0 +1,265 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startServer } from '../src/index.js';
+import { call, RawConnection, send, startTestServer, temporaryFolder, testConfig } from './support.js';
+
+const HEAD =
+  'POST /api/put HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nSec-X-Tailscale-No-Browsers: setec\r\n';
+
+describe('a development server', () => {
+  it('answers to the names of this machine and to no other', async () => {
+    const server = await startTestServer();
+    for (const Host of ['localhost', 'LOCALHOST:1', '127.0.0.1:2633', '[::1]:80']) {
+      expect((await send(server, '/healthz', { headers: { Host } })).status, Host).toBe(200);
+    }
+    for (const Host of [
+      'evil.example',
+      'localhost.evil.example',
+      '127.0.0.1.evil.example',
+      'localhost:x',
+      '127.0.0.2',
+    ]) {
+      const answer = await send(server, '/healthz', { headers: { Host } });
+      expect([answer.status, answer.headers['coffer-error']], Host).toEqual([403, 'access_denied']);
+    }
+  });
+
+  it('asks nobody for a name on the admin socket', async () => {
+    const server = await startTestServer();
+    expect((await send(server, '/healthz', { socket: true, headers: { Host: 'any' } })).status).toBe(200);
+  });
+
+  it('listens on this machine only', async () => {
+    await expect(startServer(await testConfig({ listen: '0.0.0.0:0', insecureHttp: true }))).rejects.toThrow(
+      /this machine only/,
+    );
+  });
+});
+
+describe('the address', () => {
+  it('is not served to other machines without TLS unless that is asked for', async () => {
+    const open = { dev: false, listen: '0.0.0.0:0' };
+    await expect(startServer(await testConfig(open))).rejects.toThrow(/--insecure-http/);
+    const server = await startTestServer({ ...open, insecureHttp: true });
+    expect((await send(server, '/healthz')).status).toBe(200);
+  });
+
+  it('that another program has is named in one sentence, and nothing stays open', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    onTestFinished(() => void other.close());
+    const listen = `127.0.0.1:${(other.address() as { port: number }).port}`;
+    const config = await testConfig({ listen });
+    const options = { log: pino({ level: 'silent' }), onNotice: () => {} };
+    await expect(startServer(config, options)).rejects.toThrow(
+      `cannot listen on ${listen}: another program listens there already`,
+    );
+    const server = await startServer({ ...config, listen: '127.0.0.1:0' }, options);
+    await server.close();
+  });
+});
+
+describe('the admin socket', () => {
+  it('can be opened by its owner alone, and replaces a dead one', async () => {
+    const config = await testConfig();
+    mkdirSync(config.stateDir, { recursive: true });
+    const path = join(config.stateDir, 'admin.sock');
+    // A process that is gone leaves its socket behind.
+    const dead = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+    spawnSync(process.execPath, ['-e', dead]);
+    expect(statSync(path).isSocket()).toBe(true);
+    const server = await startTestServer(config);
+    expect(server.socketPath).toBe(path);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect((await send(server, '/healthz', { socket: true })).status).toBe(200);
+  });
+
+  it('does not replace what is no socket', async () => {
+    const config = await testConfig();
+    mkdirSync(config.stateDir, { recursive: true });
+    writeFileSync(join(config.stateDir, 'admin.sock'), 'mine');
+    await expect(startTestServer(config)).rejects.toThrow(/no socket: move it/);
+  });
+
+  it('is refused with a sentence where its path is too long for one', async () => {
+    const stateDir = join(await temporaryFolder(), 'x'.repeat(100));
+    await expect(startTestServer({ stateDir })).rejects.toThrow(/longer than 100 bytes/);
+  });
+});
+
+describe('a request', () => {
+  it('that declares too large a body is answered at once, unread, and cut', async () => {
+    const server = await startTestServer({ limits: { bodyBytes: 1000 } });
+    const connection = new RawConnection(server);
+    connection.write(`${HEAD}Content-Length: 1001\r\n\r\n`);
+    const answer = await connection.ended();
+    expect(answer).toMatch(/^HTTP\/1\.1 413 .*\r\n/);
+    expect(answer).toMatch(/\r\nCoffer-Error: too_large\r\n/);
+    expect(answer).toMatch(/\r\nConnection: close\r\n/);
+  });
+
+  it('that turns out too large on the way is refused too', async () => {
+    const server = await startTestServer({ limits: { bodyBytes: 1000 } });
+    const connection = new RawConnection(server);
+    connection.write(`${HEAD}Transfer-Encoding: chunked\r\n\r\n`);
+    for (let i = 0; i < 3; i++) connection.write(`1f4\r\n${'x'.repeat(500)}\r\n`);
+    expect(await connection.ended()).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  it('may be chunked, and may wait to be told to continue', async () => {
+    const server = await startTestServer();
+    const chunked = new RawConnection(server);
+    chunked.write(`${HEAD}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n`);
+    for (const part of ['{"Name":', '"a","Value":"eA=', '="}'])
+      chunked.write(`${part.length.toString(16)}\r\n${part}\r\n`);
+    chunked.write('0\r\n\r\n');
+    expect(await chunked.ended()).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\n1$/);
+    const waiting = new RawConnection(server);
+    const body = '{"Name":"b","Value":"eA=="}';
+    waiting.write(
+      `${HEAD}Expect: 100-continue\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
+    );
+    await waiting.until('HTTP/1.1 100 Continue\r\n\r\n');
+    waiting.write(body);
+    expect(await waiting.ended()).toMatch(/HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\n1$/);
+  });
+
+  it('of a stranger is refused before its body is asked for', async () => {
+    const server = await startTestServer({ dev: false });
+    const connection = new RawConnection(server);
+    connection.write(`${HEAD}Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n`);
+    expect(await connection.ended()).toMatch(/^HTTP\/1\.1 401 /);
+  });
+
+  it('finds the server busy while others’ bodies take the room for all, and room again afterwards', async () => {
+    const server = await startTestServer({ limits: { bodyBytes: 1000, inFlightBytes: 1500 } });
+    const slow = new RawConnection(server);
+    slow.write(`${HEAD}Content-Length: 1000\r\n\r\n${'x'.repeat(999)}`);
+    const padded = (length: number) => JSON.stringify({ Name: 'a' }).padEnd(length);
+    await expect.poll(async () => (await call(server, 'get', padded(800))).status).toBe(503);
+    const answer = await call(server, 'get', padded(800));
+    expect(answer.headers).toMatchObject({ 'coffer-error': 'busy', 'retry-after': '1' });
+    expect((await call(server, 'get', padded(400))).status).toBe(404);
+    slow.socket.destroy();
+    await expect.poll(async () => (await call(server, 'get', padded(800))).status).toBe(404);
+  });
+
+  it('with too many headers is refused', async () => {
+    const server = await startTestServer();
+    const connection = new RawConnection(server);
+    connection.write(`${HEAD}X-Long: ${'x'.repeat(17 * 1024)}\r\n\r\n`);
+    expect(await connection.ended()).toMatch(/^HTTP\/1\.1 431 [\s\S]*Coffer-Error: too_large/);
+  });
+
+  it.each(['Expect: tea\r\n', 'Host: a b\r\n'])('with the impossible header %j is refused', async (line) => {
+    const server = await startTestServer({ dev: false });
+    const connection = new RawConnection(server);
+    connection.write(
+      `GET /healthz HTTP/1.1\r\n${line.startsWith('Host') ? '' : 'Host: localhost\r\n'}${line}Connection: close\r\n\r\n`,
+    );
+    expect(await connection.ended()).toMatch(/^HTTP\/1\.1 4\d\d [\s\S]*\r\nCoffer-Error: bad_request\r\n/i);
+  });
+
+  it('that is no HTTP is refused', async () => {
+    const server = await startTestServer();
+    const connection = new RawConnection(server);
+    connection.write('hello\r\n\r\n');
+    expect(await connection.ended()).toMatch(/^HTTP\/1\.1 400 [\s\S]*Coffer-Error: bad_request/);
+  });
+});
+
+describe('a slow client', () => {
+  const limits = { headersSeconds: 0.3, requestSeconds: 0.6, idleSeconds: 0.3 };
+
+  it('that drips its headers is cut', async () => {
+    const server = await startTestServer({ limits });
+    const connection = new RawConnection(server);
+    connection.write('POST /api/get HTTP/1.1\r\nHost: localhost\r\n');
+    const drip = setInterval(() => connection.write('X: y\r\n'), 50);
+    expect(await connection.ended()).toMatch(/^HTTP\/1\.1 408 /);
+    clearInterval(drip);
+  });
+
+  it('that drips its body is cut', async () => {
+    const server = await startTestServer({ limits });
+    const connection = new RawConnection(server);
+    connection.write(`${HEAD}Content-Length: 100000\r\n\r\n{"Name":"`);
+    const drip = setInterval(() => connection.write('x'), 50);
+    expect(await connection.ended()).toMatch(/^HTTP\/1\.1 408 /);
+    clearInterval(drip);
+  });
+
+  it('that says nothing at all is cut', async () => {
+    const server = await startTestServer({ limits });
+    await new RawConnection(server).ended();
+  });
+});
+
+describe('connections', () => {
+  it('beyond the limit are closed, and taken again when others have gone', async () => {
+    const server = await startTestServer({ limits: { connections: 2 } });
+    const first = new RawConnection(server);
+    const second = new RawConnection(server);
+    for (const connection of [first, second]) {
+      connection.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await connection.until('ok\n');
+    }
+    expect(await new RawConnection(server).ended()).toBe('');
+    first.socket.destroy();
+    await expect
+      .poll(() =>
+        send(server, '/healthz').then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      )
+      .toBe(200);
+  });
+});
+
+describe('a server that closes', () => {
+  it('answers the requests that are under way, tells their clients to connect anew, and takes no others', async () => {
+    const server = await startTestServer();
+    const underWay = new RawConnection(server);
+    const body = '{"Name":"a","Value":"eA=="}';
+    underWay.write(`${HEAD}Content-Length: ${body.length}\r\n\r\n${body.slice(0, 5)}`);
+    const idle = new RawConnection(server);
+    idle.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await idle.until('ok\n');
+    const closed = server.close();
+    await idle.ended();
+    await expect(send(server, '/healthz')).rejects.toThrow(/ECONNREFUSED/);
+    underWay.write(body.slice(5));
+    expect(await underWay.ended()).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*Connection: close\r\n\r\n1$/);
+    await closed;
+  });
+
+  it('leaves the store for the next one, with what was put', async () => {
+    const config = await testConfig();
+    const first = await startTestServer(config);
+    await call(first, 'put', { Name: 'a', Value: 'eA==' });
+    await first.close();
+    const second = await startTestServer(config);
+    expect((await call(second, 'get', { Name: 'a' })).body).toBe('{"Value":"eA==","Version":1}');
+  });
+});
+
+describe("the process's log", () => {
+  it('has a line for each request, only when asked for, and never a name, a value or a token', async () => {
+    const lines: string[] = [];
+    const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
+    const server = await startTestServer({ dev: false }, { log });
+    const headers = { Authorization: 'Bearer cft_private' };
+    await call(server, 'put', { Name: 'private', Value: 'cHJpdmF0ZQ==' }, { socket: true });
+    await call(server, 'get', { Name: 'private', Value: 5 }, { headers });
+    await send(server, '/api/private?private');
+    await expect.poll(() => lines.filter((line) => line.includes('"request"')).length).toBe(3);
+    expect(lines.join('')).toContain('"path":"/api/put"');
+    expect(lines.join('')).not.toMatch(/private|cHJpdmF0ZQ/);
+  });
+});
