@@ -2,10 +2,9 @@ import { mkdirSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type CofferError, Engine, parseRootKey } from '@coffer/engine';
 import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
-import { getRequestListener } from '@hono/node-server';
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
-import { createApp } from './http/app.js';
+import { createApp, PATHS } from './http/app.js';
 import {
   type Authenticator,
   DevelopmentAuthenticator,
@@ -115,29 +114,13 @@ async function openDoors(
     engine.stopped?.message ?? (doors.closing ? 'the server is shutting down' : undefined);
   const serve = (authenticator: Authenticator): RequestListener => {
     const app = createApp({ engine, authenticator, bodies, log, notReady, version });
-    const listener = getRequestListener(app.fetch, {
-      overrideGlobalObjects: false,
-      hostname: 'localhost',
-      errorHandler: refuseUnreadable,
-    });
-    const paths = new Set(app.routes.map((route) => route.path));
-    return logRequests(listener, log, paths);
+    return logRequests(app, log, PATHS);
   };
   const development = new DevelopmentAuthenticator();
   const tokens = new TokenAuthenticator(engine);
   await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(tokens)));
   const overTcp = serve(config.dev ? development : tokens);
   return doors.listenTcp(parseListenAddress(config.listen), config.dev ? guardHost(overTcp) : overTcp);
-}
-
-/** A request line or Host header of which no URL can be made, before the application sees it. */
-function refuseUnreadable(): Response {
-  const headers = {
-    'Content-Type': 'text/plain; charset=utf-8',
-    'X-Content-Type-Options': 'nosniff',
-    'Coffer-Error': 'bad_request',
-  };
-  return new Response('bad request\n', { status: 400, headers });
 }
 
 function printNotice(sentence: string): void {

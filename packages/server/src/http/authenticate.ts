@@ -9,8 +9,10 @@ export interface Authenticator {
 
 /** Development: every caller is the one principal that may do everything, whatever it sends. */
 export class DevelopmentAuthenticator implements Authenticator {
+  readonly #principals = [{ id: 'dev', kind: 'dev' }] as const;
+
   authenticate(request: IncomingMessage): Caller {
-    return { principals: [{ id: 'dev', kind: 'dev' }], address: addressOf(request) };
+    return { principals: this.#principals, address: addressOf(request) };
   }
 }
 
@@ -32,6 +34,7 @@ export class TokenAuthenticator implements Authenticator {
 
 /** The admin socket: who can open it may do everything, and may try out a token instead. */
 export class SocketAuthenticator implements Authenticator {
+  readonly #principals = [{ id: 'socket', kind: 'socket' }] as const;
   readonly #tokens: Authenticator;
 
   constructor(tokens: Authenticator) {
@@ -40,7 +43,7 @@ export class SocketAuthenticator implements Authenticator {
 
   authenticate(request: IncomingMessage): Caller | undefined | Promise<Caller | undefined> {
     if (request.headers.authorization !== undefined) return this.#tokens.authenticate(request);
-    return { principals: [{ id: 'socket', kind: 'socket' }], address: addressOf(request) };
+    return { principals: this.#principals, address: addressOf(request) };
   }
 }
 

@@ -1,7 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { HttpBindings } from '@hono/node-server';
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Problem, setecText } from '../refusal.js';
 import { declaredLength } from './body.js';
 
@@ -13,50 +11,46 @@ const LINGER_MS = 500;
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 const TEXT_TYPE = { 'Content-Type': 'text/plain; charset=utf-8', 'X-Content-Type-Options': 'nosniff' };
 
-/**
- * Answers by writing to node's response itself. hono's own way would need it to replace the global `Response` and
- * `Request` of the whole process to be as fast (measured: 18,000 answers a second without, 57,000 this way).
- */
+/** Writes the answer to one request. Once something was sent, the rest is ignored. */
 export class Reply {
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
 
-  constructor({ incoming, outgoing }: Pick<HttpBindings, 'incoming' | 'outgoing'>) {
-    this.#incoming = incoming as IncomingMessage;
-    this.#outgoing = outgoing as ServerResponse;
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
   }
 
-  json(body: string): Response {
-    return this.#send(200, { ...JSON_TYPE }, body);
+  json(body: string): void {
+    this.#send(200, { ...JSON_TYPE }, body);
   }
 
-  notReady(reason: string): Response {
+  notReady(reason: string): void {
     const headers = { ...JSON_TYPE, 'Coffer-Error': 'stopped', 'Retry-After': '1' };
-    return this.#send(503, headers, JSON.stringify({ ready: false, reason }));
+    this.#send(503, headers, JSON.stringify({ ready: false, reason }));
   }
 
-  text(body: string): Response {
-    return this.#send(200, { ...TEXT_TYPE }, body);
+  text(body: string): void {
+    this.#send(200, { ...TEXT_TYPE }, body);
   }
 
-  notModified(): Response {
+  notModified(): void {
     this.#outgoing.writeHead(304);
     this.#outgoing.end();
-    return RESPONSE_ALREADY_SENT;
   }
 
   /** `text`: the way of setec's routes; otherwise JSON with the code and the sentence. */
-  problem(problem: Problem, form: 'text' | 'json'): Response {
+  problem(problem: Problem, form: 'text' | 'json'): void {
     const { status, code, message, headers } = problem;
     const all = { ...(form === 'text' ? TEXT_TYPE : JSON_TYPE), ...headers, 'Coffer-Error': code };
     const body = form === 'text' ? setecText(problem) : JSON.stringify({ code, message });
-    return this.#send(status, all, body);
+    this.#send(status, all, body);
   }
 
   /** Takes `headers` for its own. */
-  #send(status: number, headers: OutgoingHttpHeaders, body: string): Response {
+  #send(status: number, headers: OutgoingHttpHeaders, body: string): void {
     const outgoing = this.#outgoing;
-    if (outgoing.headersSent) return RESPONSE_ALREADY_SENT;
+    if (outgoing.headersSent) return;
     headers['Content-Length'] = Buffer.byteLength(body);
     if (this.#leavesMuchUnread(status)) {
       headers.Connection = 'close';
@@ -66,7 +60,6 @@ export class Reply {
       outgoing.writeHead(status, headers);
       outgoing.end(body);
     }
-    return RESPONSE_ALREADY_SENT;
   }
 
   #leavesMuchUnread(status: number): boolean {
