@@ -1,12 +1,12 @@
 import { hash, randomBytes } from 'node:crypto';
 
-import type { AuditAction } from './audit/entry.js';
+import type { AuditAction, AuditSubject } from './audit/entry.js';
 import type { Caller, Principal } from './caller.js';
 import { CofferError } from './errors.js';
-import { type Asked, type Gate, operationOf } from './gate.js';
+import { accessDenied, type Gate, operationOf } from './gate.js';
 import { canonical, type Grant, grantId } from './grant.js';
 import { Locks } from './locks.js';
-import type { Manifest, StoredToken } from './manifest.js';
+import type { Manifest, ManifestChange, PolicyRecord, StoredToken } from './manifest.js';
 import { type Change, findOperation, keepOperations } from './operations.js';
 import { Policy } from './policy.js';
 
@@ -15,6 +15,7 @@ const TOKEN_PREFIX = 'cft_';
 const TOKEN_BYTES = 32;
 const TOKEN_FORM = /^cft_[A-Za-z0-9_-]{43}$/;
 const TOKEN_NAME_LENGTH = 256;
+const TOKEN_ID_FORM = /^[0-9a-f]{16}$/;
 
 /** A bearer token without its secret part. */
 export interface TokenInfo {
@@ -49,14 +50,15 @@ export class Administration {
   readonly #gate: Gate;
   readonly #now: () => Date;
   readonly #lock = new Locks();
-  readonly #tokens = new Map<string, StoredToken>();
+  /** By the token's hash. */
+  readonly #tokens = new Map<string, { readonly token: StoredToken; readonly principal: Principal }>();
   policy: Policy;
 
   constructor(manifest: Manifest, gate: Gate, now: () => Date) {
     this.#manifest = manifest;
     this.#gate = gate;
     this.#now = now;
-    for (const token of manifest.tokens) this.#tokens.set(token.hash, token);
+    for (const token of manifest.tokens) this.#know(token);
     this.policy = new Policy(manifest.grants);
   }
 
@@ -64,10 +66,10 @@ export class Administration {
   authenticateToken(token: string): Principal | undefined {
     if (!TOKEN_FORM.test(token)) return undefined;
     // The hash is the key: what the time of the look-up tells is about the hash, from which no token follows.
-    const stored = this.#tokens.get(hash('sha256', token));
-    if (!stored || stored.revokedAt) return undefined;
-    if (stored.expiresAt && stored.expiresAt <= this.#now()) return undefined;
-    return { id: `token:${stored.id}`, kind: 'token', name: stored.name };
+    const known = this.#tokens.get(hash('sha256', token));
+    if (!known || known.token.revokedAt) return undefined;
+    if (known.token.expiresAt && known.token.expiresAt <= this.#now()) return undefined;
+    return known.principal;
   }
 
   async createToken(
@@ -93,10 +95,11 @@ export class Administration {
       createdBy: caller.principals[0].id,
       ...(expiresAt && { expiresAt }),
     };
-    await this.#authorise(caller, 'create-token', stored.id);
-    await this.#change(caller, 'create-token', stored.id, change, async (operations) => {
-      await this.#manifest.commit({ write: [{ kind: 'token', token: stored }], operations });
-      this.#tokens.set(stored.hash, stored);
+    const asked = await this.#authorise(caller, 'create-token', stored.id);
+    // The id is in the request, so that an operation which comes again is refused: its token cannot be shown again.
+    await this.#change(asked, change, `create-token ${stored.id}`, () => {
+      this.#requireAdministrator(caller);
+      return { write: [{ kind: 'token', token: stored }] };
     });
     return { token, info: infoOf(stored) };
   }
@@ -108,17 +111,26 @@ export class Administration {
 
   /** Takes effect at once. Revoking a revoked token changes nothing. */
   async revokeToken(caller: Caller, id: string, change?: Change): Promise<TokenInfo> {
+    // Who gives the token itself is not answered, nor logged, with it.
+    if (!TOKEN_ID_FORM.test(id)) {
+      throw new CofferError(
+        'invalid_argument',
+        "a token's id has 16 hexadecimal digits: see the list of tokens",
+      );
+    }
     const asked = await this.#authorise(caller, 'revoke-token', id);
-    const find = () => this.#manifest.tokens.find((token) => token.id === id);
-    if (!find())
-      return this.#gate.fail(asked, new CofferError('not_found', `there is no token with the id ${id}`));
-    await this.#change(caller, 'revoke-token', id, change, async (operations) => {
-      const token = find() as StoredToken;
-      const revoked = { ...token, revokedAt: token.revokedAt ?? this.#now() };
-      await this.#manifest.commit({ write: [{ kind: 'token', token: revoked }], operations });
-      this.#tokens.set(revoked.hash, revoked);
+    const find = () => {
+      const token = this.#manifest.tokens.find((token) => token.id === id);
+      if (!token) throw new CofferError('not_found', `there is no token with the id ${id}`);
+      return token;
+    };
+    await this.#change(asked, change, `revoke-token ${id}`, () => {
+      this.#requireAdministrator(caller);
+      const token = find();
+      if (token.revokedAt) return undefined;
+      return { write: [{ kind: 'token', token: { ...token, revokedAt: this.#now() } }] };
     });
-    return infoOf(find() as StoredToken);
+    return infoOf(find());
   }
 
   /** The grants that the caller administers. */
@@ -143,39 +155,40 @@ export class Administration {
   ): Promise<PolicyDifference> {
     const wanted = new Map(grants.map(canonical).map((grant) => [grantId(grant), grant]));
     const asked = { caller, action: 'apply-policy', target: `${wanted.size} grants` } as const;
-    const within = [...wanted.values()].every((grant) => this.#administers(caller, grant));
-    if (!within || !this.policy.isSomeAdministrator(caller)) return this.#gate.deny(asked);
+    if (!this.#mayApply(caller, wanted)) return this.#gate.deny(asked);
     if (dryRun) {
       await this.#gate.allow({ ...asked, target: `${asked.target}, dry run` });
       return this.#difference(caller, wanted);
     }
-    let difference = this.#difference(caller, wanted);
-    await this.#change(caller, 'apply-policy', asked.target, change, async (operations) => {
-      difference = this.#difference(caller, wanted);
-      if (expectedGeneration !== undefined && expectedGeneration !== difference.generation) {
+    let made: PolicyDifference | undefined;
+    const request = `apply-policy ${hash('sha256', JSON.stringify([...wanted.keys()].sort()))}`;
+    await this.#change(asked, change, request, () => {
+      if (!this.#mayApply(caller, wanted)) throw accessDenied();
+      const difference = this.#difference(caller, wanted);
+      const { added, removed, generation } = difference;
+      if (expectedGeneration !== undefined && expectedGeneration !== generation) {
         throw new CofferError(
           'policy_changed',
           'the policy was changed in the meantime: look at it again, then apply',
         );
       }
-      const { added, removed } = difference;
-      const record = (grant: Grant) => ({ kind: 'grant', grant }) as const;
-      const newPolicy = added.length + removed.length > 0;
-      await this.#manifest.commit({
-        write: added.map(record),
-        remove: removed.map(record),
-        operations,
-        newPolicy,
-      });
-      this.policy = new Policy(this.#manifest.grants);
-      difference = { ...difference, generation: this.#manifest.policyGeneration };
+      if (added.length + removed.length === 0) return undefined;
+      made = { ...difference, generation: generation + 1 };
+      return { write: added.map(recordOf), remove: removed.map(recordOf), newPolicy: true };
     });
-    return difference;
+    return (
+      made ?? { added: [], removed: [], unchanged: wanted.size, generation: this.#manifest.policyGeneration }
+    );
   }
 
-  /** Tells whether an operation came true, for the recovery after a crash. */
-  remembers(operation: string): boolean {
-    return this.#manifest.operations.some(({ id }) => id === operation);
+  /** Tells whether a principal's operation came true, for the recovery after a crash. */
+  remembers(operation: string, principal: string): boolean {
+    return this.#manifest.operations.some(({ id, by }) => id === operation && by === principal);
+  }
+
+  #mayApply(caller: Caller, wanted: ReadonlyMap<string, Grant>): boolean {
+    const within = [...wanted.values()].every((grant) => this.#administers(caller, grant));
+    return within && this.policy.isSomeAdministrator(caller);
   }
 
   #grantsOf(caller: Caller): Grant[] {
@@ -198,36 +211,61 @@ export class Administration {
     };
   }
 
-  async #authorise(caller: Caller, action: AuditAction, target?: string): Promise<Asked> {
+  async #authorise(caller: Caller, action: AuditAction, target?: string): Promise<AuditSubject> {
     const asked = { caller, action, target };
     if (!this.policy.isAdministrator(caller)) await this.#gate.deny(asked);
     return asked;
   }
 
-  /** One after the other, since all of it hangs on one head. */
+  #requireAdministrator(caller: Caller): void {
+    if (!this.policy.isAdministrator(caller)) throw accessDenied();
+  }
+
+  /**
+   * One after the other, since all of it hangs on one head. `plan` decides on the newest state, on the caller's right too:
+   * who lost it while waiting cannot give it back to itself. A plan to do nothing is logged once.
+   */
   async #change(
-    caller: Caller,
-    action: AuditAction,
-    target: string,
+    asked: AuditSubject,
     change: Change | undefined,
-    make: (operations: ReturnType<typeof keepOperations>) => Promise<void>,
+    request: string,
+    plan: () => Omit<ManifestChange, 'operations'> | undefined,
   ): Promise<void> {
     const { operation, given } = operationOf(change);
-    const by = caller.principals[0].id;
-    const request = given ? `${action} ${target}` : '';
-    const asked = { caller, action, target, operation };
+    const by = asked.caller.principals[0].id;
+    const labelled = { ...asked, operation };
     const made = await this.#lock.run('manifest', async () => {
-      if (given && findOperation(this.#manifest.operations, { id: operation, by, request })) {
-        await this.#gate.allow(asked);
+      let planned: ReturnType<typeof plan>;
+      try {
+        const replayed =
+          given && findOperation(this.#manifest.operations, { id: operation, by, request }) !== undefined;
+        planned = replayed ? undefined : plan();
+      } catch (error) {
+        if (error instanceof CofferError && error.code === 'access_denied') return this.#gate.deny(labelled);
+        return this.#gate.fail(labelled, error);
+      }
+      if (!planned) {
+        await this.#gate.allow(labelled);
         return undefined;
       }
+      const { write = [], newPolicy } = planned;
       const added = { id: operation, by, request, result: 0, given };
-      return this.#gate.change(asked, () =>
-        make(keepOperations(this.#manifest.operations, this.#gate.underWay, added)),
-      );
+      return this.#gate.change(labelled, async () => {
+        const operations = keepOperations(this.#manifest.operations, this.#gate.underWay, added);
+        await this.#manifest.commit({ ...planned, operations });
+        for (const record of write) if (record.kind === 'token') this.#know(record.token);
+        if (newPolicy) this.policy = new Policy(this.#manifest.grants);
+      });
     });
     await made?.settle();
   }
+
+  #know(token: StoredToken): void {
+    const principal = { id: `token:${token.id}`, kind: 'token', name: token.name } as const;
+    this.#tokens.set(token.hash, { token, principal });
+  }
 }
+
+const recordOf = (grant: Grant): PolicyRecord => ({ kind: 'grant', grant });
 
 const infoOf = ({ hash: _, ...info }: StoredToken): TokenInfo => info;

@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 
 import type { KeyRing } from './crypto/key-ring.js';
 import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
+import { CofferError } from './errors.js';
 import { decodeHead, encodeHead, type Head } from './head.js';
 import type { FoundHead } from './integrity.js';
 import { HEAD_PREFIX, headKey, valueKey } from './keys.js';
@@ -81,13 +82,20 @@ export class Catalog {
     return [...this.#entries.values()].filter(({ head }) => head.deletedAt && head.deletedAt < then);
   }
 
-  /** @throws CofferError `tampered` if the record is gone or is not the one that the head means */
-  readValue({ key, head }: Entry, version: number): Buffer {
+  /**
+   * @throws CofferError `tampered` if the record is gone or is not the one that the head means; `conflict` if the store has
+   *   a newer head, which the index then has too: a durable change takes a value away a moment before the index hears of it
+   */
+  readValue({ key, revision, head }: Entry, version: number): Buffer {
     const known = head.versions.get(version);
     if (!known) throw new RangeError(`the head has no version ${version}`);
     const storageKey = valueKey(key, known.recordId);
     const record = this.#storage.get(storageKey);
-    if (!record) throw tampered(storageKey);
+    if (!record) {
+      if (this.#storage.get(key)?.revision === revision) throw tampered(storageKey);
+      this.#reload(head.name, key);
+      throw new CofferError('conflict', 'the secret was changed in the meantime');
+    }
     return this.#sealer.open(storageKey, record.bytes as Buffer, { version, generation: known.generation });
   }
 

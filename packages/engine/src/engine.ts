@@ -14,7 +14,7 @@ import type { KeyRing } from './crypto/key-ring.js';
 import { RecordSealer } from './crypto/records.js';
 import type { RootKeySpec } from './crypto/root-key.js';
 import { canLockMemory } from './crypto/secure-memory.js';
-import { CofferError } from './errors.js';
+import { CofferError, systemError } from './errors.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
 import { headerGeneration, openRing } from './header.js';
@@ -69,8 +69,10 @@ export class Engine {
   readonly #secrets: Secrets;
   readonly #administration: Administration;
   readonly #purging: NodeJS.Timeout;
-  readonly #running = new Set<Promise<unknown>>();
+  #running = 0;
+  #onQuiet: () => void = () => undefined;
   #stopped: CofferError | undefined;
+  #closing: Promise<void> | undefined;
 
   private constructor(parts: Parts, options: EngineOptions) {
     const { storage, ring, catalog, manifest, audit } = parts;
@@ -100,9 +102,17 @@ export class Engine {
    * Opens the store and the audit log in the state folder, or makes them; closes what a crash left open.
    *
    * @throws CofferError `store_locked`, `newer_format`, `development_store`, `tampered`, `audit_broken`, and for the root
-   *   key `no_root_key`, `wrong_root_key`, `insecure_root_key`
+   *   key `no_root_key`, `wrong_root_key`, `insecure_root_key`; `io` for what the operating system refuses
    */
   static async open(options: EngineOptions): Promise<Engine> {
+    try {
+      return await Engine.#open(options);
+    } catch (error) {
+      throw systemError(error, `the state folder ${options.stateDir} cannot be used`);
+    }
+  }
+
+  static async #open(options: EngineOptions): Promise<Engine> {
     if (!canLockMemory()) {
       options.onNotice?.('Memory cannot be locked, so keys may reach the swap space: raise "ulimit -l".');
     }
@@ -153,21 +163,21 @@ export class Engine {
 
   /** Secrets that the caller may `info`, in byte order of their names; one audit entry for all. */
   list(caller: Caller): Promise<SecretInfo[]> {
-    return this.#run(() => this.#secrets.list(caller));
+    return this.#read(() => this.#secrets.list(caller));
   }
 
   info(caller: Caller, name: string): Promise<SecretInfo> {
-    return this.#run(() => this.#secrets.info(caller, name));
+    return this.#read(() => this.#secrets.info(caller, name));
   }
 
   /** @param version 0 or absent: the active one */
   get(caller: Caller, name: string, version = 0): Promise<SecretValue> {
-    return this.#run(() => this.#secrets.get(caller, name, version));
+    return this.#read(() => this.#secrets.get(caller, name, version));
   }
 
   /** The active version, or undefined if it is `known`. */
   getIfChanged(caller: Caller, name: string, known: number): Promise<SecretValue | undefined> {
-    return this.#run(() => this.#secrets.getIfChanged(caller, name, known));
+    return this.#read(() => this.#secrets.getIfChanged(caller, name, known));
   }
 
   /** @returns the number of the new version, or of the highest one if that has this value already */
@@ -245,40 +255,62 @@ export class Engine {
   }
 
   /** Refuses new requests, waits for those under way, then closes the store and the log and wipes the keys. */
-  async close(): Promise<void> {
-    this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
-    clearInterval(this.#purging);
-    await Promise.allSettled(this.#running);
-    const { storage, audit, ring } = this.#parts;
-    await audit.close();
-    await storage.close();
-    ring.wipe();
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
+  async #close(): Promise<void> {
+    this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
+    clearInterval(this.#purging);
+    await this.#quiet();
+    const { storage, audit, ring } = this.#parts;
+    await audit.close();
+    await storage.close();
+    ring.wipe();
+  }
+
+  /** What only reads is not waited for at the end: it waits for nothing but its audit entry, which the log writes. */
+  #read<T>(task: () => Promise<T>): Promise<T> {
+    try {
+      if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
+      return task();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
   async #run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
-    const running = task();
-    this.#running.add(running);
+    this.#running++;
     try {
-      return await running;
+      return await task();
     } finally {
-      this.#running.delete(running);
+      this.#running--;
+      if (this.#running === 0) this.#onQuiet();
     }
+  }
+
+  #quiet(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onQuiet = resolve;
+      if (this.#running === 0) resolve();
+    });
   }
 
   /** Closes intents that a crash left open: the heads tell which came true. */
   async #recover(): Promise<void> {
     const { audit } = this.#parts;
     for (const intent of audit.openIntents) {
-      const { secret, operation } = intent;
+      const { secret, operation, principal } = intent;
       const made =
         secret === undefined
-          ? this.#administration.remembers(operation)
-          : this.#secrets.remembers(secret, operation);
+          ? this.#administration.remembers(operation, principal.id)
+          : this.#secrets.remembers(secret, operation, principal.id);
       await audit.recover(intent, made ? undefined : 'not_made');
     }
   }

@@ -12,6 +12,13 @@ export class CofferError extends Error {
   }
 }
 
+/** An error of the operating system's as an `io` of ours; any other one as it is. */
+export function systemError(error: unknown, sentence: string): unknown {
+  const { syscall, message } = error as NodeJS.ErrnoException;
+  if (error instanceof CofferError || syscall === undefined) return error;
+  return new CofferError('io', `${sentence}: ${message}`, { cause: error });
+}
+
 /**
  * What went wrong, and whose concern it is:
  *

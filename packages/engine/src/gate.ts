@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 
-import type { AuditEntry } from './audit/entry.js';
+import type { AuditDecision, AuditSubject } from './audit/entry.js';
 import type { AuditLog } from './audit/log.js';
 import { CofferError } from './errors.js';
 import { type Change, checkOperationId } from './operations.js';
 
-/** An entry without what the gate fills in. */
-export type Asked = Omit<AuditEntry, 'authorized' | 'phase' | 'intent' | 'error'>;
+const ALLOWED: AuditDecision = { authorized: true };
+const DENIED: AuditDecision = { authorized: false };
+const INTENT: AuditDecision = { authorized: true, phase: 'intent' };
 
 /** What a change did, and who closes its audit. */
 export interface Made<T> {
@@ -26,19 +27,19 @@ export class Gate {
   }
 
   /** @throws CofferError `access_denied`, once the refusal is logged */
-  async deny(asked: Asked): Promise<never> {
-    await this.#audit.append({ ...asked, authorized: false });
+  async deny(asked: AuditSubject): Promise<never> {
+    await this.#audit.append(asked, DENIED);
     throw accessDenied();
   }
 
   /** Logs an access that was allowed; what it reveals may leave only after this. */
-  async allow(asked: Asked): Promise<void> {
-    await this.#audit.append({ ...asked, authorized: true });
+  allow(asked: AuditSubject): Promise<unknown> {
+    return this.#audit.append(asked, ALLOWED);
   }
 
   /** Logs an allowed request that failed, then throws its error. */
-  async fail(asked: Asked, error: unknown): Promise<never> {
-    await this.#audit.append({ ...asked, authorized: true, error: codeOf(error) });
+  async fail(asked: AuditSubject, error: unknown): Promise<never> {
+    await this.#audit.append(asked, { authorized: true, error: codeOf(error) });
     throw error;
   }
 
@@ -46,16 +47,16 @@ export class Gate {
    * Makes a change between its intent and its outcome. The operation id is in the intent, and `make` puts it into the head
    * that it commits: after a crash the two tell whether the intent came true.
    */
-  async change<T>(asked: Asked & { operation: string }, make: () => Promise<T>): Promise<Made<T>> {
+  async change<T>(asked: AuditSubject & { operation: string }, make: () => Promise<T>): Promise<Made<T>> {
     const { operation } = asked;
     this.underWay.add(operation);
-    const append = async (entry: Pick<AuditEntry, 'intent' | 'error'>) => {
-      await this.#audit.append({ ...asked, authorized: true, phase: 'outcome', ...entry });
+    const append = async (entry: Pick<AuditDecision, 'intent' | 'error'>) => {
+      await this.#audit.append(asked, { authorized: true, phase: 'outcome', ...entry });
       this.underWay.delete(operation);
     };
     let intent: number;
     try {
-      intent = await this.#audit.append({ ...asked, authorized: true, phase: 'intent' });
+      intent = await this.#audit.append(asked, INTENT);
     } catch (error) {
       this.underWay.delete(operation);
       throw error;

@@ -61,7 +61,8 @@ export function keepOperations(
   underWay: ReadonlySet<string>,
   added: Operation,
 ): Operation[] {
-  const given = operations.filter((operation) => operation.given).slice(-(REMEMBERED - 1));
+  const room = added.given ? REMEMBERED - 1 : REMEMBERED;
+  const given = operations.filter((operation) => operation.given).slice(-room);
   const kept = operations.filter((operation) => underWay.has(operation.id) || given.includes(operation));
   return [...kept, added];
 }

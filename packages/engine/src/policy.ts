@@ -42,14 +42,15 @@ export class Policy {
     return caller.principals.some(({ id }) => EVERYTHING.has(id) || this.#of(id).has('admin'));
   }
 
-  /** The grants that apply to a caller; `dev` and `socket` have one built in. */
+  /** The grants that apply to a caller, without whom else they are to; `dev` and `socket` have one built in. */
   grantsOf(caller: Caller): Grant[] {
     const builtIn = caller.principals
       .filter(({ id }) => EVERYTHING.has(id))
       .map(({ id }): Grant => ({ to: [id], actions: ACTIONS, secrets: ['*'] }));
-    const given = this.grants.filter(({ to }) =>
-      caller.principals.some(({ id }) => to.some((pattern) => matches(pattern, id))),
-    );
+    const given = this.grants.flatMap((grant) => {
+      const to = grant.to.filter((pattern) => caller.principals.some(({ id }) => matches(pattern, id)));
+      return to.length > 0 ? [{ ...grant, to }] : [];
+    });
     return [...builtIn, ...given];
   }
 

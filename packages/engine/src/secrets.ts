@@ -1,12 +1,12 @@
 import sodium from 'sodium-native';
 
-import type { AuditAction } from './audit/entry.js';
+import type { AuditAction, AuditSubject } from './audit/entry.js';
 import type { Caller } from './caller.js';
 import { type Catalog, type Entry, type HeadChange, newRecordId } from './catalog.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { asBuffer, wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
-import { type Asked, type Gate, operationOf } from './gate.js';
+import { type Gate, operationOf } from './gate.js';
 import type { Action } from './grant.js';
 import type { Head, VersionEntry } from './head.js';
 import { Locks } from './locks.js';
@@ -48,24 +48,25 @@ export class Secrets {
   }
 
   async info(caller: Caller, name: string): Promise<SecretInfo> {
-    const asked = await this.#authorise({ caller, action: 'info', secret: name }, 'info');
+    const asked = { caller, action: 'info', secret: name } as const;
+    await this.#refusal(asked, 'info');
     const entry = this.#context.catalog.live(name);
     if (!entry) return this.#context.gate.fail(asked, notFound());
     await this.#context.gate.allow(asked);
     return infoOf(entry);
   }
 
-  async get(caller: Caller, name: string, version = 0): Promise<SecretValue> {
+  /** Throws where it could reject, and makes as few promises as it can: this is what most requests are. */
+  get(caller: Caller, name: string, version = 0): Promise<SecretValue> {
     const stated = version === 0 ? undefined : version;
-    const asked = await this.#authorise(
-      { caller, action: 'get', secret: name, secretVersion: stated },
-      'get',
-    );
-    return this.#reveal(asked, this.#context.catalog.live(name), stated);
+    if (stated !== undefined) checkVersion(stated);
+    const asked = { caller, action: 'get', secret: name, secretVersion: stated } as const;
+    return this.#refusal(asked, 'get') ?? this.#reveal(asked, this.#context.catalog.live(name), stated);
   }
 
   async getIfChanged(caller: Caller, name: string, known: number): Promise<SecretValue | undefined> {
-    const asked = await this.#authorise({ caller, action: 'get', secret: name }, 'get');
+    const asked = { caller, action: 'get', secret: name } as const;
+    await this.#refusal(asked, 'get');
     const entry = this.#context.catalog.live(name);
     // Nothing is revealed that the caller does not have: like setec, no entry.
     if (entry?.head.active === known) return undefined;
@@ -152,19 +153,20 @@ export class Secrets {
     });
   }
 
-  /** Tells whether an operation came true, for the recovery after a crash. */
-  remembers(name: string, operation: string): boolean {
-    return this.#context.catalog.entry(name)?.head.operations.some(({ id }) => id === operation) ?? false;
+  /** Tells whether a principal's operation came true, for the recovery after a crash. */
+  remembers(name: string, operation: string, principal: string): boolean {
+    const operations = this.#context.catalog.entry(name)?.head.operations ?? [];
+    return operations.some(({ id, by }) => id === operation && by === principal);
   }
 
-  async #authorise<T extends Asked>(asked: T & { secret: string }, action: Action): Promise<T> {
+  /** Undefined if the caller may; otherwise the refusal. */
+  #refusal(asked: AuditSubject & { secret: string }, action: Action): Promise<never> | undefined {
     checkName(asked.secret, this.#context.limits);
-    if (!this.#context.policy().allows(asked.caller, action, asked.secret))
-      await this.#context.gate.deny(asked);
-    return asked;
+    if (this.#context.policy().allows(asked.caller, action, asked.secret)) return undefined;
+    return this.#context.gate.deny(asked);
   }
 
-  async #reveal(asked: Asked, entry: Entry | undefined, stated: number | undefined): Promise<SecretValue> {
+  #reveal(asked: AuditSubject, entry: Entry | undefined, stated: number | undefined): Promise<SecretValue> {
     const { catalog, gate } = this.#context;
     const version = stated ?? entry?.head.active ?? 0;
     if (!entry?.head.versions.has(version)) return gate.fail(asked, notFound());
@@ -172,15 +174,16 @@ export class Secrets {
     try {
       value = catalog.readValue(entry, version);
     } catch (error) {
+      if (isConflict(error)) return this.#reveal(asked, catalog.live(entry.head.name), stated);
       return gate.fail(asked, error);
     }
-    try {
-      await gate.allow(asked);
-    } catch (error) {
-      wipe(value);
-      throw error;
-    }
-    return { value, version };
+    return gate.allow(asked).then(
+      () => ({ value, version }),
+      (error: unknown) => {
+        wipe(value);
+        throw error;
+      },
+    );
   }
 
   /**
@@ -191,13 +194,13 @@ export class Secrets {
     const { caller, action, name, version, value, change } = ask;
     checkWritableName(name, this.#context.limits);
     const { operation, given } = operationOf(change);
-    const asked = await this.#authorise(
-      { caller, action, secret: name, secretVersion: version, operation },
-      action as Action,
-    );
+    const asked = { caller, action, secret: name, secretVersion: version, operation };
+    await this.#refusal(asked, action as Action);
     const by = caller.principals[0].id;
     const request = given ? this.#requestDigest(ask) : '';
     const made = await this.#locks.run(name, async () => {
+      // A permission that was taken away while the change waited for its turn is gone at once.
+      await this.#refusal(asked, action as Action);
       const { catalog, gate } = this.#context;
       const decide = (): Plan => {
         const replayed =
@@ -234,8 +237,7 @@ export class Secrets {
         await planned.commit?.();
         return planned.result;
       } catch (error) {
-        const again = error instanceof CofferError && error.code === 'conflict' && attempt < ATTEMPTS;
-        if (!again) throw error;
+        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
         planned = decide();
       }
     }
@@ -338,5 +340,7 @@ const infoOf = ({ head }: Entry): SecretInfo => ({
   versions: [...head.versions.keys()],
   activeVersion: head.active,
 });
+
+const isConflict = (error: unknown): boolean => error instanceof CofferError && error.code === 'conflict';
 
 const notFound = () => new CofferError('not_found', 'not found');

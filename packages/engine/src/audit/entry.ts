@@ -1,9 +1,11 @@
 import { randomFillSync } from 'node:crypto';
 
-import type { Caller } from '../caller.js';
+import type { Caller, Principal } from '../caller.js';
 
 /**
- * One line of the audit log: a JSON object with setec's field names (`id`, `time`, `principal`, `action`, `authorized`,
+ * What was asked, and by whom.
+ *
+ * One line of the audit log is a JSON object with setec's field names (`id`, `time`, `principal`, `action`, `authorized`,
  * `secret`, `secretVersion`) and these more:
  *
  * - `seq`: position in the log, 1, 2, 3, …; `prev`: SHA-256 in hex of the exact bytes of the line before, without
@@ -15,20 +17,24 @@ import type { Caller } from '../caller.js';
  *
  * Checkpoints (`action: "checkpoint"`) are signed by the server, see `checkpointMessage`.
  */
-export interface AuditEntry {
+export interface AuditSubject {
   readonly caller: Caller;
   readonly action: AuditAction;
-  readonly authorized: boolean;
   readonly secret?: string | undefined;
   /** Only a version that the request stated. */
   readonly secretVersion?: number | undefined;
-  readonly phase?: 'intent' | 'outcome' | undefined;
   readonly operation?: string | undefined;
+  /** What an administrative act was about: a token's id, a number of grants. */
+  readonly target?: string | undefined;
+}
+
+/** The rest of an entry: what became of it. */
+export interface AuditDecision {
+  readonly authorized: boolean;
+  readonly phase?: 'intent' | 'outcome' | undefined;
   /** `seq` of the intent that this outcome closes. */
   readonly intent?: number | undefined;
   readonly error?: string | undefined;
-  /** What an administrative act was about: a token's id, a number of grants. */
-  readonly target?: string | undefined;
 }
 
 export type AuditAction =
@@ -44,32 +50,42 @@ export type AuditAction =
   | 'show-policy'
   | 'apply-policy';
 
-/** The fields that follow `id`, `time`, `seq` and `prev`, as JSON without the opening brace. */
-export function encodeEntry(entry: AuditEntry): string {
-  const { caller, action, authorized, secret, secretVersion, phase, operation, intent, error, target } =
-    entry;
-  let text = `"principal":${encodeCaller(caller)},"action":"${action}","authorized":${authorized}`;
-  if (secret !== undefined) text += `,"secret":${JSON.stringify(secret)}`;
-  if (secretVersion !== undefined) text += `,"secretVersion":${secretVersion}`;
-  if (phase !== undefined) text += `,"phase":"${phase}"`;
-  if (operation !== undefined) text += `,"operation":${JSON.stringify(operation)}`;
-  if (intent !== undefined) text += `,"intent":${intent}`;
-  if (error !== undefined) text += `,"error":"${error}"`;
-  if (target !== undefined) text += `,"target":${JSON.stringify(target)}`;
-  return `${text}}`;
+/** Writes entries as JSON. Remembers what is the same in all entries of a principal. */
+export class EntryEncoder {
+  readonly #principals = new WeakMap<Principal, string>();
+
+  /** The fields that follow `id`, `time`, `seq` and `prev`, without the opening brace. */
+  encode(subject: AuditSubject, verdict: AuditDecision): string {
+    const { caller, action, secret, secretVersion, operation, target } = subject;
+    const { authorized, phase, intent, error } = verdict;
+    let text = `"principal":${this.#encodeCaller(caller)},"action":"${action}","authorized":${authorized}`;
+    if (secret !== undefined) text += `,"secret":${quote(secret)}`;
+    if (secretVersion !== undefined) text += `,"secretVersion":${secretVersion}`;
+    if (phase !== undefined) text += `,"phase":"${phase}"`;
+    if (operation !== undefined) text += `,"operation":${JSON.stringify(operation)}`;
+    if (intent !== undefined) text += `,"intent":${intent}`;
+    if (error !== undefined) text += `,"error":"${error}"`;
+    if (target !== undefined) text += `,"target":${JSON.stringify(target)}`;
+    return `${text}}`;
+  }
+
+  /** `ip` and `user` are setec's; `id` and `kind` say who it was beyond names. */
+  #encodeCaller({ principals, address }: Caller): string {
+    const self = principals[0];
+    let text = this.#principals.get(self);
+    if (text === undefined) {
+      const { id, kind, name = id } = self;
+      text = JSON.stringify({ id, kind, user: name }).slice(0, -1);
+      this.#principals.set(self, text);
+    }
+    if (principals.length > 1) text += `,"also":${JSON.stringify(principals.slice(1).map(({ id }) => id))}`;
+    return address === 'unix' ? `${text}}` : `${text},"ip":${quote(address)}}`;
+  }
 }
 
-/** `ip` and `user` (or `tags`) are setec's; `id` and `kind` say who it was beyond names. */
-function encodeCaller({ principals: [self, ...others], address }: Caller): string {
-  const ip = address === 'unix' ? undefined : address;
-  return JSON.stringify({
-    id: self.id,
-    kind: self.kind,
-    user: self.name ?? self.id,
-    ...(others.length > 0 && { also: others.map(({ id }) => id) }),
-    ...(ip !== undefined && { ip }),
-  });
-}
+/** Most names need no escape, and to see that is cheaper than JSON.stringify. */
+const PLAIN = /^[\w/.:@-]*$/;
+const quote = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text));
 
 const ID_POOL_BYTES = 8 * 512;
 

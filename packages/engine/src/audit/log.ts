@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { CofferError } from '../errors.js';
 import { syncFolder } from '../files.js';
-import { type AuditEntry, EntryIds, encodeEntry } from './entry.js';
+import { type AuditDecision, type AuditSubject, EntryEncoder, EntryIds } from './entry.js';
 import { checkpointMessage, type Signer } from './signer.js';
 import { type OpenIntent, readTail } from './tail.js';
 
@@ -14,6 +14,13 @@ const CHECKPOINT_ENTRIES = 10_000;
 
 /** Appended in place of an entry's fields. */
 const CHECKPOINT = Symbol('checkpoint');
+
+/** How many `fdatasync`s may run at once. libuv has four threads, and the store needs one. */
+const SYNCS_AT_ONCE = 3;
+/** A flush starts as soon as this part of those who lately waited at once has arrived … */
+const FLUSH_PART = 4;
+/** … by a measure that forgets this much with each entry. */
+const FORGET = 0.999;
 
 export const GENESIS = '0'.repeat(64);
 
@@ -32,8 +39,9 @@ export interface AuditOptions {
 /**
  * The append-only log `audit.log`, one JSON object a line, each carrying the hash of the one before.
  *
- * `append` resolves when its entry is on stable storage. One `fdatasync` serves all entries that wait at that moment. A
- * full disk refuses the entries (`storage_full`) and the log goes on when there is room; a failed `fdatasync` is never
+ * `append` resolves when its entry is on stable storage. One `fdatasync` serves all entries that wait at that moment, and
+ * a few may be under way at once, so that some callers are answered while others' entries are still being written.
+ * A full disk refuses the entries (`storage_full`) and the log goes on when there is room; a failed `fdatasync` is never
  * retried, since the kernel may have dropped the pages that it could not write: the log stops.
  */
 export class AuditLog {
@@ -43,26 +51,43 @@ export class AuditLog {
   readonly #path: string;
   readonly #options: AuditOptions;
   readonly #ids = new EntryIds();
+  readonly #encoder = new EntryEncoder();
   readonly #open = new Set<number>();
-  #durable: Position;
+  /** What the file holds, and where its last line ends. */
+  #written: Position;
+  /** The last line that was queued. */
   #head: Position;
   #sinceCheckpoint = 0;
   #pending: Pending[] = [];
-  #flushing = false;
+  #flushScheduled = false;
+  /** Entries that a running sync will make durable. */
+  #syncing = 0;
+  /** How many entries waited at once lately, pending or syncing. */
+  #crowd = 0;
+  #lastTime = Number.NaN;
+  #lastTimeText = '';
+  /**
+   * Handles that no `fdatasync` is running on. Each sync that runs at the same time has a handle of its own: the kernel
+   * tells a write error once to every open file, so that none of them can take another's error for success.
+   */
+  readonly #freeHandles: FileHandle[];
+  readonly #handles: readonly FileHandle[];
   #idle: (() => void)[] = [];
   #stopped: CofferError | undefined;
 
   private constructor(
-    file: FileHandle,
+    handles: readonly FileHandle[],
     path: string,
     options: AuditOptions,
     position: Position,
     openIntents: readonly OpenIntent[],
   ) {
-    this.#file = file;
+    this.#handles = handles;
+    this.#freeHandles = [...handles];
+    this.#file = handles[0] as FileHandle;
     this.#path = path;
     this.#options = options;
-    this.#durable = position;
+    this.#written = position;
     this.#head = position;
     this.openIntents = openIntents;
     for (const { seq } of openIntents) this.#open.add(seq);
@@ -77,21 +102,23 @@ export class AuditLog {
   static async open(folder: string, options: AuditOptions): Promise<AuditLog> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const path = join(folder, 'audit.log');
-    const file = await open(path, 'a+', 0o600);
+    const handles = [await open(path, 'a+', 0o600)];
+    const [file] = handles as [FileHandle];
     try {
+      while (handles.length < SYNCS_AT_ONCE) handles.push(await open(path, 'a'));
       const tail = await readTail(file, path);
       const position = {
         seq: tail.seq,
         hash: tail.seq === 0 ? GENESIS : sha256(tail.lastLine),
         length: tail.length,
       };
-      const log = new AuditLog(file, path, options, position, tail.open);
+      const log = new AuditLog(handles, path, options, position, tail.open);
       if (tail.torn.length > 0) await log.#setAside(folder, tail.torn);
       await syncFolder(folder);
       await log.checkpoint();
       return log;
     } catch (error) {
-      await file.close();
+      for (const handle of handles) await handle.close();
       throw error;
     }
   }
@@ -100,8 +127,8 @@ export class AuditLog {
    * @returns the entry's `seq`, once it is durable
    * @throws CofferError `storage_full`, `stopped`, `io`
    */
-  append(entry: AuditEntry): Promise<number> {
-    return this.#append(encodeEntry(entry), entry.phase === 'intent', entry.intent);
+  append(subject: AuditSubject, verdict: AuditDecision): Promise<number> {
+    return this.#append(this.#encoder.encode(subject, verdict), verdict.phase === 'intent', verdict.intent);
   }
 
   /** Closes an intent that the process before this one left open. */
@@ -134,8 +161,8 @@ export class AuditLog {
       await this.checkpoint().catch(() => undefined);
       this.#stopped = new CofferError('stopped', 'the audit log is closed');
     }
-    if (this.#flushing) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    await this.#file.close();
+    if (!this.#quiet) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    for (const handle of this.#handles) await handle.close();
   }
 
   #append(rest: string | typeof CHECKPOINT, opens = false, closes?: number): Promise<number> {
@@ -151,20 +178,31 @@ export class AuditLog {
         resolve,
         reject,
       });
-      if (!this.#flushing) this.#startFlush();
+      this.#scheduleFlush();
     });
   }
 
   /** Chains the line to the one before. Whether an intent is open is told from here on: the file's order decides. */
   #queue({ rest, opens, closes, resolve, reject }: Queued): void {
     const seq = this.#head.seq + 1;
-    const time = this.#options.now().toISOString();
-    const line = `{"id":${this.#ids.next()},"time":"${time}","seq":${seq},"prev":"${this.#head.hash}",${rest}`;
+    const line = `{"id":${this.#ids.next()},"time":"${this.#time()}","seq":${seq},"prev":"${this.#head.hash}",${rest}`;
     this.#head = { seq, hash: sha256(line), length: 0 };
     this.#sinceCheckpoint++;
     if (opens) this.#open.add(seq);
     if (closes !== undefined) this.#open.delete(closes);
     this.#pending.push({ line, hash: this.#head.hash, seq, closes, resolve, reject });
+    this.#crowd = Math.max(this.#pending.length + this.#syncing, this.#crowd * FORGET);
+  }
+
+  /** RFC 3339 in UTC. Within a millisecond the text is the same. */
+  #time(): string {
+    const now = this.#options.now();
+    const time = now.getTime();
+    if (time !== this.#lastTime) {
+      this.#lastTime = time;
+      this.#lastTimeText = now.toISOString();
+    }
+    return this.#lastTimeText;
   }
 
   #checkpointFields(): string {
@@ -187,59 +225,76 @@ export class AuditLog {
     return rest.slice(1);
   }
 
-  #startFlush(): void {
-    this.#flushing = true;
-    // A turn of the event loop gathers the entries of all requests that have arrived.
-    setImmediate(() => this.#flush());
+  /**
+   * A turn of the event loop gathers the entries of all requests that have arrived; the first of many need not wait for
+   * the last, and while their entries are synced the process goes on with the others.
+   */
+  #scheduleFlush(): void {
+    if (this.#pending.length * FLUSH_PART >= this.#crowd && this.#freeHandles.length > 0) {
+      this.#flush();
+    } else if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      setImmediate(() => {
+        this.#flushScheduled = false;
+        this.#flush();
+      });
+    }
   }
 
   #flush(): void {
+    if (this.#pending.length === 0) return;
+    const handle = this.#freeHandles.pop();
+    // A sync that ends takes up what waits.
+    if (!handle) return;
     const batch = this.#pending;
     this.#pending = [];
     const bytes = Buffer.from(`${batch.map(({ line }) => line).join('\n')}\n`);
     try {
       writeAll(this.#file.fd, bytes);
     } catch (error) {
+      this.#freeHandles.push(handle);
       this.#writeFailed(error as NodeJS.ErrnoException, batch);
       return;
     }
-    fdatasync(this.#file.fd, (error) => {
-      if (error) return this.#stop(error, batch);
-      const last = batch.at(-1) as Pending;
-      this.#durable = {
-        seq: last.seq,
-        hash: last.hash,
-        length: this.#durable.length + bytes.length,
-      };
+    const { seq, hash } = batch.at(-1) as Pending;
+    this.#written = { seq, hash, length: this.#written.length + bytes.length };
+    this.#syncing += batch.length;
+    fdatasync(handle.fd, (error) => {
+      this.#syncing -= batch.length;
+      this.#freeHandles.push(handle);
+      if (error || this.#stopped?.code === 'io') {
+        this.#stop(error, batch);
+        return;
+      }
       for (const { resolve, seq } of batch) resolve(seq);
       this.#next();
     });
   }
 
-  #next(): void {
-    if (this.#pending.length > 0) {
-      this.#startFlush();
-      return;
-    }
-    this.#flushing = false;
-    for (const resolve of this.#idle.splice(0)) resolve();
+  get #quiet(): boolean {
+    return this.#pending.length === 0 && this.#freeHandles.length === this.#handles.length;
   }
 
-  /** Takes back what was written of the batch, so that the log ends with its last durable line. */
+  #next(): void {
+    if (this.#pending.length > 0) this.#scheduleFlush();
+    else if (this.#quiet) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Takes back what was written of the batch, so that the log ends with a whole line. */
   #writeFailed(error: NodeJS.ErrnoException, batch: Pending[]): void {
     if (error.code !== 'ENOSPC' && error.code !== 'EDQUOT') {
       this.#stop(error, batch);
       return;
     }
     try {
-      ftruncateSync(this.#file.fd, this.#durable.length);
+      ftruncateSync(this.#file.fd, this.#written.length);
     } catch (failure) {
       this.#stop(failure as Error, batch);
       return;
     }
     const refused = [...batch, ...this.#pending];
     this.#pending = [];
-    this.#head = this.#durable;
+    this.#head = this.#written;
     const full = new CofferError(
       'storage_full',
       `the disk of the audit log ${this.#path} is full, and nothing is done that cannot be logged: make room, then try again`,
@@ -253,24 +308,26 @@ export class AuditLog {
     this.#next();
   }
 
-  #stop(error: Error, batch: Pending[]): void {
-    this.#stopped = new CofferError(
-      'io',
-      `the audit log ${this.#path} could not be written durably (${error.message}): the server stops, since nothing may ` +
-        'be revealed or changed that is not logged; check the disk, then start it again',
-      { cause: error },
-    );
-    this.#options.onFatal(this.#stopped);
-    for (const { reject } of [...batch, ...this.#pending]) reject(this.#stopped);
-    this.#pending = [];
+  /** `error` is null for entries whose own sync went well after another one's had failed: they are refused too. */
+  #stop(error: Error | null, batch: Pending[]): void {
+    if (this.#stopped?.code !== 'io') {
+      this.#stopped = new CofferError(
+        'io',
+        `the audit log ${this.#path} could not be written durably (${error?.message}): the server stops, since nothing may ` +
+          'be revealed or changed that is not logged; check the disk, then start it again',
+        { cause: error },
+      );
+      this.#options.onFatal(this.#stopped);
+    }
+    for (const { reject } of [...batch, ...this.#pending.splice(0)]) reject(this.#stopped);
     this.#next();
   }
 
   async #setAside(folder: string, torn: Buffer): Promise<void> {
     const stamp = this.#options.now().toISOString().replaceAll(':', '');
-    const aside = join(folder, `torn-${stamp}-${this.#durable.seq + 1}`);
+    const aside = join(folder, `torn-${stamp}-${this.#written.seq + 1}`);
     await writeFile(aside, torn, { mode: 0o600, flag: 'wx', flush: true });
-    await this.#file.truncate(this.#durable.length);
+    await this.#file.truncate(this.#written.length);
     await this.#file.datasync();
     const rest = {
       principal: { id: 'server', kind: 'server', user: 'server' },
@@ -286,7 +343,7 @@ export class AuditLog {
   }
 }
 
-/** A place in the log: its last line and, where it is durable, the file's length. */
+/** A place in the log: its last line and, where it is written, the file's length. */
 interface Position {
   readonly seq: number;
   readonly hash: string;

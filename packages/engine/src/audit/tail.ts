@@ -22,7 +22,7 @@ export interface OpenIntent {
   readonly action: string;
   readonly operation: string;
   /** The `principal` object as it was logged. */
-  readonly principal: unknown;
+  readonly principal: { readonly id: string };
   readonly secret?: string;
   readonly secretVersion?: number;
   readonly target?: string;

@@ -9,6 +9,10 @@ export interface AuditVerdict {
   /** Lines whose place in the chain holds. */
   readonly entries: number;
   readonly checkpoints: number;
+  /** `seq` of the last checkpoint: who has no signing key can still have changed what follows it. */
+  readonly signed: number;
+  /** Hash of the last line that holds; who kept it elsewhere finds a tail that was cut or changed. */
+  readonly head: string;
   /** `seq` of intents that no outcome closes. */
   readonly openIntents: readonly number[];
   /** The first line that does not hold, and why; undefined if all do. */
@@ -27,11 +31,14 @@ export async function verifyAuditLog(path: string, options: VerifyOptions): Prom
   const file = await open(path, 'r');
   let entries = 0;
   let checkpoints = 0;
+  let signed = 0;
   let prev = GENESIS;
   const intents = new Set<number>();
   const verdict = (reason?: string): AuditVerdict => ({
     entries,
     checkpoints,
+    signed,
+    head: prev,
     openIntents: [...intents],
     ...(reason !== undefined && { broken: { line: entries + 1, reason } }),
   });
@@ -45,12 +52,9 @@ export async function verifyAuditLog(path: string, options: VerifyOptions): Prom
       if (entry.phase === 'intent') intents.add(entry.seq);
       if (entry.intent !== undefined) intents.delete(entry.intent);
       if (entry.action === 'checkpoint') {
-        const { seq, openSince, generation, signature, key } = entry;
-        const message = checkpointMessage(options.storeId, { seq, prev, openSince, generation });
-        if (!options.verify(message, Buffer.from(signature, 'base64'), key)) {
-          return verdict("its signature is not the server's");
-        }
+        if (!isSigned(entry, options)) return verdict("its signature is not the server's");
         checkpoints++;
+        signed = entry.seq;
       }
       prev = sha256(line);
       entries++;
@@ -71,6 +75,15 @@ interface Entry {
   readonly generation: number;
   readonly signature: string;
   readonly key: string;
+}
+
+function isSigned(entry: Entry, { storeId, verify }: VerifyOptions): boolean {
+  try {
+    return verify(checkpointMessage(storeId, entry), Buffer.from(entry.signature, 'base64'), entry.key);
+  } catch {
+    // A field that is not there, or not what a key or a signature looks like.
+    return false;
+  }
 }
 
 function parse(line: Buffer): Entry | undefined {

@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 
 import { CofferError } from '../errors.js';
 import { syncFolder } from '../files.js';
@@ -17,8 +18,8 @@ export async function readOrCreateKeyFile(path: string, context: RootKeyContext)
   if (existing) return existing;
   const key = secureRandom(KEY_BYTES);
   const content = Buffer.from(`${FILE_PREFIX}${key.toString('base64')}\n`);
-  // Written whole under another name, then linked: a crash leaves a whole key or none.
-  const draft = `${path}.${process.pid}.new`;
+  // Written whole under a name of its own, then linked: a crash leaves a whole key or none.
+  const draft = `${path}.${randomBytes(4).toString('hex')}.new`;
   const handle = await open(draft, 'wx', 0o600);
   try {
     await handle.writeFile(content);
@@ -29,6 +30,11 @@ export async function readOrCreateKeyFile(path: string, context: RootKeyContext)
   }
   try {
     await link(draft, path);
+  } catch (error) {
+    wipe(key);
+    // A server on another store made the key at the same moment.
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readOrCreateKeyFile(path, context);
+    throw error;
   } finally {
     await unlink(draft);
   }
@@ -52,7 +58,9 @@ export async function readKeyFile(path: string): Promise<Buffer | undefined> {
   });
   if (!handle) return undefined;
   try {
-    const { mode } = await handle.stat();
+    const stats = await handle.stat();
+    const { mode } = stats;
+    if (!stats.isFile()) throw new CofferError('no_root_key', `the root key ${path} is no file`);
     if ((mode & 0o077) !== 0) {
       throw new CofferError(
         'insecure_root_key',
@@ -79,14 +87,15 @@ export async function readKeyFile(path: string): Promise<Buffer | undefined> {
 /** @throws CofferError `insecure_root_key` */
 export async function refuseInsideStateFolder(path: string, context: RootKeyContext): Promise<void> {
   if (context.development) return;
-  const folder = await realpath(dirname(path)).catch(() => resolve(dirname(path)));
-  const state = await realpath(context.stateDir).catch(() => resolve(context.stateDir));
-  const inside = relative(state, join(folder, 'key'));
-  if (!inside.startsWith('..')) {
+  const real = (place: string) => realpath(place).catch(() => resolve(place));
+  // The file may not be there yet, and it may be a link into the state folder.
+  const file = await realpath(path).catch(async () => join(await real(dirname(path)), basename(path)));
+  const way = relative(await real(context.stateDir), file);
+  if (way !== '..' && !way.startsWith(`..${sep}`)) {
     throw new CofferError(
       'insecure_root_key',
       `the root key ${path} lies inside the state folder ${context.stateDir}, where every copy of the data would ` +
-        'carry its key along: name a place outside of it with --root-key file:PATH',
+        'carry its key along: name a place outside of it with --root-key',
     );
   }
 }

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 
 import { CofferError } from '../errors.js';
+import { refuseInsideStateFolder } from './key-file.js';
 import type { PassphraseSource, RootKeyContext } from './root-key.js';
 import { asBuffer } from './secure-memory.js';
 
@@ -31,6 +32,7 @@ async function passphraseFrom(source: PassphraseSource, context: RootKeyContext)
     }
     return Buffer.from(value);
   }
+  await refuseInsideStateFolder(source.path, context);
   const handle = await open(source.path, 'r').catch((error: NodeJS.ErrnoException) => {
     throw new CofferError('no_root_key', `the passphrase file ${source.path} cannot be read (${error.code})`);
   });

@@ -187,7 +187,10 @@ export class LmdbStorage implements Storage {
     try {
       await this.#space.require(this.#usedBytes, batch.usedBytes, batch.diskBytes);
     } catch (error) {
-      return rejectAll(error as Error);
+      if (accepted.length === 1) return rejectAll(error as Error);
+      // What does not fit must not take along what does, a deletion least of all.
+      for (const one of accepted) await this.#write([one]);
+      return;
     }
     const summary = this.#summariser?.seal(batch.digest) ?? this.#summary;
     const state = encodeState({

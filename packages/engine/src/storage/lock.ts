@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, readdir, unlink } from 'node:fs/promises';
+import { chmod, link, readdir, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 
@@ -46,6 +46,7 @@ export class FolderLock {
     });
     server.unref();
     try {
+      await chmod(own, 0o600);
       while (!(await take(folder, own)));
       return new FolderLock(server);
     } catch (error) {

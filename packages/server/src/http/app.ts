@@ -28,7 +28,7 @@ interface Exchange {
   readonly reply: Reply;
 }
 
-type Route = (exchange: Exchange, parts: AppParts) => Promise<void> | void;
+type Route = (exchange: Exchange, parts: AppParts) => Promise<void>;
 
 /**
  * Every route, by its exact path. A map and node's own request and response, and no framework: none of our paths has a
@@ -54,14 +54,10 @@ export function createApp(parts: AppParts): RequestListener {
     const reply = new Reply(incoming, outgoing);
     const path = pathOf(incoming.url ?? '');
     const route = ROUTES.get(path) ?? unknownRoute(path);
-    answer(route, { incoming, outgoing, reply }, parts).catch((error: unknown) => {
+    route({ incoming, outgoing, reply }, parts).catch((error: unknown) => {
       refuse(reply, path, error, parts.log);
     });
   };
-}
-
-async function answer(route: Route, exchange: Exchange, parts: AppParts): Promise<void> {
-  await route(exchange, parts);
 }
 
 function setecRoute(method: SetecMethod): Route {
@@ -106,16 +102,16 @@ function answerReadiness({ reply }: Exchange, { notReady }: AppParts): void {
 }
 
 /** GET and HEAD; for anything else there is nothing here. */
-function readOnly(route: Route): Route {
-  return (exchange, parts) => {
+function readOnly(answer: (exchange: Exchange, parts: AppParts) => void): Route {
+  return async (exchange, parts) => {
     if (!isRead(exchange.incoming)) throw new Refusal('invalid_method', 'invalid method');
-    return route(exchange, parts);
+    answer(exchange, parts);
   };
 }
 
 /** setec answers every unknown API method alike; elsewhere nothing is to be found (yet). */
 function unknownRoute(path: string): Route {
-  return ({ incoming }) => {
+  return async ({ incoming }) => {
     if (path.startsWith('/api/') || !isRead(incoming)) throw new Refusal('invalid_method', 'invalid method');
     throw new Refusal('not_found', 'not found');
   };

@@ -1,4 +1,4 @@
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Problem, setecText } from '../refusal.js';
 import { declaredLength } from './body.js';
@@ -8,8 +8,11 @@ const UNREAD_BYTES = 64 * 1024;
 /** How long a caller may go on sending what nobody reads, so that it gets to see the answer. */
 const LINGER_MS = 500;
 
-const JSON_TYPE = { 'Content-Type': 'application/json' };
-const TEXT_TYPE = { 'Content-Type': 'text/plain; charset=utf-8', 'X-Content-Type-Options': 'nosniff' };
+/** Names and values in turn: the form that node takes over as it is. */
+type Headers = readonly string[];
+
+const JSON_TYPE: Headers = ['Content-Type', 'application/json'];
+const TEXT_TYPE: Headers = ['Content-Type', 'text/plain; charset=utf-8', 'X-Content-Type-Options', 'nosniff'];
 
 /** Writes the answer to one request. Once something was sent, the rest is ignored. */
 export class Reply {
@@ -22,16 +25,16 @@ export class Reply {
   }
 
   json(body: string): void {
-    this.#send(200, { ...JSON_TYPE }, body);
+    this.#send(200, JSON_TYPE, body);
   }
 
   notReady(reason: string): void {
-    const headers = { ...JSON_TYPE, 'Coffer-Error': 'stopped', 'Retry-After': '1' };
+    const headers = [...JSON_TYPE, 'Coffer-Error', 'stopped', 'Retry-After', '1'];
     this.#send(503, headers, JSON.stringify({ ready: false, reason }));
   }
 
   text(body: string): void {
-    this.#send(200, { ...TEXT_TYPE }, body);
+    this.#send(200, TEXT_TYPE, body);
   }
 
   notModified(): void {
@@ -42,22 +45,21 @@ export class Reply {
   /** `text`: the way of setec's routes; otherwise JSON with the code and the sentence. */
   problem(problem: Problem, form: 'text' | 'json'): void {
     const { status, code, message, headers } = problem;
-    const all = { ...(form === 'text' ? TEXT_TYPE : JSON_TYPE), ...headers, 'Coffer-Error': code };
+    const type = form === 'text' ? TEXT_TYPE : JSON_TYPE;
+    const all = [...type, ...Object.entries(headers).flat(), 'Coffer-Error', code];
     const body = form === 'text' ? setecText(problem) : JSON.stringify({ code, message });
     this.#send(status, all, body);
   }
 
-  /** Takes `headers` for its own. */
-  #send(status: number, headers: OutgoingHttpHeaders, body: string): void {
+  #send(status: number, headers: Headers, body: string): void {
     const outgoing = this.#outgoing;
     if (outgoing.headersSent) return;
-    headers['Content-Length'] = Buffer.byteLength(body);
+    const all = headers.concat('Content-Length', String(Buffer.byteLength(body)));
     if (this.#leavesMuchUnread(status)) {
-      headers.Connection = 'close';
-      outgoing.writeHead(status, headers);
+      outgoing.writeHead(status, all.concat('Connection', 'close'));
       void hangUp(this.#incoming, outgoing, body);
     } else {
-      outgoing.writeHead(status, headers);
+      outgoing.writeHead(status, all);
       outgoing.end(body);
     }
   }

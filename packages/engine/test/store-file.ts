@@ -1,0 +1,45 @@
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { open } from 'lmdb';
+
+/** All records, from a copy of an idle store's file. */
+async function recordsOf(stateDir: string): Promise<[key: string, record: Buffer][]> {
+  const folder = await mkdtemp(join(tmpdir(), 'coffer-'));
+  try {
+    const path = join(folder, 'data.mdb');
+    await copyFile(join(stateDir, 'store', 'data.mdb'), path);
+    const db = open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary' });
+    const records = [...db.getRange()].map(({ key, value }): [string, Buffer] => [
+      key.toString('latin1'),
+      Buffer.from(value),
+    ]);
+    await db.close();
+    return records;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The bytes of all records under keys that start with `prefix`. */
+export const recordSizes = async (stateDir: string, prefix: string): Promise<number[]> =>
+  (await recordsOf(stateDir)).filter(([key]) => key.startsWith(prefix)).map(([, { length }]) => length);
+
+/** What the store tells in clear of its root key and itself; 8 bytes of revision come before it. */
+export async function storedHeader(stateDir: string): Promise<Record<string, unknown>> {
+  const header = (await recordsOf(stateDir)).find(([key]) => key === 'header')?.[1] as Buffer;
+  return JSON.parse(header.subarray(8).toString());
+}
+
+/** Changes one record of a closed store, as one who has the disk would. */
+export async function rewriteRecord(
+  stateDir: string,
+  key: Buffer,
+  rewrite: (record: Buffer) => Buffer,
+): Promise<void> {
+  const path = join(stateDir, 'store', 'data.mdb');
+  const db = open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary' });
+  await db.put(key, rewrite(Buffer.from(db.getBinary(key) as Buffer)));
+  await db.close();
+}
