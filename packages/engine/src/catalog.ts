@@ -1,6 +1,7 @@
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 
 import type { KeyRing } from './crypto/key-ring.js';
+import { RandomPool } from './crypto/random-pool.js';
 import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
 import { CofferError } from './errors.js';
 import { decodeHead, encodeHead, type Head } from './head.js';
@@ -27,8 +28,6 @@ export interface HeadChange {
 /** Bytes of a value record's own id. */
 const RECORD_ID_BYTES = 16;
 
-export const newRecordId = (): Uint8Array => randomBytes(RECORD_ID_BYTES);
-
 /**
  * The heads of all secrets in memory, and the values in the store. Holds what is durable, nothing else: an entry
  * is replaced when its commit has been acknowledged.
@@ -38,6 +37,7 @@ export class Catalog {
   readonly #ring: KeyRing;
   readonly #sealer: RecordSealer;
   readonly #entries = new Map<string, Entry>();
+  readonly #random = new RandomPool();
   #sorted: string[] | undefined;
 
   constructor(storage: Storage, ring: KeyRing, sealer: RecordSealer) {
@@ -97,6 +97,12 @@ export class Catalog {
       throw new CofferError('conflict', 'the secret was changed in the meantime');
     }
     return this.#sealer.open(storageKey, record.bytes as Buffer, { version, generation: known.generation });
+  }
+
+  newRecordId(): Uint8Array {
+    const recordId = Buffer.allocUnsafe(RECORD_ID_BYTES);
+    this.#random.fill(recordId);
+    return recordId;
   }
 
   /** The generation that the next state of a secret will have; a life starts somewhere at random. */

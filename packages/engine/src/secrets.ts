@@ -2,7 +2,7 @@ import sodium from 'sodium-native';
 
 import type { AuditAction, AuditSubject } from './audit/entry.js';
 import type { Caller } from './caller.js';
-import { type Catalog, type Entry, type HeadChange, newRecordId } from './catalog.js';
+import type { Catalog, Entry, HeadChange } from './catalog.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { asBuffer, wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
@@ -270,7 +270,11 @@ export class Secrets {
     version: number,
     active: number,
   ): Pick<Head, 'versions' | 'active' | 'highest'> {
-    const added = { recordId: newRecordId(), generation: 0, createdAt: this.#context.now() };
+    const added = {
+      recordId: this.#context.catalog.newRecordId(),
+      generation: 0,
+      createdAt: this.#context.now(),
+    };
     const versions = [...(entry?.head.versions ?? []), [version, added] as const];
     return {
       versions: new Map(versions.sort(([a], [b]) => a - b)),

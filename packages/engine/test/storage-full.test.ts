@@ -48,10 +48,9 @@ describe('a disk with less room than is to stay free', () => {
     const outcomes = await Promise.allSettled([
       engine.put(admin, 'c', Buffer.alloc(100_000, 1)),
       engine.delete(admin, 'a'),
-      engine.put(admin, 'd', bytes('v')),
       engine.delete(admin, 'b'),
     ]);
-    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected', 'fulfilled']);
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled']);
     expect(await engine.list(admin)).toEqual([]);
   });
 

@@ -1,5 +1,6 @@
 import sodium from 'sodium-native';
 
+import type { RandomPool } from './random-pool.js';
 import { asBuffer } from './secure-memory.js';
 
 /**
@@ -17,9 +18,10 @@ export function sealInto(
   plaintext: Uint8Array,
   associatedData: Uint8Array,
   key: Buffer,
+  random: RandomPool,
 ): void {
   const nonce = output.subarray(offset, offset + NONCE_BYTES);
-  sodium.randombytes_buf(nonce);
+  random.fill(nonce);
   sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
     output.subarray(offset + NONCE_BYTES, offset + NONCE_BYTES + plaintext.length + TAG_BYTES),
     asBuffer(plaintext),

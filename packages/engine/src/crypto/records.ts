@@ -1,6 +1,7 @@
 import { CofferError } from '../errors.js';
 import { NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
 import type { KeyRing } from './key-ring.js';
+import { RandomPool } from './random-pool.js';
 
 const RECORD_FORMAT = 1;
 const HEADER_BYTES = 1 + 4 + 4 + 8;
@@ -26,6 +27,7 @@ export interface RecordBinding {
  */
 export class RecordSealer {
   readonly #ring: KeyRing;
+  readonly #random = new RandomPool();
   /** The associated data of the record at hand: the context, which stays, then key and header. */
   readonly #associated: Buffer;
   readonly #contextBytes: number;
@@ -44,7 +46,7 @@ export class RecordSealer {
     record.writeUInt32BE(dataKey.id, 1);
     record.writeUInt32BE(version, 5);
     record.writeBigUInt64BE(BigInt(generation), 9);
-    sealInto(record, HEADER_BYTES, plaintext, this.#associatedData(key, record), dataKey.key);
+    sealInto(record, HEADER_BYTES, plaintext, this.#associatedData(key, record), dataKey.key, this.#random);
     return record;
   }
 

@@ -6,6 +6,7 @@ import { CofferError } from '../errors.js';
 import { KEY_BYTES, NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
 import { readKeyFile, readOrCreateKeyFile, refuseInsideStateFolder } from './key-file.js';
 import { readPassphrase } from './passphrase.js';
+import { RandomPool } from './random-pool.js';
 import { secureBuffer, wipe } from './secure-memory.js';
 
 /**
@@ -177,7 +178,7 @@ class LocalRootKey implements RootKey {
 
   async wrap(ring: Uint8Array, associatedData: Uint8Array): Promise<Buffer> {
     const wrapped = Buffer.alloc(NONCE_BYTES + ring.length + TAG_BYTES);
-    sealInto(wrapped, 0, ring, associatedData, this.#key);
+    sealInto(wrapped, 0, ring, associatedData, this.#key, new RandomPool());
     return wrapped;
   }
 
