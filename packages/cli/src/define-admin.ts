@@ -89,7 +89,7 @@ function definePolicy(program: Command): void {
 const POLICY_HELP = `
 A policy file, YAML or JSON:
   grants:
-    - to: ["token:6vKp3Q"]            # principals; * stands for any characters
+    - to: ["token:0123456789abcdef"]  # principals; * stands for any characters
       actions: [get, info]            # get, info, put, create-version, activate, delete, admin
       secrets: ["prod/*"]             # names; * stands for any characters, / too
 Everything that no grant allows is denied.`;

@@ -8,10 +8,10 @@ export class Failure extends Error {
 
 /** What the command line adds to the client's sentences: how to do here what they advise. */
 const HINTS: Record<string, string> = {
-  unreachable: '; "coffer server --dev" starts one here, -s URL or COFFER_SERVER names another',
+  unreachable: '; -s URL or COFFER_SERVER names another server, "coffer server --dev" starts one for a trial',
   unauthenticated: '; use --token-file FILE or COFFER_TOKEN',
   untrusted_server: '; use --ca FILE',
-  access_denied: '; "coffer whoami" shows those you have',
+  access_denied: '; "coffer whoami" shows your rights',
 };
 
 /** Runs a call to the server; when it is refused, the failure begins with `what` and ends with a hint. */

@@ -46,7 +46,7 @@ describe('who may do what', () => {
       stdout: '',
       stderr:
         'coffer: failed to get secret: access denied: no grant allows you to get "other"; ask an administrator for ' +
-        'one; "coffer whoami" shows those you have\n',
+        'one; "coffer whoami" shows your rights\n',
     });
     expect((await asApp('whoami')).stdout).toMatch(
       new RegExp(

@@ -232,7 +232,7 @@ function base64(value: Uint8Array): string {
 
 function operationOf(options: ChangeOptions): string {
   const operation = options.operation ?? randomUUID();
-  if (!/^[\x20-\x7e]{1,128}$/.test(operation)) {
+  if (!/^[\x21-\x7e]{1,128}$/.test(operation)) {
     throw new CofferClientError('invalid_argument', 'an operation id is 1 to 128 printable ASCII characters');
   }
   return operation;

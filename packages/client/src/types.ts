@@ -85,8 +85,8 @@ export interface CallOptions {
 /** Taken by every call that changes something. */
 export interface ChangeOptions extends CallOptions {
   /**
-   * Names this change, so that sending it again is harmless: 1 to 128 printable ASCII characters. The default is
-   * a fresh random UUID. Give your own to repeat a change whose outcome you never learned.
+   * Names this change, so that sending it again is harmless: 1 to 128 printable ASCII characters without spaces. The
+   * default is a fresh random UUID. Give your own to repeat a change whose outcome you never learned.
    */
   readonly operation?: string;
 }

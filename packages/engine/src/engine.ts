@@ -108,7 +108,7 @@ export class Engine {
     try {
       return await Engine.#open(options);
     } catch (error) {
-      throw systemError(error, `the state folder ${options.stateDir} cannot be used`);
+      throw systemError(error, `the store in ${options.stateDir} cannot be opened`);
     }
   }
 

@@ -203,15 +203,24 @@ export class Secrets {
       await this.#refusal(asked, action as Action);
       const { catalog, gate } = this.#context;
       const decide = (): Plan => {
-        const replayed =
-          given && findOperation(catalog.entry(name)?.head.operations ?? [], { id: operation, by, request });
-        if (replayed) return { result: replayed.result };
         const before = catalog.entry(name);
-        return plan(catalog.live(name), (head, { version: number, result, dropped }) => {
-          const added = { id: operation, by, request, result, given };
-          const operations = keepOperations(before?.head.operations ?? [], gate.underWay, added);
+        const known = before?.head.operations ?? [];
+        const replayed = given && findOperation(known, { id: operation, by, request });
+        if (replayed) return { result: replayed.result };
+        const next: Next = (head, { version: number, result, dropped }) => {
+          const operations = keepOperations(known, gate.underWay, {
+            id: operation,
+            by,
+            request,
+            result,
+            given,
+          });
           return this.#planned(before, { ...head, operations }, result, number, value, dropped);
-        });
+        };
+        const planned = plan(catalog.live(name), next);
+        // What changes nothing now might later: if its caller may ask again, that is remembered.
+        if (!planned.commit && given && before) return next(before.head, { result: planned.result });
+        return planned;
       };
       let planned: Plan;
       try {

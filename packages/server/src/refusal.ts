@@ -58,6 +58,12 @@ const STATUS: Partial<Record<ErrorCode | DoorCode, number>> = {
   stopped: 503,
 };
 
+/** What a caller is told in place of sentences that name our disk and its folders; the log has those. */
+const OUR_OWN: Partial<Record<ErrorCode | DoorCode, string>> = {
+  storage_full: 'the server has no room to write; it goes on as soon as there is',
+  stopped: 'the server is stopping',
+};
+
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer, Basic realm="coffer"' };
 const RETRY_SOON = { 'Retry-After': '1' };
 
@@ -66,7 +72,7 @@ export function problemOf(error: unknown): Problem {
   const status = STATUS[error.code];
   if (status === undefined) return internalError(error.code);
   const headers = status === 401 ? CHALLENGE : status === 503 ? RETRY_SOON : {};
-  return { status, code: error.code, message: error.message, headers };
+  return { status, code: error.code, message: OUR_OWN[error.code] ?? error.message, headers };
 }
 
 /** Nothing about our own failures is for a caller to read; the log has them. */

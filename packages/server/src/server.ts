@@ -1,6 +1,6 @@
 import { mkdirSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type CofferError, Engine, parseRootKey } from '@coffer/engine';
+import { CofferError, Engine, parseRootKey } from '@coffer/engine';
 import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
@@ -59,7 +59,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   checkExposure(config);
   checkSocketPath(socketPath);
   const rootKey = parseRootKey(config.rootKey);
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeStateFolder(stateDir);
 
   let signingKey: KeyPair | undefined;
   const createSigner = (seed: Uint8Array) => {
@@ -121,6 +121,15 @@ async function openDoors(
   await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(tokens)));
   const overTcp = serve(config.dev ? development : tokens);
   return doors.listenTcp(parseListenAddress(config.listen), config.dev ? guardHost(overTcp) : overTcp);
+}
+
+function makeStateFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new CofferError('io', `the state folder ${path} cannot be made: ${message}`, { cause });
+  }
 }
 
 function printNotice(sentence: string): void {

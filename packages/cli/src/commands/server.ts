@@ -29,10 +29,15 @@ export async function server(options: ServerOptions): Promise<void> {
   // On a terminal a person reads, to whom a line of JSON for each request is noise.
   const log = createLog({ COFFER_LOG: process.stderr.isTTY ? 'warn' : 'info', ...process.env });
   const running = await startServer(config, { log, promptPassphrase });
-  await print(welcome({ ...running, dev: config.dev, stateDir: config.stateDir }));
-  await note(`coffer: ${await signal}: finishing what is under way`);
+  await unlessUnread(print(welcome({ ...running, dev: config.dev, stateDir: config.stateDir })));
+  await unlessUnread(note(`coffer: ${await signal}: finishing what is under way`));
   await running.close();
-  await note('coffer: stopped');
+  await unlessUnread(note('coffer: stopped'));
+}
+
+/** A server goes on, and ends as it should, when nobody reads what it says any more. */
+async function unlessUnread(saying: Promise<void>): Promise<void> {
+  await saying.catch(() => undefined);
 }
 
 /**

@@ -64,8 +64,8 @@ export async function readKeyFile(path: string): Promise<Buffer | undefined> {
     if ((mode & 0o077) !== 0) {
       throw new CofferError(
         'insecure_root_key',
-        `the root key file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it, and ` +
-          'rotate the root key if somebody may have read it',
+        `the root key file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it; if ` +
+          'somebody may have copied it together with the store, every secret in it is known',
       );
     }
     const content = await handle.readFile();

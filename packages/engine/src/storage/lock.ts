@@ -30,7 +30,7 @@ export class FolderLock {
     if (Buffer.byteLength(folder) + SOCKET_NAME_BYTES > SOCKET_PATH_BYTES) {
       throw new CofferError(
         'invalid_argument',
-        `the path of the state folder is too long for the sockets in it (at most ${SOCKET_PATH_BYTES - SOCKET_NAME_BYTES} bytes): ${folder}`,
+        `the path of the store is too long for the sockets in it (at most ${SOCKET_PATH_BYTES - SOCKET_NAME_BYTES} bytes): ${folder}`,
       );
     }
     // Not named by the process id: in two containers it may be the same.
@@ -99,7 +99,7 @@ const linked = (from: string, to: string): Promise<boolean> =>
 const locked = (folder: string, owner: string) =>
   new CofferError(
     'store_locked',
-    `the state folder ${folder} is in use by ${owner}: stop that server first, or give this one another --state-dir`,
+    `the store in ${folder} is in use by ${owner}: stop that server first, or give this one another --state-dir`,
   );
 
 /** What the lock's owner says of itself; undefined when nobody listens. Whoever cannot be asked is taken for alive. */

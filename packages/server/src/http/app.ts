@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Engine } from '@coffer/engine';
+import { CofferError, type Engine } from '@coffer/engine';
 import type { Logger } from 'pino';
 import type { RequestListener } from '../listen/http-server.js';
 import { problemOf, Refusal } from '../refusal.js';
@@ -129,11 +129,18 @@ function pathOf(target: string): string {
 /** Every error of every route ends here. */
 function refuse(reply: Reply, path: string, error: unknown, log: Logger): void {
   const problem = problemOf(error);
-  if (problem.status === 500) log.error({ code: problem.code, at: framesOf(error) }, 'a request failed');
-  else log.debug({ status: problem.status, code: problem.code }, 'request refused');
+  if (problem.status === 500 || problem.code === 'storage_full') {
+    log.error({ code: problem.code, reason: reasonOf(error), at: framesOf(error) }, 'a request failed');
+  } else {
+    log.debug({ status: problem.status, code: problem.code }, 'request refused');
+  }
   const json = path.startsWith('/api/admin/') || path === '/api/whoami' || path === '/readyz';
   reply.problem(problem, json ? 'json' : 'text');
 }
+
+/** Our own sentences name no secret; of a damaged record they name the blinded key. */
+const reasonOf = (error: unknown): string | undefined =>
+  error instanceof CofferError ? error.message : undefined;
 
 /** Where it happened; an unforeseen error's own words might quote what they stumbled over. */
 function framesOf(error: unknown): string[] {
