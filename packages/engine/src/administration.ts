@@ -128,7 +128,7 @@ export class Administration {
       this.#requireAdministrator(caller);
       const token = find();
       if (token.revokedAt) return undefined;
-      return { write: [{ kind: 'token', token: { ...token, revokedAt: this.#now() } }] };
+      return { write: [{ kind: 'token', token: { ...token, revokedAt: this.#now() } }], urgent: true };
     });
     return infoOf(find());
   }
@@ -174,7 +174,12 @@ export class Administration {
       }
       if (added.length + removed.length === 0) return undefined;
       made = { ...difference, generation: generation + 1 };
-      return { write: added.map(recordOf), remove: removed.map(recordOf), newPolicy: true };
+      return {
+        write: added.map(recordOf),
+        remove: removed.map(recordOf),
+        newPolicy: true,
+        urgent: added.length === 0,
+      };
     });
     return (
       made ?? { added: [], removed: [], unchanged: wanted.size, generation: this.#manifest.policyGeneration }

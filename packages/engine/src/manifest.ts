@@ -29,6 +29,8 @@ export interface ManifestChange {
   readonly write?: readonly PolicyRecord[];
   readonly remove?: readonly PolicyRecord[];
   readonly operations: readonly Operation[];
+  /** Something is taken away from somebody: it goes through even where little room is left. */
+  readonly urgent?: boolean;
   /** The grants change: who plans from the old ones is told. */
   readonly newPolicy?: boolean;
 }
@@ -100,7 +102,13 @@ export class Manifest {
   }
 
   /** @throws CofferError as {@link Storage.commit} */
-  async commit({ write = [], remove = [], operations, newPolicy = false }: ManifestChange): Promise<void> {
+  async commit({
+    write = [],
+    remove = [],
+    operations,
+    newPolicy = false,
+    urgent = false,
+  }: ManifestChange): Promise<void> {
     const generation = this.generation + 1;
     const policy = this.policyGeneration + (newPolicy ? 1 : 0);
     const gone = [...write, ...remove].flatMap((record) => this.#records.get(idOf(record)) ?? []);
@@ -116,6 +124,7 @@ export class Manifest {
     };
     const binding = { version: BINDING_VERSION, generation };
     this.#revision = await this.#storage.commit({
+      urgent,
       head: {
         key: this.#key,
         bytes: this.#sealer.seal(this.#key, binding, Buffer.from(JSON.stringify(json))),

@@ -40,6 +40,18 @@ describe('a disk with less room than is to stay free', () => {
     expect(await verifyLog(auditPath(stateDir), after)).toMatchObject({ openIntents: [] });
   });
 
+  it('does not keep a token from being revoked, nor a grant from being taken away', async () => {
+    const { engine: before, folder } = await openEngine();
+    const { token, info } = await before.createToken(admin, { name: 'leaked' });
+    await before.applyPolicy(admin, [{ to: ['token:a'], actions: ['get'], secrets: ['*'] }]);
+    await before.close();
+    const { engine } = await openEngine(folder, FULL);
+    await engine.revokeToken(admin, info.id);
+    expect(engine.authenticateToken(token)).toBeUndefined();
+    await engine.applyPolicy(admin, []);
+    expect((await engine.policy(admin)).grants).toEqual([]);
+  });
+
   it('takes deletions that are asked together with what is refused', async () => {
     const { engine: before, folder } = await openEngine();
     for (const name of ['a', 'b']) await before.put(admin, name, Buffer.alloc(10_000, 1));

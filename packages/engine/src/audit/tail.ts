@@ -31,39 +31,56 @@ export interface OpenIntent {
 /**
  * Reads a log from its end back to where a checkpoint says that no older intent is open.
  *
- * @throws CofferError `audit_broken` if a whole line there is no entry
+ * A power cut may leave zeros where pages of the last batches never reached the disk, with later batches whole behind
+ * them. Nothing from there on was acknowledged, since a sync covers all that was written before it: it counts as torn.
+ *
+ * @throws CofferError `audit_broken` if any other line there is no entry
  */
 export async function readTail(file: FileHandle, path: string): Promise<Tail> {
   const { size } = await file.stat();
-  const intents: OpenIntent[] = [];
-  const closed = new Set<number>();
-  let lastLine: Buffer | undefined;
-  let torn: Buffer = Buffer.alloc(0);
-  let seq = 0;
-  let openSince = 0;
-
+  let found = new Found();
+  let passed = 0;
+  let torn = 0;
   for await (const { line, terminated } of linesBackwards(file, size)) {
-    if (!terminated) {
-      torn = line;
-      continue;
+    passed += line.length + (terminated ? 1 : 0);
+    if (!terminated || line.includes(0)) {
+      torn = passed;
+      found = new Found();
+    } else if (found.add(line, parseLine(line, path))) {
+      break;
     }
-    const entry = parseLine(line, path);
-    if (lastLine === undefined) {
-      lastLine = line;
-      seq = entry.seq;
-    }
-    if (entry.intent !== undefined) closed.add(entry.intent);
-    if (entry.phase === 'intent' && !closed.has(entry.seq)) intents.push(entry as OpenIntent);
-    if (entry.action === 'checkpoint' && openSince === 0) openSince = entry.openSince ?? entry.seq;
-    if (openSince !== 0 && entry.seq <= openSince) break;
   }
+  const tornBytes = Buffer.alloc(torn);
+  await file.read(tornBytes, 0, torn, size - torn);
   return {
-    length: size - torn.length,
-    seq,
-    lastLine: lastLine ?? Buffer.alloc(0),
-    torn,
-    open: intents.reverse(),
+    length: size - torn,
+    seq: found.seq,
+    lastLine: found.lastLine,
+    torn: tornBytes,
+    open: found.intents.reverse(),
   };
+}
+
+/** What the lines of a tail tell, from the last one on backwards. */
+class Found {
+  seq = 0;
+  lastLine: Buffer = Buffer.alloc(0);
+  readonly intents: OpenIntent[] = [];
+  readonly #closed = new Set<number>();
+  #openSince = 0;
+
+  /** True if no line before this one can be an open intent. */
+  add(line: Buffer, entry: ParsedLine): boolean {
+    if (this.seq === 0) {
+      this.lastLine = line;
+      this.seq = entry.seq;
+    }
+    if (entry.intent !== undefined) this.#closed.add(entry.intent);
+    if (entry.phase === 'intent' && !this.#closed.has(entry.seq)) this.intents.push(entry as OpenIntent);
+    if (entry.action === 'checkpoint' && this.#openSince === 0)
+      this.#openSince = entry.openSince ?? entry.seq;
+    return this.#openSince !== 0 && entry.seq <= this.#openSince;
+  }
 }
 
 interface ParsedLine {

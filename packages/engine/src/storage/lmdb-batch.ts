@@ -15,6 +15,8 @@ export class Batch {
   sequence: number;
   usedBytes: number;
   digest: Uint8Array;
+  /** All of its changes are. */
+  urgent = true;
 
   constructor(
     sequence: number,
@@ -36,6 +38,7 @@ export class Batch {
     const before = this.#current(key);
     if ((before ? readRevision(before) : 0) !== change.expectedRevision) return undefined;
     this.sequence++;
+    this.urgent &&= change.urgent ?? false;
     for (const side of change.put ?? []) this.#set(side.key, encode(this.sequence, side.bytes));
     for (const removed of change.remove ?? []) this.#set(removed, undefined);
     this.#set(key, bytes && encode(this.sequence, bytes));

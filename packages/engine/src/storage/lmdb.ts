@@ -185,7 +185,7 @@ export class LmdbStorage implements Storage {
       for (const { reject } of accepted) reject(error);
     };
     try {
-      await this.#space.require(this.#usedBytes, batch.usedBytes, batch.diskBytes);
+      await this.#space.require(this.#usedBytes, batch);
     } catch (error) {
       if (accepted.length === 1) return rejectAll(error as Error);
       // What does not fit must not take along what does, a deletion least of all.

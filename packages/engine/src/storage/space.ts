@@ -24,17 +24,15 @@ export class Space {
   }
 
   /**
-   * A change that makes the store smaller may use the floor too: it is the way out.
+   * What makes the store smaller may use the floor too: it is the way out. So may what is urgent.
    *
-   * @param before bytes of records that the store holds
-   * @param after bytes of records that it will hold
-   * @param disk bytes that writing may take at the most
+   * @param heldBytes bytes of records that the store holds
    * @throws CofferError `storage_full`
    */
-  async require(before: number, after: number, disk: number): Promise<void> {
+  async require(heldBytes: number, { usedBytes, diskBytes, urgent }: Demand): Promise<void> {
     const { quotaBytes, minFreeBytes } = this.#limits;
-    const grows = after > before;
-    if (quotaBytes !== undefined && grows && after > quotaBytes) {
+    const bound = usedBytes > heldBytes && !urgent;
+    if (quotaBytes !== undefined && bound && usedBytes > quotaBytes) {
       throw new CofferError(
         'storage_full',
         `the store's quota of ${quotaBytes} bytes is used up: delete versions, or raise storage.quotaBytes`,
@@ -42,7 +40,7 @@ export class Space {
     }
     const stale = performance.now() - this.#lookedAt > FRESH;
     if (stale || this.#free < SCARCE) await this.#look();
-    if (this.#free < disk + (grows ? minFreeBytes : 0)) throw this.full();
+    if (this.#free < diskBytes + (bound ? minFreeBytes : 0)) throw this.full();
   }
 
   /** True if there is no room now for what was about to be written. */
@@ -66,6 +64,15 @@ export class Space {
     this.#free = bavail * bsize;
     this.#lookedAt = performance.now();
   }
+}
+
+/** What a transaction asks for. */
+export interface Demand {
+  /** Bytes of records that the store will hold. */
+  readonly usedBytes: number;
+  /** Bytes that writing may take at the most. */
+  readonly diskBytes: number;
+  readonly urgent: boolean;
 }
 
 export interface SpaceLimits {

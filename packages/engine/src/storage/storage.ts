@@ -58,6 +58,8 @@ export interface StorageChange {
   readonly expectedRevision: number;
   readonly put?: readonly { readonly key: Uint8Array; readonly bytes: Uint8Array }[];
   readonly remove?: readonly Uint8Array[];
+  /** A revocation: it may use the room that is otherwise kept free. */
+  readonly urgent?: boolean;
 }
 
 export interface StorageEvent {
