@@ -12,7 +12,7 @@ import type { Caller, Principal } from './caller.js';
 import { Catalog } from './catalog.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { RecordSealer } from './crypto/records.js';
-import type { RootKeySpec } from './crypto/root-key.js';
+import type { RootKeySpec } from './crypto/root-key-spec.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
 import { Gate } from './gate.js';

@@ -3,10 +3,9 @@ import {
   createRootKey,
   findRootKey,
   isRootKeyParameters,
-  type RootKeyContext,
   type RootKeyParameters,
-  type RootKeySpec,
 } from './crypto/root-key.js';
+import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { HEADER_KEY } from './keys.js';

@@ -2,7 +2,7 @@ export type { PolicyDifference, PolicyOptions, TokenInfo } from './administratio
 export type { Signer } from './audit/signer.js';
 export { type AuditVerdict, type VerifyOptions, verifyAuditLog } from './audit/verify.js';
 export type { Caller, Principal, PrincipalKind } from './caller.js';
-export { parseRootKey, type RootKeySpec } from './crypto/root-key.js';
+export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { Engine, type EngineOptions } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';

@@ -5,7 +5,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { CofferError } from '../errors.js';
 import { syncFolder } from '../files.js';
 import { KEY_BYTES } from './aead.js';
-import type { RootKeyContext } from './root-key.js';
+import type { RootKeyContext } from './root-key-spec.js';
 import { secureBuffer, secureRandom, wipe } from './secure-memory.js';
 
 const FILE_PREFIX = 'coffer-root-key-v1:';

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 
 import { CofferError } from '../errors.js';
 import { refuseInsideStateFolder } from './key-file.js';
-import type { PassphraseSource, RootKeyContext } from './root-key.js';
+import type { PassphraseSource, RootKeyContext } from './root-key-spec.js';
 import { asBuffer } from './secure-memory.js';
 
 /** The passphrase's bytes, which the caller wipes. */
