@@ -153,8 +153,11 @@ export class Administration {
     { dryRun = false, expectedGeneration }: PolicyOptions,
     change?: Change,
   ): Promise<PolicyDifference> {
+    const asked = { caller, action: 'apply-policy', target: `${grants.length} grants` } as const;
+    // Before a look at a long list of who may not give one.
+    if (!this.policy.isSomeAdministrator(caller)) return this.#gate.deny(asked);
+    requireFewGrants(grants.length);
     const wanted = new Map(grants.map(canonical).map((grant) => [grantId(grant), grant]));
-    const asked = { caller, action: 'apply-policy', target: `${wanted.size} grants` } as const;
     if (!this.#mayApply(caller, wanted)) return this.#gate.deny(asked);
     if (dryRun) {
       await this.#gate.allow({ ...asked, target: `${asked.target}, dry run` });
@@ -173,6 +176,7 @@ export class Administration {
         );
       }
       if (added.length + removed.length === 0) return undefined;
+      requireFewGrants(this.#manifest.grants.length + added.length - removed.length);
       made = { ...difference, generation: generation + 1 };
       return {
         write: added.map(recordOf),
@@ -244,7 +248,8 @@ export class Administration {
       try {
         const replayed =
           given && findOperation(this.#manifest.operations, { id: operation, by, request }) !== undefined;
-        planned = replayed ? undefined : plan();
+        // What changes nothing now might later: if its caller may ask again, that is remembered.
+        planned = replayed ? undefined : (plan() ?? (given ? {} : undefined));
       } catch (error) {
         if (error instanceof CofferError && error.code === 'access_denied') return this.#gate.deny(labelled);
         return this.#gate.fail(labelled, error);
@@ -269,6 +274,17 @@ export class Administration {
     const principal = { id: `token:${token.id}`, kind: 'token', name: token.name } as const;
     this.#tokens.set(token.hash, { token, principal });
   }
+}
+
+/** More would make each first request of a principal slow. */
+const GRANTS = 10_000;
+
+function requireFewGrants(count: number): void {
+  if (count <= GRANTS) return;
+  throw new CofferError(
+    'invalid_policy',
+    `a policy has at most ${GRANTS} grants: join some of them by patterns`,
+  );
 }
 
 const recordOf = (grant: Grant): PolicyRecord => ({ kind: 'grant', grant });

@@ -156,10 +156,24 @@ export class Catalog {
     }
   }
 
+  /**
+   * Takes over the head that somebody else wrote.
+   *
+   * @throws CofferError `tampered` if it is older than the one known, or gone without having been a tombstone: no writer of
+   *   ours leaves that behind
+   */
   #reload(name: string, key: Buffer): void {
     const record = this.#storage.get(key);
-    if (record) this.#set(name, this.#open(key, Buffer.from(record.bytes), record.revision));
-    else if (this.#entries.delete(name)) this.#sorted = undefined;
+    const known = this.#entries.get(name);
+    if (record) {
+      const entry = this.#open(key, Buffer.from(record.bytes), record.revision);
+      if (known && entry.generation < known.generation) throw tampered(key);
+      this.#set(name, entry);
+    } else if (known) {
+      if (!known.head.deletedAt) throw tampered(key);
+      this.#entries.delete(name);
+      this.#sorted = undefined;
+    }
   }
 
   #set(name: string, entry: Entry): void {

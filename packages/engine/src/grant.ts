@@ -16,41 +16,68 @@ export interface Grant {
   readonly secrets: readonly string[];
 }
 
-/** True if `text` matches `pattern`. Linear in both but for repeated literals; no regular expression is involved. */
-export function matches(pattern: string, text: string): boolean {
-  const firstStar = pattern.indexOf('*');
-  if (firstStar < 0) return pattern === text;
-  const parts = pattern.split('*');
-  const head = parts[0] as string;
-  const tail = parts.at(-1) as string;
-  if (text.length < head.length + tail.length) return false;
-  if (!text.startsWith(head) || !text.endsWith(tail)) return false;
-  const end = text.length - tail.length;
-  let at = head.length;
-  for (const part of parts.slice(1, -1)) {
-    const found = text.indexOf(part, at);
-    if (found < 0 || found + part.length > end) return false;
-    at = found + part.length;
+/** A pattern taken apart once. Matching is a few searches for literals; no regular expression is involved. */
+export class Pattern {
+  readonly #head: string;
+  readonly #middle: readonly string[];
+  /** Undefined if there is no `*`: then the head is all. */
+  readonly #tail: string | undefined;
+
+  constructor(pattern: string) {
+    const [head = '', ...rest] = pattern.split(/\*+/);
+    this.#head = head;
+    this.#tail = rest.pop();
+    this.#middle = rest;
   }
-  return at <= end;
+
+  matches(text: string): boolean {
+    const head = this.#head;
+    const tail = this.#tail;
+    if (tail === undefined) return text === head;
+    if (text.length < head.length + tail.length || !text.startsWith(head) || !text.endsWith(tail))
+      return false;
+    const end = text.length - tail.length;
+    let at = head.length;
+    for (const part of this.#middle) {
+      const found = text.indexOf(part, at);
+      if (found < 0 || found + part.length > end) return false;
+      at = found + part.length;
+    }
+    return true;
+  }
+
+  /** True if this matches all that `pattern` can match: a `*` of it can only be covered by a `*`, so its text decides. */
+  covers(pattern: string): boolean {
+    return this.matches(pattern);
+  }
 }
 
-/**
- * True if every text that matches `inner` matches `outer`. A `*` of `inner` can only be covered by a `*` of `outer`,
- * so reading `inner` as a text decides it.
- */
-export const covers = (outer: string, inner: string): boolean => matches(outer, inner);
+/** True if `text` matches `pattern`. Who asks often keeps a {@link Pattern}. */
+export const matches = (pattern: string, text: string): boolean => new Pattern(pattern).matches(text);
+
+/** No name of a secret is longer by default, so neither need a pattern be. */
+const PATTERN_BYTES = 1_024;
+const ENTRIES_PER_LIST = 1_000;
 
 /**
  * The grant in its one canonical form: sorted, without repetitions.
  *
- * @throws CofferError `invalid_policy` if a list is empty or a pattern is
+ * @throws CofferError `invalid_policy` if a list is empty or has more than 1,000 entries, or a pattern is empty or longer
+ *   than 1,024 bytes
  */
 export function canonical(grant: Grant): Grant {
   const list = <T extends string>(what: string, items: readonly T[]): T[] => {
     if (items.length === 0)
       throw new CofferError('invalid_policy', `a grant needs at least one entry in "${what}"`);
-    if (items.includes('' as T)) throw new CofferError('invalid_policy', `"${what}" has an empty entry`);
+    if (items.length > ENTRIES_PER_LIST) {
+      throw new CofferError('invalid_policy', `"${what}" has more than ${ENTRIES_PER_LIST} entries`);
+    }
+    for (const item of items) {
+      if (item === '') throw new CofferError('invalid_policy', `"${what}" has an empty entry`);
+      if (Buffer.byteLength(item) > PATTERN_BYTES) {
+        throw new CofferError('invalid_policy', `"${what}" has an entry of more than ${PATTERN_BYTES} bytes`);
+      }
+    }
     return [...new Set(items)].sort();
   };
   for (const action of grant.actions) {

@@ -1,6 +1,7 @@
 import { EMPTY_DIGEST, recordMember, toggle } from './crypto/digest.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
+import { asBuffer, wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { headerGeneration } from './header.js';
 import { HEADER_KEY } from './keys.js';
@@ -40,10 +41,12 @@ export class HeadsIntegrity implements Summariser {
     after: Uint8Array | undefined,
   ): Uint8Array {
     let folded = digest;
-    for (const record of [before, after]) {
-      if (record) folded = this.#toggle(folded, { key, generation: statedGeneration(key, record) });
+    if (before) {
+      // What lies on the disk may state anything: its generation counts once the record has proven itself.
+      if (!HEADER_KEY.equals(key)) wipe(this.#sealer.open(key, asBuffer(before)));
+      folded = this.#toggle(folded, { key, generation: statedGeneration(key, before) });
     }
-    return folded;
+    return after ? this.#toggle(folded, { key, generation: statedGeneration(key, after) }) : folded;
   }
 
   seal(digest: Uint8Array): Uint8Array {
@@ -92,6 +95,4 @@ export class HeadsIntegrity implements Summariser {
 }
 
 const statedGeneration = (key: Uint8Array, record: Uint8Array): number =>
-  HEADER_KEY.equals(key)
-    ? headerGeneration(record)
-    : generationOf(Buffer.from(record.buffer, record.byteOffset, record.byteLength));
+  HEADER_KEY.equals(key) ? headerGeneration(record) : generationOf(asBuffer(record));

@@ -1,5 +1,5 @@
 import type { Caller } from './caller.js';
-import { ACTIONS, type Action, covers, type Grant, matches } from './grant.js';
+import { ACTIONS, type Action, type Grant, matches, Pattern } from './grant.js';
 
 /** These two are the machine's own administrators; they have every right on every secret. */
 const EVERYTHING = new Set(['dev', 'socket']);
@@ -10,7 +10,7 @@ const CACHED_PRINCIPALS = 10_000;
 /** Decides what a caller may do. Holds one state of the grants; a changed policy is a new one. */
 export class Policy {
   readonly grants: readonly Grant[];
-  readonly #patterns = new Map<string, ReadonlyMap<Action, readonly string[]>>();
+  readonly #patterns = new Map<string, ReadonlyMap<Action, readonly Pattern[]>>();
 
   constructor(grants: readonly Grant[]) {
     this.grants = grants;
@@ -19,7 +19,7 @@ export class Policy {
   allows(caller: Caller, action: Action, secret: string): boolean {
     for (const { id } of caller.principals) {
       if (EVERYTHING.has(id)) return true;
-      for (const pattern of this.#of(id).get(action) ?? []) if (matches(pattern, secret)) return true;
+      for (const pattern of this.#of(id).get(action) ?? []) if (pattern.matches(secret)) return true;
     }
     return false;
   }
@@ -33,7 +33,7 @@ export class Policy {
   administers(caller: Caller, pattern: string): boolean {
     return caller.principals.some(
       ({ id }) =>
-        EVERYTHING.has(id) || (this.#of(id).get('admin') ?? []).some((outer) => covers(outer, pattern)),
+        EVERYTHING.has(id) || (this.#of(id).get('admin') ?? []).some((outer) => outer.covers(pattern)),
     );
   }
 
@@ -54,13 +54,21 @@ export class Policy {
     return [...builtIn, ...given];
   }
 
-  #of(principal: string): ReadonlyMap<Action, readonly string[]> {
+  #of(principal: string): ReadonlyMap<Action, readonly Pattern[]> {
     const known = this.#patterns.get(principal);
     if (known) return known;
-    const patterns = new Map<Action, string[]>();
+    const texts = new Map<Action, Set<string>>(ACTIONS.map((action) => [action, new Set()]));
     for (const { to, actions, secrets } of this.grants) {
       if (!to.some((pattern) => matches(pattern, principal))) continue;
-      for (const action of actions) patterns.set(action, [...(patterns.get(action) ?? []), ...secrets]);
+      for (const action of actions) for (const secret of secrets) texts.get(action)?.add(secret);
+    }
+    const patterns = new Map<Action, Pattern[]>();
+    for (const [action, secrets] of texts) {
+      if (secrets.size > 0)
+        patterns.set(
+          action,
+          Array.from(secrets, (secret) => new Pattern(secret)),
+        );
     }
     if (this.#patterns.size >= CACHED_PRINCIPALS) this.#patterns.clear();
     this.#patterns.set(principal, patterns);

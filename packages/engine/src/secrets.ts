@@ -219,8 +219,9 @@ export class Secrets {
         };
         const planned = plan(catalog.live(name), next);
         // What changes nothing now might later: if its caller may ask again, that is remembered.
-        if (!planned.commit && given && before) return next(before.head, { result: planned.result });
-        return planned;
+        if (planned.commit || !given) return planned;
+        const unchanged = before?.head ?? { ...firstHead(name), deletedAt: this.#context.now() };
+        return next(unchanged, { result: planned.result });
       };
       let planned: Plan;
       try {

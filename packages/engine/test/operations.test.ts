@@ -175,6 +175,24 @@ describe('an operation id', () => {
     expect(await versions(engine)).toEqual([1, 2]);
   });
 
+  it('of a deletion that found nothing does not delete what came later', async () => {
+    const { engine } = await openEngine();
+    await engine.delete(admin, 'a', change('op'));
+    await engine.put(admin, 'a', bytes('one'));
+    await engine.delete(admin, 'a', change('op'));
+    expect(text((await engine.get(admin, 'a')).value)).toBe('one');
+  });
+
+  it('of a policy that was in force already does not bring it back', async () => {
+    const { engine } = await openEngine();
+    const grants = [{ to: ['token:a'], actions: ['get'], secrets: ['*'] }] as const;
+    await engine.applyPolicy(admin, grants);
+    await engine.applyPolicy(admin, grants, {}, change('op'));
+    await engine.applyPolicy(admin, []);
+    await engine.applyPolicy(admin, grants, {}, change('op'));
+    expect((await engine.policy(admin)).grants).toEqual([]);
+  });
+
   it('of a refused change may be tried again', async () => {
     const { engine } = await openEngine();
     await engine.put(admin, 'a', bytes('one'));

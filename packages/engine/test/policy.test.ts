@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { covers, matches } from '../src/grant.js';
+import { matches, Pattern } from '../src/grant.js';
 import { ACTIONS, type Action, type Caller, canonical, type Engine, type Grant } from '../src/index.js';
 import { auditEntries } from './audit-file.js';
 import { admin, bytes, codeOf, openEngine, token } from './support.js';
@@ -89,7 +89,7 @@ describe('a pattern', () => {
     fc.assert(
       fc.property(short, short, (outer, inner) => {
         const all = texts.every((name) => !matches(inner, name) || matches(outer, name));
-        expect(covers(outer, inner)).toBe(all);
+        expect(new Pattern(outer).covers(inner)).toBe(all);
       }),
       { numRuns: 3_000 },
     );
@@ -448,5 +448,24 @@ describe('the audit of administration', () => {
       ['show-policy', '', true, ''],
       ['apply-policy', '', false, ''],
     ]);
+  });
+});
+
+describe('a policy too large', () => {
+  const grant = { to: ['token:a'], actions: ['get'], secrets: ['*'] } as const;
+
+  it.each([
+    ['a pattern of more than 1,024 bytes', [{ ...grant, secrets: ['x'.repeat(1_025)] }]],
+    [
+      'a list of more than 1,000 entries',
+      [{ ...grant, to: Array.from({ length: 1_001 }, (_, index) => `t${index}`) }],
+    ],
+    [
+      'more than 10,000 grants',
+      Array.from({ length: 10_001 }, (_, index) => ({ ...grant, secrets: [`s${index}`] })),
+    ],
+  ])('because of %s is refused', async (_, grants) => {
+    const { engine } = await openEngine();
+    expect(await codeOf(engine.applyPolicy(admin, grants))).toBe('invalid_policy');
   });
 });

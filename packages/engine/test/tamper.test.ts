@@ -221,3 +221,40 @@ test('a wrong root key is told apart, and nothing comes out', async () => {
   expect([error?.code, values]).toEqual(['wrong_root_key', []]);
   expect(error?.message).toContain(Buffer.from('header').toString('hex'));
 });
+
+describe('a record changed under a running server', () => {
+  const write = (folder: string, change: (records: Records) => void) => withRecords(folder, change);
+
+  test('with another generation stated in clear does not slip through the next commit', async () => {
+    const folder = await closedStore();
+    const before = await withRecords(folder, (records) => new Map(records));
+    const { engine } = await openEngine(folder);
+    const [token] = await engine.listTokens(admin);
+    await engine.revokeToken(admin, token?.id ?? '');
+    await write(folder, (records) => {
+      const manifest = records.get(keysOf(records, 'm')[0] as string) as Buffer;
+      // Revision (8), format (1), data key (4), version (4), then the generation (8).
+      manifest.writeBigUInt64BE(manifest.readBigUInt64BE(17) + 1n, 17);
+    });
+    const grant = { to: ['token:y'], actions: ['get'], secrets: ['*'] } as const;
+    await engine.applyPolicy(admin, [grant]).catch(() => undefined);
+    await engine.close();
+    await write(folder, (records) => {
+      for (const key of records.keys()) if (kind(key) === 'p') records.delete(key);
+      for (const [key, value] of before) if (['p', 'm'].includes(kind(key))) records.set(key, value);
+    });
+    expect((await readAll(folder)).error?.code).toBe('tampered');
+  });
+
+  test('back to its past is an error of the next change, not a new beginning from there', async () => {
+    const folder = await closedStore();
+    const before = await withRecords(folder, (records) => new Map(records));
+    const { engine } = await openEngine(folder);
+    await engine.activate(admin, 'first', 2);
+    await write(folder, (records) => {
+      for (const key of keysOf(records, 's')) records.set(key, before.get(key) as Buffer);
+    });
+    await expect(engine.put(admin, 'first', bytes('new'))).rejects.toMatchObject({ code: 'tampered' });
+    expect(text((await engine.get(admin, 'first')).value)).toBe('first two');
+  });
+});

@@ -65,7 +65,7 @@ export class EntryEncoder {
     if (operation !== undefined) text += `,"operation":${JSON.stringify(operation)}`;
     if (intent !== undefined) text += `,"intent":${intent}`;
     if (error !== undefined) text += `,"error":"${error}"`;
-    if (target !== undefined) text += `,"target":${JSON.stringify(target)}`;
+    if (target !== undefined) text += `,"target":${quote(target)}`;
     return `${text}}`;
   }
 
@@ -85,7 +85,14 @@ export class EntryEncoder {
 
 /** Most names need no escape, and to see that is cheaper than JSON.stringify. */
 const PLAIN = /^[\w/.:@-]*$/;
-const quote = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text));
+const quote = (text: string): string => (PLAIN.test(text) ? `"${text}"` : escaped(text));
+
+/** Nothing in a log steers the terminal that shows it: C1 controls and marks of writing direction are escaped too. */
+const escaped = (text: string): string =>
+  JSON.stringify(text).replace(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 
 const ID_POOL_BYTES = 8 * 512;
 

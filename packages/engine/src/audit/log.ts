@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { fdatasync, ftruncateSync, writeSync } from 'node:fs';
-import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CofferError } from '../errors.js';
@@ -101,6 +101,7 @@ export class AuditLog {
    */
   static async open(folder: string, options: AuditOptions): Promise<AuditLog> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
+    await chmod(folder, 0o700);
     const path = join(folder, 'audit.log');
     const handles = [await open(path, 'a+', 0o600)];
     const [file] = handles as [FileHandle];

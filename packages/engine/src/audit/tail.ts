@@ -31,8 +31,8 @@ export interface OpenIntent {
 /**
  * Reads a log from its end back to where a checkpoint says that no older intent is open.
  *
- * A power cut may leave zeros where pages of the last batches never reached the disk, with later batches whole behind
- * them. Nothing from there on was acknowledged, since a sync covers all that was written before it: it counts as torn.
+ * A power cut may leave whole pages of zeros where the last batches never reached the disk, with later ones behind them.
+ * Nothing from there on was acknowledged, since a sync covers all that was written before it: it counts as torn.
  *
  * @throws CofferError `audit_broken` if any other line there is no entry
  */
@@ -43,7 +43,8 @@ export async function readTail(file: FileHandle, path: string): Promise<Tail> {
   let torn = 0;
   for await (const { line, terminated } of linesBackwards(file, size)) {
     passed += line.length + (terminated ? 1 : 0);
-    if (!terminated || line.includes(0)) {
+    const lost = passed <= UNSYNCED_BYTES && hasLostPage(line, size - passed);
+    if (!terminated || lost) {
       torn = passed;
       found = new Found();
     } else if (found.add(line, parseLine(line, path))) {
@@ -59,6 +60,19 @@ export async function readTail(file: FileHandle, path: string): Promise<Tail> {
     torn: tornBytes,
     open: found.intents.reverse(),
   };
+}
+
+/** More than all batches together that can be under way at one moment. */
+const UNSYNCED_BYTES = 4 * 1024 * 1024;
+const PAGE_BYTES = 4_096;
+
+/** True if the line, which stands at `offset` in the file, holds zeros from the start of a page to the end of one. */
+function hasLostPage(line: Buffer, offset: number): boolean {
+  const first = line.indexOf(0);
+  if (first < 0 || (offset + first) % PAGE_BYTES !== 0) return false;
+  let end = first;
+  while (end < line.length && line[end] === 0) end++;
+  return end === line.length || (offset + end) % PAGE_BYTES === 0;
 }
 
 /** What the lines of a tail tell, from the last one on backwards. */

@@ -3,7 +3,7 @@ import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 
 import { CofferError } from '../errors.js';
-import { syncFolder } from '../files.js';
+import { requirePrivate, syncFolder } from '../files.js';
 import { KEY_BYTES } from './aead.js';
 import type { RootKeyContext } from './root-key-spec.js';
 import { secureBuffer, secureRandom, wipe } from './secure-memory.js';
@@ -59,15 +59,8 @@ export async function readKeyFile(path: string): Promise<Buffer | undefined> {
   if (!handle) return undefined;
   try {
     const stats = await handle.stat();
-    const { mode } = stats;
     if (!stats.isFile()) throw new CofferError('no_root_key', `the root key ${path} is no file`);
-    if ((mode & 0o077) !== 0) {
-      throw new CofferError(
-        'insecure_root_key',
-        `the root key file ${path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it; if ` +
-          'somebody may have copied it together with the store, every secret in it is known',
-      );
-    }
+    requirePrivate('root key file', path, stats);
     const content = await handle.readFile();
     const encoded = content.subarray(FILE_PREFIX.length, FILE_PREFIX.length + 44).toString('latin1');
     const whole =

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 
 import { CofferError } from '../errors.js';
+import { requirePrivate } from '../files.js';
 import { refuseInsideStateFolder } from './key-file.js';
 import type { PassphraseSource, RootKeyContext } from './root-key-spec.js';
 import { asBuffer } from './secure-memory.js';
@@ -37,13 +38,7 @@ async function passphraseFrom(source: PassphraseSource, context: RootKeyContext)
     throw new CofferError('no_root_key', `the passphrase file ${source.path} cannot be read (${error.code})`);
   });
   try {
-    const { mode } = await handle.stat();
-    if ((mode & 0o077) !== 0) {
-      throw new CofferError(
-        'insecure_root_key',
-        `the passphrase file ${source.path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it`,
-      );
-    }
+    requirePrivate('passphrase file', source.path, await handle.stat());
     const content = await handle.readFile();
     // One final newline is the editor's, not the passphrase's.
     const end = content.at(-1) === 0x0a ? (content.at(-2) === 0x0d ? 2 : 1) : 0;

@@ -1,4 +1,4 @@
-import { mkdir, open as openFile } from 'node:fs/promises';
+import { chmod, mkdir, open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { open, type RootDatabase } from 'lmdb';
@@ -76,6 +76,7 @@ export class LmdbStorage implements Storage {
    */
   static async open(folder: string, options: LmdbOptions): Promise<LmdbStorage> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
+    await chmod(folder, 0o700);
     const lock = await FolderLock.acquire(folder);
     try {
       const file = join(folder, 'data.mdb');
@@ -208,7 +209,7 @@ export class LmdbStorage implements Storage {
         this.#db.put(STATE_KEY, state);
       });
     } catch (error) {
-      return rejectAll(await this.#failed(error, batch.diskBytes));
+      return rejectAll(await this.#failed(error));
     }
     this.#sequence = batch.sequence;
     this.#usedBytes = batch.usedBytes;
@@ -221,11 +222,9 @@ export class LmdbStorage implements Storage {
   }
 
   /** No room is a state that passes; anything else means that the disk can no longer be trusted. */
-  async #failed(error: unknown, diskBytes: number): Promise<CofferError> {
+  async #failed(error: unknown): Promise<CofferError> {
     const cause = await lmdbCause(error);
-    // A page that was written in part is LMDB's EIO; its transaction is forgotten like any other that found no room.
-    if (noRoom(cause) || (cause.code === EIO && (await this.#space.lacks(diskBytes))))
-      return this.#space.full(cause);
+    if (noRoom(cause)) return this.#space.full(cause);
     this.#stopped = new CofferError(
       'io',
       `the store could not be written durably (${cause.message}): the server stops, since nothing that it ` +
@@ -262,14 +261,15 @@ interface Waiting {
 
 const conflict = () => new CofferError('conflict', 'the record was changed by somebody else in the meantime');
 
-const EIO = 5;
 const ENOSPC = 28;
 const EDQUOT = 122;
 const MDB_MAP_FULL = -30792;
 
 /**
  * A page that found no room was never written, and its transaction is forgotten: the store goes on. The same code from
- * `fdatasync` means that written pages may be lost.
+ * `fdatasync` means that written pages may be lost. A page that was written in part is LMDB's EIO, which cannot be told
+ * from a broken disk and stops the server; `Space` looks before each transaction, so that it takes another program to
+ * fill the disk at that very moment.
  */
 const noRoom = ({ code, message }: Error & { code?: number }): boolean =>
   code === MDB_MAP_FULL || ((code === ENOSPC || code === EDQUOT) && message.includes('write page'));

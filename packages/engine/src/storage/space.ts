@@ -43,12 +43,6 @@ export class Space {
     if (this.#free < diskBytes + (bound ? minFreeBytes : 0)) throw this.full();
   }
 
-  /** True if there is no room now for what was about to be written. */
-  async lacks(disk: number): Promise<boolean> {
-    await this.#look();
-    return this.#free < disk;
-  }
-
   full(cause?: unknown): CofferError {
     const { minFreeBytes } = this.#limits;
     const kept = minFreeBytes > 0 ? ` (${minFreeBytes} bytes are kept free)` : '';
