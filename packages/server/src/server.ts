@@ -1,9 +1,10 @@
-import { mkdirSync, writeSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CofferError, Engine, parseRootKey } from '@coffer/engine';
 import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
+import { endProcess, printNotice } from './ending.js';
 import { createApp, PATHS } from './http/app.js';
 import {
   type Authenticator,
@@ -12,6 +13,7 @@ import {
   TokenAuthenticator,
 } from './http/authenticate.js';
 import { BodyReader } from './http/body.js';
+import { Room } from './http/room.js';
 import { type ListenAddress, parseListenAddress } from './listen/address.js';
 import { checkSocketPath } from './listen/bind.js';
 import { Doors } from './listen/doors.js';
@@ -103,17 +105,21 @@ interface DoorParts {
   readonly socketPath: string;
 }
 
-/** The same application behind both doors; they differ in how they know their callers. */
+/**
+ * The same application behind both doors; they differ in how they know their callers, and each has room of its own:
+ * no crowd on TCP locks the admin socket.
+ */
 async function openDoors(
   doors: Doors,
   { config, engine, log, socketPath }: DoorParts,
 ): Promise<ListenAddress> {
-  const bodies = new BodyReader(config.limits);
   const version = readVersion();
   const notReady = () =>
     engine.stopped?.message ?? (doors.closing ? 'the server is shutting down' : undefined);
   const serve = (authenticator: Authenticator): RequestListener => {
-    const app = createApp({ engine, authenticator, bodies, log, notReady, version });
+    const bodies = new BodyReader(config.limits);
+    const answers = new Room(config.limits.inFlightBytes);
+    const app = createApp({ engine, authenticator, bodies, answers, log, notReady, version });
     return logRequests(app, log, PATHS);
   };
   const development = new DevelopmentAuthenticator();
@@ -130,14 +136,4 @@ function makeStateFolder(path: string): void {
     const { message } = cause as Error;
     throw new CofferError('io', `the state folder ${path} cannot be made: ${message}`, { cause });
   }
-}
-
-function printNotice(sentence: string): void {
-  writeSync(2, `coffer: ${sentence}\n`);
-}
-
-/** Durability is lost: whatever else happened could be acknowledged and then forgotten. */
-function endProcess(error: CofferError): void {
-  printNotice(error.message);
-  process.exit(1);
 }

@@ -5,11 +5,38 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startServer } from '../src/index.js';
+import { type RunningServer, startServer } from '../src/index.js';
 import { call, RawConnection, send, startTestServer, temporaryFolder, testConfig } from './support.js';
 
 const HEAD =
   'POST /api/put HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nSec-X-Tailscale-No-Browsers: setec\r\n';
+
+const LARGE_BODY = '{"Name":"a","Value":"eA=="}'.padEnd(200_000);
+
+const bearer = (token: string) => ({ headers: { Authorization: `Bearer ${token}` } });
+
+/** Room for two large bodies over TCP, and for one of each principal. The tokens may do nothing. */
+async function startCrowdedServer(count: number) {
+  const limits = { bodyBytes: 200_000, inFlightBytes: 500_000 };
+  const server = await startTestServer({ dev: false, limits });
+  const tokens: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const { body } = await call(server, 'admin/tokens', { name: `t${i}` }, { socket: true });
+    tokens.push(JSON.parse(body).token);
+  }
+  return { server, tokens };
+}
+
+/** Sends all of a large body but its end. */
+function holdBody(server: RunningServer, token: string): RawConnection {
+  const connection = new RawConnection(server);
+  connection.write(`${HEAD}Authorization: Bearer ${token}\r\nContent-Length: ${LARGE_BODY.length}\r\n\r\n`);
+  connection.write(LARGE_BODY.slice(0, -1));
+  return connection;
+}
+
+const putLarge = async (server: RunningServer, token: string) =>
+  (await call(server, 'put', LARGE_BODY, bearer(token))).status;
 
 describe('a development server', () => {
   it('answers to the names of this machine and to no other', async () => {
@@ -137,16 +164,56 @@ describe('a request', () => {
   });
 
   it('finds the server busy while others’ bodies take the room for all, and room again afterwards', async () => {
-    const server = await startTestServer({ limits: { bodyBytes: 1000, inFlightBytes: 1500 } });
-    const slow = new RawConnection(server);
-    slow.write(`${HEAD}Content-Length: 1000\r\n\r\n${'x'.repeat(999)}`);
-    const padded = (length: number) => JSON.stringify({ Name: 'a' }).padEnd(length);
-    await expect.poll(async () => (await call(server, 'get', padded(800))).status).toBe(503);
-    const answer = await call(server, 'get', padded(800));
-    expect(answer.headers).toMatchObject({ 'coffer-error': 'busy', 'retry-after': '1' });
-    expect((await call(server, 'get', padded(400))).status).toBe(404);
+    const { server, tokens } = await startCrowdedServer(3);
+    const [first, second, third] = tokens as [string, string, string];
+    const slow = holdBody(server, first);
+    await expect.poll(() => putLarge(server, first)).toBe(503);
+    holdBody(server, second);
+    await expect.poll(() => putLarge(server, second)).toBe(503);
+    const answer = await call(server, 'put', LARGE_BODY, bearer(third));
+    expect(answer).toMatchObject({ status: 503, headers: { 'coffer-error': 'busy', 'retry-after': '1' } });
     slow.socket.destroy();
-    await expect.poll(async () => (await call(server, 'get', padded(800))).status).toBe(404);
+    await expect.poll(() => putLarge(server, third)).toBe(403);
+  });
+
+  it('of one principal takes no more than its share of that room, and of nobody else’s', async () => {
+    const { server, tokens } = await startCrowdedServer(2);
+    const [first, second] = tokens as [string, string];
+    holdBody(server, first);
+    await expect.poll(() => putLarge(server, first)).toBe(503);
+    expect(await putLarge(server, second)).toBe(403);
+  });
+
+  it('finds room on the admin socket, and everywhere if it is small, whatever the crowd does', async () => {
+    const { server, tokens } = await startCrowdedServer(2);
+    for (const token of tokens) {
+      holdBody(server, token);
+      await expect.poll(() => putLarge(server, token)).toBe(503);
+    }
+    expect((await call(server, 'put', LARGE_BODY, { socket: true })).status).toBe(200);
+    const small = '{"Name":"a"}'.padEnd(64 * 1024);
+    expect((await call(server, 'get', small, bearer(tokens[0] as string))).status).toBe(403);
+  });
+
+  it.each([
+    ['get', 64 * 1024 + 6 * 1024],
+    ['list', 64 * 1024 + 6 * 1024],
+    ['admin/tokens', 64 * 1024],
+    ['admin/policy', 1024 * 1024],
+  ])('to %s may have %i bytes and no more', async (path, largest) => {
+    const server = await startTestServer();
+    expect((await call(server, path, '{}'.padEnd(largest))).status).not.toBe(413);
+    expect((await call(server, path, '{}'.padEnd(largest + 1))).status).toBe(413);
+  });
+
+  it('may come in parts of one byte, which take no more room than one part', async () => {
+    const server = await startTestServer({ limits: { bodyBytes: 200_000, inFlightBytes: 200_000 } });
+    const connection = new RawConnection(server);
+    connection.write(`${HEAD}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n`);
+    const body = '{"Name":"a","Value":"eA=="}'.padStart(150_000);
+    connection.write([...body].map((byte) => `1\r\n${byte}\r\n`).join(''));
+    connection.write('0\r\n\r\n');
+    expect(await connection.ended()).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\n1$/);
   });
 
   it('with too many headers is refused', async () => {
@@ -168,6 +235,59 @@ describe('a request', () => {
     const connection = new RawConnection(server);
     connection.write('hello\r\n\r\n');
     expect(await connection.ended()).toMatch(/^HTTP\/1\.1 400 [\s\S]*Coffer-Error: bad_request/);
+  });
+});
+
+describe('requests that do not wait for answers', () => {
+  const request = (method: string, body: string) =>
+    `${HEAD.replace('put', method)}Content-Length: ${body.length}\r\n\r\n${body}`;
+
+  it('are done one after the other', async () => {
+    const server = await startTestServer();
+    const connection = new RawConnection(server);
+    const get = request('get', '{"Name":"a"}');
+    const put = request('put', '{"Name":"a","Value":"eA=="}');
+    const remove = request('delete', '{"Name":"a"}');
+    connection.write(get + put + get + remove + get.replace('\r\n', '\r\nConnection: close\r\n'));
+    const statuses = [...(await connection.ended()).matchAll(/HTTP\/1\.1 (\d+)/g)].map(
+      ([, status]) => status,
+    );
+    expect(statuses).toEqual(['404', '200', '200', '200', '404']);
+  });
+
+  it('may be 64 behind the one under way; a connection with more is cut', async () => {
+    const server = await startTestServer();
+    const get = request('get', '{"Name":"a"}');
+    const last = get.replace('\r\n', '\r\nConnection: close\r\n');
+    const patient = new RawConnection(server);
+    patient.write(get.repeat(64) + last);
+    expect((await patient.ended()).match(/HTTP\/1\.1 404/g)).toHaveLength(65);
+    const greedy = new RawConnection(server);
+    greedy.write(get.repeat(65) + last);
+    expect(await greedy.ended()).toBe('');
+  });
+});
+
+describe('a large answer', () => {
+  it('waits for its caller within the room for all such answers; beyond that the server is busy', async () => {
+    const MIB = 1024 * 1024;
+    const server = await startTestServer({
+      limits: { valueBytes: 16 * MIB, bodyBytes: 24 * MIB, inFlightBytes: 32 * MIB },
+    });
+    const Value = Buffer.alloc(16 * MIB).toString('base64');
+    expect((await call(server, 'put', { Name: 'large', Value })).status).toBe(200);
+    expect((await call(server, 'put', { Name: 'small', Value: '' })).status).toBe(200);
+    const slow = new RawConnection(server);
+    slow.socket.pause();
+    slow.write(`${HEAD.replace('put', 'get')}Content-Length: 16\r\n\r\n{"Name":"large"}`);
+    const get = async (Name: string, socket = false) =>
+      (await call(server, 'get', { Name }, { socket })).status;
+    await expect.poll(() => get('large')).toBe(503);
+    expect(await get('small')).toBe(200);
+    expect(await get('large', true)).toBe(200);
+    slow.socket.destroy();
+    await expect.poll(() => get('large')).toBe(200);
+    expect(await get('large')).toBe(200);
   });
 });
 

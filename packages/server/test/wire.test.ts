@@ -46,6 +46,19 @@ describe('a request body', () => {
     }
   });
 
+  it('is refused for a name of more than 64 KiB, unread', () => {
+    const withName = (length: number) => Buffer.from(`{"Name":"${'x'.repeat(length)}"}`);
+    expect(readOrRefuse(withName(64 * 1024))?.Name).toHaveLength(64 * 1024);
+    expect(readOrRefuse(withName(64 * 1024 + 1))).toBeUndefined();
+  });
+
+  it('has its fields’ names in any form, the longest included, and may have longer ones that are none', () => {
+    const escaped = [...'UpdateIfChanged'].map((c) => `\\u00${c.charCodeAt(0).toString(16)}`).join('');
+    expect(read(`{"${escaped}":true}`).UpdateIfChanged).toBe(true);
+    expect(read(`{"${escaped}x":true}`)).toEqual(ZEROS);
+    expect(() => read(`{"${escaped}\\x":true}`)).toThrow(MalformedBody);
+  });
+
   it('has every field at its zero when it is {} or null, whatever follows', () => {
     for (const body of ['{}', 'null', ' \n{} x', 'nullx', '{}{"Name":"no"}'])
       expect(read(body)).toEqual(ZEROS);

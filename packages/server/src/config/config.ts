@@ -7,8 +7,6 @@ import type { ConnectionLimits } from '../listen/http-server.js';
 import { type FileConfig, readConfigFile } from './file.js';
 
 export interface ServerLimits extends BodyLimits, ConnectionLimits {
-  /** Longest name of a secret, in bytes of UTF-8. */
-  readonly nameBytes: number;
   /** Largest value. */
   readonly valueBytes: number;
 }

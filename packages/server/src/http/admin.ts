@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import * as answers from '../wire/answers.js';
 import { jsonReader } from '../wire/request.js';
 import * as schemas from '../wire/schemas.js';
+import type { BodyKind } from './body.js';
 
 interface AdminContext {
   readonly engine: Engine;
@@ -14,6 +15,8 @@ interface AdminContext {
 export interface AdminResource {
   readonly get?: (context: AdminContext) => unknown;
   readonly post?: (body: Buffer, context: AdminContext) => unknown;
+  /** Of the POST; small unless said. */
+  readonly bodyKind?: BodyKind;
 }
 
 /** Administration, by path. */
@@ -38,6 +41,7 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
       const { generation, grants } = await engine.policy(caller);
       return { generation, grants: grants.map(answers.grant) };
     },
+    bodyKind: 'policy',
     post: post(schemas.applyPolicyRequest, async (request, { engine, caller, change }) => {
       const { grants, dryRun, expectedGeneration } = request;
       const condition = expectedGeneration === undefined ? {} : { expectedGeneration };

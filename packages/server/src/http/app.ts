@@ -8,6 +8,7 @@ import type { Authenticator } from './authenticate.js';
 import type { BodyReader } from './body.js';
 import { admitGet, admitPost, changeOf } from './gate.js';
 import { Reply } from './reply.js';
+import type { Room } from './room.js';
 import { SETEC_METHODS, type SetecMethod } from './setec.js';
 
 /** What the application answers with. Several doors share all of it but the authenticator. */
@@ -15,6 +16,8 @@ export interface AppParts {
   readonly engine: Engine;
   readonly authenticator: Authenticator;
   readonly bodies: BodyReader;
+  /** For large answers until their callers have taken them. */
+  readonly answers: Room;
   readonly log: Logger;
   /** Why the server takes no new work, if it does not. */
   readonly notReady: () => string | undefined;
@@ -51,7 +54,7 @@ export const PATHS: ReadonlySet<string> = new Set(ROUTES.keys());
 /** The whole HTTP API. It translates wire formats and nothing else: rights and audit are the engine's. */
 export function createApp(parts: AppParts): RequestListener {
   return (incoming, outgoing) => {
-    const reply = new Reply(incoming, outgoing);
+    const reply = new Reply(incoming, outgoing, parts.answers);
     const path = pathOf(incoming.url ?? '');
     const route = ROUTES.get(path) ?? unknownRoute(path);
     route({ incoming, outgoing, reply }, parts).catch((error: unknown) => {
@@ -65,15 +68,15 @@ function setecRoute(method: SetecMethod): Route {
     const admitted = admitPost(incoming, authenticator);
     const caller = admitted instanceof Promise ? await admitted : admitted;
     const change = changeOf(incoming);
-    const answer = await bodies.withBody(incoming, outgoing, (body) =>
-      method(body, { engine, caller, change }),
+    const answer = await bodies.withBody({ incoming, outgoing, caller, kind: method.bodyKind }, (body) =>
+      method.answer(body, { engine, caller, change }),
     );
     if (answer === undefined) reply.notModified();
     else reply.json(answer);
   };
 }
 
-function adminRoute({ get, post }: AdminResource): Route {
+function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
   return async ({ incoming, outgoing, reply }, { engine, authenticator, bodies }) => {
     if (get !== undefined && incoming.method === 'GET') {
       const caller = await admitGet(incoming, authenticator);
@@ -83,7 +86,7 @@ function adminRoute({ get, post }: AdminResource): Route {
     if (post === undefined) throw new Refusal('invalid_method', 'only GET requests allowed');
     const caller = await admitPost(incoming, authenticator);
     const change = changeOf(incoming);
-    const answer = await bodies.withBody(incoming, outgoing, async (body) =>
+    const answer = await bodies.withBody({ incoming, outgoing, caller, kind: bodyKind }, async (body) =>
       post(body, { engine, caller, change }),
     );
     reply.json(JSON.stringify(answer));

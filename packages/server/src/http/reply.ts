@@ -1,10 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Problem, setecText } from '../refusal.js';
+import { type Problem, Refusal, setecText } from '../refusal.js';
 import { declaredLength } from './body.js';
+import type { Room } from './room.js';
 
 /** How much of an unwanted body is let run to its end; the connection of a larger one is closed. */
 const UNREAD_BYTES = 64 * 1024;
+/** Answers up to this size need no room: a connection has one at a time. */
+const SMALL_CHARACTERS = 64 * 1024;
 /** How long a caller may go on sending what nobody reads, so that it gets to see the answer. */
 const LINGER_MS = 500;
 
@@ -18,13 +21,17 @@ const TEXT_TYPE: Headers = ['Content-Type', 'text/plain; charset=utf-8', 'X-Cont
 export class Reply {
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
+  readonly #room: Room;
 
-  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse, room: Room) {
     this.#incoming = incoming;
     this.#outgoing = outgoing;
+    this.#room = room;
   }
 
+  /** @throws Refusal `busy`: too many large answers wait for their callers to take them. */
   json(body: string): void {
+    if (body.length > SMALL_CHARACTERS) this.#takeRoom(Buffer.byteLength(body));
     this.#send(200, JSON_TYPE, body);
   }
 
@@ -62,6 +69,16 @@ export class Reply {
       outgoing.writeHead(status, all);
       outgoing.end(body);
     }
+  }
+
+  /** Until the caller has the answer, or is gone. */
+  #takeRoom(bytes: number): void {
+    // A caller that is gone is no reason to take room, and nothing would give it back.
+    if (this.#outgoing.destroyed) return;
+    if (!this.#room.take(bytes)) {
+      throw new Refusal('busy', 'the server holds as many large answers as it can: try again in a second');
+    }
+    this.#outgoing.on('close', () => this.#room.give(bytes));
   }
 
   #leavesMuchUnread(status: number): boolean {

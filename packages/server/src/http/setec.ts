@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { secretInfo, secretList, secretValue } from '../wire/answers.js';
 import { setecReader } from '../wire/request.js';
 import * as schemas from '../wire/schemas.js';
+import type { BodyKind } from './body.js';
 
 /** Who calls a method, and whom. */
 interface Call {
@@ -11,8 +12,12 @@ interface Call {
   readonly change: Change | undefined;
 }
 
-/** One of setec's methods. Its answer is JSON, or undefined for `304 Not Modified`. */
-export type SetecMethod = (body: Buffer, call: Call) => Promise<string | undefined>;
+/** One of setec's methods. */
+export interface SetecMethod {
+  readonly bodyKind: BodyKind;
+  /** JSON, or undefined for `304 Not Modified`. */
+  readonly answer: (body: Buffer, call: Call) => Promise<string | undefined>;
+}
 
 /** setec's API, by method name as it stands in the path `/api/<method>`. */
 export const SETEC_METHODS: Readonly<Record<string, SetecMethod>> = {
@@ -66,7 +71,10 @@ function method<Schema extends z.ZodObject>(
   answer: (request: z.output<Schema>, call: Call) => Promise<string | undefined>,
 ): SetecMethod {
   const read = setecReader(schema);
-  return (body, call) => answer(read(body), call);
+  return {
+    bodyKind: 'Value' in schema.shape ? 'value' : 'name',
+    answer: (body, call) => answer(read(body), call),
+  };
 }
 
 async function wiping<T>(value: Buffer, work: Promise<T>): Promise<T> {

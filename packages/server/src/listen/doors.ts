@@ -1,7 +1,19 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { ListenAddress } from './address.js';
 import { listenTcp, listenUnix } from './bind.js';
-import { type ConnectionLimits, createHttpServer, type RequestListener } from './http-server.js';
+import {
+  type ConnectionLimits,
+  createHttpServer,
+  type RequestListener,
+  refuseExpectation,
+} from './http-server.js';
+
+/** A connection with more requests waiting than this is cut. */
+const MAX_WAITING = 64;
+
+/** Starts what waits behind a connection's earlier request. */
+type Start = () => void;
 
 /**
  * The listening sockets of a process, and the requests that are under way on them.
@@ -11,7 +23,9 @@ import { type ConnectionLimits, createHttpServer, type RequestListener } from '.
 export class Doors {
   readonly #limits: ConnectionLimits;
   readonly #servers: Server[] = [];
-  readonly #underWay = new Set<ServerResponse>();
+  readonly #underWay = new Map<Socket, ServerResponse>();
+  /** Of connections that send requests before they have the answers to earlier ones; of others nothing. */
+  readonly #waiting = new Map<Socket, Start[]>();
   #closing = false;
   #onQuiet: () => void = () => {};
 
@@ -38,7 +52,7 @@ export class Doors {
    */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
-    for (const outgoing of this.#underWay) askToConnectAnew(outgoing);
+    for (const outgoing of this.#underWay.values()) askToConnectAnew(outgoing);
     const closed = this.#servers.filter((server) => server.listening).map(closeServer);
     for (const server of this.#servers) server.closeIdleConnections();
     await this.#quiet(graceMs);
@@ -51,14 +65,47 @@ export class Doors {
       (incoming, outgoing) => this.#serve(listener, incoming, outgoing),
       this.#limits,
     );
+    server.on('checkExpectation', (incoming: IncomingMessage, outgoing: ServerResponse) =>
+      this.#serve(refuseExpectation, incoming, outgoing),
+    );
     this.#servers.push(server);
     return server;
   }
 
+  /** One request of a connection at a time: the answers to many at once would all be held in memory. */
   #serve(listener: RequestListener, incoming: IncomingMessage, outgoing: ServerResponse): void {
-    this.#underWay.add(outgoing);
+    const { socket } = incoming;
+    if (this.#underWay.has(socket)) this.#wait(socket, () => this.#start(listener, incoming, outgoing));
+    else this.#start(listener, incoming, outgoing);
+  }
+
+  #wait(socket: Socket, start: Start): void {
+    // Node goes on parsing what it has read when a connection is already cut.
+    if (socket.destroyed) return;
+    const waiting = this.#waiting.get(socket) ?? [];
+    if (waiting.length === MAX_WAITING) {
+      this.#waiting.delete(socket);
+      socket.destroy();
+      return;
+    }
+    waiting.push(start);
+    this.#waiting.set(socket, waiting);
+  }
+
+  #startNext(socket: Socket): void {
+    const waiting = this.#waiting.get(socket);
+    const start = waiting?.shift();
+    // Nothing is done for a request that cannot be answered any more.
+    if (waiting?.length === 0 || !socket.writable) this.#waiting.delete(socket);
+    if (socket.writable) start?.();
+  }
+
+  #start(listener: RequestListener, incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const { socket } = incoming;
+    this.#underWay.set(socket, outgoing);
     outgoing.on('close', () => {
-      this.#underWay.delete(outgoing);
+      this.#underWay.delete(socket);
+      if (this.#waiting.size > 0) this.#startNext(socket);
       if (this.#underWay.size === 0) this.#onQuiet();
     });
     // Node's parser reads nothing more after a request that asks to change the protocol, which we never do.

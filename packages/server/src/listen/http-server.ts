@@ -39,12 +39,12 @@ export function createHttpServer(listener: RequestListener, limits: ConnectionLi
   server.setTimeout((limits.requestSeconds + limits.idleSeconds) * 1000);
   // The body is asked for by whoever reads it, once the caller is known.
   server.on('checkContinue', listener);
-  server.on('checkExpectation', refuseExpectation);
   server.on('clientError', refuseClient);
   return server;
 }
 
-function refuseExpectation(_incoming: IncomingMessage, outgoing: ServerResponse): void {
+/** For the event `checkExpectation`. */
+export function refuseExpectation(_incoming: IncomingMessage, outgoing: ServerResponse): void {
   const text = 'the server can meet no expectation but 100-continue\n';
   outgoing.writeHead(417, {
     ...TEXT,

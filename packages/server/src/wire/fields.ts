@@ -1,5 +1,5 @@
 import { decodeBase64 } from './base64.js';
-import { MalformedBody, Scanner } from './scanner.js';
+import { MalformedBody, Scanner, type StringSpan } from './scanner.js';
 import { stringText, unescapeText } from './text.js';
 
 /** What setec's requests are made of. A field that the body leaves out has its zero. */
@@ -15,6 +15,10 @@ export interface Fields {
 export type FieldName = keyof Fields;
 
 const MAX_VERSION = 0xffff_ffff;
+/** Decoding a name is slow where its UTF-8 is not valid; no name is as long as this. */
+const MAX_NAME_SPAN = 64 * 1024;
+/** The longest form of a field's name, with every letter escaped. A longer key is none, and need not be decoded. */
+const MAX_FIELD_SPAN = 6 * 'UpdateIfChanged'.length;
 const EMPTY = Buffer.alloc(0);
 
 /**
@@ -37,7 +41,7 @@ export function readFields(body: Buffer, wanted: readonly FieldName[]): Fields {
   if (scanner.accept(0x7d)) return fields;
   do {
     const key = scanner.string();
-    const field = findField(stringText(body.subarray(key.start, key.end), key.escaped), wanted);
+    const field = readKey(body, key, wanted);
     scanner.expect(0x3a);
     if (field === undefined) scanner.skipValue(1);
     else readField(scanner, body, fields, field);
@@ -57,7 +61,8 @@ function readField(scanner: Scanner, body: Buffer, fields: Fields, field: FieldN
   switch (field) {
     case 'Name': {
       const span = scanner.string();
-      fields.Name = stringText(body.subarray(span.start, span.end), span.escaped);
+      if (span.end - span.start > MAX_NAME_SPAN) throw new MalformedBody();
+      fields.Name = textOf(body, span);
       return;
     }
     case 'Version':
@@ -70,6 +75,14 @@ function readField(scanner: Scanner, body: Buffer, fields: Fields, field: FieldN
     case 'Value':
       fields.Value = first === 0x5b ? readByteArray(scanner, fields.Value) : readBase64(scanner, body);
   }
+}
+
+function readKey(body: Buffer, span: StringSpan, wanted: readonly FieldName[]): FieldName | undefined {
+  return span.end - span.start > MAX_FIELD_SPAN ? undefined : findField(textOf(body, span), wanted);
+}
+
+function textOf(body: Buffer, { start, end, escaped }: StringSpan): string {
+  return stringText(body.subarray(start, end), escaped);
 }
 
 /** Exact names first, then as Go folds them: simple Unicode case folding, which `iu` is (ſ is an s, ı is no i). */
