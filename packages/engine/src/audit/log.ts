@@ -18,7 +18,7 @@ const CHECKPOINT = Symbol('checkpoint');
 /** How many `fdatasync`s may run at once. libuv has four threads, and the store needs one. */
 const SYNCS_AT_ONCE = 3;
 /** A flush starts as soon as this part of those who lately waited at once has arrived … */
-const FLUSH_PART = 3;
+const FLUSH_PART = 2;
 /** … by a measure that forgets this much with each entry. */
 const FORGET = 0.999;
 
