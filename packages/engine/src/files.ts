@@ -1,7 +1,13 @@
 import type { Stats } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { chmod, mkdir, open } from 'node:fs/promises';
 
 import { CofferError } from './errors.js';
+
+/** Makes the folder if it is not there; nobody but its owner can enter it afterwards. */
+export async function privateFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await chmod(folder, 0o700);
+}
 
 /** Makes the names in a folder as durable as the files that they name. */
 export async function syncFolder(folder: string): Promise<void> {

@@ -1,7 +1,8 @@
+import { asBuffer } from './bytes.js';
 import { EMPTY_DIGEST, recordMember, toggle } from './crypto/digest.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
-import { asBuffer, wipe } from './crypto/secure-memory.js';
+import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { headerGeneration } from './header.js';
 import { HEADER_KEY } from './keys.js';

@@ -48,8 +48,6 @@ export function checkVersion(version: number): void {
   }
 }
 
-const encoder = new TextEncoder();
-
 /** Byte order of UTF-8, which differs from JavaScript's order of UTF-16 units beyond the basic plane. */
 export function compareNames(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
@@ -58,7 +56,7 @@ export function compareNames(a: string, b: string): number {
     const y = b.charCodeAt(i);
     if (x === y) continue;
     if (x < 0xd800 || y < 0xd800) return x - y;
-    return Buffer.compare(encoder.encode(a), encoder.encode(b));
+    return Buffer.compare(Buffer.from(a), Buffer.from(b));
   }
   return a.length - b.length;
 }

@@ -1,10 +1,10 @@
 import sodium from 'sodium-native';
-
 import type { AuditAction, AuditSubject } from './audit/entry.js';
+import { asBuffer } from './bytes.js';
 import type { Caller } from './caller.js';
 import type { Catalog, Entry, HeadChange } from './catalog.js';
 import type { KeyRing } from './crypto/key-ring.js';
-import { asBuffer, wipe } from './crypto/secure-memory.js';
+import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { type Gate, operationOf } from './gate.js';
 import type { Action } from './grant.js';

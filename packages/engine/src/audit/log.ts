@@ -1,16 +1,19 @@
 import { hash } from 'node:crypto';
 import { fdatasync, ftruncateSync, writeSync } from 'node:fs';
-import { chmod, type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CofferError } from '../errors.js';
-import { syncFolder } from '../files.js';
+import { privateFolder, syncFolder } from '../files.js';
 import { type AuditDecision, type AuditSubject, EntryEncoder, EntryIds } from './entry.js';
 import { checkpointMessage, type Signer } from './signer.js';
 import { type OpenIntent, readTail } from './tail.js';
 
 /** A checkpoint at least every so many entries. */
 const CHECKPOINT_ENTRIES = 10_000;
+
+/** The principal of what the log writes on its own. */
+const SERVER = { id: 'server', kind: 'server', user: 'server' } as const;
 
 /** Appended in place of an entry's fields. */
 const CHECKPOINT = Symbol('checkpoint');
@@ -100,8 +103,7 @@ export class AuditLog {
    * @throws CofferError `audit_broken`
    */
   static async open(folder: string, options: AuditOptions): Promise<AuditLog> {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await chmod(folder, 0o700);
+    await privateFolder(folder);
     const path = join(folder, 'audit.log');
     const handles = [await open(path, 'a+', 0o600)];
     const [file] = handles as [FileHandle];
@@ -213,7 +215,7 @@ export class AuditLog {
     const fields = { seq, prev: this.#head.hash, openSince, generation: generation() };
     const signature = Buffer.from(signer.sign(checkpointMessage(storeId, fields))).toString('base64');
     const rest = JSON.stringify({
-      principal: { id: 'server', kind: 'server', user: 'server' },
+      principal: SERVER,
       action: 'checkpoint',
       authorized: true,
       store: storeId,
@@ -331,7 +333,7 @@ export class AuditLog {
     await this.#file.truncate(this.#written.length);
     await this.#file.datasync();
     const rest = {
-      principal: { id: 'server', kind: 'server', user: 'server' },
+      principal: SERVER,
       action: 'set-aside-torn-line',
       authorized: true,
       bytes: torn.length,

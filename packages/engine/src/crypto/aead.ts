@@ -1,7 +1,7 @@
 import sodium from 'sodium-native';
 
+import { asBuffer } from '../bytes.js';
 import type { RandomPool } from './random-pool.js';
-import { asBuffer } from './secure-memory.js';
 
 /**
  * XChaCha20-Poly1305 (IETF, libsodium; draft-irtf-cfrg-xchacha-03). The nonce is random: at 24 bytes no counting of

@@ -1,7 +1,8 @@
 import sodium from 'sodium-native';
 
+import { asBuffer } from '../bytes.js';
 import { KEY_BYTES } from './aead.js';
-import { asBuffer, secureBuffer, secureRandom, wipe } from './secure-memory.js';
+import { secureBuffer, secureRandom, wipe } from './secure-memory.js';
 
 /** Bytes of the seed of the server's signing key. */
 const SEED_BYTES = 32;

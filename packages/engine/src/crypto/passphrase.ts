@@ -1,10 +1,10 @@
 import { open } from 'node:fs/promises';
 
+import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
 import { requirePrivate } from '../files.js';
 import { refuseInsideStateFolder } from './key-file.js';
 import type { PassphraseSource, RootKeyContext } from './root-key-spec.js';
-import { asBuffer } from './secure-memory.js';
 
 /** The passphrase's bytes, which the caller wipes. */
 export async function readPassphrase(source: PassphraseSource, context: RootKeyContext): Promise<Buffer> {

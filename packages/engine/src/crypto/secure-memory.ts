@@ -2,6 +2,8 @@ import { constants } from 'node:buffer';
 
 import sodium from 'sodium-native';
 
+import { asBuffer } from '../bytes.js';
+
 /**
  * Memory for the few long-lived keys: outside the garbage collector's heap, between guard pages, locked so that it is
  * not swapped, left out of core dumps, and wiped when it is freed.
@@ -33,7 +35,3 @@ export function canLockMemory(): boolean {
     return false;
   }
 }
-
-/** The same memory as a Buffer, which sodium-native's types want. */
-export const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

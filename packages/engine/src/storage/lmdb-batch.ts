@@ -1,4 +1,5 @@
-import { asBuffer, decode, encode, readRevision } from './lmdb-state.js';
+import { asBuffer } from '../bytes.js';
+import { decode, encode, readRevision } from './lmdb-state.js';
 import type { StorageChange, Summariser } from './storage.js';
 
 const PAGE_BYTES = 4_096;

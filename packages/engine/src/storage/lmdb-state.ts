@@ -79,6 +79,3 @@ export const decode = (stored: Buffer): StoredRecord => ({
   revision: readRevision(stored),
   bytes: stored.subarray(REVISION_BYTES),
 });
-
-export const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

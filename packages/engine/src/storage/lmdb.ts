@@ -1,13 +1,13 @@
-import { chmod, mkdir, open as openFile } from 'node:fs/promises';
+import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { open, type RootDatabase } from 'lmdb';
 
+import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
-import { syncFolder } from '../files.js';
+import { privateFolder, syncFolder } from '../files.js';
 import { Batch } from './lmdb-batch.js';
 import {
-  asBuffer,
   type DriverState,
   decode,
   encodeState,
@@ -75,8 +75,7 @@ export class LmdbStorage implements Storage {
    * @throws CofferError `store_locked`, `newer_format`, `io`
    */
   static async open(folder: string, options: LmdbOptions): Promise<LmdbStorage> {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await chmod(folder, 0o700);
+    await privateFolder(folder);
     const lock = await FolderLock.acquire(folder);
     try {
       const file = join(folder, 'data.mdb');
