@@ -1,5 +1,5 @@
 /** How a principal proved who it is. Later doors add `nats`, `component`, `oidc`, `cert`, …. */
-export type PrincipalKind = 'dev' | 'socket' | 'token';
+export type PrincipalKind = 'dev' | 'socket' | 'token' | 'server';
 
 /** One proven identity. `id` is what grants name; `name` is for people's eyes and decides nothing. */
 export interface Principal {
@@ -16,3 +16,6 @@ export interface Caller {
   /** Where from, for the audit log: the peer's IP address, or `unix` for the admin socket. */
   readonly address: string;
 }
+
+/** The server itself, for what it does of its own accord. No door ever answers with it, and it needs no grant. */
+export const SERVER: Caller = { principals: [{ id: 'server', kind: 'server' }], address: 'unix' };

@@ -136,7 +136,7 @@ export class Engine {
         onNotice: (sentence) => options.onNotice?.(sentence),
       });
       ring = opened.ring;
-      const { catalog, manifest } = await loadRecords(storage, ring, opened.newHeader);
+      const { catalog, manifest, integrity } = await loadRecords(storage, ring, opened.newHeader);
       const signer = options.createSigner(ring.signingSeed);
       audit = await AuditLog.open(join(options.stateDir, 'audit'), {
         storeId: Buffer.from(storage.incarnation).toString('hex'),
@@ -146,6 +146,8 @@ export class Engine {
         onFatal,
         onNotice: (sentence) => options.onNotice?.(sentence),
       });
+      const log = audit;
+      integrity.anchor = () => log.durable;
       const onStop = (listener: typeof stop) => {
         stop = listener;
       };
@@ -341,9 +343,9 @@ async function loadRecords(
   storage: Storage,
   ring: KeyRing,
   newHeader: Buffer | undefined,
-): Promise<{ catalog: Catalog; manifest: Manifest }> {
+): Promise<{ catalog: Catalog; manifest: Manifest; integrity: HeadsIntegrity }> {
   const sealer = new RecordSealer(ring, storage.incarnation);
-  const integrity = new HeadsIntegrity(ring, sealer);
+  let integrity = new HeadsIntegrity(ring, sealer);
   const catalog = new Catalog(storage, ring, sealer);
   const manifest = new Manifest(storage, ring, sealer);
   if (newHeader) {
@@ -354,9 +356,10 @@ async function loadRecords(
     const heads: FoundHead[] = [{ key: HEADER_KEY, generation: headerGeneration(header) }, ...catalog.load()];
     const found = manifest.load();
     if (found) heads.push(found);
-    storage.summarise(integrity.check(storage.summary, heads));
+    integrity = integrity.check(storage.summary, heads);
+    storage.summarise(integrity);
   }
   // Also where a crash came between the first two writes.
   if (manifest.generation === 0) await manifest.commit({ operations: [] });
-  return { catalog, manifest };
+  return { catalog, manifest, integrity };
 }

@@ -10,6 +10,9 @@ import type { Summariser } from './storage/storage.js';
 
 const SUMMARY_KEY = Buffer.from('summary');
 const SUMMARY_BINDING = { version: 0, generation: 0 };
+const DIGEST_BYTES = EMPTY_DIGEST.length;
+const HASH_BYTES = 32;
+const SUMMARY_BYTES = DIGEST_BYTES + 8 + 8 + HASH_BYTES;
 
 /** How many guesses may be spent on naming the record that was put back. */
 const GUESSES = 250_000;
@@ -20,6 +23,23 @@ export interface FoundHead {
   readonly generation: number;
 }
 
+/** A line of the audit log that was durable, by which a cut or rolled back log is noticed. */
+export interface Anchor {
+  readonly seq: number;
+  /** SHA-256 of the line, hex; 64 zeros before the first. */
+  readonly hash: string;
+}
+
+/** What a store's sealed summary says: digest (32 bytes) ‖ store's sequence (8, big-endian) ‖ anchor's seq (8) ‖ its hash (32). */
+export interface Summary {
+  readonly digest: Uint8Array;
+  /** Missing in a store of format 1, whose summary is the digest alone. */
+  readonly sequence?: number;
+  readonly anchor?: Anchor;
+}
+
+export const NO_ANCHOR: Anchor = { seq: 0, hash: '0'.repeat(2 * HASH_BYTES) };
+
 /**
  * Tells at open whether every head is the newest one. The store keeps a sealed digest over all heads and their
  * generations; a head that was put back, removed or brought back from the past changes the digest that is found.
@@ -28,11 +48,19 @@ export class HeadsIntegrity implements Summariser {
   readonly #ring: KeyRing;
   readonly #sealer: RecordSealer;
   readonly initial: Uint8Array;
+  /** The newest line of the audit log that is durable, for the summaries to come. */
+  anchor: () => Anchor;
 
-  constructor(ring: KeyRing, sealer: RecordSealer, initial: Uint8Array = EMPTY_DIGEST) {
+  constructor(
+    ring: KeyRing,
+    sealer: RecordSealer,
+    initial: Uint8Array = EMPTY_DIGEST,
+    anchor: Anchor = NO_ANCHOR,
+  ) {
     this.#ring = ring;
     this.#sealer = sealer;
     this.initial = initial;
+    this.anchor = () => anchor;
   }
 
   fold(
@@ -50,8 +78,16 @@ export class HeadsIntegrity implements Summariser {
     return after ? this.#toggle(folded, { key, generation: statedGeneration(key, after) }) : folded;
   }
 
-  seal(digest: Uint8Array): Uint8Array {
-    return this.#sealer.seal(SUMMARY_KEY, SUMMARY_BINDING, digest);
+  seal(digest: Uint8Array, sequence: number): Uint8Array {
+    return this.#sealer.seal(SUMMARY_KEY, SUMMARY_BINDING, encodeSummary(digest, sequence, this.anchor()));
+  }
+
+  /** @throws CofferError `tampered` */
+  read(summary: Uint8Array | undefined): Summary {
+    if (!summary) throw tampered(SUMMARY_KEY);
+    const decoded = decodeSummary(this.#sealer.open(SUMMARY_KEY, Buffer.from(summary), SUMMARY_BINDING));
+    if (!decoded) throw tampered(SUMMARY_KEY);
+    return decoded;
   }
 
   /**
@@ -61,11 +97,10 @@ export class HeadsIntegrity implements Summariser {
    * @throws CofferError `tampered`, naming the record's blinded key where it can be told
    */
   check(summary: Uint8Array | undefined, heads: readonly FoundHead[]): HeadsIntegrity {
-    if (!summary) throw tampered(SUMMARY_KEY);
-    const stored = this.#sealer.open(SUMMARY_KEY, Buffer.from(summary), SUMMARY_BINDING);
+    const { digest: stored, anchor } = this.read(summary);
     const found = heads.reduce((digest, head) => this.#toggle(digest, head), EMPTY_DIGEST);
-    if (!stored.equals(found)) throw this.#culprit(stored, found, heads);
-    return new HeadsIntegrity(this.#ring, this.#sealer, found);
+    if (!asBuffer(stored).equals(found)) throw this.#culprit(stored, found, heads);
+    return new HeadsIntegrity(this.#ring, this.#sealer, found, anchor);
   }
 
   #toggle(digest: Uint8Array, { key, generation }: FoundHead): Uint8Array {
@@ -97,3 +132,26 @@ export class HeadsIntegrity implements Summariser {
 
 const statedGeneration = (key: Uint8Array, record: Uint8Array): number =>
   HEADER_KEY.equals(key) ? headerGeneration(record) : generationOf(asBuffer(record));
+
+function encodeSummary(digest: Uint8Array, sequence: number, anchor: Anchor): Buffer {
+  const bytes = Buffer.alloc(SUMMARY_BYTES);
+  bytes.set(digest, 0);
+  bytes.writeBigUInt64BE(BigInt(sequence), DIGEST_BYTES);
+  bytes.writeBigUInt64BE(BigInt(anchor.seq), DIGEST_BYTES + 8);
+  bytes.write(anchor.hash, DIGEST_BYTES + 16, 'hex');
+  return bytes;
+}
+
+function decodeSummary(bytes: Buffer): Summary | undefined {
+  const digest = bytes.subarray(0, DIGEST_BYTES);
+  if (bytes.length === DIGEST_BYTES) return { digest };
+  if (bytes.length !== SUMMARY_BYTES) return undefined;
+  return {
+    digest,
+    sequence: Number(bytes.readBigUInt64BE(DIGEST_BYTES)),
+    anchor: {
+      seq: Number(bytes.readBigUInt64BE(DIGEST_BYTES + 8)),
+      hash: bytes.toString('hex', DIGEST_BYTES + 16),
+    },
+  };
+}

@@ -160,6 +160,16 @@ export function storageSuite(name: string, driver: DriverUnderTest): void {
         expect([...storage.scan(Buffer.alloc(0))]).toHaveLength(6);
       }));
 
+    test('a scan goes on behind a key, whether that is still there or not', () =>
+      withStorage(async (storage) => {
+        for (const at of ['ba', 'bb', 'bb0', 'bc', 'c']) await set(storage, at, at, 0);
+        const behind = (after: string) =>
+          [...storage.scan(key('b'), key(after))].map(([found]) => Buffer.from(found).toString());
+        expect(behind('bb')).toEqual(['bb0', 'bc']);
+        expect(behind('bb00')).toEqual(['bc']);
+        expect(behind('bc')).toEqual([]);
+      }));
+
     test('a scan sees one moment, whatever is committed meanwhile', () =>
       withStorage(async (storage) => {
         await Promise.all(['a1', 'a2', 'a3'].map((name) => set(storage, name, 'old', 0)));
@@ -249,6 +259,28 @@ export function storageSuite(name: string, driver: DriverUnderTest): void {
         const seen: StorageEvent[] = [];
         storage.watch((event) => seen.push(event), 'ffffffffffffffffffffffffffffffff-1')();
         expect(seen.map(({ reset }) => reset)).toEqual([true]);
+      }));
+
+    test('the sequence counts the changes, and a summary can be written anew without one', () =>
+      withStorage(async (storage, place) => {
+        let mark = 'early';
+        storage.summarise({
+          initial: Buffer.alloc(0),
+          fold: (digest) => digest,
+          seal: (_digest, sequence) => value(`${mark} ${sequence}`),
+        });
+        await set(storage, 'a', 'one', 0);
+        const { sequence } = storage;
+        mark = 'late';
+        const events: StorageEvent[] = [];
+        storage.watch((event) => events.push(event));
+        await storage.refreshSummary();
+        expect(events).toEqual([]);
+        expect(storage.sequence).toBe(sequence);
+        await reopened(place, storage, async (again) => {
+          expect(again.sequence).toBe(sequence);
+          expect(Buffer.from(again.summary ?? []).toString()).toBe(`late ${sequence}`);
+        });
       }));
 
     test('the summary is that of the heads, in the transaction that changed them', () =>

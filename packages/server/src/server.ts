@@ -119,7 +119,8 @@ async function openDoors(
   const serve = (authenticator: Authenticator): RequestListener => {
     const bodies = new BodyReader(config.limits);
     const answers = new Room(config.limits.inFlightBytes);
-    const app = createApp({ engine, authenticator, bodies, answers, log, notReady, version });
+    const closing = doors.signal;
+    const app = createApp({ engine, authenticator, bodies, answers, log, notReady, closing, version });
     return logRequests(app, log, PATHS);
   };
   const development = new DevelopmentAuthenticator();

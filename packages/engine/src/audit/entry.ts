@@ -48,7 +48,17 @@ export type AuditAction =
   | 'list-tokens'
   | 'revoke-token'
   | 'show-policy'
-  | 'apply-policy';
+  | 'apply-policy'
+  | 'prune'
+  | 'watch'
+  | 'refused'
+  | 'list-keys'
+  | 'rotate-data-key'
+  | 'destroy-data-key'
+  | 'rotate-root-key'
+  | 'read-audit'
+  | 'backup'
+  | 'restore';
 
 /** Writes entries as JSON. Remembers what is the same in all entries of a principal. */
 export class EntryEncoder {

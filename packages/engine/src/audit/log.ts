@@ -58,6 +58,8 @@ export class AuditLog {
   readonly #open = new Set<number>();
   /** What the file holds, and where its last line ends. */
   #written: Position;
+  /** The last line that is known to be on stable storage. */
+  #durable: Position;
   /** The last line that was queued. */
   #head: Position;
   #sinceCheckpoint = 0;
@@ -91,6 +93,7 @@ export class AuditLog {
     this.#path = path;
     this.#options = options;
     this.#written = position;
+    this.#durable = position;
     this.#head = position;
     this.openIntents = openIntents;
     for (const { seq } of openIntents) this.#open.add(seq);
@@ -124,6 +127,11 @@ export class AuditLog {
       for (const handle of handles) await handle.close();
       throw error;
     }
+  }
+
+  /** The newest line that is on stable storage. */
+  get durable(): { readonly seq: number; readonly hash: string } {
+    return this.#durable;
   }
 
   /**
@@ -260,7 +268,8 @@ export class AuditLog {
       return;
     }
     const { seq, hash } = batch.at(-1) as Pending;
-    this.#written = { seq, hash, length: this.#written.length + bytes.length };
+    const written = { seq, hash, length: this.#written.length + bytes.length };
+    this.#written = written;
     this.#syncing += batch.length;
     fdatasync(handle.fd, (error) => {
       this.#syncing -= batch.length;
@@ -269,6 +278,8 @@ export class AuditLog {
         this.#stop(error, batch);
         return;
       }
+      // A sync covers all that was written before it began, and a later one may have been quicker.
+      if (written.seq > this.#durable.seq) this.#durable = written;
       for (const { resolve, seq } of batch) resolve(seq);
       this.#next();
     });

@@ -121,8 +121,14 @@ export class LmdbStorage implements Storage {
     return stored && decode(stored);
   }
 
-  *scan(prefix: Uint8Array): Iterable<[Uint8Array, StoredRecord]> {
-    const start = prefix.length > 0 ? asBuffer(prefix) : FIRST_KEY;
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  *scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[Uint8Array, StoredRecord]> {
+    // No key lies between `after` and `after` with a zero behind it.
+    const next = after && Buffer.concat([after, Buffer.alloc(1)]);
+    const start = next ?? (prefix.length > 0 ? asBuffer(prefix) : FIRST_KEY);
     for (const { key, value } of this.#db.getRange({ start, snapshot: true })) {
       if (!key.subarray(0, prefix.length).equals(prefix)) return;
       yield [key, decode(value)];
@@ -130,11 +136,11 @@ export class LmdbStorage implements Storage {
   }
 
   async commit(change: StorageChange): Promise<number> {
-    if (this.#stopped) throw this.#stopped;
-    return new Promise<number>((resolve, reject) => {
-      this.#waiting.push({ change, resolve, reject });
-      this.#writing ??= this.#writeAll();
-    });
+    return this.#enqueue(change);
+  }
+
+  async refreshSummary(): Promise<void> {
+    await this.#enqueue(undefined);
   }
 
   watch(listener: (event: StorageEvent) => void, since?: string): () => void {
@@ -154,6 +160,15 @@ export class LmdbStorage implements Storage {
     this.#listeners.clear();
     await this.#db.close();
     await this.#lock.release();
+  }
+
+  /** Without a change, the summary alone is written. */
+  #enqueue(change: StorageChange | undefined): Promise<number> {
+    if (this.#stopped) return Promise.reject(this.#stopped);
+    return new Promise<number>((resolve, reject) => {
+      this.#waiting.push({ change, resolve, reject });
+      this.#writing ??= this.#writeAll();
+    });
   }
 
   /** Writes what waits, transaction after transaction, until nothing does. */
@@ -176,7 +191,7 @@ export class LmdbStorage implements Storage {
     );
     const accepted: (Waiting & { revision: number })[] = [];
     for (const one of waiting) {
-      const revision = batch.add(one.change);
+      const revision = one.change ? batch.add(one.change) : batch.sequence;
       if (revision === undefined) one.reject(conflict());
       else accepted.push({ ...one, revision });
     }
@@ -192,7 +207,7 @@ export class LmdbStorage implements Storage {
       for (const one of accepted) await this.#write([one]);
       return;
     }
-    const summary = this.#summariser?.seal(batch.digest) ?? this.#summary;
+    const summary = this.#summariser?.seal(batch.digest, batch.sequence) ?? this.#summary;
     const state = encodeState({
       incarnation: this.incarnation,
       sequence: batch.sequence,
@@ -216,7 +231,7 @@ export class LmdbStorage implements Storage {
     this.#summary = summary;
     for (const { change, revision, resolve } of accepted) {
       resolve(revision);
-      this.#publish({ id: this.#eventId(revision), key: change.head.key });
+      if (change) this.#publish({ id: this.#eventId(revision), key: change.head.key });
     }
   }
 
@@ -253,7 +268,7 @@ export class LmdbStorage implements Storage {
 }
 
 interface Waiting {
-  readonly change: StorageChange;
+  readonly change: StorageChange | undefined;
   readonly resolve: (revision: number) => void;
   readonly reject: (error: Error) => void;
 }

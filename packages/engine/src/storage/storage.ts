@@ -15,8 +15,14 @@ export interface Storage {
   /** The record under `key` as last durably committed. */
   get(key: Uint8Array): StoredRecord | undefined;
 
-  /** All records whose key starts with `prefix`, in byte order of their keys, as of one moment. */
-  scan(prefix: Uint8Array): Iterable<[key: Uint8Array, record: StoredRecord]>;
+  /** How many changes were ever committed; the last one's number. */
+  readonly sequence: number;
+
+  /**
+   * Records whose key starts with `prefix`, in byte order of their keys, as of one moment; with `after`, only those behind
+   * that key, so that long work can go on in parts.
+   */
+  scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[key: Uint8Array, record: StoredRecord]>;
 
   /**
    * Writes the change, or nothing of it.
@@ -40,6 +46,13 @@ export interface Storage {
 
   /** From now on each commit carries a summary of all heads, in the same transaction. */
   summarise(summariser: Summariser): void;
+
+  /**
+   * Writes the summary anew, behind all commits that wait, and changes nothing else.
+   *
+   * @throws CofferError as {@link commit}
+   */
+  refreshSummary(): Promise<void>;
 
   /** Waits for commits under way, then closes. */
   close(): Promise<void>;
@@ -84,5 +97,6 @@ export interface Summariser {
     before: Uint8Array | undefined,
     after: Uint8Array | undefined,
   ): Uint8Array;
-  seal(digest: Uint8Array): Uint8Array;
+  /** @param sequence the store's after the commit that carries the summary */
+  seal(digest: Uint8Array, sequence: number): Uint8Array;
 }

@@ -21,6 +21,8 @@ export interface AppParts {
   readonly log: Logger;
   /** Why the server takes no new work, if it does not. */
   readonly notReady: () => string | undefined;
+  /** Aborted when the server closes: answers without an end of their own end then. */
+  readonly closing: AbortSignal;
   readonly version: string;
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Problem, Refusal, setecText } from '../refusal.js';
@@ -42,6 +43,42 @@ export class Reply {
 
   text(body: string): void {
     this.#send(200, TEXT_TYPE, body);
+  }
+
+  /**
+   * Sends what `open` gives as fast as the caller takes it. An error on the way cuts the connection, so that the caller
+   * knows that the rest is missing.
+   *
+   * @param open gets a signal that is aborted when the caller goes away: what waits for something else must end by it
+   */
+  async stream(type: string, open: (gone: AbortSignal) => AsyncIterable<string | Uint8Array>): Promise<void> {
+    const outgoing = this.#outgoing;
+    const leaving = new AbortController();
+    const gone = new Promise<undefined>((resolve) => {
+      outgoing.once('close', () => {
+        leaving.abort();
+        resolve(undefined);
+      });
+    });
+    const iterator = open(leaving.signal)[Symbol.asyncIterator]();
+    try {
+      // What fails before the first chunk is still answered with a status of its own.
+      let next = await Promise.race([iterator.next(), gone]);
+      if (!next) return;
+      outgoing.writeHead(200, ['Content-Type', type, 'Cache-Control', 'no-store']);
+      outgoing.flushHeaders();
+      while (next && !next.done) {
+        if (!outgoing.write(next.value)) await Promise.race([once(outgoing, 'drain'), gone]);
+        next = await Promise.race([iterator.next(), gone]);
+      }
+      if (next) outgoing.end();
+    } catch (error) {
+      if (!outgoing.headersSent) throw error;
+      outgoing.destroy(error as Error);
+    } finally {
+      // Not waited for: a generator ends when what it waits for does, which the signal has told.
+      void iterator.return?.()?.catch(() => undefined);
+    }
   }
 
   notModified(): void {

@@ -26,7 +26,7 @@ export class Doors {
   readonly #underWay = new Map<Socket, ServerResponse>();
   /** Of connections that send requests before they have the answers to earlier ones; of others nothing. */
   readonly #waiting = new Map<Socket, Start[]>();
-  #closing = false;
+  readonly #closing = new AbortController();
   #onQuiet: () => void = () => {};
 
   constructor(limits: ConnectionLimits) {
@@ -35,7 +35,12 @@ export class Doors {
 
   /** True from the moment that {@link close} is called. */
   get closing(): boolean {
-    return this.#closing;
+    return this.#closing.signal.aborted;
+  }
+
+  /** Aborted when {@link close} is called: answers that have no end of their own end then. */
+  get signal(): AbortSignal {
+    return this.#closing.signal;
   }
 
   async listenTcp(address: ListenAddress, listener: RequestListener): Promise<ListenAddress> {
@@ -51,8 +56,8 @@ export class Doors {
    * connection. Answers given meanwhile tell their clients to connect anew.
    */
   async close(graceMs: number): Promise<void> {
-    this.#closing = true;
     for (const outgoing of this.#underWay.values()) askToConnectAnew(outgoing);
+    this.#closing.abort();
     const closed = this.#servers.filter((server) => server.listening).map(closeServer);
     for (const server of this.#servers) server.closeIdleConnections();
     await this.#quiet(graceMs);
@@ -109,7 +114,7 @@ export class Doors {
       if (this.#underWay.size === 0) this.#onQuiet();
     });
     // Node's parser reads nothing more after a request that asks to change the protocol, which we never do.
-    if (this.#closing || incoming.headers.upgrade !== undefined) askToConnectAnew(outgoing);
+    if (this.closing || incoming.headers.upgrade !== undefined) askToConnectAnew(outgoing);
     listener(incoming, outgoing);
   }
 
