@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { Client } from '@coffer/client';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { CANARY } from '../support/canary.mjs';
 
 import { TemporaryFolder } from '../support/processes.mjs';
 import { clientOf, expectSoundAudit, launch, outcomeOf, urlOf } from './server.js';
@@ -168,7 +169,7 @@ describe('a full disk', () => {
     await using server = launch(folder, { stateDir, config });
     const client = clientOf(await urlOf(server));
 
-    const value = Buffer.alloc(50_000, 'v');
+    const value = Buffer.alloc(50_000, CANARY);
     const acknowledged: string[] = [];
     for (let i = 0; i < 1_000; i++) {
       const outcome = await outcomeOf(client.put(`big/${i}`, value));

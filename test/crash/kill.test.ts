@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from '@coffer/client';
 import { expect, test } from 'vitest';
+import { canary } from '../support/canary.mjs';
 
 import { TemporaryFolder } from '../support/processes.mjs';
 import { clientOf, expectSoundAudit, launch, outcomeOf, urlOf } from './server.js';
@@ -31,7 +32,7 @@ let counter = 0;
 function chooseStep(name: string, state: State): Step {
   const numbers = Object.keys(state.versions).map(Number);
   const highest = Math.max(0, ...state.used);
-  const value = `value ${counter++} of ${name}`;
+  const value = canary(`${counter++} of ${name}`);
   const inactive = numbers.filter((number) => number !== state.active);
   const some = inactive[randomInt(Math.max(1, inactive.length))];
   const kind = randomInt(10);
@@ -107,7 +108,7 @@ test(`kill -9 at ${ROUNDS} random moments loses nothing acknowledged and leaves 
     });
     const together = Array.from({ length: 4 }, async () => {
       for (;;) {
-        const value = `shared ${counter++}`;
+        const value = canary(`shared ${counter++}`);
         const outcome = await outcomeOf(client.put('shared', Buffer.from(value)));
         if ('code' in outcome) return;
         expect(shared.has(outcome.value)).toBe(false);

@@ -4,6 +4,7 @@ import { verifyAuditLog } from '@coffer/engine';
 import { IdentityError, verify } from '@coffer/identity';
 import { expect } from 'vitest';
 
+import { expectNoCanary } from '../support/canary.mjs';
 import { Process, type TemporaryFolder } from '../support/processes.mjs';
 import { cofferCommand } from '../support/servers.mjs';
 
@@ -27,7 +28,10 @@ export function launch(folder: TemporaryFolder, options: ServerOptions = {}): Pr
   }
   const [node, coffer] = cofferCommand(...args);
   const [command, ...rest] = [...under, node, ...coffer] as [string, ...string[]];
-  return new Process(command, rest);
+  const server = new Process(command, rest);
+  // A rejection that nobody handles fails the run.
+  void server.exited.then(() => expectNoCanary(server.output, "the server's output"));
+  return server;
 }
 
 export async function urlOf(server: Process): Promise<string> {

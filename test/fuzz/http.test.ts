@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { completeLimits, createLog, type RunningServer, startServer } from '@coffer/server';
 import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
+import { canary } from '../support/canary.mjs';
 
 /**
  * Whatever is sent: never a 5xx, never a hang, never a crash.
@@ -266,6 +267,8 @@ function body(): fc.Arbitrary<Buffer> {
   );
   const versions = fc.oneof(fc.constantFrom(0, 1, 2, 2 ** 32 - 1, 2 ** 32, -1, 0.5, 1e300), fc.nat(5));
   const values = fc.oneof(
+    fc.constant(Buffer.from(canary('fuzz')).toString('base64')),
+    fc.constant(canary('not base64')),
     fc.base64String(),
     fc.string(),
     fc.array(fc.integer({ min: -1, max: 256 })),

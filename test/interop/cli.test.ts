@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { canary } from '../support/canary.mjs';
 import { Process, run, TemporaryFolder } from '../support/processes.mjs';
 import { cofferCommand, peer } from '../support/servers.mjs';
 import { TARGETS, type Target } from './targets.js';
@@ -89,9 +90,9 @@ describe.each(PAIRS)('the command line of $title', ({ cli, start }) => {
     using folder = new TemporaryFolder();
     const file = folder.join('value');
     writeFileSync(file, ' from a file ');
-    await prints(['put', 'app/key'], saved('app/key', 1), 'one');
-    await fails(['put', 'app/key'], /whitespace|white space/, 'two\n');
-    await prints(['put', '--trim-space', 'app/key'], saved('app/key', 2), ' two\n');
+    await prints(['put', 'app/key'], saved('app/key', 1), canary('one'));
+    await fails(['put', 'app/key'], /whitespace|white space/, `${canary('two')}\n`);
+    await prints(['put', '--trim-space', 'app/key'], saved('app/key', 2), ` ${canary('two')}\n`);
     await prints(['put', '--verbatim', 'app/key'], saved('app/key', 3), 'three\n');
     await prints(['put', '--verbatim', '--trim-space', 'app/key'], saved('app/key', 4), 'four\n');
     await fails(['put', '--from-file', file, 'app/key'], /whitespace|white space/);
@@ -104,8 +105,8 @@ describe.each(PAIRS)('the command line of $title', ({ cli, start }) => {
   });
 
   it('gets the bytes alone', async () => {
-    await prints(['get', 'app/key'], 'one');
-    await prints(['get', '--version', '2', 'app/key'], 'two');
+    await prints(['get', 'app/key'], canary('one'));
+    await prints(['get', '--version', '2', 'app/key'], canary('two'));
     await prints(['get', '--version=3', 'app/key'], 'three\n');
     await prints(['get', '--version', '4', 'app/key'], 'four\n');
     await prints(['get', '--version', '5', 'app/key'], 'from a file');
@@ -118,7 +119,7 @@ describe.each(PAIRS)('the command line of $title', ({ cli, start }) => {
   it('activates, and gets only what has changed', async () => {
     await fails(['get', '--if-changed', '--version', '1', 'app/key'], /not changed/);
     await prints(['activate', 'app/key', '2'], '');
-    await prints(['get', '--if-changed', '--version', '1', 'app/key'], 'two');
+    await prints(['get', '--if-changed', '--version', '1', 'app/key'], canary('two'));
     await fails(['activate', 'app/key', '99'], /not found/);
     await fails(['activate', 'absent', '1'], /not found/);
     await fails(['activate', 'app/key', 'two'], /version/);

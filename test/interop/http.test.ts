@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { canary } from '../support/canary.mjs';
 import { TARGETS, type Target } from './targets.js';
 
 interface Response {
@@ -108,7 +109,13 @@ const ROWS: readonly Row[] = [
     answers: 200,
     text: '{"Name":"known","Versions":[1],"ActiveVersion":1}',
   },
-  { what: 'a put', path: 'put', body: `{"Name":"p","Value":"${value('a')}"}`, answers: 200, text: '1' },
+  {
+    what: 'a put',
+    path: 'put',
+    body: `{"Name":"p","Value":"${value(canary('a'))}"}`,
+    answers: 200,
+    text: '1',
+  },
   {
     what: 'a value as numbers',
     path: 'put',

@@ -29,6 +29,9 @@ export const TARGETS: readonly { readonly name: string; start(): Promise<Target>
   { name: 'coffer with tokens', start: startProduction },
 ];
 
+/** All that a server can say of what it does is looked through for values, see `CofferServer.stop`. */
+const TRACE = { COFFER_LOG: 'trace' };
+
 async function startSetec(): Promise<Target> {
   const limited = LIMITED.map(({ actions, secrets }) => ({ action: actions, secret: secrets }));
   const server = await SetecServer.start({ limited });
@@ -41,12 +44,12 @@ async function startSetec(): Promise<Target> {
 }
 
 async function startDevelopment(): Promise<Target> {
-  const server = await CofferServer.start({ dev: true });
+  const server = await CofferServer.start({ dev: true, env: TRACE });
   return { kind: 'coffer', url: server.url, [Symbol.asyncDispose]: async () => void (await server.stop()) };
 }
 
 async function startProduction(): Promise<Target> {
-  const server = await CofferServer.start();
+  const server = await CofferServer.start({ env: TRACE });
   const everything = await server.createToken('everything');
   const limited = await server.createToken('limited');
   await server.applyPolicy([

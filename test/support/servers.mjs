@@ -2,6 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { expectNoCanary } from './canary.mjs';
 import { Process, run, TemporaryFolder } from './processes.mjs';
 
 // Plain JavaScript, since bench/ runs without a build; the contract stands in servers.d.mts.
@@ -73,6 +74,7 @@ export class CofferServer {
   async stop() {
     const exit = await this.process.stop();
     this.#own?.[Symbol.dispose]();
+    expectNoCanary(this.process.output, "the server's output");
     return exit;
   }
 
