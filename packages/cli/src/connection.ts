@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Client } from '@coffer/client';
 import { Failure, isClientError, systemReason } from './failure.js';
+import { note } from './output.js';
 
 /** Which server to talk to and as whom; on every command that talks to one. */
 export interface ConnectionOptions {
@@ -15,6 +16,7 @@ export async function withClient<T>(
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
   const client = await connect(options);
+  if (client.exposed && !process.env.COFFER_INSECURE_HTTP) await note(exposure(client.server));
   try {
     return await use(client);
   } finally {
@@ -37,6 +39,10 @@ async function connect(options: ConnectionOptions): Promise<Client> {
     throw isClientError(error) ? new Failure(error.message) : error;
   }
 }
+
+const exposure = (server: string): string =>
+  `coffer: warning: ${server} is reached without TLS, so everybody on the way can read the token and the secrets: ` +
+  'use https://, or set COFFER_INSECURE_HTTP=1 if the network itself encrypts';
 
 function tokenFrom(path: string): string {
   const token = read('--token-file', path).toString('utf8').trim();

@@ -38,6 +38,22 @@ describe('a mistake', () => {
     expect(stderr).toContain('cannot reach http://127.0.0.1:1 ');
     expect(stderr).not.toContain('cft_secret');
   });
+
+  test('a token that would cross a network in clear is warned of, and nothing else is', async () => {
+    const stderrOf = async (server: string, env: Record<string, string>) =>
+      (await coffer(['get', 'x', '-s', server], { env })).stderr;
+    const token = { COFFER_TOKEN: 'cft_secret' };
+    // Nothing listens there, and the kernel says so at once.
+    const warned = await stderrOf('http://0.0.0.0:1', token);
+    expect(warned).toMatch(/^coffer: warning: http:\/\/0\.0\.0\.0:1 is reached without TLS/);
+    expect(warned).not.toContain('cft_secret');
+    expect(await stderrOf('http://any:cft_secret@0.0.0.0:1', {})).toMatch(/without TLS/);
+    expect(await stderrOf('http://0.0.0.0:1', { ...token, COFFER_INSECURE_HTTP: '1' })).not.toMatch(/TLS/);
+    expect(await stderrOf('http://0.0.0.0:1', {})).not.toMatch(/TLS/);
+    for (const server of ['http://127.0.0.1:1', 'http://localhost:1', 'https://0.0.0.0:1', 'unix:/nowhere']) {
+      expect(await stderrOf(server, token), server).not.toMatch(/without TLS/);
+    }
+  });
 });
 
 describe('help and version', () => {

@@ -70,3 +70,8 @@ function basicCredential(url: URL, display: string): string {
     );
   }
 }
+
+/** Nobody but this machine's own programs hears what is sent there. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

@@ -61,6 +61,11 @@ export class Client {
     return this.#transport.address.display;
   }
 
+  /** True if a credential is sent over a network in clear: everybody on the way can read it, and every secret. */
+  get exposed(): boolean {
+    return this.#transport.exposed;
+  }
+
   /** Every secret that the caller may `info`, by name in byte order; none is an empty list. */
   list(options?: CallOptions): Promise<SecretInfo[]> {
     return this.#read('list', {}, { action: 'list' }, options, answers.secretList);

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
-import { type Address, parseAddress } from './address.js';
+import { type Address, isLoopback, parseAddress } from './address.js';
 import { parseJson, whoami } from './answers.js';
 import { CofferClientError } from './errors.js';
 
@@ -66,6 +66,12 @@ export class Transport {
       'Sec-X-Tailscale-No-Browsers': 'setec',
       ...(authorization === undefined ? {} : { Authorization: authorization }),
     };
+  }
+
+  /** A credential goes over a network in clear. */
+  get exposed(): boolean {
+    const { secure, endpoint } = this.address;
+    return !secure && 'host' in endpoint && !isLoopback(endpoint.host) && 'Authorization' in this.#headers;
   }
 
   async send(call: Call): Promise<Answer> {
