@@ -10,4 +10,11 @@ export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
 export type { Change } from './operations.js';
 export type { SecretInfo, SecretValue } from './secret.js';
 export { LmdbStorage } from './storage/lmdb.js';
-export type { Storage, StorageChange, StorageEvent, StoredRecord, Summariser } from './storage/storage.js';
+export type {
+  Storage,
+  StorageChange,
+  StorageEvent,
+  StorageSnapshot,
+  StoredRecord,
+  Summariser,
+} from './storage/storage.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import type { CofferError, Storage, StorageEvent } from '../src/index.js';
+import type { CofferError, Storage, StorageEvent, StorageSnapshot } from '../src/index.js';
 
 /** How the suite gets at a driver. */
 export interface DriverUnderTest {
@@ -179,6 +179,68 @@ export function storageSuite(name: string, driver: DriverUnderTest): void {
           seen.push(Buffer.from(record.bytes).toString());
         }
         expect(seen).toEqual(['old', 'old', 'old']);
+      }));
+
+    test('a snapshot is one moment, however long it is read, and keeps no writer waiting', () =>
+      withStorage(async (storage) => {
+        const names = Array.from({ length: 40 }, (_, index) => `k${String(index).padStart(2, '0')}`);
+        const side = (at: string, bytes: Uint8Array) => ({ put: [{ key: key(`v${at}`), bytes }] });
+        const write = (at: string, bytes: Uint8Array) =>
+          storage.commit({
+            head: { key: key(at), bytes },
+            expectedRevision: storage.get(key(at))?.revision ?? 0,
+            ...side(at, bytes),
+          });
+        const content = (records: Iterable<readonly [Uint8Array, { bytes: Uint8Array; revision: number }]>) =>
+          Array.from(records, ([at, { bytes, revision }]) =>
+            [Buffer.from(at).toString(), revision, Buffer.from(bytes).toString('latin1', 0, 20)].join(' '),
+          );
+        await Promise.all(names.map((at) => write(at, value(`first ${at}`))));
+        const before = content(storage.scan(Buffer.alloc(0)));
+        const { sequence, summary } = storage;
+        // A read of the same turn, which an older moment could be shared with.
+        read(storage, 'k00');
+        const snapshot = storage.snapshot();
+        expect(snapshot).toMatchObject({ sequence, summary });
+
+        // Each part is read behind a commit that replaces and removes what the snapshot still has to give, and that makes the
+        // store many times larger.
+        const seen: string[] = [];
+        let after: Uint8Array | undefined;
+        for (let round = 0; ; round++) {
+          const part = [];
+          for (const record of snapshot.scan(Buffer.alloc(0), after)) {
+            part.push(record);
+            if (part.length === 7) break;
+          }
+          if (part.length === 0) break;
+          seen.push(...content(part));
+          after = part.at(-1)?.[0];
+          await Promise.all(names.map((at) => write(at, Buffer.alloc(50_000, `round ${round}`))));
+          const gone = names.pop() as string;
+          await set(storage, gone, undefined, storage.get(key(gone))?.revision ?? 0);
+        }
+        expect(seen).toEqual(before);
+        expect(read(storage, 'k00')).toMatch(/^round/);
+        snapshot.close();
+        snapshot.close();
+        expect(() => snapshot.scan(Buffer.alloc(0))).toThrow('closed');
+      }));
+
+    test('snapshots of several moments stand side by side, and end with the store', () =>
+      withStorage(async (storage) => {
+        const one = await set(storage, 'a', 'one', 0);
+        const first = storage.snapshot();
+        await set(storage, 'a', 'two', one);
+        const [second, third] = [storage.snapshot(), storage.snapshot()];
+        const valueIn = (snapshot: StorageSnapshot) =>
+          Array.from(snapshot.scan(key('a')), ([, { bytes }]) => Buffer.from(bytes).toString());
+        expect([first, second, third].map(valueIn)).toEqual([['one'], ['two'], ['two']]);
+        second.close();
+        expect([first, third].map(valueIn)).toEqual([['one'], ['two']]);
+        await storage.close();
+        expect(() => third.scan(key('a'))).toThrow();
+        expect(() => storage.snapshot()).toThrow('closed');
       }));
 
     test('bytes come back as they were, empty and large ones too', () =>

@@ -7,18 +7,18 @@ import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
 import { privateFolder, syncFolder } from '../files.js';
 import { Batch } from './lmdb-batch.js';
-import {
-  type DriverState,
-  decode,
-  encodeState,
-  FIRST_KEY,
-  newState,
-  readState,
-  STATE_KEY,
-} from './lmdb-state.js';
+import { LmdbSnapshot, scanRange } from './lmdb-snapshot.js';
+import { type DriverState, decode, encodeState, newState, readState, STATE_KEY } from './lmdb-state.js';
 import { FolderLock } from './lock.js';
 import { Space, type SpaceLimits } from './space.js';
-import type { Storage, StorageChange, StorageEvent, StoredRecord, Summariser } from './storage.js';
+import type {
+  Storage,
+  StorageChange,
+  StorageEvent,
+  StorageSnapshot,
+  StoredRecord,
+  Summariser,
+} from './storage.js';
 
 /** How many events a watcher may have missed and still resume. */
 const EVENTS_KEPT = 4_096;
@@ -43,6 +43,7 @@ export class LmdbStorage implements Storage {
   readonly #onFatal: (error: CofferError) => void;
   readonly #listeners = new Set<(event: StorageEvent) => void>();
   readonly #events: StorageEvent[] = [];
+  readonly #snapshots = new Set<LmdbSnapshot>();
   #sequence: number;
   #usedBytes: number;
   #summary: Uint8Array | undefined;
@@ -125,14 +126,15 @@ export class LmdbStorage implements Storage {
     return this.#sequence;
   }
 
-  *scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[Uint8Array, StoredRecord]> {
-    // No key lies between `after` and `after` with a zero behind it.
-    const next = after && Buffer.concat([after, Buffer.alloc(1)]);
-    const start = next ?? (prefix.length > 0 ? asBuffer(prefix) : FIRST_KEY);
-    for (const { key, value } of this.#db.getRange({ start, snapshot: true })) {
-      if (!key.subarray(0, prefix.length).equals(prefix)) return;
-      yield [key, decode(value)];
-    }
+  scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[Uint8Array, StoredRecord]> {
+    return scanRange(this.#db, prefix, after);
+  }
+
+  snapshot(): StorageSnapshot {
+    if (this.#stopped) throw this.#stopped;
+    const snapshot = new LmdbSnapshot(this.#db, this.#sequence, () => this.#snapshots.delete(snapshot));
+    this.#snapshots.add(snapshot);
+    return snapshot;
   }
 
   async commit(change: StorageChange): Promise<number> {
@@ -158,6 +160,7 @@ export class LmdbStorage implements Storage {
     this.#stopped ??= new CofferError('stopped', 'the store is closed');
     await this.#writing;
     this.#listeners.clear();
+    for (const snapshot of this.#snapshots) snapshot.close();
     await this.#db.close();
     await this.#lock.release();
   }

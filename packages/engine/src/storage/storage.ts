@@ -25,6 +25,15 @@ export interface Storage {
   scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[key: Uint8Array, record: StoredRecord]>;
 
   /**
+   * The store as it is at this moment: all that was acknowledged is in it. It stays so while it is read, whatever is written
+   * meanwhile, and blocks nobody. Close it soon: until then the room of what is deleted or replaced is not used again, and
+   * the file grows. It ends with the store.
+   *
+   * @throws CofferError `stopped`
+   */
+  snapshot(): StorageSnapshot;
+
+  /**
    * Writes the change, or nothing of it.
    *
    * @returns the head's new revision, once the change is on stable storage and visible to readers.
@@ -56,6 +65,20 @@ export interface Storage {
 
   /** Waits for commits under way, then closes. */
   close(): Promise<void>;
+}
+
+/** One moment of a store. */
+export interface StorageSnapshot {
+  readonly sequence: number;
+  readonly summary: Uint8Array | undefined;
+  /**
+   * As {@link Storage.scan}, of that moment. Read a part in one go, then go on with `after`.
+   *
+   * @throws CofferError `stopped` after {@link close}, or after the store's
+   */
+  scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[key: Uint8Array, record: StoredRecord]>;
+  /** Twice is harmless. */
+  close(): void;
 }
 
 export interface StoredRecord {
