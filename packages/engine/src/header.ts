@@ -37,10 +37,7 @@ export async function openRing(
 ): Promise<{ ring: KeyRing; newHeader: Buffer | undefined }> {
   const stored = storage.get(HEADER_KEY);
   if (stored) {
-    return {
-      ring: await unwrapRing(storage, parseHeader(stored.bytes), spec, context),
-      newHeader: undefined,
-    };
+    return { ring: await openHeader(storage.incarnation, stored.bytes, spec, context), newHeader: undefined };
   }
   for (const _record of storage.scan(Buffer.alloc(0))) {
     throw new CofferError(
@@ -66,12 +63,19 @@ export async function openRing(
   }
 }
 
-async function unwrapRing(
-  storage: Storage,
-  header: Header,
+/**
+ * The ring that a header record holds, of a store or of a backup.
+ *
+ * @throws CofferError `development_store`, `newer_format`, `tampered`, and for the root key `no_root_key`, `wrong_root_key`,
+ *   `insecure_root_key`
+ */
+export async function openHeader(
+  storeId: Uint8Array,
+  record: Uint8Array,
   spec: RootKeySpec,
   context: RootKeyContext,
 ): Promise<KeyRing> {
+  const header = parseHeader(record);
   if (header.development !== context.development) {
     throw new CofferError(
       'development_store',
@@ -83,7 +87,7 @@ async function unwrapRing(
   }
   const rootKey = await findRootKey(spec, header.rootKey, context);
   const bytes = await rootKey
-    .unwrap(Buffer.from(header.ring, 'base64'), associatedData(storage.incarnation, header))
+    .unwrap(Buffer.from(header.ring, 'base64'), associatedData(storeId, header))
     .finally(() => rootKey.wipe());
   const ring = bytes && KeyRing.fromBytes(bytes);
   if (bytes) wipe(bytes);

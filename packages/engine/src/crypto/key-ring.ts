@@ -108,6 +108,13 @@ export class KeyRing {
     return mac;
   }
 
+  /** A key of its own for one purpose, 32 bytes in locked memory, which the caller wipes: as {@link authenticate}. */
+  subkey(purpose: Uint8Array): Buffer {
+    const key = secureBuffer(KEY_BYTES);
+    sodium.crypto_generichash(key, asBuffer(purpose), this.digest);
+    return key;
+  }
+
   wipe(): void {
     for (const key of [this.blinding, this.digest, this.signingSeed]) wipe(key);
     for (const { key } of this.#dataKeys.values()) wipe(key);
