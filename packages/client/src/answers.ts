@@ -6,6 +6,7 @@ import type {
   Policy,
   PolicyChange,
   Principal,
+  SecretAnswer,
   SecretInfo,
   SecretValue,
   TokenInfo,
@@ -55,6 +56,19 @@ export function secretValue(value: unknown): SecretValue {
     value: bytes(fields.Value ?? '', 'the body.Value'),
     version: version(fields.Version, 'the body.Version'),
   };
+}
+
+export function secretAnswers(value: unknown): SecretAnswer[] {
+  return list(object(value, 'the body').secrets, 'the body.secrets', secretAnswer);
+}
+
+function secretAnswer(value: unknown, path: string): SecretAnswer {
+  const fields = object(value, path);
+  const name = string(fields.name, `${path}.name`);
+  if (fields.error !== undefined) return { name, error: string(fields.error, `${path}.error`) };
+  const number = version(fields.version, `${path}.version`);
+  if (fields.unchanged === true) return { name, version: number, unchanged: true };
+  return { name, version: number, value: bytes(fields.value, `${path}.value`) };
 }
 
 export function whoami(value: unknown): Whoami {

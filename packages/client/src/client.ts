@@ -2,9 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { Admin, type Send } from './admin.js';
 import * as answers from './answers.js';
 import { CofferClientError } from './errors.js';
+import { getMany } from './many.js';
 import { refusal, type Subject } from './refusal.js';
 import { type Answer, Transport } from './transport.js';
-import type { CallOptions, ChangeOptions, SecretInfo, SecretValue, Whoami } from './types.js';
+import type {
+  CallOptions,
+  ChangeOptions,
+  SecretAnswer,
+  SecretInfo,
+  SecretRequest,
+  SecretValue,
+  Whoami,
+} from './types.js';
 
 export interface ClientOptions {
   /**
@@ -42,6 +51,7 @@ export class Client {
   /** Tokens and policy. */
   readonly admin: Admin;
   readonly #transport: Transport;
+  #knowsMany = true;
 
   /** Opens no connection yet. Throws `invalid_argument` for options that cannot be. */
   constructor(options: ClientOptions = {}) {
@@ -98,6 +108,50 @@ export class Client {
     const answer = await this.#post('get', request, options);
     if (answer.status === 304) return undefined;
     return this.#parse(answer, { action: 'get', name }, answers.secretValue);
+  }
+
+  /**
+   * Many secrets in few requests; the answers are in the order of the requests, and one's refusal does not fail the others.
+   * Any number may be asked for. A server that cannot do it, as setec's, is asked for one after the other.
+   */
+  async getMany(requests: readonly SecretRequest[], options?: CallOptions): Promise<SecretAnswer[]> {
+    for (const { version = 0, known } of requests) {
+      checkedVersion(version, 0);
+      if (known === undefined) continue;
+      checkedVersion(known, 0);
+      if (version !== 0) throw new CofferClientError('invalid_argument', KNOWN_OR_VERSION);
+    }
+    return getMany(requests, {
+      together: (some) => this.#together(some, options),
+      single: (request) => this.#single(request, options),
+    });
+  }
+
+  async #together(
+    requests: readonly SecretRequest[],
+    options: CallOptions | undefined,
+  ): Promise<SecretAnswer[] | undefined> {
+    if (!this.#knowsMany) return undefined;
+    const secrets = requests.map(({ name, version, known }) => ({ name, version, known }));
+    const answer = await this.#post('get-many', { secrets }, options);
+    if (lacksRoute(answer)) {
+      this.#knowsMany = false;
+      return undefined;
+    }
+    return this.#parse(answer, { action: 'get' }, answers.secretAnswers);
+  }
+
+  async #single({ name, version, known }: SecretRequest, options?: CallOptions): Promise<SecretAnswer> {
+    try {
+      const got = known
+        ? await this.getIfChanged(name, known, options)
+        : await this.get(name, { ...options, ...(version === undefined ? {} : { version }) });
+      return got ? { name, ...got } : { name, version: known ?? 0, unchanged: true };
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === 'not_found' || code === 'access_denied') return { name, error: code };
+      throw error;
+    }
   }
 
   /**
@@ -226,6 +280,14 @@ export class Client {
       body.fill(0);
     }
   }
+}
+
+const KNOWN_OR_VERSION = 'a known version counts where the active one is asked for, not a stated one';
+
+/** An older coffer says so; setec says `invalid method` without a code. */
+function lacksRoute({ status, headers }: Answer): boolean {
+  const code = headers['coffer-error'];
+  return (status === 400 || status === 404) && (code === undefined || code === 'invalid_method');
 }
 
 function nothing(): void {}

@@ -12,6 +12,26 @@ export interface SecretValue {
   readonly version: number;
 }
 
+/** One of many secrets that are asked for together. */
+export interface SecretRequest {
+  readonly name: string;
+  /** 0 or absent: the active one. */
+  readonly version?: number;
+  /** The version that you have: if it is still the active one, it does not come again. Not together with `version`. */
+  readonly known?: number;
+}
+
+/** What became of a {@link SecretRequest}. The bytes of a value are yours: wipe them with `value.fill(0)` after use. */
+export type SecretAnswer =
+  | { readonly name: string; readonly version: number; readonly value: Uint8Array }
+  /** The `known` version is the active one. */
+  | { readonly name: string; readonly version: number; readonly unchanged: true }
+  | {
+      readonly name: string;
+      /** `tampered`: the server found that the record is not what it wrote. */
+      readonly error: 'not_found' | 'access_denied' | 'tampered' | (string & {});
+    };
+
 /** Everything that a grant can allow. */
 export type Action = 'get' | 'info' | 'put' | 'create-version' | 'activate' | 'delete' | 'admin';
 

@@ -2,7 +2,13 @@ import { randomInt } from 'node:crypto';
 
 import type { KeyRing } from './crypto/key-ring.js';
 import { RandomPool } from './crypto/random-pool.js';
-import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
+import {
+  generationOf,
+  plaintextLength,
+  type RecordBinding,
+  type RecordSealer,
+  tampered,
+} from './crypto/records.js';
 import { CofferError } from './errors.js';
 import { decodeHead, encodeHead, type Head } from './head.js';
 import type { FoundHead } from './integrity.js';
@@ -23,6 +29,15 @@ export interface HeadChange {
   readonly head: Head;
   readonly newValue?: { readonly version: number; readonly recordId: Uint8Array; readonly value: Uint8Array };
   readonly dropped?: readonly Uint8Array[];
+}
+
+/** A value as the store has it: its size is known before there is any plaintext. */
+export interface SealedValue {
+  /** Of the value, in bytes. */
+  readonly size: number;
+  readonly key: Buffer;
+  readonly record: Buffer;
+  readonly binding: RecordBinding;
 }
 
 /** Bytes of a value record's own id. */
@@ -86,7 +101,12 @@ export class Catalog {
    * @throws CofferError `tampered` if the record is gone or is not the one that the head means; `conflict` if the store has
    *   a newer head, which the index then has too: a durable change takes a value away a moment before the index hears of it
    */
-  readValue({ key, revision, head }: Entry, version: number): Buffer {
+  readValue(entry: Entry, version: number): Buffer {
+    return this.openValue(this.sealedValue(entry, version));
+  }
+
+  /** @throws CofferError as {@link readValue}, but for what only opening tells */
+  sealedValue({ key, revision, head }: Entry, version: number): SealedValue {
     const known = head.versions.get(version);
     if (!known) throw new RangeError(`the head has no version ${version}`);
     const storageKey = valueKey(key, known.recordId);
@@ -96,7 +116,17 @@ export class Catalog {
       this.#reload(head.name, key);
       throw new CofferError('conflict', 'the secret was changed in the meantime');
     }
-    return this.#sealer.open(storageKey, record.bytes as Buffer, { version, generation: known.generation });
+    return {
+      size: plaintextLength(record.bytes),
+      key: storageKey,
+      record: record.bytes as Buffer,
+      binding: { version, generation: known.generation },
+    };
+  }
+
+  /** @throws CofferError `tampered` */
+  openValue({ key, record, binding }: SealedValue): Buffer {
+    return this.#sealer.open(key, record, binding);
   }
 
   newRecordId(): Uint8Array {

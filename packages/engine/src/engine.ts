@@ -6,6 +6,7 @@ import {
   type PolicyOptions,
   type TokenInfo,
 } from './administration.js';
+import type { AnswerRoom } from './answer-room.js';
 import { AuditLog } from './audit/log.js';
 import type { Signer } from './audit/signer.js';
 import type { Caller, Principal } from './caller.js';
@@ -21,10 +22,11 @@ import { headerGeneration, openRing } from './header.js';
 import { type FoundHead, HeadsIntegrity } from './integrity.js';
 import { HEADER_KEY } from './keys.js';
 import { Manifest } from './manifest.js';
+import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import { DEFAULT_LIMITS, type Limits } from './names.js';
 import type { Change } from './operations.js';
 import type { SecretInfo, SecretValue } from './secret.js';
-import { Secrets } from './secrets.js';
+import { Secrets, type SecretsContext } from './secrets.js';
 import { LmdbStorage } from './storage/lmdb.js';
 import type { SpaceLimits } from './storage/space.js';
 import type { Storage } from './storage/storage.js';
@@ -66,6 +68,7 @@ export class Engine {
   /** The server's public nkey, which signs the audit log's checkpoints. */
   readonly serverKey: string;
   readonly #parts: Parts;
+  readonly #context: SecretsContext;
   readonly #secrets: Secrets;
   readonly #administration: Administration;
   readonly #purging: NodeJS.Timeout;
@@ -83,14 +86,15 @@ export class Engine {
     this.development = options.development ?? false;
     this.serverKey = parts.signer.publicKey;
     this.#administration = new Administration(manifest, gate, now);
-    this.#secrets = new Secrets({
+    this.#context = {
       catalog,
       gate,
       ring,
       now,
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       policy: () => this.#administration.policy,
-    });
+    };
+    this.#secrets = new Secrets(this.#context);
     parts.onStop((error) => {
       this.#stopped = error;
     });
@@ -173,13 +177,27 @@ export class Engine {
   }
 
   /** @param version 0 or absent: the active one */
-  get(caller: Caller, name: string, version = 0): Promise<SecretValue> {
-    return this.#read(() => this.#secrets.get(caller, name, version));
+  get(caller: Caller, name: string, version = 0, room?: AnswerRoom): Promise<SecretValue> {
+    return this.#read(() => this.#secrets.get(caller, name, version, room));
   }
 
   /** The active version, or undefined if it is `known`. */
-  getIfChanged(caller: Caller, name: string, known: number): Promise<SecretValue | undefined> {
-    return this.#read(() => this.#secrets.getIfChanged(caller, name, known));
+  getIfChanged(
+    caller: Caller,
+    name: string,
+    known: number,
+    room?: AnswerRoom,
+  ): Promise<SecretValue | undefined> {
+    return this.#read(() => this.#secrets.getIfChanged(caller, name, known, room));
+  }
+
+  /** Many values in one turn, each authorised and audited by itself, as {@link getMany} says. */
+  getMany(
+    caller: Caller,
+    requests: readonly ManyRequest[],
+    options: ManyOptions = {},
+  ): Promise<ManyAnswer[]> {
+    return this.#read(() => getMany(this.#context, caller, requests, options));
   }
 
   /** @returns the number of the new version, or of the highest one if that has this value already */

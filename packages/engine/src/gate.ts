@@ -5,9 +5,15 @@ import type { AuditLog } from './audit/log.js';
 import { CofferError } from './errors.js';
 import { type Change, checkOperationId } from './operations.js';
 
-const ALLOWED: AuditDecision = { authorized: true };
-const DENIED: AuditDecision = { authorized: false };
+export const ALLOWED: AuditDecision = { authorized: true };
+export const DENIED: AuditDecision = { authorized: false };
 const INTENT: AuditDecision = { authorized: true, phase: 'intent' };
+
+/** A decision on what was asked, for the log. */
+export interface Decided {
+  readonly asked: AuditSubject;
+  readonly decision: AuditDecision;
+}
 
 /** What a change did, and who closes its audit. */
 export interface Made<T> {
@@ -35,6 +41,11 @@ export class Gate {
   /** Logs an access that was allowed; what it reveals may leave only after this. */
   allow(asked: AuditSubject): Promise<unknown> {
     return this.#audit.append(asked, ALLOWED);
+  }
+
+  /** Logs what was decided at one moment together: one sync serves all. */
+  async decided(decisions: readonly Decided[]): Promise<void> {
+    await this.#audit.appendAll(decisions);
   }
 
   /** Logs an allowed request that failed, then throws its error. */
@@ -81,4 +92,4 @@ export function operationOf(change: Change | undefined): { operation: string; gi
 
 export const accessDenied = () => new CofferError('access_denied', 'access denied');
 
-const codeOf = (error: unknown): string => (error instanceof CofferError ? error.code : 'io');
+export const codeOf = (error: unknown): string => (error instanceof CofferError ? error.code : 'io');

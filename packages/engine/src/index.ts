@@ -1,4 +1,5 @@
 export type { PolicyDifference, PolicyOptions, TokenInfo } from './administration.js';
+export type { AnswerRoom } from './answer-room.js';
 export type { Signer } from './audit/signer.js';
 export { type AuditVerdict, type VerifyOptions, verifyAuditLog } from './audit/verify.js';
 export type { Caller, Principal, PrincipalKind } from './caller.js';
@@ -6,6 +7,7 @@ export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { Engine, type EngineOptions } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
+export { MANY_BYTES, MANY_REQUESTS, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
 export type { Change } from './operations.js';
 export type { SecretInfo, SecretValue } from './secret.js';

@@ -1,8 +1,9 @@
 import sodium from 'sodium-native';
+import type { AnswerRoom } from './answer-room.js';
 import type { AuditAction, AuditSubject } from './audit/entry.js';
 import { asBuffer } from './bytes.js';
 import type { Caller } from './caller.js';
-import type { Catalog, Entry, HeadChange } from './catalog.js';
+import type { Catalog, Entry, HeadChange, SealedValue } from './catalog.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
@@ -57,20 +58,25 @@ export class Secrets {
   }
 
   /** Throws where it could reject, and makes as few promises as it can: this is what most requests are. */
-  get(caller: Caller, name: string, version = 0): Promise<SecretValue> {
+  get(caller: Caller, name: string, version = 0, room?: AnswerRoom): Promise<SecretValue> {
     const stated = version === 0 ? undefined : version;
     if (stated !== undefined) checkVersion(stated);
     const asked = { caller, action: 'get', secret: name, secretVersion: stated } as const;
-    return this.#refusal(asked, 'get') ?? this.#reveal(asked, this.#context.catalog.live(name), stated);
+    return this.#refusal(asked, 'get') ?? this.#reveal(asked, this.#context.catalog.live(name), stated, room);
   }
 
-  async getIfChanged(caller: Caller, name: string, known: number): Promise<SecretValue | undefined> {
+  async getIfChanged(
+    caller: Caller,
+    name: string,
+    known: number,
+    room?: AnswerRoom,
+  ): Promise<SecretValue | undefined> {
     const asked = { caller, action: 'get', secret: name } as const;
     await this.#refusal(asked, 'get');
     const entry = this.#context.catalog.live(name);
     // Nothing is revealed that the caller does not have: like setec, no entry.
     if (entry?.head.active === known) return undefined;
-    return this.#reveal(asked, entry, undefined);
+    return this.#reveal(asked, entry, undefined, room);
   }
 
   async put(caller: Caller, name: string, value: Uint8Array, change?: Change): Promise<number> {
@@ -166,15 +172,27 @@ export class Secrets {
     return this.#context.gate.deny(asked);
   }
 
-  #reveal(asked: AuditSubject, entry: Entry | undefined, stated: number | undefined): Promise<SecretValue> {
+  #reveal(
+    asked: AuditSubject,
+    entry: Entry | undefined,
+    stated: number | undefined,
+    room: AnswerRoom | undefined,
+  ): Promise<SecretValue> {
     const { catalog, gate } = this.#context;
     const version = stated ?? entry?.head.active ?? 0;
     if (!entry?.head.versions.has(version)) return gate.fail(asked, notFound());
+    let sealed: SealedValue;
     let value: Buffer;
     try {
-      value = catalog.readValue(entry, version);
+      sealed = catalog.sealedValue(entry, version);
     } catch (error) {
-      if (isConflict(error)) return this.#reveal(asked, catalog.live(entry.head.name), stated);
+      if (isConflict(error)) return this.#reveal(asked, catalog.live(entry.head.name), stated, room);
+      return gate.fail(asked, error);
+    }
+    room?.reserve(sealed.size);
+    try {
+      value = catalog.openValue(sealed);
+    } catch (error) {
       return gate.fail(asked, error);
     }
     return gate.allow(asked).then(
@@ -355,6 +373,7 @@ const infoOf = ({ head }: Entry): SecretInfo => ({
   activeVersion: head.active,
 });
 
-const isConflict = (error: unknown): boolean => error instanceof CofferError && error.code === 'conflict';
+export const isConflict = (error: unknown): boolean =>
+  error instanceof CofferError && error.code === 'conflict';
 
-const notFound = () => new CofferError('not_found', 'not found');
+export const notFound = () => new CofferError('not_found', 'not found');

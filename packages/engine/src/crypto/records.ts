@@ -55,7 +55,7 @@ export class RecordSealer {
    * @throws CofferError `tampered`, naming the record's blinded key.
    */
   open(key: Uint8Array, record: Buffer, expected?: RecordBinding): Buffer {
-    const length = record.length - HEADER_BYTES - NONCE_BYTES - TAG_BYTES;
+    const length = plaintextLength(record);
     if (length < 0 || record[0] !== RECORD_FORMAT) throw tampered(key);
     const dataKey = this.#ring.dataKey(record.readUInt32BE(1));
     if (!dataKey) throw tampered(key);
@@ -79,6 +79,10 @@ export class RecordSealer {
     return this.#associated.subarray(0, header + HEADER_BYTES);
   }
 }
+
+/** How many bytes a record holds once it is opened; negative for what is none. */
+export const plaintextLength = (record: Uint8Array): number =>
+  record.length - HEADER_BYTES - NONCE_BYTES - TAG_BYTES;
 
 /** The generation that a record states; trustworthy once the record has been opened. */
 export const generationOf = (record: Buffer): number =>

@@ -3,6 +3,9 @@ import { CofferError, type Engine } from '@coffer/engine';
 import type { Logger } from 'pino';
 import type { RequestListener } from '../listen/http-server.js';
 import { problemOf, Refusal } from '../refusal.js';
+import { manyAnswer } from '../wire/many.js';
+import { jsonReader } from '../wire/request.js';
+import { getManyRequest } from '../wire/schemas.js';
 import { ADMIN_RESOURCES, type AdminResource, whoami } from './admin.js';
 import type { Authenticator } from './authenticate.js';
 import type { BodyReader } from './body.js';
@@ -45,6 +48,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
     setecRoute(method),
   ]),
   ...Object.entries(ADMIN_RESOURCES).map(([path, resource]): [string, Route] => [path, adminRoute(resource)]),
+  ['/api/get-many', answerMany],
   ['/api/whoami', answerWhoami],
   ['/healthz', readOnly(({ reply }) => reply.text('ok\n'))],
   ['/readyz', readOnly(answerReadiness)],
@@ -71,7 +75,7 @@ function setecRoute(method: SetecMethod): Route {
     const caller = admitted instanceof Promise ? await admitted : admitted;
     const change = changeOf(incoming);
     const answer = await bodies.withBody({ incoming, outgoing, caller, kind: method.bodyKind }, (body) =>
-      method.answer(body, { engine, caller, change }),
+      method.answer(body, { engine, caller, change, room: reply }),
     );
     if (answer === undefined) reply.notModified();
     else reply.json(answer);
@@ -94,6 +98,19 @@ function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
     reply.json(JSON.stringify(answer));
   };
 }
+
+async function answerMany({ incoming, outgoing, reply }: Exchange, parts: AppParts): Promise<void> {
+  const { engine, authenticator, bodies, log } = parts;
+  const caller = await admitPost(incoming, authenticator);
+  const answers = await bodies.withBody({ incoming, outgoing, caller, kind: 'names' }, async (body) =>
+    engine.getMany(caller, readManyRequest(body).secrets, { room: reply }),
+  );
+  const tampered = answers.filter((answer) => 'error' in answer && answer.error === 'tampered').length;
+  if (tampered > 0) log.error({ code: 'tampered', secrets: tampered }, 'a request failed in part');
+  reply.secretJson(manyAnswer(answers));
+}
+
+const readManyRequest = jsonReader(getManyRequest);
 
 async function answerWhoami({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
   const caller = await admitGet(incoming, parts.authenticator);
@@ -131,6 +148,9 @@ function pathOf(target: string): string {
   return query < 0 ? target.slice(start) : target.slice(start, query);
 }
 
+/** Routes of our own; setec's clients look for text. */
+const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/whoami', '/readyz']);
+
 /** Every error of every route ends here. */
 function refuse(reply: Reply, path: string, error: unknown, log: Logger): void {
   const problem = problemOf(error);
@@ -139,7 +159,7 @@ function refuse(reply: Reply, path: string, error: unknown, log: Logger): void {
   } else {
     log.debug({ status: problem.status, code: problem.code }, 'request refused');
   }
-  const json = path.startsWith('/api/admin/') || path === '/api/whoami' || path === '/readyz';
+  const json = path.startsWith('/api/admin/') || JSON_PATHS.has(path);
   reply.problem(problem, json ? 'json' : 'text');
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Caller } from '@coffer/engine';
+import { type Caller, MANY_REQUESTS } from '@coffer/engine';
 import { Refusal } from '../refusal.js';
 import { Room } from './room.js';
 
@@ -13,7 +13,7 @@ export interface BodyLimits {
 }
 
 /** What a route's body is made of, and so how large it may be. */
-export type BodyKind = 'value' | 'name' | 'policy' | 'small';
+export type BodyKind = 'value' | 'name' | 'names' | 'policy' | 'small';
 
 /** A body up to this size needs no room: every connection may hold one. */
 const SMALL_BYTES = 64 * 1024;
@@ -44,6 +44,7 @@ export class BodyReader {
     this.#largest = {
       value: bodyBytes,
       name: Math.min(bodyBytes, SMALL_BYTES + 6 * nameBytes),
+      names: Math.min(bodyBytes, SMALL_BYTES + 6 * nameBytes * MANY_REQUESTS),
       policy: Math.min(bodyBytes, POLICY_BYTES),
       small: Math.min(bodyBytes, SMALL_BYTES),
     };

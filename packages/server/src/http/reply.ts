@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { AnswerRoom } from '@coffer/engine';
 import { type Problem, Refusal, setecText } from '../refusal.js';
+import { base64Length } from '../wire/many.js';
 import { declaredLength } from './body.js';
 import type { Room } from './room.js';
 
@@ -9,6 +11,8 @@ import type { Room } from './room.js';
 const UNREAD_BYTES = 64 * 1024;
 /** Answers up to this size need no room: a connection has one at a time. */
 const SMALL_CHARACTERS = 64 * 1024;
+/** What an answer holds beside values, roughly. */
+const AROUND_VALUES = 64;
 /** How long a caller may go on sending what nobody reads, so that it gets to see the answer. */
 const LINGER_MS = 500;
 
@@ -19,10 +23,11 @@ const JSON_TYPE: Headers = ['Content-Type', 'application/json'];
 const TEXT_TYPE: Headers = ['Content-Type', 'text/plain; charset=utf-8', 'X-Content-Type-Options', 'nosniff'];
 
 /** Writes the answer to one request. Once something was sent, the rest is ignored. */
-export class Reply {
+export class Reply implements AnswerRoom {
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
   readonly #room: Room;
+  #roomTaken = 0;
 
   constructor(incoming: IncomingMessage, outgoing: ServerResponse, room: Room) {
     this.#incoming = incoming;
@@ -34,6 +39,24 @@ export class Reply {
   json(body: string): void {
     if (body.length > SMALL_CHARACTERS) this.#takeRoom(Buffer.byteLength(body));
     this.#send(200, JSON_TYPE, body);
+  }
+
+  /** Takes the body over, and wipes it when it is sent or will not be. Room for it has been reserved. */
+  secretJson(body: Buffer): void {
+    this.#outgoing.on('close', () => body.fill(0));
+    if (this.#outgoing.destroyed) body.fill(0);
+    this.#send(200, JSON_TYPE, body);
+  }
+
+  /**
+   * Takes room for an answer with so many bytes of values, before they are read.
+   *
+   * @throws Refusal `busy`; `bad_request` when the caller has gone
+   */
+  reserve(valueBytes: number): void {
+    if (this.#outgoing.destroyed) throw new Refusal('bad_request', 'the caller has gone');
+    const bytes = base64Length(valueBytes) + AROUND_VALUES;
+    if (bytes > SMALL_CHARACTERS) this.#takeRoom(bytes);
   }
 
   notReady(reason: string): void {
@@ -95,7 +118,7 @@ export class Reply {
     this.#send(status, all, body);
   }
 
-  #send(status: number, headers: Headers, body: string): void {
+  #send(status: number, headers: Headers, body: string | Buffer): void {
     const outgoing = this.#outgoing;
     if (outgoing.headersSent) return;
     const all = headers.concat('Content-Length', String(Buffer.byteLength(body)));
@@ -111,11 +134,13 @@ export class Reply {
   /** Until the caller has the answer, or is gone. */
   #takeRoom(bytes: number): void {
     // A caller that is gone is no reason to take room, and nothing would give it back.
-    if (this.#outgoing.destroyed) return;
-    if (!this.#room.take(bytes)) {
+    if (this.#outgoing.destroyed || bytes <= this.#roomTaken) return;
+    const more = bytes - this.#roomTaken;
+    if (!this.#room.take(more)) {
       throw new Refusal('busy', 'the server holds as many large answers as it can: try again in a second');
     }
-    this.#outgoing.on('close', () => this.#room.give(bytes));
+    this.#roomTaken = bytes;
+    this.#outgoing.on('close', () => this.#room.give(more));
   }
 
   #leavesMuchUnread(status: number): boolean {
@@ -129,7 +154,11 @@ export class Reply {
 }
 
 /** Closing at once would reset the connection, and the answer would be lost to a caller that still sends. */
-async function hangUp(incoming: IncomingMessage, outgoing: ServerResponse, body: string): Promise<void> {
+async function hangUp(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  body: string | Buffer,
+): Promise<void> {
   outgoing.write(body);
   const ended = new Promise<void>((resolve) => {
     incoming.once('end', resolve);

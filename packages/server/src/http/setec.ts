@@ -1,4 +1,4 @@
-import type { Caller, Change, Engine } from '@coffer/engine';
+import type { AnswerRoom, Caller, Change, Engine } from '@coffer/engine';
 import type { z } from 'zod';
 import { secretInfo, secretList, secretValue } from '../wire/answers.js';
 import { setecReader } from '../wire/request.js';
@@ -10,6 +10,8 @@ interface Call {
   readonly engine: Engine;
   readonly caller: Caller;
   readonly change: Change | undefined;
+  /** For values in the answer. */
+  readonly room: AnswerRoom;
 }
 
 /** One of setec's methods. */
@@ -29,13 +31,13 @@ export const SETEC_METHODS: Readonly<Record<string, SetecMethod>> = {
     secretInfo(await engine.info(caller, request.Name)),
   ),
 
-  get: method(schemas.getRequest, async (request, { engine, caller }) => {
+  get: method(schemas.getRequest, async (request, { engine, caller, room }) => {
     const { Name, Version, UpdateIfChanged } = request;
     // Without a version there is nothing that could be unchanged: setec ignores the flag.
     const conditional = UpdateIfChanged && Version !== 0;
     const secret = await (conditional
-      ? engine.getIfChanged(caller, Name, Version)
-      : engine.get(caller, Name, Version));
+      ? engine.getIfChanged(caller, Name, Version, room)
+      : engine.get(caller, Name, Version, room));
     return secret && secretValue(secret);
   }),
 

@@ -1,4 +1,4 @@
-import { ACTIONS } from '@coffer/engine';
+import { ACTIONS, MANY_REQUESTS } from '@coffer/engine';
 import { z } from 'zod';
 import type { FieldName } from './fields.js';
 
@@ -24,6 +24,21 @@ export const createVersionRequest = setec({ Name: name, Version: version, Value:
 export const activateRequest = setec({ Name: name, Version: version });
 export const deleteVersionRequest = setec({ Name: name, Version: version });
 export const deleteRequest = setec({ Name: name });
+
+export const getManyRequest = z.strictObject({
+  secrets: z
+    .array(
+      z.strictObject({
+        name,
+        /** 0 or absent: the active one. */
+        version: version.optional(),
+        /** The version that the caller has: if it is still the active one, it does not come again. */
+        known: version.optional(),
+      }),
+    )
+    .min(1)
+    .max(MANY_REQUESTS),
+});
 
 /** A hundred years: enough for every token, and a date that every reader of RFC 3339 can write. */
 const MAX_LIFE_SECONDS = 100 * 366 * 24 * 60 * 60;
