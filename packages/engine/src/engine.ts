@@ -11,14 +11,13 @@ import { AuditLog } from './audit/log.js';
 import type { Signer } from './audit/signer.js';
 import type { Caller, Principal } from './caller.js';
 import { Catalog } from './catalog.js';
-import type { KeyRing } from './crypto/key-ring.js';
 import { RecordSealer } from './crypto/records.js';
 import type { RootKeySpec } from './crypto/root-key-spec.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
-import { headerGeneration, openRing } from './header.js';
+import { StoreHeader } from './header.js';
 import { type FoundHead, HeadsIntegrity } from './integrity.js';
 import { HEADER_KEY } from './keys.js';
 import { Manifest } from './manifest.js';
@@ -78,7 +77,7 @@ export class Engine {
   #closing: Promise<void> | undefined;
 
   private constructor(parts: Parts, options: EngineOptions) {
-    const { storage, ring, catalog, manifest, audit } = parts;
+    const { storage, header, catalog, manifest, audit } = parts;
     const now = options.now ?? (() => new Date());
     const gate = new Gate(audit);
     this.#parts = parts;
@@ -89,7 +88,7 @@ export class Engine {
     this.#context = {
       catalog,
       gate,
-      ring,
+      ring: header.ring,
       now,
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       policy: () => this.#administration.policy,
@@ -130,18 +129,18 @@ export class Engine {
       quotaBytes: options.storage?.quotaBytes,
       onFatal,
     });
-    let ring: KeyRing | undefined;
+    let header: StoreHeader | undefined;
     let audit: AuditLog | undefined;
     try {
-      const opened = await openRing(storage, options.rootKey, {
+      header = await StoreHeader.open(storage, options.rootKey, {
         stateDir: options.stateDir,
         development: options.development ?? false,
         promptPassphrase: options.promptPassphrase,
+        now: options.now,
         onNotice: (sentence) => options.onNotice?.(sentence),
       });
-      ring = opened.ring;
-      const { catalog, manifest, integrity } = await loadRecords(storage, ring, opened.newHeader);
-      const signer = options.createSigner(ring.signingSeed);
+      const { catalog, manifest, integrity } = await loadRecords(storage, header);
+      const signer = options.createSigner(header.ring.signingSeed);
       audit = await AuditLog.open(join(options.stateDir, 'audit'), {
         storeId: Buffer.from(storage.incarnation).toString('hex'),
         signer,
@@ -155,14 +154,14 @@ export class Engine {
       const onStop = (listener: typeof stop) => {
         stop = listener;
       };
-      const engine = new Engine({ storage, ring, catalog, manifest, audit, signer, onStop }, options);
+      const engine = new Engine({ storage, header, catalog, manifest, audit, signer, onStop }, options);
       await engine.#recover();
       await engine.#purge((options.now ?? (() => new Date()))());
       return engine;
     } catch (error) {
       await audit?.close();
       await storage.close();
-      ring?.wipe();
+      header?.wipe();
       throw error;
     }
   }
@@ -288,10 +287,10 @@ export class Engine {
     this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
     clearInterval(this.#purging);
     await this.#quiet();
-    const { storage, audit, ring } = this.#parts;
+    const { storage, audit, header } = this.#parts;
     await audit.close();
     await storage.close();
-    ring.wipe();
+    header.wipe();
   }
 
   /** What only reads is not waited for at the end: it waits for nothing but its audit entry, which the log writes. */
@@ -348,7 +347,7 @@ export class Engine {
 
 interface Parts {
   readonly storage: Storage;
-  readonly ring: KeyRing;
+  readonly header: StoreHeader;
   readonly catalog: Catalog;
   readonly manifest: Manifest;
   readonly audit: AuditLog;
@@ -359,19 +358,18 @@ interface Parts {
 /** Reads all heads and proves that they are the newest; writes the first records of a new store. */
 async function loadRecords(
   storage: Storage,
-  ring: KeyRing,
-  newHeader: Buffer | undefined,
+  header: StoreHeader,
 ): Promise<{ catalog: Catalog; manifest: Manifest; integrity: HeadsIntegrity }> {
+  const { ring } = header;
   const sealer = new RecordSealer(ring, storage.incarnation);
   let integrity = new HeadsIntegrity(ring, sealer);
   const catalog = new Catalog(storage, ring, sealer);
   const manifest = new Manifest(storage, ring, sealer);
-  if (newHeader) {
+  if (header.isNew) {
     storage.summarise(integrity);
-    await storage.commit({ head: { key: HEADER_KEY, bytes: newHeader }, expectedRevision: 0 });
+    await header.commit({});
   } else {
-    const header = storage.get(HEADER_KEY)?.bytes as Uint8Array;
-    const heads: FoundHead[] = [{ key: HEADER_KEY, generation: headerGeneration(header) }, ...catalog.load()];
+    const heads: FoundHead[] = [{ key: HEADER_KEY, generation: header.generation }, ...catalog.load()];
     const found = manifest.load();
     if (found) heads.push(found);
     integrity = integrity.check(storage.summary, heads);

@@ -1,14 +1,16 @@
-import { KeyRing } from './crypto/key-ring.js';
+import { type DataKey, KeyRing } from './crypto/key-ring.js';
 import {
   createRootKey,
   findRootKey,
   isRootKeyParameters,
+  type RootKey,
   type RootKeyParameters,
 } from './crypto/root-key.js';
 import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { HEADER_KEY } from './keys.js';
+import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
 import type { Storage } from './storage/storage.js';
 
 /** The layout of all records of the engine's. A store with a higher number is refused. */
@@ -16,7 +18,7 @@ const STORE_FORMAT = 1;
 const DOMAIN = Buffer.from('coffer-key-ring-v1\0');
 
 /**
- * The only record in clear: what must be known before any key is. Its first four fields are bound to the wrapped ring, so
+ * The only record in clear: what must be known before any key is. All of its other fields are bound to the wrapped ring, so
  * that a development store cannot be made to look like another.
  */
 interface Header {
@@ -25,57 +27,129 @@ interface Header {
   readonly generation: number;
   readonly development: boolean;
   readonly rootKey: RootKeyParameters;
+  /** The last changes of keys, as heads remember theirs; left out where there are none. */
+  readonly operations?: readonly OperationJson[];
   /** The key ring under the root key, base64. */
   readonly ring: string;
 }
 
-/** The ring of the store's keys, from its header or, in an empty store, made for it; not yet written then. */
-export async function openRing(
-  storage: Storage,
-  spec: RootKeySpec,
-  context: RootKeyContext,
-): Promise<{ ring: KeyRing; newHeader: Buffer | undefined }> {
-  const stored = storage.get(HEADER_KEY);
-  if (stored) {
-    return { ring: await openHeader(storage.incarnation, stored.bytes, spec, context), newHeader: undefined };
-  }
-  for (const _record of storage.scan(Buffer.alloc(0))) {
-    throw new CofferError(
-      'tampered',
-      "the store's header is gone while its records are there: restore it from a backup",
-    );
-  }
-  const rootKey = await createRootKey(spec, context);
-  try {
-    const ring = KeyRing.create(new Date());
-    const header = {
-      format: STORE_FORMAT,
-      generation: 1,
-      development: context.development,
-      rootKey: rootKey.parameters,
-    };
-    const bytes = ring.toBytes();
-    const wrapped = await rootKey.wrap(bytes, associatedData(storage.incarnation, header));
-    wipe(bytes);
-    return { ring, newHeader: Buffer.from(JSON.stringify({ ...header, ring: wrapped.toString('base64') })) };
-  } finally {
-    rootKey.wipe();
-  }
+/** What of a header is to be another; the rest stays. */
+export interface HeaderChange {
+  /** All that there are to be, the newest last. */
+  readonly dataKeys?: readonly DataKey[];
+  readonly rootKey?: RootKey;
+  readonly operations?: readonly Operation[];
 }
 
 /**
- * The ring that a header record holds, of a store or of a backup.
- *
- * @throws CofferError `development_store`, `newer_format`, `tampered`, and for the root key `no_root_key`, `wrong_root_key`,
- *   `insecure_root_key`
+ * The header of an open store, with the ring and the root key that wraps it. The root key stays at hand, so that the ring
+ * can be wrapped anew whatever kind it is of.
  */
-export async function openHeader(
-  storeId: Uint8Array,
-  record: Uint8Array,
+export class StoreHeader {
+  readonly ring: KeyRing;
+  readonly #storage: Storage;
+  #rootKey: RootKey;
+  #header: Omit<Header, 'ring'>;
+  #revision: number;
+
+  private constructor(
+    storage: Storage,
+    keys: { ring: KeyRing; rootKey: RootKey },
+    header: Omit<Header, 'ring'>,
+    revision: number,
+  ) {
+    this.#storage = storage;
+    this.ring = keys.ring;
+    this.#rootKey = keys.rootKey;
+    this.#header = header;
+    this.#revision = revision;
+  }
+
+  /**
+   * Opens the header of a store; of an empty store makes one, which the first {@link commit} writes.
+   *
+   * @throws CofferError `newer_format`, `development_store`, `tampered`, `no_root_key`, `wrong_root_key`, `insecure_root_key`
+   */
+  static async open(storage: Storage, spec: RootKeySpec, context: RootKeyContext): Promise<StoreHeader> {
+    const stored = storage.get(HEADER_KEY);
+    if (stored) {
+      const { ring: wrapped, ...header } = parseHeader(stored.bytes);
+      const keys = await unwrapRing(storage, { ...header, ring: wrapped }, spec, context);
+      return new StoreHeader(storage, keys, header, stored.revision);
+    }
+    for (const _record of storage.scan(Buffer.alloc(0))) {
+      throw new CofferError(
+        'tampered',
+        "the store's header is gone while its records are there: restore it from a backup",
+      );
+    }
+    const rootKey = await createRootKey(spec, context);
+    const ring = KeyRing.create(context.now?.() ?? new Date());
+    const { development } = context;
+    const header = { format: STORE_FORMAT, generation: 0, development, rootKey: rootKey.parameters };
+    return new StoreHeader(storage, { ring, rootKey }, header, 0);
+  }
+
+  /** The store is empty, and its header not yet written. */
+  get isNew(): boolean {
+    return this.#revision === 0;
+  }
+
+  get rootKey(): RootKey {
+    return this.#rootKey;
+  }
+
+  get generation(): number {
+    return this.#header.generation;
+  }
+
+  get operations(): readonly Operation[] {
+    return (this.#header.operations ?? []).map(decodeOperation);
+  }
+
+  /**
+   * Wraps the ring and makes the header durable; only then are the keys in memory those of the change. What the ring or
+   * the root key loses is wiped. One call at a time.
+   *
+   * @throws CofferError as {@link Storage.commit}
+   */
+  async commit({ dataKeys, rootKey = this.#rootKey, operations }: HeaderChange): Promise<void> {
+    const { format, generation, development } = this.#header;
+    const remembered = operations?.map(encodeOperation) ?? this.#header.operations ?? [];
+    const header = {
+      format,
+      generation: generation + 1,
+      development,
+      rootKey: rootKey.parameters,
+      ...(remembered.length > 0 && { operations: remembered }),
+    };
+    const ring = this.ring.toBytes(dataKeys);
+    const wrapped = await rootKey
+      .wrap(ring, associatedData(this.#storage.incarnation, header))
+      .finally(() => wipe(ring));
+    const bytes = Buffer.from(JSON.stringify({ ...header, ring: wrapped.toString('base64') }));
+    this.#revision = await this.#storage.commit({
+      head: { key: HEADER_KEY, bytes },
+      expectedRevision: this.#revision,
+    });
+    this.#header = header;
+    if (dataKeys) this.ring.replaceDataKeys(dataKeys);
+    if (rootKey !== this.#rootKey) this.#rootKey.wipe();
+    this.#rootKey = rootKey;
+  }
+
+  wipe(): void {
+    this.ring.wipe();
+    this.#rootKey.wipe();
+  }
+}
+
+async function unwrapRing(
+  storage: Storage,
+  header: Header,
   spec: RootKeySpec,
   context: RootKeyContext,
-): Promise<KeyRing> {
-  const header = parseHeader(record);
+): Promise<{ ring: KeyRing; rootKey: RootKey }> {
   if (header.development !== context.development) {
     throw new CofferError(
       'development_store',
@@ -85,20 +159,37 @@ export async function openHeader(
         : `${context.stateDir} holds a production store: a development server, where everybody has every right, does not open it`,
     );
   }
-  const rootKey = await findRootKey(spec, header.rootKey, context);
-  const bytes = await rootKey
-    .unwrap(Buffer.from(header.ring, 'base64'), associatedData(storeId, header))
-    .finally(() => rootKey.wipe());
+  const { rootKey, finish, hint } = await findRootKey(spec, header.rootKey, context);
+  const bytes = await rootKey.unwrap(
+    Buffer.from(header.ring, 'base64'),
+    associatedData(storage.incarnation, header),
+  );
   const ring = bytes && KeyRing.fromBytes(bytes);
   if (bytes) wipe(bytes);
   if (!ring) {
-    throw new CofferError(
+    rootKey.wipe();
+    throw wrongRootKey(header.rootKey, rootKey.id, hint);
+  }
+  await finish?.();
+  return { ring, rootKey };
+}
+
+function wrongRootKey(wanted: RootKeyParameters, found: string | undefined, hint?: string): CofferError {
+  const record = `record ${HEADER_KEY.toString('hex')}`;
+  const known =
+    wanted.kind === 'file' && wanted.id !== undefined && found !== undefined && wanted.id !== found;
+  if (!known) {
+    return new CofferError(
       'wrong_root_key',
-      `the root key does not open this store (record ${HEADER_KEY.toString('hex')}): it is another store's key or ` +
-        'passphrase, or the record was damaged',
+      `the root key does not open this store (${record}): it is another store's key or passphrase, or the record was damaged`,
     );
   }
-  return ring;
+  return new CofferError(
+    'wrong_root_key',
+    `the root key does not open this store (${record}): it is ${found}, and since ${wanted.since} the store's is ` +
+      `${wanted.id}; ${hint ? `that one is kept in ${hint}` : 'find the file with that key'}, and name it with --root-key, ` +
+      'or as rootKey in the configuration',
+  );
 }
 
 function parseHeader(bytes: Uint8Array): Header {
@@ -119,6 +210,7 @@ function parseHeader(bytes: Uint8Array): Header {
     Number.isSafeInteger(header.generation) &&
     typeof header.development === 'boolean' &&
     isRootKeyParameters(header.rootKey) &&
+    (header.operations === undefined || Array.isArray(header.operations)) &&
     typeof header.ring === 'string';
   if (!whole) throw damaged();
   return header;
@@ -134,13 +226,11 @@ const damaged = (cause?: unknown) =>
     { cause },
   );
 
+/** In the first stores there were no operations; without any the data is as it was there. */
 function associatedData(
   storeId: Uint8Array,
-  { format, generation, development, rootKey }: Omit<Header, 'ring'>,
+  { format, generation, development, rootKey, operations }: Omit<Header, 'ring'>,
 ): Buffer {
-  return Buffer.concat([
-    DOMAIN,
-    storeId,
-    Buffer.from(JSON.stringify([format, generation, development, rootKey])),
-  ]);
+  const fields = [format, generation, development, rootKey, ...(operations ? [operations] : [])];
+  return Buffer.concat([DOMAIN, storeId, Buffer.from(JSON.stringify(fields))]);
 }

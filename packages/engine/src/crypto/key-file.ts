@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 
+import sodium from 'sodium-native';
+
 import { CofferError } from '../errors.js';
 import { requirePrivate, syncFolder } from '../files.js';
 import { KEY_BYTES } from './aead.js';
@@ -17,17 +19,9 @@ export async function readOrCreateKeyFile(path: string, context: RootKeyContext)
   const existing = await readKeyFile(path);
   if (existing) return existing;
   const key = secureRandom(KEY_BYTES);
-  const content = Buffer.from(`${FILE_PREFIX}${key.toString('base64')}\n`);
   // Written whole under a name of its own, then linked: a crash leaves a whole key or none.
   const draft = `${path}.${randomBytes(4).toString('hex')}.new`;
-  const handle = await open(draft, 'wx', 0o600);
-  try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
-    wipe(content);
-  }
+  await writeKeyFile(draft, key);
   try {
     await link(draft, path);
   } catch (error) {
@@ -44,6 +38,19 @@ export async function readOrCreateKeyFile(path: string, context: RootKeyContext)
       'where neither this disk nor its backups are.',
   );
   return key;
+}
+
+/** Writes the key to a file that must not be there yet, for its owner only, onto stable storage. */
+export async function writeKeyFile(path: string, key: Buffer): Promise<void> {
+  const content = Buffer.from(`${FILE_PREFIX}${key.toString('base64')}\n`);
+  const handle = await open(path, 'wx', 0o600);
+  try {
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+    wipe(content);
+  }
 }
 
 /**
@@ -75,6 +82,13 @@ export async function readKeyFile(path: string): Promise<Buffer | undefined> {
   } finally {
     await handle.close();
   }
+}
+
+/** The first 8 bytes, in hex, of keyed BLAKE2b-256 of a fixed text: tells random keys apart and gives nothing away. */
+export function keyId(key: Buffer): string {
+  const mac = Buffer.alloc(32);
+  sodium.crypto_generichash(mac, Buffer.from('coffer-root-key-id-v1'), key);
+  return mac.toString('hex', 0, 8);
 }
 
 /** @throws CofferError `insecure_root_key` */

@@ -30,7 +30,7 @@ export class KeyRing {
   /** Seed of the Ed25519 key that signs the audit log's checkpoints. */
   readonly signingSeed: Buffer;
   readonly #dataKeys: Map<number, DataKey>;
-  readonly #newest: DataKey;
+  #newest: DataKey;
 
   private constructor(blinding: Buffer, digest: Buffer, signingSeed: Buffer, dataKeys: DataKey[]) {
     this.blinding = blinding;
@@ -69,15 +69,15 @@ export class KeyRing {
     return new KeyRing(take(0), take(KEY_BYTES), take(2 * KEY_BYTES), dataKeys);
   }
 
-  /** The ring in one locked buffer, which the caller wipes after sealing it. */
-  toBytes(): Buffer {
-    const bytes = secureBuffer(FIXED_BYTES + this.#dataKeys.size * DATA_KEY_BYTES);
+  /** The ring with these data keys in one locked buffer, which the caller wipes after sealing it. */
+  toBytes(dataKeys: readonly DataKey[] = this.dataKeys): Buffer {
+    const bytes = secureBuffer(FIXED_BYTES + dataKeys.length * DATA_KEY_BYTES);
     bytes.set(this.blinding, 0);
     bytes.set(this.digest, KEY_BYTES);
     bytes.set(this.signingSeed, 2 * KEY_BYTES);
-    bytes.writeUInt16BE(this.#dataKeys.size, 3 * KEY_BYTES);
+    bytes.writeUInt16BE(dataKeys.length, 3 * KEY_BYTES);
     let offset = FIXED_BYTES;
-    for (const { id, createdAt, key } of this.#dataKeys.values()) {
+    for (const { id, createdAt, key } of dataKeys) {
       bytes.writeUInt32BE(id, offset);
       bytes.writeBigUInt64BE(BigInt(createdAt.getTime()), offset + 4);
       bytes.set(key, offset + 12);
@@ -86,8 +86,30 @@ export class KeyRing {
     return bytes;
   }
 
+  /** The key that seals new records. */
   get newest(): DataKey {
     return this.#newest;
+  }
+
+  /** All of them, by id, ascending: the newest is the last, and no id above its own was ever used. */
+  get dataKeys(): readonly DataKey[] {
+    return [...this.#dataKeys.values()];
+  }
+
+  /** A key that is not in the ring yet. */
+  nextDataKey(now: Date): DataKey {
+    return { id: this.#newest.id + 1, createdAt: now, key: secureRandom(KEY_BYTES) };
+  }
+
+  /** Takes these in place of its data keys; what is not among them is wiped. */
+  replaceDataKeys(dataKeys: readonly DataKey[]): void {
+    const newest = dataKeys.at(-1);
+    if (!newest) throw new RangeError('a key ring without a data key');
+    const gone = this.dataKeys.filter((key) => !dataKeys.includes(key));
+    this.#dataKeys.clear();
+    for (const key of dataKeys) this.#dataKeys.set(key.id, key);
+    this.#newest = newest;
+    for (const { key } of gone) wipe(key);
   }
 
   dataKey(id: number): DataKey | undefined {

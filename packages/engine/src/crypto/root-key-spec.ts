@@ -42,5 +42,6 @@ export interface RootKeyContext {
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
   /** Where `passphrase:env:` looks; `process.env` if not given. */
   readonly env?: Record<string, string | undefined> | undefined;
+  readonly now?: (() => Date) | undefined;
   onNotice(sentence: string): void;
 }

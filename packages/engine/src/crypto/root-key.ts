@@ -2,7 +2,8 @@ import sodium from 'sodium-native';
 
 import { CofferError } from '../errors.js';
 import { KEY_BYTES, NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
-import { readKeyFile, readOrCreateKeyFile, refuseInsideStateFolder } from './key-file.js';
+import { keyId, readKeyFile, readOrCreateKeyFile, refuseInsideStateFolder } from './key-file.js';
+import { pendingKeyFile, putInPlace, whereRetired } from './key-file-rotation.js';
 import { readPassphrase } from './passphrase.js';
 import { RandomPool } from './random-pool.js';
 import type { PassphraseSource, RootKeyContext, RootKeySpec } from './root-key-spec.js';
@@ -12,25 +13,38 @@ import { secureBuffer, wipe } from './secure-memory.js';
 export interface RootKey {
   /** What a store remembers, in clear, to find the same key again. */
   readonly parameters: RootKeyParameters;
+  /** A public fingerprint (16 hexadecimal digits), where the key is random; a passphrase's would help to guess it. */
+  readonly id: string | undefined;
   wrap(ring: Uint8Array, associatedData: Uint8Array): Promise<Buffer>;
   /** The ring in locked memory; undefined if it was wrapped by another root key or changed since. */
   unwrap(wrapped: Uint8Array, associatedData: Uint8Array): Promise<Buffer | undefined>;
   wipe(): void;
 }
 
-export type RootKeyParameters =
-  | { readonly kind: 'file' }
-  | {
-      readonly kind: 'passphrase';
-      /** 16 bytes, base64. */
-      readonly salt: string;
-      readonly passes: number;
-      readonly memoryBytes: number;
-    };
+export type RootKeyParameters = FileParameters | PassphraseParameters;
+
+interface FileParameters {
+  readonly kind: 'file';
+  /** {@link RootKey.id}; not there in a store whose root key is older than this field. */
+  readonly id?: string;
+  /** Since when it is this store's root key: RFC 3339 in UTC. */
+  readonly since?: string;
+}
+
+interface PassphraseParameters {
+  readonly kind: 'passphrase';
+  /** 16 bytes, base64. */
+  readonly salt: string;
+  readonly passes: number;
+  readonly memoryBytes: number;
+  readonly since?: string;
+}
 
 export function isRootKeyParameters(value: unknown): value is RootKeyParameters {
-  const { kind, salt, passes, memoryBytes } = (value ?? {}) as Record<string, unknown>;
-  if (kind === 'file') return true;
+  const { kind, id, since, salt, passes, memoryBytes } = (value ?? {}) as Record<string, unknown>;
+  if (since !== undefined && (typeof since !== 'string' || !/^[\d-]{10}T[\d:.]{8,12}Z$/.test(since)))
+    return false;
+  if (kind === 'file') return id === undefined || (typeof id === 'string' && /^[0-9a-f]{16}$/.test(id));
   return (
     kind === 'passphrase' &&
     typeof salt === 'string' &&
@@ -45,9 +59,10 @@ const ARGON_MEMORY = 256 * 1024 * 1024;
 /** A store that asks for more is damaged, not careful. */
 const ARGON_MEMORY_MAX = 4 * 1024 * 1024 * 1024;
 
-/** The root key for an empty store: made where there is none. */
+/** A root key for a store that has none yet, or is to have another: made where there is none. */
 export async function createRootKey(spec: RootKeySpec, context: RootKeyContext): Promise<RootKey> {
-  if (spec.kind === 'file') return fileKey(await readOrCreateKeyFile(spec.path, context));
+  const since = (context.now?.() ?? new Date()).toISOString();
+  if (spec.kind === 'file') return newFileKey(await readOrCreateKeyFile(spec.path, context), since);
   const salt = Buffer.alloc(sodium.crypto_pwhash_SALTBYTES);
   sodium.randombytes_buf(salt);
   const parameters = {
@@ -55,12 +70,26 @@ export async function createRootKey(spec: RootKeySpec, context: RootKeyContext):
     salt: salt.toString('base64'),
     passes: ARGON_PASSES,
     memoryBytes: ARGON_MEMORY,
+    since,
   } as const;
   const key = await passphraseKey(spec.source, parameters, context);
   context.onNotice(
     'Losing the passphrase loses every secret in this store: keep a copy of it where the store is not.',
   );
   return key;
+}
+
+/** A key file's key as a store's root key from now on. */
+export const newFileKey = (key: Buffer, since: string): RootKey =>
+  new LocalRootKey(key, { kind: 'file', id: keyId(key), since }, keyId(key));
+
+/** A root key that was found, not yet tried. */
+export interface FoundRootKey {
+  readonly rootKey: RootKey;
+  /** Ends a rotation that a crash cut short; to be called once the key has opened the store. */
+  readonly finish?: () => Promise<void>;
+  /** Where the key is that the store wants, if it is not this one and that can be told. */
+  readonly hint?: string | undefined;
 }
 
 /**
@@ -72,33 +101,72 @@ export async function findRootKey(
   spec: RootKeySpec,
   parameters: RootKeyParameters,
   context: RootKeyContext,
-): Promise<RootKey> {
-  if (spec.kind !== parameters.kind) {
-    throw new CofferError(
-      'wrong_root_key',
-      `this store was sealed with a root key of kind ${parameters.kind}:, not ${spec.kind}:`,
-    );
-  }
+): Promise<FoundRootKey> {
+  if (spec.kind === 'file' && parameters.kind === 'file') return findFileKey(spec.path, parameters, context);
   if (spec.kind === 'passphrase' && parameters.kind === 'passphrase') {
-    return passphraseKey(spec.source, parameters, context);
+    return { rootKey: await passphraseKey(spec.source, parameters, context) };
   }
-  const { path } = spec as { path: string };
-  await refuseInsideStateFolder(path, context);
-  const key = await readKeyFile(path);
-  if (!key) {
-    throw new CofferError(
-      'no_root_key',
-      `the root key file ${path} is not there, and this store cannot be read without it: put your copy of it back`,
-    );
-  }
-  return fileKey(key);
+  const since = parameters.since === undefined ? '' : `, since ${parameters.since}`;
+  throw new CofferError(
+    'wrong_root_key',
+    `this store was sealed with a root key of kind ${parameters.kind}:, not ${spec.kind}:${since}; name that one ` +
+      'with --root-key, or as rootKey in the configuration',
+  );
 }
 
-const fileKey = (key: Buffer): RootKey => new LocalRootKey(key, { kind: 'file' });
+async function findFileKey(
+  path: string,
+  parameters: FileParameters,
+  context: RootKeyContext,
+): Promise<FoundRootKey> {
+  await refuseInsideStateFolder(path, context);
+  const key = await readKeyFile(path);
+  const { id } = parameters;
+  const found = key && new LocalRootKey(key, parameters, keyId(key));
+  if (id === undefined || found?.id === id) {
+    if (found) return { rootKey: found };
+    throw noRootKey(path);
+  }
+  const pending = await readKeyFile(await pendingKeyFile(path, id));
+  if (pending && keyId(pending) === id) {
+    found?.wipe();
+    const finish = () => finishRotation(path, { id, retired: found?.id }, context);
+    return { rootKey: new LocalRootKey(pending, parameters, id), finish };
+  }
+  if (pending) wipe(pending);
+  if (!found) throw noRootKey(path);
+  return { rootKey: found, hint: await whereRetired(path, id) };
+}
+
+/** The store is open by the new key, wherever that lies: what hinders here is told, and hinders no start. */
+async function finishRotation(
+  path: string,
+  keys: { id: string; retired: string | undefined },
+  context: RootKeyContext,
+): Promise<void> {
+  try {
+    const kept = await putInPlace(path, keys);
+    context.onNotice(
+      `A rotation of the root key that was cut short is complete now: ${path} holds the root key ${keys.id}` +
+        (kept ? `, and the former one is kept in ${kept}: backups made until then need it.` : '.'),
+    );
+  } catch (error) {
+    context.onNotice(
+      `The root key ${keys.id} is in ${await pendingKeyFile(path, keys.id)} and could not be moved to ${path} ` +
+        `(${(error as Error).message}): move it there, and keep the former one for the backups that need it.`,
+    );
+  }
+}
+
+const noRootKey = (path: string) =>
+  new CofferError(
+    'no_root_key',
+    `the root key file ${path} is not there, and this store cannot be read without it: put your copy of it back`,
+  );
 
 async function passphraseKey(
   source: PassphraseSource,
-  parameters: RootKeyParameters & { kind: 'passphrase' },
+  parameters: PassphraseParameters,
   context: RootKeyContext,
 ): Promise<RootKey> {
   const { passes, memoryBytes } = parameters;
@@ -120,22 +188,29 @@ async function passphraseKey(
   } finally {
     wipe(passphrase);
   }
-  return new LocalRootKey(key, parameters);
+  return new LocalRootKey(key, parameters, undefined);
 }
 
-/** A root key whose bytes this process holds. */
+/**
+ * A root key whose bytes this process holds. Between uses their page cannot be read or written: whatever in this process
+ * runs astray into it ends the process.
+ */
 class LocalRootKey implements RootKey {
   readonly parameters: RootKeyParameters;
-  readonly #key: Buffer;
+  readonly id: string | undefined;
+  readonly #key: sodium.SecureBuffer;
 
-  constructor(key: Buffer, parameters: RootKeyParameters) {
-    this.#key = key;
+  /** Takes over the key, which is in memory of sodium's. */
+  constructor(key: Buffer, parameters: RootKeyParameters, id: string | undefined) {
+    this.#key = key as sodium.SecureBuffer;
     this.parameters = parameters;
+    this.id = id;
+    sodium.sodium_mprotect_noaccess(this.#key);
   }
 
   async wrap(ring: Uint8Array, associatedData: Uint8Array): Promise<Buffer> {
     const wrapped = Buffer.alloc(NONCE_BYTES + ring.length + TAG_BYTES);
-    sealInto(wrapped, 0, ring, associatedData, this.#key, new RandomPool());
+    this.#use(() => sealInto(wrapped, 0, ring, associatedData, this.#key, new RandomPool()));
     return wrapped;
   }
 
@@ -143,10 +218,20 @@ class LocalRootKey implements RootKey {
     const length = wrapped.length - NONCE_BYTES - TAG_BYTES;
     if (length < 1) return undefined;
     const ring = secureBuffer(length);
-    return openInto(ring, wrapped, associatedData, this.#key) ? ring : undefined;
+    return this.#use(() => openInto(ring, wrapped, associatedData, this.#key)) ? ring : undefined;
   }
 
   wipe(): void {
+    sodium.sodium_mprotect_readwrite(this.#key);
     wipe(this.#key);
+  }
+
+  #use<T>(task: () => T): T {
+    sodium.sodium_mprotect_readonly(this.#key);
+    try {
+      return task();
+    } finally {
+      sodium.sodium_mprotect_noaccess(this.#key);
+    }
   }
 }
