@@ -1,6 +1,7 @@
 import { type DataKey, KeyRing } from './crypto/key-ring.js';
 import {
   createRootKey,
+  type FoundRootKey,
   findRootKey,
   isRootKeyParameters,
   type RootKey,
@@ -73,8 +74,9 @@ export class StoreHeader {
   static async open(storage: Storage, spec: RootKeySpec, context: RootKeyContext): Promise<StoreHeader> {
     const stored = storage.get(HEADER_KEY);
     if (stored) {
-      const { ring: wrapped, ...header } = parseHeader(stored.bytes);
-      const keys = await unwrapRing(storage, { ...header, ring: wrapped }, spec, context);
+      const { ring: _, ...header } = parseHeader(stored.bytes);
+      const keys = await unwrap(storage.incarnation, stored.bytes, spec, context);
+      await keys.finish?.();
       return new StoreHeader(storage, keys, header, stored.revision);
     }
     for (const _record of storage.scan(Buffer.alloc(0))) {
@@ -144,12 +146,30 @@ export class StoreHeader {
   }
 }
 
-async function unwrapRing(
-  storage: Storage,
-  header: Header,
+/**
+ * The ring that a header record holds, of a store or of a backup.
+ *
+ * @throws CofferError `development_store`, `newer_format`, `tampered`, and for the root key `no_root_key`, `wrong_root_key`,
+ *   `insecure_root_key`
+ */
+export async function openHeader(
+  storeId: Uint8Array,
+  record: Uint8Array,
   spec: RootKeySpec,
   context: RootKeyContext,
-): Promise<{ ring: KeyRing; rootKey: RootKey }> {
+): Promise<KeyRing> {
+  const { ring, rootKey } = await unwrap(storeId, record, spec, context);
+  rootKey.wipe();
+  return ring;
+}
+
+async function unwrap(
+  storeId: Uint8Array,
+  record: Uint8Array,
+  spec: RootKeySpec,
+  context: RootKeyContext,
+): Promise<{ ring: KeyRing; rootKey: RootKey; finish: FoundRootKey['finish'] }> {
+  const header = parseHeader(record);
   if (header.development !== context.development) {
     throw new CofferError(
       'development_store',
@@ -160,18 +180,14 @@ async function unwrapRing(
     );
   }
   const { rootKey, finish, hint } = await findRootKey(spec, header.rootKey, context);
-  const bytes = await rootKey.unwrap(
-    Buffer.from(header.ring, 'base64'),
-    associatedData(storage.incarnation, header),
-  );
+  const bytes = await rootKey.unwrap(Buffer.from(header.ring, 'base64'), associatedData(storeId, header));
   const ring = bytes && KeyRing.fromBytes(bytes);
   if (bytes) wipe(bytes);
   if (!ring) {
     rootKey.wipe();
     throw wrongRootKey(header.rootKey, rootKey.id, hint);
   }
-  await finish?.();
-  return { ring, rootKey };
+  return { ring, rootKey, finish };
 }
 
 function wrongRootKey(wanted: RootKeyParameters, found: string | undefined, hint?: string): CofferError {
