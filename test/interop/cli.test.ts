@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { canary } from '../support/canary.mjs';
 import { Process, run, TemporaryFolder } from '../support/processes.mjs';
 import { cofferCommand, peer } from '../support/servers.mjs';
-import { TARGETS, type Target } from './targets.js';
+import { OVER_TLS, TARGETS, type Target } from './targets.js';
 
 /** A command line that speaks to setec servers. `name` is how it calls itself in what it prints. */
 interface Cli {
@@ -16,7 +16,7 @@ const setecCli: Cli = { name: 'setec', command: (args) => [peer('setec'), [...ar
 const cofferCli: Cli = { name: 'coffer', command: (args) => cofferCommand(...args) };
 
 /** Each command line against each server: what one may expect is what all of them do. */
-const PAIRS = TARGETS.flatMap((target) =>
+const PAIRS = [...TARGETS, OVER_TLS].flatMap((target) =>
   [setecCli, cofferCli].map((cli) => ({
     cli,
     start: target.start,
@@ -31,7 +31,7 @@ describe.each(PAIRS)('the command line of $title', ({ cli, start }) => {
   });
   afterAll(() => target?.[Symbol.asyncDispose]());
 
-  const env = (url = target.url) => ({ SETEC_SERVER: url });
+  const env = (url = target.url) => ({ ...target.env, SETEC_SERVER: url });
   const execute = (args: readonly string[], input: string | Uint8Array = '', url = target.url) =>
     run(...cli.command(args), { env: env(url), input });
 
@@ -155,7 +155,7 @@ describe.each(PAIRS)('the command line of $title', ({ cli, start }) => {
   });
 
   it('takes the server by flag', async () => {
-    const result = await run(...cli.command(['-s', target.url, 'get', 'binary']));
+    const result = await run(...cli.command(['-s', target.url, 'get', 'binary']), { env: target.env ?? {} });
     expect(result).toMatchObject({ code: 0, stdout: Buffer.from([0x20, 0xff, 0x00, 0x20]) });
   });
 

@@ -1,20 +1,20 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { canary } from '../support/canary.mjs';
 import { type Arguments, base64, SetecClient } from './setec-client.js';
-import { TARGETS, type Target } from './targets.js';
+import { OVER_TLS, TARGETS, type Target } from './targets.js';
 
 const refused400 = expect.stringMatching(/^request returned status 400: ".+"$/);
 const internalError = 'request returned status 500: "internal error"';
 
-describe.each(TARGETS)("setec's Go client against $name", ({ start }) => {
+describe.each([...TARGETS, OVER_TLS])("setec's Go client against $name", ({ start }) => {
   let target: Target;
   let client: SetecClient;
   let limited: SetecClient | undefined;
 
   beforeAll(async () => {
     target = await start();
-    client = new SetecClient(target.url);
-    if (target.limitedUrl !== undefined) limited = new SetecClient(target.limitedUrl);
+    client = new SetecClient(target.url, target.env);
+    if (target.limitedUrl !== undefined) limited = new SetecClient(target.limitedUrl, target.env);
   });
   afterAll(async () => {
     await client?.[Symbol.asyncDispose]();

@@ -29,8 +29,8 @@ export class SetecClient implements AsyncDisposable {
   readonly #process: Process;
   #answers = 0;
 
-  constructor(serverUrl: string) {
-    this.#process = new Process(peer('setec-client'), [], { env: { SETEC_SERVER: serverUrl } });
+  constructor(serverUrl: string, env: Readonly<Record<string, string>> = {}) {
+    this.#process = new Process(peer('setec-client'), [], { env: { ...env, SETEC_SERVER: serverUrl } });
   }
 
   /** Makes one call; `call` is as test/peers/setec-client names it. */

@@ -7,6 +7,8 @@ export interface Target extends AsyncDisposable {
   readonly url: string;
   /** For a caller with `LIMITED` rights; absent where there is but one caller (`--dev`). */
   readonly limitedUrl?: string;
+  /** What a client needs besides the URL: whom to trust. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const EVERY_ACTION = ['get', 'info', 'put', 'create-version', 'activate', 'delete'];
@@ -26,8 +28,11 @@ export const LIMITED = [
 export const TARGETS: readonly { readonly name: string; start(): Promise<Target> }[] = [
   { name: 'the real setec server', start: startSetec },
   { name: 'coffer --dev', start: startDevelopment },
-  { name: 'coffer with tokens', start: startProduction },
+  { name: 'coffer with tokens', start: () => startProduction() },
 ];
+
+/** For clients, which have to trust it. On the wire it differs in nothing else. */
+export const OVER_TLS = { name: 'coffer over TLS', start: () => startProduction(true) };
 
 /** All that a server can say of what it does is looked through for values, see `CofferServer.stop`. */
 const TRACE = { COFFER_LOG: 'trace' };
@@ -48,8 +53,8 @@ async function startDevelopment(): Promise<Target> {
   return { kind: 'coffer', url: server.url, [Symbol.asyncDispose]: async () => void (await server.stop()) };
 }
 
-async function startProduction(): Promise<Target> {
-  const server = await CofferServer.start({ env: TRACE });
+async function startProduction(tls = false): Promise<Target> {
+  const server = await CofferServer.start({ env: TRACE, tls });
   const everything = await server.createToken('everything');
   const limited = await server.createToken('limited');
   await server.applyPolicy([
@@ -60,6 +65,8 @@ async function startProduction(): Promise<Target> {
     kind: 'coffer',
     url: withPassword(server.url, everything.token),
     limitedUrl: withPassword(server.url, limited.token),
+    // Go reads the first, node the second.
+    env: tls ? { SSL_CERT_FILE: server.ca, NODE_EXTRA_CA_CERTS: server.ca } : {},
     [Symbol.asyncDispose]: async () => void (await server.stop()),
   };
 }

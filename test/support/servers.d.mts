@@ -23,16 +23,20 @@ export class CofferServer implements AsyncDisposable {
   /** Starts one and waits until it serves. A folder of the caller's is kept after `stop`, any other removed. */
   static start(options?: {
     readonly dev?: boolean;
+    /** Over TLS, with a certificate for 127.0.0.1 that was made for it. */
+    readonly tls?: boolean;
     readonly folder?: TemporaryFolder;
     /** More arguments to `coffer server`. */
     readonly args?: readonly string[];
     readonly env?: Readonly<Record<string, string>>;
   }): Promise<CofferServer>;
-  /** `http://127.0.0.1:PORT`. */
+  /** `http://127.0.0.1:PORT`, or `https:`. */
   readonly url: string;
   readonly process: Process;
   readonly folder: TemporaryFolder;
   readonly stateDir: string;
+  /** With `tls`: the file of the authority to trust. */
+  readonly ca: string;
   /** The admin socket, as `coffer -s` takes it. */
   readonly socket: string;
   /** Makes a bearer token through the admin socket; `principal` is what grants name it by. */

@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expectNoCanary } from './canary.mjs';
+import { Authority } from './certificates.mjs';
 import { Process, run, TemporaryFolder } from './processes.mjs';
 
 // Plain JavaScript, since bench/ runs without a build; the contract stands in servers.d.mts.
@@ -25,7 +26,7 @@ export async function coffer(args, options) {
 
 export class CofferServer {
   /** Opens a new folder, or `folder`, which outlives the server, so that another one can go on with it. */
-  static async start({ dev = false, folder, args = [], env = {} } = {}) {
+  static async start({ dev = false, tls = false, folder, args = [], env = {} } = {}) {
     const own = folder === undefined ? new TemporaryFolder() : undefined;
     const home = folder ?? own;
     const mode = dev ? ['--dev'] : ['--root-key', `file:${home.join('root.key')}`];
@@ -36,11 +37,12 @@ export class CofferServer {
       '127.0.0.1:0',
       '--state-dir',
       home.join('state'),
+      ...(tls ? certificateArguments(home) : []),
       ...args,
     ];
     const process = new Process(...cofferCommand(...command), { env });
     try {
-      const [url] = await process.waitFor(/http:\/\/127\.0\.0\.1:\d+(?=\s)/);
+      const [url] = await process.waitFor(/https?:\/\/127\.0\.0\.1:\d+(?=\s)/);
       return new CofferServer(url, process, home, own);
     } catch (error) {
       await process.kill().catch(() => {});
@@ -57,6 +59,7 @@ export class CofferServer {
     this.folder = folder;
     this.stateDir = folder.join('state');
     this.socket = `unix:${join(this.stateDir, 'admin.sock')}`;
+    this.ca = folder.join('ca.pem');
     this.#own = own;
   }
 
@@ -87,6 +90,16 @@ export class CofferServer {
     if (code !== 0) throw new Error(`coffer ${args.join(' ')} failed: ${stderr}`);
     return stdout.toString();
   }
+}
+
+function certificateArguments(folder) {
+  const [ca, cert, key] = ['ca.pem', 'tls.crt', 'tls.key'].map((name) => folder.join(name));
+  const authority = new Authority();
+  const issued = authority.issue();
+  writeFileSync(ca, authority.cert);
+  writeFileSync(cert, issued.cert);
+  writeFileSync(key, issued.key, { mode: 0o600 });
+  return ['--tls-cert', cert, '--tls-key', key];
 }
 
 export class SetecServer {

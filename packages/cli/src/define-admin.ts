@@ -20,7 +20,7 @@ function defineServer(program: Command): void {
     'run a server',
     'Its first administrator comes in through the admin socket in the state folder, -s unix:DIR/admin.sock. ' +
       'Each setting comes from its flag, else the environment (COFFER_LISTEN, COFFER_STATE_DIR, COFFER_ROOT_KEY, ' +
-      'COFFER_CONFIG), else the configuration file, else a default.',
+      'COFFER_TLS_CERT, COFFER_TLS_KEY, COFFER_CONFIG), else the configuration file, else a default.',
   )
     .option('--dev', 'to try things on this machine: whoever can connect may do everything')
     .option('--listen <host:port>', 'where to serve HTTP (default: 127.0.0.1:2633)')
@@ -30,6 +30,11 @@ function defineServer(program: Command): void {
       'file:PATH, passphrase:prompt, passphrase:file:PATH or passphrase:env:NAME ' +
         '(default: file:~/.config/coffer/root.key)',
     )
+    .option(
+      '--tls-cert <file>',
+      'serve over TLS: the certificate, with those between it and its authority (PEM)',
+    )
+    .option('--tls-key <file>', 'its private key (PEM); both files are read again when they change')
     .option('--config <file>', 'a configuration file (YAML)')
     .option('--insecure-http', 'serve without TLS beyond this machine, as behind a proxy that adds it');
   act(server, async (options) => (await import('./commands/server.js')).server(options));
@@ -38,6 +43,7 @@ function defineServer(program: Command): void {
     'coffer server --dev',
     'coffer server --state-dir /var/lib/coffer --root-key file:/etc/coffer/root.key',
     'coffer server --root-key passphrase:prompt',
+    'coffer server --listen 0.0.0.0:2633 --tls-cert /etc/coffer/tls.crt --tls-key /etc/coffer/tls.key',
   );
 }
 

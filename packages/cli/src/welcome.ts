@@ -2,7 +2,7 @@ import { basename, relative } from 'node:path';
 import { paint } from './output.js';
 
 export interface Running {
-  readonly address: { readonly host: string; readonly port: number };
+  readonly url: string;
   readonly socketPath: string;
   readonly stateDir: string;
   readonly dev: boolean;
@@ -10,7 +10,7 @@ export interface Running {
 
 /** What a server says when it serves: where, and what to type next. */
 export function welcome(running: Running): string {
-  const url = `http://${hostPart(running.address.host)}:${running.address.port}`;
+  const { url } = running;
   const where = [
     `coffer serves on ${paint('bold', url)}`,
     `  state folder:  ${running.stateDir}`,
@@ -61,10 +61,6 @@ function programName(): string {
   if (basename(script) === 'coffer') return 'coffer';
   const path = relative(process.cwd(), script);
   return `node ${shellWord(path.startsWith('..') ? script : path)}`;
-}
-
-function hostPart(host: string): string {
-  return host.includes(':') ? `[${host}]` : host;
 }
 
 function shellWord(word: string): string {

@@ -52,7 +52,7 @@ export async function startServer(...args: readonly string[]): Promise<RunningSe
   const listen = ['--listen', '127.0.0.1:0', '--state-dir', stateDir];
   const child = start(['server', ...listen, ...rootKey, ...args], {});
   const welcome = await untilItServes(child);
-  const [url = ''] = /http:\/\/\S+/.exec(welcome) ?? [];
+  const [url = ''] = /https?:\/\/\S+/.exec(welcome) ?? [];
 
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     const end = ended(child);

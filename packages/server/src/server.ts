@@ -14,12 +14,13 @@ import {
 } from './http/authenticate.js';
 import { BodyReader } from './http/body.js';
 import { Room } from './http/room.js';
-import { type ListenAddress, parseListenAddress } from './listen/address.js';
+import { formatAddress, type ListenAddress, parseListenAddress } from './listen/address.js';
+import type { RequestListener } from './listen/bare-answer.js';
 import { checkSocketPath } from './listen/bind.js';
 import { Doors } from './listen/doors.js';
 import { guardHost, logRequests } from './listen/guards.js';
-import type { RequestListener } from './listen/http-server.js';
 import { createLog } from './log.js';
+import { Certificate } from './tls/certificate.js';
 import { readVersion } from './version.js';
 
 /** How long requests that are under way may take to end when the server closes. */
@@ -40,6 +41,8 @@ export interface StartOptions {
 export interface RunningServer {
   /** Where it listens, with the port that it got. */
   readonly address: ListenAddress;
+  /** The same as a URL: `https:` if it serves over TLS. */
+  readonly url: string;
   /** The admin socket, `<stateDir>/admin.sock`. */
   readonly socketPath: string;
   readonly engine: Engine;
@@ -51,8 +54,8 @@ export interface RunningServer {
 /**
  * Opens the store and serves it on TCP and on the admin socket.
  *
- * @throws CofferError with a sentence for a person: what is wrong with the configuration, the root key, the store or
- *   the address. Nothing is left open then.
+ * @throws CofferError with a sentence for a person: what is wrong with the configuration, the certificate, the root
+ *   key, the store or the address. Nothing is left open then.
  */
 export async function startServer(config: ServerConfig, options: StartOptions = {}): Promise<RunningServer> {
   const { log = createLog(process.env), onFatal = endProcess, onNotice = printNotice } = options;
@@ -68,6 +71,8 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     signingKey = keyPairFromBytes('server', seed);
     return signingKey;
   };
+  // First of all: a mistake in it is found before a person is asked for a passphrase.
+  const certificate = config.tls && (await Certificate.open(config.tls, { log, onNotice }));
   const engine = await Engine.open({
     stateDir,
     rootKey,
@@ -78,20 +83,25 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     promptPassphrase: options.promptPassphrase,
     onFatal,
     onNotice,
+  }).catch((error: unknown) => {
+    certificate?.close();
+    throw error;
   });
   const doors = new Doors(config.limits);
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= doors
       .close(GRACE_MS)
+      .then(() => certificate?.close())
       .then(() => engine.close())
       .then(() => signingKey?.wipe());
     return closed;
   };
   try {
-    const address = await openDoors(doors, { config, engine, log, socketPath });
-    log.info({ ...address, development: config.dev }, 'listening');
-    return { address, socketPath, engine, close, [Symbol.asyncDispose]: close };
+    const address = await openDoors(doors, { config, engine, log, socketPath, certificate });
+    const url = `${certificate === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
+    log.info({ ...address, tls: certificate !== undefined, development: config.dev }, 'listening');
+    return { address, url, socketPath, engine, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;
@@ -103,6 +113,7 @@ interface DoorParts {
   readonly engine: Engine;
   readonly log: Logger;
   readonly socketPath: string;
+  readonly certificate: Certificate | undefined;
 }
 
 /**
@@ -111,7 +122,7 @@ interface DoorParts {
  */
 async function openDoors(
   doors: Doors,
-  { config, engine, log, socketPath }: DoorParts,
+  { config, engine, log, socketPath, certificate }: DoorParts,
 ): Promise<ListenAddress> {
   const version = readVersion();
   const notReady = () =>
@@ -127,7 +138,11 @@ async function openDoors(
   const tokens = new TokenAuthenticator(engine);
   await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(tokens)));
   const overTcp = serve(config.dev ? development : tokens);
-  return doors.listenTcp(parseListenAddress(config.listen), config.dev ? guardHost(overTcp) : overTcp);
+  return doors.listenTcp(
+    parseListenAddress(config.listen),
+    config.dev ? guardHost(overTcp) : overTcp,
+    certificate,
+  );
 }
 
 function makeStateFolder(path: string): void {

@@ -49,6 +49,17 @@ describe('the configuration', () => {
     });
   });
 
+  it('takes a certificate and its key together or not at all, each by flag before environment before file', async () => {
+    const file = await configFile('tls: { cert: /file.crt, key: /file.key }\n');
+    const env = { HOME, COFFER_TLS_KEY: '/env.key' };
+    expect(loadConfig({ env, file }).tls).toEqual({ cert: '/file.crt', key: '/env.key' });
+    expect(loadConfig({ flags: { tlsKey: '/flag.key' }, env, file }).tls?.key).toBe('/flag.key');
+    expect(() => loadConfig({ env })).toThrow(
+      'there is a TLS key and no certificate: name its file with --tls-cert',
+    );
+    expect(loadConfig({ flags: { listen: '0.0.0.0:1' }, env: { HOME }, file }).listen).toBe('0.0.0.0:1');
+  });
+
   it('finds its file by flag, then by COFFER_CONFIG', async () => {
     const one = await configFile('listen: 127.0.0.1:1');
     const two = await configFile('listen: 127.0.0.1:2');

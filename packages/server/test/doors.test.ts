@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type RunningServer, startServer } from '../src/index.js';
+import { networkOf } from '../src/listen/address.js';
 import { call, RawConnection, send, startTestServer, temporaryFolder, testConfig } from './support.js';
 
 const HEAD =
@@ -320,7 +321,7 @@ describe('a slow client', () => {
 
 describe('connections', () => {
   it('beyond the limit are closed, and taken again when others have gone', async () => {
-    const server = await startTestServer({ limits: { connections: 2 } });
+    const server = await startTestServer({ limits: { connections: 2, connectionsPerAddress: 2 } });
     const first = new RawConnection(server);
     const second = new RawConnection(server);
     for (const connection of [first, second]) {
@@ -337,6 +338,40 @@ describe('connections', () => {
         ),
       )
       .toBe(200);
+  });
+});
+
+describe('the connections of one address', () => {
+  it('are a quarter of all unless said otherwise; more are cut, while others are served', async () => {
+    const server = await startTestServer({ limits: { connections: 8 } });
+    const greedy = [new RawConnection(server, '127.0.0.9'), new RawConnection(server, '127.0.0.9')];
+    for (const connection of greedy) {
+      connection.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await connection.until('ok\n');
+    }
+    expect(await new RawConnection(server, '127.0.0.9').ended()).toBe('');
+    expect((await send(server, '/healthz')).status).toBe(200);
+    greedy[0]?.socket.destroy();
+    await expect
+      .poll(async () => {
+        const again = new RawConnection(server, '127.0.0.9');
+        again.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+        return await again.ended();
+      })
+      .toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it.each([
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['2001:db8:0:1::', '2001:db8:0:1::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['::2:3:4:5:6', '0:0:0:2::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+  ])('are counted together where %s is one of its customer’s many', (address, network) => {
+    expect(networkOf(address)).toBe(network);
   });
 });
 

@@ -106,8 +106,9 @@ export class RawConnection {
   #received = '';
   #onData: () => void = () => {};
 
-  constructor(server: RunningServer) {
-    this.socket = connect(server.address.port, server.address.host);
+  /** @param from the address to come from; of loopback a client may take any */
+  constructor(server: RunningServer, from = '127.0.0.1') {
+    this.socket = connect({ ...server.address, localAddress: from });
     this.socket.on('error', () => {});
     this.socket.on('data', (chunk) => {
       this.#received += chunk.toString('latin1');

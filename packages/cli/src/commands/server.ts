@@ -11,6 +11,8 @@ export interface ServerOptions {
   readonly stateDir?: string;
   readonly rootKey?: string;
   readonly config?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   readonly insecureHttp?: boolean;
 }
 

@@ -4,6 +4,7 @@ import { CofferError, DEFAULT_LIMITS } from '@coffer/engine';
 import type { BodyLimits } from '../http/body.js';
 import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
+import type { TlsFiles } from '../tls/pair.js';
 import { type FileConfig, readConfigFile } from './file.js';
 
 export interface ServerLimits extends BodyLimits, ConnectionLimits {
@@ -29,6 +30,8 @@ export interface ServerConfig {
   readonly dev: boolean;
   /** Whether an address that other machines reach may be served without TLS. */
   readonly insecureHttp: boolean;
+  /** Serve over TLS, with this certificate. */
+  readonly tls?: TlsFiles | undefined;
   /** Under which URL clients know the server. */
   readonly publicUrl?: string | undefined;
   readonly limits: ServerLimits;
@@ -43,13 +46,18 @@ export interface ConfigFlags {
   readonly rootKey?: string | undefined;
   readonly publicUrl?: string | undefined;
   readonly insecureHttp?: boolean | undefined;
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
   /** The configuration file. */
   readonly config?: string | undefined;
 }
 
 export interface ConfigSources {
   readonly flags?: ConfigFlags | undefined;
-  /** `COFFER_LISTEN`, `COFFER_STATE_DIR`, `COFFER_ROOT_KEY`, `COFFER_PUBLIC_URL`, `COFFER_CONFIG`; and where homes are. */
+  /**
+   * `COFFER_LISTEN`, `COFFER_STATE_DIR`, `COFFER_ROOT_KEY`, `COFFER_PUBLIC_URL`, `COFFER_TLS_CERT`, `COFFER_TLS_KEY`,
+   * `COFFER_CONFIG`; and where homes are.
+   */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The configuration file, where no flag names one. */
   readonly file?: string | undefined;
@@ -68,11 +76,13 @@ export function loadConfig({ flags = {}, env, file }: ConfigSources): ServerConf
   const path = flags.config ?? (env.COFFER_CONFIG || undefined) ?? file;
   const fromFile = path === undefined ? {} : readConfigFile(path);
   const dev = flags.dev ?? false;
+  const first = (flag: string | undefined, variable: string, stated: string | undefined) =>
+    flag ?? (env[variable] || undefined) ?? stated;
   const choose = (
     flag: string | undefined,
     variable: string,
     key: 'listen' | 'stateDir' | 'rootKey' | 'publicUrl',
-  ) => flag ?? (env[variable] || undefined) ?? fromFile[key];
+  ) => first(flag, variable, fromFile[key]);
 
   const stateDir = resolve(
     choose(flags.stateDir, 'COFFER_STATE_DIR', 'stateDir') ?? defaultStateDir(env, dev),
@@ -83,6 +93,10 @@ export function loadConfig({ flags = {}, env, file }: ConfigSources): ServerConf
     rootKey: choose(flags.rootKey, 'COFFER_ROOT_KEY', 'rootKey') ?? defaultRootKey(env, dev, stateDir),
     dev,
     insecureHttp: flags.insecureHttp ?? fromFile.insecureHttp ?? false,
+    tls: bothOrNone(
+      first(flags.tlsCert, 'COFFER_TLS_CERT', fromFile.tls?.cert),
+      first(flags.tlsKey, 'COFFER_TLS_KEY', fromFile.tls?.key),
+    ),
     publicUrl: choose(flags.publicUrl, 'COFFER_PUBLIC_URL', 'publicUrl'),
     limits: completeLimits(fromFile.limits),
     storage: fromFile.storage ?? {},
@@ -98,13 +112,15 @@ export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits 
   const valueBytes = stated.valueBytes ?? DEFAULT_LIMITS.valueBytes;
   // The longest form of a value is an array of numbers, four bytes each with the comma; of a name, \u escapes.
   const bodyBytes = stated.bodyBytes ?? 4 * valueBytes + 6 * nameBytes + 64 * 1024;
+  const connections = stated.connections ?? 4096;
   return {
     nameBytes,
     valueBytes,
     bodyBytes,
     inFlightBytes: stated.inFlightBytes ?? Math.max(64 * MIB, 4 * bodyBytes),
     headerBytes: stated.headerBytes ?? 16 * 1024,
-    connections: stated.connections ?? 4096,
+    connections,
+    connectionsPerAddress: stated.connectionsPerAddress ?? Math.ceil(connections / 4),
     headersSeconds: stated.headersSeconds ?? 10,
     requestSeconds: stated.requestSeconds ?? 30,
     idleSeconds: stated.idleSeconds ?? 75,
@@ -116,14 +132,14 @@ export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits 
  *
  * @throws CofferError `invalid_argument`
  */
-export function checkExposure({ listen, dev, insecureHttp }: ServerConfig): void {
+export function checkExposure({ listen, dev, insecureHttp, tls }: ServerConfig): void {
   const address = parseListenAddress(listen);
   if (isLoopback(address.host)) return;
   const where = formatAddress(address);
   if (dev) {
     throw refuse(`a development server lets everybody in and listens on this machine only, not on ${where}`);
   }
-  if (insecureHttp) return;
+  if (tls !== undefined || insecureHttp) return;
   throw refuse(
     `${where} can be reached from other machines, and without TLS everybody on the way reads the secrets: listen on ` +
       '127.0.0.1 behind a proxy that speaks TLS, or say --insecure-http',
@@ -135,6 +151,16 @@ function checkPublicUrl(publicUrl: string | undefined): void {
   const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined;
   if (url?.protocol === 'https:' || url?.protocol === 'http:') return;
   throw refuse(`publicUrl must be an http or https URL, not ${JSON.stringify(publicUrl)}`);
+}
+
+function bothOrNone(cert: string | undefined, key: string | undefined): TlsFiles | undefined {
+  if (cert !== undefined && key !== undefined) return { cert: resolve(cert), key: resolve(key) };
+  if (cert === undefined && key === undefined) return undefined;
+  throw refuse(
+    cert === undefined
+      ? 'there is a TLS key and no certificate: name its file with --tls-cert'
+      : 'there is a TLS certificate and no key: name its file with --tls-key',
+  );
 }
 
 type Environment = ConfigSources['env'];

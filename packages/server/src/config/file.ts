@@ -14,6 +14,7 @@ const fileSchema = z.strictObject({
   rootKey: z.string().optional(),
   publicUrl: z.string().optional(),
   insecureHttp: z.boolean().optional(),
+  tls: z.strictObject({ cert: z.string().optional(), key: z.string().optional() }).optional(),
   limits: z
     .strictObject({
       nameBytes: bytes.optional(),
@@ -22,6 +23,7 @@ const fileSchema = z.strictObject({
       inFlightBytes: bytes.optional(),
       headerBytes: bytes.optional(),
       connections: z.int().min(1).optional(),
+      connectionsPerAddress: z.int().min(1).optional(),
       headersSeconds: seconds.optional(),
       requestSeconds: seconds.optional(),
       idleSeconds: seconds.optional(),

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CofferError, type Engine } from '@coffer/engine';
 import type { Logger } from 'pino';
-import type { RequestListener } from '../listen/http-server.js';
+import type { RequestListener } from '../listen/bare-answer.js';
 import { problemOf, Refusal } from '../refusal.js';
 import { manyAnswer } from '../wire/many.js';
 import { jsonReader } from '../wire/request.js';

@@ -40,3 +40,21 @@ export function isLoopback(host: string): boolean {
 export function isLocalHostHeader(header: string | undefined): boolean {
   return /^(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?$/i.test(header ?? '');
 }
+
+/**
+ * Whose an address is: of IPv6 the first 64 bits, since that is what one customer or machine has; an IPv4 address in
+ * IPv6's clothes as IPv4.
+ *
+ * @param address as node writes it: `192.0.2.1`, `::ffff:192.0.2.1`, `2001:db8::1`, `fe80::1%eth0`
+ */
+export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  if (address.startsWith('::ffff:') && address.includes('.')) return address.slice('::ffff:'.length);
+  const [head = '', tail] = (address.split('%', 1)[0] as string).split('::', 2);
+  const left = head === '' ? [] : head.split(':');
+  // What "::" stands for is all zeros, and so is the network where there are fewer than four groups before it.
+  const right = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
+  const groups = [...left, ...Array<string>(Math.max(0, zeros)).fill('0'), ...right];
+  return `${groups.slice(0, 4).join(':')}::/64`;
+}

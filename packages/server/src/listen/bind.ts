@@ -1,6 +1,5 @@
 import { lstatSync, unlinkSync } from 'node:fs';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { CofferError } from '@coffer/engine';
 import { formatAddress, type ListenAddress } from './address.js';
 

@@ -1,11 +1,15 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
+import type { Certificate } from '../tls/certificate.js';
 import type { ListenAddress } from './address.js';
+import type { RequestListener } from './bare-answer.js';
 import { listenTcp, listenUnix } from './bind.js';
+import { Connections, interceptConnections } from './connections.js';
 import {
   type ConnectionLimits,
   createHttpServer,
-  type RequestListener,
+  createHttpsServer,
   refuseExpectation,
 } from './http-server.js';
 
@@ -22,7 +26,8 @@ type Start = () => void;
  */
 export class Doors {
   readonly #limits: ConnectionLimits;
-  readonly #servers: Server[] = [];
+  readonly #servers: (Server | SecureServer)[] = [];
+  readonly #connections: Connections[] = [];
   readonly #underWay = new Map<Socket, ServerResponse>();
   /** Of connections that send requests before they have the answers to earlier ones; of others nothing. */
   readonly #waiting = new Map<Socket, Start[]>();
@@ -43,12 +48,22 @@ export class Doors {
     return this.#closing.signal;
   }
 
-  async listenTcp(address: ListenAddress, listener: RequestListener): Promise<ListenAddress> {
-    return listenTcp(this.#open(listener), address);
+  /** With a certificate over TLS. */
+  async listenTcp(
+    address: ListenAddress,
+    listener: RequestListener,
+    certificate?: Certificate,
+  ): Promise<ListenAddress> {
+    const serve = this.#server(listener);
+    if (certificate === undefined)
+      return listenTcp(this.#open(createHttpServer(serve, this.#limits)), address);
+    const server = createHttpsServer(serve, this.#limits);
+    certificate.serve(server);
+    return listenTcp(this.#open(server), address);
   }
 
   async listenUnix(path: string, listener: RequestListener): Promise<void> {
-    await listenUnix(this.#open(listener), path);
+    await listenUnix(this.#open(createHttpServer(this.#server(listener), this.#limits)), path);
   }
 
   /**
@@ -61,19 +76,22 @@ export class Doors {
     const closed = this.#servers.filter((server) => server.listening).map(closeServer);
     for (const server of this.#servers) server.closeIdleConnections();
     await this.#quiet(graceMs);
-    for (const server of this.#servers) server.closeAllConnections();
+    for (const connections of this.#connections) connections.closeAll();
     await Promise.all(closed);
   }
 
-  #open(listener: RequestListener): Server {
-    const server = createHttpServer(
-      (incoming, outgoing) => this.#serve(listener, incoming, outgoing),
-      this.#limits,
-    );
-    server.on('checkExpectation', (incoming: IncomingMessage, outgoing: ServerResponse) =>
-      this.#serve(refuseExpectation, incoming, outgoing),
-    );
+  #server(listener: RequestListener): RequestListener {
+    return (incoming, outgoing) => this.#serve(listener, incoming, outgoing);
+  }
+
+  #open<S extends Server | SecureServer>(server: S): S {
+    const connections = new Connections(this.#limits.connectionsPerAddress);
+    interceptConnections(server, (socket, proceed) => {
+      if (connections.admit(socket)) proceed();
+    });
+    server.on('checkExpectation', this.#server(refuseExpectation));
     this.#servers.push(server);
+    this.#connections.push(connections);
     return server;
   }
 

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { isLocalHostHeader } from './address.js';
-import type { RequestListener } from './http-server.js';
+import type { RequestListener } from './bare-answer.js';
 
 /** Lets only requests pass that were addressed to this machine by its own names. */
 export function guardHost(listener: RequestListener): RequestListener {

@@ -1,5 +1,14 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
+import type { Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { bareAnswer, type RequestListener } from './bare-answer.js';
+import { createSecureServer } from './secure-server.js';
 
 /** What one client, and all of them together, may take of the process. */
 export interface ConnectionLimits {
@@ -7,6 +16,8 @@ export interface ConnectionLimits {
   readonly headerBytes: number;
   /** Connections at one time, for each listening address; more are closed at once. */
   readonly connections: number;
+  /** Of these, the most that one client's address may have (of IPv6: its first 64 bits). */
+  readonly connectionsPerAddress: number;
   /** A request's head must be here within this time. */
   readonly headersSeconds: number;
   /** The whole request must be here within this time. */
@@ -15,8 +26,6 @@ export interface ConnectionLimits {
   readonly idleSeconds: number;
 }
 
-export type RequestListener = (incoming: IncomingMessage, outgoing: ServerResponse) => void;
-
 const TEXT = { 'Content-Type': 'text/plain; charset=utf-8', 'X-Content-Type-Options': 'nosniff' };
 
 /** How often node looks for clients that are too slow. */
@@ -24,16 +33,33 @@ const CHECK_MS = 500;
 
 /** A node:http server that no client can hold up: slow and oversized ones are answered 408, 431 or 400 and cut. */
 export function createHttpServer(listener: RequestListener, limits: ConnectionLimits): Server {
-  const server = createServer(
-    {
-      maxHeaderSize: limits.headerBytes,
-      headersTimeout: limits.headersSeconds * 1000,
-      requestTimeout: limits.requestSeconds * 1000,
-      keepAliveTimeout: limits.idleSeconds * 1000,
-      connectionsCheckingInterval: Math.min(CHECK_MS, limits.headersSeconds * 500),
-    },
+  return limited(createServer(options(limits), listener), listener, limits);
+}
+
+/** The same over TLS. It needs a certificate before it listens. */
+export function createHttpsServer(listener: RequestListener, limits: ConnectionLimits): SecureServer {
+  return limited(
+    createSecureServer(options(limits), listener, limits.headersSeconds * 1000),
     listener,
+    limits,
   );
+}
+
+function options(limits: ConnectionLimits): ServerOptions {
+  return {
+    maxHeaderSize: limits.headerBytes,
+    headersTimeout: limits.headersSeconds * 1000,
+    requestTimeout: limits.requestSeconds * 1000,
+    keepAliveTimeout: limits.idleSeconds * 1000,
+    connectionsCheckingInterval: Math.min(CHECK_MS, limits.headersSeconds * 500),
+  };
+}
+
+function limited<S extends Server | SecureServer>(
+  server: S,
+  listener: RequestListener,
+  limits: ConnectionLimits,
+): S {
   server.maxConnections = limits.connections;
   // Neither a byte read nor written: a client that does not take its answer is cut as well.
   server.setTimeout((limits.requestSeconds + limits.idleSeconds) * 1000);
@@ -61,13 +87,7 @@ function refuseClient(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const [status, code, text] = describeClientError(error.code);
-  const body = `${text}\n`;
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `X-Content-Type-Options: nosniff\r\nCoffer-Error: ${code}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    () => socket.destroy(),
-  );
+  socket.end(bareAnswer(...describeClientError(error.code)), () => socket.destroy());
 }
 
 function describeClientError(code: string | undefined): [status: string, code: string, text: string] {
