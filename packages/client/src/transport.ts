@@ -4,6 +4,7 @@ import type { Agent as HttpsAgent } from 'node:https';
 import { type Address, isLoopback, parseAddress } from './address.js';
 import { parseJson, whoami } from './answers.js';
 import { CofferClientError } from './errors.js';
+import { type OpenAnswer, openAnswer } from './open-answer.js';
 
 export interface TransportOptions {
   readonly server: string;
@@ -30,6 +31,14 @@ export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
+}
+
+/** What may end a call early, while it lasts. */
+interface Life {
+  readonly signal: AbortSignal;
+  /** The timeout counts no more. */
+  untimed(): void;
+  end(): void;
 }
 
 /** The connection failed. `reached`: the server may have got the request, and done what it says. */
@@ -77,19 +86,59 @@ export class Transport {
   async send(call: Call): Promise<Answer> {
     if (this.#closed) throw clientClosed();
     call.signal?.throwIfAborted();
+    const life = this.#begin(call);
+    try {
+      return await this.#sendUntilAnswered(call, life.signal, (signal) => this.#exchange(call, signal));
+    } finally {
+      life.end();
+      call.body?.fill(0);
+    }
+  }
+
+  /**
+   * Sends what only reads, and gives the answer when its head is here, which takes at most the timeout.
+   *
+   * @param options with `idle`, the longest time in milliseconds without a byte of the body before the connection counts as
+   *   broken
+   */
+  async open(call: Call, options: { readonly idle?: number } = {}): Promise<OpenAnswer> {
+    if (this.#closed) throw clientClosed();
+    call.signal?.throwIfAborted();
+    const life = this.#begin(call);
+    try {
+      const open = (signal: AbortSignal) => this.#open(call, signal);
+      const response = await this.#sendUntilAnswered(call, life.signal, open);
+      life.untimed();
+      return openAnswer(response, {
+        idle: options.idle,
+        read: () => this.#read(response),
+        explain: (error) => (life.signal.aborted ? life.signal.reason : this.#explain(error)),
+        end: life.end,
+      });
+    } catch (error) {
+      life.end();
+      throw error;
+    } finally {
+      call.body?.fill(0);
+    }
+  }
+
+  /** What ends a call early: its signal, the timeout, the client's end. */
+  #begin(call: Call): Life {
     const stop = new AbortController();
     const forward = () => stop.abort(call.signal?.reason);
     const timer = setTimeout(() => stop.abort(this.#timedOut()), this.#options.timeout);
     call.signal?.addEventListener('abort', forward);
     this.#underWay.add(stop);
-    try {
-      return await this.#sendUntilAnswered(call, stop.signal);
-    } finally {
-      clearTimeout(timer);
-      call.signal?.removeEventListener('abort', forward);
-      this.#underWay.delete(stop);
-      call.body?.fill(0);
-    }
+    return {
+      signal: stop.signal,
+      untimed: () => clearTimeout(timer),
+      end: () => {
+        clearTimeout(timer);
+        call.signal?.removeEventListener('abort', forward);
+        this.#underWay.delete(stop);
+      },
+    };
   }
 
   /** Ends the connections; calls under way reject with the code `closed`. */
@@ -99,10 +148,14 @@ export class Transport {
     this.#agent?.destroy();
   }
 
-  async #sendUntilAnswered(call: Call, signal: AbortSignal): Promise<Answer> {
+  async #sendUntilAnswered<T>(
+    call: Call,
+    signal: AbortSignal,
+    exchange: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#exchange(call, signal);
+        return await exchange(signal);
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         if (!(error instanceof ConnectionFailure)) throw error;
@@ -126,6 +179,18 @@ export class Transport {
   }
 
   async #exchange(call: Call, signal: AbortSignal): Promise<Answer> {
+    const response = await this.#open(call, signal);
+    try {
+      const body = await this.#read(response);
+      this.#knowsOperations ||= response.headers['coffer-error'] !== undefined;
+      return { status: response.statusCode ?? 0, headers: response.headers, body };
+    } catch (error) {
+      response.destroy();
+      throw this.#classify(error as NodeJS.ErrnoException, true);
+    }
+  }
+
+  async #open(call: Call, signal: AbortSignal): Promise<IncomingMessage> {
     signal.throwIfAborted();
     const request = await this.#request(call, signal);
     let reached = request.reusedSocket;
@@ -134,11 +199,7 @@ export class Transport {
       else reached = true;
     });
     try {
-      const response = await responseTo(request, call.body);
-      reached = true;
-      const body = await this.#read(response);
-      this.#knowsOperations ||= response.headers['coffer-error'] !== undefined;
-      return { status: response.statusCode ?? 0, headers: response.headers, body };
+      return await responseTo(request, call.body);
     } catch (error) {
       request.destroy();
       throw this.#classify(error as NodeJS.ErrnoException, reached);
@@ -202,6 +263,11 @@ export class Transport {
       );
     }
     return new ConnectionFailure(error, reached);
+  }
+
+  #explain(error: unknown): unknown {
+    const failure = this.#classify(error as NodeJS.ErrnoException, true);
+    return failure instanceof ConnectionFailure ? this.#unreachable(failure) : failure;
   }
 
   #unreachable(failure: ConnectionFailure): CofferClientError {

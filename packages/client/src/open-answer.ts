@@ -1,0 +1,54 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Answer } from './transport.js';
+
+/** An answer whose body is read as it comes. It is read with one of the two, or given up with `cancel`. */
+export interface OpenAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Throws, with the code `unreachable`, if the connection breaks before the body's end. */
+  chunks(): AsyncGenerator<Buffer, void>;
+  /** All of it, like an answer that was not left open. */
+  whole(): Promise<Answer>;
+  cancel(): void;
+}
+
+interface Reading {
+  /** Longest time in milliseconds without a byte, before the connection counts as broken. */
+  readonly idle: number | undefined;
+  read(): Promise<Buffer>;
+  /** What the caller is told in place of an error of node's. */
+  explain(error: unknown): unknown;
+  /** The call is over. */
+  end(): void;
+}
+
+export function openAnswer(response: IncomingMessage, { idle, read, explain, end }: Reading): OpenAnswer {
+  const { statusCode: status = 0, headers } = response;
+  const cancel = () => {
+    response.destroy();
+    end();
+  };
+  if (idle !== undefined) {
+    const silence = Object.assign(new Error('no byte came'), { code: 'ETIMEDOUT' });
+    response.setTimeout(idle, () => response.destroy(silence));
+  }
+  const chunks = async function* () {
+    try {
+      yield* response as AsyncIterable<Buffer>;
+    } catch (error) {
+      throw explain(error);
+    } finally {
+      cancel();
+    }
+  };
+  const whole = async () => {
+    try {
+      return { status, headers, body: await read() };
+    } catch (error) {
+      throw explain(error);
+    } finally {
+      cancel();
+    }
+  };
+  return { status, headers, chunks, whole, cancel };
+}
