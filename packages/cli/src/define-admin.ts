@@ -36,7 +36,11 @@ function defineServer(program: Command): void {
     )
     .option('--tls-key <file>', 'its private key (PEM); both files are read again when they change')
     .option('--config <file>', 'a configuration file (YAML)')
-    .option('--insecure-http', 'serve without TLS beyond this machine, as behind a proxy that adds it');
+    .option('--insecure-http', 'serve without TLS beyond this machine, as behind a proxy that adds it')
+    .option(
+      '--accept-rollback',
+      'start although the store or the audit log was put back to an earlier state; the log will say so',
+    );
   act(server, async (options) => (await import('./commands/server.js')).server(options));
   examples(
     server,

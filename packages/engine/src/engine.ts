@@ -7,18 +7,20 @@ import {
   type TokenInfo,
 } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
+import { Anchoring } from './audit/anchoring.js';
 import { AuditLog } from './audit/log.js';
+import type { StoreWitness } from './audit/rollback.js';
 import type { Signer } from './audit/signer.js';
 import type { Caller, Principal } from './caller.js';
 import { Catalog } from './catalog.js';
-import { RecordSealer } from './crypto/records.js';
+import { RecordSealer, tampered } from './crypto/records.js';
 import type { RootKeySpec } from './crypto/root-key-spec.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
 import { StoreHeader } from './header.js';
-import { type FoundHead, HeadsIntegrity } from './integrity.js';
+import { type FoundHead, HeadsIntegrity, NO_ANCHOR } from './integrity.js';
 import { HEADER_KEY } from './keys.js';
 import { Manifest } from './manifest.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
@@ -27,6 +29,7 @@ import type { Change } from './operations.js';
 import type { SecretInfo, SecretValue } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
 import { LmdbStorage } from './storage/lmdb.js';
+import { STATE_KEY } from './storage/lmdb-state.js';
 import type { SpaceLimits } from './storage/space.js';
 import type { Storage } from './storage/storage.js';
 
@@ -49,6 +52,8 @@ export interface EngineOptions {
   readonly limits?: Partial<Limits> | undefined;
   readonly storage?: Partial<SpaceLimits> | undefined;
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
+  /** Opens although the store or the audit log was put back to an earlier state; the log tells that it was accepted. */
+  readonly acceptRollback?: boolean | undefined;
   readonly now?: (() => Date) | undefined;
   /** Durability is lost and nothing more will be acknowledged: say why, and end the process. */
   onFatal(error: CofferError): void;
@@ -79,7 +84,7 @@ export class Engine {
   private constructor(parts: Parts, options: EngineOptions) {
     const { storage, header, catalog, manifest, audit } = parts;
     const now = options.now ?? (() => new Date());
-    const gate = new Gate(audit);
+    const gate = new Gate(audit, storage);
     this.#parts = parts;
     this.storeId = Buffer.from(storage.incarnation).toString('hex');
     this.development = options.development ?? false;
@@ -105,7 +110,8 @@ export class Engine {
    * Opens the store and the audit log in the state folder, or makes them; closes what a crash left open.
    *
    * @throws CofferError `store_locked`, `newer_format`, `development_store`, `tampered`, `audit_broken`, and for the root
-   *   key `no_root_key`, `wrong_root_key`, `insecure_root_key`; `io` for what the operating system refuses
+   *   key `no_root_key`, `wrong_root_key`, `insecure_root_key`; `audit_rolled_back` and `store_rolled_back` unless that was
+   *   accepted; `io` for what the operating system refuses
    */
   static async open(options: EngineOptions): Promise<Engine> {
     try {
@@ -131,6 +137,7 @@ export class Engine {
     });
     let header: StoreHeader | undefined;
     let audit: AuditLog | undefined;
+    let anchoring: Anchoring | undefined;
     try {
       header = await StoreHeader.open(storage, options.rootKey, {
         stateDir: options.stateDir,
@@ -139,27 +146,33 @@ export class Engine {
         now: options.now,
         onNotice: (sentence) => options.onNotice?.(sentence),
       });
-      const { catalog, manifest, integrity } = await loadRecords(storage, header);
+      const { catalog, manifest, integrity, witness } = await loadRecords(storage, header);
       const signer = options.createSigner(header.ring.signingSeed);
       audit = await AuditLog.open(join(options.stateDir, 'audit'), {
         storeId: Buffer.from(storage.incarnation).toString('hex'),
         signer,
         generation: () => manifest.generation,
+        revision: () => storage.sequence,
+        witness,
+        acceptRollback: options.acceptRollback ?? false,
         now: options.now ?? (() => new Date()),
         onFatal,
         onNotice: (sentence) => options.onNotice?.(sentence),
       });
-      const log = audit;
-      integrity.anchor = () => log.durable;
+      anchoring = new Anchoring(audit, storage, integrity);
       const onStop = (listener: typeof stop) => {
         stop = listener;
       };
-      const engine = new Engine({ storage, header, catalog, manifest, audit, signer, onStop }, options);
+      const engine = new Engine(
+        { storage, header, catalog, manifest, audit, anchoring, signer, onStop },
+        options,
+      );
       await engine.#recover();
       await engine.#purge((options.now ?? (() => new Date()))());
       return engine;
     } catch (error) {
       await audit?.close();
+      await anchoring?.close();
       await storage.close();
       header?.wipe();
       throw error;
@@ -287,8 +300,9 @@ export class Engine {
     this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
     clearInterval(this.#purging);
     await this.#quiet();
-    const { storage, audit, header } = this.#parts;
+    const { storage, audit, anchoring, header } = this.#parts;
     await audit.close();
+    await anchoring.close();
     await storage.close();
     header.wipe();
   }
@@ -351,6 +365,7 @@ interface Parts {
   readonly catalog: Catalog;
   readonly manifest: Manifest;
   readonly audit: AuditLog;
+  readonly anchoring: Anchoring;
   readonly signer: Signer;
   onStop(listener: (error: CofferError) => void): void;
 }
@@ -359,7 +374,7 @@ interface Parts {
 async function loadRecords(
   storage: Storage,
   header: StoreHeader,
-): Promise<{ catalog: Catalog; manifest: Manifest; integrity: HeadsIntegrity }> {
+): Promise<{ catalog: Catalog; manifest: Manifest; integrity: HeadsIntegrity; witness: StoreWitness }> {
   const { ring } = header;
   const sealer = new RecordSealer(ring, storage.incarnation);
   let integrity = new HeadsIntegrity(ring, sealer);
@@ -377,5 +392,9 @@ async function loadRecords(
   }
   // Also where a crash came between the first two writes.
   if (manifest.generation === 0) await manifest.commit({ operations: [] });
-  return { catalog, manifest, integrity };
+  // What is sealed counts; a store of format 1 has its sequence in clear only.
+  const { anchor = NO_ANCHOR, sequence = storage.sequence } = integrity.read(storage.summary);
+  if (sequence !== storage.sequence) throw tampered(STATE_KEY);
+  const witness = { anchor, revision: sequence, generation: manifest.generation };
+  return { catalog, manifest, integrity, witness };
 }

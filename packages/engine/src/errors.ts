@@ -29,7 +29,8 @@ export function systemError(error: unknown, sentence: string): unknown {
  * - the state of things: `not_found`, `version_taken`, `policy_changed`, `conflict`;
  * - the machine: `storage_full` (goes on when there is room), `stopped` (the process is ending), `tampered`
  *   (a record fails authentication), `wrong_root_key`, `insecure_root_key`, `no_root_key`, `store_locked`,
- *   `newer_format`, `development_store`, `audit_broken`, `io`.
+ *   `newer_format`, `development_store`, `audit_broken`, `audit_rolled_back` and `store_rolled_back` (put back to an
+ *   earlier state), `io`.
  */
 export type ErrorCode =
   | 'invalid_name'
@@ -58,4 +59,6 @@ export type ErrorCode =
   | 'newer_format'
   | 'development_store'
   | 'audit_broken'
+  | 'audit_rolled_back'
+  | 'store_rolled_back'
   | 'io';

@@ -4,6 +4,7 @@ import type { AuditDecision, AuditSubject } from './audit/entry.js';
 import type { AuditLog } from './audit/log.js';
 import { CofferError } from './errors.js';
 import { type Change, checkOperationId } from './operations.js';
+import type { Storage } from './storage/storage.js';
 
 export const ALLOWED: AuditDecision = { authorized: true };
 export const DENIED: AuditDecision = { authorized: false };
@@ -25,11 +26,13 @@ export interface Made<T> {
 /** The one way past which something is revealed or changed: every decision is in the audit log before it has an effect. */
 export class Gate {
   readonly #audit: AuditLog;
+  readonly #storage: Pick<Storage, 'sequence'>;
   /** Operations whose intent may be in the log without an outcome. */
   readonly underWay = new Set<string>();
 
-  constructor(audit: AuditLog) {
+  constructor(audit: AuditLog, storage: Pick<Storage, 'sequence'>) {
     this.#audit = audit;
+    this.#storage = storage;
   }
 
   /** @throws CofferError `access_denied`, once the refusal is logged */
@@ -61,7 +64,7 @@ export class Gate {
   async change<T>(asked: AuditSubject & { operation: string }, make: () => Promise<T>): Promise<Made<T>> {
     const { operation } = asked;
     this.underWay.add(operation);
-    const append = async (entry: Pick<AuditDecision, 'intent' | 'error'>) => {
+    const append = async (entry: Pick<AuditDecision, 'intent' | 'error' | 'revision'>) => {
       await this.#audit.append(asked, { authorized: true, phase: 'outcome', ...entry });
       this.underWay.delete(operation);
     };
@@ -74,7 +77,9 @@ export class Gate {
     }
     try {
       const result = await make();
-      return { result, settle: () => append({ intent }) };
+      // Not below the change's own revision, and durable by now: a store that has less was put back.
+      const revision = this.#storage.sequence;
+      return { result, settle: () => append({ intent, revision }) };
     } catch (error) {
       // If this cannot be logged either, the intent stays open, and the next start closes it.
       await append({ intent, error: codeOf(error) }).catch(() => undefined);

@@ -50,6 +50,8 @@ export class HeadsIntegrity implements Summariser {
   readonly initial: Uint8Array;
   /** The newest line of the audit log that is durable, for the summaries to come. */
   anchor: () => Anchor;
+  /** `seq` of the anchor in the last summary that was made. */
+  anchored = 0;
 
   constructor(
     ring: KeyRing,
@@ -79,7 +81,9 @@ export class HeadsIntegrity implements Summariser {
   }
 
   seal(digest: Uint8Array, sequence: number): Uint8Array {
-    return this.#sealer.seal(SUMMARY_KEY, SUMMARY_BINDING, encodeSummary(digest, sequence, this.anchor()));
+    const anchor = this.anchor();
+    this.anchored = anchor.seq;
+    return this.#sealer.seal(SUMMARY_KEY, SUMMARY_BINDING, encodeSummary(digest, sequence, anchor));
   }
 
   /** @throws CofferError `tampered` */

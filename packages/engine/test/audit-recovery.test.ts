@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { AuditLog } from '../src/audit/log.js';
-import type { Engine } from '../src/index.js';
+import type { Engine, Signer } from '../src/index.js';
+import { NO_ANCHOR } from '../src/integrity.js';
 import { type AuditLine, auditEntries, auditLines, auditPath, verifyLog } from './audit-file.js';
 import { admin, bytes, codeOf, createSigner, openEngine, temporaryFolder, text, token } from './support.js';
 
@@ -24,7 +25,13 @@ const tornFiles = async (stateDir: string) =>
 
 describe('a torn last line', () => {
   it('is set aside and recorded, wherever it was torn', async () => {
-    const { engine, folder } = await openEngine();
+    let signer: Signer | undefined;
+    const { engine, folder } = await openEngine(undefined, {
+      createSigner: (seed) => {
+        signer = createSigner(seed);
+        return signer;
+      },
+    });
     await engine.put(admin, 'a', bytes('v'));
     const after = await crashed(folder);
     const path = auditPath(join(after, 'state'));
@@ -38,8 +45,11 @@ describe('a torn last line', () => {
       await truncate(join(audit, 'audit.log'), end);
       const log = await AuditLog.open(audit, {
         storeId: engine.storeId,
-        signer: { publicKey: engine.serverKey, sign: () => new Uint8Array(64) },
+        signer: signer as Signer,
         generation: () => 1,
+        revision: () => 3,
+        witness: { anchor: NO_ANCHOR, revision: 3, generation: 1 },
+        acceptRollback: false,
         now: () => new Date(),
         onFatal: (error) => expect.unreachable(error.message),
         onNotice: () => undefined,
@@ -65,6 +75,8 @@ describe('a torn last line', () => {
     const { engine, folder } = await openEngine();
     const names = Array.from({ length: 30 }, (_, index) => `secret ${index}`);
     for (const name of names) await engine.put(admin, name, bytes('v'));
+    // More than a page, of which the store knows nothing.
+    for (const name of [...names, ...names]) await engine.get(admin, name);
     const copy = await crashed(folder);
     const path = auditPath(join(copy, 'state'));
     const content = await readFile(path);
@@ -246,14 +258,15 @@ describe('an intent that a crash left open', () => {
     const { engine, folder, stateDir } = await openEngine();
     await engine.close();
     await appendIntent(stateDir, { action: 'put', operation: 'op-1', secret: 'a' });
-    const { engine: second } = await openEngine(folder);
-    await second.close();
+    await openEngine(folder);
+    const copy = await crashed(folder);
+    const after = join(copy, 'state');
     // The checkpoint of the second start says since when an intent is open; its outcome is cut off.
-    await cutFrom(stateDir, ({ recovered }) => recovered === true);
-    await appendIntent(stateDir, { action: 'delete', operation: 'op-2', secret: 'b' });
-    const { engine: third } = await openEngine(folder);
-    expect((await outcomes(stateDir)).map(({ operation }) => operation)).toEqual(['op-1', 'op-2']);
-    expect((await verifyLog(auditPath(stateDir), third)).openIntents).toEqual([]);
+    await cutFrom(after, ({ recovered }) => recovered === true);
+    await appendIntent(after, { action: 'delete', operation: 'op-2', secret: 'b' });
+    const { engine: third } = await openEngine(copy);
+    expect((await outcomes(after)).map(({ operation }) => operation)).toEqual(['op-1', 'op-2']);
+    expect((await verifyLog(auditPath(after), third)).openIntents).toEqual([]);
   });
 
   it('is closed for each of many that were under way at once', async () => {
@@ -287,8 +300,8 @@ describe('an intent that a crash left open', () => {
   });
 });
 
-describe('after a crash', () => {
-  it('at any line of the log, the engine opens, the log verifies and nothing stays open', async () => {
+describe('a log that was cut', () => {
+  it('at any line, if that is accepted, opens, verifies, and nothing stays open', async () => {
     const { engine, folder } = await openEngine();
     await engine.put(admin, 'a', bytes('one'));
     await Promise.all(['two', 'three', 'four'].map((value) => engine.put(admin, 'a', bytes(value))));
@@ -306,7 +319,7 @@ describe('after a crash', () => {
           .map((line) => `${line}\n`)
           .join(''),
       );
-      const { engine: reopened } = await openEngine(copy);
+      const { engine: reopened } = await openEngine(copy, { acceptRollback: true });
       const verdict = await verifyLog(auditPath(stateDir), reopened);
       expect(verdict.broken).toBeUndefined();
       expect(verdict.openIntents).toEqual([]);
@@ -314,8 +327,10 @@ describe('after a crash', () => {
       await reopened.close();
     }
   });
+});
 
-  it('the signing key is the store’s own and the same at every start', async () => {
+describe('a store', () => {
+  it('has a signing key of its own, the same at every start', async () => {
     const keys = new Set<string>();
     const folder = await temporaryFolder();
     for (let start = 0; start < 2; start++) {

@@ -80,6 +80,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     createSigner,
     limits: { nameBytes: config.limits.nameBytes, valueBytes: config.limits.valueBytes },
     storage: config.storage,
+    acceptRollback: config.acceptRollback,
     promptPassphrase: options.promptPassphrase,
     onFatal,
     onNotice,

@@ -14,6 +14,7 @@ export interface ServerOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly insecureHttp?: boolean;
+  readonly acceptRollback?: boolean;
 }
 
 /**

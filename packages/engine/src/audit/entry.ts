@@ -13,7 +13,8 @@ import type { Caller, Principal } from '../caller.js';
  * - `phase`: a change is written twice, as `intent` before it is made and as `outcome` before it is acknowledged; the
  *   outcome names the intent's `seq` in `intent`;
  * - `operation`: the operation id of a change, the caller's own or one made for it;
- * - `error`: the code, when an allowed request had no effect; `recovered`: an outcome found after a crash.
+ * - `error`: the code, when an allowed request had no effect; `recovered`: an outcome found after a crash;
+ * - `revision`: in the outcome of a change that was made, the store's sequence, which by then was durable.
  *
  * Checkpoints (`action: "checkpoint"`) are signed by the server, see `checkpointMessage`.
  */
@@ -35,6 +36,8 @@ export interface AuditDecision {
   /** `seq` of the intent that this outcome closes. */
   readonly intent?: number | undefined;
   readonly error?: string | undefined;
+  /** The store's sequence after the change. */
+  readonly revision?: number | undefined;
 }
 
 export type AuditAction =
@@ -67,7 +70,7 @@ export class EntryEncoder {
   /** The fields that follow `id`, `time`, `seq` and `prev`, without the opening brace. */
   encode(subject: AuditSubject, verdict: AuditDecision): string {
     const { caller, action, secret, secretVersion, operation, target } = subject;
-    const { authorized, phase, intent, error } = verdict;
+    const { authorized, phase, intent, error, revision } = verdict;
     let text = `"principal":${this.#encodeCaller(caller)},"action":"${action}","authorized":${authorized}`;
     if (secret !== undefined) text += `,"secret":${quote(secret)}`;
     if (secretVersion !== undefined) text += `,"secretVersion":${secretVersion}`;
@@ -75,6 +78,7 @@ export class EntryEncoder {
     if (operation !== undefined) text += `,"operation":${JSON.stringify(operation)}`;
     if (intent !== undefined) text += `,"intent":${intent}`;
     if (error !== undefined) text += `,"error":"${error}"`;
+    if (revision !== undefined) text += `,"revision":${revision}`;
     if (target !== undefined) text += `,"target":${quote(target)}`;
     return `${text}}`;
   }

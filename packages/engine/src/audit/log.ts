@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { fdatasync, ftruncateSync, writeSync } from 'node:fs';
 import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,8 +5,10 @@ import { join } from 'node:path';
 import { CofferError } from '../errors.js';
 import { privateFolder, syncFolder } from '../files.js';
 import { type AuditDecision, type AuditSubject, EntryEncoder, EntryIds } from './entry.js';
-import { checkpointMessage, type Signer } from './signer.js';
-import { type OpenIntent, readTail } from './tail.js';
+import { GENESIS, sha256 } from './hash.js';
+import { findRollbacks, type Rollback, type StoreWitness } from './rollback.js';
+import { type Checkpoint, checkpointMessage, type Signer } from './signer.js';
+import { type OpenIntent, readTail, type SignedCheckpoint } from './tail.js';
 
 /** A checkpoint at least every so many entries. */
 const CHECKPOINT_ENTRIES = 10_000;
@@ -25,14 +26,18 @@ const FLUSH_PART = 2;
 /** … by a measure that forgets this much with each entry. */
 const FORGET = 0.999;
 
-export const GENESIS = '0'.repeat(64);
-
 export interface AuditOptions {
   /** The store's id in hex; checkpoints are bound to it. */
   readonly storeId: string;
   readonly signer: Signer;
   /** The store's manifest generation, for checkpoints. */
   generation(): number;
+  /** The store's sequence, for checkpoints and outcomes. */
+  revision(): number;
+  /** What the store said when it was opened; the log must fit it. */
+  readonly witness: StoreWitness;
+  /** Goes on, with an entry that says so, where log or store were put back to an earlier state. */
+  readonly acceptRollback: boolean;
   readonly now: () => Date;
   /** Called once when an entry could not be made durable. */
   onFatal(error: CofferError): void;
@@ -105,7 +110,7 @@ export class AuditLog {
    * Opens the log in `folder`, or starts one (mode 0600). A last line that a crash tore is set aside in a file of its
    * own, and an entry says so.
    *
-   * @throws CofferError `audit_broken`
+   * @throws CofferError `audit_broken`; `audit_rolled_back`, `store_rolled_back` unless that was accepted
    */
   static async open(folder: string, options: AuditOptions): Promise<AuditLog> {
     await privateFolder(folder);
@@ -114,7 +119,12 @@ export class AuditLog {
     const [file] = handles as [FileHandle];
     try {
       while (handles.length < SYNCS_AT_ONCE) handles.push(await open(path, 'a'));
-      const tail = await readTail(file, path);
+      const { witness, acceptRollback } = options;
+      const isOurs = (checkpoint: SignedCheckpoint) =>
+        signCheckpoint(options, checkpoint) === checkpoint.signature;
+      const tail = await readTail(file, { path, anchor: witness.anchor, isOurs });
+      const rollbacks = findRollbacks(path, tail, witness);
+      for (const { error } of rollbacks) if (!acceptRollback) throw error;
       const position = {
         seq: tail.seq,
         hash: tail.seq === 0 ? GENESIS : sha256(tail.lastLine),
@@ -122,6 +132,12 @@ export class AuditLog {
       };
       const log = new AuditLog(handles, path, options, position, tail.open);
       if (tail.torn.length > 0) await log.#setAside(folder, tail.torn);
+      for (const rollback of rollbacks) await log.#accept(rollback);
+      if (acceptRollback && rollbacks.length === 0) {
+        options.onNotice(
+          'Nothing was put back to an earlier state: --accept-rollback was not needed; leave it out.',
+        );
+      }
       await syncFolder(folder);
       await log.checkpoint();
       return log;
@@ -177,6 +193,7 @@ export class AuditLog {
       intent: seq,
       recovered: true,
       error,
+      revision: error === undefined ? this.#options.revision() : undefined,
       target,
     };
     await this.#append(JSON.stringify(rest).slice(1), false, seq);
@@ -238,11 +255,13 @@ export class AuditLog {
   }
 
   #checkpointFields(): string {
-    const { signer, storeId, generation } = this.#options;
+    const { signer, storeId } = this.#options;
     const seq = this.#head.seq + 1;
     const openSince = Math.min(seq, ...this.#open);
-    const fields = { seq, prev: this.#head.hash, openSince, generation: generation() };
-    const signature = Buffer.from(signer.sign(checkpointMessage(storeId, fields))).toString('base64');
+    const generation = this.#options.generation();
+    const revision = this.#options.revision();
+    const fields = { seq, prev: this.#head.hash, openSince, generation, revision };
+    const signature = signCheckpoint(this.#options, fields);
     const rest = JSON.stringify({
       principal: SERVER,
       action: 'checkpoint',
@@ -250,7 +269,8 @@ export class AuditLog {
       store: storeId,
       key: signer.publicKey,
       openSince,
-      generation: fields.generation,
+      generation,
+      revision,
       signature,
     });
     this.#sinceCheckpoint = 0;
@@ -359,6 +379,18 @@ export class AuditLog {
     this.#next();
   }
 
+  async #accept({ error, target }: Rollback): Promise<void> {
+    const rest = {
+      principal: SERVER,
+      action: 'accept-rollback',
+      authorized: true,
+      reason: error.code,
+      target,
+    };
+    await this.#append(JSON.stringify(rest).slice(1));
+    this.#options.onNotice(`Going on as --accept-rollback says: ${target}.`);
+  }
+
   async #setAside(folder: string, torn: Buffer): Promise<void> {
     const stamp = this.#options.now().toISOString().replaceAll(':', '');
     const aside = join(folder, `torn-${stamp}-${this.#written.seq + 1}`);
@@ -405,7 +437,9 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-export const sha256 = (line: string | Uint8Array): string => hash('sha256', line);
+/** Base64. A signature of Ed25519 is the same each time, so that to make it again is to check it. */
+const signCheckpoint = ({ signer, storeId }: AuditOptions, checkpoint: Checkpoint): string =>
+  Buffer.from(signer.sign(checkpointMessage(storeId, checkpoint))).toString('base64');
 
 const ignore = () => undefined;
 

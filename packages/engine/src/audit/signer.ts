@@ -2,20 +2,35 @@
 export interface Signer {
   /** For people and for `verify`: the server's public nkey, `N…`. */
   readonly publicKey: string;
-  /** Ed25519, 64 bytes. */
+  /** Ed25519, 64 bytes; deterministic, as RFC 8032 has it. */
   sign(message: Uint8Array): Uint8Array;
 }
 
-const DOMAIN = 'coffer-audit-checkpoint-v1';
+/** What a checkpoint states, and signs. */
+export interface Checkpoint {
+  readonly seq: number;
+  /** Commits to every line before it. */
+  readonly prev: string;
+  /** No intent before this `seq` is open. */
+  readonly openSince: number;
+  /** Of the store's manifest. */
+  readonly generation: number;
+  /** The store's sequence; missing in checkpoints of 0.1.0. */
+  readonly revision?: number | undefined;
+}
 
 /**
- * What a checkpoint signs: domain ‖ 0 ‖ store id in hex ‖ 0 ‖ `seq` ‖ 0 ‖ `prev` ‖ 0 ‖ `openSince` ‖ 0 ‖ `generation`,
- * as UTF-8. `prev` commits to every line before it.
+ * What a checkpoint signs: domain ‖ 0 ‖ store id in hex ‖ 0 ‖ `seq` ‖ 0 ‖ `prev` ‖ 0 ‖ `openSince` ‖ 0 ‖ `generation`
+ * ‖ 0 ‖ `revision`, as UTF-8. Without a `revision` it is version 1, in which that part is missing.
  */
 export function checkpointMessage(
   storeId: string,
-  checkpoint: { seq: number; prev: string; openSince: number; generation: number },
+  { seq, prev, openSince, generation, revision }: Checkpoint,
 ): Uint8Array {
-  const { seq, prev, openSince, generation } = checkpoint;
-  return Buffer.from([DOMAIN, storeId, seq, prev, openSince, generation].join('\0'));
+  const parts = [storeId, seq, prev, openSince, generation];
+  return Buffer.from(
+    revision === undefined
+      ? ['coffer-audit-checkpoint-v1', ...parts].join('\0')
+      : ['coffer-audit-checkpoint-v2', ...parts, revision].join('\0'),
+  );
 }

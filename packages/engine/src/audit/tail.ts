@@ -1,7 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 
 import { CofferError } from '../errors.js';
+import type { Anchor } from '../integrity.js';
+import { sha256 } from './hash.js';
 import { linesBackwards } from './lines.js';
+import type { Checkpoint } from './signer.js';
 
 /** What the end of a log tells who opens it. */
 export interface Tail {
@@ -14,6 +17,18 @@ export interface Tail {
   readonly torn: Buffer;
   /** Intents that no outcome closes. */
   readonly open: readonly OpenIntent[];
+  /** Hash of the line at the anchor's `seq`; undefined if there is no such line. */
+  readonly anchored: string | undefined;
+  /** What the store had reached, by the last checkpoint and the lines behind it. */
+  readonly stated: Stated;
+}
+
+/** What a log says of the store that it belongs to. */
+export interface Stated {
+  /** The store's sequence. */
+  readonly revision: number;
+  /** The manifest's generation. */
+  readonly generation: number;
 }
 
 /** A change that was about to be made when the process died. */
@@ -28,17 +43,30 @@ export interface OpenIntent {
   readonly target?: string;
 }
 
+export interface TailOptions {
+  /** For messages. */
+  readonly path: string;
+  readonly anchor: Anchor;
+  /** Whether the checkpoint is signed by this store's key. */
+  isOurs(checkpoint: SignedCheckpoint): boolean;
+}
+
+export interface SignedCheckpoint extends Checkpoint {
+  readonly signature: string;
+}
+
 /**
- * Reads a log from its end back to where a checkpoint says that no older intent is open.
+ * Reads a log from its end back to where a checkpoint says that no older intent is open, and to the anchor. The lines on
+ * the way must be a chain, and the last checkpoint the store's own.
  *
  * A power cut may leave whole pages of zeros where the last batches never reached the disk, with later ones behind them.
  * Nothing from there on was acknowledged, since a sync covers all that was written before it: it counts as torn.
  *
- * @throws CofferError `audit_broken` if any other line there is no entry
+ * @throws CofferError `audit_broken`
  */
-export async function readTail(file: FileHandle, path: string): Promise<Tail> {
+export async function readTail(file: FileHandle, options: TailOptions): Promise<Tail> {
   const { size } = await file.stat();
-  let found = new Found();
+  let found = new Found(options);
   let passed = 0;
   let torn = 0;
   for await (const { line, terminated } of linesBackwards(file, size)) {
@@ -46,20 +74,14 @@ export async function readTail(file: FileHandle, path: string): Promise<Tail> {
     const lost = passed <= UNSYNCED_BYTES && hasLostPage(line, size - passed);
     if (!terminated || lost) {
       torn = passed;
-      found = new Found();
-    } else if (found.add(line, parseLine(line, path))) {
+      found = new Found(options);
+    } else if (found.add(line)) {
       break;
     }
   }
   const tornBytes = Buffer.alloc(torn);
   await file.read(tornBytes, 0, torn, size - torn);
-  return {
-    length: size - torn,
-    seq: found.seq,
-    lastLine: found.lastLine,
-    torn: tornBytes,
-    open: found.intents.reverse(),
-  };
+  return { length: size - torn, torn: tornBytes, ...found.tail };
 }
 
 /** More than all batches together that can be under way at one moment. */
@@ -77,44 +99,82 @@ function hasLostPage(line: Buffer, offset: number): boolean {
 
 /** What the lines of a tail tell, from the last one on backwards. */
 class Found {
-  seq = 0;
-  lastLine: Buffer = Buffer.alloc(0);
-  readonly intents: OpenIntent[] = [];
+  readonly #options: TailOptions;
+  #last: { readonly seq: number; readonly line: Buffer } | undefined;
+  /** The line behind the next one that is added. */
+  #behind: { readonly seq: number; readonly prev: string } | undefined;
+  #anchored: string | undefined;
+  #openSince: number | undefined;
+  #stated: Stated = { revision: 0, generation: 0 };
+  readonly #intents: OpenIntent[] = [];
   readonly #closed = new Set<number>();
-  #openSince = 0;
 
-  /** True if no line before this one can be an open intent. */
-  add(line: Buffer, entry: ParsedLine): boolean {
-    if (this.seq === 0) {
-      this.lastLine = line;
-      this.seq = entry.seq;
+  constructor(options: TailOptions) {
+    this.#options = options;
+  }
+
+  get tail(): Omit<Tail, 'length' | 'torn'> {
+    return {
+      seq: this.#last?.seq ?? 0,
+      lastLine: this.#last?.line ?? Buffer.alloc(0),
+      open: this.#intents.toReversed(),
+      anchored: this.#anchored,
+      stated: this.#stated,
+    };
+  }
+
+  /** True if no line before this one matters. */
+  add(line: Buffer): boolean {
+    const { path, anchor } = this.#options;
+    const entry = parseLine(line, path);
+    const { seq, prev, action, phase, intent } = entry;
+    const hash = sha256(line);
+    if (this.#behind && (this.#behind.seq !== seq + 1 || this.#behind.prev !== hash)) {
+      throw broken(path, `its line ${this.#behind.seq} does not carry the hash of the line before`);
     }
-    if (entry.intent !== undefined) this.#closed.add(entry.intent);
-    if (entry.phase === 'intent' && !this.#closed.has(entry.seq)) this.intents.push(entry as OpenIntent);
-    if (entry.action === 'checkpoint' && this.#openSince === 0)
-      this.#openSince = entry.openSince ?? entry.seq;
-    return this.#openSince !== 0 && entry.seq <= this.#openSince;
+    this.#behind = { seq, prev };
+    this.#last ??= { seq, line };
+    if (seq === anchor.seq) this.#anchored = hash;
+    if (intent !== undefined) this.#closed.add(intent);
+    if (phase === 'intent' && !this.#closed.has(seq)) this.#intents.push(entry as OpenIntent);
+    // What lies before a checkpoint may be of a store that was put back since, with somebody's consent.
+    if (this.#openSince === undefined) this.#state(entry.revision);
+    if (action === 'checkpoint' && this.#openSince === undefined) {
+      if (!this.#options.isOurs(entry as SignedCheckpoint)) {
+        throw broken(path, `its line ${seq} is signed by another key than this store's`);
+      }
+      this.#stated = { ...this.#stated, generation: entry.generation ?? 0 };
+      this.#openSince = entry.openSince ?? seq;
+    }
+    return this.#openSince !== undefined && seq <= this.#openSince && seq <= anchor.seq;
+  }
+
+  #state(revision = 0): void {
+    if (revision > this.#stated.revision) this.#stated = { ...this.#stated, revision };
   }
 }
 
-interface ParsedLine {
+interface ParsedLine extends Partial<OpenIntent>, Partial<SignedCheckpoint> {
   readonly seq: number;
+  readonly prev: string;
   readonly action: string;
   readonly phase?: string;
   readonly intent?: number;
-  readonly openSince?: number;
 }
 
-export function parseLine(line: Buffer, path: string): ParsedLine {
+function parseLine(line: Buffer, path: string): ParsedLine {
   try {
     const entry = JSON.parse(line.toString()) as ParsedLine;
     if (Number.isSafeInteger(entry.seq) && typeof entry.action === 'string') return entry;
   } catch {
     // Told below, without the line: it may hold anything.
   }
-  throw new CofferError(
-    'audit_broken',
-    `the audit log ${path} has a line that is no entry: it was changed or the disk damaged it. Move the log aside to ` +
-      'start a new one, and find out what happened',
-  );
+  throw broken(path, 'it has a line that is no entry');
 }
+
+const broken = (path: string, what: string) =>
+  new CofferError(
+    'audit_broken',
+    `the audit log ${path} was changed, or the disk damaged it: ${what}. Put a whole copy of it back; or move it aside, ` +
+      'find out what happened, and start once with --accept-rollback to begin a new one',
+  );

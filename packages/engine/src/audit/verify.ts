@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 
+import { GENESIS, sha256 } from './hash.js';
 import { linesForwards } from './lines.js';
-import { GENESIS, sha256 } from './log.js';
 import { checkpointMessage } from './signer.js';
 
 /** What a verified log holds, or where it breaks. */
@@ -73,6 +73,7 @@ interface Entry {
   readonly intent?: number;
   readonly openSince: number;
   readonly generation: number;
+  readonly revision?: number;
   readonly signature: string;
   readonly key: string;
 }

@@ -36,6 +36,8 @@ export interface ServerConfig {
   readonly publicUrl?: string | undefined;
   readonly limits: ServerLimits;
   readonly storage: StorageLimits;
+  /** Opens although the store or the audit log was put back to an earlier state, and says so in the log. */
+  readonly acceptRollback?: boolean;
 }
 
 /** What the command line says; everything may be left out. */
@@ -48,6 +50,7 @@ export interface ConfigFlags {
   readonly insecureHttp?: boolean | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
+  readonly acceptRollback?: boolean | undefined;
   /** The configuration file. */
   readonly config?: string | undefined;
 }
@@ -100,6 +103,7 @@ export function loadConfig({ flags = {}, env, file }: ConfigSources): ServerConf
     publicUrl: choose(flags.publicUrl, 'COFFER_PUBLIC_URL', 'publicUrl'),
     limits: completeLimits(fromFile.limits),
     storage: fromFile.storage ?? {},
+    ...(flags.acceptRollback && { acceptRollback: true }),
   };
   checkExposure(config);
   checkPublicUrl(config.publicUrl);
