@@ -160,6 +160,8 @@ export class Administration {
     const wanted = new Map(grants.map(canonical).map((grant) => [grantId(grant), grant]));
     if (!this.#mayApply(caller, wanted)) return this.#gate.deny(asked);
     if (dryRun) {
+      // It is not used here, and yet what is wrong with it should show in the trial.
+      operationOf(change);
       await this.#gate.allow({ ...asked, target: `${asked.target}, dry run` });
       return this.#difference(caller, wanted);
     }

@@ -240,6 +240,12 @@ describe('applying a policy', () => {
     expect(await may(reopened, alice, 'a')).toBe(true);
   });
 
+  it('refuses a bad operation id in a dry run too', async () => {
+    const { engine } = await openEngine();
+    const trial = engine.applyPolicy(admin, [], { dryRun: true }, { operation: 'with spaces' });
+    expect(await codeOf(trial)).toBe('invalid_argument');
+  });
+
   it('in a dry run answers the difference and changes nothing', async () => {
     const { engine } = await openEngine();
     const [old, young] = [grant('token:alice', ['get'], 'a'), grant('token:alice', ['get'], 'b')];
