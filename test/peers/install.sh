@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec wrk strace
+#   test/peers/install.sh setec schemathesis wrk strace
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
+# schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
 # wrk, strace   Debian's packages, unless they are on the PATH already
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -32,6 +33,21 @@ install_setec() {
   echo "$stamp" >"$cache/setec.stamp"
 }
 
+install_schemathesis() {
+  local python=${PYTHON:-python3} stamp
+  "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+    fail 'schemathesis needs Python 3.10 or newer, with its venv module: install that first'
+  # A venv holds on to the Python that made it.
+  stamp=$({ cat schemathesis/requirements.txt; "$python" --version; } | cksum)
+  [ "$(cat "$cache/schemathesis.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo 'Installing schemathesis …'
+  mkdir -p "$cache/bin"
+  "$python" -m venv --clear "$cache/schemathesis"
+  "$cache/schemathesis/bin/pip" install --quiet --disable-pip-version-check -r schemathesis/requirements.txt </dev/null
+  ln -sf ../schemathesis/bin/schemathesis "$cache/bin/schemathesis"
+  echo "$stamp" >"$cache/schemathesis.stamp"
+}
+
 install_debian() {
   local package=$1
   command -v "$package" >/dev/null && return
@@ -45,11 +61,12 @@ install_debian() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-[ $# -gt 0 ] || fail 'name what to install: setec, wrk, strace'
+[ $# -gt 0 ] || fail 'name what to install: setec, schemathesis, wrk, strace'
 for name in "$@"; do
   case $name in
     setec) install_setec ;;
+    schemathesis) install_schemathesis ;;
     wrk | strace) install_debian "$name" ;;
-    *) fail "unknown peer '$name'; known are setec, wrk, strace" ;;
+    *) fail "unknown peer '$name'; known are setec, schemathesis, wrk, strace" ;;
   esac
 done

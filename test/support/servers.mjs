@@ -14,7 +14,8 @@ export function peer(name) {
   const cache =
     process.env.COFFER_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'coffer');
   const path = join(cache, 'peers', 'bin', name);
-  if (!existsSync(path)) throw new Error(`${name} is not installed: run test/peers/install.sh setec`);
+  if (!existsSync(path))
+    throw new Error(`${name} is not installed: run test/peers/install.sh setec schemathesis`);
   return path;
 }
 

@@ -58,6 +58,10 @@ const STATUS: Partial<Record<ErrorCode | DoorCode, number>> = {
   stopped: 503,
 };
 
+/** The HTTP status that tells an error of this code. */
+export const statusOf = (code: Problem['code']): number =>
+  code === 'internal' ? 500 : (STATUS[code] ?? 500);
+
 /** What a caller is told in place of sentences that name our disk and its folders; the log has those. */
 const OUR_OWN: Partial<Record<ErrorCode | DoorCode, string>> = {
   storage_full: 'the server has no room to write; it goes on as soon as there is',

@@ -20,6 +20,7 @@ import { checkSocketPath } from './listen/bind.js';
 import { Doors } from './listen/doors.js';
 import { guardHost, logRequests } from './listen/guards.js';
 import { createLog } from './log.js';
+import { openApiDocument } from './openapi/document.js';
 import { Certificate } from './tls/certificate.js';
 import { readVersion } from './version.js';
 
@@ -126,13 +127,25 @@ async function openDoors(
   { config, engine, log, socketPath, certificate }: DoorParts,
 ): Promise<ListenAddress> {
   const version = readVersion();
+  const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
+  const openApi = Buffer.from(JSON.stringify(openApiDocument(facts)));
   const notReady = () =>
     engine.stopped?.message ?? (doors.closing ? 'the server is shutting down' : undefined);
   const serve = (authenticator: Authenticator): RequestListener => {
     const bodies = new BodyReader(config.limits);
     const answers = new Room(config.limits.inFlightBytes);
     const closing = doors.signal;
-    const app = createApp({ engine, authenticator, bodies, answers, log, notReady, closing, version });
+    const app = createApp({
+      engine,
+      authenticator,
+      bodies,
+      answers,
+      log,
+      notReady,
+      closing,
+      version,
+      openApi,
+    });
     return logRequests(app, log, PATHS);
   };
   const development = new DevelopmentAuthenticator();

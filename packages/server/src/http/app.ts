@@ -27,6 +27,8 @@ export interface AppParts {
   /** Aborted when the server closes: answers without an end of their own end then. */
   readonly closing: AbortSignal;
   readonly version: string;
+  /** The document of this API, as JSON. */
+  readonly openApi: Buffer;
 }
 
 /** One request and its answer. */
@@ -52,6 +54,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/api/whoami', answerWhoami],
   ['/healthz', readOnly(({ reply }) => reply.text('ok\n'))],
   ['/readyz', readOnly(answerReadiness)],
+  ['/openapi.json', readOnly(({ reply }, { openApi }) => reply.jsonDocument(openApi))],
 ]);
 
 /** Paths of all routes; nothing else of a URL may reach a log. */

@@ -59,6 +59,11 @@ export class Reply implements AnswerRoom {
     if (bytes > SMALL_CHARACTERS) this.#takeRoom(bytes);
   }
 
+  /** JSON that all callers get from one memory, so that it needs no room. */
+  jsonDocument(document: Buffer): void {
+    this.#send(200, JSON_TYPE, document);
+  }
+
   notReady(reason: string): void {
     const headers = [...JSON_TYPE, 'Coffer-Error', 'stopped', 'Retry-After', '1'];
     this.#send(503, headers, JSON.stringify({ ready: false, reason }));

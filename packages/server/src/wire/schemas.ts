@@ -2,14 +2,43 @@ import { ACTIONS, MANY_REQUESTS } from '@coffer/engine';
 import { z } from 'zod';
 import type { FieldName } from './fields.js';
 
+/** Standard base64, padded; line breaks may stand anywhere in it. */
+const BASE64 =
+  '^[\\r\\n]*(?:(?:[A-Za-z0-9+/][\\r\\n]*){4})*' +
+  '(?:(?:[A-Za-z0-9+/][\\r\\n]*){2}(?:=[\\r\\n]*){2}|(?:[A-Za-z0-9+/][\\r\\n]*){3}=[\\r\\n]*)?$';
+
+/** The forms in which Go's encoding/json takes bytes. */
+const VALUE_FORMS = {
+  description:
+    'The bytes of a value: base64 (standard alphabet, padded) or an array of numbers. Null is no bytes.',
+  anyOf: [
+    { type: 'string', contentEncoding: 'base64', pattern: BASE64 },
+    { type: 'array', items: { type: ['integer', 'null'], minimum: 0, maximum: 255 } },
+    { type: 'null' },
+  ],
+  examples: ['dHIwdWI0ZG9y'],
+};
+
 /**
  * Every request that comes in over HTTP, as zod schemas. setec's requests are read by `readFields`, which knows Go's
  * JSON; the others are plain JSON, and strict: an unknown key is an error.
+ *
+ * `/openapi.json` is made from these. What a schema lets pass and the engine refuses stands in its `meta`, in the words
+ * of JSON Schema, so that the document tells it too.
  */
 
-const name = z.string();
+const name = z.string().meta({ id: 'SecretName', minLength: 1, examples: ['prod/db/password'] });
+/** setec reserves `_internal/` for itself: it can be read, never written. */
+const writableName = z.string().meta({
+  id: 'WritableSecretName',
+  minLength: 1,
+  not: { pattern: '^_internal/' },
+  examples: ['prod/db/password'],
+});
 const version = z.int().min(0).max(0xffff_ffff);
-const value = z.instanceof(Buffer);
+/** Where 0 does not stand for the active one. */
+const statedVersion = version.meta({ minimum: 1 });
+const value = z.instanceof(Buffer).meta({ id: 'Value', ...VALUE_FORMS });
 
 /** The fields that a setec request may have; all of them are there after reading, as zeros if need be. */
 type SetecShape = { readonly [F in FieldName]?: z.ZodType };
@@ -19,43 +48,54 @@ const setec = <Shape extends SetecShape>(shape: Shape) => z.object(shape);
 export const listRequest = setec({});
 export const infoRequest = setec({ Name: name });
 export const getRequest = setec({ Name: name, Version: version, UpdateIfChanged: z.boolean() });
-export const putRequest = setec({ Name: name, Value: value });
-export const createVersionRequest = setec({ Name: name, Version: version, Value: value });
-export const activateRequest = setec({ Name: name, Version: version });
-export const deleteVersionRequest = setec({ Name: name, Version: version });
-export const deleteRequest = setec({ Name: name });
+export const putRequest = setec({ Name: writableName, Value: value });
+export const createVersionRequest = setec({ Name: writableName, Version: statedVersion, Value: value });
+export const activateRequest = setec({ Name: writableName, Version: statedVersion });
+export const deleteVersionRequest = setec({ Name: writableName, Version: statedVersion });
+export const deleteRequest = setec({ Name: writableName });
 
-export const getManyRequest = z.strictObject({
-  secrets: z
-    .array(
-      z.strictObject({
-        name,
-        /** 0 or absent: the active one. */
-        version: version.optional(),
-        /** The version that the caller has: if it is still the active one, it does not come again. */
-        known: version.optional(),
-      }),
-    )
-    .min(1)
-    .max(MANY_REQUESTS),
-});
+const oneOfMany = z
+  .strictObject({
+    name,
+    /** 0 or absent: the active one. */
+    version: version.optional(),
+    /** The version that the caller has: if it is still the active one, it does not come again. */
+    known: version.optional(),
+  })
+  // What is known counts for the active version only.
+  .meta({
+    id: 'GetRequest',
+    not: { required: ['version', 'known'], properties: { version: { minimum: 1 } } },
+  });
+
+export const getManyRequest = z.strictObject({ secrets: z.array(oneOfMany).min(1).max(MANY_REQUESTS) });
 
 /** A hundred years: enough for every token, and a date that every reader of RFC 3339 can write. */
 const MAX_LIFE_SECONDS = 100 * 366 * 24 * 60 * 60;
 
 export const createTokenRequest = z.strictObject({
-  name: z.string(),
+  name: z.string().meta({ minLength: 1, maxLength: 256 }),
   /** Seconds from now. */
   expiresIn: z.int().min(1).max(MAX_LIFE_SECONDS).optional(),
 });
 
-export const revokeTokenRequest = z.strictObject({ id: z.string() });
+export const revokeTokenRequest = z.strictObject({ id: z.string().meta({ pattern: '^[0-9a-f]{16}$' }) });
 
-export const grant = z.strictObject({
-  to: z.array(z.string()),
-  actions: z.array(z.enum(ACTIONS)),
-  secrets: z.array(z.string()),
+const SOME = { minItems: 1, maxItems: 1000 };
+const pattern = z.string().meta({
+  id: 'Pattern',
+  description: 'A literal of up to 1,024 bytes, in which * stands for any run of characters.',
+  minLength: 1,
+  maxLength: 1024,
 });
+
+export const grant = z
+  .strictObject({
+    to: z.array(pattern).meta(SOME),
+    actions: z.array(z.enum(ACTIONS)).meta(SOME),
+    secrets: z.array(pattern).meta(SOME),
+  })
+  .meta({ id: 'NewGrant' });
 
 export const applyPolicyRequest = z.strictObject({
   grants: z.array(grant),

@@ -1,0 +1,54 @@
+import * as answers from '../wire/answer-schemas.js';
+import * as schemas from '../wire/schemas.js';
+import { json, type Operation, type RequestBody } from './operation.js';
+
+const CHANGE_ERRORS = ['invalid_argument', 'operation_reused', 'conflict'] as const;
+const GRANT = { to: ['token:0123456789abcdef'], actions: ['get'], secrets: ['prod/*'] };
+
+/** Administration: `/api/admin/…`. */
+export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
+  'GET /api/admin/tokens': {
+    ...admin('listTokens', 'All tokens, revoked and expired ones too'),
+    description: 'Needs `admin` on `*`.',
+    answers: { 200: json(answers.tokenList, 'The tokens, without what they are') },
+  },
+  'POST /api/admin/tokens': {
+    ...admin('createToken', 'Make a token'),
+    description:
+      'Needs `admin` on `*`. The token is in this answer and nowhere else: the same operation id again is 409.',
+    change: true,
+    request: body(schemas.createTokenRequest, { name: 'ci', expiresIn: 2_592_000 }),
+    answers: { 200: json(answers.newToken, 'The token, this once') },
+    links: { revokeToken: { id: '$response.body#/id' } },
+    errors: [...CHANGE_ERRORS, 'invalid_token_request'],
+  },
+  'POST /api/admin/tokens/revoke': {
+    ...admin('revokeToken', 'Revoke a token, at once and for good'),
+    description: 'Needs `admin` on `*`. Revoking a revoked token changes nothing.',
+    change: true,
+    request: body(schemas.revokeTokenRequest, { id: '0123456789abcdef' }),
+    answers: { 200: json(answers.tokenInfo, 'The token’s description') },
+    errors: [...CHANGE_ERRORS, 'not_found'],
+  },
+  'GET /api/admin/policy': {
+    ...admin('showPolicy', 'The grants that the caller administers'),
+    description: 'Needs `admin` on something.',
+    answers: { 200: json(answers.policy, 'The grants, and the policy’s generation') },
+  },
+  'POST /api/admin/policy': {
+    ...admin('applyPolicy', 'Put grants in the place of all those that the caller administers'),
+    description: 'Needs `admin` on every pattern of every grant.',
+    change: true,
+    request: body(schemas.applyPolicyRequest, { grants: [GRANT], dryRun: true }),
+    answers: { 200: json(answers.policyDifference, 'What changes, or would in a dry run') },
+    errors: [...CHANGE_ERRORS, 'invalid_policy', 'policy_changed'],
+  },
+};
+
+function admin(id: string, summary: string) {
+  return { id, tag: 'Administration', summary, callers: 'known' } as const;
+}
+
+function body(schema: RequestBody['schema'], example: unknown): RequestBody {
+  return { schema, form: 'json', example };
+}

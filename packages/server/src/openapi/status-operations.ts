@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import * as answers from '../wire/answer-schemas.js';
+import { json, type Operation } from './operation.js';
+
+const TEXT = 'text/plain; charset=utf-8';
+
+/** What says how the server is, and what it can do. */
+export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
+  ...readOnly('/healthz', {
+    ...server('health', 'Whether the process answers'),
+    errorForm: 'text',
+    answers: { 200: { description: 'It does', type: TEXT, schema: z.literal('ok\n') } },
+  }),
+  ...readOnly('/readyz', {
+    ...server('readiness', 'Whether the server takes requests'),
+    answers: {
+      200: json(answers.ready, 'It does', { ready: true }),
+      503: json(answers.notReady, 'It shuts down', { ready: false, reason: 'the server is shutting down' }),
+    },
+  }),
+  ...readOnly('/openapi.json', {
+    ...server('openapi', 'This document'),
+    errorForm: 'text',
+    answers: { 200: json(z.looseObject({ openapi: z.string() }), 'OpenAPI 3.1') },
+  }),
+};
+
+function server(id: string, summary: string) {
+  return { id, tag: 'Server', summary, callers: 'everybody' } as const;
+}
+
+/** GET, and HEAD for the same without a body. */
+function readOnly(path: string, operation: Operation): Record<string, Operation> {
+  const answers = Object.entries(operation.answers).map(([status, { description }]) => [
+    status,
+    { description },
+  ]);
+  const head = { ...operation, id: `${operation.id}Head`, answers: Object.fromEntries(answers) };
+  return { [`GET ${path}`]: operation, [`HEAD ${path}`]: head };
+}

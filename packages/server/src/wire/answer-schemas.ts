@@ -1,0 +1,86 @@
+import { ACTIONS } from '@coffer/engine';
+import { z } from 'zod';
+
+/** Answers as they stand on the wire, for `/openapi.json`. Nothing is checked with them but in tests. */
+
+const version = z.int().min(1).max(0xffff_ffff);
+const time = z.iso.datetime();
+const patterns = z.array(z.string());
+
+export const empty = z.strictObject({});
+export const versionNumber = version;
+
+export const secretInfo = z
+  .strictObject({ Name: z.string(), Versions: z.array(version), ActiveVersion: version })
+  .meta({ id: 'SecretInfo', examples: [{ Name: 'prod/db/password', Versions: [1, 2], ActiveVersion: 2 }] });
+
+/** Nothing to see is `null`, as it is in Go. */
+export const secretList = z.array(secretInfo).nullable();
+
+export const secretValue = z
+  .strictObject({ Value: z.base64(), Version: version })
+  .meta({ id: 'SecretValue', examples: [{ Value: 'dHIwdWI0ZG9y', Version: 1 }] });
+
+export const manyAnswer = z.strictObject({
+  secrets: z.array(
+    z.union([
+      z.strictObject({ name: z.string(), version, value: z.base64() }),
+      z.strictObject({ name: z.string(), version, unchanged: z.literal(true) }),
+      z.strictObject({
+        name: z.string(),
+        error: z.enum(['not_found', 'access_denied', 'too_large', 'tampered']),
+      }),
+    ]),
+  ),
+});
+
+const principal = z
+  .strictObject({ id: z.string(), kind: z.string(), name: z.string().optional() })
+  .meta({ id: 'Principal', description: 'Who somebody is: grants name the id.' });
+
+export const grant = z
+  .strictObject({ to: patterns, actions: z.array(z.enum(ACTIONS)), secrets: patterns })
+  .meta({ id: 'Grant' });
+
+export const whoami = z.strictObject({
+  principals: z.array(principal),
+  grants: z.array(grant),
+  server: z.strictObject({
+    version: z.string(),
+    storeId: z.string(),
+    serverKey: z.string(),
+    development: z.boolean(),
+  }),
+});
+
+export const tokenInfo = z
+  .strictObject({
+    id: z.string(),
+    name: z.string(),
+    createdAt: time,
+    createdBy: z.string(),
+    expiresAt: time.optional(),
+    revokedAt: time.optional(),
+  })
+  .meta({ id: 'TokenInfo' });
+
+export const tokenList = z.strictObject({ tokens: z.array(tokenInfo) });
+
+/** The only answer that ever holds a token. */
+export const newToken = tokenInfo.extend({ token: z.string() }).meta({ id: 'NewToken' });
+
+export const policy = z.strictObject({ generation: z.int().min(0), grants: z.array(grant) });
+
+export const policyDifference = z.strictObject({
+  added: z.array(grant),
+  removed: z.array(grant),
+  unchanged: z.int().min(0),
+  generation: z.int().min(0),
+});
+
+export const ready = z.strictObject({ ready: z.literal(true) });
+export const notReady = z.strictObject({ ready: z.literal(false), reason: z.string() });
+
+export const problem = z
+  .strictObject({ code: z.string(), message: z.string() })
+  .meta({ id: 'Problem', description: 'Why not: a code for programs, a sentence for people.' });
