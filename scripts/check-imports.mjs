@@ -106,7 +106,8 @@ function sourcesIn(folder) {
 /** Every import, re-export, `import()` and `require()` of a source text; `specifier` is absent where it is no literal. */
 function* importsOf(source) {
   const code = blankComments(source);
-  const fromClause = /\b(?:from|import)\s*(['"])(?<specifier>[^'"\n]+)\1/;
+  // Behind a quote it is a text of its own, as the name of a command.
+  const fromClause = /(?<!['"`])\b(?:from|import)\s*(['"])(?<specifier>[^'"\n]+)\1/;
   const importCall = /(?<![.\w])import\s*\(\s*(?:(['"`])(?<specifier>[^'"`$\n]+)\1)?/;
   const requireCall = /(?<![.\w])require\s*\(\s*(['"])(?<specifier>[^'"\n]+)\1/;
   for (const form of [fromClause, importCall, requireCall]) {
