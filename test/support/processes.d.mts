@@ -3,6 +3,8 @@ export interface StartOptions {
   /** All of the environment besides PATH, LANG and a HOME that does not exist: nothing is inherited. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** In a session of its own, without the tester's terminal. */
+  readonly detached?: boolean;
 }
 
 export interface Exit {
@@ -21,6 +23,7 @@ export class Process implements AsyncDisposable {
   readonly output: string;
   readonly stdout: Buffer;
   readonly stderr: Buffer;
+  signal(signal: NodeJS.Signals): void;
   write(text: string | Uint8Array): void;
   endInput(text?: string | Uint8Array): void;
   /** Waits until `output` matches; rejects with all of it when the process ends first or the time (30 s) is up. */

@@ -14,8 +14,8 @@ export class Process {
   #heard = new Set();
   exited;
 
-  constructor(command, args, { env = {}, cwd } = {}) {
-    const child = spawn(command, args, { cwd, env: environment(env), stdio: 'pipe' });
+  constructor(command, args, { env = {}, cwd, detached = false } = {}) {
+    const child = spawn(command, args, { cwd, detached, env: environment(env), stdio: 'pipe' });
     this.#child = child;
     child.stdin.on('error', () => {}); // a child that does not read its input is no error of ours
     child.stdout.on('data', (chunk) => this.#hear(this.#stdout, chunk));
@@ -57,6 +57,10 @@ export class Process {
 
   get stderr() {
     return Buffer.concat(this.#stderr);
+  }
+
+  signal(signal) {
+    this.#child.kill(signal);
   }
 
   write(text) {
