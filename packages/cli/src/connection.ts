@@ -15,7 +15,45 @@ export async function withClient<T>(
   options: ConnectionOptions,
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const client = await connect(options);
+  // Flag, then environment, then default. An empty variable counts as none.
+  const server = options.server || process.env.COFFER_SERVER || process.env.SETEC_SERVER;
+  const token =
+    options.tokenFile === undefined ? process.env.COFFER_TOKEN : tokenFrom('--token-file', options.tokenFile);
+  return whileOpen(await connect({ server, token, ca: caFrom('--ca', options.ca) }), use);
+}
+
+/** The server of an import that secrets are read from. What the environment says is not for it, least of all the token. */
+export async function withSource<T>(
+  options: { readonly from: string; readonly fromTokenFile?: string; readonly fromCa?: string },
+  use: (client: Client) => Promise<T>,
+): Promise<T> {
+  const { from, fromTokenFile, fromCa } = options;
+  const token = fromTokenFile === undefined ? undefined : tokenFrom('--from-token-file', fromTokenFile);
+  return whileOpen(await connect({ server: from, token, ca: caFrom('--from-ca', fromCa) }), use);
+}
+
+async function connect({
+  server,
+  token,
+  ca,
+}: {
+  readonly server: string | undefined;
+  readonly token: string | undefined;
+  readonly ca: Buffer | undefined;
+}): Promise<Client> {
+  const { Client } = await import('@coffer/client');
+  try {
+    return new Client({
+      ...(server ? { server } : {}),
+      ...(token ? { token } : {}),
+      ...(ca === undefined ? {} : { ca }),
+    });
+  } catch (error) {
+    throw isClientError(error) ? new Failure(error.message) : error;
+  }
+}
+
+async function whileOpen<T>(client: Client, use: (client: Client) => Promise<T>): Promise<T> {
   if (client.exposed && !process.env.COFFER_INSECURE_HTTP) await note(exposure(client.server));
   try {
     return await use(client);
@@ -24,30 +62,18 @@ export async function withClient<T>(
   }
 }
 
-/** Flag, then environment, then default. An empty variable counts as none. */
-async function connect(options: ConnectionOptions): Promise<Client> {
-  const { Client } = await import('@coffer/client');
-  const server = options.server || process.env.COFFER_SERVER || process.env.SETEC_SERVER;
-  const token = options.tokenFile === undefined ? process.env.COFFER_TOKEN : tokenFrom(options.tokenFile);
-  try {
-    return new Client({
-      ...(server ? { server } : {}),
-      ...(token ? { token } : {}),
-      ...(options.ca === undefined ? {} : { ca: read('--ca', options.ca) }),
-    });
-  } catch (error) {
-    throw isClientError(error) ? new Failure(error.message) : error;
-  }
-}
-
 const exposure = (server: string): string =>
   `coffer: warning: ${server} is reached without TLS, so everybody on the way can read the token and the secrets: ` +
   'use https://, or set COFFER_INSECURE_HTTP=1 if the network itself encrypts';
 
-function tokenFrom(path: string): string {
-  const token = read('--token-file', path).toString('utf8').trim();
-  if (token === '') throw new Failure(`--token-file ${path} is empty: write the token into it`);
+function tokenFrom(option: string, path: string): string {
+  const token = read(option, path).toString('utf8').trim();
+  if (token === '') throw new Failure(`${option} ${path} is empty: write the token into it`);
   return token;
+}
+
+function caFrom(option: string, path: string | undefined): Buffer | undefined {
+  return path === undefined ? undefined : read(option, path);
 }
 
 function read(option: string, path: string): Buffer {

@@ -114,6 +114,8 @@ function define(program: Command, usage: string, summary: string, description?: 
 }
 
 function addValueOptions(command: Command): Command {
+  const parse = command.parseOptions.bind(command);
+  command.parseOptions = (words) => parse(withLengths(words));
   return command
     .option('--from-file <file>', 'read the value from this file')
     .option('--empty-ok', 'allow an empty value')
@@ -121,4 +123,18 @@ function addValueOptions(command: Command): Command {
     .option('--trim-space', 'remove white space from the ends of a text')
     .option('--generate [length]', 'make up a random value of letters and digits (default: 32 of them)')
     .option('--print', 'print the value that --generate made');
+}
+
+const DEFAULT_LENGTH = 32;
+
+/**
+ * In `--generate NAME` the name is not the length: gives every `--generate` without a number behind it the
+ * default one, since commander would take the next word whatever it is.
+ */
+function withLengths(words: readonly string[]): string[] {
+  const end = words.includes('--') ? words.indexOf('--') : words.length;
+  return words.map((word, index) => {
+    const bare = word === '--generate' && index < end && !/^\d+$/.test(words[index + 1] ?? '');
+    return bare ? `--generate=${DEFAULT_LENGTH}` : word;
+  });
 }

@@ -4,6 +4,23 @@
  */
 export class Failure extends Error {
   override readonly name = 'Failure';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** Ends a command without a word, with the exit code of the program that it ran. */
+export class Ending extends Error {
+  override readonly name = 'Ending';
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`ended with ${exitCode}`);
+    this.exitCode = exitCode;
+  }
 }
 
 /** What the command line adds to the client's sentences: how to do here what they advise. */

@@ -3,7 +3,8 @@ import { Command, CommanderError, Option } from 'commander';
 import { addConnectionOptions, explainMisuse } from './define.js';
 import { defineAdminCommands } from './define-admin.js';
 import { defineSecretCommands } from './define-secrets.js';
-import { isForPeople } from './failure.js';
+import { defineUseCommands } from './define-use.js';
+import { Ending, Failure, isForPeople } from './failure.js';
 import { isBrokenPipe, note, paint } from './output.js';
 
 /**
@@ -12,14 +13,15 @@ import { isBrokenPipe, note, paint } from './output.js';
  */
 export async function run(argv: readonly string[]): Promise<number> {
   try {
-    await createProgram().parseAsync(withLengths(argv), { from: 'user' });
+    await createProgram().parseAsync(argv, { from: 'user' });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError && !error.message.startsWith('error: ')) return error.exitCode;
+    if (error instanceof Ending) return error.exitCode;
     if (isBrokenPipe(error)) return 1;
     await note(`${paint('red', 'coffer:', process.stderr)} ${oneLine(explain(error))}`).catch(() => {});
     if (process.env.COFFER_DEBUG && error instanceof Error) console.error(error.stack);
-    return 1;
+    return error instanceof Failure ? error.exitCode : 1;
   }
 }
 
@@ -38,6 +40,7 @@ function createProgram(): Command {
   explainMisuse(program);
   addConnectionOptions(program);
   defineSecretCommands(program);
+  defineUseCommands(program);
   defineAdminCommands(program);
   return program;
 }
@@ -67,20 +70,6 @@ function printVersion(): never {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   process.stdout.write(`coffer ${version}\n`);
   throw new CommanderError(0, 'coffer.version', '');
-}
-
-const DEFAULT_LENGTH = 32;
-
-/**
- * In `--generate NAME` the name is not the length: gives every `--generate` without a number behind it the
- * default one, since commander would take the next word whatever it is.
- */
-function withLengths(argv: readonly string[]): string[] {
-  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
-  return argv.map((word, index) => {
-    const bare = word === '--generate' && index < end && !/^\d+$/.test(argv[index + 1] ?? '');
-    return bare ? `--generate=${DEFAULT_LENGTH}` : word;
-  });
 }
 
 function explain(error: unknown): string {

@@ -31,7 +31,7 @@ export async function readValue(options: ValueOptions): Promise<Uint8Array> {
   if (options.generate !== undefined) return generate(options);
   if (options.fromFile !== undefined) return checked(fromFile(options.fromFile), options);
   if (process.stdin.isTTY) return fromTerminal(options);
-  const value = checked(await fromPipe(), options);
+  const value = checked(await readStandardInput(), options);
   await note(`Read ${value.length} bytes from stdin`);
   return value;
 }
@@ -56,7 +56,8 @@ function fromFile(path: string): Uint8Array {
   }
 }
 
-async function fromPipe(): Promise<Uint8Array> {
+/** All of it, to its end. The caller wipes it. */
+export async function readStandardInput(): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   try {
     for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);

@@ -74,6 +74,10 @@ describe('help and version', () => {
     'policy show',
     'policy check',
     'policy apply',
+    'run',
+    'import env',
+    'import dir',
+    'import setec',
     'whoami',
   ])('coffer %s --help explains it', async (command) => {
     const { code, stdout, stderr } = await coffer([...command.split(' '), '--help']);

@@ -1,0 +1,26 @@
+import { type ConnectionOptions, withClient } from '../connection.js';
+import { Failure } from '../failure.js';
+import { Supervised } from '../run/child.js';
+import { endAs } from '../run/ending.js';
+import { environment, fetchValues } from '../run/environment.js';
+import { readMappings } from '../run/mapping.js';
+
+export type RunOptions = ConnectionOptions & {
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
+  readonly keepToken?: boolean;
+};
+
+/** Runs a command with secrets in its environment, and ends as it ends. */
+export async function run(words: readonly string[], options: RunOptions): Promise<never> {
+  const [command, ...args] = words;
+  if (command === undefined)
+    throw new Failure('no command to run: write it behind --, see "coffer run --help"');
+  const mappings = readMappings(options.env ?? [], options.envFile ?? []);
+  const supervised = new Supervised(command, args);
+  const values = await withClient(options, (client) => fetchValues('nothing was started', client, mappings));
+  const env = environment(mappings, values, { keepToken: options.keepToken ?? false });
+  for (const { value } of values) value.fill(0);
+  await supervised.start(env);
+  return endAs(await supervised.ended);
+}
