@@ -5,6 +5,7 @@ import { actOnServer, addJsonOption, defineCommand, examples } from './define.js
 export function defineUseCommands(program: Command): void {
   defineRun(program);
   defineImport(program);
+  defineExport(program);
 }
 
 function defineRun(program: Command): void {
@@ -108,6 +109,52 @@ function defineImport(program: Command): void {
   );
 }
 
+function defineExport(program: Command): void {
+  const commands = () => import('./commands/export.js');
+  const group = define(program, 'export', 'write many secrets to a .env file, a folder or JSON');
+  const reveals =
+    'It asks first, since it reveals values; without a terminal to ask on it needs --yes. Every value read is in the ' +
+    'audit log. If one cannot be had or written, nothing is.';
+
+  const env = addSelectionOptions(
+    defineCommand(
+      group,
+      'env',
+      'print secrets as a .env file',
+      `Only text can be in it, under names of letters, digits and _: --prefix takes away what stands before. ${reveals}`,
+    ),
+  );
+  actOnServer(env, async (options) => (await commands()).exportEnv(options));
+  examples(
+    env,
+    'coffer export env --prefix prod/billing/ --dry-run',
+    '(umask 077; coffer export env --prefix prod/billing/ > billing.env)',
+  );
+
+  const dir = addSelectionOptions(
+    defineCommand(
+      group,
+      'dir <path>',
+      'write secrets to files',
+      'Each secret is a file that only you can read, at the path of its name, in a folder that must be empty or not ' +
+        `exist yet. ${reveals}`,
+    ),
+  );
+  actOnServer(dir, async (options, path) => (await commands()).exportDir(path, options));
+  examples(dir, "coffer export dir --secrets 'prod/tls/*' --prefix prod/ ./out");
+
+  const json = addSelectionOptions(
+    defineCommand(
+      group,
+      'json',
+      'print secrets as JSON',
+      `{"secrets": [{"name", "activeVersion", "versions": [{"version", "value"}]}]}, values in base64. ${reveals}`,
+    ).option('--all-versions', 'every version, not the active one alone'),
+  );
+  actOnServer(json, async (options) => (await commands()).exportJson(options));
+  examples(json, '(umask 077; coffer export json --all-versions --yes > all.json)');
+}
+
 const AGAIN =
   'The first version of a secret is active; a changed value becomes a new version, which waits unless --activate is ' +
   'given; an equal one changes nothing, so that the command may be run again.';
@@ -126,6 +173,18 @@ function addSaveOptions(command: Command): Command {
 
 function addReportOptions(command: Command): Command {
   return addJsonOption(command.option('--dry-run', 'say what would be done, without values, and do nothing'));
+}
+
+function addSelectionOptions(command: Command): Command {
+  return command
+    .option(
+      '--secrets <pattern>',
+      'only secrets of such names; * stands for any characters; as often as you like',
+      collect,
+    )
+    .option('--prefix <text>', 'only secrets whose names begin so, which is left away')
+    .option('--dry-run', 'print the names, and read no value')
+    .option('--yes', 'do not ask');
 }
 
 function collect(word: string, before: readonly string[] = []): string[] {

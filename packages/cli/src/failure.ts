@@ -68,4 +68,5 @@ const REASONS: Record<string, string> = {
   ENOTDIR: 'a part of its path is no folder',
   ENOSPC: 'no space left on the device',
   EFBIG: 'the file is too large',
+  EEXIST: 'it exists already',
 };

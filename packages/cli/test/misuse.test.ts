@@ -78,6 +78,9 @@ describe('help and version', () => {
     'import env',
     'import dir',
     'import setec',
+    'export env',
+    'export dir',
+    'export json',
     'whoami',
   ])('coffer %s --help explains it', async (command) => {
     const { code, stdout, stderr } = await coffer([...command.split(' '), '--help']);
