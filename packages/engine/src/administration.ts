@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
 
 import type { AuditAction, AuditSubject } from './audit/entry.js';
-import type { Caller, Principal } from './caller.js';
+import { type Caller, type Principal, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
 import { accessDenied, type Gate, operationOf } from './gate.js';
 import { canonical, type Grant, grantId } from './grant.js';
@@ -42,6 +42,19 @@ export interface PolicyOptions {
   readonly dryRun?: boolean | undefined;
   /** Refuses (`policy_changed`) if the policy is not at this generation. */
   readonly expectedGeneration?: number | undefined;
+}
+
+/** What a newer state of the store is known to have taken away. */
+export interface ToTakeAway {
+  /** When each token was revoked, by id. */
+  readonly revoked: ReadonlyMap<string, Date>;
+  /** Of those in force. */
+  readonly grants: readonly Grant[];
+}
+
+export interface TakenAway {
+  readonly tokensRevoked: readonly TokenInfo[];
+  readonly grantsRemoved: readonly Grant[];
 }
 
 /** Tokens and grants. Everything here needs `admin`, and is audited like any access. */
@@ -190,6 +203,33 @@ export class Administration {
     return (
       made ?? { added: [], removed: [], unchanged: wanted.size, generation: this.#manifest.policyGeneration }
     );
+  }
+
+  /**
+   * Takes away what a newer state of the store had not given any more, by the server itself: after a restore. What is
+   * not there, or is revoked already, is passed over.
+   */
+  async takeAway({ revoked, grants }: ToTakeAway): Promise<TakenAway> {
+    const tokensRevoked: TokenInfo[] = [];
+    for (const token of this.#manifest.tokens) {
+      const revokedAt = revoked.get(token.id);
+      if (!revokedAt || token.revokedAt) continue;
+      const asked = { caller: SERVER, action: 'revoke-token', target: token.id } as const;
+      await this.#change(asked, undefined, `revoke-token ${token.id}`, () => ({
+        write: [{ kind: 'token', token: { ...token, revokedAt } }],
+        urgent: true,
+      }));
+      tokensRevoked.push(infoOf({ ...token, revokedAt }));
+    }
+    if (grants.length > 0) {
+      const target = `${grants.length} grants taken away`;
+      await this.#change({ caller: SERVER, action: 'apply-policy', target }, undefined, 'take away', () => ({
+        remove: grants.map(recordOf),
+        newPolicy: true,
+        urgent: true,
+      }));
+    }
+    return { tokensRevoked, grantsRemoved: grants };
   }
 
   /** Tells whether a principal's operation came true, for the recovery after a crash. */

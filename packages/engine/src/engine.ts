@@ -4,14 +4,17 @@ import {
   Administration,
   type PolicyDifference,
   type PolicyOptions,
+  type TakenAway,
   type TokenInfo,
+  type ToTakeAway,
 } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
 import { Anchoring } from './audit/anchoring.js';
 import { AuditLog } from './audit/log.js';
 import type { StoreWitness } from './audit/rollback.js';
 import type { Signer } from './audit/signer.js';
-import type { Caller, Principal } from './caller.js';
+import { Backups } from './backup/online.js';
+import { type Caller, type Principal, SERVER } from './caller.js';
 import { Catalog } from './catalog.js';
 import { RecordSealer, tampered } from './crypto/records.js';
 import type { RootKeySpec } from './crypto/root-key-spec.js';
@@ -41,6 +44,10 @@ const TOMBSTONE_LIFE = 24 * 60 * 60 * 1_000;
 const PURGE_INTERVAL = 60 * 60 * 1_000;
 const PURGED_AT_ONCE = 256;
 
+/** In the state folder. */
+export const STORE_FOLDER = 'store';
+export const AUDIT_FOLDER = 'audit';
+
 export interface EngineOptions {
   /** Holds the store (`store/`), the audit log (`audit/`) and nothing that could open the store. */
   readonly stateDir: string;
@@ -55,6 +62,8 @@ export interface EngineOptions {
   /** Opens although the store or the audit log was put back to an earlier state; the log tells that it was accepted. */
   readonly acceptRollback?: boolean | undefined;
   readonly now?: (() => Date) | undefined;
+  /** How long the reader of a backup may take nothing, in milliseconds; a minute if not given. */
+  readonly backupPatience?: number | undefined;
   /** Durability is lost and nothing more will be acknowledged: say why, and end the process. */
   onFatal(error: CofferError): void;
   /** A sentence that a person should read. */
@@ -75,6 +84,7 @@ export class Engine {
   readonly #context: SecretsContext;
   readonly #secrets: Secrets;
   readonly #administration: Administration;
+  readonly #backups: Backups;
   readonly #purging: NodeJS.Timeout;
   #running = 0;
   #onQuiet: () => void = () => undefined;
@@ -99,6 +109,16 @@ export class Engine {
       policy: () => this.#administration.policy,
     };
     this.#secrets = new Secrets(this.#context);
+    this.#backups = new Backups({
+      storage,
+      ring: header.ring,
+      audit,
+      auditFolder: join(options.stateDir, AUDIT_FOLDER),
+      gate,
+      policy: () => this.#administration.policy,
+      now,
+      patience: options.backupPatience,
+    });
     parts.onStop((error) => {
       this.#stopped = error;
     });
@@ -130,7 +150,7 @@ export class Engine {
       stop(error);
       options.onFatal(error);
     };
-    const storage = await LmdbStorage.open(join(options.stateDir, 'store'), {
+    const storage = await LmdbStorage.open(join(options.stateDir, STORE_FOLDER), {
       minFreeBytes: options.storage?.minFreeBytes ?? MIN_FREE_BYTES,
       quotaBytes: options.storage?.quotaBytes,
       onFatal,
@@ -148,7 +168,7 @@ export class Engine {
       });
       const { catalog, manifest, integrity, witness } = await loadRecords(storage, header);
       const signer = options.createSigner(header.ring.signingSeed);
-      audit = await AuditLog.open(join(options.stateDir, 'audit'), {
+      audit = await AuditLog.open(join(options.stateDir, AUDIT_FOLDER), {
         storeId: Buffer.from(storage.incarnation).toString('hex'),
         signer,
         generation: () => manifest.generation,
@@ -271,6 +291,31 @@ export class Engine {
     return this.#run(() => this.#administration.applyPolicy(caller, grants, options, change));
   }
 
+  /**
+   * A backup of the store and of the audit log as they are at the moment of the first `next`, while others read and write:
+   * the bytes of a file, to be put wherever they are safe. It is whole when the iterator comes to its end.
+   *
+   * @throws CofferError `access_denied`; `conflict` while another one is made; `abandoned` if its bytes are not taken for a
+   *   minute; `stopped`
+   */
+  backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
+    if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
+    return this.#backups.backup(caller);
+  }
+
+  /**
+   * For a restore, which has the state folder for itself: logs it, and takes away what is known to have been taken away since
+   * the backup was made.
+   *
+   * @param what `why`: the backup and who restores it
+   */
+  takeAway({ why, ...what }: ToTakeAway & { readonly why: string }): Promise<TakenAway> {
+    return this.#run(async () => {
+      await this.#context.gate.allow({ caller: SERVER, action: 'restore', target: why });
+      return this.#administration.takeAway(what);
+    });
+  }
+
   /** The principal of a live bearer token; undefined for any other text. */
   authenticateToken(token: string): Principal | undefined {
     return this.#administration.authenticateToken(token);
@@ -299,6 +344,7 @@ export class Engine {
   async #close(): Promise<void> {
     this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
     clearInterval(this.#purging);
+    await this.#backups.close();
     await this.#quiet();
     const { storage, audit, anchoring, header } = this.#parts;
     await audit.close();

@@ -30,7 +30,7 @@ export function systemError(error: unknown, sentence: string): unknown {
  * - the machine: `storage_full` (goes on when there is room), `stopped` (the process is ending), `tampered`
  *   (a record fails authentication), `wrong_root_key`, `insecure_root_key`, `no_root_key`, `store_locked`,
  *   `newer_format`, `development_store`, `audit_broken`, `audit_rolled_back` and `store_rolled_back` (put back to an
- *   earlier state), `io`.
+ *   earlier state), `backup_broken`, `abandoned` (who asked went away), `io`.
  */
 export type ErrorCode =
   | 'invalid_name'
@@ -61,4 +61,6 @@ export type ErrorCode =
   | 'audit_broken'
   | 'audit_rolled_back'
   | 'store_rolled_back'
+  | 'backup_broken'
+  | 'abandoned'
   | 'io';

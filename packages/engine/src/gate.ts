@@ -51,6 +51,11 @@ export class Gate {
     await this.#audit.appendAll(decisions);
   }
 
+  /** Logs the end of what was allowed before and took its time, with the code of its error if it came to no good one. */
+  async ended(asked: AuditSubject, error: string | undefined): Promise<void> {
+    await this.#audit.append(asked, { authorized: true, error });
+  }
+
   /** Logs an allowed request that failed, then throws its error. */
   async fail(asked: AuditSubject, error: unknown): Promise<never> {
     await this.#audit.append(asked, { authorized: true, error: codeOf(error) });

@@ -22,7 +22,7 @@ const DOMAIN = Buffer.from('coffer-key-ring-v1\0');
  * The only record in clear: what must be known before any key is. All of its other fields are bound to the wrapped ring, so
  * that a development store cannot be made to look like another.
  */
-interface Header {
+export interface Header {
   readonly format: number;
   /** Grows with every change of the header. */
   readonly generation: number;
@@ -146,23 +146,6 @@ export class StoreHeader {
   }
 }
 
-/**
- * The ring that a header record holds, of a store or of a backup.
- *
- * @throws CofferError `development_store`, `newer_format`, `tampered`, and for the root key `no_root_key`, `wrong_root_key`,
- *   `insecure_root_key`
- */
-export async function openHeader(
-  storeId: Uint8Array,
-  record: Uint8Array,
-  spec: RootKeySpec,
-  context: RootKeyContext,
-): Promise<KeyRing> {
-  const { ring, rootKey } = await unwrap(storeId, record, spec, context);
-  rootKey.wipe();
-  return ring;
-}
-
 async function unwrap(
   storeId: Uint8Array,
   record: Uint8Array,
@@ -180,14 +163,24 @@ async function unwrap(
     );
   }
   const { rootKey, finish, hint } = await findRootKey(spec, header.rootKey, context);
-  const bytes = await rootKey.unwrap(Buffer.from(header.ring, 'base64'), associatedData(storeId, header));
-  const ring = bytes && KeyRing.fromBytes(bytes);
-  if (bytes) wipe(bytes);
+  const ring = await ringOf(storeId, header, rootKey);
   if (!ring) {
     rootKey.wipe();
     throw wrongRootKey(header.rootKey, rootKey.id, hint);
   }
   return { ring, rootKey, finish };
+}
+
+/** The ring in a header, of a store or of a backup; undefined if another root key wrapped it, or if it was changed since. */
+export async function ringOf(
+  storeId: Uint8Array,
+  header: Header,
+  rootKey: RootKey,
+): Promise<KeyRing | undefined> {
+  const bytes = await rootKey.unwrap(Buffer.from(header.ring, 'base64'), associatedData(storeId, header));
+  const ring = bytes && KeyRing.fromBytes(bytes);
+  if (bytes) wipe(bytes);
+  return ring;
 }
 
 function wrongRootKey(wanted: RootKeyParameters, found: string | undefined, hint?: string): CofferError {
@@ -208,7 +201,8 @@ function wrongRootKey(wanted: RootKeyParameters, found: string | undefined, hint
   );
 }
 
-function parseHeader(bytes: Uint8Array): Header {
+/** @throws CofferError `newer_format`, `tampered` */
+export function parseHeader(bytes: Uint8Array): Header {
   let header: Header;
   try {
     header = JSON.parse(Buffer.from(bytes).toString()) as Header;

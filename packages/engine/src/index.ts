@@ -2,6 +2,12 @@ export type { PolicyDifference, PolicyOptions, TokenInfo } from './administratio
 export type { AnswerRoom } from './answer-room.js';
 export type { Signer } from './audit/signer.js';
 export { type AuditVerdict, type VerifyOptions, verifyAuditLog } from './audit/verify.js';
+export type { BackupContent, Signing } from './backup/check.js';
+export type { Merged, SecretsDifference } from './backup/merge.js';
+export type { BackupFacts } from './backup/produce.js';
+export { type Restored, type RestoreOptions, restoreBackup } from './backup/restore.js';
+export { type VerifyBackupOptions, verifyBackup } from './backup/verify.js';
+export { type ClosedSource, writeBackup } from './backup/write.js';
 export type { Caller, Principal, PrincipalKind } from './caller.js';
 export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { Engine, type EngineOptions } from './engine.js';

@@ -6,7 +6,7 @@ import type { KeyRing } from './crypto/key-ring.js';
  */
 export const HEADER_KEY = Buffer.from('header');
 export const HEAD_PREFIX = Buffer.from('s');
-const VALUE_PREFIX = Buffer.from('v');
+export const VALUE_PREFIX = Buffer.from('v');
 export const POLICY_PREFIX = Buffer.from('p');
 const MANIFEST_PREFIX = Buffer.from('m');
 

@@ -36,6 +36,7 @@ export interface ManifestChange {
 }
 
 interface ManifestJson {
+  /** Over all policy records and their generations, base64. */
   digest: string;
   policy: number;
   operations: OperationJson[];
@@ -79,7 +80,7 @@ export class Manifest {
       return undefined;
     }
     const bytes = Buffer.from(stored.bytes);
-    const json = JSON.parse(this.#sealer.open(this.#key, bytes).toString()) as ManifestJson;
+    const json = decodeManifest(this.#sealer.open(this.#key, bytes));
     if (!digest.equals(Buffer.from(json.digest, 'base64'))) throw tampered(this.#key);
     this.#digest = digest;
     this.#revision = stored.revision;
@@ -149,7 +150,7 @@ export class Manifest {
     for (const [found, { bytes }] of this.#storage.scan(POLICY_PREFIX)) {
       const key = Buffer.from(found);
       const sealed = Buffer.from(bytes);
-      const record = decodeRecord(this.#sealer.open(key, sealed));
+      const record = decodePolicyRecord(this.#sealer.open(key, sealed));
       const generation = generationOf(sealed);
       this.#records.set(idOf(record), { record, key, generation });
       digest = this.#toggle(digest, key, generation);
@@ -173,7 +174,10 @@ const idOf = (record: PolicyRecord): string =>
 
 const encodeRecord = (record: PolicyRecord): Buffer => Buffer.from(JSON.stringify(record));
 
-function decodeRecord(plaintext: Buffer): PolicyRecord {
+export const decodeManifest = (plaintext: Buffer): ManifestJson =>
+  JSON.parse(plaintext.toString()) as ManifestJson;
+
+export function decodePolicyRecord(plaintext: Buffer): PolicyRecord {
   const record = JSON.parse(plaintext.toString()) as PolicyRecord;
   if (record.kind === 'grant') return record;
   const { createdAt, expiresAt, revokedAt, ...rest } = record.token;

@@ -45,7 +45,7 @@ export async function verifyAuditLog(path: string, options: VerifyOptions): Prom
   try {
     for await (const { line, terminated } of linesForwards(file)) {
       if (!terminated) return verdict('it was cut off');
-      const entry = parse(line);
+      const entry = parseEntry(line);
       if (!entry) return verdict('the line is no JSON object');
       if (entry.seq !== entries + 1) return verdict(`its seq is not ${entries + 1}`);
       if (entry.prev !== prev) return verdict('it does not carry the hash of the line before');
@@ -65,7 +65,7 @@ export async function verifyAuditLog(path: string, options: VerifyOptions): Prom
   }
 }
 
-interface Entry {
+export interface Entry {
   readonly seq: number;
   readonly prev: string;
   readonly action: string;
@@ -78,7 +78,8 @@ interface Entry {
   readonly key: string;
 }
 
-function isSigned(entry: Entry, { storeId, verify }: VerifyOptions): boolean {
+/** True for a checkpoint that the trusted key signed. */
+export function isSigned(entry: Entry, { storeId, verify }: VerifyOptions): boolean {
   try {
     return verify(checkpointMessage(storeId, entry), Buffer.from(entry.signature, 'base64'), entry.key);
   } catch {
@@ -87,7 +88,7 @@ function isSigned(entry: Entry, { storeId, verify }: VerifyOptions): boolean {
   }
 }
 
-function parse(line: Buffer): Entry | undefined {
+export function parseEntry(line: Buffer): Entry | undefined {
   try {
     return JSON.parse(line.toString()) as Entry;
   } catch {

@@ -88,6 +88,9 @@ export const plaintextLength = (record: Uint8Array): number =>
 export const generationOf = (record: Buffer): number =>
   record.readUInt32BE(9) * 2 ** 32 + record.readUInt32BE(13);
 
+/** The version that a value's record states; as trustworthy. */
+export const versionOf = (record: Buffer): number => record.readUInt32BE(5);
+
 export const tampered = (key: Uint8Array): CofferError =>
   new CofferError(
     'tampered',

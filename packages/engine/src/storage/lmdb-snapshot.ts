@@ -1,22 +1,21 @@
-import type { RangeOptions, RootDatabase, Transaction } from 'lmdb';
+import type { RangeOptions, Transaction } from 'lmdb';
 
 import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
+import type { LmdbDatabase } from './lmdb-database.js';
 import { type DriverState, decode, FIRST_KEY, readState, STATE_KEY } from './lmdb-state.js';
 import type { StorageSnapshot, StoredRecord } from './storage.js';
-
-type Database = RootDatabase<Buffer, Buffer>;
 
 /** A read transaction of LMDB's, which keeps the pages that it sees from being used again. */
 export class LmdbSnapshot implements StorageSnapshot {
   readonly sequence: number;
   readonly summary: Uint8Array | undefined;
-  readonly #db: Database;
+  readonly #db: LmdbDatabase;
   readonly #onClose: () => void;
   #transaction: Transaction | undefined;
 
   /** @param committed the last sequence that the store has acknowledged */
-  constructor(db: Database, committed: number, onClose: () => void) {
+  constructor(db: LmdbDatabase, committed: number, onClose: () => void) {
     this.#db = db;
     this.#onClose = onClose;
     // Else it would be the one that reads of this turn of the event loop share, begun at the first of them.
@@ -47,7 +46,7 @@ export class LmdbSnapshot implements StorageSnapshot {
 
 /** Records whose key starts with `prefix` and lies behind `after`; without a transaction, as of now. */
 export function* scanRange(
-  db: Database,
+  db: LmdbDatabase,
   prefix: Uint8Array,
   after: Uint8Array | undefined,
   transaction?: Transaction,

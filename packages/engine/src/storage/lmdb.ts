@@ -1,12 +1,8 @@
-import { open as openFile } from 'node:fs/promises';
-import { join } from 'node:path';
-
-import { open, type RootDatabase } from 'lmdb';
-
 import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
 import { privateFolder, syncFolder } from '../files.js';
 import { Batch } from './lmdb-batch.js';
+import { type LmdbDatabase, openDatabase } from './lmdb-database.js';
 import { LmdbSnapshot, scanRange } from './lmdb-snapshot.js';
 import { type DriverState, decode, encodeState, newState, readState, STATE_KEY } from './lmdb-state.js';
 import { FolderLock } from './lock.js';
@@ -37,7 +33,7 @@ export interface LmdbOptions extends SpaceLimits {
  */
 export class LmdbStorage implements Storage {
   readonly incarnation: Uint8Array;
-  readonly #db: RootDatabase<Buffer, Buffer>;
+  readonly #db: LmdbDatabase;
   readonly #lock: FolderLock;
   readonly #space: Space;
   readonly #onFatal: (error: CofferError) => void;
@@ -54,7 +50,7 @@ export class LmdbStorage implements Storage {
   #stopped: CofferError | undefined;
 
   private constructor(
-    db: RootDatabase<Buffer, Buffer>,
+    db: LmdbDatabase,
     lock: FolderLock,
     space: Space,
     state: DriverState,
@@ -79,21 +75,7 @@ export class LmdbStorage implements Storage {
     await privateFolder(folder);
     const lock = await FolderLock.acquire(folder);
     try {
-      const file = join(folder, 'data.mdb');
-      // The file exists with its mode before LMDB, which would make it 0664, opens it.
-      await (await openFile(file, 'a', 0o600)).close();
-      await (await openFile(`${file}-lock`, 'a', 0o600)).close();
-      const db = open<Buffer, Buffer>({
-        path: file,
-        noSubdir: true,
-        encoding: 'binary',
-        keyEncoding: 'binary',
-        cache: false,
-        compression: false,
-        maxDbs: 1,
-        overlappingSync: false,
-        eventTurnBatching: false,
-      });
+      const db = await openDatabase(folder);
       try {
         const space = new Space(folder, options);
         let state = readState(db.getBinary(STATE_KEY));

@@ -1,0 +1,111 @@
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { CofferError } from '../errors.js';
+import { GENESIS, sha256 } from './hash.js';
+import { linesBackwards } from './lines.js';
+import { readTail } from './tail.js';
+
+/** A file of the log, or the part of it up to a line. */
+export interface LogPart {
+  readonly name: string;
+  /** Whole lines. */
+  readonly bytes: number;
+  /** The caller closes it. */
+  readonly file: FileHandle;
+}
+
+/** How often the folder is looked at again when a file is put aside at that very moment. */
+const ATTEMPTS = 5;
+
+/** Nothing is looked for. */
+const ANY = { seq: Number.MAX_SAFE_INTEGER, hash: '' };
+
+export const CURRENT_LOG = 'audit.log';
+
+/** Names of the log's files, from the oldest to the current one. */
+export async function logFiles(folder: string): Promise<string[]> {
+  const names = await readdir(folder);
+  const numberOf = (name: string) => Number(/^audit-(\d+)\.log$/.exec(name)?.[1]);
+  const closed = names.filter((name) => numberOf(name) >= 0).sort((a, b) => numberOf(a) - numberOf(b));
+  return names.includes(CURRENT_LOG) ? [...closed, CURRENT_LOG] : closed;
+}
+
+/**
+ * The last whole line of a log that nobody writes to; what a crash tore behind it does not count.
+ *
+ * @throws CofferError `audit_broken`
+ */
+export async function endOfLog(folder: string): Promise<{ seq: number; hash: string }> {
+  for (const name of (await logFiles(folder)).reverse()) {
+    const path = join(folder, name);
+    const file = await open(path, 'r');
+    try {
+      const { seq, lastLine } = await readTail(file, { path, anchor: ANY, isOurs: () => true });
+      if (seq > 0) return { seq, hash: sha256(lastLine) };
+    } finally {
+      await file.close();
+    }
+  }
+  return { seq: 0, hash: GENESIS };
+}
+
+/**
+ * The log up to the line `head`, which may be any line of it: the files before whole, and the last one, under the name of the
+ * current one, up to that line. What is appended meanwhile is not looked at.
+ *
+ * @throws CofferError `audit_broken` if the line is not there
+ */
+export async function* logUpTo(
+  folder: string,
+  head: { readonly seq: number; readonly hash: string },
+): AsyncIterable<LogPart> {
+  if (head.seq === 0) return;
+  const { before, last } = await locate(folder, head);
+  try {
+    for (const name of before) {
+      const file = await open(join(folder, name), 'r');
+      yield { name, file, bytes: (await file.stat()).size };
+    }
+  } catch (error) {
+    await last.file.close();
+    throw error;
+  }
+  yield last;
+}
+
+async function locate(
+  folder: string,
+  head: { readonly seq: number; readonly hash: string },
+): Promise<{ before: string[]; last: LogPart }> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const names = await logFiles(folder);
+    for (const [index, name] of [...names.entries()].reverse()) {
+      const file = await open(join(folder, name), 'r').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined;
+        throw error;
+      });
+      if (!file) break;
+      const bytes = await endOfLine(file, head);
+      if (bytes > 0) return { before: names.slice(0, index), last: { name: CURRENT_LOG, file, bytes } };
+      await file.close();
+    }
+  }
+  throw new CofferError(
+    'audit_broken',
+    `line ${head.seq} of the audit log in ${folder} is not there any more: the log was changed or taken away`,
+  );
+}
+
+/** Where the line ends in the file; 0 if it is not in it. */
+async function endOfLine(file: FileHandle, head: { seq: number; hash: string }): Promise<number> {
+  const { size } = await file.stat();
+  let end = size;
+  for await (const { line, terminated } of linesBackwards(file, size)) {
+    if (terminated && sha256(line) === head.hash) return end;
+    end -= line.length + (terminated ? 1 : 0);
+    const seq = Number(/"seq":(\d+)/.exec(line.toString('latin1', 0, 256))?.[1]);
+    if (seq < head.seq) return 0;
+  }
+  return 0;
+}

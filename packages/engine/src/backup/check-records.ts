@@ -1,0 +1,143 @@
+import { asBuffer } from '../bytes.js';
+import { EMPTY_DIGEST, recordMember, toggle } from '../crypto/digest.js';
+import type { KeyRing } from '../crypto/key-ring.js';
+import { generationOf, RecordSealer, versionOf } from '../crypto/records.js';
+import { wipe } from '../crypto/secure-memory.js';
+import { CofferError } from '../errors.js';
+import { decodeHead } from '../head.js';
+import { headerGeneration } from '../header.js';
+import { HeadsIntegrity, type Summary } from '../integrity.js';
+import { HEAD_PREFIX, HEADER_KEY, manifestKey, POLICY_PREFIX, VALUE_PREFIX, valueKey } from '../keys.js';
+import { decodeManifest, decodePolicyRecord } from '../manifest.js';
+import type { StoredRecord } from '../storage/storage.js';
+import { broken, type Preamble } from './format.js';
+
+/** What the records of a store hold. */
+export interface RecordCounts {
+  readonly records: number;
+  readonly secrets: number;
+  readonly versions: number;
+  readonly tokens: number;
+  readonly grants: number;
+}
+
+/**
+ * Opens every record of a store as they come, in byte order of their keys, and tells in the end whether they are all
+ * there are: the heads by the sealed summary, the policy by the manifest, the values by the heads. Its memory does not grow
+ * with the store, since what is to be compared is a digest over each set.
+ */
+export class RecordCheck {
+  readonly summary: Summary;
+  readonly #preamble: Preamble;
+  readonly #ring: KeyRing;
+  readonly #sealer: RecordSealer;
+  readonly #sequence: number;
+  readonly #manifestKey: Buffer;
+  readonly #counts = { records: 0, secrets: 0, versions: 0, tokens: 0, grants: 0 };
+  #last: Buffer = Buffer.alloc(0);
+  #heads = EMPTY_DIGEST;
+  #policy = EMPTY_DIGEST;
+  #policyByManifest: Uint8Array | undefined;
+  #valuesByHeads = EMPTY_DIGEST;
+  #values = EMPTY_DIGEST;
+
+  /** @throws CofferError `backup_broken` */
+  constructor(preamble: Preamble, ring: KeyRing, state: { sequence: number; summary: Buffer }) {
+    this.#preamble = preamble;
+    this.#ring = ring;
+    this.#sealer = new RecordSealer(ring, preamble.storeId);
+    this.#sequence = state.sequence;
+    this.#manifestKey = manifestKey(ring);
+    this.summary = damagedStore(() => new HeadsIntegrity(ring, this.#sealer).read(state.summary));
+    if (this.summary.sequence !== undefined && this.summary.sequence !== state.sequence) {
+      throw damaged('its sealed sequence is not that of its records');
+    }
+  }
+
+  /** @throws CofferError `backup_broken` */
+  add(key: Buffer, { bytes, revision }: StoredRecord): void {
+    if (Buffer.compare(this.#last, key) >= 0) throw damaged('its records are not in order');
+    if (revision > this.#sequence) throw damaged('a record is newer than the store');
+    this.#last = key;
+    this.#counts.records++;
+    damagedStore(() => this.#open(key, asBuffer(bytes)));
+  }
+
+  /** @throws CofferError `backup_broken` */
+  finish(): RecordCounts {
+    if (!asBuffer(this.summary.digest).equals(this.#heads)) {
+      throw damaged('heads were removed from it or put back to an earlier state');
+    }
+    if (!this.#policyByManifest || !asBuffer(this.#policyByManifest).equals(this.#policy)) {
+      throw damaged('grants or tokens were removed from it or put back to an earlier state');
+    }
+    if (!asBuffer(this.#values).equals(this.#valuesByHeads)) {
+      throw damaged('it lacks values of versions that exist, or has others');
+    }
+    return this.#counts;
+  }
+
+  #open(key: Buffer, record: Buffer): void {
+    if (key.equals(HEADER_KEY)) {
+      if (!record.equals(this.#preamble.header)) throw damaged('its header is not that of the backup');
+      this.#heads = this.#toggle(this.#heads, key, headerGeneration(record));
+      return;
+    }
+    const plaintext = this.#sealer.open(key, record);
+    try {
+      const generation = generationOf(record);
+      if (key.equals(this.#manifestKey)) {
+        this.#heads = this.#toggle(this.#heads, key, generation);
+        this.#policyByManifest = Buffer.from(decodeManifest(plaintext).digest, 'base64');
+      } else if (startsWith(key, HEAD_PREFIX)) {
+        this.#heads = this.#toggle(this.#heads, key, generation);
+        this.#addHead(key, plaintext);
+      } else if (startsWith(key, POLICY_PREFIX)) {
+        this.#policy = this.#toggle(this.#policy, key, generation);
+        this.#counts[decodePolicyRecord(plaintext).kind === 'token' ? 'tokens' : 'grants']++;
+      } else if (startsWith(key, VALUE_PREFIX)) {
+        this.#values = this.#toggleValue(this.#values, key, versionOf(record), generation);
+      } else {
+        throw damaged(`it has a record of an unknown kind (${key.toString('hex')})`);
+      }
+    } finally {
+      wipe(plaintext);
+    }
+  }
+
+  #addHead(key: Buffer, plaintext: Buffer): void {
+    const { versions, deletedAt } = decodeHead(plaintext);
+    if (!deletedAt) this.#counts.secrets++;
+    for (const [version, { recordId, generation }] of versions) {
+      this.#counts.versions++;
+      const value = valueKey(key, recordId);
+      this.#valuesByHeads = this.#toggleValue(this.#valuesByHeads, value, version, generation);
+    }
+  }
+
+  #toggle(digest: Uint8Array, key: Uint8Array, generation: number): Uint8Array {
+    return toggle(digest, this.#ring, recordMember(key, generation));
+  }
+
+  #toggleValue(digest: Uint8Array, key: Uint8Array, version: number, generation: number): Uint8Array {
+    const number = Buffer.alloc(4);
+    number.writeUInt32BE(version, 0);
+    return this.#toggle(digest, Buffer.concat([key, number]), generation);
+  }
+}
+
+const startsWith = (key: Buffer, prefix: Buffer): boolean => key.subarray(0, prefix.length).equals(prefix);
+
+const damaged = (what: string): CofferError =>
+  broken(`is whole, but was made of a damaged store: ${what}. Take an earlier backup`);
+
+/** A record that does not open, in a file that is as it was written, was damaged before. */
+function damagedStore<T>(open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (!(error instanceof CofferError) || error.code !== 'tampered') throw error;
+    const [record = 'a record'] = /record [0-9a-f]+/.exec(error.message) ?? [];
+    throw damaged(`${record} is not what the store once wrote`);
+  }
+}

@@ -1,0 +1,80 @@
+import type { AuditLog } from '../audit/log.js';
+import type { Caller } from '../caller.js';
+import type { KeyRing } from '../crypto/key-ring.js';
+import { CofferError } from '../errors.js';
+import type { Gate } from '../gate.js';
+import type { Policy } from '../policy.js';
+import type { Storage } from '../storage/storage.js';
+import { newBackupId, produceBackup } from './produce.js';
+import { BackupRun } from './run.js';
+
+/** How long a reader may take nothing, in milliseconds: meanwhile the store's file can only grow. */
+const PATIENCE = 60_000;
+
+export interface BackupsContext {
+  readonly storage: Storage;
+  readonly ring: KeyRing;
+  readonly audit: AuditLog;
+  readonly auditFolder: string;
+  readonly gate: Gate;
+  readonly policy: () => Policy;
+  readonly now: () => Date;
+  /** Default: a minute. */
+  readonly patience?: number | undefined;
+}
+
+/** Backups of a store that is in use, one at a time. */
+export class Backups {
+  readonly #context: BackupsContext;
+  #running: BackupRun | undefined;
+
+  constructor(context: BackupsContext) {
+    this.#context = context;
+  }
+
+  /**
+   * The bytes of a backup, as of the moment of the first `next`. Audited before the first and before the last of them.
+   *
+   * @throws CofferError `access_denied`; `conflict` while another one is made; `abandoned` if the reader took nothing for a
+   *   minute; `stopped`
+   */
+  async *backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
+    const { gate, policy, audit, storage, ring, auditFolder, now } = this.#context;
+    const backupId = newBackupId();
+    const asked = { caller, action: 'backup', target: backupId.toString('hex') } as const;
+    if (!policy().isAdministrator(caller)) await gate.deny(asked);
+    if (this.#running) {
+      await gate.fail(asked, new CofferError('conflict', 'another backup is being made: wait for its end'));
+    }
+    const run = new BackupRun(asked, gate, this.#context.patience ?? PATIENCE);
+    this.#running = run;
+    try {
+      await gate.allow(asked);
+      // So that the end of the log in the backup is signed.
+      await audit.checkpoint();
+      const source = {
+        storeId: storage.incarnation,
+        ring,
+        auditFolder,
+        backupId,
+        madeAt: now(),
+        // Nothing comes between these two.
+        snapshot: run.hold(storage.snapshot()),
+        auditHead: audit.durable,
+      };
+      yield* run.pass(produceBackup(source));
+    } catch (error) {
+      await run.end(error);
+      throw error;
+    } finally {
+      // Here without an end: the reader has gone.
+      await run.end(new CofferError('abandoned', 'the reader went away before the end of the backup'));
+      this.#running = undefined;
+    }
+  }
+
+  /** Ends the one that is under way, and waits until that is in the log. */
+  async close(): Promise<void> {
+    await this.#running?.end(new CofferError('stopped', 'the server is shutting down'));
+  }
+}

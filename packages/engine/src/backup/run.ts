@@ -1,0 +1,78 @@
+import type { AuditSubject } from '../audit/entry.js';
+import { CofferError } from '../errors.js';
+import { codeOf, type Gate } from '../gate.js';
+import type { StorageSnapshot } from '../storage/storage.js';
+import type { BackupFacts } from './produce.js';
+
+/** One backup under way: what it holds on to, and how it ends, which is logged once, whoever ends it. */
+export class BackupRun {
+  readonly #asked: AuditSubject;
+  readonly #gate: Gate;
+  readonly #patience: number;
+  #snapshot: StorageSnapshot | undefined;
+  #error: unknown;
+  #ended: Promise<void> | undefined;
+
+  /** @param patience how long a reader may take nothing, in milliseconds */
+  constructor(asked: AuditSubject, gate: Gate, patience: number) {
+    this.#asked = asked;
+    this.#gate = gate;
+    this.#patience = patience;
+  }
+
+  /** Takes care of the snapshot: it is closed when the run ends. */
+  hold(snapshot: StorageSnapshot): StorageSnapshot {
+    this.#snapshot = snapshot;
+    return snapshot;
+  }
+
+  /** Passes the bytes on. The last of them leave when the end is in the log. */
+  async *pass(bytes: AsyncGenerator<Uint8Array, BackupFacts>): AsyncGenerator<Uint8Array, void> {
+    let held: Uint8Array | undefined;
+    try {
+      for (;;) {
+        const next = await bytes.next();
+        if (this.#error) throw this.#error;
+        if (next.done) {
+          await this.end(undefined, next.value);
+          if (held) yield held;
+          return;
+        }
+        if (held) yield* this.#offer(held);
+        held = next.value;
+      }
+    } finally {
+      await bytes.return(undefined as never);
+    }
+  }
+
+  end(error: unknown, facts?: BackupFacts): Promise<void> {
+    this.#ended ??= this.#end(error, facts);
+    return this.#ended;
+  }
+
+  async *#offer(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+    const seconds = this.#patience / 1_000;
+    const tired = new CofferError('abandoned', `the reader of the backup took nothing for ${seconds} s`);
+    // Nobody waits for it: whoever asks for more gets the error.
+    const timer = setTimeout(() => void this.end(tired).catch(() => undefined), this.#patience);
+    timer.unref();
+    try {
+      yield bytes;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (this.#error) throw this.#error;
+  }
+
+  async #end(error: unknown, facts: BackupFacts | undefined): Promise<void> {
+    this.#error = error;
+    this.#snapshot?.close();
+    const { target } = this.#asked;
+    const what = facts ? `whole, ${facts.records} records, ${facts.bytes} bytes` : 'not whole';
+    await this.#gate.ended(
+      { ...this.#asked, target: `${target}: ${what}` },
+      error === undefined ? undefined : codeOf(error),
+    );
+  }
+}

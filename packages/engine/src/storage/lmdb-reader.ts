@@ -1,0 +1,36 @@
+import { CofferError } from '../errors.js';
+import { type LmdbDatabase, openDatabase } from './lmdb-database.js';
+import { LmdbSnapshot } from './lmdb-snapshot.js';
+import { readState, STATE_KEY } from './lmdb-state.js';
+import type { StorageSnapshot } from './storage.js';
+
+/** A store that is only looked at: without its lock, and without a trace. A server may be using it. */
+export class LmdbReader {
+  readonly incarnation: Uint8Array;
+  readonly snapshot: StorageSnapshot;
+  readonly #db: LmdbDatabase;
+
+  private constructor(db: LmdbDatabase, incarnation: Uint8Array) {
+    this.#db = db;
+    this.incarnation = incarnation;
+    this.snapshot = new LmdbSnapshot(db, 0, () => undefined);
+  }
+
+  /** @throws CofferError `newer_format`, `tampered` if it is no store */
+  static async open(folder: string): Promise<LmdbReader> {
+    const db = await openDatabase(folder, { readOnly: true });
+    try {
+      const state = readState(db.getBinary(STATE_KEY));
+      if (!state) throw new CofferError('tampered', `${folder} holds no store`);
+      return new LmdbReader(db, state.incarnation);
+    } catch (error) {
+      await db.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.snapshot.close();
+    await this.#db.close();
+  }
+}
