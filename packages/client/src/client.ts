@@ -27,7 +27,10 @@ export interface ClientOptions {
   readonly ca?: string | Uint8Array;
   /** Milliseconds until a call gives up, its retries included; default 30,000. */
   readonly timeout?: number;
-  /** How often a request is repeated when its connection fails; default 2. */
+  /**
+   * How often a request is repeated when its connection fails, or when the server says that it is too busy (429, 503) and
+   * wants to be asked again within two seconds; default 2.
+   */
   readonly retries?: number;
   /** The largest answer that is read; default 64 MiB. */
   readonly maxAnswerBytes?: number;

@@ -24,7 +24,7 @@ export class CofferClientError extends Error {
  * - a refusal: the server's own code from its `Coffer-Error` header (`access_denied`, `not_found`,
  *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …). A server that sends none, as setec
  *   does, is read by status: 400 `bad_request`, 401 `unauthenticated`, 403 `access_denied`, 404 `not_found`,
- *   412 `version_taken`, 413 `too_large`, 503 `busy`, other 5xx `internal`.
+ *   412 `version_taken`, 413 `too_large`, 429 `rate_limited`, 503 `busy`, other 5xx `internal`.
  */
 export type ClientErrorCode =
   | 'invalid_argument'
@@ -42,6 +42,7 @@ export type ClientErrorCode =
   | 'not_found'
   | 'version_taken'
   | 'too_large'
+  | 'rate_limited'
   | 'busy'
   | 'internal'
   | (string & {});

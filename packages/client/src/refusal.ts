@@ -15,6 +15,7 @@ const BY_STATUS: Record<number, string> = {
   404: 'not_found',
   412: 'version_taken',
   413: 'too_large',
+  429: 'rate_limited',
   503: 'busy',
 };
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;

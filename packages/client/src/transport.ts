@@ -52,7 +52,8 @@ class ConnectionFailure extends Error {
 }
 
 /**
- * Sends requests over kept-alive connections and repeats those whose connection failed.
+ * Sends requests over kept-alive connections and repeats those whose connection failed, or that the server was too
+ * busy for.
  *
  * A change that the server may have got already is repeated only with a server that knows operation ids, for to
  * another it could be a second change (a delete, repeated after somebody made the name anew).
@@ -148,14 +149,18 @@ export class Transport {
     this.#agent?.destroy();
   }
 
-  async #sendUntilAnswered<T>(
+  async #sendUntilAnswered<T extends Answer | IncomingMessage>(
     call: Call,
     signal: AbortSignal,
     exchange: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await exchange(signal);
+        const answer = await exchange(signal);
+        const wait = attempt > this.#options.retries ? undefined : mayAskAgainAfter(call, answer);
+        if (wait === undefined) return answer;
+        if ('destroy' in answer) answer.destroy();
+        await pause(wait + randomInt(20, 100), signal);
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         if (!(error instanceof ConnectionFailure)) throw error;
@@ -297,6 +302,25 @@ export class Transport {
       `the answer of ${this.address.display} is larger than ${this.#options.maxAnswerBytes} bytes`,
     );
   }
+}
+
+/** A server that wants more time than this is not waited for. */
+const MAX_WAIT_MS = 2_000;
+/** Refusals of coffer's that may pass within that time; nothing was done. A full disk does not. */
+const PASSING = ['rate_limited', 'busy', 'stopped'];
+
+/** The milliseconds after which a refused call may be repeated; undefined: not at all. */
+function mayAskAgainAfter(call: Call, answer: Answer | IncomingMessage): number | undefined {
+  const { headers } = answer;
+  const status = 'status' in answer ? answer.status : answer.statusCode;
+  if (status !== 429 && status !== 503) return undefined;
+  const code = headers['coffer-error'];
+  // What stands between us and a server may have passed a change on before it gave up.
+  const harmless = code === undefined ? call.operation === undefined : PASSING.includes(String(code));
+  const wait = /^\d{1,3}$/.test(headers['retry-after'] ?? '')
+    ? Number(headers['retry-after']) * 1000
+    : Infinity;
+  return harmless && wait <= MAX_WAIT_MS ? wait : undefined;
 }
 
 function clientClosed(): CofferClientError {

@@ -56,6 +56,73 @@ describe('a server that cannot be had', () => {
   });
 });
 
+/** Answers the first `refusals` requests so, all others with a version; tells how many came. */
+async function busyServer(refusals: number, status: number, headers: Record<string, string>) {
+  let requests = 0;
+  const server = await serve((request, response) => {
+    request.resume().on('end', () => {
+      requests++;
+      if (requests <= refusals)
+        response.writeHead(status, { 'Content-Type': 'text/plain', ...headers }).end('later\n');
+      else
+        response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"Value":"eA==","Version":1}');
+    });
+  });
+  return { server, client: new Client({ server: server.url }), requests: () => requests };
+}
+
+describe('a server that wants to be asked again', () => {
+  const SOON = { 'Retry-After': '1' };
+
+  test.each([
+    [429, { ...SOON, 'Coffer-Error': 'rate_limited' }],
+    [503, { ...SOON, 'Coffer-Error': 'busy' }],
+    [503, { ...SOON, 'Coffer-Error': 'stopped' }],
+    [503, SOON],
+  ])('%s with %o is asked again after that time', async (status, headers) => {
+    const { server, client, requests } = await busyServer(1, status, headers);
+    await using _ = server;
+    const begun = performance.now();
+    expect((await client.get('x')).version).toBe(1);
+    expect(requests()).toBe(2);
+    expect(performance.now() - begun).toBeGreaterThan(990);
+  });
+
+  test.each([
+    [429, { 'Retry-After': '30', 'Coffer-Error': 'rate_limited' }, 'rate_limited'],
+    [429, { 'Coffer-Error': 'rate_limited' }, 'rate_limited'],
+    [503, { ...SOON, 'Coffer-Error': 'storage_full' }, 'storage_full'],
+    [403, { ...SOON, 'Coffer-Error': 'access_denied' }, 'access_denied'],
+  ])('%s with %o is not', async (status, headers, code) => {
+    const { server, client, requests } = await busyServer(1, status, headers);
+    await using _ = server;
+    await expect(client.get('x')).rejects.toMatchObject({ code, status });
+    expect(requests()).toBe(1);
+  });
+
+  test('gets a change again if the refusal is coffer’s, for then nothing was done', async () => {
+    const ours = await busyServer(1, 503, { ...SOON, 'Coffer-Error': 'busy' });
+    const others = await busyServer(1, 503, SOON);
+    await using _ = ours.server;
+    await using __ = others.server;
+    await ours.client.delete('x');
+    expect(ours.requests()).toBe(2);
+    await expect(others.client.delete('x')).rejects.toMatchObject({ status: 503 });
+    expect(others.requests()).toBe(1);
+  });
+
+  test('is asked no more often than the option retries says', async () => {
+    const { server, requests } = await busyServer(9, 429, { ...SOON, 'Coffer-Error': 'rate_limited' });
+    await using _ = server;
+    const client = new Client({ server: server.url, retries: 1 });
+    await expect(client.get('x')).rejects.toMatchObject({
+      code: 'rate_limited',
+      message: expect.stringContaining('later'),
+    });
+    expect(requests()).toBe(2);
+  });
+});
+
 describe('an end that the caller sets', () => {
   test('a signal ends the call with its own reason', async () => {
     const stop = new AbortController();

@@ -8,16 +8,20 @@ export type DoorCode =
   | 'access_denied'
   | 'not_found'
   | 'too_large'
-  | 'busy';
+  | 'busy'
+  | 'rate_limited';
 
 /** A request that the door turns away. The message goes to the caller. */
 export class Refusal extends Error {
   readonly code: DoorCode;
+  /** Whole seconds, after which the same request may be let in. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: DoorCode, message: string) {
+  constructor(code: DoorCode, message: string, retryAfter?: number) {
     super(message);
     this.name = 'Refusal';
     this.code = code;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -53,6 +57,7 @@ const STATUS: Partial<Record<ErrorCode | DoorCode, number>> = {
   version_taken: 412,
   too_large: 413,
   value_too_large: 413,
+  rate_limited: 429,
   busy: 503,
   storage_full: 503,
   stopped: 503,
@@ -75,8 +80,13 @@ export function problemOf(error: unknown): Problem {
   if (!(error instanceof Refusal) && !(error instanceof CofferError)) return internalError('internal');
   const status = STATUS[error.code];
   if (status === undefined) return internalError(error.code);
-  const headers = status === 401 ? CHALLENGE : status === 503 ? RETRY_SOON : {};
+  const headers = headersFor(status, error instanceof Refusal ? error.retryAfter : undefined);
   return { status, code: error.code, message: OUR_OWN[error.code] ?? error.message, headers };
+}
+
+function headersFor(status: number, retryAfter: number | undefined): Problem['headers'] {
+  if (retryAfter !== undefined) return { 'Retry-After': String(retryAfter) };
+  return status === 401 ? CHALLENGE : status === 503 ? RETRY_SOON : {};
 }
 
 /** Nothing about our own failures is for a caller to read; the log has them. */

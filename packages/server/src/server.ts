@@ -14,6 +14,7 @@ import {
 } from './http/authenticate.js';
 import { BodyReader } from './http/body.js';
 import { Room } from './http/room.js';
+import { RateLimits } from './limit/rate-limits.js';
 import { formatAddress, type ListenAddress, parseListenAddress } from './listen/address.js';
 import type { RequestListener } from './listen/bare-answer.js';
 import { checkSocketPath } from './listen/bind.js';
@@ -131,7 +132,7 @@ async function openDoors(
   const openApi = Buffer.from(JSON.stringify(openApiDocument(facts)));
   const notReady = () =>
     engine.stopped?.message ?? (doors.closing ? 'the server is shutting down' : undefined);
-  const serve = (authenticator: Authenticator): RequestListener => {
+  const serve = (authenticator: Authenticator, rates?: RateLimits): RequestListener => {
     const bodies = new BodyReader(config.limits);
     const answers = new Room(config.limits.inFlightBytes);
     const closing = doors.signal;
@@ -140,6 +141,7 @@ async function openDoors(
       authenticator,
       bodies,
       answers,
+      rates,
       log,
       notReady,
       closing,
@@ -151,7 +153,8 @@ async function openDoors(
   const development = new DevelopmentAuthenticator();
   const tokens = new TokenAuthenticator(engine);
   await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(tokens)));
-  const overTcp = serve(config.dev ? development : tokens);
+  const rates = new RateLimits(config.limits);
+  const overTcp = serve(rates.guard(config.dev ? development : tokens), rates);
   return doors.listenTcp(
     parseListenAddress(config.listen),
     config.dev ? guardHost(overTcp) : overTcp,

@@ -1,5 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,14 +64,20 @@ export interface Sent {
   readonly body?: string | Buffer;
   /** Over the admin socket instead of TCP. */
   readonly socket?: boolean;
+  /** The address to come from: of loopback a client may take any. */
+  readonly from?: string;
+  /** Over TLS, trusting this authority. */
+  readonly ca?: string;
 }
 
 /** One request on a connection of its own. */
 export function send(server: RunningServer, path: string, sent: Sent = {}): Promise<Answer> {
-  const { method = 'GET', headers = {}, body, socket = false } = sent;
-  const where = socket ? { socketPath: server.socketPath } : server.address;
+  const { method = 'GET', headers = {}, body, socket = false, from, ca } = sent;
+  const place = from === undefined ? server.address : { ...server.address, localAddress: from };
+  const where = socket ? { socketPath: server.socketPath } : { ...place, ...(ca && { ca }) };
+  const open = ca ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ ...where, path, method, headers, agent: false }, (response) => {
+    const request = open({ ...where, path, method, headers, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk) => chunks.push(chunk));
       response.on('error', reject);

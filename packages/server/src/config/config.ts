@@ -2,12 +2,13 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CofferError, DEFAULT_LIMITS } from '@coffer/engine';
 import type { BodyLimits } from '../http/body.js';
+import type { RequestRates } from '../limit/rate-limits.js';
 import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
 import type { TlsFiles } from '../tls/pair.js';
 import { type FileConfig, readConfigFile } from './file.js';
 
-export interface ServerLimits extends BodyLimits, ConnectionLimits {
+export interface ServerLimits extends BodyLimits, ConnectionLimits, RequestRates {
   /** Largest value. */
   readonly valueBytes: number;
 }
@@ -125,6 +126,9 @@ export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits 
     headerBytes: stated.headerBytes ?? 16 * 1024,
     connections,
     connectionsPerAddress: stated.connectionsPerAddress ?? Math.ceil(connections / 4),
+    principalRequestsPerSecond: stated.principalRequestsPerSecond,
+    addressRequestsPerSecond: stated.addressRequestsPerSecond,
+    failuresPerMinute: stated.failuresPerMinute ?? 60,
     headersSeconds: stated.headersSeconds ?? 10,
     requestSeconds: stated.requestSeconds ?? 30,
     idleSeconds: stated.idleSeconds ?? 75,

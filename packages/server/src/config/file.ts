@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { describeIssue } from '../describe.js';
 
 const bytes = z.int('must be a whole number of bytes').min(1);
+/** 0: without end. */
+const rate = z.number().min(0).max(1_000_000);
 const seconds = z.number().positive().max(86_400);
 
 /** The configuration file. A key that is not here is an error. */
@@ -24,6 +26,9 @@ const fileSchema = z.strictObject({
       headerBytes: bytes.optional(),
       connections: z.int().min(1).optional(),
       connectionsPerAddress: z.int().min(1).optional(),
+      principalRequestsPerSecond: rate.optional(),
+      addressRequestsPerSecond: rate.optional(),
+      failuresPerMinute: rate.optional(),
       headersSeconds: seconds.optional(),
       requestSeconds: seconds.optional(),
       idleSeconds: seconds.optional(),

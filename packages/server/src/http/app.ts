@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CofferError, type Engine } from '@coffer/engine';
 import type { Logger } from 'pino';
+import type { RateLimits } from '../limit/rate-limits.js';
 import type { RequestListener } from '../listen/bare-answer.js';
 import { problemOf, Refusal } from '../refusal.js';
 import { manyAnswer } from '../wire/many.js';
@@ -22,6 +23,8 @@ export interface AppParts {
   /** For large answers until their callers have taken them. */
   readonly answers: Room;
   readonly log: Logger;
+  /** How often callers may ask; absent where they may without end. */
+  readonly rates: RateLimits | undefined;
   /** Why the server takes no new work, if it does not. */
   readonly notReady: () => string | undefined;
   /** Aborted when the server closes: answers without an end of their own end then. */
@@ -60,12 +63,21 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
 /** Paths of all routes; nothing else of a URL may reach a log. */
 export const PATHS: ReadonlySet<string> = new Set(ROUTES.keys());
 
+const HEALTH: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
+
 /** The whole HTTP API. It translates wire formats and nothing else: rights and audit are the engine's. */
 export function createApp(parts: AppParts): RequestListener {
   return (incoming, outgoing) => {
     const reply = new Reply(incoming, outgoing, parts.answers);
     const path = pathOf(incoming.url ?? '');
     const route = ROUTES.get(path) ?? unknownRoute(path);
+    try {
+      // Whoever watches over the server is not told that it is ill when it is only busy.
+      if (!HEALTH.has(path)) parts.rates?.admitAddress(incoming);
+    } catch (error) {
+      refuse(reply, path, error, parts.log);
+      return;
+    }
     route({ incoming, outgoing, reply }, parts).catch((error: unknown) => {
       refuse(reply, path, error, parts.log);
     });

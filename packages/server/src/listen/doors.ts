@@ -31,6 +31,8 @@ export class Doors {
   readonly #underWay = new Map<Socket, ServerResponse>();
   /** Of connections that send requests before they have the answers to earlier ones; of others nothing. */
   readonly #waiting = new Map<Socket, Start[]>();
+  /** Connections that had a request started in this turn of the event loop. */
+  #served = new Set<Socket>();
   readonly #closing = new AbortController();
   #onQuiet: () => void = () => {};
 
@@ -95,10 +97,14 @@ export class Doors {
     return server;
   }
 
-  /** One request of a connection at a time: the answers to many at once would all be held in memory. */
+  /**
+   * One request of a connection at a time: the answers to many at once would all be held in memory. And one in a turn of the
+   * event loop, which reads up to two megabytes of a connection before it looks at the next one.
+   */
   #serve(listener: RequestListener, incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming;
-    if (this.#underWay.has(socket)) this.#wait(socket, () => this.#start(listener, incoming, outgoing));
+    if (this.#underWay.has(socket) || this.#served.has(socket))
+      this.#wait(socket, () => this.#start(listener, incoming, outgoing));
     else this.#start(listener, incoming, outgoing);
   }
 
@@ -115,6 +121,13 @@ export class Doors {
     this.#waiting.set(socket, waiting);
   }
 
+  #nextTurn(): void {
+    const served = this.#served;
+    this.#served = new Set();
+    if (this.#waiting.size === 0) return;
+    for (const socket of served) if (!this.#underWay.has(socket)) this.#startNext(socket);
+  }
+
   #startNext(socket: Socket): void {
     const waiting = this.#waiting.get(socket);
     const start = waiting?.shift();
@@ -126,9 +139,11 @@ export class Doors {
   #start(listener: RequestListener, incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming;
     this.#underWay.set(socket, outgoing);
+    if (this.#served.size === 0) setImmediate(() => this.#nextTurn());
+    this.#served.add(socket);
     outgoing.on('close', () => {
       this.#underWay.delete(socket);
-      if (this.#waiting.size > 0) this.#startNext(socket);
+      if (this.#waiting.size > 0 && !this.#served.has(socket)) this.#startNext(socket);
       if (this.#underWay.size === 0) this.#onQuiet();
     });
     // Node's parser reads nothing more after a request that asks to change the protocol, which we never do.

@@ -20,6 +20,7 @@ export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
   }),
   ...readOnly('/openapi.json', {
     ...server('openapi', 'This document'),
+    errors: ['rate_limited'],
     errorForm: 'text',
     answers: { 200: json(z.looseObject({ openapi: z.string() }), 'OpenAPI 3.1') },
   }),
