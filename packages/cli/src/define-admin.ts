@@ -7,6 +7,8 @@ export function defineAdminCommands(program: Command): void {
   defineTokens(program);
   definePolicy(program);
 
+  defineConfig(program);
+
   const whoami = define(program, 'whoami', 'show who the server takes you for, and what you may do');
   actOnServer(addJsonOption(whoami), async (options) =>
     (await import('./commands/whoami.js')).whoami(options),
@@ -14,14 +16,52 @@ export function defineAdminCommands(program: Command): void {
 }
 
 function defineServer(program: Command): void {
-  const server = define(
-    program,
-    'server',
-    'run a server',
-    'Its first administrator comes in through the admin socket in the state folder, -s unix:DIR/admin.sock. ' +
-      'Each setting comes from its flag, else the environment (COFFER_LISTEN, COFFER_STATE_DIR, COFFER_ROOT_KEY, ' +
-      'COFFER_TLS_CERT, COFFER_TLS_KEY, COFFER_CONFIG), else the configuration file, else a default.',
-  )
+  const server = addServerOptions(
+    define(
+      program,
+      'server',
+      'run a server',
+      'Its first administrator comes in through the admin socket in the state folder, -s unix:DIR/admin.sock. ' +
+        'Each setting comes from its flag, else the environment (COFFER_LISTEN, COFFER_STATE_DIR, COFFER_ROOT_KEY, ' +
+        'COFFER_TLS_CERT, COFFER_TLS_KEY, COFFER_CONFIG), else the configuration file, else a default.',
+    ),
+  );
+  act(server, async (options) => (await import('./commands/server.js')).server(options));
+  examples(
+    server,
+    'coffer server --dev',
+    'coffer server --state-dir /var/lib/coffer --root-key file:/etc/coffer/root.key',
+    'coffer server --root-key passphrase:prompt',
+    'coffer server --listen 0.0.0.0:2633 --tls-cert /etc/coffer/tls.crt --tls-key /etc/coffer/tls.key',
+  );
+}
+
+function defineConfig(program: Command): void {
+  const config = define(program, 'config', 'look at the configuration of a server');
+  const check = addServerOptions(
+    defineCommand(
+      config,
+      'check [file]',
+      'print the configuration that a server would have, and what is wrong with it',
+      'Takes the options and the environment of "coffer server", prints every setting with where it comes from, and ' +
+        'looks at what they name: the address, the certificate, the state folder, the root key. Starts nothing and ' +
+        'changes nothing; a running server is not disturbed. The exit status is 1 if there is a problem.',
+    ),
+  );
+  act(addJsonOption(check), async (options, file) =>
+    (await import('./commands/config.js')).check(file, options),
+  );
+  examples(
+    check,
+    'coffer config check /etc/coffer/coffer.yaml',
+    'coffer config check --listen 0.0.0.0:2633 --tls-cert tls.crt --tls-key tls.key',
+    'sudo -u coffer coffer config check --json /etc/coffer/coffer.yaml',
+  );
+}
+
+/** What decides a server's configuration; for commands that look at one, too. */
+export function addServerOptions(command: Command): Command {
+  return command
     .option('--dev', 'to try things on this machine: whoever can connect may do everything')
     .option('--listen <host:port>', 'where to serve HTTP (default: 127.0.0.1:2633)')
     .option('--state-dir <dir>', 'where the store and the audit log are (default: ~/.local/state/coffer)')
@@ -41,14 +81,6 @@ function defineServer(program: Command): void {
       '--accept-rollback',
       'start although the store or the audit log was put back to an earlier state; the log will say so',
     );
-  act(server, async (options) => (await import('./commands/server.js')).server(options));
-  examples(
-    server,
-    'coffer server --dev',
-    'coffer server --state-dir /var/lib/coffer --root-key file:/etc/coffer/root.key',
-    'coffer server --root-key passphrase:prompt',
-    'coffer server --listen 0.0.0.0:2633 --tls-cert /etc/coffer/tls.crt --tls-key /etc/coffer/tls.key',
-  );
 }
 
 function defineTokens(program: Command): void {

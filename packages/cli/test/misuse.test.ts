@@ -74,6 +74,7 @@ describe('help and version', () => {
     'policy show',
     'policy check',
     'policy apply',
+    'config check',
     'run',
     'import env',
     'import dir',

@@ -37,7 +37,7 @@ import type { SpaceLimits } from './storage/space.js';
 import type { Storage } from './storage/storage.js';
 
 /** Changes are refused when the disk has less room than this, so that reads can still be audited. */
-const MIN_FREE_BYTES = 64 * 1024 * 1024;
+export const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024;
 
 /** How long a deleted secret's last operation is remembered, in milliseconds. */
 const TOMBSTONE_LIFE = 24 * 60 * 60 * 1_000;
@@ -151,7 +151,7 @@ export class Engine {
       options.onFatal(error);
     };
     const storage = await LmdbStorage.open(join(options.stateDir, STORE_FOLDER), {
-      minFreeBytes: options.storage?.minFreeBytes ?? MIN_FREE_BYTES,
+      minFreeBytes: options.storage?.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES,
       quotaBytes: options.storage?.quotaBytes,
       onFatal,
     });

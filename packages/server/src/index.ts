@@ -4,6 +4,8 @@
  * A door translates a wire format and finds out who speaks; rights, encryption and audit are the engine's, and no
  * door can pass them by.
  */
+export { type CheckedConfig, checkConfiguration } from './checkup/configuration.js';
+export type { Finding, Level } from './checkup/finding.js';
 export {
   type ConfigFlags,
   type ConfigSources,
@@ -14,6 +16,7 @@ export {
   type ServerLimits,
   type StorageLimits,
 } from './config/config.js';
+export type { Setting, SettingSource } from './config/explain.js';
 export type { ListenAddress } from './listen/address.js';
 export { createLog } from './log.js';
 export { type RunningServer, type StartOptions, startServer } from './server.js';

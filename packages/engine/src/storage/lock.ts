@@ -57,6 +57,15 @@ export class FolderLock {
     }
   }
 
+  /** Who holds the lock, in words: `process 7, running since …`; undefined if nobody does. Changes nothing. */
+  static async owner(folder: string): Promise<string | undefined> {
+    const [highest] = await numbers(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    return highest === undefined ? undefined : askOwner(lockPath(folder, highest));
+  }
+
   /** The dead socket stays: its number must not come again. */
   async release(): Promise<void> {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));

@@ -6,7 +6,7 @@ import type { RequestRates } from '../limit/rate-limits.js';
 import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
 import type { TlsFiles } from '../tls/pair.js';
-import { type FileConfig, readConfigFile } from './file.js';
+import { type ConfigFile, type FileConfig, openConfigFile } from './file.js';
 
 export interface ServerLimits extends BodyLimits, ConnectionLimits, RequestRates {
   /** Largest value. */
@@ -76,9 +76,35 @@ const MIB = 1024 * 1024;
  *
  * @throws CofferError `invalid_argument`, one sentence that names the source of what is wrong and its place in it.
  */
-export function loadConfig({ flags = {}, env, file }: ConfigSources): ServerConfig {
+export function loadConfig(sources: ConfigSources): ServerConfig {
+  const { config, problems } = assembleConfig(sources);
+  const [first] = problems;
+  if (first !== undefined) throw first;
+  return config;
+}
+
+/** A configuration, right or wrong. */
+export interface AssembledConfig {
+  /** As far as it can be told: what is wrong counts as not said. */
+  readonly config: ServerConfig;
+  readonly file: ConfigFile | undefined;
+  readonly problems: readonly CofferError[];
+}
+
+/** The same, with everything that is wrong instead of the first of it. */
+export function assembleConfig({ flags = {}, env, file }: ConfigSources): AssembledConfig {
   const path = flags.config ?? (env.COFFER_CONFIG || undefined) ?? file;
-  const fromFile = path === undefined ? {} : readConfigFile(path);
+  const opened = path === undefined ? undefined : openConfigFile(path);
+  const fromFile = opened?.settings ?? {};
+  const problems: CofferError[] = [...(opened?.problems ?? [])];
+  const noting = <T>(check: () => T): T | undefined => {
+    try {
+      return check();
+    } catch (error) {
+      problems.push(error as CofferError);
+      return undefined;
+    }
+  };
   const dev = flags.dev ?? false;
   const first = (flag: string | undefined, variable: string, stated: string | undefined) =>
     flag ?? (env[variable] || undefined) ?? stated;
@@ -97,18 +123,20 @@ export function loadConfig({ flags = {}, env, file }: ConfigSources): ServerConf
     rootKey: choose(flags.rootKey, 'COFFER_ROOT_KEY', 'rootKey') ?? defaultRootKey(env, dev, stateDir),
     dev,
     insecureHttp: flags.insecureHttp ?? fromFile.insecureHttp ?? false,
-    tls: bothOrNone(
-      first(flags.tlsCert, 'COFFER_TLS_CERT', fromFile.tls?.cert),
-      first(flags.tlsKey, 'COFFER_TLS_KEY', fromFile.tls?.key),
+    tls: noting(() =>
+      bothOrNone(
+        first(flags.tlsCert, 'COFFER_TLS_CERT', fromFile.tls?.cert),
+        first(flags.tlsKey, 'COFFER_TLS_KEY', fromFile.tls?.key),
+      ),
     ),
     publicUrl: choose(flags.publicUrl, 'COFFER_PUBLIC_URL', 'publicUrl'),
     limits: completeLimits(fromFile.limits),
     storage: fromFile.storage ?? {},
     ...(flags.acceptRollback && { acceptRollback: true }),
   };
-  checkExposure(config);
-  checkPublicUrl(config.publicUrl);
-  return config;
+  noting(() => checkExposure(config));
+  noting(() => checkPublicUrl(config.publicUrl));
+  return { config, file: opened, problems };
 }
 
 /** All limits, the stated ones and the defaults of the others. */

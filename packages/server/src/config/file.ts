@@ -44,20 +44,62 @@ const fileSchema = z.strictObject({
 
 export type FileConfig = z.output<typeof fileSchema>;
 
-/** @throws CofferError `invalid_argument`, with the line and the path of what is wrong. */
-export function readConfigFile(path: string): FileConfig {
-  const lines = new LineCounter();
-  const document = parseDocument(readText(path), { lineCounter: lines, prettyErrors: false });
-  const [syntaxError] = document.errors;
-  if (syntaxError !== undefined) {
-    const { line } = lines.linePos(syntaxError.pos[0]);
-    throw refuse(`${path}:${line}: ${syntaxError.message}`);
+/** A configuration file with all that is wrong in it. */
+export interface ConfigFile {
+  readonly path: string;
+  /** What of it is right. */
+  readonly settings: FileConfig;
+  readonly problems: readonly CofferError[];
+  /** The line on which the value of a setting begins, if the file has it. */
+  lineOf(setting: readonly PropertyKey[]): number | undefined;
+}
+
+/** Reads a file whatever is wrong with it. */
+export function openConfigFile(path: string): ConfigFile {
+  const nothing = { path, settings: {}, lineOf: () => undefined };
+  let text: string;
+  try {
+    text = readText(path);
+  } catch (error) {
+    return { ...nothing, problems: [error as CofferError] };
   }
-  const result = fileSchema.safeParse(document.toJS() ?? {});
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const line = lineOf(document, lines, issue);
-  throw refuse(`${path}${line === undefined ? '' : `:${line}`}: ${describeIssue(issue)}`);
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) {
+    const problems = document.errors.map(({ pos, message }) =>
+      refuse(`${path}:${lines.linePos(pos[0]).line}: ${message}`),
+    );
+    return { ...nothing, problems };
+  }
+  const lineOf = (setting: readonly PropertyKey[]) => lineIn(document, lines, setting);
+  const content: unknown = document.toJS() ?? {};
+  const result = fileSchema.safeParse(content);
+  if (result.success) return { path, settings: result.data, problems: [], lineOf };
+  const problems = result.error.issues.map((issue) => {
+    const line = lineOf(placeOf(issue));
+    return refuse(`${path}${line === undefined ? '' : `:${line}`}: ${describeIssue(issue)}`);
+  });
+  return { path, settings: withoutWrong(content, result.error.issues), problems, lineOf };
+}
+
+/** What is left when everything that is wrong is taken out. */
+function withoutWrong(content: unknown, issues: readonly z.core.$ZodIssue[]): FileConfig {
+  const rest = structuredClone(content);
+  for (const issue of issues) {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
+    for (const key of keys) remove(rest, key === undefined ? issue.path : [...issue.path, key]);
+  }
+  const result = fileSchema.safeParse(rest);
+  return result.success ? result.data : {};
+}
+
+function remove(content: unknown, path: readonly PropertyKey[]): void {
+  const last = path.at(-1);
+  const parent = path
+    .slice(0, -1)
+    .reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], content);
+  if (last !== undefined && typeof parent === 'object' && parent !== null)
+    Reflect.deleteProperty(parent, last);
 }
 
 function readText(path: string): string {
@@ -70,13 +112,12 @@ function readText(path: string): string {
   }
 }
 
-function lineOf(
-  document: Document,
-  lines: LineCounter,
-  issue: z.core.$ZodIssue | undefined,
-): number | undefined {
-  const path = issue?.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0]] : issue?.path;
-  const node = path && path.length > 0 ? document.getIn(path, true) : undefined;
+function placeOf(issue: z.core.$ZodIssue): readonly PropertyKey[] {
+  return issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+}
+
+function lineIn(document: Document, lines: LineCounter, setting: readonly PropertyKey[]): number | undefined {
+  const node = setting.length > 0 ? document.getIn(setting, true) : undefined;
   return isNode(node) && node.range ? lines.linePos(node.range[0]).line : undefined;
 }
 

@@ -1,0 +1,74 @@
+import { storeOwner } from '@coffer/engine';
+import type { ConfigSources, ServerConfig } from '../config/config.js';
+import { CONFIG_VARIABLES, type ExplainedConfig, explainConfig } from '../config/explain.js';
+import { checkAddress } from './address.js';
+import { checkCertificate } from './certificate.js';
+import { checkDisk } from './disk.js';
+import { type Finding, ok, problem, warning } from './finding.js';
+import { checkStateFolder } from './folder.js';
+import { checkRootKey } from './root-key.js';
+
+export interface CheckedConfig extends ExplainedConfig {
+  readonly findings: readonly Finding[];
+  /** Which process has the store open, in words. */
+  readonly owner: string | undefined;
+}
+
+/** Reads the configuration as a server would, and looks at all that it names. Starts nothing, and changes nothing. */
+export async function checkConfiguration(sources: ConfigSources, now = new Date()): Promise<CheckedConfig> {
+  const explained = explainConfig(sources);
+  const { config } = explained;
+  const owner = await storeOwner(config.stateDir).catch(() => undefined);
+  const findings = [
+    ...checkSettings(explained),
+    ...checkVariables(sources.env, config),
+    ...(await checkAddress(config, owner !== undefined)),
+    ...(await checkCertificate(config, now)),
+    ...(await checkStateFolder(config.stateDir)),
+    ...(await checkRootKey(config, sources.env)),
+    ...(await checkDisk(config)),
+  ];
+  return { ...explained, findings, owner };
+}
+
+const SUBJECT = 'configuration';
+
+function checkSettings({ problems, file, config }: ExplainedConfig): Finding[] {
+  const { bodyBytes, valueBytes } = config.limits;
+  const largest = Math.floor((bodyBytes * 3) / 4);
+  const small =
+    largest < valueBytes
+      ? [
+          warning(
+            SUBJECT,
+            `limits.bodyBytes (${bodyBytes}) lets no value of more than ${largest} bytes pass, and limits.valueBytes is ` +
+              `${valueBytes}: raise it, or leave it out`,
+          ),
+        ]
+      : [];
+  const found = [...problems.map(({ message }) => problem(SUBJECT, message)), ...small];
+  if (found.length > 0) return found;
+  return [
+    ok(SUBJECT, file === undefined ? 'no file; flags, environment and defaults' : `${file.path} is right`),
+  ];
+}
+
+/** Of other programs of ours: the client's and this command's. */
+const OTHER_VARIABLES = [
+  'COFFER_SERVER',
+  'COFFER_TOKEN',
+  'COFFER_INSECURE_HTTP',
+  'COFFER_LOG',
+  'COFFER_DEBUG',
+  'COFFER_CACHE',
+];
+
+/** A misspelt variable is silently nothing. */
+function checkVariables(env: ConfigSources['env'], { rootKey }: ServerConfig): Finding[] {
+  const known = new Set([...CONFIG_VARIABLES, ...OTHER_VARIABLES, rootKey.replace(/^passphrase:env:/, '')]);
+  return Object.keys(env)
+    .filter((name) => name.startsWith('COFFER_') && !known.has(name))
+    .map((name) =>
+      warning('environment', `${name} is set and means nothing to coffer: look for a misspelling`),
+    );
+}

@@ -1,0 +1,85 @@
+import { DEFAULT_MIN_FREE_BYTES } from '@coffer/engine';
+import { type AssembledConfig, assembleConfig, type ConfigFlags, type ConfigSources } from './config.js';
+
+/** One setting of a server's, and who decided it. */
+export interface Setting {
+  /** As it is written in a configuration file, with dots: `limits.nameBytes`. */
+  readonly key: string;
+  /** Undefined: it is not set, and has no default. */
+  readonly value: unknown;
+  readonly from: SettingSource;
+}
+
+export type SettingSource =
+  | { readonly kind: 'flag'; readonly name: string }
+  | { readonly kind: 'environment'; readonly name: string }
+  | { readonly kind: 'file'; readonly name: string; readonly line?: number }
+  | { readonly kind: 'default' };
+
+export interface ExplainedConfig extends AssembledConfig {
+  readonly settings: readonly Setting[];
+}
+
+/** Settings that more than the file can decide: `loadConfig` asks the same flags and variables. */
+const DECIDED_BY: Readonly<Record<string, { readonly flag: keyof ConfigFlags; readonly variable?: string }>> =
+  {
+    listen: { flag: 'listen', variable: 'COFFER_LISTEN' },
+    stateDir: { flag: 'stateDir', variable: 'COFFER_STATE_DIR' },
+    rootKey: { flag: 'rootKey', variable: 'COFFER_ROOT_KEY' },
+    publicUrl: { flag: 'publicUrl', variable: 'COFFER_PUBLIC_URL' },
+    'tls.cert': { flag: 'tlsCert', variable: 'COFFER_TLS_CERT' },
+    'tls.key': { flag: 'tlsKey', variable: 'COFFER_TLS_KEY' },
+    insecureHttp: { flag: 'insecureHttp' },
+    dev: { flag: 'dev' },
+    acceptRollback: { flag: 'acceptRollback' },
+  };
+
+/** The variables of the environment that decide settings. */
+export const CONFIG_VARIABLES: readonly string[] = [
+  'COFFER_CONFIG',
+  ...Object.values(DECIDED_BY).flatMap(({ variable }) => variable ?? []),
+];
+
+/** The configuration as a server would have it, each setting with its source, and everything that is wrong in it. */
+export function explainConfig(sources: ConfigSources): ExplainedConfig {
+  const assembled = assembleConfig(sources);
+  const { config, file } = assembled;
+  // What the engine decides where nobody else does.
+  const storage = { quotaBytes: undefined, minFreeBytes: DEFAULT_MIN_FREE_BYTES, ...config.storage };
+  const settings = leavesOf({ ...config, storage }).map(([path, value]): Setting => {
+    const key = path.join('.');
+    return { key, value, from: sourceOf(key, path) };
+  });
+  return { ...assembled, settings };
+
+  function sourceOf(key: string, path: readonly string[]): SettingSource {
+    const { flag, variable } = DECIDED_BY[key] ?? {};
+    if (flag !== undefined && sources.flags?.[flag] !== undefined)
+      return { kind: 'flag', name: optionOf(flag) };
+    if (variable !== undefined && sources.env[variable]) return { kind: 'environment', name: variable };
+    if (file === undefined || !has(file.settings, path)) return { kind: 'default' };
+    const line = file.lineOf(path);
+    return { kind: 'file', name: file.path, ...(line === undefined ? {} : { line }) };
+  }
+}
+
+/** Plain objects are gone into; lists are values. */
+function leavesOf(value: object, path: readonly string[] = []): [readonly string[], unknown][] {
+  return Object.entries(value).flatMap(([key, inner]: [string, unknown]) => {
+    const here = [...path, key];
+    const isGroup = typeof inner === 'object' && inner !== null && !Array.isArray(inner);
+    return isGroup ? leavesOf(inner, here) : [[here, inner] as [readonly string[], unknown]];
+  });
+}
+
+function has(settings: object, path: readonly string[]): boolean {
+  const found = path.reduce<unknown>(
+    (at, key) => (at as Record<string, unknown> | undefined)?.[key],
+    settings,
+  );
+  return found !== undefined;
+}
+
+/** `stateDir` as it is typed: `--state-dir`. */
+const optionOf = (flag: string): string =>
+  `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
