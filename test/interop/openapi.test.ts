@@ -50,6 +50,8 @@ async function expectNoFinding(
       ...['--checks', 'all', '--exclude-checks', EXCLUDED_CHECKS],
       ...['--max-examples', String(examples), '--seed', String(SEED)],
       ...['--generation-database', 'none', '--request-timeout', '10', '--continue-on-failure'],
+      // It never ends.
+      ...['--exclude-operation-id', 'watch'],
       ...['--warnings', 'off', '--no-color'],
       ...options,
     ],

@@ -65,7 +65,10 @@ export class Administration {
   readonly #lock = new Locks();
   /** By the token's hash. */
   readonly #tokens = new Map<string, { readonly token: StoredToken; readonly principal: Principal }>();
+  readonly #byPrincipal = new Map<string, StoredToken>();
   policy: Policy;
+  /** Told when grants or tokens have changed, in the turn in which they do. */
+  onChange: (what: 'grants' | 'tokens') => void = () => undefined;
 
   constructor(manifest: Manifest, gate: Gate, now: () => Date) {
     this.#manifest = manifest;
@@ -80,9 +83,22 @@ export class Administration {
     if (!TOKEN_FORM.test(token)) return undefined;
     // The hash is the key: what the time of the look-up tells is about the hash, from which no token follows.
     const known = this.#tokens.get(hash('sha256', token));
-    if (!known || known.token.revokedAt) return undefined;
-    if (known.token.expiresAt && known.token.expiresAt <= this.#now()) return undefined;
-    return known.principal;
+    return known && this.#isLive(known.token) ? known.principal : undefined;
+  }
+
+  /** False if a token of the caller's has expired or was revoked; it was live when the caller came. */
+  knows(caller: Caller): boolean {
+    return caller.principals.every(({ id, kind }) => {
+      if (kind !== 'token') return true;
+      const token = this.#byPrincipal.get(id);
+      return token !== undefined && this.#isLive(token);
+    });
+  }
+
+  /** When the first of the caller's tokens expires. */
+  expiryOf(caller: Caller): Date | undefined {
+    const expiries = caller.principals.flatMap(({ id }) => this.#byPrincipal.get(id)?.expiresAt ?? []);
+    return expiries.sort((a, b) => a.getTime() - b.getTime())[0];
   }
 
   async createToken(
@@ -307,14 +323,20 @@ export class Administration {
         await this.#manifest.commit({ ...planned, operations });
         for (const record of write) if (record.kind === 'token') this.#know(record.token);
         if (newPolicy) this.policy = new Policy(this.#manifest.grants);
+        this.onChange(newPolicy ? 'grants' : 'tokens');
       });
     });
     await made?.settle();
   }
 
+  #isLive({ revokedAt, expiresAt }: StoredToken): boolean {
+    return !revokedAt && !(expiresAt && expiresAt <= this.#now());
+  }
+
   #know(token: StoredToken): void {
     const principal = { id: `token:${token.id}`, kind: 'token', name: token.name } as const;
     this.#tokens.set(token.hash, { token, principal });
+    this.#byPrincipal.set(principal.id, token);
   }
 }
 

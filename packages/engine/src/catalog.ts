@@ -54,6 +54,8 @@ export class Catalog {
   readonly #entries = new Map<string, Entry>();
   readonly #random = new RandomPool();
   #sorted: string[] | undefined;
+  /** Told of each secret that is another one now to its readers, in the turn in which they see it. */
+  onChange: (name: string) => void = () => undefined;
 
   constructor(storage: Storage, ring: KeyRing, sealer: RecordSealer) {
     this.#storage = storage;
@@ -210,6 +212,7 @@ export class Catalog {
     const before = this.#entries.get(name);
     if (!before || before.head.deletedAt || entry.head.deletedAt) this.#sorted = undefined;
     this.#entries.set(name, entry);
+    if (entry.generation !== before?.generation && !looksAlike(before?.head, entry.head)) this.onChange(name);
   }
 
   #open(key: Buffer, record: Buffer, revision: number): Entry {
@@ -217,3 +220,16 @@ export class Catalog {
     return { key, generation: generationOf(record), revision, head: decodeHead(plaintext) };
   }
 }
+
+/** True if no reader can tell one from the other. */
+function looksAlike(before: Head | undefined, after: Head): boolean {
+  const were = before?.versions ?? NONE;
+  if ((before?.active ?? 0) !== after.active || were.size !== after.versions.size) return false;
+  for (const [number, { recordId }] of after.versions) {
+    const was = were.get(number);
+    if (!was || Buffer.compare(was.recordId, recordId) !== 0) return false;
+  }
+  return true;
+}
+
+const NONE: Head['versions'] = new Map();

@@ -35,6 +35,9 @@ import { LmdbStorage } from './storage/lmdb.js';
 import { STATE_KEY } from './storage/lmdb-state.js';
 import type { SpaceLimits } from './storage/space.js';
 import type { Storage } from './storage/storage.js';
+import { Feed } from './watch/feed.js';
+import type { WatchEvent } from './watch/watch.js';
+import { Watchers, type WatchOptions } from './watch/watchers.js';
 
 /** Changes are refused when the disk has less room than this, so that reads can still be audited. */
 export const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024;
@@ -85,6 +88,7 @@ export class Engine {
   readonly #secrets: Secrets;
   readonly #administration: Administration;
   readonly #backups: Backups;
+  readonly #watchers: Watchers;
   readonly #purging: NodeJS.Timeout;
   #running = 0;
   #onQuiet: () => void = () => undefined;
@@ -119,8 +123,12 @@ export class Engine {
       now,
       patience: options.backupPatience,
     });
+    const feed = new Feed();
+    catalog.onChange = (name) => feed.secretChanged(name);
+    this.#watchers = new Watchers({ feed, catalog, administration: this.#administration, now }, gate);
     parts.onStop((error) => {
       this.#stopped = error;
+      this.endWatches();
     });
     this.#purging = setInterval(() => void this.#purge(now()).catch(() => undefined), PURGE_INTERVAL);
     this.#purging.unref();
@@ -261,6 +269,20 @@ export class Engine {
     return this.#run(() => this.#secrets.delete(caller, name, change));
   }
 
+  /**
+   * Tells of secrets as they change, never of values, until the caller's right or the caller ends, see {@link WatchEvent}.
+   *
+   * @throws CofferError `invalid_argument`, `access_denied` for who may `get` nothing at all, `busy`, `stopped`
+   */
+  watch(caller: Caller, options: WatchOptions = {}): AsyncGenerator<WatchEvent, void> {
+    return this.#watchers.watch(caller, options);
+  }
+
+  /** Ends every watch, and lets no new one in: the doors close. */
+  endWatches(): void {
+    this.#watchers.close();
+  }
+
   /** Makes a bearer token, which is shown this once; it has no rights until a grant names `token:<id>`. */
   createToken(
     caller: Caller,
@@ -343,6 +365,7 @@ export class Engine {
 
   async #close(): Promise<void> {
     this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
+    this.endWatches();
     clearInterval(this.#purging);
     await this.#backups.close();
     await this.#quiet();

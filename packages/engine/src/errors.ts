@@ -27,7 +27,7 @@ export function systemError(error: unknown, sentence: string): unknown {
  *   `invalid_token_request`, `invalid_argument`;
  * - the caller's rights: `access_denied`;
  * - the state of things: `not_found`, `version_taken`, `policy_changed`, `conflict`;
- * - the machine: `storage_full` (goes on when there is room), `stopped` (the process is ending), `tampered`
+ * - the machine: `busy` (too many at once), `storage_full` (goes on when there is room), `stopped` (the process is ending), `tampered`
  *   (a record fails authentication), `wrong_root_key`, `insecure_root_key`, `no_root_key`, `store_locked`,
  *   `newer_format`, `development_store`, `audit_broken`, `audit_rolled_back` and `store_rolled_back` (put back to an
  *   earlier state), `backup_broken`, `abandoned` (who asked went away), `io`.
@@ -49,6 +49,7 @@ export type ErrorCode =
   | 'version_taken'
   | 'policy_changed'
   | 'conflict'
+  | 'busy'
   | 'storage_full'
   | 'stopped'
   | 'tampered'

@@ -18,12 +18,14 @@ export interface Grant {
 
 /** A pattern taken apart once. Matching is a few searches for literals; no regular expression is involved. */
 export class Pattern {
+  readonly text: string;
   readonly #head: string;
   readonly #middle: readonly string[];
   /** Undefined if there is no `*`: then the head is all. */
   readonly #tail: string | undefined;
 
   constructor(pattern: string) {
+    this.text = pattern;
     const [head = '', ...rest] = pattern.split(/\*+/);
     this.#head = head;
     this.#tail = rest.pop();

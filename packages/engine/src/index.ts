@@ -28,3 +28,5 @@ export type {
   StoredRecord,
   Summariser,
 } from './storage/storage.js';
+export type { WatchEnd, WatchEvent } from './watch/watch.js';
+export { WATCH_PATTERNS, type WatchOptions } from './watch/watchers.js';

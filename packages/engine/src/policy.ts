@@ -24,6 +24,14 @@ export class Policy {
     return false;
   }
 
+  /** All patterns of secrets on which the caller has this right, sorted; empty if there is none. */
+  patternsOf(caller: Caller, action: Action): readonly string[] {
+    const texts = caller.principals.flatMap(({ id }) =>
+      EVERYTHING.has(id) ? ['*'] : (this.#of(id).get(action) ?? []).map(({ text }) => text),
+    );
+    return [...new Set(texts)].sort();
+  }
+
   /** True for who administers everything, and so may make tokens, keys and trust. */
   isAdministrator(caller: Caller): boolean {
     return this.administers(caller, '*');

@@ -367,7 +367,7 @@ function boundTo(versions: Head['versions'], version: number, generation: number
   return bound;
 }
 
-const infoOf = ({ head }: Entry): SecretInfo => ({
+export const infoOf = ({ head }: Entry): SecretInfo => ({
   name: head.name,
   versions: [...head.versions.keys()],
   activeVersion: head.active,

@@ -27,6 +27,8 @@ import { readVersion } from './version.js';
 
 /** How long requests that are under way may take to end when the server closes. */
 const GRACE_MS = 10_000;
+/** How often a watch shows that it lives. */
+const HEARTBEAT_MS = 15_000;
 
 export interface StartOptions {
   /** Default: JSON lines on standard error. */
@@ -132,22 +134,16 @@ async function openDoors(
   const openApi = Buffer.from(JSON.stringify(openApiDocument(facts)));
   const notReady = () =>
     engine.stopped?.message ?? (doors.closing ? 'the server is shutting down' : undefined);
+  const { requestSeconds, idleSeconds } = config.limits;
+  // A connection on which nothing moves for the sum of the two is cut.
+  const heartbeatMs = Math.min(HEARTBEAT_MS, ((requestSeconds + idleSeconds) * 1000) / 4);
+  doors.signal.addEventListener('abort', () => engine.endWatches());
   const serve = (authenticator: Authenticator, rates?: RateLimits): RequestListener => {
     const bodies = new BodyReader(config.limits);
     const answers = new Room(config.limits.inFlightBytes);
     const closing = doors.signal;
-    const app = createApp({
-      engine,
-      authenticator,
-      bodies,
-      answers,
-      rates,
-      log,
-      notReady,
-      closing,
-      version,
-      openApi,
-    });
+    const shared = { engine, log, notReady, closing, heartbeatMs, version, openApi };
+    const app = createApp({ ...shared, authenticator, bodies, answers, rates });
     return logRequests(app, log, PATHS);
   };
   const development = new DevelopmentAuthenticator();

@@ -14,6 +14,7 @@ import { admitGet, admitPost, changeOf } from './gate.js';
 import { Reply } from './reply.js';
 import type { Room } from './room.js';
 import { SETEC_METHODS, type SetecMethod } from './setec.js';
+import { answerWatch } from './watch.js';
 
 /** What the application answers with. Several doors share all of it but the authenticator. */
 export interface AppParts {
@@ -29,6 +30,8 @@ export interface AppParts {
   readonly notReady: () => string | undefined;
   /** Aborted when the server closes: answers without an end of their own end then. */
   readonly closing: AbortSignal;
+  /** How often an answer without an end of its own shows that it lives, when it has nothing else to say. */
+  readonly heartbeatMs: number;
   readonly version: string;
   /** The document of this API, as JSON. */
   readonly openApi: Buffer;
@@ -54,6 +57,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ]),
   ...Object.entries(ADMIN_RESOURCES).map(([path, resource]): [string, Route] => [path, adminRoute(resource)]),
   ['/api/get-many', answerMany],
+  ['/api/watch', watch],
   ['/api/whoami', answerWhoami],
   ['/healthz', readOnly(({ reply }) => reply.text('ok\n'))],
   ['/readyz', readOnly(answerReadiness)],
@@ -127,6 +131,12 @@ async function answerMany({ incoming, outgoing, reply }: Exchange, parts: AppPar
 
 const readManyRequest = jsonReader(getManyRequest);
 
+async function watch({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
+  const { engine, authenticator, closing, heartbeatMs } = parts;
+  const caller = await admitGet(incoming, authenticator);
+  await answerWatch(incoming, reply, { engine, caller, closing, heartbeatMs });
+}
+
 async function answerWhoami({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
   const caller = await admitGet(incoming, parts.authenticator);
   reply.json(JSON.stringify(await whoami(parts.engine, caller, parts.version)));
@@ -164,7 +174,7 @@ function pathOf(target: string): string {
 }
 
 /** Routes of our own; setec's clients look for text. */
-const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/whoami', '/readyz']);
+const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/watch', '/api/whoami', '/readyz']);
 
 /** Every error of every route ends here. */
 function refuse(reply: Reply, path: string, error: unknown, log: Logger): void {

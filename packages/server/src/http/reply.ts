@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AnswerRoom } from '@coffer/engine';
@@ -19,6 +18,17 @@ const LINGER_MS = 500;
 /** Names and values in turn: the form that node takes over as it is. */
 type Headers = readonly string[];
 
+/** How long a stream waits for a caller that takes nothing. */
+export interface StreamLimits {
+  /** In milliseconds; then the caller is left the last words. */
+  readonly stallMs?: number;
+  readonly lastWords?: string;
+  /** The server closes: who takes nothing at that moment is cut. */
+  readonly closing?: AbortSignal;
+}
+
+/** Not to be kept by anybody on the way, nor held back: proxies know the last one. */
+const STREAM_HEADERS: Headers = ['Cache-Control', 'no-store', 'X-Accel-Buffering', 'no'];
 const JSON_TYPE: Headers = ['Content-Type', 'application/json'];
 const TEXT_TYPE: Headers = ['Content-Type', 'text/plain; charset=utf-8', 'X-Content-Type-Options', 'nosniff'];
 
@@ -79,33 +89,36 @@ export class Reply implements AnswerRoom {
    *
    * @param open gets a signal that is aborted when the caller goes away: what waits for something else must end by it
    */
-  async stream(type: string, open: (gone: AbortSignal) => AsyncIterable<string | Uint8Array>): Promise<void> {
+  async stream(
+    type: string,
+    open: (gone: AbortSignal) => AsyncIterable<string | Uint8Array>,
+    limits: StreamLimits = {},
+  ): Promise<void> {
     const outgoing = this.#outgoing;
     const leaving = new AbortController();
-    const gone = new Promise<undefined>((resolve) => {
-      outgoing.once('close', () => {
-        leaving.abort();
-        resolve(undefined);
-      });
-    });
-    const iterator = open(leaving.signal)[Symbol.asyncIterator]();
+    outgoing.once('close', () => leaving.abort());
+    if (outgoing.destroyed) return;
+    // Who reads until the end of the connection finds the end of the stream, too.
+    outgoing.shouldKeepAlive = false;
+    const chunks = open(leaving.signal)[Symbol.asyncIterator]();
     try {
-      // What fails before the first chunk is still answered with a status of its own.
-      let next = await Promise.race([iterator.next(), gone]);
-      if (!next) return;
-      outgoing.writeHead(200, ['Content-Type', type, 'Cache-Control', 'no-store']);
-      outgoing.flushHeaders();
-      while (next && !next.done) {
-        if (!outgoing.write(next.value)) await Promise.race([once(outgoing, 'drain'), gone]);
-        next = await Promise.race([iterator.next(), gone]);
+      for (;;) {
+        const next = await chunks.next();
+        if (leaving.signal.aborted) return;
+        // What fails before the first chunk is answered with a status of its own.
+        if (!outgoing.headersSent) outgoing.writeHead(200, ['Content-Type', type, ...STREAM_HEADERS]);
+        if (next.done) {
+          outgoing.end();
+          return;
+        }
+        if (!outgoing.write(next.value) && !(await isTaken(outgoing, limits))) return;
       }
-      if (next) outgoing.end();
     } catch (error) {
       if (!outgoing.headersSent) throw error;
       outgoing.destroy(error as Error);
     } finally {
       // Not waited for: a generator ends when what it waits for does, which the signal has told.
-      void iterator.return?.()?.catch(() => undefined);
+      void chunks.return?.()?.catch(() => undefined);
     }
   }
 
@@ -156,6 +169,36 @@ export class Reply implements AnswerRoom {
     const declared = declaredLength(this.#incoming);
     return declared === undefined || declared > UNREAD_BYTES;
   }
+}
+
+/** Waits until the caller has taken what was sent. False if there is nobody to send more to. */
+async function isTaken(outgoing: ServerResponse, limits: StreamLimits): Promise<boolean> {
+  const { stallMs, lastWords = '', closing } = limits;
+  if (outgoing.destroyed) return false;
+  const how = await new Promise<'taken' | 'gone' | 'stalled' | 'closing'>((resolve) => {
+    const settle = (result: 'taken' | 'gone' | 'stalled' | 'closing') => {
+      clearTimeout(timer);
+      outgoing.off('drain', onDrain).off('close', onClose);
+      closing?.removeEventListener('abort', onClosing);
+      resolve(result);
+    };
+    const onDrain = () => settle('taken');
+    const onClose = () => settle('gone');
+    const onClosing = () => settle('closing');
+    const timer = stallMs === undefined ? undefined : setTimeout(settle, stallMs, 'stalled');
+    outgoing.on('drain', onDrain).on('close', onClose);
+    closing?.addEventListener('abort', onClosing);
+    if (closing?.aborted) onClosing();
+  });
+  if (how === 'closing') outgoing.destroy();
+  if (how === 'stalled') {
+    // Who does not take these either is cut like everybody on whose connection nothing moves.
+    outgoing.end(lastWords);
+    const cut = () => outgoing.destroy();
+    closing?.addEventListener('abort', cut);
+    outgoing.once('close', () => closing?.removeEventListener('abort', cut));
+  }
+  return how === 'taken';
 }
 
 /** Closing at once would reset the connection, and the answer would be lost to a caller that still sends. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
@@ -37,6 +38,8 @@ export class Doors {
   #onQuiet: () => void = () => {};
 
   constructor(limits: ConnectionLimits) {
+    // Every answer without an end of its own listens, and that is no leak.
+    setMaxListeners(0, this.#closing.signal);
     this.#limits = limits;
   }
 

@@ -28,6 +28,40 @@ export const OWN_OPERATIONS: Readonly<Record<string, Operation>> = {
     },
     errors: ['invalid_name', 'name_too_long', 'invalid_argument'],
   },
+  'GET /api/watch': {
+    id: 'watch',
+    tag: 'Secrets',
+    summary: 'Changes as they happen, never values',
+    description:
+      'Server-sent events without an end: `ready` first; `change` with `{name, activeVersion, versions}`; `delete` with ' +
+      '`{name}`; `reset`: something was missed, or the caller’s grants are others, so read anew; `end` with ' +
+      '`{code, message}` (`unauthenticated`, `access_denied`, `stopped` or `slow`), last. Only of secrets that the ' +
+      'caller may `get` at that moment.',
+    callers: 'known',
+    parameters: [
+      {
+        name: 'secrets',
+        in: 'query',
+        description: 'Patterns of names; without one, all secrets.',
+        schema: schemas.watchPattern,
+        repeatable: true,
+      },
+      {
+        name: 'since',
+        in: 'query',
+        description: 'The id of the last event that was taken, to go on behind it.',
+        schema: schemas.eventId,
+      },
+      {
+        name: 'Last-Event-ID',
+        in: 'header',
+        description: 'The same, as browsers and libraries for such events send it; it wins.',
+        schema: schemas.eventId,
+      },
+    ],
+    answers: { 200: { description: 'Events', type: 'text/event-stream', schema: answers.events } },
+    errors: ['bad_request', 'invalid_argument'],
+  },
   'GET /api/whoami': {
     id: 'whoami',
     tag: 'Secrets',

@@ -34,6 +34,9 @@ export const manyAnswer = z.strictObject({
   ),
 });
 
+/** Server-sent events, see `sentEvent`. */
+export const events = z.string();
+
 const principal = z
   .strictObject({ id: z.string(), kind: z.string(), name: z.string().optional() })
   .meta({ id: 'Principal', description: 'Who somebody is: grants name the id.' });

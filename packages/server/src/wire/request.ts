@@ -25,6 +25,25 @@ export function jsonReader<Schema extends z.ZodType>(schema: Schema): (body: Buf
   };
 }
 
+/** Reads the query of a request's target: of the keys in `lists` all values, of any other one its only value. */
+export function queryReader<Schema extends z.ZodType>(
+  schema: Schema,
+  lists: readonly string[],
+): (target: string) => z.output<Schema> {
+  return (target) => {
+    const query = new URLSearchParams(target.includes('?') ? target.slice(target.indexOf('?') + 1) : '');
+    const fields: Record<string, unknown> = {};
+    for (const key of new Set(query.keys())) {
+      const values = query.getAll(key);
+      // Several where there may be one are of the wrong form as well.
+      fields[key] = lists.includes(key) || values.length > 1 ? values : values[0];
+    }
+    const result = schema.safeParse(fields);
+    if (result.success) return result.data;
+    throw new Refusal('bad_request', `the query is not right: ${describeIssue(result.error.issues[0])}`);
+  };
+}
+
 function parseJson(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString());

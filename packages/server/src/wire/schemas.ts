@@ -1,4 +1,4 @@
-import { ACTIONS, MANY_REQUESTS } from '@coffer/engine';
+import { ACTIONS, MANY_REQUESTS, WATCH_PATTERNS } from '@coffer/engine';
 import { z } from 'zod';
 import type { FieldName } from './fields.js';
 
@@ -69,6 +69,15 @@ const oneOfMany = z
   });
 
 export const getManyRequest = z.strictObject({ secrets: z.array(oneOfMany).min(1).max(MANY_REQUESTS) });
+
+export const eventId = z.string();
+export const watchPattern = z.string().meta({ minLength: 1, maxLength: 1024 });
+
+/** The query of a watch: `secrets` may stand there several times. */
+export const watchRequest = z.strictObject({
+  secrets: z.array(watchPattern).max(WATCH_PATTERNS).optional(),
+  since: eventId.optional(),
+});
 
 /** A hundred years: enough for every token, and a date that every reader of RFC 3339 can write. */
 const MAX_LIFE_SECONDS = 100 * 366 * 24 * 60 * 60;

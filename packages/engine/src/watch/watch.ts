@@ -1,0 +1,185 @@
+import type { Administration } from '../administration.js';
+import type { Caller } from '../caller.js';
+import type { Catalog } from '../catalog.js';
+import type { Pattern } from '../grant.js';
+import type { Policy } from '../policy.js';
+import type { SecretInfo } from '../secret.js';
+import { infoOf } from '../secrets.js';
+import type { Changed, Feed } from './feed.js';
+
+/** Why a watch ends. */
+export type WatchEnd = 'unauthenticated' | 'access_denied' | 'stopped';
+
+/**
+ * What a watcher is told:
+ *
+ * - `ready`, first: whatever changes from here on will be told;
+ * - `change`: what a secret is now, and `delete`: there is none of this name now; both only of secrets that the caller may
+ *   `get` at that moment;
+ * - `reset`: changes were missed, or the caller's grants are others: read all anew;
+ * - `heartbeat`: nothing happened;
+ * - `end`, last.
+ *
+ * `id` is where to go on from when the event has been taken.
+ */
+export type WatchEvent =
+  | { readonly kind: 'ready' | 'reset' | 'heartbeat'; readonly id: string }
+  | { readonly kind: 'change'; readonly id: string; readonly secret: SecretInfo }
+  | { readonly kind: 'delete'; readonly id: string; readonly name: string }
+  | { readonly kind: 'end'; readonly code: WatchEnd; readonly message: string };
+
+const END_MESSAGES: Readonly<Record<WatchEnd, string>> = {
+  unauthenticated: 'the token has expired or was revoked',
+  access_denied: 'no grant allows you to get any secret',
+  stopped: 'the server is stopping',
+};
+
+export interface WatchParts {
+  readonly feed: Feed;
+  readonly catalog: Catalog;
+  readonly administration: Administration;
+  readonly now: () => Date;
+}
+
+/** What one watcher asked for. */
+interface Asked {
+  readonly caller: Caller;
+  /** None: all secrets. */
+  readonly patterns: readonly Pattern[];
+  readonly since: string | undefined;
+  /** The reader has gone. */
+  readonly signal: AbortSignal | undefined;
+  readonly heartbeatMs: number;
+}
+
+/**
+ * One watcher: a place in the feed, and what the caller might see when it was there. Grants and tokens are looked at anew before
+ * every event.
+ */
+export class Watch {
+  readonly #parts: WatchParts;
+  readonly #asked: Asked;
+  readonly #missed: boolean;
+  #sequence: number;
+  #policy: Policy;
+  #rights: readonly string[];
+  #wake: () => void = () => undefined;
+  #stopped = false;
+
+  /** From here on nothing is missed. */
+  constructor(parts: WatchParts, asked: Asked) {
+    const { feed, administration } = parts;
+    this.#parts = parts;
+    this.#asked = asked;
+    const known = asked.since === undefined ? feed.sequence : feed.resume(asked.since);
+    this.#missed = known === undefined;
+    this.#sequence = known ?? feed.sequence;
+    this.#policy = administration.policy;
+    this.#rights = this.#policy.patternsOf(asked.caller, 'get');
+  }
+
+  /** The principal that it counts for. */
+  get principal(): string {
+    return this.#asked.caller.principals[0].id;
+  }
+
+  /** False if the caller may `get` nothing at all. */
+  get entitled(): boolean {
+    return this.#rights.length > 0;
+  }
+
+  /** There may be news. */
+  readonly wake = (): void => this.#wake();
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wake();
+  }
+
+  async *events(): AsyncGenerator<WatchEvent, void> {
+    const { signal, heartbeatMs } = this.#asked;
+    signal?.addEventListener('abort', this.wake);
+    try {
+      yield { kind: 'ready', id: this.#id };
+      if (this.#missed) yield this.#reset();
+      let beatAt = performance.now() + heartbeatMs;
+      while (!signal?.aborted) {
+        const event = this.#next() ?? (await this.#quietUntil(beatAt));
+        if (!event) continue;
+        yield event;
+        if (event.kind === 'end') return;
+        beatAt = performance.now() + heartbeatMs;
+      }
+    } finally {
+      signal?.removeEventListener('abort', this.wake);
+    }
+  }
+
+  #next(): WatchEvent | undefined {
+    const changedRights = this.#readRights();
+    const end = this.#end();
+    if (end) return { kind: 'end', code: end, message: END_MESSAGES[end] };
+    if (changedRights) return this.#reset();
+    const { feed } = this.#parts;
+    for (;;) {
+      const next = feed.after(this.#sequence);
+      if (next === 'lost') return this.#reset();
+      this.#sequence = next?.sequence ?? feed.sequence;
+      if (!next) return undefined;
+      const event = this.#tell(next);
+      if (event) return event;
+    }
+  }
+
+  /** True if the caller's grants are others than at the last look. */
+  #readRights(): boolean {
+    const { policy } = this.#parts.administration;
+    if (policy === this.#policy) return false;
+    this.#policy = policy;
+    const before = this.#rights;
+    this.#rights = policy.patternsOf(this.#asked.caller, 'get');
+    return JSON.stringify(before) !== JSON.stringify(this.#rights);
+  }
+
+  #end(): WatchEnd | undefined {
+    if (this.#stopped) return 'stopped';
+    if (!this.#parts.administration.knows(this.#asked.caller)) return 'unauthenticated';
+    return this.entitled ? undefined : 'access_denied';
+  }
+
+  #tell({ name }: Changed): WatchEvent | undefined {
+    const { caller, patterns } = this.#asked;
+    if (patterns.length > 0 && !patterns.some((pattern) => pattern.matches(name))) return undefined;
+    if (!this.#policy.allows(caller, 'get', name)) return undefined;
+    const entry = this.#parts.catalog.live(name);
+    return entry
+      ? { kind: 'change', id: this.#id, secret: infoOf(entry) }
+      : { kind: 'delete', id: this.#id, name };
+  }
+
+  #reset(): WatchEvent {
+    this.#sequence = this.#parts.feed.sequence;
+    return { kind: 'reset', id: this.#id };
+  }
+
+  get #id(): string {
+    return this.#parts.feed.id(this.#sequence);
+  }
+
+  /** Waits until it is woken, a token of the caller's expires, or a heartbeat is due, which is the answer then. */
+  async #quietUntil(beatAt: number): Promise<WatchEvent | undefined> {
+    const { administration, now } = this.#parts;
+    const expiry = administration.expiryOf(this.#asked.caller);
+    const life = expiry ? expiry.getTime() - now().getTime() : Number.POSITIVE_INFINITY;
+    const quiet = Math.max(0, beatAt - performance.now());
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.min(quiet, life));
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = () => undefined;
+    return performance.now() >= beatAt ? { kind: 'heartbeat', id: this.#id } : undefined;
+  }
+}

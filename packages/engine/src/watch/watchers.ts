@@ -1,0 +1,115 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
+import type { Caller } from '../caller.js';
+import { CofferError } from '../errors.js';
+import type { Gate } from '../gate.js';
+import { Pattern } from '../grant.js';
+import { Watch, type WatchEvent, type WatchParts } from './watch.js';
+
+const HEARTBEAT_MS = 15_000;
+/** How many patterns a watcher may have, and how long each may be. */
+export const WATCH_PATTERNS = 32;
+const PATTERN_BYTES = 1_024;
+/** How many watchers a principal may have, and all together. */
+const WATCHERS_EACH = 64;
+const WATCHERS_ALL = 1_024;
+/** How many look for news within a turn of the event loop, so that others are served in between. */
+const WOKEN_AT_ONCE = 32;
+
+export interface WatchOptions {
+  /** Patterns of names, at most {@link WATCH_PATTERNS}; none: all secrets. */
+  readonly secrets?: readonly string[] | undefined;
+  /** The id of the last event that was taken, to go on from there. */
+  readonly since?: string | undefined;
+  /** Aborted when the reader has gone. */
+  readonly signal?: AbortSignal | undefined;
+  /** A heartbeat comes when there was nothing else for so long, in milliseconds; default 15 s. */
+  readonly heartbeatMs?: number | undefined;
+}
+
+/** Everybody who watches. A watcher takes the same memory however much happens and however slowly it reads. */
+export class Watchers {
+  readonly #parts: WatchParts;
+  readonly #gate: Gate;
+  readonly #watches = new Set<Watch>();
+  #waking = false;
+  #wakeAgain = false;
+  #closed = false;
+
+  constructor(parts: WatchParts, gate: Gate) {
+    this.#parts = parts;
+    this.#gate = gate;
+    parts.feed.subscribe(() => void this.#wakeAll());
+    parts.administration.onChange = (what) => {
+      if (what === 'grants') parts.feed.grantsChanged();
+      else void this.#wakeAll();
+    };
+  }
+
+  /** Ends all of them; no new one is let in. */
+  close(): void {
+    this.#closed = true;
+    for (const watch of this.#watches) watch.stop();
+  }
+
+  /**
+   * Tells changes as they become visible. The opening is audited before anything is told.
+   *
+   * @throws CofferError `invalid_argument`, `access_denied` for who may `get` nothing at all, `busy`, `stopped`
+   */
+  async *watch(caller: Caller, options: WatchOptions): AsyncGenerator<WatchEvent, void> {
+    const { secrets = [], since, signal, heartbeatMs = HEARTBEAT_MS } = options;
+    const patterns = patternsOf(secrets);
+    const watch = new Watch(this.#parts, { caller, patterns, since, signal, heartbeatMs });
+    const asked = { caller, action: 'watch', target: describe(secrets) } as const;
+    if (!watch.entitled) await this.#gate.deny(asked);
+    this.#admit(watch);
+    try {
+      await this.#gate.allow(asked);
+      yield* watch.events();
+    } finally {
+      this.#watches.delete(watch);
+    }
+  }
+
+  #admit(watch: Watch): void {
+    if (this.#closed) throw new CofferError('stopped', 'the server is shutting down');
+    const own = [...this.#watches].filter(({ principal }) => principal === watch.principal).length;
+    if (own >= WATCHERS_EACH || this.#watches.size >= WATCHERS_ALL) {
+      throw new CofferError('busy', 'there are as many watchers as there may be: end some, then try again');
+    }
+    this.#watches.add(watch);
+  }
+
+  async #wakeAll(): Promise<void> {
+    this.#wakeAgain = true;
+    if (this.#waking) return;
+    this.#waking = true;
+    while (this.#wakeAgain) {
+      this.#wakeAgain = false;
+      let woken = 0;
+      for (const watch of this.#watches) {
+        watch.wake();
+        woken++;
+        if (woken % WOKEN_AT_ONCE === 0) await turn();
+      }
+    }
+    this.#waking = false;
+  }
+}
+
+function patternsOf(secrets: readonly string[]): Pattern[] {
+  if (secrets.length > WATCH_PATTERNS) {
+    throw new CofferError('invalid_argument', `a watch has at most ${WATCH_PATTERNS} patterns`);
+  }
+  for (const pattern of secrets) {
+    if (pattern === '' || !pattern.isWellFormed() || Buffer.byteLength(pattern) > PATTERN_BYTES) {
+      throw new CofferError('invalid_argument', `a pattern has 1 to ${PATTERN_BYTES} bytes`);
+    }
+  }
+  return secrets.map((pattern) => new Pattern(pattern));
+}
+
+/** For the audit log: separated by spaces, and quoted where they could be mistaken for several. */
+const describe = (secrets: readonly string[]): string =>
+  secrets.map((pattern) => (/^[^\s"]+$/.test(pattern) ? pattern : JSON.stringify(pattern))).join(' ') || '*';
