@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec schemathesis wrk strace
+#   test/peers/install.sh setec schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
 # schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
-# wrk, strace   Debian's packages, unless they are on the PATH already
+# wrk, strace, zsh, fish   Debian's packages, unless they are on the PATH already
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -61,12 +61,12 @@ install_debian() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-[ $# -gt 0 ] || fail 'name what to install: setec, schemathesis, wrk, strace'
+[ $# -gt 0 ] || fail 'name what to install: setec, schemathesis, wrk, strace, zsh, fish'
 for name in "$@"; do
   case $name in
     setec) install_setec ;;
     schemathesis) install_schemathesis ;;
-    wrk | strace) install_debian "$name" ;;
-    *) fail "unknown peer '$name'; known are setec, schemathesis, wrk, strace" ;;
+    wrk | strace | zsh | fish) install_debian "$name" ;;
+    *) fail "unknown peer '$name'; known are setec, schemathesis, wrk, strace, zsh, fish" ;;
   esac
 done

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
-import { addConnectionOptions, explainMisuse } from './define.js';
+import { Argument, Command, CommanderError, Option } from 'commander';
+import { act, addConnectionOptions, defineCommand, examples, explainMisuse } from './define.js';
 import { defineAdminCommands } from './define-admin.js';
 import { defineSecretCommands } from './define-secrets.js';
 import { defineUseCommands } from './define-use.js';
@@ -34,6 +34,7 @@ function createProgram(): Command {
     .configureOutput({ outputError: () => {} })
     .configureHelp({ subcommandTerm })
     .commandsGroup('Help:')
+    .helpCommand('help [command]', 'show the help of a command')
     .addOption(new Option('-V, --version', 'print the version of this program'))
     .on('option:version', printVersion)
     .addHelpText('after', HELP);
@@ -42,7 +43,29 @@ function createProgram(): Command {
   defineSecretCommands(program);
   defineUseCommands(program);
   defineAdminCommands(program);
+  defineCompletion(program);
   return program;
+}
+
+function defineCompletion(program: Command): void {
+  const shells = new Argument('<shell>', 'the shell').choices(['bash', 'zsh', 'fish']);
+  const command = defineCommand(
+    program,
+    'completion',
+    'print a script that completes coffer in a shell',
+    'Commands, options and files, by the Tab key. It asks no server: names of secrets are not completed.',
+  )
+    .addArgument(shells)
+    .helpGroup('Help:');
+  act(command, async (_options, shell) =>
+    (await import('./commands/completion.js')).completion(shell ?? '', program),
+  );
+  examples(
+    command,
+    'source <(coffer completion bash)                                   in ~/.bashrc',
+    'source <(coffer completion zsh)                                    in ~/.zshrc, behind compinit',
+    'coffer completion fish > ~/.config/fish/completions/coffer.fish    once',
+  );
 }
 
 /** Without the `[options]` that all of them have. */

@@ -75,6 +75,7 @@ describe('help and version', () => {
     'policy check',
     'policy apply',
     'config check',
+    'completion',
     'run',
     'import env',
     'import dir',
