@@ -44,3 +44,10 @@ describe.each(TARGETS)("coffer's client asks $name for many secrets", ({ start }
     ]);
   });
 });
+
+it("coffer's client learns that setec cannot tell of changes", async () => {
+  const [setec] = TARGETS;
+  await using target = await (setec as (typeof TARGETS)[number]).start();
+  await using client = new Client({ server: target.url });
+  await expect(client.watch().next()).rejects.toMatchObject({ code: 'unsupported' });
+});

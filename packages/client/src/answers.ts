@@ -71,6 +71,29 @@ function secretAnswer(value: unknown, path: string): SecretAnswer {
   return { name, version: number, value: bytes(fields.value, `${path}.value`) };
 }
 
+/** A secret as a watch tells it. */
+export function changedSecret(value: unknown): SecretInfo {
+  const fields = object(value, 'the event');
+  return {
+    name: string(fields.name, 'the event.name'),
+    versions: list(fields.versions, 'the event.versions', version),
+    activeVersion: version(fields.activeVersion, 'the event.activeVersion'),
+  };
+}
+
+export function deletedSecret(value: unknown): string {
+  return string(object(value, 'the event').name, 'the event.name');
+}
+
+/** Why a watch ends. */
+export function problem(value: unknown): { code: string; message: string } {
+  const fields = object(value, 'the event');
+  return {
+    code: string(fields.code, 'the event.code'),
+    message: string(fields.message, 'the event.message'),
+  };
+}
+
 export function whoami(value: unknown): Whoami {
   const fields = object(value, 'the body');
   const server = object(fields.server, 'the body.server');

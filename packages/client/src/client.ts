@@ -3,7 +3,7 @@ import { Admin, type Send } from './admin.js';
 import * as answers from './answers.js';
 import { CofferClientError } from './errors.js';
 import { getMany } from './many.js';
-import { refusal, type Subject } from './refusal.js';
+import { lacksRoute, refusal, type Subject } from './refusal.js';
 import { type Answer, Transport } from './transport.js';
 import type {
   CallOptions,
@@ -12,8 +12,11 @@ import type {
   SecretInfo,
   SecretRequest,
   SecretValue,
+  WatchEvent,
+  WatchOptions,
   Whoami,
 } from './types.js';
+import { watch } from './watch.js';
 
 export interface ClientOptions {
   /**
@@ -214,6 +217,24 @@ export class Client {
     return this.#change('delete', { Name: name }, { action: 'delete', name }, options, nothing);
   }
 
+  /**
+   * Tells of changes as they happen, of secrets that you may `get` at that moment; never of values.
+   *
+   * A connection that breaks is made anew, and the watch goes on where it was. Only the first one must succeed. It ends by
+   * `break`, by the signal, or with an error: `unauthenticated` or `access_denied` when your token or your last grant is gone,
+   * `unsupported` by a server that cannot do it, as setec's.
+   *
+   * ```ts
+   * for await (const event of client.watch({ secrets: ['prod/*'] })) {
+   *   if (event.type === 'ready' || event.type === 'reset') await readAll();
+   *   else if (event.type === 'change') await readOne(event.name);
+   * }
+   * ```
+   */
+  watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void> {
+    return watch(this.#transport, options);
+  }
+
   /** Who the server takes this caller for, and the grants that apply to it. */
   async whoami(options?: CallOptions): Promise<Whoami> {
     const answer = await this.#transport.send({
@@ -286,12 +307,6 @@ export class Client {
 }
 
 const KNOWN_OR_VERSION = 'a known version counts where the active one is asked for, not a stated one';
-
-/** An older coffer says so; setec says `invalid method` without a code. */
-function lacksRoute({ status, headers }: Answer): boolean {
-  const code = headers['coffer-error'];
-  return (status === 400 || status === 404) && (code === undefined || code === 'invalid_method');
-}
 
 function nothing(): void {}
 

@@ -20,7 +20,8 @@ export class CofferClientError extends Error {
  *
  * - before anything was sent: `invalid_argument`, `invalid_version`, `closed`;
  * - no answer: `unreachable`, `untrusted_server` (its certificate), `timeout`;
- * - an answer that cannot be one of coffer's: `bad_answer`, `answer_too_large`, `unexpected_status`;
+ * - an answer that cannot be one of coffer's: `bad_answer`, `answer_too_large`, `unexpected_status`, or `unsupported`: the
+ *   server is setec's or too old for what was asked;
  * - a refusal: the server's own code from its `Coffer-Error` header (`access_denied`, `not_found`,
  *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …). A server that sends none, as setec
  *   does, is read by status: 400 `bad_request`, 401 `unauthenticated`, 403 `access_denied`, 404 `not_found`,
@@ -36,6 +37,7 @@ export type ClientErrorCode =
   | 'bad_answer'
   | 'answer_too_large'
   | 'unexpected_status'
+  | 'unsupported'
   | 'bad_request'
   | 'unauthenticated'
   | 'access_denied'

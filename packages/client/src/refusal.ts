@@ -23,6 +23,12 @@ const MAX_QUOTED = 500;
 const UNAUTHENTICATED =
   'the server does not know you: give a token that is valid, not expired and not revoked';
 
+/** True if the server does not know the route. An older coffer says so; setec says `invalid method` without a code. */
+export function lacksRoute({ status, headers }: { status: number; headers: IncomingHttpHeaders }): boolean {
+  const code = headers['coffer-error'];
+  return (status === 400 || status === 404) && (code === undefined || code === 'invalid_method');
+}
+
 /** Reads an answer that is no success: coffer's, setec's, or that of something else that listens there. */
 export function refusal(
   status: number,
@@ -76,7 +82,7 @@ function messageOf(body: Uint8Array): string {
 }
 
 /** One line of harmless text: what a stranger's server sends may go to a terminal. */
-function clean(body: Uint8Array): string {
+export function clean(body: Uint8Array): string {
   const text = Buffer.from(body.subarray(0, 4 * MAX_QUOTED)).toString('utf8');
   return text
     .replace(/[\p{C}\s]+/gu, ' ')

@@ -5,6 +5,7 @@ import { type Address, isLoopback, parseAddress } from './address.js';
 import { parseJson, whoami } from './answers.js';
 import { CofferClientError } from './errors.js';
 import { type OpenAnswer, openAnswer } from './open-answer.js';
+import { pause } from './pause.js';
 
 export interface TransportOptions {
   readonly server: string;
@@ -65,7 +66,7 @@ export class Transport {
   readonly #underWay = new Set<AbortController>();
   #agent: Agent | HttpsAgent | undefined;
   #knowsOperations = false;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(options: TransportOptions) {
     this.address = parseAddress(options.server);
@@ -84,8 +85,13 @@ export class Transport {
     return !secure && 'host' in endpoint && !isLoopback(endpoint.host) && 'Authorization' in this.#headers;
   }
 
+  /** Aborted by {@link close}. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
   async send(call: Call): Promise<Answer> {
-    if (this.#closed) throw clientClosed();
+    this.closing.throwIfAborted();
     call.signal?.throwIfAborted();
     const life = this.#begin(call);
     try {
@@ -103,7 +109,7 @@ export class Transport {
    *   broken
    */
   async open(call: Call, options: { readonly idle?: number } = {}): Promise<OpenAnswer> {
-    if (this.#closed) throw clientClosed();
+    this.closing.throwIfAborted();
     call.signal?.throwIfAborted();
     const life = this.#begin(call);
     try {
@@ -144,7 +150,7 @@ export class Transport {
 
   /** Ends the connections; calls under way reject with the code `closed`. */
   close(): void {
-    this.#closed = true;
+    this.#closing.abort(clientClosed());
     for (const stop of this.#underWay) stop.abort(clientClosed());
     this.#agent?.destroy();
   }
@@ -356,19 +362,5 @@ function responseTo(request: ClientRequest, body: Uint8Array | undefined): Promi
     request.on('response', resolve);
     request.on('error', reject);
     request.end(body);
-  });
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const end = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', end);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener('abort', end, { once: true });
   });
 }

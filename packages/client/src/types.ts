@@ -32,6 +32,23 @@ export type SecretAnswer =
       readonly error: 'not_found' | 'access_denied' | 'tampered' | (string & {});
     };
 
+/** What a watch tells. `id` is where to go on from when you have taken the event: it is the `since` of a later watch. */
+export type WatchEvent =
+  /** First: the watch has begun, and misses nothing from here on. Without `since`, read now what there is. */
+  | { readonly type: 'ready'; readonly id: string }
+  /** A secret is this now, new or changed. */
+  | ({ readonly type: 'change'; readonly id: string } & SecretInfo)
+  | { readonly type: 'delete'; readonly id: string; readonly name: string }
+  /** Changes were missed, or your grants are others: read anew what there is. */
+  | { readonly type: 'reset'; readonly id: string };
+
+export interface WatchOptions extends CallOptions {
+  /** Patterns of names, at most 32; default all secrets. */
+  readonly secrets?: readonly string[];
+  /** The id of the last event that you took, to go on behind it. */
+  readonly since?: string | undefined;
+}
+
 /** Everything that a grant can allow. */
 export type Action = 'get' | 'info' | 'put' | 'create-version' | 'activate' | 'delete' | 'admin';
 

@@ -1,0 +1,103 @@
+import { randomInt } from 'node:crypto';
+import * as answers from './answers.js';
+import { CofferClientError } from './errors.js';
+import { readBlocks } from './event-stream.js';
+import { pause } from './pause.js';
+import { clean, lacksRoute, refusal } from './refusal.js';
+import type { Transport } from './transport.js';
+import type { WatchEvent, WatchOptions } from './types.js';
+
+/** The server shows every 15 s that it lives. */
+const SILENCE_MS = 45_000;
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 30_000;
+/** A connection that lasted so long was no failure. */
+const GOOD_MS = 5_000;
+
+/** What may be over in a moment; everything else is told at once. */
+const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'busy', 'stopped', 'rate_limited']);
+
+/**
+ * Watches over as many connections as it takes. Only the first of them has to succeed.
+ *
+ * @param silenceMs a connection on which no byte comes for so long is made anew
+ */
+export async function* watch(
+  transport: Transport,
+  { secrets = [], since, signal }: WatchOptions,
+  silenceMs = SILENCE_MS,
+): AsyncGenerator<WatchEvent, void> {
+  let last = since;
+  let begun = false;
+  for (let failures = 0; ; failures++) {
+    const started = performance.now();
+    try {
+      for await (const event of connection(transport, { secrets, since: last, signal, silenceMs })) {
+        last = event.id;
+        // A later one only says that it goes on.
+        if (event.type === 'heartbeat' || (event.type === 'ready' && begun)) continue;
+        begun = true;
+        yield event;
+      }
+    } catch (error) {
+      const { code, status = 0 } = error as Partial<CofferClientError>;
+      const passes = PASSING.has(code ?? '') || status >= 500;
+      if (!begun || signal?.aborted || !passes) throw error;
+    }
+    if (performance.now() - started >= GOOD_MS) failures = 0;
+    const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10));
+    const ends = signal ? AbortSignal.any([signal, transport.closing]) : transport.closing;
+    await pause(randomInt(longest / 2, longest), ends);
+  }
+}
+
+interface Connecting {
+  readonly secrets: readonly string[];
+  readonly since: string | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly silenceMs: number;
+}
+
+type Heard = WatchEvent | { readonly type: 'heartbeat'; readonly id: string };
+
+/** Ends when the connection may be made anew. */
+async function* connection(
+  transport: Transport,
+  { secrets, since, signal, silenceMs }: Connecting,
+): AsyncGenerator<Heard, void> {
+  const query = new URLSearchParams(secrets.map((pattern): [string, string] => ['secrets', pattern]));
+  if (since !== undefined) query.set('since', since);
+  const path = `/api/watch${query.size > 0 ? `?${query}` : ''}`;
+  const answer = await transport.open({ method: 'GET', path, signal }, { idle: silenceMs });
+  const { display } = transport.address;
+  const isStream = answer.headers['content-type']?.startsWith('text/event-stream') ?? false;
+  if (lacksRoute(answer) || (answer.status === 200 && !isStream)) {
+    answer.cancel();
+    throw unsupported(display);
+  }
+  if (answer.status !== 200) {
+    const { status, headers, body } = await answer.whole();
+    throw refusal(status, headers, body, { action: 'watch' }, display);
+  }
+  for await (const { type, data, id = since ?? '' } of readBlocks(answer.chunks())) {
+    const fields = data === '' ? undefined : answers.parseJson(Buffer.from(data));
+    if (type === 'end') {
+      const { code, message } = answers.problem(fields);
+      if (code === 'unauthenticated' || code === 'access_denied') {
+        throw new CofferClientError(code, clean(Buffer.from(message)));
+      }
+      return;
+    }
+    if (type === 'change') yield { type, id, ...answers.changedSecret(fields) };
+    else if (type === 'delete') yield { type, id, name: answers.deletedSecret(fields) };
+    else if (type === 'ready' || type === 'reset') yield { type, id };
+    // Also what a newer server may tell.
+    else yield { type: 'heartbeat', id };
+  }
+}
+
+const unsupported = (display: string) =>
+  new CofferClientError(
+    'unsupported',
+    `${display} cannot tell of changes, since it is setec's or an older one: ask it for new versions from time to time`,
+  );
