@@ -22,7 +22,7 @@ import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
-import { StoreHeader } from './header.js';
+import { STORE_FORMAT, StoreHeader } from './header.js';
 import { type FoundHead, HeadsIntegrity, NO_ANCHOR } from './integrity.js';
 import { HEADER_KEY } from './keys.js';
 import { Manifest } from './manifest.js';
@@ -35,6 +35,7 @@ import { LmdbStorage } from './storage/lmdb.js';
 import { STATE_KEY } from './storage/lmdb-state.js';
 import type { SpaceLimits } from './storage/space.js';
 import type { Storage } from './storage/storage.js';
+import { upgradeStore } from './upgrade.js';
 import { Feed } from './watch/feed.js';
 import type { WatchEvent } from './watch/watch.js';
 import { Watchers, type WatchOptions } from './watch/watchers.js';
@@ -188,6 +189,17 @@ export class Engine {
         onNotice: (sentence) => options.onNotice?.(sentence),
       });
       anchoring = new Anchoring(audit, storage, integrity);
+      if (header.format < STORE_FORMAT) {
+        await upgradeStore({
+          storage,
+          header,
+          audit,
+          stateDir: options.stateDir,
+          auditFolder: join(options.stateDir, AUDIT_FOLDER),
+          now: options.now ?? (() => new Date()),
+          onNotice: (sentence) => options.onNotice?.(sentence),
+        });
+      }
       const onStop = (listener: typeof stop) => {
         stop = listener;
       };
@@ -462,8 +474,16 @@ async function loadRecords(
   // Also where a crash came between the first two writes.
   if (manifest.generation === 0) await manifest.commit({ operations: [] });
   // What is sealed counts; a store of format 1 has its sequence in clear only.
-  const { anchor = NO_ANCHOR, sequence = storage.sequence } = integrity.read(storage.summary);
+  const { anchor = NO_ANCHOR, sequence = formerly(header, storage.sequence) } = integrity.read(
+    storage.summary,
+  );
   if (sequence !== storage.sequence) throw tampered(STATE_KEY);
   const witness = { anchor, revision: sequence, generation: manifest.generation };
   return { catalog, manifest, integrity, witness };
+}
+
+/** What only a store of format 1 has in clear. */
+function formerly(header: StoreHeader, sequence: number): number {
+  if (header.format > 1) throw tampered(STATE_KEY);
+  return sequence;
 }

@@ -14,8 +14,8 @@ import { HEADER_KEY } from './keys.js';
 import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
 import type { Storage } from './storage/storage.js';
 
-/** The layout of all records of the engine's. A store with a higher number is refused. */
-const STORE_FORMAT = 1;
+/** The layout of all records of the engine's, see `upgrade.ts`. A store with a higher number is refused. */
+export const STORE_FORMAT = 2;
 const DOMAIN = Buffer.from('coffer-key-ring-v1\0');
 
 /**
@@ -40,6 +40,7 @@ export interface HeaderChange {
   readonly dataKeys?: readonly DataKey[];
   readonly rootKey?: RootKey;
   readonly operations?: readonly Operation[];
+  readonly format?: number;
 }
 
 /**
@@ -105,6 +106,10 @@ export class StoreHeader {
     return this.#header.generation;
   }
 
+  get format(): number {
+    return this.#header.format;
+  }
+
   get operations(): readonly Operation[] {
     return (this.#header.operations ?? []).map(decodeOperation);
   }
@@ -115,8 +120,9 @@ export class StoreHeader {
    *
    * @throws CofferError as {@link Storage.commit}
    */
-  async commit({ dataKeys, rootKey = this.#rootKey, operations }: HeaderChange): Promise<void> {
-    const { format, generation, development } = this.#header;
+  async commit(change: HeaderChange): Promise<void> {
+    const { dataKeys, rootKey = this.#rootKey, operations, format = this.#header.format } = change;
+    const { generation, development } = this.#header;
     const remembered = operations?.map(encodeOperation) ?? this.#header.operations ?? [];
     const header = {
       format,

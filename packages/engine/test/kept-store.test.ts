@@ -1,10 +1,12 @@
-import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
+import { keyPairFromBytes, verify } from '@coffer/identity';
 import { describe, expect, test } from 'vitest';
 
-import { type Caller, Engine, type Grant } from '../src/index.js';
+import { type Caller, Engine, type Grant, parseRootKey, restoreBackup } from '../src/index.js';
+import { storedHeader } from './store-file.js';
 import { admin, engineOptions, temporaryFolder } from './support.js';
 
 /** What a kept store holds, written down when it was made. */
@@ -56,17 +58,85 @@ async function expectContent(engine: Engine, content: Content): Promise<void> {
   expect((await engine.list(caller)).every(({ name }) => name.startsWith('prod/'))).toBe(true);
 }
 
+/** The server's own signatures: the kept log has some. */
+const signing = {
+  createSigner: (seed: Uint8Array) => keyPairFromBytes('server', seed),
+  verify: (message: Uint8Array, signature: Uint8Array, key: string) => verify(key, message, signature),
+};
+
+/** Opens the store as a server would; the notices are what a person gets to see. */
+async function open(folder: string): Promise<{ engine: Engine; notices: string[] }> {
+  const notices: string[] = [];
+  const onNotice = (sentence: string) => void notices.push(sentence);
+  const { createSigner } = signing;
+  return { engine: await Engine.open({ ...engineOptions(folder), createSigner, onNotice }), notices };
+}
+
+const backupsIn = async (folder: string): Promise<string[]> =>
+  (await readdir(join(folder, 'state')))
+    .filter((name) => name.endsWith('.coffer-backup'))
+    .map((name) => join(folder, 'state', name));
+
 describe('a store that an earlier coffer wrote', () => {
-  test('of format 1 (0.1.0) opens with all that it holds, takes changes and opens again', async () => {
+  test('of format 1 (0.1.0) is upgraded with all that it holds, takes changes and opens again', async () => {
     const { folder, content } = await keptStore('store-format-1');
-    const first = await Engine.open(engineOptions(folder));
-    await expectContent(first, content);
-    await first.put(admin, 'new/secret', Buffer.from('a new value'));
-    await first.close();
-    const second = await Engine.open(engineOptions(folder));
-    expect(Buffer.from((await second.get(admin, 'new/secret')).value).toString()).toBe('a new value');
-    await second.delete(admin, 'new/secret');
-    await expectContent(second, content);
-    await second.close();
+    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 1 });
+    const first = await open(folder);
+    await expectContent(first.engine, content);
+    await first.engine.put(admin, 'new/secret', Buffer.from('a new value'));
+    await first.engine.close();
+    expect(first.notices).toEqual([
+      expect.stringMatching(/^The store was brought from format 1 to 2\. As it was/),
+    ]);
+    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 2 });
+
+    const second = await open(folder);
+    const { value } = await second.engine.get(admin, 'new/secret');
+    expect(Buffer.from(value).toString()).toBe('a new value');
+    await second.engine.delete(admin, 'new/secret');
+    await expectContent(second.engine, content);
+    await second.engine.close();
+    expect(second.notices).toEqual([]);
+    expect(await backupsIn(folder)).toHaveLength(1);
+  });
+
+  test('of format 1 leaves a private backup of itself, from which it can be restored as it was', async () => {
+    const { folder, content } = await keptStore('store-format-1');
+    const { engine } = await open(folder);
+    await engine.put(admin, 'prod/db/password', Buffer.from('changed since'));
+    await engine.close();
+    const [backup] = (await backupsIn(folder)) as [string];
+    expect((await stat(backup)).mode & 0o777).toBe(0o600);
+    const stateDir = join(folder, 'restored', 'state');
+    await mkdir(join(folder, 'restored'));
+    await copyFile(join(folder, 'root.key'), join(folder, 'restored', 'root.key'));
+    const rootKey = parseRootKey(`file:${join(folder, 'restored', 'root.key')}`);
+    await restoreBackup(backup, { ...signing, rootKey, stateDir, development: false, mergeFrom: [] });
+    const restored = await open(join(folder, 'restored'));
+    await expectContent(restored.engine, content);
+    await restored.engine.close();
+  });
+
+  test('stays as it was when there is no room for that backup', async () => {
+    const { folder, content } = await keptStore('store-format-1');
+    // A folder where the backup's name would be taken: no file can be made under it.
+    const now = () => new Date('2026-11-22T12:00:00Z');
+    await mkdir(join(folder, 'state', 'before-format-2-20261122T120000Z.coffer-backup'));
+    const refused = Engine.open({ ...engineOptions(folder), createSigner: signing.createSigner, now });
+    await expect(refused).rejects.toMatchObject({ code: 'io' });
+    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 1 });
+    const { engine } = await open(folder);
+    await expectContent(engine, content);
+    await engine.close();
+  });
+
+  test('cannot be put in the place of its own upgraded self', async () => {
+    const { folder } = await keptStore('store-format-1');
+    const file = join(folder, 'state', 'store', 'data.mdb');
+    const old = await readFile(file);
+    const { engine } = await open(folder);
+    await engine.close();
+    await writeFile(file, old);
+    await expect(open(folder)).rejects.toMatchObject({ code: 'store_rolled_back' });
   });
 });

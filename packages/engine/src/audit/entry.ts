@@ -61,7 +61,8 @@ export type AuditAction =
   | 'rotate-root-key'
   | 'read-audit'
   | 'backup'
-  | 'restore';
+  | 'restore'
+  | 'upgrade';
 
 /** Writes entries as JSON. Remembers what is the same in all entries of a principal. */
 export class EntryEncoder {

@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+
+import type { AuditLog } from './audit/log.js';
+import { writeBackup } from './backup/write.js';
+import { SERVER } from './caller.js';
+import { STORE_FORMAT, type StoreHeader } from './header.js';
+import type { Storage } from './storage/storage.js';
+
+export interface UpgradeContext {
+  readonly storage: Storage;
+  readonly header: StoreHeader;
+  readonly audit: AuditLog;
+  readonly stateDir: string;
+  /** The folder of the audit log. */
+  readonly auditFolder: string;
+  readonly now: () => Date;
+  onNotice(sentence: string): void;
+}
+
+/**
+ * Brings a store of an older format to this one's, in place, once a backup of it as it was lies in the state folder. A crash
+ * on the way leaves the old format, and the next start begins anew.
+ *
+ * Format 2 differs from 1 in this: the sealed summary holds, beside the digest, the store's sequence and a line of
+ * the audit log, and one without them is refused.
+ *
+ * @throws CofferError `storage_full`, `io`: the store stays as it was
+ */
+export async function upgradeStore(context: UpgradeContext): Promise<void> {
+  const { storage, header, audit, stateDir, auditFolder, now, onNotice } = context;
+  const step = `format ${header.format} to ${STORE_FORMAT}`;
+  const stamp = now()
+    .toISOString()
+    .replaceAll(/[-:]|\.\d+/g, '');
+  const path = join(stateDir, `before-format-${STORE_FORMAT}-${stamp}.coffer-backup`);
+  await writeBackup({ storage, ring: header.ring, auditFolder, madeAt: now() }, path);
+  await audit.append({ caller: SERVER, action: 'upgrade', target: step }, { authorized: true });
+  await header.commit({ format: STORE_FORMAT });
+  onNotice(
+    `The store was brought from ${step}. As it was, it is kept in ${path}, a backup that "coffer backup restore" takes; ` +
+      'remove it when you are content.',
+  );
+}
