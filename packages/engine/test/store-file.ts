@@ -32,6 +32,20 @@ export async function storedHeader(stateDir: string): Promise<Record<string, unk
   return JSON.parse(header.subarray(8).toString());
 }
 
+/** The first record's key that starts with `prefix`. */
+export async function firstKey(stateDir: string, prefix: string): Promise<Buffer> {
+  const [key] = (await recordsOf(stateDir)).find(([key]) => key.startsWith(prefix)) as [string, Buffer];
+  return Buffer.from(key, 'latin1');
+}
+
+/** Takes one record of a closed store away. */
+export async function removeRecord(stateDir: string, key: Buffer): Promise<void> {
+  const path = join(stateDir, 'store', 'data.mdb');
+  const db = open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary' });
+  await db.remove(key);
+  await db.close();
+}
+
 /** Changes one record of a closed store, as one who has the disk would. */
 export async function rewriteRecord(
   stateDir: string,

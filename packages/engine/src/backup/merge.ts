@@ -13,7 +13,7 @@ export interface Merged {
   readonly newest: string | undefined;
   /** How often the policy was changed since, where only a log tells. */
   readonly policyChanges: number;
-  /** In the backup, and deleted since; they are there again. */
+  /** In the backup, and deleted since; they are there again. Where only a log tells: what was deleted or lost a version. */
   readonly deletedSince: SecretsDifference;
   /** Made since the backup, and not in it. */
   readonly madeSince: SecretsDifference;
@@ -43,7 +43,7 @@ export function mergeNewer(
   const policyChanges = Math.max(0, ...newer.map(({ log }) => log?.policyChanges ?? 0));
   if (!newest) {
     const logged = new Set(newer.flatMap(({ log }) => [...(log?.deletions ?? [])]));
-    const secrets = [...contents.secrets.keys()].filter((name) => logged.has(name));
+    const secrets = [...contents.secrets.keys()].filter((name) => logged.has(name)).sort();
     const deletedSince = { secrets, versions: [] };
     return { revoked, grantsGone: [], newest: undefined, policyChanges, deletedSince, madeSince: NONE };
   }

@@ -3,16 +3,17 @@ import { join } from 'node:path';
 
 import { logFiles } from '../audit/copy.js';
 import type { VerifyOptions } from '../audit/verify.js';
+import type { KeyRing } from '../crypto/key-ring.js';
 import type { RootKeySpec } from '../crypto/root-key-spec.js';
 import { CofferError, systemError } from '../errors.js';
 import type { Grant } from '../grant.js';
 import { parseHeader } from '../header.js';
 import { HEADER_KEY } from '../keys.js';
-import { LmdbReader } from '../storage/lmdb-reader.js';
 import { RecordCheck } from './check-records.js';
 import { StateContents } from './contents.js';
 import { MAGIC } from './format.js';
 import { type LogFindings, readNewerLog } from './newer-log.js';
+import { readStore } from './read-store.js';
 import { openRing } from './root-key.js';
 import { type VerifyBackupOptions, withBackup } from './verify.js';
 
@@ -116,30 +117,37 @@ async function fromStateFolder(path: string, options: NewerOptions): Promise<New
 const DAMAGE: ReadonlySet<string> = new Set(['tampered', 'backup_broken', 'newer_format', 'io']);
 
 async function fromStore(path: string, options: NewerOptions): Promise<Required<Omit<NewerState, 'log'>>> {
-  const reader = await LmdbReader.open(join(path, 'store'));
+  const { storeId, items, stop } = await readStore(join(path, 'store'));
+  let opened: { ring: KeyRing; contents: StateContents; check: RecordCheck } | undefined;
+  let state: { readonly sequence: number; readonly summary: Buffer } = {
+    sequence: 0,
+    summary: Buffer.alloc(0),
+  };
   try {
-    const { incarnation, snapshot } = reader;
-    const storeId = Buffer.from(incarnation);
     requireSameStore(path, storeId, options);
-    const [record] = [...snapshot.scan(HEADER_KEY)];
-    const header = Buffer.from(record?.[1].bytes ?? []);
-    const ring = await openNewerRing(path, { storeId, header }, options);
-    try {
-      const preamble = { backupId: Buffer.alloc(0), storeId, madeAt: new Date(0), header };
-      const { sequence, summary = Buffer.alloc(0) } = snapshot;
-      const check = new RecordCheck(preamble, ring, { sequence, summary: Buffer.from(summary) });
-      const contents = new StateContents(ring, storeId);
-      for (const [key, stored] of snapshot.scan(Buffer.alloc(0))) {
-        check.add(Buffer.from(key), stored);
-        contents.add(Buffer.from(key), stored);
+    for await (const item of items) {
+      if (item.type === 'state') state = item;
+      if (item.type !== 'record') continue;
+      const { key, record } = item;
+      if (HEADER_KEY.equals(key)) {
+        const header = Buffer.from(record.bytes);
+        const ring = await openNewerRing(path, { storeId, header }, options);
+        const preamble = { backupId: Buffer.alloc(0), storeId, madeAt: new Date(0), header };
+        const contents = new StateContents(ring, storeId);
+        opened = { ring, contents, check: new RecordCheck(preamble, ring, state) };
       }
-      check.finish();
-      return { path, revoked: contents.revoked, state: { sequence, ...contentsOf(contents) } };
-    } finally {
-      ring.wipe();
+      // The header is the first: no other key begins with a letter before it.
+      if (!opened) break;
+      opened.check.add(key, record);
+      opened.contents.add(key, record);
     }
+    if (!opened) throw new CofferError('tampered', 'its header is gone');
+    opened.check.finish();
+    const { contents } = opened;
+    return { path, revoked: contents.revoked, state: { sequence: state.sequence, ...contentsOf(contents) } };
   } finally {
-    await reader.close();
+    stop();
+    opened?.ring.wipe();
   }
 }
 

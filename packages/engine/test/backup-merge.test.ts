@@ -1,0 +1,264 @@
+import { appendFile, copyFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, test } from 'vitest';
+
+import { Engine, type Grant, type Restored } from '../src/index.js';
+import { auditEntries, auditPath } from './audit-file.js';
+import { backupTo, restoreIn } from './backup-support.js';
+import { admin, bytes, codeOf, engineOptions, openEngine, type TestEngine } from './support.js';
+
+const grant = (to: string, secrets = '*'): Grant => ({ to: [to], actions: ['get'], secrets: [secrets] });
+
+interface Scene extends TestEngine {
+  readonly path: string;
+  readonly tokens: Readonly<
+    Record<'kept' | 'revoked' | 'revokedBefore' | 'later', { token: string; id: string }>
+  >;
+}
+
+/** A store with a backup, and what happened to it since. */
+async function scene(): Promise<Scene> {
+  const opened = await openEngine();
+  const { engine, folder } = opened;
+  const make = async (name: string) => {
+    const { token, info } = await engine.createToken(admin, { name });
+    return { token, id: info.id };
+  };
+  const [kept, revoked, revokedBefore] = [await make('kept'), await make('revoked'), await make('before')];
+  await engine.revokeToken(admin, revokedBefore.id);
+  await engine.applyPolicy(admin, [grant('token:stays'), grant('token:goes')]);
+  for (const name of ['stays', 'goes', 'loses']) await engine.put(admin, name, bytes(`1 of ${name}`));
+  await engine.put(admin, 'loses', bytes('2 of loses'));
+  const path = await backupTo(engine, folder);
+
+  await engine.revokeToken(admin, revoked.id);
+  await engine.applyPolicy(admin, [grant('token:stays'), grant('token:comes')]);
+  const later = await make('later');
+  await engine.delete(admin, 'goes');
+  await engine.deleteVersion(admin, 'loses', 2);
+  await engine.put(admin, 'comes', bytes('1 of comes'));
+  return { ...opened, path, tokens: { kept, revoked, revokedBefore, later } };
+}
+
+async function openRestored(folder: string): Promise<Engine> {
+  return (await openEngine(folder, { stateDir: join(folder, 'restored') })).engine;
+}
+
+/** Whose token is believed. */
+function valid(engine: Engine, tokens: Scene['tokens']): string[] {
+  return Object.entries(tokens).flatMap(([name, { token }]) =>
+    engine.authenticateToken(token) ? [name] : [],
+  );
+}
+
+const grantsOf = async (engine: Engine) => (await engine.policy(admin)).grants.flatMap(({ to }) => to).sort();
+
+/** What a merge with all that is known of the newer state does. */
+async function expectMerged({ folder, tokens, stateDir }: Scene, restored: Restored): Promise<void> {
+  expect(restored.tokensRevoked.map(({ id }) => id)).toEqual([tokens.revoked.id]);
+  expect(restored.grantsRemoved).toEqual([grant('token:goes')]);
+  expect(restored.deletedSince).toEqual({ secrets: ['goes'], versions: [{ name: 'loses', version: 2 }] });
+  expect(restored.madeSince).toEqual({ secrets: ['comes'], versions: [] });
+  expect(stateDir).not.toBe(join(folder, 'restored'));
+  const engine = await openRestored(folder);
+  expect(valid(engine, tokens)).toEqual(['kept']);
+  // Nothing newer is given: neither the new grant nor the new token.
+  expect(await grantsOf(engine)).toEqual(['token:stays']);
+  expect((await engine.listTokens(admin)).map(({ id }) => id)).not.toContain(tokens.later.id);
+  // What was deleted since is only told of.
+  expect((await engine.list(admin)).map(({ name }) => name)).toEqual(['goes', 'loses', 'stays']);
+}
+
+describe('a restore that merges what is newer', () => {
+  test('from nothing: what was revoked since counts again, and it says so', async () => {
+    const { engine, folder, path, tokens } = await scene();
+    await engine.close();
+    const restored = await restoreIn(folder, path);
+    expect(restored).toMatchObject({ tokensRevoked: [], grantsRemoved: [], newest: undefined });
+    const again = await openRestored(folder);
+    expect(valid(again, tokens)).toEqual(['kept', 'revoked']);
+    expect(await grantsOf(again)).toEqual(['token:goes', 'token:stays']);
+  });
+
+  test('from the old state folder: it gives no more than the newest state did', async () => {
+    const made = await scene();
+    await made.engine.close();
+    const restored = await restoreIn(made.folder, made.path, { mergeFrom: [made.stateDir] });
+    const entries = (await auditEntries(join(made.folder, 'restored'))).slice(-5);
+    await expectMerged(made, restored);
+    expect(entries.map(({ action, phase, principal }) => [action, phase, principal.id])).toEqual([
+      ['restore', undefined, 'server'],
+      ['revoke-token', 'intent', 'server'],
+      ['revoke-token', 'outcome', 'server'],
+      ['apply-policy', 'intent', 'server'],
+      ['apply-policy', 'outcome', 'server'],
+    ]);
+  });
+
+  test('from a folder that a server still uses', async () => {
+    const made = await scene();
+    await expectMerged(made, await restoreIn(made.folder, made.path, { mergeFrom: [made.stateDir] }));
+  });
+
+  test('from a newer backup', async () => {
+    const made = await scene();
+    const newer = await backupTo(made.engine, made.folder, 'newer');
+    await expectMerged(made, await restoreIn(made.folder, made.path, { mergeFrom: [newer] }));
+  });
+
+  test.each([
+    [
+      'the log of a store that cannot be read',
+      (stateDir: string) => truncate(join(stateDir, 'store', 'data.mdb'), 5_000),
+    ],
+    [
+      'the log of a store that is gone',
+      (stateDir: string) => rm(join(stateDir, 'store'), { recursive: true }),
+    ],
+  ])('from %s: revocations, and a warning about grants', async (_, destroy) => {
+    const { engine, folder, path, tokens, stateDir } = await scene();
+    await engine.close();
+    await destroy(stateDir);
+    // A disk that failed has more to offer than whole lines.
+    await appendFile(auditPath(stateDir), `\0\0\0{"action":"revoke-token"\n{"action":"revoke-token","seq":`);
+    const restored = await restoreIn(folder, path, { mergeFrom: [stateDir] });
+    expect(restored.tokensRevoked.map(({ id }) => id)).toEqual([tokens.revoked.id]);
+    expect(restored).toMatchObject({ newest: undefined, policyChanges: 1, grantsRemoved: [] });
+    expect(restored.deletedSince.secrets).toEqual(['goes', 'loses']);
+    expect(valid(await openRestored(folder), tokens)).toEqual(['kept']);
+  });
+
+  test('from the log alone, as a folder or as a file', async () => {
+    const { engine, folder, path, tokens, stateDir } = await scene();
+    await engine.close();
+    for (const [index, from] of [join(stateDir, 'audit'), auditPath(stateDir)].entries()) {
+      const restored = await restoreIn(folder, path, { mergeFrom: [from], place: `restored${index}` });
+      expect(restored.tokensRevoked.map(({ id }) => id)).toEqual([tokens.revoked.id]);
+    }
+  });
+
+  test('from several: every revocation, and the grants of the newest', async () => {
+    const { engine, folder, path, tokens, stateDir } = await scene();
+    const middle = await backupTo(engine, folder, 'middle');
+    await engine.revokeToken(admin, tokens.kept.id);
+    await engine.applyPolicy(admin, [grant('token:goes')]);
+    await engine.close();
+    const restored = await restoreIn(folder, path, { mergeFrom: [stateDir, middle] });
+    expect(restored.newest).toBe(stateDir);
+    expect(restored.grantsRemoved).toEqual([grant('token:stays')]);
+    const again = await openRestored(folder);
+    expect(valid(again, tokens)).toEqual([]);
+    expect(await grantsOf(again)).toEqual(['token:goes']);
+  });
+
+  test('an older state takes no grants away', async () => {
+    const { engine, folder, stateDir, path } = await scene();
+    const newer = await backupTo(engine, folder, 'newer');
+    await engine.close();
+    await rm(stateDir, { recursive: true });
+    const restored = await restoreIn(folder, newer, { mergeFrom: [path] });
+    expect(restored).toMatchObject({ newest: undefined, grantsRemoved: [], tokensRevoked: [] });
+    expect(await grantsOf(await openRestored(folder))).toEqual(['token:comes', 'token:stays']);
+  });
+
+  test("another store's folder, log or backup is refused, and so is what is none of these", async () => {
+    const { engine, folder, path } = await scene();
+    await engine.close();
+    const other = await scene();
+    await other.engine.close();
+    await copyFile(join(folder, 'root.key'), join(other.folder, 'unused'));
+    const merges: [from: string, code: string][] = [
+      [join(other.stateDir, 'audit'), 'invalid_argument'],
+      [other.stateDir, 'invalid_argument'],
+      [join(folder, 'root.key'), 'invalid_argument'],
+      [folder, 'invalid_argument'],
+      [join(folder, 'absent'), 'io'],
+    ];
+    for (const [from, code] of merges) {
+      expect([from, await codeOf(restoreIn(folder, path, { mergeFrom: [from] }))]).toEqual([from, code]);
+      expect((await readdir(folder)).filter((name) => name.startsWith('restored'))).toEqual([]);
+    }
+  });
+});
+
+describe('what a restore writes to', () => {
+  test('is never overwritten, be it a store, another file or a folder with anything in it', async () => {
+    const { engine, folder, path, stateDir } = await scene();
+    await engine.close();
+    const before = await readFile(join(stateDir, 'store', 'data.mdb'));
+    expect(await codeOf(restoreIn(folder, path, { stateDir }))).toBe('invalid_argument');
+    expect(await readFile(join(stateDir, 'store', 'data.mdb'))).toEqual(before);
+    await writeFile(join(folder, 'file'), 'kept');
+    expect(await codeOf(restoreIn(folder, path, { place: 'file' }))).toBe('invalid_argument');
+    await mkdir(join(folder, 'some', 'thing'), { recursive: true });
+    expect(await codeOf(restoreIn(folder, path, { place: 'some' }))).toBe('invalid_argument');
+    expect(await readFile(join(folder, 'file'), 'utf8')).toBe('kept');
+  });
+
+  test('may be an empty folder, and gets the mode of a state folder', async () => {
+    const { engine, folder, path, tokens } = await scene();
+    await engine.close();
+    await mkdir(join(folder, 'restored'), { mode: 0o755 });
+    await restoreIn(folder, path);
+    expect(valid(await openRestored(folder), tokens)).toContain('kept');
+    expect((await readdir(join(folder, 'restored'))).sort()).toEqual(['audit', 'store']);
+  });
+
+  test('a folder that a killed restore left is taken away by the next; one of somebody else is not', async () => {
+    const { engine, folder, path, tokens } = await scene();
+    await engine.close();
+    const left = join(folder, 'restored.restoring');
+    await mkdir(join(left, 'store'), { recursive: true });
+    await writeFile(join(left, 'store', 'data.mdb'), 'half of a store');
+    expect(await codeOf(restoreIn(folder, path))).toBe('invalid_argument');
+    expect(await readFile(join(left, 'store', 'data.mdb'), 'utf8')).toBe('half of a store');
+    await writeFile(join(left, '.coffer-restore'), '');
+    await restoreIn(folder, path);
+    expect(await readdir(folder)).not.toContain('restored.restoring');
+    expect(valid(await openRestored(folder), tokens)).toContain('kept');
+  });
+
+  test('two restores to one place at once: one of them is refused', async () => {
+    const { engine, folder, path } = await scene();
+    await engine.close();
+    const outcomes = await Promise.allSettled([restoreIn(folder, path), restoreIn(folder, path)]);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect((await readdir(join(folder, 'restored'))).sort()).toEqual(['audit', 'store']);
+  });
+
+  test('a development store stays one', async () => {
+    const { engine, folder } = await openEngine(undefined, { development: true });
+    await engine.put(admin, 'kept', bytes('value'));
+    const path = await backupTo(engine, folder);
+    await engine.close();
+    expect(await codeOf(restoreIn(folder, path))).toBe('development_store');
+    await restoreIn(folder, path, { development: true });
+    expect(await codeOf(Engine.open(engineOptions(folder, { stateDir: join(folder, 'restored') })))).toBe(
+      'development_store',
+    );
+    const production = await openEngine();
+    const other = await backupTo(production.engine, production.folder);
+    expect(await codeOf(restoreIn(production.folder, other, { development: true }))).toBe(
+      'development_store',
+    );
+  });
+
+  test('the sequence leaps, so that no id of an event comes twice', async () => {
+    const { engine, folder, path } = await scene();
+    await engine.close();
+    const { content } = await restoreIn(folder, path);
+    const again = await openRestored(folder);
+    await again.put(admin, 'new', bytes('1'));
+    await again.close();
+    const outcomes = (await auditEntries(join(folder, 'restored'))).filter(
+      ({ phase }) => phase === 'outcome',
+    );
+    expect(outcomes.at(-1)?.revision).toBeGreaterThan(content.sequence + 2 ** 32);
+    // A second restore of the restored store is a store too.
+    const second = await openEngine(folder, { stateDir: join(folder, 'restored') });
+    const next = await backupTo(second.engine, folder, 'next');
+    await second.engine.close();
+    await restoreIn(folder, next, { place: 'third', mergeFrom: [join(folder, 'state')] });
+  });
+});
