@@ -6,6 +6,7 @@ export function defineAdminCommands(program: Command): void {
   defineServer(program);
   defineTokens(program);
   definePolicy(program);
+  defineBackup(program);
 
   defineConfig(program);
 
@@ -126,6 +127,68 @@ function definePolicy(program: Command): void {
   actOnServer(addJsonOption(apply), async (options, file) => (await commands()).apply(file, options));
   examples(apply, 'coffer policy apply --dry-run policy.yaml', 'coffer policy apply policy.yaml');
   apply.addHelpText('after', POLICY_HELP);
+}
+
+function defineBackup(program: Command): void {
+  const commands = () => import('./commands/backup.js');
+  const backup = define(program, 'backup', 'make, check and restore backups');
+
+  const create = defineCommand(
+    backup,
+    'create <file>',
+    'back up the store and its audit log',
+    'Of a server that runs, as of one moment, while others read and write. The file is encrypted as the store is, and opens ' +
+      'with the root key that the store has now. - writes to standard output.',
+  ).option('--force', 'replace the file if it is there');
+  actOnServer(addJsonOption(create), async (options, file) => (await commands()).create(file, options));
+  examples(
+    create,
+    'coffer backup create coffer-$(date +%F).backup',
+    'coffer -s unix:/var/lib/coffer/admin.sock backup create - | ssh backups "cat > coffer.backup"',
+  );
+
+  const verify = defineCommand(
+    backup,
+    'verify <file>',
+    'check all of a backup, without a server',
+    'Reads every block, opens every record and value with the root key, and checks the audit log. Nothing is written.',
+  );
+  act(addJsonOption(addRootKeyOptions(verify)), async (options, file) =>
+    (await commands()).verify(file, options),
+  );
+  examples(verify, 'coffer backup verify coffer.backup --root-key file:/etc/coffer/keys/root.key');
+
+  const restore = defineCommand(
+    backup,
+    'restore <file>',
+    'make a state folder of a backup',
+    'The folder must be absent or empty: a restore overwrites nothing, and leaves it absent or whole, whatever happens. ' +
+      'Tokens that were revoked and grants that were removed after the backup count again, unless --merge-from finds them.',
+  )
+    .option('--state-dir <dir>', 'where the store is to be (default: that of the server)')
+    .option('--dev', 'for a development server, from a backup of one')
+    .option(
+      '--merge-from <path>',
+      'revoke and remove what was revoked and removed since, by this old state folder, audit log or newer backup; ' +
+        'more than one may be given',
+      (path: string, paths: string[] = []) => [...paths, path],
+    )
+    .option('--merge-root-key <spec>', 'the root key of those, if it is another')
+    .option('--verbose', 'name the secrets that were deleted or made since the backup');
+  act(addJsonOption(addRootKeyOptions(restore)), async (options, file) =>
+    (await commands()).restore(file, options),
+  );
+  examples(
+    restore,
+    'coffer backup restore coffer.backup --state-dir /var/lib/coffer --root-key file:/etc/coffer/keys/root.key',
+    'coffer backup restore coffer.backup --state-dir /var/lib/coffer --merge-from /var/lib/coffer.broken',
+  );
+}
+
+function addRootKeyOptions(command: Command): Command {
+  return command
+    .option('--root-key <spec>', 'the root key that the store had then (default: that of the server)')
+    .option('--config <file>', 'the configuration file of the server');
 }
 
 const POLICY_HELP = `

@@ -1,4 +1,5 @@
 import * as answers from './answers.js';
+import { type BackupFacts, wholeBackup } from './backup.js';
 import type {
   CallOptions,
   ChangeOptions,
@@ -8,6 +9,9 @@ import type {
   PolicyChange,
   TokenInfo,
 } from './types.js';
+
+/** The server is never silent for so long, but when its disk is. */
+const BACKUP_IDLE_MS = 120_000;
 
 /** How {@link Admin} reaches the server: one of the client's own calls. */
 export type Send = <T>(
@@ -21,12 +25,27 @@ export type Send = <T>(
   parse: (answer: unknown) => T,
 ) => Promise<T>;
 
+/** How {@link Admin} gets an answer that is read as it comes. */
+export type Open = (
+  request: {
+    readonly path: string;
+    readonly action: string;
+    readonly body?: unknown;
+    readonly idle?: number;
+  },
+  options: CallOptions | undefined,
+) => Promise<AsyncGenerator<Uint8Array, void>>;
+
 /** Administration, as `client.admin`. Every call needs a grant of `admin` on `*`, or the admin socket. */
 export class Admin {
   readonly #send: Send;
+  readonly #open: Open;
+  readonly #server: string;
 
-  constructor(send: Send) {
+  constructor(send: Send, open: Open, server: string) {
     this.#send = send;
+    this.#open = open;
+    this.#server = server;
   }
 
   /** Every token ever made, revoked and expired ones too; never the tokens themselves. */
@@ -85,5 +104,19 @@ export class Admin {
       },
       answers.policyChange,
     );
+  }
+
+  /**
+   * A backup of the store and of the audit log, as they are when it begins: the bytes of a file. It is whole only if the
+   * iteration comes to its end without an error; then it returns what the backup says of itself. The bytes are to be taken
+   * at least once a minute.
+   *
+   * ```ts
+   * for await (const bytes of client.admin.backup()) await file.write(bytes);
+   * ```
+   */
+  async *backup(options?: CallOptions): AsyncGenerator<Uint8Array, BackupFacts> {
+    const request = { path: '/api/admin/backup', action: 'make a backup', body: {}, idle: BACKUP_IDLE_MS };
+    return yield* wholeBackup(await this.#open(request, options), this.#server);
   }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Admin, type Send } from './admin.js';
+import { Admin, type Open, type Send } from './admin.js';
 import * as answers from './answers.js';
 import { CofferClientError } from './errors.js';
 import { getMany } from './many.js';
@@ -69,7 +69,7 @@ export class Client {
       retries: within('retries', options.retries ?? 2, 0, 10),
       maxAnswerBytes: within('maxAnswerBytes', options.maxAnswerBytes ?? 64 * 2 ** 20, 1, 2 ** 31),
     });
-    this.admin = new Admin(this.#sendAdmin);
+    this.admin = new Admin(this.#sendAdmin, this.#openAdmin, this.server);
   }
 
   /** The server's address, without any credential. */
@@ -293,6 +293,21 @@ export class Client {
       ...(change === undefined ? {} : { operation: operationOf(change) }),
     });
     return this.#parse(answer, { action }, parse);
+  };
+
+  readonly #openAdmin: Open = async ({ path, action, body, idle }, options) => {
+    const answer = await this.#transport.open(
+      {
+        method: body === undefined ? 'GET' : 'POST',
+        path,
+        signal: options?.signal,
+        ...(body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }),
+      },
+      idle === undefined ? {} : { idle },
+    );
+    if (answer.status === 200) return answer.chunks();
+    const { status, headers, body: text } = await answer.whole();
+    throw refusal(status, headers, text, { action }, this.server);
   };
 
   #parse<T>(answer: Answer, subject: Subject, parse: (answer: unknown) => T): T {

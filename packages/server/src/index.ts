@@ -4,6 +4,14 @@
  * A door translates a wire format and finds out who speaks; rights, encryption and audit are the engine's, and no
  * door can pass them by.
  */
+
+export type { BackupContent, Restored } from '@coffer/engine';
+export {
+  type ReadBackupOptions,
+  type RestoreBackupOptions,
+  restoreBackup,
+  verifyBackup,
+} from './backup.js';
 export { type CheckedConfig, checkConfiguration } from './checkup/configuration.js';
 export type { Finding, Level } from './checkup/finding.js';
 export {

@@ -1,8 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 
-import { Failure } from '../failure.js';
-import { HiddenPrompt } from '../hidden-prompt.js';
 import { note, print } from '../output.js';
+import { promptPassphrase } from '../passphrase.js';
 import { welcome } from '../welcome.js';
 
 export interface ServerOptions {
@@ -57,18 +56,4 @@ function stopSignal(): Promise<string> {
     };
     process.on('SIGTERM', stop).on('SIGINT', stop);
   });
-}
-
-async function promptPassphrase(question: string): Promise<Uint8Array> {
-  if (!process.stdin.isTTY) {
-    throw new Failure(
-      'there is no terminal to ask for the passphrase: use --root-key passphrase:file:PATH or passphrase:env:NAME',
-    );
-  }
-  const prompt = new HiddenPrompt(process.stdin, process.stderr);
-  try {
-    return await prompt.ask(`${question.replace(/:?\s*$/, '')}: `);
-  } finally {
-    prompt.close();
-  }
 }

@@ -6,7 +6,7 @@ import type { RequestListener } from '../listen/bare-answer.js';
 import { problemOf, Refusal } from '../refusal.js';
 import { manyAnswer } from '../wire/many.js';
 import { jsonReader } from '../wire/request.js';
-import { getManyRequest } from '../wire/schemas.js';
+import { backupRequest, getManyRequest } from '../wire/schemas.js';
 import { ADMIN_RESOURCES, type AdminResource, whoami } from './admin.js';
 import type { Authenticator } from './authenticate.js';
 import type { BodyReader } from './body.js';
@@ -58,6 +58,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ...Object.entries(ADMIN_RESOURCES).map(([path, resource]): [string, Route] => [path, adminRoute(resource)]),
   ['/api/get-many', answerMany],
   ['/api/watch', watch],
+  ['/api/admin/backup', answerBackup],
   ['/api/whoami', answerWhoami],
   ['/healthz', readOnly(({ reply }) => reply.text('ok\n'))],
   ['/readyz', readOnly(answerReadiness)],
@@ -136,6 +137,21 @@ async function watch({ incoming, reply }: Exchange, parts: AppParts): Promise<vo
   const caller = await admitGet(incoming, authenticator);
   await answerWatch(incoming, reply, { engine, caller, closing, heartbeatMs });
 }
+
+/** The store's own moment ends when nobody takes the bytes; the connection is cut then. */
+const BACKUP_PATIENCE_MS = 60_000;
+
+async function answerBackup({ incoming, outgoing, reply }: Exchange, parts: AppParts): Promise<void> {
+  const { engine, authenticator, bodies, closing } = parts;
+  const caller = await admitPost(incoming, authenticator);
+  await bodies.withBody({ incoming, outgoing, caller, kind: 'small' }, async (body) =>
+    readBackupRequest(body),
+  );
+  const limits = { closing, stallMs: BACKUP_PATIENCE_MS };
+  await reply.stream('application/octet-stream', () => engine.backup(caller), limits);
+}
+
+const readBackupRequest = jsonReader(backupRequest);
 
 async function answerWhoami({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
   const caller = await admitGet(incoming, parts.authenticator);

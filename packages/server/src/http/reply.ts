@@ -20,7 +20,7 @@ type Headers = readonly string[];
 
 /** How long a stream waits for a caller that takes nothing. */
 export interface StreamLimits {
-  /** In milliseconds; then the caller is left the last words. */
+  /** In milliseconds; then the caller is left the last words or, where there are none, cut. */
   readonly stallMs?: number;
   readonly lastWords?: string;
   /** The server closes: who takes nothing at that moment is cut. */
@@ -173,7 +173,7 @@ export class Reply implements AnswerRoom {
 
 /** Waits until the caller has taken what was sent. False if there is nobody to send more to. */
 async function isTaken(outgoing: ServerResponse, limits: StreamLimits): Promise<boolean> {
-  const { stallMs, lastWords = '', closing } = limits;
+  const { stallMs, lastWords, closing } = limits;
   if (outgoing.destroyed) return false;
   const how = await new Promise<'taken' | 'gone' | 'stalled' | 'closing'>((resolve) => {
     const settle = (result: 'taken' | 'gone' | 'stalled' | 'closing') => {
@@ -190,8 +190,8 @@ async function isTaken(outgoing: ServerResponse, limits: StreamLimits): Promise<
     closing?.addEventListener('abort', onClosing);
     if (closing?.aborted) onClosing();
   });
-  if (how === 'closing') outgoing.destroy();
-  if (how === 'stalled') {
+  if (how === 'closing' || (how === 'stalled' && lastWords === undefined)) outgoing.destroy();
+  else if (how === 'stalled') {
     // Who does not take these either is cut like everybody on whose connection nothing moves.
     outgoing.end(lastWords);
     const cut = () => outgoing.destroy();

@@ -43,6 +43,15 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     answers: { 200: json(answers.policyDifference, 'What changes, or would in a dry run') },
     errors: [...CHANGE_ERRORS, 'invalid_policy', 'policy_changed'],
   },
+  'POST /api/admin/backup': {
+    ...admin('backup', 'A backup of the store and of the audit log, as of now'),
+    description:
+      'Needs `admin` on `*`. The answer is a file of the format `coffer-backup-v1`. If the connection ends early, it is not ' +
+      'whole. One at a time; who takes nothing for a minute is cut off.',
+    request: body(schemas.backupRequest, {}),
+    answers: { 200: { description: 'The file', type: 'application/octet-stream' } },
+    errors: ['conflict'],
+  },
 };
 
 function admin(id: string, summary: string) {

@@ -88,6 +88,8 @@ export const createTokenRequest = z.strictObject({
   expiresIn: z.int().min(1).max(MAX_LIFE_SECONDS).optional(),
 });
 
+export const backupRequest = z.strictObject({});
+
 export const revokeTokenRequest = z.strictObject({ id: z.string().meta({ pattern: '^[0-9a-f]{16}$' }) });
 
 const SOME = { minItems: 1, maxItems: 1000 };

@@ -1,0 +1,176 @@
+import { userInfo } from 'node:os';
+import type { BackupFacts } from '@coffer/client';
+import type { BackupContent, Restored } from '@coffer/server';
+import { writeStream } from '../backup-file.js';
+import { type ConnectionOptions, withClient } from '../connection.js';
+import { during, Failure } from '../failure.js';
+import { grantLine } from '../grants.js';
+import { note, print, printJson, table } from '../output.js';
+import { askingOnce } from '../passphrase.js';
+import { displayName, quote } from '../quote.js';
+
+export async function create(
+  path: string,
+  options: ConnectionOptions & { force?: boolean; json?: boolean },
+): Promise<void> {
+  if (path === '-' && process.stdout.isTTY) {
+    throw new Failure('a backup is not for a terminal: name a file, or lead the output into one');
+  }
+  if (path === '-' && options.json)
+    throw new Failure('--json and the backup cannot both go to standard output');
+  const facts = await withClient(options, (client) =>
+    during(
+      'failed to make a backup',
+      writeStream(path, client.admin.backup(), { force: options.force ?? false }),
+    ),
+  );
+  if (options.json) return printJson({ file: path, ...facts });
+  await (path === '-' ? note : print)(created(path, facts));
+}
+
+function created(path: string, { storeId, backupId, bytes, records, auditHead }: BackupFacts): string {
+  return [
+    `Backup ${path === '-' ? 'made' : `in ${path}`}: ${size(bytes)}, ${count(records, 'record')}`,
+    `  Store:      ${storeId}`,
+    `  Backup:     ${backupId}`,
+    `  Audit head: ${auditHead.seq}:${auditHead.hash}`,
+    'It opens with the root key that the store has now: keep a copy of that too, elsewhere.',
+  ].join('\n');
+}
+
+interface ReadOptions {
+  readonly rootKey?: string;
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+export async function verify(path: string, options: ReadOptions): Promise<void> {
+  const { loadConfig, verifyBackup } = await import('@coffer/server');
+  const { rootKey } = loadConfig({ flags: options, env: process.env });
+  const content = await askingOnce((promptPassphrase) =>
+    verifyBackup(path, { rootKey, promptPassphrase, onNotice }),
+  );
+  if (options.json) return printJson(content);
+  await print(`${named(path)} is whole and sound\n${contentLines(content).join('\n')}`);
+}
+
+interface RestoreOptions extends ReadOptions {
+  readonly stateDir?: string;
+  readonly dev?: boolean;
+  readonly mergeFrom?: readonly string[];
+  readonly mergeRootKey?: string;
+  readonly verbose?: boolean;
+}
+
+export async function restore(path: string, options: RestoreOptions): Promise<void> {
+  const { loadConfig, restoreBackup } = await import('@coffer/server');
+  const { stateDir, rootKey, dev } = loadConfig({ flags: options, env: process.env });
+  const { mergeFrom = [], mergeRootKey } = options;
+  const restored = await askingOnce((promptPassphrase) =>
+    restoreBackup(path, {
+      rootKey,
+      stateDir,
+      dev,
+      mergeFrom,
+      mergeRootKey,
+      by: userInfo().username,
+      promptPassphrase,
+      onNotice,
+    }),
+  );
+  if (options.json) return printJson({ stateDir, ...restored });
+  const lines = [
+    `${named(path)} is restored to ${stateDir}: every record was read back and opened`,
+    ...contentLines(restored.content),
+    '',
+    ...(mergeFrom.length > 0 ? mergedLines(restored, options.verbose ?? false) : warning(restored)),
+  ];
+  await print(lines.join('\n'));
+}
+
+const onNotice = (sentence: string): void => {
+  process.stderr.write(`coffer: ${sentence}\n`);
+};
+
+const named = (path: string): string => (path === '-' ? 'The backup' : path);
+
+function contentLines(content: BackupContent): string[] {
+  const { storeId, backupId, madeAt, bytes, records, rootKey, audit, auditHead, serverKey } = content;
+  const id = 'id' in rootKey && rootKey.id !== undefined ? ` ${rootKey.id}` : '';
+  const rows = [
+    ['Store:', `${storeId}${content.development ? ' (development)' : ''}`],
+    ['Backup:', `${backupId}, made ${instant(madeAt)}, ${size(bytes)}`],
+    ['Holds:', `${held(content)}; ${count(records, 'record')}`],
+    ['Root key:', `of kind ${rootKey.kind}:${id}`],
+    [
+      'Audit log:',
+      audit.lines === 0 ? 'empty' : `lines ${audit.first} to ${auditHead.seq}, signed up to ${audit.signed}`,
+    ],
+    ['Audit head:', `${auditHead.seq}:${auditHead.hash}`],
+    ['Server key:', serverKey],
+  ];
+  return table(rows.map(([label = '', value = '']) => [`  ${label}`, value])).split('\n');
+}
+
+const held = ({ secrets, versions, tokens, grants }: BackupContent): string =>
+  `${count(secrets, 'secret')} in ${count(versions, 'version')}, ${count(tokens, 'token')}, ${count(grants, 'grant')}`;
+
+function warning({ content: { madeAt } }: Restored): string[] {
+  return [
+    `TOKENS REVOKED AND GRANTS REMOVED after ${instant(madeAt)} COUNT AGAIN. If the old state folder, its audit log or a newer`,
+    'backup is still there, restore again with --merge-from PATH. Otherwise, before you let anybody in: revoke them again',
+    '(coffer token list, coffer token revoke ID) and apply the newest policy (coffer policy apply FILE).',
+  ];
+}
+
+function mergedLines(restored: Restored, verbose: boolean): string[] {
+  const { tokensRevoked, grantsRemoved, newest, policyChanges, deletedSince, madeSince } = restored;
+  const list = (lines: readonly string[]) => lines.map((line) => `  ${line}`);
+  const secretLines = ({ secrets, versions }: Restored['deletedSince']) =>
+    verbose
+      ? [
+          ...secrets.map((name) => displayName(name)),
+          ...versions.map(({ name, version }) => `${displayName(name)}, version ${version}`),
+        ]
+      : [];
+  const counted = ({ secrets, versions }: Restored['deletedSince']) =>
+    `${count(secrets.length, 'secret')} and ${count(versions.length, 'version')} of others`;
+  const some = ({ secrets, versions }: Restored['deletedSince']) => secrets.length + versions.length > 0;
+  return [
+    `${count(tokensRevoked.length, 'token')} revoked since the backup: revoked here too`,
+    ...list(tokensRevoked.map(({ id, name }) => `${id} ${quote(name)}`)),
+    ...(newest === undefined
+      ? [
+          policyChanges > 0
+            ? `The policy was changed since (${count(policyChanges, 'time')}), and a log does not tell how: GRANTS REMOVED SINCE COUNT ` +
+              'AGAIN until you apply the newest policy (coffer policy apply FILE)'
+            : 'No change of the policy since is in the log',
+        ]
+      : [
+          `${count(grantsRemoved.length, 'grant')} removed since, by the policy in ${newest}: removed here too`,
+          ...list(grantsRemoved.map(grantLine)),
+        ]),
+    ...(some(deletedSince)
+      ? [
+          `Deleted since, and there again: ${counted(deletedSince)}${verbose ? '' : ' (--verbose names them)'}. Delete what must not be`,
+          ...list(secretLines(deletedSince)),
+        ]
+      : []),
+    ...(some(madeSince)
+      ? [
+          `Made since, and not in the backup: ${counted(madeSince)}${verbose ? '' : ' (--verbose names them)'}`,
+          ...list(secretLines(madeSince)),
+        ]
+      : []),
+  ];
+}
+
+const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
+
+const instant = (time: Date): string => time.toISOString().replace(/\.\d+Z$/, 'Z');
+
+function size(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return `${power === 0 ? bytes : (bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
+}
