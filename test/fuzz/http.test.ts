@@ -82,7 +82,7 @@ async function start(dev: boolean): Promise<RunningServer> {
       }),
       storage: {},
     },
-    { log: createLog({ COFFER_LOG: 'error' }), onNotice: () => {} },
+    { log: createLog('error'), onNotice: () => {} },
   );
   onTestFinished(async () => {
     await server.close();

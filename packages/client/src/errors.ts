@@ -6,12 +6,19 @@ export class CofferClientError extends Error {
   readonly code: ClientErrorCode;
   /** The HTTP status, when the server answered at all. */
   readonly status: number | undefined;
+  /** How the server's log names the request, when a coffer server refused it. */
+  readonly requestId: string | undefined;
 
-  constructor(code: ClientErrorCode, message: string, options?: ErrorOptions & { status?: number }) {
+  constructor(
+    code: ClientErrorCode,
+    message: string,
+    options?: ErrorOptions & { status?: number; requestId?: string | undefined },
+  ) {
     super(message, options);
     this.name = 'CofferClientError';
     this.code = code;
     this.status = options?.status;
+    this.requestId = options?.requestId;
   }
 }
 

@@ -53,7 +53,16 @@ export function refusal(
   const message = type.startsWith('application/json')
     ? messageOf(body) || `the server answered with status ${status}`
     : sentence(code, subject, clean(body), status);
-  return new CofferClientError(code, code === 'unauthenticated' ? UNAUTHENTICATED : message, { status });
+  const requestId = requestIdOf(headers);
+  const text = code === 'unauthenticated' ? UNAUTHENTICATED : message;
+  const hint =
+    status === 500 && requestId ? ` (the server's log has the reason, with request ${requestId})` : '';
+  return new CofferClientError(code, text + hint, { status, requestId });
+}
+
+function requestIdOf(headers: IncomingHttpHeaders): string | undefined {
+  const id = headers['coffer-request-id'];
+  return typeof id === 'string' && /^[0-9a-z-]{1,64}$/.test(id) ? id : undefined;
 }
 
 function sentence(code: string, subject: Subject, text: string, status: number): string {

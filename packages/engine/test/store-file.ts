@@ -57,3 +57,16 @@ export async function rewriteRecord(
   await db.put(key, rewrite(Buffer.from(db.getBinary(key) as Buffer)));
   await db.close();
 }
+
+/** Changes the last byte of every value in a closed store, so that none of them opens. */
+export async function damageValues(stateDir: string): Promise<void> {
+  const path = join(stateDir, 'store', 'data.mdb');
+  const db = open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary' });
+  for (const { key, value } of [...db.getRange()]) {
+    if (key[0] !== 0x76) continue;
+    const damaged = Buffer.from(value);
+    damaged.writeUInt8((damaged.at(-1) as number) ^ 1, damaged.length - 1);
+    await db.put(key, damaged);
+  }
+  await db.close();
+}

@@ -26,5 +26,5 @@ export {
 } from './config/config.js';
 export type { Setting, SettingSource } from './config/explain.js';
 export type { ListenAddress } from './listen/address.js';
-export { createLog } from './log.js';
+export { createLog, type LogLevel } from './log.js';
 export { type RunningServer, type StartOptions, startServer } from './server.js';

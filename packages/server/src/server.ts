@@ -5,7 +5,7 @@ import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
 import { endProcess, printNotice } from './ending.js';
-import { createApp, PATHS } from './http/app.js';
+import { createApp } from './http/app.js';
 import {
   type Authenticator,
   DevelopmentAuthenticator,
@@ -13,15 +13,17 @@ import {
   TokenAuthenticator,
 } from './http/authenticate.js';
 import { BodyReader } from './http/body.js';
+import { RequestIds } from './http/request-id.js';
 import { Room } from './http/room.js';
 import { RateLimits } from './limit/rate-limits.js';
 import { formatAddress, type ListenAddress, parseListenAddress } from './listen/address.js';
 import type { RequestListener } from './listen/bare-answer.js';
 import { checkSocketPath } from './listen/bind.js';
 import { Doors } from './listen/doors.js';
-import { guardHost, logRequests } from './listen/guards.js';
+import { guardHost } from './listen/guards.js';
 import { createLog } from './log.js';
 import { openApiDocument } from './openapi/document.js';
+import { Reloader } from './reload.js';
 import { Certificate } from './tls/certificate.js';
 import { readVersion } from './version.js';
 
@@ -50,6 +52,13 @@ export interface RunningServer {
   /** The admin socket, `<stateDir>/admin.sock`. */
   readonly socketPath: string;
   readonly engine: Engine;
+  /**
+   * Takes over what of a new configuration can be taken over without a restart: the certificate, limits of rate, the log's level.
+   * The log says what was done; what is wrong changes nothing.
+   *
+   * @param read gives the new configuration, or throws what is wrong with it
+   */
+  reload(read: () => ServerConfig): Promise<void>;
   /** Accepts nothing more, lets requests end for up to 10 s, and closes the store clean. Twice is harmless. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -62,7 +71,7 @@ export interface RunningServer {
  *   key, the store or the address. Nothing is left open then.
  */
 export async function startServer(config: ServerConfig, options: StartOptions = {}): Promise<RunningServer> {
-  const { log = createLog(process.env), onFatal = endProcess, onNotice = printNotice } = options;
+  const { log = createLog(config.logLevel), onFatal = endProcess, onNotice = printNotice } = options;
   const stateDir = resolve(config.stateDir);
   const socketPath = join(stateDir, 'admin.sock');
   checkExposure(config);
@@ -103,10 +112,13 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     return closed;
   };
   try {
-    const address = await openDoors(doors, { config, engine, log, socketPath, certificate });
+    const rates = new RateLimits(config.limits);
+    const address = await openDoors(doors, { config, engine, log, socketPath, certificate, rates });
+    const reloader = new Reloader(config, { log, certificate, rates });
     const url = `${certificate === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
     log.info({ ...address, tls: certificate !== undefined, development: config.dev }, 'listening');
-    return { address, url, socketPath, engine, close, [Symbol.asyncDispose]: close };
+    const reload = (read: () => ServerConfig) => reloader.reload(read);
+    return { address, url, socketPath, engine, reload, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;
@@ -119,6 +131,7 @@ interface DoorParts {
   readonly log: Logger;
   readonly socketPath: string;
   readonly certificate: Certificate | undefined;
+  readonly rates: RateLimits;
 }
 
 /**
@@ -127,7 +140,7 @@ interface DoorParts {
  */
 async function openDoors(
   doors: Doors,
-  { config, engine, log, socketPath, certificate }: DoorParts,
+  { config, engine, log, socketPath, certificate, rates }: DoorParts,
 ): Promise<ListenAddress> {
   const version = readVersion();
   const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
@@ -138,18 +151,17 @@ async function openDoors(
   // A connection on which nothing moves for the sum of the two is cut.
   const heartbeatMs = Math.min(HEARTBEAT_MS, ((requestSeconds + idleSeconds) * 1000) / 4);
   doors.signal.addEventListener('abort', () => engine.endWatches());
-  const serve = (authenticator: Authenticator, rates?: RateLimits): RequestListener => {
+  const requestIds = new RequestIds();
+  const serve = (authenticator: Authenticator, limits?: RateLimits): RequestListener => {
     const bodies = new BodyReader(config.limits);
     const answers = new Room(config.limits.inFlightBytes);
     const closing = doors.signal;
-    const shared = { engine, log, notReady, closing, heartbeatMs, version, openApi };
-    const app = createApp({ ...shared, authenticator, bodies, answers, rates });
-    return logRequests(app, log, PATHS);
+    const shared = { engine, log, requestIds, notReady, closing, heartbeatMs, version, openApi };
+    return createApp({ ...shared, authenticator, bodies, answers, rates: limits });
   };
   const development = new DevelopmentAuthenticator();
   const tokens = new TokenAuthenticator(engine);
   await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(tokens)));
-  const rates = new RateLimits(config.limits);
   const overTcp = serve(rates.guard(config.dev ? development : tokens), rates);
   return doors.listenTcp(
     parseListenAddress(config.listen),

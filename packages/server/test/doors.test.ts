@@ -401,18 +401,3 @@ describe('a server that closes', () => {
     expect((await call(second, 'get', { Name: 'a' })).body).toBe('{"Value":"eA==","Version":1}');
   });
 });
-
-describe("the process's log", () => {
-  it('has a line for each request, only when asked for, and never a name, a value or a token', async () => {
-    const lines: string[] = [];
-    const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
-    const server = await startTestServer({ dev: false }, { log });
-    const headers = { Authorization: 'Bearer cft_private' };
-    await call(server, 'put', { Name: 'private', Value: 'cHJpdmF0ZQ==' }, { socket: true });
-    await call(server, 'get', { Name: 'private', Value: 5 }, { headers });
-    await send(server, '/api/private?private');
-    await expect.poll(() => lines.filter((line) => line.includes('"request"')).length).toBe(3);
-    expect(lines.join('')).toContain('"path":"/api/put"');
-    expect(lines.join('')).not.toMatch(/private|cHJpdmF0ZQ/);
-  });
-});

@@ -68,24 +68,29 @@ export interface Sent {
   readonly from?: string;
   /** Over TLS, trusting this authority. */
   readonly ca?: string;
+  /** Gives up. */
+  readonly signal?: AbortSignal;
 }
 
 /** One request on a connection of its own. */
 export function send(server: RunningServer, path: string, sent: Sent = {}): Promise<Answer> {
-  const { method = 'GET', headers = {}, body, socket = false, from, ca } = sent;
+  const { method = 'GET', headers = {}, body, socket = false, from, ca, signal } = sent;
   const place = from === undefined ? server.address : { ...server.address, localAddress: from };
   const where = socket ? { socketPath: server.socketPath } : { ...place, ...(ca && { ca }) };
   const open = ca ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    const request = open({ ...where, path, method, headers, agent: false }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk) => chunks.push(chunk));
-      response.on('error', reject);
-      response.on('end', () => {
-        const { statusCode = 0, headers: answered } = response;
-        resolve({ status: statusCode, headers: answered, body: Buffer.concat(chunks).toString() });
-      });
-    });
+    const request = open(
+      { ...where, path, method, headers, agent: false, ...(signal && { signal }) },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => {
+          const { statusCode = 0, headers: answered } = response;
+          resolve({ status: statusCode, headers: answered, body: Buffer.concat(chunks).toString() });
+        });
+      },
+    );
     request.on('error', reject);
     request.end(body);
   });

@@ -22,15 +22,23 @@ export interface ServerOptions {
  */
 const HEAP_GROWTH = '--heap-growing-percent=150';
 
-/** Runs a server until SIGTERM or SIGINT. */
+/** Runs a server until SIGTERM or SIGINT; SIGHUP has it read its configuration again. */
 export async function server(options: ServerOptions): Promise<void> {
   setFlagsFromString(HEAP_GROWTH);
   const { createLog, loadConfig, startServer } = await import('@coffer/server');
-  const signal = stopSignal();
-  const config = loadConfig({ flags: options, env: process.env });
-  // On a terminal a person reads, to whom a line of JSON for each request is noise.
-  const log = createLog({ COFFER_LOG: process.stderr.isTTY ? 'warn' : 'info', ...process.env });
+  // Without a listener Node opens its inspector, to which every user of this machine can connect.
+  process.on('SIGUSR1', () => {});
+  // When the terminal is closed that a development server was started in, nobody wants it any more.
+  const isWatched = options.dev === true && process.stdin.isTTY;
+  const signal = stopSignal(isWatched ? ['SIGTERM', 'SIGINT', 'SIGHUP'] : ['SIGTERM', 'SIGINT']);
+  let onHangUp = () => {};
+  if (!isWatched) process.on('SIGHUP', () => onHangUp());
+  const read = () => loadConfig({ flags: options, env: process.env });
+  const config = read();
+  // On a terminal a person reads, to whom each line of JSON is noise.
+  const log = createLog(config.logLevel ?? (process.stderr.isTTY ? 'warn' : 'info'));
   const running = await startServer(config, { log, promptPassphrase });
+  onHangUp = () => void running.reload(read);
   await unlessUnread(print(welcome({ ...running, dev: config.dev, stateDir: config.stateDir })));
   await unlessUnread(note(`coffer: ${await signal}: finishing what is under way`));
   await running.close();
@@ -46,7 +54,7 @@ async function unlessUnread(saying: Promise<void>): Promise<void> {
  * The first signal ends the server gracefully, a later one at once. Those that come within a second are one: of a
  * single Ctrl-C npm passes its own on to a program that got it already.
  */
-function stopSignal(): Promise<string> {
+function stopSignal(signals: readonly NodeJS.Signals[]): Promise<string> {
   return new Promise((resolve) => {
     let since: number | undefined;
     const stop = (signal: string) => {
@@ -54,6 +62,6 @@ function stopSignal(): Promise<string> {
       since ??= Date.now();
       resolve(signal);
     };
-    process.on('SIGTERM', stop).on('SIGINT', stop);
+    for (const one of signals) process.on(one, stop);
   });
 }

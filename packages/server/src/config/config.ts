@@ -5,6 +5,7 @@ import type { BodyLimits } from '../http/body.js';
 import type { RequestRates } from '../limit/rate-limits.js';
 import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
+import { LOG_LEVELS, type LogLevel } from '../log.js';
 import type { TlsFiles } from '../tls/pair.js';
 import { type ConfigFile, type FileConfig, openConfigFile } from './file.js';
 
@@ -35,6 +36,8 @@ export interface ServerConfig {
   readonly tls?: TlsFiles | undefined;
   /** Under which URL clients know the server. */
   readonly publicUrl?: string | undefined;
+  /** Of the log on standard error; absent: `info`, or what the one who starts the server chose. */
+  readonly logLevel?: LogLevel | undefined;
   readonly limits: ServerLimits;
   readonly storage: StorageLimits;
   /** Opens although the store or the audit log was put back to an earlier state, and says so in the log. */
@@ -60,7 +63,7 @@ export interface ConfigSources {
   readonly flags?: ConfigFlags | undefined;
   /**
    * `COFFER_LISTEN`, `COFFER_STATE_DIR`, `COFFER_ROOT_KEY`, `COFFER_PUBLIC_URL`, `COFFER_TLS_CERT`, `COFFER_TLS_KEY`,
-   * `COFFER_CONFIG`; and where homes are.
+   * `COFFER_LOG`, `COFFER_CONFIG`; and where homes are.
    */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The configuration file, where no flag names one. */
@@ -130,6 +133,7 @@ export function assembleConfig({ flags = {}, env, file }: ConfigSources): Assemb
       ),
     ),
     publicUrl: choose(flags.publicUrl, 'COFFER_PUBLIC_URL', 'publicUrl'),
+    logLevel: noting(() => logLevel(env)) ?? fromFile.logLevel,
     limits: completeLimits(fromFile.limits),
     storage: fromFile.storage ?? {},
     ...(flags.acceptRollback && { acceptRollback: true }),
@@ -177,8 +181,8 @@ export function checkExposure({ listen, dev, insecureHttp, tls }: ServerConfig):
   }
   if (tls !== undefined || insecureHttp) return;
   throw refuse(
-    `${where} can be reached from other machines, and without TLS everybody on the way reads the secrets: listen on ` +
-      '127.0.0.1 behind a proxy that speaks TLS, or say --insecure-http',
+    `${where} can be reached from other machines, and without TLS everybody on the way reads the secrets: give ` +
+      '--tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS, or say --insecure-http',
   );
 }
 
@@ -187,6 +191,13 @@ function checkPublicUrl(publicUrl: string | undefined): void {
   const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined;
   if (url?.protocol === 'https:' || url?.protocol === 'http:') return;
   throw refuse(`publicUrl must be an http or https URL, not ${JSON.stringify(publicUrl)}`);
+}
+
+function logLevel({ COFFER_LOG: stated }: Environment): LogLevel | undefined {
+  if (!stated) return undefined;
+  const level = LOG_LEVELS.find((one) => one === stated);
+  if (level !== undefined) return level;
+  throw refuse(`COFFER_LOG must be one of ${LOG_LEVELS.join(', ')}, not ${JSON.stringify(stated)}`);
 }
 
 function bothOrNone(cert: string | undefined, key: string | undefined): TlsFiles | undefined {

@@ -3,6 +3,7 @@ import { CofferError } from '@coffer/engine';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { describeIssue } from '../describe.js';
+import { LOG_LEVELS } from '../log.js';
 
 const bytes = z.int('must be a whole number of bytes').min(1);
 /** 0: without end. */
@@ -17,6 +18,7 @@ const fileSchema = z.strictObject({
   publicUrl: z.string().optional(),
   insecureHttp: z.boolean().optional(),
   tls: z.strictObject({ cert: z.string().optional(), key: z.string().optional() }).optional(),
+  logLevel: z.enum(LOG_LEVELS).optional(),
   limits: z
     .strictObject({
       nameBytes: bytes.optional(),

@@ -12,6 +12,7 @@ import type { Authenticator } from './authenticate.js';
 import type { BodyReader } from './body.js';
 import { admitGet, admitPost, changeOf } from './gate.js';
 import { Reply } from './reply.js';
+import { foreignIds, type RequestIds } from './request-id.js';
 import type { Room } from './room.js';
 import { SETEC_METHODS, type SetecMethod } from './setec.js';
 import { answerWatch } from './watch.js';
@@ -24,6 +25,7 @@ export interface AppParts {
   /** For large answers until their callers have taken them. */
   readonly answers: Room;
   readonly log: Logger;
+  readonly requestIds: RequestIds;
   /** How often callers may ask; absent where they may without end. */
   readonly rates: RateLimits | undefined;
   /** Why the server takes no new work, if it does not. */
@@ -39,6 +41,7 @@ export interface AppParts {
 
 /** One request and its answer. */
 interface Exchange {
+  readonly id: string;
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
   readonly reply: Reply;
@@ -65,28 +68,51 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/openapi.json', readOnly(({ reply }, { openApi }) => reply.jsonDocument(openApi))],
 ]);
 
-/** Paths of all routes; nothing else of a URL may reach a log. */
+/** Paths of all routes. */
 export const PATHS: ReadonlySet<string> = new Set(ROUTES.keys());
 
 const HEALTH: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
 
 /** The whole HTTP API. It translates wire formats and nothing else: rights and audit are the engine's. */
 export function createApp(parts: AppParts): RequestListener {
+  const { log, requestIds, rates } = parts;
   return (incoming, outgoing) => {
-    const reply = new Reply(incoming, outgoing, parts.answers);
+    const id = requestIds.next();
+    const reply = new Reply(incoming, outgoing, parts.answers, id);
     const path = pathOf(incoming.url ?? '');
     const route = ROUTES.get(path) ?? unknownRoute(path);
+    if (log.isLevelEnabled('debug')) logAtEnd(log, id, path, incoming, outgoing);
     try {
       // Whoever watches over the server is not told that it is ill when it is only busy.
-      if (!HEALTH.has(path)) parts.rates?.admitAddress(incoming);
+      if (!HEALTH.has(path)) rates?.admitAddress(incoming);
     } catch (error) {
-      refuse(reply, path, error, parts.log);
+      refuse(reply, id, path, error, log);
       return;
     }
-    route({ incoming, outgoing, reply }, parts).catch((error: unknown) => {
-      refuse(reply, path, error, parts.log);
+    route({ id, incoming, outgoing, reply }, parts).catch((error: unknown) => {
+      refuse(reply, id, path, error, log);
     });
   };
+}
+
+/** One line for a request. A path that is no route of ours may be anything: left out. */
+function logAtEnd(
+  log: Logger,
+  request: string,
+  path: string,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): void {
+  const start = performance.now();
+  const { method } = incoming;
+  const known = ROUTES.has(path) ? path : 'other';
+  outgoing.once('close', () => {
+    const ms = performance.now() - start;
+    log.debug(
+      { request, method, path: known, status: outgoing.statusCode, ms, ...foreignIds(incoming) },
+      'request',
+    );
+  });
 }
 
 function setecRoute(method: SetecMethod): Route {
@@ -119,14 +145,15 @@ function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
   };
 }
 
-async function answerMany({ incoming, outgoing, reply }: Exchange, parts: AppParts): Promise<void> {
+async function answerMany({ id, incoming, outgoing, reply }: Exchange, parts: AppParts): Promise<void> {
   const { engine, authenticator, bodies, log } = parts;
   const caller = await admitPost(incoming, authenticator);
   const answers = await bodies.withBody({ incoming, outgoing, caller, kind: 'names' }, async (body) =>
     engine.getMany(caller, readManyRequest(body).secrets, { room: reply }),
   );
   const tampered = answers.filter((answer) => 'error' in answer && answer.error === 'tampered').length;
-  if (tampered > 0) log.error({ code: 'tampered', secrets: tampered }, 'a request failed in part');
+  if (tampered > 0)
+    log.error({ request: id, code: 'tampered', secrets: tampered }, 'a request failed in part');
   reply.secretJson(manyAnswer(answers));
 }
 
@@ -193,12 +220,15 @@ function pathOf(target: string): string {
 const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/watch', '/api/whoami', '/readyz']);
 
 /** Every error of every route ends here. */
-function refuse(reply: Reply, path: string, error: unknown, log: Logger): void {
+function refuse(reply: Reply, request: string, path: string, error: unknown, log: Logger): void {
   const problem = problemOf(error);
   if (problem.status === 500 || problem.code === 'storage_full') {
-    log.error({ code: problem.code, reason: reasonOf(error), at: framesOf(error) }, 'a request failed');
+    log.error(
+      { request, code: problem.code, reason: reasonOf(error), at: framesOf(error) },
+      'a request failed',
+    );
   } else {
-    log.debug({ status: problem.status, code: problem.code }, 'request refused');
+    log.debug({ request, status: problem.status, code: problem.code }, 'request refused');
   }
   const json = path.startsWith('/api/admin/') || JSON_PATHS.has(path);
   reply.problem(problem, json ? 'json' : 'text');

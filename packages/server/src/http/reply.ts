@@ -32,17 +32,23 @@ const STREAM_HEADERS: Headers = ['Cache-Control', 'no-store', 'X-Accel-Buffering
 const JSON_TYPE: Headers = ['Content-Type', 'application/json'];
 const TEXT_TYPE: Headers = ['Content-Type', 'text/plain; charset=utf-8', 'X-Content-Type-Options', 'nosniff'];
 
+/** For the caller to quote; the log's lines about the request have it too. */
+const REQUEST_ID = 'Coffer-Request-Id';
+
 /** Writes the answer to one request. Once something was sent, the rest is ignored. */
 export class Reply implements AnswerRoom {
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
   readonly #room: Room;
+  readonly #id: string;
   #roomTaken = 0;
 
-  constructor(incoming: IncomingMessage, outgoing: ServerResponse, room: Room) {
+  /** @param id names the request, in a header of the answer */
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse, room: Room, id: string) {
     this.#incoming = incoming;
     this.#outgoing = outgoing;
     this.#room = room;
+    this.#id = id;
   }
 
   /** @throws Refusal `busy`: too many large answers wait for their callers to take them. */
@@ -106,7 +112,8 @@ export class Reply implements AnswerRoom {
         const next = await chunks.next();
         if (leaving.signal.aborted) return;
         // What fails before the first chunk is answered with a status of its own.
-        if (!outgoing.headersSent) outgoing.writeHead(200, ['Content-Type', type, ...STREAM_HEADERS]);
+        if (!outgoing.headersSent)
+          outgoing.writeHead(200, ['Content-Type', type, ...STREAM_HEADERS, REQUEST_ID, this.#id]);
         if (next.done) {
           outgoing.end();
           return;
@@ -123,7 +130,7 @@ export class Reply implements AnswerRoom {
   }
 
   notModified(): void {
-    this.#outgoing.writeHead(304);
+    this.#outgoing.writeHead(304, [REQUEST_ID, this.#id]);
     this.#outgoing.end();
   }
 
@@ -139,7 +146,7 @@ export class Reply implements AnswerRoom {
   #send(status: number, headers: Headers, body: string | Buffer): void {
     const outgoing = this.#outgoing;
     if (outgoing.headersSent) return;
-    const all = headers.concat('Content-Length', String(Buffer.byteLength(body)));
+    const all = headers.concat('Content-Length', String(Buffer.byteLength(body)), REQUEST_ID, this.#id);
     if (this.#leavesMuchUnread(status)) {
       outgoing.writeHead(status, all.concat('Connection', 'close'));
       void hangUp(this.#incoming, outgoing, body);

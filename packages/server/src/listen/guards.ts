@@ -1,4 +1,3 @@
-import type { Logger } from 'pino';
 import { isLocalHostHeader } from './address.js';
 import type { RequestListener } from './bare-answer.js';
 
@@ -15,23 +14,5 @@ export function guardHost(listener: RequestListener): RequestListener {
       Connection: 'close',
     });
     outgoing.end(body);
-  };
-}
-
-/** One line for each request, if debug lines are wanted. A path that is no route of ours may be anything: left out. */
-export function logRequests(
-  listener: RequestListener,
-  log: Logger,
-  paths: ReadonlySet<string>,
-): RequestListener {
-  if (!log.isLevelEnabled('debug')) return listener;
-  return (incoming, outgoing) => {
-    const start = performance.now();
-    outgoing.once('close', () => {
-      const { method, url = '' } = incoming;
-      const path = paths.has(url) ? url : 'other';
-      log.debug({ method, path, status: outgoing.statusCode, ms: performance.now() - start }, 'request');
-    });
-    listener(incoming, outgoing);
   };
 }
