@@ -36,6 +36,24 @@ function defineReading(program: Command): void {
     'PGPASSWORD=$(coffer get prod/db/password) psql',
     'coffer get prod/tls.key > /run/tls.key',
   );
+
+  const watch = define(
+    program,
+    'watch [pattern...]',
+    'print changes of secrets as they happen, never values',
+    'One line for each: "ready" first, then "change" with the versions that there are now, "delete", and "reset" when ' +
+      'changes were missed or your grants are others: read anew what you need. Only of secrets that you may get. A ' +
+      'connection that breaks is made anew. It ends by Ctrl-C, or when your token or your last grant is gone.',
+  ).option('--since <id>', 'go on behind the event with this id, from --json');
+  actOnServer(addJsonOption(watch), async (options, ...patterns) =>
+    (await import('./commands/watch.js')).watch(patterns.flat(), options),
+  );
+  examples(
+    watch,
+    'coffer watch',
+    "coffer watch 'prod/*' shared/ca",
+    "coffer watch --json 'prod/*' | jq .name",
+  );
 }
 
 function defineWriting(program: Command): void {
