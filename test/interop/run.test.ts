@@ -35,6 +35,14 @@ describe.each(TARGETS)('coffer run against $name', ({ start }) => {
     });
   });
 
+  it('cannot watch what setec does not tell of', async ({ skip }) => {
+    if (target.kind === 'coffer') return skip('coffer tells of changes');
+    const args = ['run', '--watch', '--env', 'A=shared/a', '--', 'true'];
+    const { code, stderr } = await coffer(args, { env: { SETEC_SERVER: target.url } });
+    expect(code).toBe(1);
+    expect(stderr.toString()).toMatch(/^coffer: nothing was started: .* cannot tell of changes/);
+  });
+
   it('names all that is missing or refused', async ({ skip }) => {
     expect((await run(target.url, 'A=shared/none', 'B=shared/a@9', 'C=shared/a')).stderr).toBe(
       'coffer: nothing was started: "shared/none": not found; version 9 of "shared/a": not found\n',

@@ -10,16 +10,22 @@ export interface ConnectionOptions {
   readonly ca?: string;
 }
 
-/** Runs `use` with a client, whose connections end with it: an open one would hold the process for seconds. */
+/**
+ * Runs `use` with a client, whose connections end with it: an open one would hold the process for seconds. Who comes
+ * `again` was warned of what there is to warn of.
+ */
 export async function withClient<T>(
   options: ConnectionOptions,
   use: (client: Client) => Promise<T>,
+  { again = false } = {},
 ): Promise<T> {
   // Flag, then environment, then default. An empty variable counts as none.
   const server = options.server || process.env.COFFER_SERVER || process.env.SETEC_SERVER;
   const token =
     options.tokenFile === undefined ? process.env.COFFER_TOKEN : tokenFrom('--token-file', options.tokenFile);
-  return whileOpen(await connect({ server, token, ca: caFrom('--ca', options.ca) }), use);
+  const client = await connect({ server, token, ca: caFrom('--ca', options.ca) });
+  if (!again) await warnIfExposed(client);
+  return whileOpen(client, use);
 }
 
 /** The server of an import that secrets are read from. What the environment says is not for it, least of all the token. */
@@ -29,7 +35,9 @@ export async function withSource<T>(
 ): Promise<T> {
   const { from, fromTokenFile, fromCa } = options;
   const token = fromTokenFile === undefined ? undefined : tokenFrom('--from-token-file', fromTokenFile);
-  return whileOpen(await connect({ server: from, token, ca: caFrom('--from-ca', fromCa) }), use);
+  const client = await connect({ server: from, token, ca: caFrom('--from-ca', fromCa) });
+  await warnIfExposed(client);
+  return whileOpen(client, use);
 }
 
 async function connect({
@@ -53,8 +61,11 @@ async function connect({
   }
 }
 
-async function whileOpen<T>(client: Client, use: (client: Client) => Promise<T>): Promise<T> {
+async function warnIfExposed(client: Client): Promise<void> {
   if (client.exposed && !process.env.COFFER_INSECURE_HTTP) await note(exposure(client.server));
+}
+
+async function whileOpen<T>(client: Client, use: (client: Client) => Promise<T>): Promise<T> {
   try {
     return await use(client);
   } finally {

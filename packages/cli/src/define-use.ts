@@ -26,6 +26,12 @@ function defineRun(program: Command): void {
       collect,
     )
     .option('--env-file <file>', 'a file of such lines; --env goes before it', collect)
+    .option(
+      '--watch [restart|SIGNAL]',
+      'when the active version of a secret changes, restart the command with the new values, or send it a signal, as ' +
+        '--watch=SIGHUP; its environment cannot change while it runs',
+    )
+    .option('--grace <seconds>', 'how long a restart waits after SIGTERM before SIGKILL (default: 10)')
     .option('--keep-token', 'leave the token and the passwords in the environment of the command');
   actOnServer(run, async (options, ...words) =>
     (await import('./commands/run.js')).run(words.flat(), options),
@@ -35,6 +41,7 @@ function defineRun(program: Command): void {
     'coffer run --env PGPASSWORD=prod/db/password -- psql -h db app',
     'coffer run --env OLD=prod/key@3 --env NEW=prod/key -- ./re-encrypt',
     'coffer run --env-file app.secrets -- node server.js',
+    'coffer run --watch --env-file app.secrets -- node server.js',
   );
   run.addHelpText(
     'after',

@@ -9,6 +9,8 @@ export type RunOptions = ConnectionOptions & {
   readonly env?: readonly string[];
   readonly envFile?: readonly string[];
   readonly keepToken?: boolean;
+  readonly watch?: string | true;
+  readonly grace?: string;
 };
 
 /** Runs a command with secrets in its environment, and ends as it ends. */
@@ -18,6 +20,10 @@ export async function run(words: readonly string[], options: RunOptions): Promis
     throw new Failure('no command to run: write it behind --, see "coffer run --help"');
   const mappings = readMappings(options.env ?? [], options.envFile ?? []);
   const supervised = new Supervised(command, args);
+  if (options.watch !== undefined) {
+    const { runWatched } = await import('../run/watched.js');
+    return endAs(await runWatched(supervised, mappings, { ...options, watch: options.watch }));
+  }
   const values = await withClient(options, (client) => fetchValues('nothing was started', client, mappings));
   const env = environment(mappings, values, { keepToken: options.keepToken ?? false });
   for (const { value } of values) value.fill(0);

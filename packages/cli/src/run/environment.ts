@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Client, SecretAnswer } from '@coffer/client';
+import type { CallOptions, Client, SecretAnswer } from '@coffer/client';
 import { during, Failure } from '../failure.js';
 import { quote } from '../quote.js';
 import type { Mapping } from './mapping.js';
@@ -15,11 +15,12 @@ export async function fetchValues(
   what: string,
   client: Client,
   mappings: readonly Mapping[],
+  options?: CallOptions,
 ): Promise<Fetched[]> {
   const requests = new Map(
     mappings.map((each) => [keyOf(each), { name: each.secret, version: each.version }]),
   );
-  const answers = await during(what, client.getMany([...requests.values()]));
+  const answers = await during(what, client.getMany([...requests.values()], options));
   const fetched = new Map<string, Fetched>();
   const problems: string[] = [];
   [...requests].forEach(([key, request], index) => {
@@ -73,7 +74,8 @@ function described({ name, version }: { name: string; version: number }): string
   return version === 0 ? quote(name) : `version ${version} of ${quote(name)}`;
 }
 
-function problemOf(answer: SecretAnswer | undefined): string | undefined {
+/** What keeps an answer from being a variable's value; undefined if nothing does. */
+export function problemOf(answer: SecretAnswer | undefined): string | undefined {
   if (answer === undefined) return 'no answer';
   if ('error' in answer) return PROBLEMS[answer.error] ?? answer.error;
   if (!('value' in answer)) return 'no answer';
