@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { Client } from '@coffer/client';
-import { verifyAuditLog } from '@coffer/engine';
+import { type AuditVerdict, verifyAuditLog } from '@coffer/engine';
 import { IdentityError, verify } from '@coffer/identity';
 import { expect } from 'vitest';
 
@@ -43,12 +43,13 @@ export async function urlOf(server: Process): Promise<string> {
 export const clientOf = (url: string): Client => new Client({ server: url, retries: 0, timeout: 60_000 });
 
 /** Proves the whole audit log: chain, signatures by the server's own key, and no open intent. */
-export async function expectSoundAudit(client: Client, stateDir: string): Promise<number> {
+export async function expectSoundAudit(client: Client, stateDir: string): Promise<AuditVerdict> {
   const { server } = await client.whoami();
-  const verdict = await verifyAuditLog(`${stateDir}/audit/audit.log`, {
+  const verdict = await verifyAuditLog(`${stateDir}/audit`, {
     storeId: server.storeId,
+    key: server.serverKey,
+    live: true,
     verify: (message, signature, publicKey) => {
-      if (publicKey !== server.serverKey) return false;
       try {
         return verify(publicKey, message, signature);
       } catch (error) {
@@ -59,7 +60,7 @@ export async function expectSoundAudit(client: Client, stateDir: string): Promis
   });
   expect(verdict.broken).toBeUndefined();
   expect(verdict.openIntents).toEqual([]);
-  return verdict.entries;
+  return verdict;
 }
 
 /** How a call ended: its result, or the code of its error. */

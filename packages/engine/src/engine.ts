@@ -9,10 +9,10 @@ import {
   type ToTakeAway,
 } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
-import { Anchoring } from './audit/anchoring.js';
 import { AuditLog } from './audit/log.js';
 import type { StoreWitness } from './audit/rollback.js';
 import type { Signer } from './audit/signer.js';
+import { AuditUpkeep } from './audit/upkeep.js';
 import { Backups } from './backup/online.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
 import { Catalog } from './catalog.js';
@@ -52,6 +52,16 @@ const PURGED_AT_ONCE = 256;
 export const STORE_FOLDER = 'store';
 export const AUDIT_FOLDER = 'audit';
 
+/** How the audit log is kept. */
+export interface AuditSettings {
+  /** A file of the log is closed when it has this many bytes; default 64 MiB. */
+  readonly segmentBytes?: number | undefined;
+  /** … or when its first entry is this many days old; default 30. */
+  readonly segmentDays?: number | undefined;
+  /** Closed files are removed when all of their entries are this many days old; without it all are kept. */
+  readonly retentionDays?: number | undefined;
+}
+
 export interface EngineOptions {
   /** Holds the store (`store/`), the audit log (`audit/`) and nothing that could open the store. */
   readonly stateDir: string;
@@ -62,6 +72,7 @@ export interface EngineOptions {
   createSigner(seed: Uint8Array): Signer;
   readonly limits?: Partial<Limits> | undefined;
   readonly storage?: Partial<SpaceLimits> | undefined;
+  readonly audit?: AuditSettings | undefined;
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
   /** Opens although the store or the audit log was put back to an earlier state; the log tells that it was accepted. */
   readonly acceptRollback?: boolean | undefined;
@@ -166,7 +177,7 @@ export class Engine {
     });
     let header: StoreHeader | undefined;
     let audit: AuditLog | undefined;
-    let anchoring: Anchoring | undefined;
+    let upkeep: AuditUpkeep | undefined;
     try {
       header = await StoreHeader.open(storage, options.rootKey, {
         stateDir: options.stateDir,
@@ -184,11 +195,19 @@ export class Engine {
         revision: () => storage.sequence,
         witness,
         acceptRollback: options.acceptRollback ?? false,
+        segmentBytes: options.audit?.segmentBytes,
+        segmentDays: options.audit?.segmentDays,
         now: options.now ?? (() => new Date()),
         onFatal,
         onNotice: (sentence) => options.onNotice?.(sentence),
       });
-      anchoring = new Anchoring(audit, storage, integrity);
+      upkeep = new AuditUpkeep({
+        log: audit,
+        storage,
+        integrity,
+        now: options.now ?? (() => new Date()),
+        retentionDays: options.audit?.retentionDays,
+      });
       if (header.format < STORE_FORMAT) {
         await upgradeStore({
           storage,
@@ -204,15 +223,15 @@ export class Engine {
         stop = listener;
       };
       const engine = new Engine(
-        { storage, header, catalog, manifest, audit, anchoring, signer, onStop },
+        { storage, header, catalog, manifest, audit, upkeep, signer, onStop },
         options,
       );
       await engine.#recover();
+      await upkeep.retire();
       await engine.#purge((options.now ?? (() => new Date()))());
       return engine;
     } catch (error) {
-      await audit?.close();
-      await anchoring?.close();
+      await (upkeep ?? audit)?.close();
       await storage.close();
       header?.wipe();
       throw error;
@@ -360,6 +379,15 @@ export class Engine {
     return { principals: caller.principals, grants: this.#administration.policy.grantsOf(caller) };
   }
 
+  /**
+   * A caller whom nobody knows was turned away. Cheap: the audit log gets one entry a minute for all of them together.
+   *
+   * @param address where from
+   */
+  refusedStranger(address: string): void {
+    this.#parts.upkeep.strangers.add(address);
+  }
+
   /** Why requests cannot be served; undefined when they can. */
   get stopped(): CofferError | undefined {
     return this.#stopped;
@@ -381,9 +409,8 @@ export class Engine {
     clearInterval(this.#purging);
     await this.#backups.close();
     await this.#quiet();
-    const { storage, audit, anchoring, header } = this.#parts;
-    await audit.close();
-    await anchoring.close();
+    const { storage, upkeep, header } = this.#parts;
+    await upkeep.close();
     await storage.close();
     header.wipe();
   }
@@ -446,7 +473,7 @@ interface Parts {
   readonly catalog: Catalog;
   readonly manifest: Manifest;
   readonly audit: AuditLog;
-  readonly anchoring: Anchoring;
+  readonly upkeep: AuditUpkeep;
   readonly signer: Signer;
   onStop(listener: (error: CofferError) => void): void;
 }

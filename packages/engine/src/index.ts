@@ -1,7 +1,16 @@
 export type { PolicyDifference, PolicyOptions, TokenInfo } from './administration.js';
 export type { AnswerRoom } from './answer-room.js';
 export type { Signer } from './audit/signer.js';
-export { type AuditVerdict, type VerifyOptions, verifyAuditLog } from './audit/verify.js';
+export {
+  type AuditBreak,
+  type AuditRemark,
+  type AuditVerdict,
+  AuditVerifier,
+  type KnownLine,
+  type KnownVerdict,
+  type VerifyOptions,
+} from './audit/verifier.js';
+export { type VerifyLogOptions, verifyAuditLog } from './audit/verify.js';
 export type { BackupContent, Signing } from './backup/check.js';
 export type { Merged, SecretsDifference } from './backup/merge.js';
 export type { BackupFacts } from './backup/produce.js';
@@ -10,7 +19,7 @@ export { type VerifyBackupOptions, verifyBackup } from './backup/verify.js';
 export { type ClosedSource, writeBackup } from './backup/write.js';
 export type { Caller, Principal, PrincipalKind } from './caller.js';
 export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
-export { DEFAULT_MIN_FREE_BYTES, Engine, type EngineOptions } from './engine.js';
+export { type AuditSettings, DEFAULT_MIN_FREE_BYTES, Engine, type EngineOptions } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { storeOwner } from './inspect/owner.js';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
-import { type AuditVerdict, verifyAuditLog } from '../src/index.js';
+import { type AuditVerdict, type KnownLine, verifyAuditLog } from '../src/index.js';
 import { verifySignature } from './support.js';
 
 /** A line of the log as `jq` would read it; its `id` has lost digits. */
@@ -37,12 +37,10 @@ export async function auditEntries(stateDir: string): Promise<AuditLine[]> {
   return entries.filter(({ action }) => action !== 'checkpoint');
 }
 
-/** Verifies a log whose checkpoints may be signed by `serverKey` only. */
+/** Verifies a log, all of its files, whose checkpoints may be signed by `serverKey` only. */
 export const verifyLog = (
   path: string,
   { storeId, serverKey }: { storeId: string; serverKey: string },
+  known: readonly KnownLine[] = [],
 ): Promise<AuditVerdict> =>
-  verifyAuditLog(path, {
-    storeId,
-    verify: (message, signature, key) => key === serverKey && verifySignature(message, signature, key),
-  });
+  verifyAuditLog(dirname(path), { storeId, key: serverKey, known, verify: verifySignature });

@@ -93,6 +93,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     createSigner,
     limits: { nameBytes: config.limits.nameBytes, valueBytes: config.limits.valueBytes },
     storage: config.storage,
+    audit: config.audit,
     acceptRollback: config.acceptRollback,
     promptPassphrase: options.promptPassphrase,
     onFatal,

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { RunningServer } from '../src/index.js';
-import { type Answer, call, SETEC_HEADERS, type Sent, send, startTestServer } from './support.js';
+import { type Answer, call, SETEC_HEADERS, type Sent, send, startTestServer, testConfig } from './support.js';
 
 const HEADER = { 'Sec-X-Tailscale-No-Browsers': 'setec' };
 
@@ -78,6 +80,19 @@ describe('a caller', () => {
       expect(answer.headers['coffer-error']).toBe('unauthenticated');
       expect(answer.body).not.toContain(token);
     }
+  });
+
+  it('whom nobody knows leaves no entry of its own, but counts in one for all', async () => {
+    const config = await testConfig({ dev: false });
+    const server = await startTestServer(config);
+    for (let i = 0; i < 5; i++) await call(server, 'list', {});
+    await send(server, '/api/whoami', { headers: HEADER });
+    await server.close();
+    const log = await readFile(join(config.stateDir, 'audit', 'audit.log'), 'utf8');
+    const refused = log.split('\n').filter((line) => line.includes('"authorized":false'));
+    expect(refused.map((line) => JSON.parse(line))).toMatchObject([
+      { action: 'refused', count: 6, addresses: 1, busiest: [{ ip: '127.0.0.1', count: 6 }] },
+    ]);
   });
 
   it('is refused at once when its token is revoked, and when it has expired', async () => {

@@ -41,7 +41,7 @@ export async function endOfLog(folder: string): Promise<{ seq: number; hash: str
     const path = join(folder, name);
     const file = await open(path, 'r');
     try {
-      const { seq, lastLine } = await readTail(file, { path, anchor: ANY, isOurs: () => true });
+      const { seq, lastLine } = await readTail(file, [], { path, anchor: ANY, isOurs: () => true });
       if (seq > 0) return { seq, hash: sha256(lastLine) };
     } finally {
       await file.close();

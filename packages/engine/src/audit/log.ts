@@ -1,30 +1,27 @@
-import { fdatasync, ftruncateSync, writeSync } from 'node:fs';
-import { type FileHandle, open, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CofferError } from '../errors.js';
 import { privateFolder, syncFolder } from '../files.js';
+import type { Anchor } from '../integrity.js';
 import { type AuditDecision, type AuditSubject, EntryEncoder, EntryIds } from './entry.js';
 import { GENESIS, sha256 } from './hash.js';
+import { LineHead } from './line-head.js';
+import type { LogFile } from './log-file.js';
+import { checkpointLine, ownLine, retirementLine, signCheckpoint } from './own-lines.js';
+import { expiredSegments } from './retention.js';
 import { findRollbacks, type Rollback, type StoreWitness } from './rollback.js';
-import { type Checkpoint, checkpointMessage, type Signer } from './signer.js';
-import { type OpenIntent, readTail, type SignedCheckpoint } from './tail.js';
+import { closedSegments, openCurrent, removeSegment } from './segments.js';
+import type { Signer } from './signer.js';
+import { type OpenIntent, readTail, type Tail } from './tail.js';
+import { LogWriter, type Queued, type SegmentLimits } from './writer.js';
 
 /** A checkpoint at least every so many entries. */
 const CHECKPOINT_ENTRIES = 10_000;
 
-/** The principal of what the log writes on its own. */
-const SERVER = { id: 'server', kind: 'server', user: 'server' } as const;
-
-/** Appended in place of an entry's fields. */
-const CHECKPOINT = Symbol('checkpoint');
-
-/** How many `fdatasync`s may run at once. libuv has four threads, and the store needs one. */
-const SYNCS_AT_ONCE = 3;
-/** A flush starts as soon as this part of those who lately waited at once has arrived … */
-const FLUSH_PART = 2;
-/** … by a measure that forgets this much with each entry. */
-const FORGET = 0.999;
+const DAY = 24 * 60 * 60 * 1_000;
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+const SEGMENT_DAYS = 30;
 
 export interface AuditOptions {
   /** The store's id in hex; checkpoints are bound to it. */
@@ -38,6 +35,10 @@ export interface AuditOptions {
   readonly witness: StoreWitness;
   /** Goes on, with an entry that says so, where log or store were put back to an earlier state. */
   readonly acceptRollback: boolean;
+  /** A file of the log is closed when it has this many bytes; default 64 MiB. */
+  readonly segmentBytes?: number | undefined;
+  /** … or when its first line is this many days old; default 30. */
+  readonly segmentDays?: number | undefined;
   readonly now: () => Date;
   /** Called once when an entry could not be made durable. */
   onFatal(error: CofferError): void;
@@ -45,65 +46,51 @@ export interface AuditOptions {
 }
 
 /**
- * The append-only log `audit.log`, one JSON object a line, each carrying the hash of the one before.
+ * The append-only log, one JSON object a line, each carrying the hash of the one before, in files one after the other:
+ * `audit-<seq of its first line>.log` those that are closed, `audit.log` the one that is written to.
  *
- * `append` resolves when its entry is on stable storage. One `fdatasync` serves all entries that wait at that moment, and
- * a few may be under way at once, so that some callers are answered while others' entries are still being written.
- * A full disk refuses the entries (`storage_full`) and the log goes on when there is room; a failed `fdatasync` is never
- * retried, since the kernel may have dropped the pages that it could not write: the log stops.
+ * `append` resolves when its entry is on stable storage; {@link LogWriter} says how.
  */
 export class AuditLog {
   /** Changes that were about to be made when the process before this one died; empty once {@link recover} closed them. */
   readonly openIntents: readonly OpenIntent[];
-  readonly #file: FileHandle;
-  readonly #path: string;
+  readonly folder: string;
   readonly #options: AuditOptions;
+  readonly #writer: LogWriter;
   readonly #ids = new EntryIds();
   readonly #encoder = new EntryEncoder();
   readonly #open = new Set<number>();
-  /** What the file holds, and where its last line ends. */
-  #written: Position;
-  /** The last line that is known to be on stable storage. */
-  #durable: Position;
   /** The last line that was queued. */
-  #head: Position;
+  #head: Anchor;
   #sinceCheckpoint = 0;
-  #pending: Pending[] = [];
-  #flushScheduled = false;
   /** More entries come in this turn: no flush yet. */
   #gathering = false;
-  /** Entries that a running sync will make durable. */
-  #syncing = 0;
-  /** How many entries waited at once lately, pending or syncing. */
-  #crowd = 0;
   #lastTime = Number.NaN;
   #lastTimeText = '';
-  /**
-   * Handles that no `fdatasync` is running on. Each sync that runs at the same time has a handle of its own: the kernel
-   * tells a write error once to every open file, so that none of them can take another's error for success.
-   */
-  readonly #freeHandles: FileHandle[];
-  readonly #handles: readonly FileHandle[];
-  #idle: (() => void)[] = [];
   #stopped: CofferError | undefined;
 
   private constructor(
-    handles: readonly FileHandle[],
-    path: string,
+    folder: string,
+    file: LogFile,
+    first: LineHead | undefined,
+    tail: Tail,
     options: AuditOptions,
-    position: Position,
-    openIntents: readonly OpenIntent[],
   ) {
-    this.#handles = handles;
-    this.#freeHandles = [...handles];
-    this.#file = handles[0] as FileHandle;
-    this.#path = path;
+    this.folder = folder;
     this.#options = options;
-    this.#written = position;
-    this.#durable = position;
-    this.#head = position;
-    this.openIntents = openIntents;
-    for (const { seq } of openIntents) this.#open.add(seq);
+    this.#head = { seq: tail.seq, hash: tail.seq === 0 ? GENESIS : sha256(tail.lastLine) };
+    this.#writer = new LogWriter(file, first, this.#head, {
+      folder,
+      limits: segmentLimits(options),
+      seal: () => this.#queue({ rest: this.#checkpointFields() }),
+      onRefused: (refused) => this.#takeBack(refused),
+      onFatal: (error) => {
+        this.#stopped = error;
+        options.onFatal(error);
+      },
+    });
+    this.openIntents = tail.open;
+    for (const { seq } of tail.open) this.#open.add(seq);
   }
 
   /**
@@ -114,24 +101,19 @@ export class AuditLog {
    */
   static async open(folder: string, options: AuditOptions): Promise<AuditLog> {
     await privateFolder(folder);
-    const path = join(folder, 'audit.log');
-    const handles = [await open(path, 'a+', 0o600)];
-    const [file] = handles as [FileHandle];
+    const file = await openCurrent(folder);
     try {
-      while (handles.length < SYNCS_AT_ONCE) handles.push(await open(path, 'a'));
       const { witness, acceptRollback } = options;
-      const isOurs = (checkpoint: SignedCheckpoint) =>
-        signCheckpoint(options, checkpoint) === checkpoint.signature;
-      const tail = await readTail(file, { path, anchor: witness.anchor, isOurs });
-      const rollbacks = findRollbacks(path, tail, witness);
+      const tail = await readTail(file.handle, await closedSegments(folder), {
+        path: file.path,
+        anchor: witness.anchor,
+        isOurs: (checkpoint) => signCheckpoint(options, checkpoint) === checkpoint.signature,
+      });
+      const rollbacks = findRollbacks(file.path, tail, witness);
       for (const { error } of rollbacks) if (!acceptRollback) throw error;
-      const position = {
-        seq: tail.seq,
-        hash: tail.seq === 0 ? GENESIS : sha256(tail.lastLine),
-        length: tail.length,
-      };
-      const log = new AuditLog(handles, path, options, position, tail.open);
-      if (tail.torn.length > 0) await log.#setAside(folder, tail.torn);
+      if (tail.torn.length > 0) await setAside(folder, file, tail, options);
+      const log = new AuditLog(folder, file, await LineHead.ofFile(file.handle), tail, options);
+      if (tail.torn.length > 0) await log.#tellTorn(tail.torn);
       for (const rollback of rollbacks) await log.#accept(rollback);
       if (acceptRollback && rollbacks.length === 0) {
         options.onNotice(
@@ -142,14 +124,24 @@ export class AuditLog {
       await log.checkpoint();
       return log;
     } catch (error) {
-      for (const handle of handles) await handle.close();
+      await file.close();
       throw error;
     }
   }
 
   /** The newest line that is on stable storage. */
-  get durable(): { readonly seq: number; readonly hash: string } {
-    return this.#durable;
+  get durable(): Anchor {
+    return this.#writer.durable;
+  }
+
+  /** Whether {@link durable} will not move any more. */
+  get ended(): boolean {
+    return this.#stopped !== undefined;
+  }
+
+  /** Resolves when {@link durable} has moved on, or never will. */
+  moved(): Promise<void> {
+    return this.ended ? Promise.resolve() : this.#writer.moved();
   }
 
   /**
@@ -175,8 +167,13 @@ export class AuditLog {
     } finally {
       this.#gathering = false;
     }
-    if (this.#pending.length > 0) this.#scheduleFlush();
+    if (this.#writer.pending > 0) this.#writer.schedule();
     await Promise.all(appended);
+  }
+
+  /** Appends what the server has to say on its own. */
+  async note(action: string, fields: object, authorized = true): Promise<void> {
+    await this.#append(ownLine(action, fields, authorized));
   }
 
   /** Closes an intent that the process before this one left open. */
@@ -201,7 +198,31 @@ export class AuditLog {
 
   /** Signs all that was written until now. */
   async checkpoint(): Promise<void> {
-    await this.#append(CHECKPOINT);
+    await this.#append(() => this.#checkpointFields());
+  }
+
+  /**
+   * Removes closed files whose last line is from before `then`. A signed entry that says so is durable before each goes, so
+   * that a crash in between leaves a log that begins where an entry says.
+   *
+   * @param anchored `seq` up to which the store's anchor has moved: what is behind it stays
+   * @returns how many files went
+   */
+  async retire(then: Date, anchored: number): Promise<number> {
+    const keep = Math.min(anchored, ...this.#open);
+    const segments = await closedSegments(this.folder);
+    let removed = 0;
+    for await (const { segment, last } of expiredSegments(segments, then)) {
+      if (last.seq >= keep) break;
+      await this.#append(() => {
+        const { seq, hash } = this.#head;
+        const retirement = { seq: seq + 1, prev: hash, upTo: last.seq, upToHash: last.hash };
+        return retirementLine(this.#options, retirement);
+      });
+      await removeSegment(this.folder, segment);
+      removed++;
+    }
+    return removed;
   }
 
   /** Waits for what is pending, signs the end and closes the file. */
@@ -210,37 +231,29 @@ export class AuditLog {
       await this.checkpoint().catch(() => undefined);
       this.#stopped = new CofferError('stopped', 'the audit log is closed');
     }
-    if (!this.#quiet) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    for (const handle of this.#handles) await handle.close();
+    await this.#writer.close();
   }
 
-  #append(rest: string | typeof CHECKPOINT, opens = false, closes?: number): Promise<number> {
+  /** @param rest the entry's fields, or what makes them when its place in the chain is known */
+  #append(rest: string | (() => string), opens = false, closes?: number): Promise<number> {
     if (this.#stopped) return Promise.reject(this.#stopped);
-    if (this.#sinceCheckpoint >= CHECKPOINT_ENTRIES) {
-      this.#queue({ rest: this.#checkpointFields(), resolve: ignore, reject: ignore });
-    }
+    if (this.#sinceCheckpoint >= CHECKPOINT_ENTRIES) this.#queue({ rest: this.#checkpointFields() });
     return new Promise((resolve, reject) => {
-      this.#queue({
-        rest: rest === CHECKPOINT ? this.#checkpointFields() : rest,
-        opens,
-        closes,
-        resolve,
-        reject,
-      });
-      this.#scheduleFlush();
+      const fields = typeof rest === 'string' ? rest : rest();
+      this.#queue({ rest: fields, opens, closes, resolve, reject });
+      if (!this.#gathering) this.#writer.schedule();
     });
   }
 
   /** Chains the line to the one before. Whether an intent is open is told from here on: the file's order decides. */
-  #queue({ rest, opens, closes, resolve, reject }: Queued): void {
+  #queue({ rest, opens = false, closes, resolve = ignore, reject = ignore }: Entry): void {
     const seq = this.#head.seq + 1;
     const line = `{"id":${this.#ids.next()},"time":"${this.#time()}","seq":${seq},"prev":"${this.#head.hash}",${rest}`;
-    this.#head = { seq, hash: sha256(line), length: 0 };
+    this.#head = { seq, hash: sha256(line) };
     this.#sinceCheckpoint++;
     if (opens) this.#open.add(seq);
     if (closes !== undefined) this.#open.delete(closes);
-    this.#pending.push({ line, hash: this.#head.hash, seq, closes, resolve, reject });
-    this.#crowd = Math.max(this.#pending.length + this.#syncing, this.#crowd * FORGET);
+    this.#writer.add({ line, hash: this.#head.hash, seq, time: this.#lastTime, closes, resolve, reject });
   }
 
   /** RFC 3339 in UTC. Within a millisecond the text is the same. */
@@ -255,196 +268,68 @@ export class AuditLog {
   }
 
   #checkpointFields(): string {
-    const { signer, storeId } = this.#options;
     const seq = this.#head.seq + 1;
-    const openSince = Math.min(seq, ...this.#open);
-    const generation = this.#options.generation();
-    const revision = this.#options.revision();
-    const fields = { seq, prev: this.#head.hash, openSince, generation, revision };
-    const signature = signCheckpoint(this.#options, fields);
-    const rest = JSON.stringify({
-      principal: SERVER,
-      action: 'checkpoint',
-      authorized: true,
-      store: storeId,
-      key: signer.publicKey,
-      openSince,
-      generation,
-      revision,
-      signature,
-    });
     this.#sinceCheckpoint = 0;
-    return rest.slice(1);
-  }
-
-  /**
-   * A turn of the event loop gathers the entries of all requests that have arrived; the first of many need not wait for
-   * the last, and while their entries are synced the process goes on with the others.
-   */
-  #scheduleFlush(): void {
-    if (this.#gathering) return;
-    if (this.#pending.length * FLUSH_PART >= this.#crowd && this.#freeHandles.length > 0) {
-      this.#flush();
-    } else if (!this.#flushScheduled) {
-      this.#flushScheduled = true;
-      setImmediate(() => {
-        this.#flushScheduled = false;
-        this.#flush();
-      });
-    }
-  }
-
-  #flush(): void {
-    if (this.#pending.length === 0) return;
-    const handle = this.#freeHandles.pop();
-    // A sync that ends takes up what waits.
-    if (!handle) return;
-    const batch = this.#pending;
-    this.#pending = [];
-    const bytes = Buffer.from(`${batch.map(({ line }) => line).join('\n')}\n`);
-    try {
-      writeAll(this.#file.fd, bytes);
-    } catch (error) {
-      this.#freeHandles.push(handle);
-      this.#writeFailed(error as NodeJS.ErrnoException, batch);
-      return;
-    }
-    const { seq, hash } = batch.at(-1) as Pending;
-    const written = { seq, hash, length: this.#written.length + bytes.length };
-    this.#written = written;
-    this.#syncing += batch.length;
-    fdatasync(handle.fd, (error) => {
-      this.#syncing -= batch.length;
-      this.#freeHandles.push(handle);
-      if (error || this.#stopped?.code === 'io') {
-        this.#stop(error, batch);
-        return;
-      }
-      // A sync covers all that was written before it began, and a later one may have been quicker.
-      if (written.seq > this.#durable.seq) this.#durable = written;
-      for (const { resolve, seq } of batch) resolve(seq);
-      this.#next();
+    return checkpointLine(this.#options, {
+      seq,
+      prev: this.#head.hash,
+      openSince: Math.min(seq, ...this.#open),
+      generation: this.#options.generation(),
+      revision: this.#options.revision(),
     });
   }
 
-  get #quiet(): boolean {
-    return this.#pending.length === 0 && this.#freeHandles.length === this.#handles.length;
-  }
-
-  #next(): void {
-    if (this.#pending.length > 0) this.#scheduleFlush();
-    else if (this.#quiet) for (const resolve of this.#idle.splice(0)) resolve();
-  }
-
-  /** Takes back what was written of the batch, so that the log ends with a whole line. */
-  #writeFailed(error: NodeJS.ErrnoException, batch: Pending[]): void {
-    if (error.code !== 'ENOSPC' && error.code !== 'EDQUOT') {
-      this.#stop(error, batch);
-      return;
-    }
-    try {
-      ftruncateSync(this.#file.fd, this.#written.length);
-    } catch (failure) {
-      this.#stop(failure as Error, batch);
-      return;
-    }
-    const refused = [...batch, ...this.#pending];
-    this.#pending = [];
-    this.#head = this.#written;
-    const full = new CofferError(
-      'storage_full',
-      `the disk of the audit log ${this.#path} is full, and nothing is done that cannot be logged: make room, then try again`,
-      { cause: error },
-    );
-    for (const { seq, closes, reject } of refused) {
+  /** The disk had no room for these: the chain goes on from what it has. */
+  #takeBack(refused: readonly Queued[]): void {
+    this.#head = this.#writer.written;
+    for (const { seq, closes } of refused) {
       this.#open.delete(seq);
       if (closes !== undefined) this.#open.add(closes);
-      reject(full);
     }
-    this.#next();
-  }
-
-  /** `error` is null for entries whose own sync went well after another one's had failed: they are refused too. */
-  #stop(error: Error | null, batch: Pending[]): void {
-    if (this.#stopped?.code !== 'io') {
-      this.#stopped = new CofferError(
-        'io',
-        `the audit log ${this.#path} could not be written durably (${error?.message}): the server stops, since nothing may ` +
-          'be revealed or changed that is not logged; check the disk, then start it again',
-        { cause: error },
-      );
-      this.#options.onFatal(this.#stopped);
-    }
-    for (const { reject } of [...batch, ...this.#pending.splice(0)]) reject(this.#stopped);
-    this.#next();
   }
 
   async #accept({ error, target }: Rollback): Promise<void> {
-    const rest = {
-      principal: SERVER,
-      action: 'accept-rollback',
-      authorized: true,
-      reason: error.code,
-      target,
-    };
-    await this.#append(JSON.stringify(rest).slice(1));
+    await this.note('accept-rollback', { reason: error.code, target });
     this.#options.onNotice(`Going on as --accept-rollback says: ${target}.`);
   }
 
-  async #setAside(folder: string, torn: Buffer): Promise<void> {
-    const stamp = this.#options.now().toISOString().replaceAll(':', '');
-    const aside = join(folder, `torn-${stamp}-${this.#written.seq + 1}`);
-    await writeFile(aside, torn, { mode: 0o600, flag: 'wx', flush: true });
-    await this.#file.truncate(this.#written.length);
-    await this.#file.datasync();
-    const rest = {
-      principal: SERVER,
-      action: 'set-aside-torn-line',
-      authorized: true,
-      bytes: torn.length,
-      sha256: sha256(torn),
-    };
-    await this.#append(JSON.stringify(rest).slice(1));
-    this.#options.onNotice(
-      `The last line of the audit log was torn by a crash; nothing depended on it, and its ${torn.length} bytes are kept in ${aside}.`,
-    );
+  async #tellTorn(torn: Buffer): Promise<void> {
+    await this.note('set-aside-torn-line', { bytes: torn.length, sha256: sha256(torn) });
   }
 }
 
-/** A place in the log: its last line and, where it is written, the file's length. */
-interface Position {
-  readonly seq: number;
-  readonly hash: string;
-  readonly length: number;
-}
-
-interface Queued {
+interface Entry {
   readonly rest: string;
   /** The entry is an intent. */
   readonly opens?: boolean;
   /** `seq` of the intent that the entry closes. */
   readonly closes?: number | undefined;
-  readonly resolve: (seq: number) => void;
-  readonly reject: (error: Error) => void;
+  readonly resolve?: (seq: number) => void;
+  readonly reject?: (error: Error) => void;
 }
 
-interface Pending {
-  readonly line: string;
-  readonly hash: string;
-  readonly seq: number;
-  readonly closes?: number | undefined;
-  readonly resolve: (seq: number) => void;
-  readonly reject: (error: Error) => void;
-}
+const segmentLimits = ({
+  segmentBytes = SEGMENT_BYTES,
+  segmentDays = SEGMENT_DAYS,
+}: AuditOptions): SegmentLimits => ({
+  bytes: segmentBytes,
+  milliseconds: segmentDays * DAY,
+});
 
-/** Base64. A signature of Ed25519 is the same each time, so that to make it again is to check it. */
-const signCheckpoint = ({ signer, storeId }: AuditOptions, checkpoint: Checkpoint): string =>
-  Buffer.from(signer.sign(checkpointMessage(storeId, checkpoint))).toString('base64');
+/** Moves what a crash tore off to a file of its own. */
+async function setAside(
+  folder: string,
+  file: LogFile,
+  { torn, length, seq }: Tail,
+  { now, onNotice }: AuditOptions,
+): Promise<void> {
+  const stamp = now().toISOString().replaceAll(':', '');
+  const aside = join(folder, `torn-${stamp}-${seq + 1}`);
+  await writeFile(aside, torn, { mode: 0o600, flag: 'wx', flush: true });
+  await file.cut(length);
+  onNotice(
+    `The last line of the audit log was torn by a crash; nothing depended on it, and its ${torn.length} bytes are kept in ${aside}.`,
+  );
+}
 
 const ignore = () => undefined;
-
-function writeAll(fd: number, bytes: Buffer): void {
-  for (let offset = 0; offset < bytes.length; ) {
-    offset += writeSync(fd, bytes, offset);
-  }
-}

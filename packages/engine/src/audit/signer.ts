@@ -1,4 +1,4 @@
-/** Signs the log's checkpoints; the server makes one from an nkey. */
+/** Signs what the log states of itself; the server makes one from an nkey. */
 export interface Signer {
   /** For people and for `verify`: the server's public nkey, `N…`. */
   readonly publicKey: string;
@@ -33,4 +33,20 @@ export function checkpointMessage(
       ? ['coffer-audit-checkpoint-v1', ...parts].join('\0')
       : ['coffer-audit-checkpoint-v2', ...parts, revision].join('\0'),
   );
+}
+
+/** That lines were taken away on purpose: all up to `upTo`. */
+export interface Retirement {
+  /** Of the entry that says so. */
+  readonly seq: number;
+  readonly prev: string;
+  /** `seq` of the last line that goes. */
+  readonly upTo: number;
+  /** Its hash, which the first line that stays carries. */
+  readonly upToHash: string;
+}
+
+/** Domain ‖ 0 ‖ store id in hex ‖ 0 ‖ `seq` ‖ 0 ‖ `prev` ‖ 0 ‖ `upTo` ‖ 0 ‖ `upToHash`, as UTF-8. */
+export function retirementMessage(storeId: string, { seq, prev, upTo, upToHash }: Retirement): Uint8Array {
+  return Buffer.from(['coffer-audit-retire-v1', storeId, seq, prev, upTo, upToHash].join('\0'));
 }

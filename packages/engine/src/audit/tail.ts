@@ -1,19 +1,20 @@
-import type { FileHandle } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 
 import { CofferError } from '../errors.js';
 import type { Anchor } from '../integrity.js';
 import { sha256 } from './hash.js';
 import { linesBackwards } from './lines.js';
+import type { Segment } from './segments.js';
 import type { Checkpoint } from './signer.js';
 
 /** What the end of a log tells who opens it. */
 export interface Tail {
-  /** Bytes of whole lines. */
+  /** Bytes of whole lines in the current file. */
   readonly length: number;
   readonly seq: number;
   /** The last whole line, whose hash the next one carries; empty for an empty log. */
   readonly lastLine: Buffer;
-  /** Bytes after the last newline: a line that a crash tore. */
+  /** Bytes after the last newline of the current file: a line that a crash tore. */
   readonly torn: Buffer;
   /** Intents that no outcome closes. */
   readonly open: readonly OpenIntent[];
@@ -60,11 +61,17 @@ export interface SignedCheckpoint extends Checkpoint {
  * the way must be a chain, and the last checkpoint the store's own.
  *
  * A power cut may leave whole pages of zeros where the last batches never reached the disk, with later ones behind them.
- * Nothing from there on was acknowledged, since a sync covers all that was written before it: it counts as torn.
+ * Nothing from there on was acknowledged, since a sync covers all that was written before it: it counts as torn. That
+ * is so in the current file only: a file is whole on the disk before it is closed.
  *
+ * @param segments the closed files, the oldest first
  * @throws CofferError `audit_broken`
  */
-export async function readTail(file: FileHandle, options: TailOptions): Promise<Tail> {
+export async function readTail(
+  file: FileHandle,
+  segments: readonly Segment[],
+  options: TailOptions,
+): Promise<Tail> {
   const { size } = await file.stat();
   let found = new Found(options);
   let passed = 0;
@@ -79,9 +86,26 @@ export async function readTail(file: FileHandle, options: TailOptions): Promise<
       break;
     }
   }
+  for (const { path } of segments.toReversed()) {
+    if (found.done) break;
+    await readClosed(path, found);
+  }
   const tornBytes = Buffer.alloc(torn);
   await file.read(tornBytes, 0, torn, size - torn);
   return { length: size - torn, torn: tornBytes, ...found.tail };
+}
+
+async function readClosed(path: string, found: Found): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    for await (const { line, terminated } of linesBackwards(file, size)) {
+      if (!terminated) throw broken(path, 'its last line is cut off');
+      if (found.add(line)) break;
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 /** More than all batches together that can be under way at one moment. */
@@ -123,7 +147,15 @@ class Found {
     };
   }
 
-  /** True if no line before this one matters. */
+  /** True if no line before those that were added matters. */
+  get done(): boolean {
+    const seq = this.#behind?.seq ?? Number.POSITIVE_INFINITY;
+    const { anchor } = this.#options;
+    const passed = anchor.seq === 0 || seq <= anchor.seq;
+    return passed && this.#openSince !== undefined && seq <= this.#openSince;
+  }
+
+  /** @returns {@link done} */
   add(line: Buffer): boolean {
     const { path, anchor } = this.#options;
     const entry = parseLine(line, path);
@@ -146,7 +178,7 @@ class Found {
       this.#stated = { ...this.#stated, generation: entry.generation ?? 0 };
       this.#openSince = entry.openSince ?? seq;
     }
-    return this.#openSince !== undefined && seq <= this.#openSince && seq <= anchor.seq;
+    return this.done;
   }
 
   #state(revision = 0): void {

@@ -1,97 +1,64 @@
-import { open } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
-import { GENESIS, sha256 } from './hash.js';
-import { linesForwards } from './lines.js';
-import { checkpointMessage } from './signer.js';
+import { LogCursor, linesOf } from './cursor.js';
+import { LineHead } from './line-head.js';
+import { type AuditVerdict, AuditVerifier, type VerifyOptions } from './verifier.js';
 
-/** What a verified log holds, or where it breaks. */
-export interface AuditVerdict {
-  /** Lines whose place in the chain holds. */
-  readonly entries: number;
-  readonly checkpoints: number;
-  /** `seq` of the last checkpoint: who has no signing key can still have changed what follows it. */
-  readonly signed: number;
-  /** Hash of the last line that holds; who kept it elsewhere finds a tail that was cut or changed. */
-  readonly head: string;
-  /** `seq` of intents that no outcome closes. */
-  readonly openIntents: readonly number[];
-  /** The first line that does not hold, and why; undefined if all do. */
-  readonly broken?: { readonly line: number; readonly reason: string };
+/** How long a line may take that a server is writing at this moment, in milliseconds. */
+const PATIENCE = 1_000;
+const PAUSE = 50;
+
+export interface VerifyLogOptions extends VerifyOptions {
+  /** A server may be writing: a last line that is not whole gets a moment to become so. */
+  readonly live?: boolean | undefined;
 }
 
-export interface VerifyOptions {
-  /** The store's id in hex, which checkpoints sign. */
-  readonly storeId: string;
-  /** Checks a checkpoint's signature under the trusted public key; a log signed by another key is broken. */
-  verify(message: Uint8Array, signature: Uint8Array, publicKey: string): boolean;
-}
-
-/** Checks every line of a log: its number, the hash of the one before, the signatures of its checkpoints. */
-export async function verifyAuditLog(path: string, options: VerifyOptions): Promise<AuditVerdict> {
-  const file = await open(path, 'r');
-  let entries = 0;
-  let checkpoints = 0;
-  let signed = 0;
-  let prev = GENESIS;
-  const intents = new Set<number>();
-  const verdict = (reason?: string): AuditVerdict => ({
-    entries,
-    checkpoints,
-    signed,
-    head: prev,
-    openIntents: [...intents],
-    ...(reason !== undefined && { broken: { line: entries + 1, reason } }),
-  });
+/**
+ * Checks every line of the log in a folder, over all of its files, to the end that is found when it is reached.
+ *
+ * @throws what the operating system says of files that cannot be read
+ */
+export async function verifyAuditLog(folder: string, options: VerifyLogOptions): Promise<AuditVerdict> {
+  const verifier = new AuditVerifier(options);
+  const cursor = await LogCursor.open(folder);
+  let file = '';
+  let fileLine = 0;
+  const brokenHere = (reason?: string): AuditVerdict => {
+    if (reason !== undefined) verifier.breakOff(reason);
+    const verdict = verifier.end();
+    return verdict.broken ? { ...verdict, broken: { ...verdict.broken, file, fileLine } } : verdict;
+  };
   try {
-    for await (const { line, terminated } of linesForwards(file)) {
-      if (!terminated) return verdict('it was cut off');
-      const entry = parseEntry(line);
-      if (!entry) return verdict('the line is no JSON object');
-      if (entry.seq !== entries + 1) return verdict(`its seq is not ${entries + 1}`);
-      if (entry.prev !== prev) return verdict('it does not carry the hash of the line before');
-      if (entry.phase === 'intent') intents.add(entry.seq);
-      if (entry.intent !== undefined) intents.delete(entry.intent);
-      if (entry.action === 'checkpoint') {
-        if (!isSigned(entry, options)) return verdict("its signature is not the server's");
-        checkpoints++;
-        signed = entry.seq;
+    for (let block = await cursor.read(); block; block = await next(cursor, options)) {
+      if (block.file !== file) fileLine = 0;
+      file = block.file;
+      for (const line of linesOf(block)) {
+        fileLine++;
+        if (block.cutOff) return brokenHere('it was cut off');
+        if (fileLine === 1 && !beginsAsNamed(file, line)) {
+          return brokenHere('its file does not begin with the line that its name says');
+        }
+        if (!verifier.add(line)) return brokenHere();
       }
-      prev = sha256(line);
-      entries++;
     }
-    return verdict();
+    if (cursor.unfinished === 0) return verifier.end();
+    fileLine++;
+    return brokenHere('it was cut off');
   } finally {
-    await file.close();
+    await cursor.close();
   }
 }
 
-export interface Entry {
-  readonly seq: number;
-  readonly prev: string;
-  readonly action: string;
-  readonly phase?: string;
-  readonly intent?: number;
-  readonly openSince: number;
-  readonly generation: number;
-  readonly revision?: number;
-  readonly signature: string;
-  readonly key: string;
+async function next(cursor: LogCursor, { live = false }: VerifyLogOptions): ReturnType<LogCursor['read']> {
+  let block = await cursor.read();
+  for (let waited = 0; !block && live && cursor.unfinished > 0 && waited < PATIENCE; waited += PAUSE) {
+    await delay(PAUSE);
+    block = await cursor.read();
+  }
+  return block;
 }
 
-/** True for a checkpoint that the trusted key signed. */
-export function isSigned(entry: Entry, { storeId, verify }: VerifyOptions): boolean {
-  try {
-    return verify(checkpointMessage(storeId, entry), Buffer.from(entry.signature, 'base64'), entry.key);
-  } catch {
-    // A field that is not there, or not what a key or a signature looks like.
-    return false;
-  }
-}
-
-export function parseEntry(line: Buffer): Entry | undefined {
-  try {
-    return JSON.parse(line.toString()) as Entry;
-  } catch {
-    return undefined;
-  }
+function beginsAsNamed(file: string, line: Buffer): boolean {
+  const [digits] = /\d{16}/.exec(file) ?? [];
+  return digits === undefined || LineHead.of(line)?.seq === Number(digits);
 }

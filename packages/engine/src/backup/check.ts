@@ -1,5 +1,5 @@
 import type { Signer } from '../audit/signer.js';
-import type { VerifyOptions } from '../audit/verify.js';
+import type { VerifyOptions } from '../audit/verifier.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import type { RootKeyParameters } from '../crypto/root-key.js';
 import { LogCheck, type LogCounts } from './check-log.js';

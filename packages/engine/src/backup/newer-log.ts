@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 
 import { linesForwards } from '../audit/lines.js';
-import { isSigned, parseEntry, type VerifyOptions } from '../audit/verify.js';
+import { isSigned, parseEntry, type StoreSigning } from '../audit/verifier.js';
 import { CofferError } from '../errors.js';
 
 /** What an audit log tells of the time after a backup. */
@@ -40,7 +40,7 @@ const TOKEN_ID = /^[0-9a-f]{16}$/;
 export async function readNewerLog(
   paths: readonly string[],
   since: number,
-  options: VerifyOptions,
+  options: StoreSigning,
 ): Promise<LogFindings> {
   const found = new Findings(since, options);
   for (const path of paths) {
@@ -58,12 +58,12 @@ export async function readNewerLog(
 
 class Findings {
   readonly #since: number;
-  readonly #options: VerifyOptions;
+  readonly #options: StoreSigning;
   /** By the `seq` of their intent, or of their only line. */
   readonly #acts = new Map<number, LoggedAct>();
   #signed = false;
 
-  constructor(since: number, options: VerifyOptions) {
+  constructor(since: number, options: StoreSigning) {
     this.#since = since;
     this.#options = options;
   }

@@ -2,7 +2,7 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { logFiles } from '../audit/copy.js';
-import type { VerifyOptions } from '../audit/verify.js';
+import type { StoreSigning } from '../audit/verifier.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import type { RootKeySpec } from '../crypto/root-key-spec.js';
 import { CofferError, systemError } from '../errors.js';
@@ -38,7 +38,7 @@ export interface NewerOptions extends VerifyBackupOptions {
   /** `seq` of the last line of the audit log in that backup. */
   readonly since: number;
   /** Checks the signatures of that store's server. */
-  readonly logSigning: VerifyOptions;
+  readonly logSigning: StoreSigning;
 }
 
 /**

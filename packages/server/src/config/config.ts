@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { CofferError, DEFAULT_LIMITS } from '@coffer/engine';
+import { type AuditSettings, CofferError, DEFAULT_LIMITS } from '@coffer/engine';
 import type { BodyLimits } from '../http/body.js';
 import type { RequestRates } from '../limit/rate-limits.js';
 import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
@@ -40,6 +40,7 @@ export interface ServerConfig {
   readonly logLevel?: LogLevel | undefined;
   readonly limits: ServerLimits;
   readonly storage: StorageLimits;
+  readonly audit?: AuditSettings;
   /** Opens although the store or the audit log was put back to an earlier state, and says so in the log. */
   readonly acceptRollback?: boolean;
 }
@@ -136,6 +137,7 @@ export function assembleConfig({ flags = {}, env, file }: ConfigSources): Assemb
     logLevel: noting(() => logLevel(env)) ?? fromFile.logLevel,
     limits: completeLimits(fromFile.limits),
     storage: fromFile.storage ?? {},
+    ...(fromFile.audit && { audit: fromFile.audit }),
     ...(flags.acceptRollback && { acceptRollback: true }),
   };
   noting(() => checkExposure(config));

@@ -9,6 +9,9 @@ const bytes = z.int('must be a whole number of bytes').min(1);
 /** 0: without end. */
 const rate = z.number().min(0).max(1_000_000);
 const seconds = z.number().positive().max(86_400);
+const days = z.number().positive().max(36_600);
+/** Some lines at least; each file of the audit log costs a few syncs. */
+const MIN_SEGMENT_BYTES = 4_096;
 
 /** The configuration file. A key that is not here is an error. */
 const fileSchema = z.strictObject({
@@ -34,6 +37,13 @@ const fileSchema = z.strictObject({
       headersSeconds: seconds.optional(),
       requestSeconds: seconds.optional(),
       idleSeconds: seconds.optional(),
+    })
+    .optional(),
+  audit: z
+    .strictObject({
+      segmentBytes: z.int('must be a whole number of bytes').min(MIN_SEGMENT_BYTES).optional(),
+      segmentDays: days.optional(),
+      retentionDays: days.optional(),
     })
     .optional(),
   storage: z

@@ -8,7 +8,7 @@ import { manyAnswer } from '../wire/many.js';
 import { jsonReader } from '../wire/request.js';
 import { backupRequest, getManyRequest } from '../wire/schemas.js';
 import { ADMIN_RESOURCES, type AdminResource, whoami } from './admin.js';
-import type { Authenticator } from './authenticate.js';
+import { type Authenticator, addressOf } from './authenticate.js';
 import type { BodyReader } from './body.js';
 import { admitGet, admitPost, changeOf } from './gate.js';
 import { Reply } from './reply.js';
@@ -90,6 +90,7 @@ export function createApp(parts: AppParts): RequestListener {
       return;
     }
     route({ id, incoming, outgoing, reply }, parts).catch((error: unknown) => {
+      if (isUnknownCaller(error)) parts.engine.refusedStranger(addressOf(incoming));
       refuse(reply, id, path, error, log);
     });
   };
@@ -218,6 +219,9 @@ function pathOf(target: string): string {
 
 /** Routes of our own; setec's clients look for text. */
 const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/watch', '/api/whoami', '/readyz']);
+
+const isUnknownCaller = (error: unknown): boolean =>
+  error instanceof Refusal && error.code === 'unauthenticated';
 
 /** Every error of every route ends here. */
 function refuse(reply: Reply, request: string, path: string, error: unknown, log: Logger): void {

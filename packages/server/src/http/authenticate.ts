@@ -57,6 +57,6 @@ function tokenOf(header: string | undefined): string | undefined {
 }
 
 /** A Unix socket's peer has no address; an IPv4 peer of a dual-stack socket is written the short way. */
-function addressOf(request: IncomingMessage): string {
+export function addressOf(request: IncomingMessage): string {
   return request.socket.remoteAddress?.replace(/^::ffff:(?=[0-9.]+$)/, '') ?? 'unix';
 }

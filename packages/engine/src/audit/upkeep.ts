@@ -1,0 +1,75 @@
+import type { HeadsIntegrity } from '../integrity.js';
+import type { Storage } from '../storage/storage.js';
+import type { AuditLog } from './log.js';
+import { Strangers } from './strangers.js';
+
+/**
+ * A log that is only read from moves ahead of its anchor, since no change seals a new one: what it gained in this time,
+ * in milliseconds, can be cut off unnoticed. Every checkpoint would be more often than the disk should bear under load.
+ */
+const ANCHOR_INTERVAL = 10_000;
+const STRANGERS_INTERVAL = 60_000;
+const RETENTION_INTERVAL = 60 * 60 * 1_000;
+const DAY = 24 * 60 * 60 * 1_000;
+
+export interface UpkeepOptions {
+  readonly log: AuditLog;
+  readonly storage: Storage;
+  readonly integrity: HeadsIntegrity;
+  readonly now: () => Date;
+  /** Closed files go when all of their lines are older; without it they stay. */
+  readonly retentionDays: number | undefined;
+}
+
+/** What an audit log needs from time to time: its end sealed in the store, strangers summed up, old files removed. */
+export class AuditUpkeep {
+  readonly strangers: Strangers;
+  readonly #options: UpkeepOptions;
+  readonly #timers: readonly NodeJS.Timeout[];
+  #retiring: Promise<void> = Promise.resolve();
+
+  constructor(options: UpkeepOptions) {
+    this.#options = options;
+    this.strangers = new Strangers(options.now);
+    options.integrity.anchor = () => options.log.durable;
+    this.#timers = [
+      setInterval(() => void this.#anchor(), ANCHOR_INTERVAL),
+      setInterval(() => void this.#tellStrangers(), STRANGERS_INTERVAL),
+      setInterval(() => void this.retire(), RETENTION_INTERVAL),
+    ];
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  /** Removes what is old enough. What cannot be done now, as on a full disk, is done at the next time. */
+  retire(): Promise<void> {
+    this.#retiring = this.#retiring.then(() => this.#retire()).catch(() => undefined);
+    return this.#retiring;
+  }
+
+  /** Ends the log with what is still to be told, then seals its last line. Before the store is closed. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#retiring;
+    await this.#tellStrangers();
+    await this.#options.log.close();
+    await this.#anchor();
+  }
+
+  async #anchor(): Promise<void> {
+    const { integrity, log, storage } = this.#options;
+    if (integrity.anchored === log.durable.seq) return;
+    await storage.refreshSummary().catch(() => undefined);
+  }
+
+  async #tellStrangers(): Promise<void> {
+    await this.strangers.settle((refused) => this.#options.log.note('refused', refused, false));
+  }
+
+  async #retire(): Promise<void> {
+    const { log, storage, now, retentionDays } = this.#options;
+    if (retentionDays === undefined) return;
+    const { seq } = log.durable;
+    await storage.refreshSummary();
+    await log.retire(new Date(now().getTime() - retentionDays * DAY), seq);
+  }
+}
