@@ -130,6 +130,7 @@ function notStarted(command: string, error: NodeJS.ErrnoException): Failure {
 const WHY_NOT: Record<string, [string, number]> = {
   ENOENT: ['no such command', 127],
   ENOTDIR: ['no such command', 127],
+  ERR_INVALID_ARG_VALUE: ['no such command', 127],
   EACCES: ['permission denied', 126],
   E2BIG: ['the values are too large for an environment (Linux takes 128 KiB for a variable)', 126],
 };

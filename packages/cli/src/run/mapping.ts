@@ -23,7 +23,6 @@ export function readMappings(stated: readonly string[], files: readonly string[]
       throw new Failure(`${each.place}: ${quote(each.variable)} is set at ${before.place} already`);
     }
     fromFiles.set(each.variable, each);
-    forget(each);
   }
   const mappings = new Map<string, Mapping>();
   for (const text of stated) {
@@ -60,15 +59,6 @@ export function parseMapping(text: string): Mapping {
 
 /** Wider than POSIX's letters, digits and `_`, since some programs want dots or dashes. */
 const VARIABLE = /^[^\s\p{C}=]+$/u;
-
-/**
- * Node 20 takes every `--env-file` on the command line for its own (nodejs/node#54232), and sets the variables in the
- * file for us: to the names of the secrets. That is undone, else COFFER_TOKEN of the command would be our token.
- */
-function forget({ variable, secret, version }: Mapping): void {
-  const value = process.env[variable];
-  if (value === secret || value === `${secret}@${version}`) delete process.env[variable];
-}
 
 function fileMappings(path: string): (Mapping & { place: string })[] {
   return linesOf(path).flatMap((text, index) => {

@@ -10,9 +10,11 @@ const HOPELESS = [
   'closed',
   'storage_full',
   'busy',
+  'stopped',
+  'rate_limited',
 ];
 /** Enough for the server to sync several changes to its disk at once. */
-const AT_ONCE = 8;
+const AT_ONCE = 16;
 
 /**
  * Does the same to each of many secrets, some at once. What fails is an outcome like any other; after a failure
