@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { open } from 'lmdb';
@@ -66,4 +66,14 @@ test('changes are refused while the disk has less free than the floor', async ()
   const change = { head: { key: Buffer.from('a'), bytes: Buffer.from('1') }, expectedRevision: 0 };
   expect(await codeOf(storage.commit(change))).toBe('storage_full');
   await storage.close();
+});
+
+test('a file that is none of LMDB’s is refused with a sentence, and left as it is', async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, 'data.mdb');
+  for (const content of [Buffer.from('nonsense'), Buffer.alloc(32_768), Buffer.alloc(32_768, 7)]) {
+    await writeFile(path, content);
+    expect(await codeOf(LmdbStorage.open(folder, options))).toBe('tampered');
+    expect(await readFile(path)).toEqual(content);
+  }
 });
