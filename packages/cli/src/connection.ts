@@ -40,6 +40,11 @@ export async function withSource<T>(
   return whileOpen(client, use);
 }
 
+/** The server of this machine, by its admin socket. What the environment says is not for it. */
+export async function withSocket<T>(path: string, use: (client: Client) => Promise<T>): Promise<T> {
+  return whileOpen(await connect({ server: `unix:${path}`, token: undefined, ca: undefined }), use);
+}
+
 async function connect({
   server,
   token,
@@ -83,7 +88,7 @@ function tokenFrom(option: string, path: string): string {
   return token;
 }
 
-function caFrom(option: string, path: string | undefined): Buffer | undefined {
+export function caFrom(option: string, path: string | undefined): Buffer | undefined {
   return path === undefined ? undefined : read(option, path);
 }
 

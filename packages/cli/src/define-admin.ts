@@ -9,6 +9,7 @@ export function defineAdminCommands(program: Command): void {
   defineBackup(program);
 
   defineConfig(program);
+  defineDoctor(program);
 
   const whoami = define(program, 'whoami', 'show who the server takes you for, and what you may do');
   actOnServer(addJsonOption(whoami), async (options) =>
@@ -57,6 +58,27 @@ function defineConfig(program: Command): void {
     'coffer config check /etc/coffer/coffer.yaml',
     'coffer config check --listen 0.0.0.0:2633 --tls-cert tls.crt --tls-key tls.key',
     'sudo -u coffer coffer config check --json /etc/coffer/coffer.yaml',
+  );
+}
+
+function defineDoctor(program: Command): void {
+  const doctor = define(
+    program,
+    'doctor',
+    'look for what is wrong with a server, and say how to mend it',
+    'Without -s it looks at this machine, with the options and the environment of "coffer server": the configuration, ' +
+      'who can read its files, the root key, the store, the end of the audit log, disk, clock, swap, and at the server ' +
+      'that runs, if one does. Run it as the server’s user. With -s it asks that server. It changes nothing. The exit ' +
+      'status is 1 if there is a problem.',
+  );
+  actOnServer(addJsonOption(addServerOptions(doctor)), async (options) =>
+    (await import('./commands/doctor.js')).doctor(options),
+  );
+  examples(
+    doctor,
+    'sudo -u coffer coffer doctor --config /etc/coffer/coffer.yaml',
+    'coffer doctor --json --state-dir /var/lib/coffer --root-key file:/etc/coffer/root.key',
+    'coffer doctor -s https://coffer.example.com --token-file ops.token',
   );
 }
 

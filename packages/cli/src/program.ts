@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { act, addConnectionOptions, defineCommand, examples, explainMisuse } from './define.js';
 import { defineAdminCommands } from './define-admin.js';
@@ -6,6 +5,7 @@ import { defineSecretCommands } from './define-secrets.js';
 import { defineUseCommands } from './define-use.js';
 import { Ending, Failure, isForPeople } from './failure.js';
 import { isBrokenPipe, note, paint } from './output.js';
+import { readVersion } from './version.js';
 
 /**
  * Runs one command and answers with its exit code. Whatever goes wrong is one line on standard error; only
@@ -90,8 +90,7 @@ Environment:
   NO_COLOR         no colours`;
 
 function printVersion(): never {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  process.stdout.write(`coffer ${version}\n`);
+  process.stdout.write(`coffer ${readVersion()}\n`);
   throw new CommanderError(0, 'coffer.version', '');
 }
 

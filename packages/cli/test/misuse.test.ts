@@ -75,6 +75,7 @@ describe('help and version', () => {
     'policy check',
     'policy apply',
     'config check',
+    'doctor',
     'completion',
     'run',
     'import env',

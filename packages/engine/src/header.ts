@@ -177,6 +177,22 @@ async function unwrap(
   return { ring, rootKey, finish };
 }
 
+/**
+ * The ring of a store that is only looked at: nothing that a crash left open is finished.
+ *
+ * @throws CofferError as {@link StoreHeader.open}
+ */
+export async function lookAtRing(
+  storeId: Uint8Array,
+  record: Uint8Array,
+  spec: RootKeySpec,
+  context: RootKeyContext,
+): Promise<KeyRing> {
+  const { ring, rootKey } = await unwrap(storeId, record, spec, context);
+  rootKey.wipe();
+  return ring;
+}
+
 /** The ring in a header, of a store or of a backup; undefined if another root key wrapped it, or if it was changed since. */
 export async function ringOf(
   storeId: Uint8Array,

@@ -13,6 +13,7 @@ export {
   verifyBackup,
 } from './backup.js';
 export { type CheckedConfig, checkConfiguration } from './checkup/configuration.js';
+export { type CheckedInstallation, checkInstallation } from './checkup/doctor.js';
 export type { Finding, Level } from './checkup/finding.js';
 export {
   type ConfigFlags,

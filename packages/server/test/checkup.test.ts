@@ -1,10 +1,10 @@
-import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
 import { type ConfigFlags, checkConfiguration } from '../src/index.js';
-import { startTestServer, temporaryFolder } from './support.js';
+import { listing, startTestServer, temporaryFolder } from './support.js';
 
 const authority = new Authority();
 
@@ -170,13 +170,3 @@ describe('checking a configuration', () => {
     ]);
   });
 });
-
-/** Every file below, with what changes when it is written. */
-function listing(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .sort()
-    .map((name) => {
-      const { size, mtimeMs, mode } = statSync(join(folder, name));
-      return `${name} ${size} ${mtimeMs} ${mode}`;
-    });
-}

@@ -54,6 +54,16 @@ describe('the configuration explained', () => {
     }
   });
 
+  it('says that the environment decided the level of the log', async () => {
+    const file = await configFile('logLevel: warn\n');
+    const from = { kind: 'environment', name: 'COFFER_LOG' };
+    expect(setting('logLevel', { env: { HOME, COFFER_LOG: 'debug' }, file })).toEqual({
+      value: 'debug',
+      from,
+    });
+    expect(setting('logLevel', { env: { HOME }, file })).toMatchObject({ value: 'warn', from: { line: 1 } });
+  });
+
   it('has a line for what is left to its default, and for what is in no file', () => {
     const env = { HOME };
     expect(setting('listen', { env })).toEqual({ value: '127.0.0.1:2633', from: { kind: 'default' } });

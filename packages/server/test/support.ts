@@ -1,3 +1,4 @@
+import { readdirSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -153,4 +154,14 @@ export class RawConnection {
     await this.#ended;
     return this.#received;
   }
+}
+
+/** Every file below, with what changes when it is written. */
+export function listing(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map((name) => {
+      const { size, mtimeMs, mode } = statSync(join(folder, name));
+      return `${name} ${size} ${mtimeMs} ${mode}`;
+    });
 }

@@ -1,18 +1,24 @@
 import { CofferError } from '../errors.js';
 import { type LmdbDatabase, openDatabase } from './lmdb-database.js';
 import { LmdbSnapshot } from './lmdb-snapshot.js';
-import { readState, STATE_KEY } from './lmdb-state.js';
+import { type DriverState, readState, STATE_KEY } from './lmdb-state.js';
 import type { StorageSnapshot } from './storage.js';
 
-/** A store that is only looked at: without its lock, and without a trace. A server may be using it. */
+/**
+ * A store that is only looked at. A server may be using it: then LMDB's own lock file holds a note of the reader, so that the
+ * pages that it sees stay as they are.
+ */
 export class LmdbReader {
   readonly incarnation: Uint8Array;
+  /** Bytes of all records, as a quota counts them. */
+  readonly usedBytes: number;
   readonly snapshot: StorageSnapshot;
   readonly #db: LmdbDatabase;
 
-  private constructor(db: LmdbDatabase, incarnation: Uint8Array) {
+  private constructor(db: LmdbDatabase, { incarnation, usedBytes }: DriverState) {
     this.#db = db;
     this.incarnation = incarnation;
+    this.usedBytes = usedBytes;
     this.snapshot = new LmdbSnapshot(db, 0, () => undefined);
   }
 
@@ -22,7 +28,7 @@ export class LmdbReader {
     try {
       const state = readState(db.getBinary(STATE_KEY));
       if (!state) throw new CofferError('tampered', `${folder} holds no store`);
-      return new LmdbReader(db, state.incarnation);
+      return new LmdbReader(db, state);
     } catch (error) {
       await db.close();
       throw error;

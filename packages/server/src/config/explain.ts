@@ -21,18 +21,20 @@ export interface ExplainedConfig extends AssembledConfig {
 }
 
 /** Settings that more than the file can decide: `loadConfig` asks the same flags and variables. */
-const DECIDED_BY: Readonly<Record<string, { readonly flag: keyof ConfigFlags; readonly variable?: string }>> =
-  {
-    listen: { flag: 'listen', variable: 'COFFER_LISTEN' },
-    stateDir: { flag: 'stateDir', variable: 'COFFER_STATE_DIR' },
-    rootKey: { flag: 'rootKey', variable: 'COFFER_ROOT_KEY' },
-    publicUrl: { flag: 'publicUrl', variable: 'COFFER_PUBLIC_URL' },
-    'tls.cert': { flag: 'tlsCert', variable: 'COFFER_TLS_CERT' },
-    'tls.key': { flag: 'tlsKey', variable: 'COFFER_TLS_KEY' },
-    insecureHttp: { flag: 'insecureHttp' },
-    dev: { flag: 'dev' },
-    acceptRollback: { flag: 'acceptRollback' },
-  };
+const DECIDED_BY: Readonly<
+  Record<string, { readonly flag?: keyof ConfigFlags; readonly variable?: string }>
+> = {
+  listen: { flag: 'listen', variable: 'COFFER_LISTEN' },
+  stateDir: { flag: 'stateDir', variable: 'COFFER_STATE_DIR' },
+  rootKey: { flag: 'rootKey', variable: 'COFFER_ROOT_KEY' },
+  publicUrl: { flag: 'publicUrl', variable: 'COFFER_PUBLIC_URL' },
+  'tls.cert': { flag: 'tlsCert', variable: 'COFFER_TLS_CERT' },
+  'tls.key': { flag: 'tlsKey', variable: 'COFFER_TLS_KEY' },
+  logLevel: { variable: 'COFFER_LOG' },
+  insecureHttp: { flag: 'insecureHttp' },
+  dev: { flag: 'dev' },
+  acceptRollback: { flag: 'acceptRollback' },
+};
 
 /** The variables of the environment that decide settings. */
 export const CONFIG_VARIABLES: readonly string[] = [

@@ -1,0 +1,123 @@
+import { mkdtemp, rm, stat, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import type { Signer } from '../audit/signer.js';
+import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
+import { CofferError, systemError } from '../errors.js';
+import { lookAtRing, parseHeader, STORE_FORMAT } from '../header.js';
+import { HEADER_KEY } from '../keys.js';
+import { DATA_FILE } from '../storage/lmdb-database.js';
+import { LmdbReader } from '../storage/lmdb-reader.js';
+
+/** What a store says of itself to who only looks. */
+export interface StoreState {
+  /** The incarnation id, hex. */
+  readonly storeId: string;
+  readonly format: number;
+  /** The format that the next start brings it to, if that is another. */
+  readonly upgradesTo?: number;
+  readonly development: boolean;
+  readonly rootKeyKind: string;
+  /** Bytes of all records, which a quota counts. */
+  readonly usedBytes: number;
+  /** What only the root key shows; missing where none was given. */
+  readonly keys?: StoreKeys;
+}
+
+export interface StoreKeys {
+  /** The server's public nkey. */
+  readonly serverKey: string;
+  /** The oldest first; the last one seals new records. More than one: a rotation is under way. */
+  readonly dataKeys: readonly { readonly id: number; readonly createdAt: Date }[];
+}
+
+export interface InspectStoreOptions extends Omit<RootKeyContext, 'promptPassphrase' | 'onNotice'> {
+  /** A server has the store open. */
+  readonly inUse: boolean;
+  /** Opens the store's keys for a look, if it is given: proof that it is the right one. */
+  readonly rootKey?: RootKeySpec | undefined;
+  createSigner(seed: Uint8Array): Signer & { wipe?(): void };
+}
+
+/**
+ * Looks into the store of a state folder, whether a server has it open or not. Changes nothing, and says nothing of
+ * secrets.
+ *
+ * @returns undefined for a store without a header: an empty one
+ * @throws CofferError `newer_format`, `tampered`, `io`; with a root key also `development_store`, `wrong_root_key`,
+ *   `no_root_key`, `insecure_root_key`
+ */
+export async function inspectStore(options: InspectStoreOptions): Promise<StoreState | undefined> {
+  const { stateDir, inUse } = options;
+  const folder = join(resolve(stateDir), 'store');
+  try {
+    if (!(await isFilled(folder))) return undefined;
+    return await (inUse ? readIn(folder, options) : withLink(folder, (link) => readIn(link, options)));
+  } catch (error) {
+    throw systemError(error, `the store in ${stateDir} cannot be read`);
+  }
+}
+
+/** LMDB reads no empty file; the first start fills it. */
+async function isFilled(folder: string): Promise<boolean> {
+  const { size } = await stat(join(folder, DATA_FILE));
+  return size > 0;
+}
+
+async function readIn(folder: string, options: InspectStoreOptions): Promise<StoreState | undefined> {
+  const reader = await LmdbReader.open(folder);
+  try {
+    return await look(reader, options);
+  } finally {
+    await reader.close();
+  }
+}
+
+/** LMDB's lock file, which every reader writes to, is then beside a link elsewhere. */
+async function withLink<T>(folder: string, use: (link: string) => Promise<T>): Promise<T> {
+  const elsewhere = await mkdtemp(join(tmpdir(), 'coffer-'));
+  try {
+    await symlink(join(folder, DATA_FILE), join(elsewhere, DATA_FILE));
+    return await use(elsewhere);
+  } catch (error) {
+    // The link's name says nothing to anybody.
+    if (error instanceof CofferError)
+      throw new CofferError(error.code, error.message.replaceAll(elsewhere, folder));
+    throw error;
+  } finally {
+    await rm(elsewhere, { recursive: true, force: true });
+  }
+}
+
+async function look(reader: LmdbReader, options: InspectStoreOptions): Promise<StoreState | undefined> {
+  const header = headerRecord(reader);
+  if (header === undefined) return undefined;
+  const storeId = Buffer.from(reader.incarnation).toString('hex');
+  const { format, development, rootKey } = parseHeader(header);
+  const state = {
+    storeId,
+    format,
+    ...(format < STORE_FORMAT && { upgradesTo: STORE_FORMAT }),
+    development,
+    rootKeyKind: rootKey.kind,
+    usedBytes: reader.usedBytes,
+  };
+  if (options.rootKey === undefined) return state;
+  const context = { ...options, onNotice: () => undefined };
+  const ring = await lookAtRing(reader.incarnation, header, options.rootKey, context);
+  try {
+    const signer = options.createSigner(ring.signingSeed);
+    const dataKeys = ring.dataKeys.map(({ id, createdAt }) => ({ id, createdAt }));
+    signer.wipe?.();
+    return { ...state, keys: { serverKey: signer.publicKey, dataKeys } };
+  } finally {
+    ring.wipe();
+  }
+}
+
+function headerRecord({ snapshot }: LmdbReader): Uint8Array | undefined {
+  for (const [key, record] of snapshot.scan(HEADER_KEY))
+    return HEADER_KEY.equals(key) ? record.bytes : undefined;
+  return undefined;
+}

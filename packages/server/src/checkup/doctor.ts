@@ -1,0 +1,58 @@
+import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ConfigSources } from '../config/config.js';
+import { checkAuditLog } from './audit-log.js';
+import { checkConfiguration } from './configuration.js';
+import { checkFiles } from './files.js';
+import { type Finding, ok } from './finding.js';
+import { checkMachine } from './machine.js';
+import { checkStore } from './store.js';
+
+export interface CheckedInstallation {
+  readonly findings: readonly Finding[];
+  readonly stateDir: string;
+  /** The admin socket of the server that runs on this state folder; undefined while none does. */
+  readonly socketPath: string | undefined;
+}
+
+/**
+ * Looks at everything that a server with this configuration hangs on, whether one runs or not. Changes nothing.
+ */
+export async function checkInstallation(
+  sources: ConfigSources,
+  now = new Date(),
+): Promise<CheckedInstallation> {
+  const { config, owner, findings } = await checkConfiguration(sources, now);
+  const { stateDir } = config;
+  const server = owner === undefined ? undefined : await processOf(owner);
+  const running = owner !== undefined;
+  const store = await checkStore(config, sources.env, { inUse: running, now });
+  const isThere = statSync(stateDir, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const all = [
+    ...(await checkMachine(server)),
+    ...findings,
+    ...(isThere ? await checkFiles(stateDir) : []),
+    ...store.findings,
+    ...(isThere ? await checkAuditLog(stateDir, store.state, { running, now }) : []),
+    ok('server', running ? `${owner}, has the store open` : 'none has the store open'),
+  ];
+  return {
+    findings: withoutRepetition(all),
+    stateDir,
+    socketPath: running ? join(stateDir, 'admin.sock') : undefined,
+  };
+}
+
+/** The id in `process 7, running since …`, if it is of this machine's, and coffer's: in a container it may be another's. */
+async function processOf(owner: string): Promise<number | undefined> {
+  const [, digits] = /^process (\d+),/.exec(owner) ?? [];
+  if (digits === undefined) return undefined;
+  const command = await readFile(`/proc/${digits}/cmdline`, 'utf8').catch(() => '');
+  return /coffer/.test(command) ? Number(digits) : undefined;
+}
+
+/** What hinders the look at one thing may hinder the look at another. */
+function withoutRepetition(findings: readonly Finding[]): Finding[] {
+  return findings.filter(({ says }, index) => findings.findIndex((other) => other.says === says) === index);
+}

@@ -1,0 +1,109 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseRootKey, type RootKeySpec, type StoreState } from '@coffer/engine';
+import type { ServerConfig } from '../config/config.js';
+import { mebibytes } from './disk.js';
+import { type Finding, ok, problem, reasonOf, warning } from './finding.js';
+import { lookAtStore } from './store-look.js';
+
+const DAY = 24 * 60 * 60 * 1000;
+/** Data keys are to be changed now and then; NIST SP 800-57 speaks of one to two years. */
+const OLD_KEY = 2 * 365 * DAY;
+/** A rotation that has not ended by then waits for something. */
+const LONG_ROTATION = DAY;
+/** Of a quota: then a person should know. */
+const NEARLY_ALL = 0.9;
+
+export interface CheckedStore {
+  readonly findings: readonly Finding[];
+  /** As far as it could be told. */
+  readonly state: StoreState | undefined;
+}
+
+/** Whether the store can be read, by this root key, and the state of its keys. */
+export async function checkStore(
+  config: ServerConfig,
+  env: Readonly<Record<string, string | undefined>>,
+  { inUse, now }: { readonly inUse: boolean; readonly now: Date },
+): Promise<CheckedStore> {
+  const { stateDir, dev } = config;
+  if (!existsSync(join(stateDir, 'store', 'data.mdb'))) {
+    return { findings: [ok('store', 'there is none yet: the first start makes it')], state: undefined };
+  }
+  const look = (rootKey: RootKeySpec | undefined) =>
+    lookAtStore({ stateDir, development: dev, env, rootKey, inUse });
+  let state: StoreState | undefined;
+  let refused: Finding[] = [];
+  try {
+    state = await look(usableRootKey(config));
+  } catch (error) {
+    refused = [problem('store', reasonOf(error))];
+    // What it says without its keys is worth knowing still.
+    state = await look(undefined).catch(() => undefined);
+  }
+  if (state === undefined) return { findings: refused, state };
+  return {
+    findings: [
+      ...refused,
+      ...describeStore(state, refused.length > 0),
+      ...checkQuota(state, config),
+      ...checkKeys(state, now),
+    ],
+    state,
+  };
+}
+
+/** A passphrase that a person must type is not asked for. */
+function usableRootKey({ rootKey }: ServerConfig): RootKeySpec | undefined {
+  try {
+    const spec = parseRootKey(rootKey);
+    return spec.kind === 'passphrase' && spec.source.from === 'prompt' ? undefined : spec;
+  } catch {
+    return undefined;
+  }
+}
+
+function describeStore(
+  { storeId, format, upgradesTo, development, keys }: StoreState,
+  refused: boolean,
+): Finding[] {
+  if (refused) return [];
+  const upgrade =
+    upgradesTo === undefined ? '' : ` (the next start brings it to ${upgradesTo}, after a backup)`;
+  const what = `${storeId}, format ${format}${upgrade}${development ? ', for development' : ''}`;
+  const opened = keys === undefined ? '; without its root key not looked into' : ', opened by the root key';
+  return [ok('store', `${what}${opened}`)];
+}
+
+function checkQuota({ usedBytes }: StoreState, { storage: { quotaBytes } }: ServerConfig): Finding[] {
+  if (quotaBytes === undefined) return [];
+  const used = `${mebibytes(usedBytes)} of ${mebibytes(quotaBytes)} (storage.quotaBytes) are used`;
+  const mend = 'delete versions, or raise it';
+  if (usedBytes >= quotaBytes) return [problem('quota', `${used}, so that no change is taken: ${mend}`)];
+  return [usedBytes > NEARLY_ALL * quotaBytes ? warning('quota', `${used}: ${mend}`) : ok('quota', used)];
+}
+
+function checkKeys({ keys }: StoreState, now: Date): Finding[] {
+  const newest = keys?.dataKeys.at(-1);
+  if (keys === undefined || newest === undefined) return [];
+  const age = now.getTime() - newest.createdAt.getTime();
+  const since = `since ${newest.createdAt.toISOString()}`;
+  const retiring = keys.dataKeys.length - 1;
+  if (retiring > 0) {
+    const under = `a rotation is under way ${since}: ${retiring} older data ${retiring === 1 ? 'key' : 'keys'} still in use`;
+    return [
+      age > LONG_ROTATION
+        ? warning(
+            'data keys',
+            `${under}; it goes on while a server runs, "coffer keys list" shows how far it is`,
+          )
+        : ok('data keys', under),
+    ];
+  }
+  const told = `key ${newest.id} ${since}`;
+  return [
+    age > OLD_KEY
+      ? warning('data keys', `${told}: "coffer keys rotate" makes another one`)
+      : ok('data keys', told),
+  ];
+}
