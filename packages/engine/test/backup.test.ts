@@ -132,6 +132,53 @@ describe('a backup', () => {
     }
   });
 
+  test('has every file of the audit log, also of one whose files are closed while it is made', async () => {
+    const { engine, folder, stateDir } = await openEngine(undefined, { audit: { segmentBytes: 4_096 } });
+    await engine.put(admin, 'ballast', Buffer.alloc(900_000));
+    let writing = true;
+    const writers = Array.from({ length: 4 }, async (_, writer) => {
+      for (let i = 1; writing; i++) await engine.createVersion(admin, `w${writer}`, i, bytes(`${i}`));
+    });
+    const closed = async () => (await readdir(join(stateDir, 'audit'))).filter((name) => name.includes('-'));
+    await expect.poll(async () => (await closed()).length).toBeGreaterThan(3);
+    const before = await closed();
+    const path = await backupTo(engine, folder);
+    await expect.poll(async () => (await closed()).length).toBeGreaterThan(before.length + 3);
+    writing = false;
+    await Promise.all(writers);
+    await engine.close();
+    const { content } = await restoreIn(folder, path);
+    const place = join(folder, 'restored', 'audit');
+    expect(await readdir(place)).toEqual(expect.arrayContaining([...before, 'audit.log']));
+    for (const name of before) {
+      expect(await readFile(join(place, name))).toEqual(await readFile(join(stateDir, 'audit', name)));
+      expect((await stat(join(place, name))).mode & 0o777).toBe(0o400);
+    }
+    const { engine: again } = await openEngine(folder, { stateDir: join(folder, 'restored') });
+    const { broken, entries } = await verifyLog(join(place, 'audit.log'), again);
+    expect(broken).toBeUndefined();
+    expect(entries).toBeGreaterThan(content.audit.lines);
+  });
+
+  test('holds a log whose oldest files were retired', async () => {
+    const { engine, folder } = await openEngine(undefined, { audit: { segmentBytes: 4_096 } });
+    for (let i = 1; i < 40; i++) await engine.createVersion(admin, 'a', i, bytes(`${i}`));
+    await engine.close();
+    const later = {
+      audit: { segmentBytes: 4_096, retentionDays: 1 },
+      now: () => new Date(Date.now() + 3 * 864e5),
+    };
+    const { engine: again } = await openEngine(folder, later);
+    await expect
+      .poll(async () => (await verifyIn(folder, await backupTo(again, folder))).audit.first)
+      .toBeGreaterThan(1);
+    await again.close();
+    const { content } = await restoreIn(folder, join(folder, 'backup'));
+    expect(content.audit.first).toBeGreaterThan(1);
+    const { engine: restored } = await openEngine(folder, { stateDir: join(folder, 'restored') });
+    expect((await verifyLog(auditPath(join(folder, 'restored')), restored)).broken).toBeUndefined();
+  });
+
   test('its reader may be slow; who takes nothing at all is given up, and that is in the log', async () => {
     const { engine, stateDir } = await openEngine(undefined, { backupPatience: 30 });
     await engine.put(admin, 'large', Buffer.alloc(1_000_000));

@@ -11,7 +11,6 @@ export interface LogPart {
   readonly name: string;
   /** Whole lines. */
   readonly bytes: number;
-  /** The caller closes it. */
   readonly file: FileHandle;
 }
 
@@ -36,7 +35,7 @@ export async function logFiles(folder: string): Promise<string[]> {
  *
  * @throws CofferError `audit_broken`
  */
-export async function endOfLog(folder: string): Promise<{ seq: number; hash: string }> {
+export async function endOfLog(folder: string): Promise<LogHead> {
   for (const name of (await logFiles(folder)).reverse()) {
     const path = join(folder, name);
     const file = await open(path, 'r');
@@ -51,33 +50,48 @@ export async function endOfLog(folder: string): Promise<{ seq: number; hash: str
 }
 
 /**
- * The log up to the line `head`, which may be any line of it: the files before whole, and the last one, under the name of the
- * current one, up to that line. What is appended meanwhile is not looked at.
- *
- * @throws CofferError `audit_broken` if the line is not there
+ * A log up to a line, as it was when this was opened: its files stay readable though they are closed, renamed or retired
+ * meanwhile, and what is appended is not looked at.
  */
-export async function* logUpTo(
-  folder: string,
-  head: { readonly seq: number; readonly hash: string },
-): AsyncIterable<LogPart> {
-  if (head.seq === 0) return;
-  const { before, last } = await locate(folder, head);
-  try {
-    for (const name of before) {
-      const file = await open(join(folder, name), 'r');
-      yield { name, file, bytes: (await file.stat()).size };
-    }
-  } catch (error) {
-    await last.file.close();
-    throw error;
+export class LogCopy {
+  /** From the oldest on: whole files, and the one with the line, under the name of the current one. */
+  readonly parts: readonly LogPart[];
+
+  private constructor(parts: readonly LogPart[]) {
+    this.parts = parts;
   }
-  yield last;
+
+  /** @throws CofferError `audit_broken` if the line is not there; `conflict` if files before it were retired just now */
+  static async open(folder: string, head: LogHead): Promise<LogCopy> {
+    const parts: LogPart[] = [];
+    if (head.seq === 0) return new LogCopy(parts);
+    const { before, last } = await locate(folder, head);
+    try {
+      for (const name of before) {
+        const file = await open(join(folder, name), 'r');
+        parts.push({ name, file, bytes: (await file.stat()).size });
+      }
+    } catch (error) {
+      for (const { file } of [...parts, last]) await file.close();
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      throw new CofferError('conflict', 'files of the audit log were retired at this moment: try again');
+    }
+    return new LogCopy([...parts, last]);
+  }
+
+  /** Twice is harmless. */
+  async close(): Promise<void> {
+    for (const { file } of this.parts) await file.close();
+  }
 }
 
-async function locate(
-  folder: string,
-  head: { readonly seq: number; readonly hash: string },
-): Promise<{ before: string[]; last: LogPart }> {
+interface LogHead {
+  readonly seq: number;
+  /** SHA-256 of the line, hex. */
+  readonly hash: string;
+}
+
+async function locate(folder: string, head: LogHead): Promise<{ before: string[]; last: LogPart }> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const names = await logFiles(folder);
     for (const [index, name] of [...names.entries()].reverse()) {
@@ -98,7 +112,7 @@ async function locate(
 }
 
 /** Where the line ends in the file; 0 if it is not in it. */
-async function endOfLine(file: FileHandle, head: { seq: number; hash: string }): Promise<number> {
+async function endOfLine(file: FileHandle, head: LogHead): Promise<number> {
   const { size } = await file.stat();
   let end = size;
   for await (const { line, terminated } of linesBackwards(file, size)) {

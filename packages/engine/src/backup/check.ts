@@ -50,7 +50,8 @@ export class BackupCheck {
     if (item.type === 'state') {
       if (this.#parts) throw malformed();
       const records = new RecordCheck(this.#preamble, this.#ring, item);
-      const log = new LogCheck(this.#verify, records.summary.anchor);
+      const { anchor } = records.summary;
+      const log = new LogCheck(this.#verify, { anchor, sequence: item.sequence });
       this.#parts = { records, log, sequence: item.sequence };
       return;
     }

@@ -1,3 +1,4 @@
+import { LogCopy } from '../audit/copy.js';
 import type { AuditLog } from '../audit/log.js';
 import type { Caller } from '../caller.js';
 import type { KeyRing } from '../crypto/key-ring.js';
@@ -5,11 +6,12 @@ import { CofferError } from '../errors.js';
 import type { Gate } from '../gate.js';
 import type { Policy } from '../policy.js';
 import type { Storage } from '../storage/storage.js';
-import { newBackupId, produceBackup } from './produce.js';
+import { type BackupSource, newBackupId, produceBackup } from './produce.js';
 import { BackupRun } from './run.js';
 
 /** How long a reader may take nothing, in milliseconds: meanwhile the store's file can only grow. */
 const PATIENCE = 60_000;
+const ATTEMPTS = 3;
 
 export interface BackupsContext {
   readonly storage: Storage;
@@ -39,7 +41,7 @@ export class Backups {
    *   minute; `stopped`
    */
   async *backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
-    const { gate, policy, audit, storage, ring, auditFolder, now } = this.#context;
+    const { gate, policy, audit, storage, ring, now } = this.#context;
     const backupId = newBackupId();
     const asked = { caller, action: 'backup', target: backupId.toString('hex') } as const;
     if (!policy().isAdministrator(caller)) await gate.deny(asked);
@@ -52,17 +54,10 @@ export class Backups {
       await gate.allow(asked);
       // So that the end of the log in the backup is signed.
       await audit.checkpoint();
-      const source = {
-        storeId: storage.incarnation,
-        ring,
-        auditFolder,
-        backupId,
-        madeAt: now(),
-        // Nothing comes between these two.
-        snapshot: run.hold(storage.snapshot()),
-        auditHead: audit.durable,
-      };
-      yield* run.pass(produceBackup(source));
+      const moment = await this.#moment(run);
+      yield* run.pass(
+        produceBackup({ storeId: storage.incarnation, ring, backupId, madeAt: now(), ...moment }),
+      );
     } catch (error) {
       await run.end(error);
       throw error;
@@ -70,6 +65,23 @@ export class Backups {
       // Here without an end: the reader has gone.
       await run.end(new CofferError('abandoned', 'the reader went away before the end of the backup'));
       this.#running = undefined;
+    }
+  }
+
+  /** Store and log as of one moment. */
+  async #moment(run: BackupRun): Promise<Pick<BackupSource, 'snapshot' | 'auditHead' | 'log'>> {
+    const { storage, audit, auditFolder } = this.#context;
+    for (let attempt = 1; ; attempt++) {
+      // Nothing comes between these two.
+      const snapshot = run.hold(storage.snapshot());
+      const auditHead = audit.durable;
+      try {
+        return { snapshot, auditHead, log: run.hold(await LogCopy.open(auditFolder, auditHead)) };
+      } catch (error) {
+        // The retirement of old files is in the log behind this moment: a later one is needed.
+        if ((error as CofferError).code !== 'conflict' || attempt === ATTEMPTS) throw error;
+        snapshot.close();
+      }
     }
   }
 

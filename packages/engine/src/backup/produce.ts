@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 
-import { logUpTo } from '../audit/copy.js';
+import type { LogCopy } from '../audit/copy.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
@@ -15,13 +15,13 @@ export interface BackupSource {
   readonly storeId: Uint8Array;
   readonly ring: KeyRing;
   readonly snapshot: StorageSnapshot;
-  /** The folder of the audit log. */
-  readonly auditFolder: string;
   /**
-   * The log is taken up to this line. To be read in the same turn of the event loop in which the snapshot is taken, so that
-   * the log tells of no change that the snapshot lacks.
+   * The last line of the log. To be read in the same turn of the event loop in which the snapshot is taken, so that the log
+   * tells of no change that the snapshot lacks.
    */
   readonly auditHead: LogHead;
+  /** The log up to that line. */
+  readonly log: LogCopy;
   readonly backupId?: Buffer;
   readonly madeAt: Date;
 }
@@ -43,7 +43,8 @@ export const newBackupId = (): Buffer => randomBytes(16);
 
 /**
  * The bytes of a backup file, in blocks of at most 64 KiB and a little; where they go is the reader's affair. Between two
- * blocks others get their turn. Closes the snapshot as soon as the records are read, at the latest in the end.
+ * blocks others get their turn. Closes the snapshot as soon as the records are read. Whoever made the source closes it in
+ * the end, whatever comes.
  *
  * @returns what was written; the file is whole only with the last bytes before
  */
@@ -68,7 +69,6 @@ export async function* produceBackup(source: BackupSource): AsyncGenerator<Buffe
       ...trailer,
     };
   } finally {
-    snapshot.close();
     content?.sealer.wipe();
   }
 }
@@ -141,22 +141,18 @@ async function* addRecords(content: Content, snapshot: StorageSnapshot): AsyncIt
   }
 }
 
-async function* addLog(content: Content, { auditFolder, auditHead }: BackupSource): AsyncIterable<void> {
+async function* addLog(content: Content, { log }: BackupSource): AsyncIterable<void> {
   const buffer = Buffer.alloc(BLOCK_BYTES);
-  for await (const { name, file, bytes } of logUpTo(auditFolder, auditHead)) {
-    try {
-      content.add({ type: 'audit-file', name });
-      for (let position = 0; position < bytes; ) {
-        const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, bytes - position), position);
-        if (bytesRead === 0) {
-          throw new CofferError('audit_broken', `the file ${name} of the audit log became shorter`);
-        }
-        content.add({ type: 'audit', bytes: buffer.subarray(0, bytesRead) });
-        position += bytesRead;
-        yield;
+  for (const { name, file, bytes } of log.parts) {
+    content.add({ type: 'audit-file', name });
+    for (let position = 0; position < bytes; ) {
+      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, bytes - position), position);
+      if (bytesRead === 0) {
+        throw new CofferError('audit_broken', `the file ${name} of the audit log became shorter`);
       }
-    } finally {
-      await file.close();
+      content.add({ type: 'audit', bytes: buffer.subarray(0, bytesRead) });
+      position += bytesRead;
+      yield;
     }
   }
 }

@@ -1,15 +1,19 @@
 import type { AuditSubject } from '../audit/entry.js';
 import { CofferError } from '../errors.js';
 import { codeOf, type Gate } from '../gate.js';
-import type { StorageSnapshot } from '../storage/storage.js';
 import type { BackupFacts } from './produce.js';
+
+/** Closing it twice is harmless. */
+interface Held {
+  close(): void | Promise<void>;
+}
 
 /** One backup under way: what it holds on to, and how it ends, which is logged once, whoever ends it. */
 export class BackupRun {
   readonly #asked: AuditSubject;
   readonly #gate: Gate;
   readonly #patience: number;
-  #snapshot: StorageSnapshot | undefined;
+  readonly #held: Held[] = [];
   #error: unknown;
   #ended: Promise<void> | undefined;
 
@@ -20,10 +24,10 @@ export class BackupRun {
     this.#patience = patience;
   }
 
-  /** Takes care of the snapshot: it is closed when the run ends. */
-  hold(snapshot: StorageSnapshot): StorageSnapshot {
-    this.#snapshot = snapshot;
-    return snapshot;
+  /** Takes care of what is open: it is closed when the run ends. */
+  hold<T extends Held>(held: T): T {
+    this.#held.push(held);
+    return held;
   }
 
   /** Passes the bytes on. The last of them leave when the end is in the log. */
@@ -31,7 +35,10 @@ export class BackupRun {
     let held: Uint8Array | undefined;
     try {
       for (;;) {
-        const next = await bytes.next();
+        const next = await bytes.next().catch((error: unknown) => {
+          // What was ended from outside fails because it was.
+          throw this.#error ?? error;
+        });
         if (this.#error) throw this.#error;
         if (next.done) {
           await this.end(undefined, next.value);
@@ -67,7 +74,7 @@ export class BackupRun {
 
   async #end(error: unknown, facts: BackupFacts | undefined): Promise<void> {
     this.#error = error;
-    this.#snapshot?.close();
+    for (const held of this.#held) await held.close();
     const { target } = this.#asked;
     const what = facts ? `whole, ${facts.records} records, ${facts.bytes} bytes` : 'not whole';
     await this.#gate.ended(

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, link, open, unlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
-import { endOfLog } from '../audit/copy.js';
+import { endOfLog, LogCopy } from '../audit/copy.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { CofferError, systemError } from '../errors.js';
 import { syncFolder } from '../files.js';
@@ -28,8 +28,9 @@ export async function writeBackup(source: ClosedSource, path: string): Promise<B
   const { storage, ring, auditFolder, madeAt } = source;
   const auditHead = await endOfLog(auditFolder);
   const storeId = storage.incarnation;
+  const log = await LogCopy.open(auditFolder, auditHead);
   const snapshot = storage.snapshot();
-  const bytes = produceBackup({ storeId, ring, auditFolder, madeAt, snapshot, auditHead });
+  const bytes = produceBackup({ storeId, ring, madeAt, snapshot, auditHead, log });
   try {
     return await writeWhole(path, async (file) => {
       for (;;) {
@@ -40,6 +41,7 @@ export async function writeBackup(source: ClosedSource, path: string): Promise<B
     });
   } finally {
     snapshot.close();
+    await log.close();
   }
 }
 
