@@ -1,78 +1,15 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Client } from '@coffer/client';
 import { expect, test } from 'vitest';
 import { canary } from '../support/canary.mjs';
 
 import { TemporaryFolder } from '../support/processes.mjs';
 import { clientOf, expectSoundAudit, launch, outcomeOf, urlOf } from './server.js';
+import { ABSENT, chooseStep, matches, readState, type State, visible } from './steps.js';
 
 /** How often the server is killed; CI's form is short. */
 const ROUNDS = Number(process.env.CRASH_ROUNDS ?? 20);
 const WORKERS = 12;
-
-/** A secret as its only writer knows it. */
-interface State {
-  readonly active: number;
-  readonly used: readonly number[];
-  readonly versions: Readonly<Record<number, string>>;
-}
-
-const ABSENT: State = { active: 0, used: [], versions: {} };
-
-/** One change and what it does to a state. */
-interface Step {
-  readonly call: (client: Client) => Promise<unknown>;
-  readonly next: State;
-}
-
-let counter = 0;
-
-/** A change that is possible in `state`, at random. */
-function chooseStep(name: string, state: State): Step {
-  const numbers = Object.keys(state.versions).map(Number);
-  const highest = Math.max(0, ...state.used);
-  const value = canary(`${counter++} of ${name}`);
-  const inactive = numbers.filter((number) => number !== state.active);
-  const some = inactive[randomInt(Math.max(1, inactive.length))];
-  const kind = randomInt(10);
-  if (kind < 3 && some !== undefined) {
-    return { call: (client) => client.activate(name, some), next: { ...state, active: some } };
-  }
-  if (kind < 5 && some !== undefined) {
-    const { [some]: _, ...versions } = state.versions;
-    return { call: (client) => client.deleteVersion(name, some), next: { ...state, versions } };
-  }
-  if (kind === 5) return { call: (client) => client.delete(name), next: ABSENT };
-  const version = highest + 1;
-  const added = { used: [...state.used, version], versions: { ...state.versions, [version]: value } };
-  if (kind === 6) {
-    return {
-      call: (client) => client.createVersion(name, version, Buffer.from(value)),
-      next: { ...added, active: version },
-    };
-  }
-  return {
-    call: (client) => client.put(name, Buffer.from(value)),
-    next: { ...added, active: state.active || version },
-  };
-}
-
-/** What the server holds under the name; `used` cannot be asked. */
-async function readState(client: Client, name: string): Promise<Omit<State, 'used'>> {
-  const info = await outcomeOf(client.info(name));
-  if ('code' in info) {
-    expect(info.code).toBe('not_found');
-    return { active: 0, versions: {} };
-  }
-  const versions: Record<number, string> = {};
-  for (const version of info.value.versions) {
-    versions[version] = Buffer.from((await client.get(name, { version })).value).toString();
-  }
-  return { active: info.value.activeVersion, versions };
-}
-
-const visible = ({ active, versions }: State) => ({ active, versions });
 
 /** Files of the audit log are closed every few entries, and removed at the next start. */
 const SMALL_FILES = 'audit:\n  segmentBytes: 4096\n  retentionDays: 0.00002\n';
@@ -90,6 +27,7 @@ test.each([
   /** Values put to a secret that all write to, by the number that was acknowledged. */
   const shared = new Map<number, string>();
   let acknowledged = 0;
+  let puts = 0;
   let firstEntry = 1;
 
   const options = config === undefined ? {} : { config };
@@ -121,7 +59,7 @@ test.each([
     });
     const together = Array.from({ length: 4 }, async () => {
       for (;;) {
-        const value = canary(`shared ${counter++}`);
+        const value = canary(`shared ${puts++}`);
         const outcome = await outcomeOf(client.put('shared', Buffer.from(value)));
         if ('code' in outcome) return;
         expect(shared.has(outcome.value)).toBe(false);
@@ -152,6 +90,3 @@ test.each([
   expect(acknowledged).toBeGreaterThan(0);
   if (config === SMALL_FILES) expect(firstEntry).toBeGreaterThan(1);
 });
-
-const matches = (found: Omit<State, 'used'>, state: State): boolean =>
-  JSON.stringify([found.active, found.versions]) === JSON.stringify([state.active, state.versions]);
