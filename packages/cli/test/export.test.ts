@@ -216,6 +216,8 @@ describe('what is exported', () => {
 });
 
 describe('before it reveals', () => {
+  /** By util-linux's script(1). */
+  const linux = process.platform === 'linux';
   const onTerminal = (line: string) =>
     new Process('script', ['-qec', `exec ${[...cofferCommand()].flat().join(' ')} ${line}`, '/dev/null'], {
       env: { COFFER_SERVER: server.url, SHELL: '/bin/sh', NO_COLOR: '1' },
@@ -223,7 +225,7 @@ describe('before it reveals', () => {
     });
   beforeAll(() => put({ 'ask/A': 'canary-a', 'ask/B': 'canary-b' }));
 
-  test('it asks on a terminal, and takes yes for yes alone', async () => {
+  test.skipIf(!linux)('it asks on a terminal, and takes yes for yes alone', async () => {
     await using yes = onTerminal('export env --prefix ask/ > yes.env');
     await yes.waitFor(/This reveals 2 secrets of http:\S+, which its audit log records\. Go on\? \[y\/N\] /);
     yes.write('y\r');
@@ -239,7 +241,7 @@ describe('before it reveals', () => {
     }
   });
 
-  test('it does not show values on a terminal, unless told so', async () => {
+  test.skipIf(!linux)('it does not show values on a terminal, unless told so', async () => {
     await using refused = onTerminal('export env --prefix ask/');
     expect(await refused.exited).toMatchObject({ code: 1 });
     expect(refused.output).toContain('shows them on this terminal: send the output to a file, or say --yes');

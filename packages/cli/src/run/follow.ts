@@ -143,6 +143,7 @@ export class Follower {
   }
 
   async #tell(client: Client, changed: readonly Fetched[], signal: AbortSignal): Promise<void> {
+    if (this.#supervised.ending) return wipe(changed);
     const names = changed.map(({ name }) => quote(name)).join(', ');
     const { how, grace, keepToken } = this.#options;
     if (how !== 'restart') {
