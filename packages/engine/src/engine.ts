@@ -29,6 +29,8 @@ import { Manifest } from './manifest.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import { DEFAULT_LIMITS, type Limits } from './names.js';
 import type { Change } from './operations.js';
+import { Pruner } from './retention/pruner.js';
+import { checkRetention, type RetentionRule } from './retention/rules.js';
 import type { SecretInfo, SecretValue } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
 import { LmdbStorage } from './storage/lmdb.js';
@@ -76,6 +78,8 @@ export interface EngineOptions {
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
   /** Opens although the store or the audit log was put back to an earlier state; the log tells that it was accepted. */
   readonly acceptRollback?: boolean | undefined;
+  /** Which old versions need not be kept; none: all are kept. See {@link RetentionRule}. */
+  readonly retention?: readonly RetentionRule[] | undefined;
   readonly now?: (() => Date) | undefined;
   /** How long the reader of a backup may take nothing, in milliseconds; a minute if not given. */
   readonly backupPatience?: number | undefined;
@@ -101,6 +105,7 @@ export class Engine {
   readonly #administration: Administration;
   readonly #backups: Backups;
   readonly #watchers: Watchers;
+  readonly #pruner: Pruner;
   readonly #purging: NodeJS.Timeout;
   #running = 0;
   #onQuiet: () => void = () => undefined;
@@ -138,6 +143,8 @@ export class Engine {
     const feed = new Feed();
     catalog.onChange = (name) => feed.secretChanged(name);
     this.#watchers = new Watchers({ feed, catalog, administration: this.#administration, now }, gate);
+    const run = <T>(task: () => Promise<T>) => this.#run(task);
+    this.#pruner = new Pruner({ catalog, gate, secrets: this.#secrets, feed, now, run });
     parts.onStop((error) => {
       this.#stopped = error;
       this.endWatches();
@@ -165,6 +172,7 @@ export class Engine {
     if (!canLockMemory()) {
       options.onNotice?.('Memory cannot be locked, so keys may reach the swap space: raise "ulimit -l".');
     }
+    checkRetention(options.retention ?? []);
     let stop: (error: CofferError) => void = () => undefined;
     const onFatal = (error: CofferError) => {
       stop(error);
@@ -229,6 +237,7 @@ export class Engine {
       await engine.#recover();
       await upkeep.retire();
       await engine.#purge((options.now ?? (() => new Date()))());
+      engine.setRetention(options.retention ?? []);
       return engine;
     } catch (error) {
       await (upkeep ?? audit)?.close();
@@ -312,6 +321,20 @@ export class Engine {
   /** Ends every watch, and lets no new one in: the doors close. */
   endWatches(): void {
     this.#watchers.close();
+  }
+
+  /**
+   * Which old versions need not be kept from now on, in place of what the options said.
+   *
+   * @throws CofferError `invalid_argument`
+   */
+  setRetention(rules: readonly RetentionRule[]): void {
+    this.#pruner.setRules(rules);
+  }
+
+  /** Drops at once what the rules do not keep, which otherwise happens hourly and after changes. */
+  applyRetention(): Promise<void> {
+    return this.#pruner.all();
   }
 
   /** Makes a bearer token, which is shown this once; it has no rights until a grant names `token:<id>`. */
@@ -406,6 +429,7 @@ export class Engine {
   async #close(): Promise<void> {
     this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
     this.endWatches();
+    this.#pruner.close();
     clearInterval(this.#purging);
     await this.#backups.close();
     await this.#quiet();

@@ -30,6 +30,7 @@ export { type InspectStoreOptions, inspectStore, type StoreKeys, type StoreState
 export { MANY_BYTES, MANY_REQUESTS, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
 export type { Change } from './operations.js';
+export type { RetentionRule } from './retention/rules.js';
 export type { SecretInfo, SecretValue } from './secret.js';
 export { LmdbStorage } from './storage/lmdb.js';
 export type {

@@ -165,6 +165,11 @@ export class Secrets {
     return operations.some(({ id, by }) => id === operation && by === principal);
   }
 
+  /** Runs the task when nobody else is changing the secret, nor begins to. */
+  alone<T>(name: string, task: () => Promise<T>): Promise<T> {
+    return this.#locks.run(name, task);
+  }
+
   /** Undefined if the caller may; otherwise the refusal. */
   #refusal(asked: AuditSubject & { secret: string }, action: Action): Promise<never> | undefined {
     checkName(asked.secret, this.#context.limits);

@@ -180,6 +180,13 @@ describe('an intent that a crash left open', () => {
     ['activate', (e) => e.activate(admin, 'a', 2)],
     ['delete-version', (e) => e.deleteVersion(admin, 'a', 2)],
     ['delete', (e) => e.delete(admin, 'a')],
+    [
+      'prune',
+      (e) => {
+        e.setRetention([{ secrets: ['a'], keepDays: 1e-9 }]);
+        return e.applyRetention();
+      },
+    ],
     ['create-token', (e) => e.createToken(admin, { name: 'x' })],
     ['apply-policy', (e) => e.applyPolicy(admin, [{ to: ['token:a'], actions: ['get'], secrets: ['a'] }])],
   ];

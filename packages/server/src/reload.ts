@@ -1,3 +1,4 @@
+import type { Engine } from '@coffer/engine';
 import type { Logger } from 'pino';
 import { compareConfigs } from './config/changes.js';
 import type { ServerConfig } from './config/config.js';
@@ -9,6 +10,7 @@ export interface LiveParts {
   readonly log: Logger;
   readonly certificate: Certificate | undefined;
   readonly rates: RateLimits;
+  readonly engine: Pick<Engine, 'setRetention'>;
 }
 
 /**
@@ -37,12 +39,13 @@ export class Reloader {
   }
 
   async #reload(read: () => ServerConfig): Promise<void> {
-    const { log, certificate, rates } = this.#parts;
+    const { log, certificate, rates, engine } = this.#parts;
     try {
       const wanted = read();
       const { live, needRestart } = compareConfigs(this.#running, wanted);
       // What can fail comes first.
       const renewed = await certificate?.reload(wanted.tls);
+      engine.setRetention(wanted.retention ?? []);
       rates.configure(wanted.limits);
       log.level = wanted.logLevel ?? this.#firstLevel;
       this.#running = this.#merge(wanted);
@@ -57,13 +60,14 @@ export class Reloader {
     }
   }
 
-  #merge({ logLevel, tls, limits }: ServerConfig): ServerConfig {
+  #merge({ logLevel, tls, limits, retention }: ServerConfig): ServerConfig {
     const { principalRequestsPerSecond, addressRequestsPerSecond, failuresPerMinute } = limits;
     const rates = { principalRequestsPerSecond, addressRequestsPerSecond, failuresPerMinute };
     const running = this.#running;
     return {
       ...running,
       logLevel,
+      retention,
       ...(running.tls && tls && { tls }),
       limits: { ...running.limits, ...rates },
     };

@@ -94,6 +94,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     limits: { nameBytes: config.limits.nameBytes, valueBytes: config.limits.valueBytes },
     storage: config.storage,
     audit: config.audit,
+    retention: config.retention,
     acceptRollback: config.acceptRollback,
     promptPassphrase: options.promptPassphrase,
     onFatal,
@@ -115,7 +116,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   try {
     const rates = new RateLimits(config.limits);
     const address = await openDoors(doors, { config, engine, log, socketPath, certificate, rates });
-    const reloader = new Reloader(config, { log, certificate, rates });
+    const reloader = new Reloader(config, { log, certificate, rates, engine });
     const url = `${certificate === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
     log.info({ ...address, tls: certificate !== undefined, development: config.dev }, 'listening');
     const reload = (read: () => ServerConfig) => reloader.reload(read);

@@ -85,6 +85,16 @@ describe('the configuration', () => {
     expect(storage).toEqual({ quotaBytes: 1_000_000 });
   });
 
+  it('takes rules of retention from the file', async () => {
+    const file = await configFile(
+      'retention:\n  - secrets: ["prod/*", ca]\n    keepVersions: 5\n    keepDays: 0.5\n  - {secrets: ["*"], keepDays: 90}\n',
+    );
+    expect(loadConfig({ env: { HOME }, file }).retention).toEqual([
+      { secrets: ['prod/*', 'ca'], keepVersions: 5, keepDays: 0.5 },
+      { secrets: ['*'], keepDays: 90 },
+    ]);
+  });
+
   it('may be an empty file', async () => {
     const file = await configFile('# nothing yet\n');
     expect(loadConfig({ env: { HOME }, file }).listen).toBe('127.0.0.1:2633');
@@ -96,6 +106,10 @@ describe('the configuration', () => {
     ['limits:\n  valueBytes: many\n', ':2: limits.valueBytes: '],
     ['limits: 5\n', ':1: limits: '],
     ['storage:\n  quotaBytes: -1\n', ':2: storage.quotaBytes: '],
+    ['retention:\n  - secrets: [a]\n', ':2: retention[0]: needs keepVersions or keepDays'],
+    ['retention: [{secrets: [], keepVersions: 1}]\n', ':1: retention[0].secrets: '],
+    ['retention: [{secrets: [a], keepVersions: 0}]\n', ':1: retention[0].keepVersions: '],
+    ['retention: [{secrets: [a], keepdays: 1}]\n', ':1: retention[0].keepdays: unknown key'],
     ['- listen\n', ': expected object'],
     ['listen: "x\n', ':2: '],
     ['listen: a\nlisten: b\n', ':2: '],

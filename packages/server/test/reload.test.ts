@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
 import { completeLimits, loadConfig, type RunningServer, type ServerConfig } from '../src/index.js';
-import { SETEC_HEADERS, send, startTestServer, temporaryFolder, testConfig } from './support.js';
+import { call, SETEC_HEADERS, send, startTestServer, temporaryFolder, testConfig } from './support.js';
 
 function collectLog(level: string) {
   const lines: Record<string, unknown>[] = [];
@@ -57,6 +57,20 @@ describe('a configuration that is read again', () => {
     expect(await said()).toBe(1);
     await server.reload(() => config);
     expect(await said()).toBe(0);
+  });
+
+  it('brings other rules of retention, which take hold without a change', async () => {
+    const config = await testConfig();
+    const { log, last } = collectLog('info');
+    const server = await startTestServer(config, { log });
+    for (const Value of ['', 'eA==', 'eHg=']) await call(server, 'put', { Name: 'a', Value });
+    const versions = async () => JSON.parse((await call(server, 'info', { Name: 'a' })).body).Versions;
+    expect(await versions()).toEqual([1, 2, 3]);
+    await server.reload(() => ({ ...config, retention: [{ secrets: ['*'], keepVersions: 1 }] }));
+    expect(last()).toMatchObject({ applied: ['retention'], needRestart: [] });
+    await expect.poll(versions).toEqual([1, 3]);
+    await server.reload(() => config);
+    expect(last()).toMatchObject({ applied: ['retention'] });
   });
 
   it('names what needs a restart, and goes on with what is running', async () => {

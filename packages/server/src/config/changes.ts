@@ -8,6 +8,7 @@ const LIVE: ReadonlySet<string> = new Set([
   'limits.principalRequestsPerSecond',
   'limits.addressRequestsPerSecond',
   'limits.failuresPerMinute',
+  'retention',
 ]);
 
 /** Settings that differ between two configurations, as `limits.failuresPerMinute`. */

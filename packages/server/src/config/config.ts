@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type AuditSettings, CofferError, DEFAULT_LIMITS } from '@coffer/engine';
+import { type AuditSettings, CofferError, DEFAULT_LIMITS, type RetentionRule } from '@coffer/engine';
 import type { BodyLimits } from '../http/body.js';
 import type { RequestRates } from '../limit/rate-limits.js';
 import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
@@ -41,6 +41,8 @@ export interface ServerConfig {
   readonly limits: ServerLimits;
   readonly storage: StorageLimits;
   readonly audit?: AuditSettings;
+  /** Which old versions need not be kept; absent or none: all are kept. */
+  readonly retention?: readonly RetentionRule[] | undefined;
   /** Opens although the store or the audit log was put back to an earlier state, and says so in the log. */
   readonly acceptRollback?: boolean;
 }
@@ -138,6 +140,7 @@ export function assembleConfig({ flags = {}, env, file }: ConfigSources): Assemb
     limits: completeLimits(fromFile.limits),
     storage: fromFile.storage ?? {},
     ...(fromFile.audit && { audit: fromFile.audit }),
+    retention: fromFile.retention,
     ...(flags.acceptRollback && { acceptRollback: true }),
   };
   noting(() => checkExposure(config));

@@ -13,6 +13,17 @@ const days = z.number().positive().max(36_600);
 /** Some lines at least; each file of the audit log costs a few syncs. */
 const MIN_SEGMENT_BYTES = 4_096;
 
+const retentionRule = z
+  .strictObject({
+    secrets: z.array(z.string().min(1)).min(1),
+    keepVersions: z.int().min(1).optional(),
+    keepDays: days.optional(),
+  })
+  .refine(
+    ({ keepVersions, keepDays }) => keepVersions !== undefined || keepDays !== undefined,
+    'needs keepVersions or keepDays',
+  );
+
 /** The configuration file. A key that is not here is an error. */
 const fileSchema = z.strictObject({
   listen: z.string().optional(),
@@ -46,6 +57,7 @@ const fileSchema = z.strictObject({
       retentionDays: days.optional(),
     })
     .optional(),
+  retention: z.array(retentionRule).optional(),
   storage: z
     .strictObject({
       quotaBytes: bytes.optional(),
