@@ -217,7 +217,7 @@ const POLICY_HELP = `
 A policy file, YAML or JSON:
   grants:
     - to: ["token:0123456789abcdef"]  # principals; * stands for any characters
-      actions: [get, info]            # get, info, put, create-version, activate, delete, admin
+      actions: [get, info]            # get, info, put, create-version, activate, delete, admin, metrics
       secrets: ["prod/*"]             # names; * stands for any characters, / too
 Everything that no grant allows is denied.`;
 

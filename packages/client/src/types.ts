@@ -50,7 +50,7 @@ export interface WatchOptions extends CallOptions {
 }
 
 /** Everything that a grant can allow. */
-export type Action = 'get' | 'info' | 'put' | 'create-version' | 'activate' | 'delete' | 'admin';
+export type Action = 'get' | 'info' | 'put' | 'create-version' | 'activate' | 'delete' | 'admin' | 'metrics';
 
 /**
  * Allows `actions` on the secrets that match `secrets` to the principals that match `to`. In a pattern each `*`

@@ -262,7 +262,9 @@ export class Administration {
     return this.#manifest.grants.filter((grant) => this.#administers(caller, grant));
   }
 
-  #administers(caller: Caller, { secrets }: Grant): boolean {
+  #administers(caller: Caller, { actions, secrets }: Grant): boolean {
+    // It is about the whole server, whatever the secrets of its grant are.
+    if (actions.includes('metrics') && !this.policy.isAdministrator(caller)) return false;
     return secrets.every((pattern) => this.policy.administers(caller, pattern));
   }
 

@@ -85,6 +85,18 @@ export class Catalog {
     return entry?.head.deletedAt ? undefined : entry;
   }
 
+  /** How many secrets exist, and versions of all of them together. */
+  count(): { readonly secrets: number; readonly versions: number } {
+    let secrets = 0;
+    let versions = 0;
+    for (const { head } of this.#entries.values()) {
+      if (head.deletedAt) continue;
+      secrets++;
+      versions += head.versions.size;
+    }
+    return { secrets, versions };
+  }
+
   /** Names of all secrets that exist, in byte order. */
   names(): readonly string[] {
     this.#sorted ??= [...this.#entries.values()]

@@ -20,6 +20,7 @@ import { RecordSealer, tampered } from './crypto/records.js';
 import type { RootKeySpec } from './crypto/root-key-spec.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
+import type { EngineFacts } from './facts.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
 import { STORE_FORMAT, StoreHeader } from './header.js';
@@ -409,6 +410,37 @@ export class Engine {
    */
   refusedStranger(address: string): void {
     this.#parts.upkeep.strangers.add(address);
+  }
+
+  /**
+   * Lets those pass who may read {@link facts}. Only a refusal is audited: nothing of a secret's is revealed, and a monitor
+   * asks day and night.
+   *
+   * @throws CofferError `access_denied`
+   */
+  async authoriseMetrics(caller: Caller): Promise<void> {
+    if (!this.#administration.policy.mayReadMetrics(caller)) {
+      await this.#run(() => this.#context.gate.deny({ caller, action: 'metrics' }));
+    }
+  }
+
+  /** Whether there is room for changes, as far as it can be told. Reads go on without. */
+  async isWritable(): Promise<boolean> {
+    const { writable } = await this.#parts.storage.facts();
+    return writable;
+  }
+
+  /** How the engine is, in numbers. */
+  async facts(): Promise<EngineFacts> {
+    const { storage, header, catalog, audit } = this.#parts;
+    return {
+      storeFormat: header.format,
+      ...catalog.count(),
+      storage: await storage.facts(),
+      audit: { sequence: audit.durable.seq, syncs: audit.syncs },
+      watchers: this.#watchers.count,
+      lastBackup: this.#backups.lastMade,
+    };
   }
 
   /** Why requests cannot be served; undefined when they can. */

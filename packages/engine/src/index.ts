@@ -22,6 +22,7 @@ export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { canLockMemory } from './crypto/secure-memory.js';
 export { type AuditSettings, DEFAULT_MIN_FREE_BYTES, Engine, type EngineOptions } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
+export type { EngineFacts } from './facts.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { type AuditTailState, inspectAuditTail } from './inspect/audit-tail.js';
 export { storeOwner } from './inspect/owner.js';
@@ -41,5 +42,6 @@ export type {
   StoredRecord,
   Summariser,
 } from './storage/storage.js';
+export { Timings, type TimingsSnapshot } from './timings.js';
 export type { WatchEnd, WatchEvent } from './watch/watch.js';
 export { WATCH_PATTERNS, type WatchOptions } from './watch/watchers.js';

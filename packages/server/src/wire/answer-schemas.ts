@@ -81,7 +81,7 @@ export const policyDifference = z.strictObject({
   generation: z.int().min(0),
 });
 
-export const ready = z.strictObject({ ready: z.literal(true) });
+export const ready = z.strictObject({ ready: z.literal(true), writable: z.boolean() });
 export const notReady = z.strictObject({ ready: z.literal(false), reason: z.string() });
 
 export const problem = z
