@@ -54,7 +54,6 @@ export type AuditAction =
   | 'apply-policy'
   | 'prune'
   | 'watch'
-  | 'metrics'
   | 'refused'
   | 'list-keys'
   | 'rotate-data-key'

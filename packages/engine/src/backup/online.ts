@@ -29,8 +29,6 @@ export interface BackupsContext {
 export class Backups {
   readonly #context: BackupsContext;
   #running: BackupRun | undefined;
-  /** When the last one was made in whole. */
-  lastMade: Date | undefined;
 
   constructor(context: BackupsContext) {
     this.#context = context;
@@ -60,7 +58,6 @@ export class Backups {
       yield* run.pass(
         produceBackup({ storeId: storage.incarnation, ring, backupId, madeAt: now(), ...moment }),
       );
-      this.lastMade = now();
     } catch (error) {
       await run.end(error);
       throw error;
