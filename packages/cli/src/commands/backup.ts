@@ -73,7 +73,7 @@ export async function restore(path: string, options: RestoreOptions): Promise<vo
       dev,
       mergeFrom,
       mergeRootKey,
-      by: userName(),
+      by: userInfo().username,
       promptPassphrase,
       onNotice,
     }),
@@ -86,15 +86,6 @@ export async function restore(path: string, options: RestoreOptions): Promise<vo
     ...(mergeFrom.length > 0 ? mergedLines(restored, options.verbose ?? false) : warning(restored)),
   ];
   await print(lines.join('\n'));
-}
-
-/** A user id without a name, as in a container, is told as a number. */
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `user ${process.getuid?.()}`;
-  }
 }
 
 const onNotice = (sentence: string): void => {
@@ -146,9 +137,7 @@ function mergedLines(restored: Restored, verbose: boolean): string[] {
     `${count(secrets.length, 'secret')} and ${count(versions.length, 'version')} of others`;
   const some = ({ secrets, versions }: Restored['deletedSince']) => secrets.length + versions.length > 0;
   return [
-    tokensRevoked.length === 0
-      ? 'No token of the backup was revoked since'
-      : `${count(tokensRevoked.length, 'token')} revoked since the backup: revoked here too`,
+    `${count(tokensRevoked.length, 'token')} revoked since the backup: revoked here too`,
     ...list(tokensRevoked.map(({ id, name }) => `${id} ${quote(name)}`)),
     ...(newest === undefined
       ? [
@@ -158,9 +147,7 @@ function mergedLines(restored: Restored, verbose: boolean): string[] {
             : 'No change of the policy since is in the log',
         ]
       : [
-          grantsRemoved.length === 0
-            ? `No grant was removed since, by the policy in ${newest}`
-            : `${count(grantsRemoved.length, 'grant')} removed since, by the policy in ${newest}: removed here too`,
+          `${count(grantsRemoved.length, 'grant')} removed since, by the policy in ${newest}: removed here too`,
           ...list(grantsRemoved.map(grantLine)),
         ]),
     ...(some(deletedSince)

@@ -89,8 +89,7 @@ export class RateLimits {
     const wait = Math.ceil(buckets.take(key));
     if (wait === 0) return;
     this.rejected[reason]++;
-    const details = { retryAfter: wait, unknownCaller: reason === 'stranger' };
-    throw new Refusal('rate_limited', `${what}: try again in ${wait} s`, details);
+    throw new Refusal('rate_limited', `${what}: try again in ${wait} s`, wait);
   }
 }
 
