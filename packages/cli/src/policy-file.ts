@@ -4,7 +4,16 @@ import { isAlias, parseDocument, visit } from 'yaml';
 import { Failure, systemReason } from './failure.js';
 import { quote } from './quote.js';
 
-const ACTIONS: readonly Action[] = ['get', 'info', 'put', 'create-version', 'activate', 'delete', 'admin'];
+const ACTIONS: readonly Action[] = [
+  'get',
+  'info',
+  'put',
+  'create-version',
+  'activate',
+  'delete',
+  'admin',
+  'metrics',
+];
 const GRANT_KEYS = ['to', 'actions', 'secrets'] as const;
 
 /** Reads a policy file, YAML or JSON. A Failure names the file and the path of what is wrong in it. */

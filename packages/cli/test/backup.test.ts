@@ -138,7 +138,7 @@ describe('backup restore', () => {
     const { code, stdout } = await restore(...args);
     expect(code).toBe(0);
     expect(stdout).toContain(`1 token revoked since the backup: revoked here too\n  ${id} "ci"\n`);
-    expect(stdout).toContain('0 grants removed since');
+    expect(stdout).toContain(`No grant was removed since, by the policy in ${server.stateDir}\n`);
     expect(stdout).toMatch(
       /^Made since, and not in the backup: 1 secret and 0 versions of others\n {2}made\/since$/m,
     );

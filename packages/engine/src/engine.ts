@@ -17,9 +17,10 @@ import { Backups } from './backup/online.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
 import { Catalog } from './catalog.js';
 import { RecordSealer, tampered } from './crypto/records.js';
-import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
+import type { RootKeySpec } from './crypto/root-key-spec.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
+import type { EngineFacts } from './facts.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
 import { STORE_FORMAT, StoreHeader } from './header.js';
@@ -31,9 +32,6 @@ import { DEFAULT_LIMITS, type Limits } from './names.js';
 import type { Change } from './operations.js';
 import { Pruner } from './retention/pruner.js';
 import { checkRetention, type RetentionRule } from './retention/rules.js';
-import { Keys, type KeysInfo, type Rotation } from './rotation/keys.js';
-import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
-import { RootKeys } from './rotation/root-key-rotation.js';
 import type { SecretInfo, SecretValue } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
 import { LmdbStorage } from './storage/lmdb.js';
@@ -109,8 +107,6 @@ export class Engine {
   readonly #backups: Backups;
   readonly #watchers: Watchers;
   readonly #pruner: Pruner;
-  readonly #keys: Keys;
-  readonly #rewriter: Rewriter;
   readonly #purging: NodeJS.Timeout;
   #running = 0;
   #onQuiet: () => void = () => undefined;
@@ -150,24 +146,6 @@ export class Engine {
     this.#watchers = new Watchers({ feed, catalog, administration: this.#administration, now }, gate);
     const run = <T>(task: () => Promise<T>) => this.#run(task);
     this.#pruner = new Pruner({ catalog, gate, secrets: this.#secrets, feed, now, run });
-    this.#rewriter = new Rewriter({
-      storage,
-      header,
-      catalog,
-      manifest,
-      gate,
-      secrets: this.#secrets,
-      administration: this.#administration,
-      onNotice: (sentence) => options.onNotice?.(sentence),
-    });
-    this.#keys = new Keys({
-      header,
-      gate,
-      now,
-      rootKeys: new RootKeys(options.rootKey, rootKeyContext(options)),
-      rewriter: this.#rewriter,
-      policy: () => this.#administration.policy,
-    });
     parts.onStop((error) => {
       this.#stopped = error;
       this.endWatches();
@@ -210,7 +188,13 @@ export class Engine {
     let audit: AuditLog | undefined;
     let upkeep: AuditUpkeep | undefined;
     try {
-      header = await StoreHeader.open(storage, options.rootKey, rootKeyContext(options));
+      header = await StoreHeader.open(storage, options.rootKey, {
+        stateDir: options.stateDir,
+        development: options.development ?? false,
+        promptPassphrase: options.promptPassphrase,
+        now: options.now,
+        onNotice: (sentence) => options.onNotice?.(sentence),
+      });
       const { catalog, manifest, integrity, witness } = await loadRecords(storage, header);
       const signer = options.createSigner(header.ring.signingSeed);
       audit = await AuditLog.open(join(options.stateDir, AUDIT_FOLDER), {
@@ -255,7 +239,6 @@ export class Engine {
       await upkeep.retire();
       await engine.#purge((options.now ?? (() => new Date()))());
       engine.setRetention(options.retention ?? []);
-      engine.#rewriter.start();
       return engine;
     } catch (error) {
       await (upkeep ?? audit)?.close();
@@ -410,24 +393,6 @@ export class Engine {
     });
   }
 
-  /** The store's keys, with an exact count of the records under each, which reads the whole store. */
-  keys(caller: Caller): Promise<KeysInfo> {
-    return this.#run(() => this.#keys.list(caller));
-  }
-
-  /** How far the re-encryption under a new data key is; undefined if there is none under way. */
-  rotation(caller: Caller): Promise<RotationProgress | undefined> {
-    return this.#run(() => this.#keys.progress(caller));
-  }
-
-  /**
-   * Puts a new data key, or a new root key, in force. Under a new data key the records are re-encrypted in the background,
-   * and then the old one is destroyed; nothing that callers see changes.
-   */
-  rotateKeys(caller: Caller, rotation: Rotation = {}, change?: Change): Promise<KeysInfo> {
-    return this.#run(() => this.#keys.rotate(caller, rotation, change));
-  }
-
   /** The principal of a live bearer token; undefined for any other text. */
   authenticateToken(token: string): Principal | undefined {
     return this.#administration.authenticateToken(token);
@@ -445,6 +410,37 @@ export class Engine {
    */
   refusedStranger(address: string): void {
     this.#parts.upkeep.strangers.add(address);
+  }
+
+  /**
+   * Lets those pass who may read {@link facts}. Only a refusal is audited: nothing of a secret's is revealed, and a monitor
+   * asks day and night.
+   *
+   * @throws CofferError `access_denied`
+   */
+  async authoriseMetrics(caller: Caller): Promise<void> {
+    if (!this.#administration.policy.mayReadMetrics(caller)) {
+      await this.#run(() => this.#context.gate.deny({ caller, action: 'metrics' }));
+    }
+  }
+
+  /** Whether there is room for changes, as far as it can be told. Reads go on without. */
+  async isWritable(): Promise<boolean> {
+    const { writable } = await this.#parts.storage.facts();
+    return writable;
+  }
+
+  /** How the engine is, in numbers. */
+  async facts(): Promise<EngineFacts> {
+    const { storage, header, catalog, audit } = this.#parts;
+    return {
+      storeFormat: header.format,
+      ...catalog.count(),
+      storage: await storage.facts(),
+      audit: { sequence: audit.durable.seq, syncs: audit.syncs },
+      watchers: this.#watchers.count,
+      lastBackup: this.#backups.lastMade,
+    };
   }
 
   /** Why requests cannot be served; undefined when they can. */
@@ -467,7 +463,7 @@ export class Engine {
     this.endWatches();
     this.#pruner.close();
     clearInterval(this.#purging);
-    await Promise.all([this.#backups.close(), this.#rewriter.stop()]);
+    await this.#backups.close();
     await this.#quiet();
     const { storage, upkeep, header } = this.#parts;
     await upkeep.close();
@@ -510,8 +506,7 @@ export class Engine {
       const { secret, operation, principal } = intent;
       const made =
         secret === undefined
-          ? this.#administration.remembers(operation, principal.id) ||
-            this.#parts.header.remembers(operation, principal.id)
+          ? this.#administration.remembers(operation, principal.id)
           : this.#secrets.remembers(secret, operation, principal.id);
       await audit.recover(intent, made ? undefined : 'not_made');
     }
@@ -526,16 +521,6 @@ export class Engine {
       await Promise.allSettled(some.map((entry) => catalog.purge(entry)));
     }
   }
-}
-
-function rootKeyContext(options: EngineOptions): RootKeyContext {
-  return {
-    stateDir: options.stateDir,
-    development: options.development ?? false,
-    promptPassphrase: options.promptPassphrase,
-    now: options.now,
-    onNotice: (sentence) => options.onNotice?.(sentence),
-  };
 }
 
 interface Parts {

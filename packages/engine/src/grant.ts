@@ -1,7 +1,16 @@
 import { CofferError } from './errors.js';
 
-/** Every action that a grant can allow; all but `admin` are setec's. */
-export const ACTIONS = ['get', 'info', 'put', 'create-version', 'activate', 'delete', 'admin'] as const;
+/** Every action that a grant can allow; all but `admin` and `metrics` are setec's. */
+export const ACTIONS = [
+  'get',
+  'info',
+  'put',
+  'create-version',
+  'activate',
+  'delete',
+  'admin',
+  'metrics',
+] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /**

@@ -22,6 +22,7 @@ export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { canLockMemory } from './crypto/secure-memory.js';
 export { type AuditSettings, DEFAULT_MIN_FREE_BYTES, Engine, type EngineOptions } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
+export type { EngineFacts } from './facts.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { type AuditTailState, inspectAuditTail } from './inspect/audit-tail.js';
 export { storeOwner } from './inspect/owner.js';
@@ -31,8 +32,6 @@ export { MANY_BYTES, MANY_REQUESTS, type ManyAnswer, type ManyOptions, type Many
 export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
 export type { Change } from './operations.js';
 export type { RetentionRule } from './retention/rules.js';
-export type { DataKeyInfo, KeysInfo, Rotation } from './rotation/keys.js';
-export type { RotationProgress } from './rotation/rewriter.js';
 export type { SecretInfo, SecretValue } from './secret.js';
 export { LmdbStorage } from './storage/lmdb.js';
 export type {
@@ -43,5 +42,6 @@ export type {
   StoredRecord,
   Summariser,
 } from './storage/storage.js';
+export { Timings, type TimingsSnapshot } from './timings.js';
 export type { WatchEnd, WatchEvent } from './watch/watch.js';
 export { WATCH_PATTERNS, type WatchOptions } from './watch/watchers.js';

@@ -50,6 +50,11 @@ export class Policy {
     return caller.principals.some(({ id }) => EVERYTHING.has(id) || this.#of(id).has('admin'));
   }
 
+  /** True for who may read the numbers of the whole server: for that the secrets of a grant mean nothing. */
+  mayReadMetrics(caller: Caller): boolean {
+    return this.isAdministrator(caller) || caller.principals.some(({ id }) => this.#of(id).has('metrics'));
+  }
+
   /** The grants that apply to a caller, without whom else they are to; `dev` and `socket` have one built in. */
   grantsOf(caller: Caller): Grant[] {
     const builtIn = caller.principals

@@ -16,12 +16,22 @@ export class Refusal extends Error {
   readonly code: DoorCode;
   /** Whole seconds, after which the same request may be let in. */
   readonly retryAfter: number | undefined;
+  /** Nothing valid proved who asked. */
+  readonly unknownCaller: boolean;
 
-  constructor(code: DoorCode, message: string, retryAfter?: number) {
+  constructor(
+    code: DoorCode,
+    message: string,
+    {
+      retryAfter,
+      unknownCaller = code === 'unauthenticated',
+    }: { retryAfter?: number; unknownCaller?: boolean } = {},
+  ) {
     super(message);
     this.name = 'Refusal';
     this.code = code;
     this.retryAfter = retryAfter;
+    this.unknownCaller = unknownCaller;
   }
 }
 

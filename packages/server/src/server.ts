@@ -22,6 +22,8 @@ import { checkSocketPath } from './listen/bind.js';
 import { Doors } from './listen/doors.js';
 import { guardHost } from './listen/guards.js';
 import { createLog } from './log.js';
+import { Exposition } from './metrics/exposition.js';
+import { RequestMetrics } from './metrics/requests.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
 import { Certificate } from './tls/certificate.js';
@@ -154,11 +156,36 @@ async function openDoors(
   const heartbeatMs = Math.min(HEARTBEAT_MS, ((requestSeconds + idleSeconds) * 1000) / 4);
   doors.signal.addEventListener('abort', () => engine.endWatches());
   const requestIds = new RequestIds();
+  const requests = new RequestMetrics();
+  const serverFacts = () => ({
+    version,
+    ready: notReady() === undefined,
+    requests: {
+      inFlight: requests.inFlight,
+      unauthenticated: requests.unauthenticated,
+      timings: requests.snapshot(),
+    },
+    limited: rates.rejected,
+    connections: doors.connections(),
+    certificateEnd: certificate?.validTo,
+  });
+  const metrics = { exposition: new Exposition(), facts: serverFacts };
   const serve = (authenticator: Authenticator, limits?: RateLimits): RequestListener => {
     const bodies = new BodyReader(config.limits);
     const answers = new Room(config.limits.inFlightBytes);
     const closing = doors.signal;
-    const shared = { engine, log, requestIds, notReady, closing, heartbeatMs, version, openApi };
+    const shared = {
+      engine,
+      log,
+      requestIds,
+      requests,
+      metrics,
+      notReady,
+      closing,
+      heartbeatMs,
+      version,
+      openApi,
+    };
     return createApp({ ...shared, authenticator, bodies, answers, rates: limits });
   };
   const development = new DevelopmentAuthenticator();

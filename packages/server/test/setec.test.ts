@@ -167,7 +167,10 @@ describe('other routes', () => {
   it('tell that the process lives and is ready, without authentication', async () => {
     const server = await startTestServer({ dev: false });
     expect(await send(server, '/healthz')).toMatchObject({ status: 200, body: 'ok\n' });
-    expect(await send(server, '/readyz')).toMatchObject({ status: 200, body: '{"ready":true}' });
+    expect(await send(server, '/readyz')).toMatchObject({
+      status: 200,
+      body: '{"ready":true,"writable":true}',
+    });
   });
 
   it('are not found, and change nothing, where there is nothing', async () => {

@@ -73,7 +73,7 @@ export async function restore(path: string, options: RestoreOptions): Promise<vo
       dev,
       mergeFrom,
       mergeRootKey,
-      by: userInfo().username,
+      by: userName(),
       promptPassphrase,
       onNotice,
     }),
@@ -86,6 +86,15 @@ export async function restore(path: string, options: RestoreOptions): Promise<vo
     ...(mergeFrom.length > 0 ? mergedLines(restored, options.verbose ?? false) : warning(restored)),
   ];
   await print(lines.join('\n'));
+}
+
+/** A user id without a name, as in a container, is told as a number. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user ${process.getuid?.()}`;
+  }
 }
 
 const onNotice = (sentence: string): void => {
@@ -137,7 +146,9 @@ function mergedLines(restored: Restored, verbose: boolean): string[] {
     `${count(secrets.length, 'secret')} and ${count(versions.length, 'version')} of others`;
   const some = ({ secrets, versions }: Restored['deletedSince']) => secrets.length + versions.length > 0;
   return [
-    `${count(tokensRevoked.length, 'token')} revoked since the backup: revoked here too`,
+    tokensRevoked.length === 0
+      ? 'No token of the backup was revoked since'
+      : `${count(tokensRevoked.length, 'token')} revoked since the backup: revoked here too`,
     ...list(tokensRevoked.map(({ id, name }) => `${id} ${quote(name)}`)),
     ...(newest === undefined
       ? [
@@ -147,7 +158,9 @@ function mergedLines(restored: Restored, verbose: boolean): string[] {
             : 'No change of the policy since is in the log',
         ]
       : [
-          `${count(grantsRemoved.length, 'grant')} removed since, by the policy in ${newest}: removed here too`,
+          grantsRemoved.length === 0
+            ? `No grant was removed since, by the policy in ${newest}`
+            : `${count(grantsRemoved.length, 'grant')} removed since, by the policy in ${newest}: removed here too`,
           ...list(grantsRemoved.map(grantLine)),
         ]),
     ...(some(deletedSince)

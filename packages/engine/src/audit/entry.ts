@@ -54,6 +54,7 @@ export type AuditAction =
   | 'apply-policy'
   | 'prune'
   | 'watch'
+  | 'metrics'
   | 'refused'
   | 'list-keys'
   | 'rotate-data-key'

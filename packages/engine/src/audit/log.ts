@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CofferError } from '../errors.js';
 import { privateFolder, syncFolder } from '../files.js';
 import type { Anchor } from '../integrity.js';
+import type { TimingsSnapshot } from '../timings.js';
 import { type AuditDecision, type AuditSubject, EntryEncoder, EntryIds } from './entry.js';
 import { GENESIS, sha256 } from './hash.js';
 import { LineHead } from './line-head.js';
@@ -132,6 +133,11 @@ export class AuditLog {
   /** The newest line that is on stable storage. */
   get durable(): Anchor {
     return this.#writer.durable;
+  }
+
+  /** How long it took to make lines durable. */
+  get syncs(): TimingsSnapshot {
+    return this.#writer.syncs.snapshot();
   }
 
   /** Whether {@link durable} will not move any more. */

@@ -1,5 +1,6 @@
 import { CofferError } from '../errors.js';
 import type { Anchor } from '../integrity.js';
+import { DISK_BOUNDS, Timings } from '../timings.js';
 import type { LogFile } from './log-file.js';
 import { closeCurrent, currentPath, prepareNext } from './segments.js';
 
@@ -57,6 +58,7 @@ export interface WriterOptions {
  * line close it, and when they are durable the next file takes its place. Who appends waits for some milliseconds.
  */
 export class LogWriter {
+  readonly syncs = new Timings(DISK_BOUNDS);
   readonly #options: WriterOptions;
   readonly #path: string;
   #file: LogFile;
@@ -184,7 +186,9 @@ export class LogWriter {
     this.#lastTime = time;
     this.#first ??= batch[0];
     this.#syncing += batch.length;
+    const begun = performance.now();
     this.#file.sync((error) => {
+      this.syncs.since(begun);
       this.#syncing -= batch.length;
       if (error || this.#failed) {
         this.#fail(error, batch);

@@ -27,7 +27,7 @@ interface LoggedAct {
 }
 
 /** What is looked for; most lines are neither. */
-const LOOKED_FOR = /"action":"(revoke-token|apply-policy|delete|checkpoint)"/;
+const LOOKED_FOR = /"action":"(revoke-token|apply-policy|delete|prune|checkpoint)"/;
 const TOKEN_ID = /^[0-9a-f]{16}$/;
 
 /**
@@ -98,7 +98,9 @@ class Findings {
       revoked: new Map(revocations.map(({ target, time }) => [target as string, new Date(time)])),
       policyChanges: since.filter(isPolicyChange).length,
       deletions: new Set(
-        since.flatMap(({ action, secret }) => (action === 'delete' && secret ? [secret] : [])),
+        since.flatMap(({ action, secret }) =>
+          (action === 'delete' || action === 'prune') && secret ? [secret] : [],
+        ),
       ),
     };
   }

@@ -29,6 +29,8 @@ export interface BackupsContext {
 export class Backups {
   readonly #context: BackupsContext;
   #running: BackupRun | undefined;
+  /** When the last one was made in whole. */
+  lastMade: Date | undefined;
 
   constructor(context: BackupsContext) {
     this.#context = context;
@@ -58,6 +60,7 @@ export class Backups {
       yield* run.pass(
         produceBackup({ storeId: storage.incarnation, ring, backupId, madeAt: now(), ...moment }),
       );
+      this.lastMade = now();
     } catch (error) {
       await run.end(error);
       throw error;

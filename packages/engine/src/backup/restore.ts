@@ -62,7 +62,7 @@ export async function restoreBackup(path: string, options: RestoreOptions): Prom
     await folder.complete();
     return restored;
   } catch (error) {
-    await folder.abandon();
+    await folder.abandon().catch(() => undefined);
     throw systemError(error, `the backup cannot be restored to ${stateDir}`);
   }
 }

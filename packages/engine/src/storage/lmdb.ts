@@ -1,6 +1,7 @@
 import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
 import { privateFolder, syncFolder } from '../files.js';
+import { DISK_BOUNDS, Timings } from '../timings.js';
 import { Batch } from './lmdb-batch.js';
 import { type LmdbDatabase, openDatabase } from './lmdb-database.js';
 import { LmdbSnapshot, scanRange } from './lmdb-snapshot.js';
@@ -11,6 +12,7 @@ import type {
   Storage,
   StorageChange,
   StorageEvent,
+  StorageFacts,
   StorageSnapshot,
   StoredRecord,
   Summariser,
@@ -40,6 +42,7 @@ export class LmdbStorage implements Storage {
   readonly #listeners = new Set<(event: StorageEvent) => void>();
   readonly #events: StorageEvent[] = [];
   readonly #snapshots = new Set<LmdbSnapshot>();
+  readonly #commits = new Timings(DISK_BOUNDS);
   #sequence: number;
   #usedBytes: number;
   #summary: Uint8Array | undefined;
@@ -138,6 +141,11 @@ export class LmdbStorage implements Storage {
     this.#digest = summariser.initial;
   }
 
+  async facts(): Promise<StorageFacts> {
+    const usedBytes = this.#usedBytes;
+    return { usedBytes, ...(await this.#space.look(usedBytes)), commits: this.#commits.snapshot() };
+  }
+
   async close(): Promise<void> {
     this.#stopped ??= new CofferError('stopped', 'the store is closed');
     await this.#writing;
@@ -199,6 +207,7 @@ export class LmdbStorage implements Storage {
       usedBytes: batch.usedBytes,
       summary,
     });
+    const begun = performance.now();
     try {
       await this.#db.batch(() => {
         for (const [key, value] of batch.writes()) {
@@ -210,6 +219,7 @@ export class LmdbStorage implements Storage {
     } catch (error) {
       return rejectAll(await this.#failed(error));
     }
+    this.#commits.since(begun);
     this.#sequence = batch.sequence;
     this.#usedBytes = batch.usedBytes;
     this.#digest = batch.digest;

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 
 import { CofferError } from '../errors.js';
+import type { StorageFacts } from './storage.js';
 
 /** How long one look at the file system counts, in milliseconds. */
 const FRESH = 100;
@@ -43,6 +44,15 @@ export class Space {
     if (this.#free < diskBytes + (bound ? minFreeBytes : 0)) throw this.full();
   }
 
+  /** As {@link require} would find it for a change of a few bytes. */
+  async look(heldBytes: number): Promise<Room> {
+    const { quotaBytes, minFreeBytes } = this.#limits;
+    if (performance.now() - this.#lookedAt > FRESH) await this.#look();
+    const withinQuota = quotaBytes === undefined || heldBytes < quotaBytes;
+    const writable = withinQuota && this.#free > minFreeBytes;
+    return { quotaBytes, disk: { freeBytes: this.#free, reservedBytes: minFreeBytes }, writable };
+  }
+
   full(cause?: unknown): CofferError {
     const { minFreeBytes } = this.#limits;
     const kept = minFreeBytes > 0 ? ` (${minFreeBytes} bytes are kept free)` : '';
@@ -68,6 +78,9 @@ export interface Demand {
   readonly diskBytes: number;
   readonly urgent: boolean;
 }
+
+/** How much room there is. */
+export type Room = Pick<StorageFacts, 'quotaBytes' | 'disk' | 'writable'>;
 
 export interface SpaceLimits {
   /** Bytes of records that the store may hold; without it there is no such limit. */

@@ -1,3 +1,5 @@
+import type { TimingsSnapshot } from '../timings.js';
+
 /**
  * What the engine asks of a store, and all that a driver knows: keys, opaque bytes and revisions.
  *
@@ -63,8 +65,23 @@ export interface Storage {
    */
   refreshSummary(): Promise<void>;
 
+  /** How full it is, and how its disk does. */
+  facts(): Promise<StorageFacts>;
+
   /** Waits for commits under way, then closes. */
   close(): Promise<void>;
+}
+
+export interface StorageFacts {
+  /** Bytes of all records, and how many there may be, where there is such a limit. */
+  readonly usedBytes: number;
+  readonly quotaBytes: number | undefined;
+  /** On its disk, and how much of it is kept free; absent for a store that is not on a disk of this machine. */
+  readonly disk: { readonly freeBytes: number; readonly reservedBytes: number } | undefined;
+  /** Whether there is room for changes, as far as it can be told. */
+  readonly writable: boolean;
+  /** How long it took to write transactions to stable storage. */
+  readonly commits: TimingsSnapshot;
 }
 
 /** One moment of a store. */

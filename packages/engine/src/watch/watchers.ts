@@ -46,6 +46,10 @@ export class Watchers {
     };
   }
 
+  get count(): number {
+    return this.#watches.size;
+  }
+
   /** Ends all of them; no new one is let in. */
   close(): void {
     this.#closed = true;

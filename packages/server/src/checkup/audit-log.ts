@@ -89,6 +89,7 @@ function checkBackup(
 /** In the unit that a person would choose. */
 export function ago(time: Date, now: Date): string {
   const seconds = Math.max(0, Math.round((now.getTime() - time.getTime()) / 1000));
+  if (seconds < 2) return 'just now';
   const [size, unit] = UNITS.find(([size]) => seconds >= 2 * size) ?? [1, 'seconds'];
   return `${Math.floor(seconds / size)} ${unit} ago`;
 }

@@ -87,7 +87,7 @@ function checkKeys({ keys }: StoreState, now: Date): Finding[] {
   const newest = keys?.dataKeys.at(-1);
   if (keys === undefined || newest === undefined) return [];
   const age = now.getTime() - newest.createdAt.getTime();
-  const since = `since ${newest.createdAt.toISOString()}`;
+  const since = `since ${newest.createdAt.toISOString().slice(0, 10)}`;
   const retiring = keys.dataKeys.length - 1;
   if (retiring > 0) {
     const under = `a rotation is under way ${since}: ${retiring} older data ${retiring === 1 ? 'key' : 'keys'} still in use`;

@@ -3,6 +3,7 @@ import { CofferError, type Engine } from '@coffer/engine';
 import type { Logger } from 'pino';
 import type { RateLimits } from '../limit/rate-limits.js';
 import type { RequestListener } from '../listen/bare-answer.js';
+import type { RequestMetrics } from '../metrics/requests.js';
 import { problemOf, Refusal } from '../refusal.js';
 import { manyAnswer } from '../wire/many.js';
 import { jsonReader } from '../wire/request.js';
@@ -11,6 +12,7 @@ import { ADMIN_RESOURCES, type AdminResource, whoami } from './admin.js';
 import { type Authenticator, addressOf } from './authenticate.js';
 import type { BodyReader } from './body.js';
 import { admitGet, admitPost, changeOf } from './gate.js';
+import { answerMetrics, type MetricsContext } from './metrics.js';
 import { Reply } from './reply.js';
 import { foreignIds, type RequestIds } from './request-id.js';
 import type { Room } from './room.js';
@@ -26,6 +28,8 @@ export interface AppParts {
   readonly answers: Room;
   readonly log: Logger;
   readonly requestIds: RequestIds;
+  readonly requests: RequestMetrics;
+  readonly metrics: Pick<MetricsContext, 'exposition' | 'facts'>;
   /** How often callers may ask; absent where they may without end. */
   readonly rates: RateLimits | undefined;
   /** Why the server takes no new work, if it does not. */
@@ -63,6 +67,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/api/watch', watch],
   ['/api/admin/backup', answerBackup],
   ['/api/whoami', answerWhoami],
+  ['/metrics', metrics],
   ['/healthz', readOnly(({ reply }) => reply.text('ok\n'))],
   ['/readyz', readOnly(answerReadiness)],
   ['/openapi.json', readOnly(({ reply }, { openApi }) => reply.jsonDocument(openApi))],
@@ -75,24 +80,34 @@ const HEALTH: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
 
 /** The whole HTTP API. It translates wire formats and nothing else: rights and audit are the engine's. */
 export function createApp(parts: AppParts): RequestListener {
-  const { log, requestIds, rates } = parts;
+  const { log, requestIds, requests, rates } = parts;
   return (incoming, outgoing) => {
+    const begun = requests.begin();
     const id = requestIds.next();
     const reply = new Reply(incoming, outgoing, parts.answers, id);
     const path = pathOf(incoming.url ?? '');
-    const route = ROUTES.get(path) ?? unknownRoute(path);
+    const known = ROUTES.get(path);
+    const route = known ?? unknownRoute(path);
+    const done = () => {
+      requests.end(known ? path : 'other', outgoing.headersSent ? outgoing.statusCode : 0, begun);
+    };
+    const refused = (error: unknown) => {
+      if (error instanceof Refusal && error.unknownCaller) {
+        requests.unauthenticated++;
+        parts.engine.refusedStranger(addressOf(incoming));
+      }
+      refuse(reply, id, path, error, log);
+      done();
+    };
     if (log.isLevelEnabled('debug')) logAtEnd(log, id, path, incoming, outgoing);
     try {
       // Whoever watches over the server is not told that it is ill when it is only busy.
       if (!HEALTH.has(path)) rates?.admitAddress(incoming);
     } catch (error) {
-      refuse(reply, id, path, error, log);
+      refused(error);
       return;
     }
-    route({ id, incoming, outgoing, reply }, parts).catch((error: unknown) => {
-      if (isUnknownCaller(error)) parts.engine.refusedStranger(addressOf(incoming));
-      refuse(reply, id, path, error, log);
-    });
+    route({ id, incoming, outgoing, reply }, parts).then(done, refused);
   };
 }
 
@@ -186,17 +201,24 @@ async function answerWhoami({ incoming, reply }: Exchange, parts: AppParts): Pro
   reply.json(JSON.stringify(await whoami(parts.engine, caller, parts.version)));
 }
 
-function answerReadiness({ reply }: Exchange, { notReady }: AppParts): void {
+/** A full disk is no reason to send readers elsewhere: they are served. */
+async function answerReadiness({ reply }: Exchange, { engine, notReady }: AppParts): Promise<void> {
+  const writable = await engine.isWritable();
   const reason = notReady();
-  if (reason === undefined) reply.json('{"ready":true}');
+  if (reason === undefined) reply.json(JSON.stringify({ ready: true, writable }));
   else reply.notReady(reason);
 }
 
+async function metrics({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
+  const { engine, authenticator } = parts;
+  await answerMetrics(incoming, reply, { engine, authenticator, ...parts.metrics });
+}
+
 /** GET and HEAD; for anything else there is nothing here. */
-function readOnly(answer: (exchange: Exchange, parts: AppParts) => void): Route {
+function readOnly(answer: (exchange: Exchange, parts: AppParts) => void | Promise<void>): Route {
   return async (exchange, parts) => {
     if (!isRead(exchange.incoming)) throw new Refusal('invalid_method', 'invalid method');
-    answer(exchange, parts);
+    await answer(exchange, parts);
   };
 }
 
@@ -219,9 +241,6 @@ function pathOf(target: string): string {
 
 /** Routes of our own; setec's clients look for text. */
 const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/watch', '/api/whoami', '/readyz']);
-
-const isUnknownCaller = (error: unknown): boolean =>
-  error instanceof Refusal && error.code === 'unauthenticated';
 
 /** Every error of every route ends here. */
 function refuse(reply: Reply, request: string, path: string, error: unknown, log: Logger): void {

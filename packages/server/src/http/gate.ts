@@ -20,12 +20,25 @@ export function admitGet(request: IncomingMessage, authenticator: Authenticator)
   return admit(request, authenticator);
 }
 
+/** A GET of a caller that is known, without the header: what it gets no page of a browser's can read. */
+export function admitMonitor(
+  request: IncomingMessage,
+  authenticator: Authenticator,
+): Caller | Promise<Caller> {
+  if (request.method !== 'GET') throw new Refusal('invalid_method', 'only GET requests allowed');
+  return identify(request, authenticator);
+}
+
 /** Mostly without a promise: a bearer token is known at once, and this is on the way of every request. */
 function admit(request: IncomingMessage, authenticator: Authenticator): Caller | Promise<Caller> {
   // No script in a browser can set a header that begins with Sec-: this keeps forged requests of web pages out.
   if (request.headers['sec-x-tailscale-no-browsers'] !== 'setec') {
     throw new Refusal('access_denied', 'the header "Sec-X-Tailscale-No-Browsers: setec" is missing');
   }
+  return identify(request, authenticator);
+}
+
+function identify(request: IncomingMessage, authenticator: Authenticator): Caller | Promise<Caller> {
   const caller = authenticator.authenticate(request);
   return caller instanceof Promise ? caller.then(known) : known(caller);
 }

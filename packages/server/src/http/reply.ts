@@ -85,6 +85,14 @@ export class Reply implements AnswerRoom {
     this.#send(503, headers, JSON.stringify({ ready: false, reason }));
   }
 
+  page(type: string, body: string): void {
+    this.#send(
+      200,
+      ['Content-Type', type, 'Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff'],
+      body,
+    );
+  }
+
   text(body: string): void {
     this.#send(200, TEXT_TYPE, body);
   }

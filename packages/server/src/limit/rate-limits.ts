@@ -89,7 +89,8 @@ export class RateLimits {
     const wait = Math.ceil(buckets.take(key));
     if (wait === 0) return;
     this.rejected[reason]++;
-    throw new Refusal('rate_limited', `${what}: try again in ${wait} s`, wait);
+    const details = { retryAfter: wait, unknownCaller: reason === 'stranger' };
+    throw new Refusal('rate_limited', `${what}: try again in ${wait} s`, details);
   }
 }
 

@@ -1,6 +1,17 @@
 import type { Server, Socket } from 'node:net';
 import { networkOf } from './address.js';
 
+export type Door = 'tcp' | 'socket';
+
+/** How many connections a listening server has and had. */
+export interface ConnectionCounts {
+  readonly door: Door;
+  readonly open: number;
+  readonly most: number;
+  /** Cut since there were too many of all, or of one address. */
+  readonly refused: { readonly all: number; readonly address: number };
+}
+
 /** The open connections of one listening server: all of them, and how many there are of each client's address. */
 export class Connections {
   readonly #most: number;
@@ -16,12 +27,16 @@ export class Connections {
     return this.#open.size;
   }
 
+  /** How many were cut since their address had as many as it may. */
+  refused = 0;
+
   /** Keeps the connection until it closes. False: its address has as many as it may, and it is cut. */
   admit(socket: Socket): boolean {
     const address = socket.remoteAddress && networkOf(socket.remoteAddress);
     const count = (address && this.#counts.get(address)) || 0;
     if (address && count >= this.#most) {
       // A reset leaves nothing behind; a flood would else fill the kernel's table of closed connections.
+      this.refused++;
       socket.resetAndDestroy();
       return false;
     }

@@ -6,7 +6,7 @@ import type { Certificate } from '../tls/certificate.js';
 import type { ListenAddress } from './address.js';
 import type { RequestListener } from './bare-answer.js';
 import { listenTcp, listenUnix } from './bind.js';
-import { Connections, interceptConnections } from './connections.js';
+import { type ConnectionCounts, Connections, type Door, interceptConnections } from './connections.js';
 import {
   type ConnectionLimits,
   createHttpServer,
@@ -29,6 +29,7 @@ export class Doors {
   readonly #limits: ConnectionLimits;
   readonly #servers: (Server | SecureServer)[] = [];
   readonly #connections: Connections[] = [];
+  readonly #counts: (() => ConnectionCounts)[] = [];
   readonly #underWay = new Map<Socket, ServerResponse>();
   /** Of connections that send requests before they have the answers to earlier ones; of others nothing. */
   readonly #waiting = new Map<Socket, Start[]>();
@@ -53,6 +54,11 @@ export class Doors {
     return this.#closing.signal;
   }
 
+  /** Of each listening server. */
+  connections(): ConnectionCounts[] {
+    return this.#counts.map((count) => count());
+  }
+
   /** With a certificate over TLS. */
   async listenTcp(
     address: ListenAddress,
@@ -61,14 +67,14 @@ export class Doors {
   ): Promise<ListenAddress> {
     const serve = this.#server(listener);
     if (certificate === undefined)
-      return listenTcp(this.#open(createHttpServer(serve, this.#limits)), address);
+      return listenTcp(this.#open('tcp', createHttpServer(serve, this.#limits)), address);
     const server = createHttpsServer(serve, this.#limits);
     certificate.serve(server);
-    return listenTcp(this.#open(server), address);
+    return listenTcp(this.#open('tcp', server), address);
   }
 
   async listenUnix(path: string, listener: RequestListener): Promise<void> {
-    await listenUnix(this.#open(createHttpServer(this.#server(listener), this.#limits)), path);
+    await listenUnix(this.#open('socket', createHttpServer(this.#server(listener), this.#limits)), path);
   }
 
   /**
@@ -89,7 +95,7 @@ export class Doors {
     return (incoming, outgoing) => this.#serve(listener, incoming, outgoing);
   }
 
-  #open<S extends Server | SecureServer>(server: S): S {
+  #open<S extends Server | SecureServer>(door: Door, server: S): S {
     const connections = new Connections(this.#limits.connectionsPerAddress);
     interceptConnections(server, (socket, proceed) => {
       if (connections.admit(socket)) proceed();
@@ -97,6 +103,16 @@ export class Doors {
     server.on('checkExpectation', this.#server(refuseExpectation));
     this.#servers.push(server);
     this.#connections.push(connections);
+    let dropped = 0;
+    server.on('drop', () => {
+      dropped++;
+    });
+    this.#counts.push(() => ({
+      door,
+      open: connections.count,
+      most: this.#limits.connections,
+      refused: { all: dropped, address: connections.refused },
+    }));
     return server;
   }
 

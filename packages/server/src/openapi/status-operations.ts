@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { METRICS_TYPE } from '../metrics/exposition.js';
 import * as answers from '../wire/answer-schemas.js';
 import { json, type Operation } from './operation.js';
 
@@ -14,10 +15,30 @@ export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
   ...readOnly('/readyz', {
     ...server('readiness', 'Whether the server takes requests'),
     answers: {
-      200: json(answers.ready, 'It does', { ready: true }),
+      200: json(answers.ready, 'It does; `writable` tells whether there is room for changes', {
+        ready: true,
+        writable: true,
+      }),
       503: json(answers.notReady, 'It shuts down', { ready: false, reason: 'the server is shutting down' }),
     },
   }),
+  'GET /metrics': {
+    id: 'metrics',
+    tag: 'Server',
+    summary: 'How the server is, in Prometheus’s text format',
+    description:
+      'For who may administer everything, or has the action `metrics`. No names and no principals are in it.',
+    callers: 'metrics',
+    errorForm: 'text',
+    answers: {
+      200: {
+        description: 'All metrics',
+        type: METRICS_TYPE,
+        schema: z.string(),
+        example: 'coffer_secrets 12\n',
+      },
+    },
+  },
   ...readOnly('/openapi.json', {
     ...server('openapi', 'This document'),
     errors: ['rate_limited'],

@@ -1,0 +1,19 @@
+import type { StorageFacts } from './storage/storage.js';
+import type { TimingsSnapshot } from './timings.js';
+
+/** How an engine is, in numbers: for those who watch over it. No name and no principal is in it. */
+export interface EngineFacts {
+  readonly storeFormat: number;
+  readonly secrets: number;
+  readonly versions: number;
+  readonly storage: StorageFacts;
+  readonly audit: {
+    /** Of the newest entry that is on stable storage: how many entries were ever written. */
+    readonly sequence: number;
+    /** Each `fdatasync` of the log. */
+    readonly syncs: TimingsSnapshot;
+  };
+  readonly watchers: number;
+  /** When the last backup was made in whole, since this engine was opened. */
+  readonly lastBackup: Date | undefined;
+}

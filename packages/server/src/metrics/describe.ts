@@ -1,0 +1,123 @@
+import type { EngineFacts } from '@coffer/engine';
+import type { LimitReason } from '../limit/rate-limits.js';
+import type { ConnectionCounts } from '../listen/connections.js';
+import { counter, type Family, gauge, histogram, type Sample } from './family.js';
+import type { RequestTimings } from './requests.js';
+
+/** All that is told of a server, at one moment. */
+export interface ServerFacts {
+  readonly version: string;
+  readonly ready: boolean;
+  readonly engine: EngineFacts;
+  readonly requests: {
+    readonly inFlight: number;
+    readonly unauthenticated: number;
+    readonly timings: readonly RequestTimings[];
+  };
+  readonly limited: Readonly<Record<LimitReason, number>>;
+  readonly connections: readonly ConnectionCounts[];
+  readonly certificateEnd: Date | undefined;
+}
+
+/**
+ * The server's own metrics. Labels have few values that are known beforehand: no secret, no principal and no address is among
+ * them. docs/monitoring.md explains each; a test holds the two against each other.
+ */
+export function describeServer(facts: ServerFacts): Family[] {
+  return [...describeDoor(facts), ...describeEngine(facts.engine)];
+}
+
+function describeDoor({
+  version,
+  ready,
+  engine,
+  requests,
+  limited,
+  connections,
+  certificateEnd,
+}: ServerFacts): Family[] {
+  const build: Sample = [{ version, store_format: String(engine.storeFormat) }, 1];
+  const byDoor = (count: (one: ConnectionCounts) => number) =>
+    connections.map((one): Sample => [{ door: one.door }, count(one)]);
+  const refusals = connections.flatMap(({ door, refused }): Sample[] => [
+    [{ door, reason: 'all' }, refused.all],
+    [{ door, reason: 'address' }, refused.address],
+  ]);
+  return [
+    gauge('coffer_build_info', 'Always 1; the labels tell what runs.', [build]),
+    gauge('coffer_ready', '1 if the server takes requests.', Number(ready)),
+    histogram(
+      'coffer_http_request_duration_seconds',
+      'From the head of a request to its answer, by route and class of status.',
+      requests.timings.map(({ route, status, timings }) => ({ labels: { route, status }, timings })),
+    ),
+    gauge('coffer_http_requests_in_flight', 'Requests that are not answered yet.', requests.inFlight),
+    counter(
+      'coffer_http_requests_unauthenticated_total',
+      'Requests without a token that is valid, answered 401 or 429.',
+      requests.unauthenticated,
+    ),
+    counter(
+      'coffer_http_requests_limited_total',
+      'Requests answered 429, by whose limit.',
+      Object.entries(limited).map(([limit, count]): Sample => [{ limit }, count]),
+    ),
+    gauge(
+      'coffer_connections',
+      'Open connections.',
+      byDoor(({ open }) => open),
+    ),
+    gauge(
+      'coffer_connections_max',
+      'How many there may be at one time.',
+      byDoor(({ most }) => most),
+    ),
+    counter(
+      'coffer_connections_refused_total',
+      'Connections that were cut since there were too many: of all, or of one address.',
+      refusals,
+    ),
+    gauge(
+      'coffer_tls_certificate_expiry_timestamp_seconds',
+      'When the certificate ends; absent without TLS.',
+      seconds(certificateEnd),
+    ),
+  ];
+}
+
+function describeEngine({ secrets, versions, storage, audit, watchers, lastBackup }: EngineFacts): Family[] {
+  return [
+    gauge('coffer_secrets', 'Secrets that exist.', secrets),
+    gauge('coffer_secret_versions', 'Versions of all of them.', versions),
+    gauge('coffer_store_bytes', 'Bytes of all records in the store.', storage.usedBytes),
+    gauge('coffer_store_quota_bytes', 'How many there may be; absent without a quota.', storage.quotaBytes),
+    gauge('coffer_store_writable', '1 if there is room for changes.', Number(storage.writable)),
+    gauge('coffer_disk_free_bytes', 'Free bytes on the disk of the store.', storage.disk?.freeBytes),
+    gauge(
+      'coffer_disk_reserved_bytes',
+      'With fewer free bytes than this, changes are refused.',
+      storage.disk?.reservedBytes,
+    ),
+    histogram('coffer_store_commit_duration_seconds', 'Writing a transaction to stable storage.', [
+      { timings: storage.commits },
+    ]),
+    counter(
+      'coffer_audit_entries_total',
+      'The number of the newest durable line of the audit log.',
+      audit.sequence,
+    ),
+    histogram('coffer_audit_sync_duration_seconds', 'Writing lines of the audit log to stable storage.', [
+      { timings: audit.syncs },
+    ]),
+    gauge('coffer_watchers', 'Callers that watch for changes.', watchers),
+    gauge(
+      'coffer_last_backup_timestamp_seconds',
+      'When the last whole backup was made; absent until the first one since the start.',
+      seconds(lastBackup),
+    ),
+  ];
+}
+
+function seconds(date: Date | undefined): number | undefined {
+  return date && date.getTime() / 1000;
+}
