@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { act, actOnServer, addJsonOption, defineCommand, examples } from './define.js';
+import { defineAuditCommands } from './define-audit.js';
 
 /** Declares the server and what administers it. Each command loads its code only when it runs. */
 export function defineAdminCommands(program: Command): void {
@@ -7,6 +8,7 @@ export function defineAdminCommands(program: Command): void {
   defineTokens(program);
   definePolicy(program);
   defineBackup(program);
+  defineAuditCommands(program);
 
   defineConfig(program);
   defineDoctor(program);

@@ -1,6 +1,9 @@
 import * as answers from './answers.js';
+import { linesOf, queryText } from './audit.js';
 import { type BackupFacts, wholeBackup } from './backup.js';
 import type {
+  AuditHead,
+  AuditQuery,
   CallOptions,
   ChangeOptions,
   Grant,
@@ -12,6 +15,9 @@ import type {
 
 /** The server is never silent for so long, but when its disk is. */
 const BACKUP_IDLE_MS = 120_000;
+
+/** The server sends a sign of life every 15 s. */
+const AUDIT_IDLE_MS = 120_000;
 
 /** How {@link Admin} reaches the server: one of the client's own calls. */
 export type Send = <T>(
@@ -103,6 +109,32 @@ export class Admin {
         change: options,
       },
       answers.policyChange,
+    );
+  }
+
+  /**
+   * Lines of the audit log, as text without the line feed: those that were there when this was asked, so that the entry for
+   * the reading is not among them; with `follow` new ones too, until the server stops, your right ends, or you `break`. If the
+   * connection breaks, the iteration throws.
+   *
+   * ```ts
+   * for await (const line of client.admin.audit({ action: 'get', since: yesterday })) print(JSON.parse(line));
+   * ```
+   */
+  async *audit(query: AuditQuery = {}, options?: CallOptions): AsyncGenerator<string, void> {
+    const request = {
+      path: `/api/admin/audit${queryText(query)}`,
+      action: 'read the audit log',
+      idle: AUDIT_IDLE_MS,
+    };
+    yield* linesOf(await this.#open(request, options));
+  }
+
+  /** Where the audit log begins and ends, and what the store knows of it. */
+  auditHead(options?: CallOptions): Promise<AuditHead> {
+    return this.#send(
+      { path: '/api/admin/audit/head', action: 'read the audit log', read: options },
+      answers.auditHead,
     );
   }
 

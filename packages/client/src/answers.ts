@@ -1,6 +1,8 @@
 import { CofferClientError } from './errors.js';
 import type {
   Action,
+  AuditHead,
+  AuditLineRef,
   Grant,
   NewToken,
   Policy,
@@ -145,6 +147,22 @@ export function policyChange(value: unknown): PolicyChange {
     unchanged: whole(fields.unchanged, 'the body.unchanged'),
     generation: whole(fields.generation, 'the body.generation'),
   };
+}
+
+export function auditHead(value: unknown): AuditHead {
+  const fields = object(value, 'the body');
+  return {
+    head: auditLine(fields.head, 'the body.head'),
+    anchor: auditLine(fields.anchor, 'the body.anchor'),
+    first: whole(fields.first, 'the body.first'),
+    storeId: string(fields.storeId, 'the body.storeId'),
+    serverKey: string(fields.serverKey, 'the body.serverKey'),
+  };
+}
+
+function auditLine(value: unknown, path: string): AuditLineRef {
+  const fields = object(value, path);
+  return { seq: whole(fields.seq, `${path}.seq`), hash: string(fields.hash, `${path}.hash`) };
 }
 
 function grant(value: unknown, path: string): Grant {

@@ -113,6 +113,42 @@ export interface PolicyChange {
   readonly generation: number;
 }
 
+/** Which lines of the audit log are wanted; what is left out does not narrow. */
+export interface AuditQuery {
+  /** `seq` of the first line. */
+  readonly from?: number;
+  /** In place of `from`: so many lines before this moment. */
+  readonly last?: number;
+  /** Goes on with new lines as they become durable. */
+  readonly follow?: boolean;
+  /** A principal's id, or its name. */
+  readonly principal?: string;
+  /** A pattern of names, in which each `*` stands for any run of characters. */
+  readonly secret?: string;
+  readonly action?: string;
+  readonly since?: Date;
+  readonly until?: Date;
+}
+
+/** A line of the audit log: its number, and SHA-256 of its bytes in hex. */
+export interface AuditLineRef {
+  readonly seq: number;
+  readonly hash: string;
+}
+
+/** Where the audit log begins and ends. */
+export interface AuditHead {
+  /** The newest line. */
+  readonly head: AuditLineRef;
+  /** The line that the store knows. */
+  readonly anchor: AuditLineRef;
+  /** `seq` of the oldest line that is there. */
+  readonly first: number;
+  readonly storeId: string;
+  /** The server's public nkey, which signs the log. */
+  readonly serverKey: string;
+}
+
 /** Taken by every call. */
 export interface CallOptions {
   /** Ends the call early; it then rejects with the signal's reason. */

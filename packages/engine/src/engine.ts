@@ -10,6 +10,7 @@ import {
 } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
 import { AuditLog } from './audit/log.js';
+import { type AuditHead, type AuditQuery, AuditReading, type AuditReadOptions } from './audit/reading.js';
 import type { StoreWitness } from './audit/rollback.js';
 import type { Signer } from './audit/signer.js';
 import { AuditUpkeep } from './audit/upkeep.js';
@@ -105,6 +106,7 @@ export class Engine {
   readonly #secrets: Secrets;
   readonly #administration: Administration;
   readonly #backups: Backups;
+  readonly #auditReading: AuditReading;
   readonly #watchers: Watchers;
   readonly #pruner: Pruner;
   readonly #purging: NodeJS.Timeout;
@@ -131,6 +133,12 @@ export class Engine {
       policy: () => this.#administration.policy,
     };
     this.#secrets = new Secrets(this.#context);
+    this.#auditReading = new AuditReading({
+      log: audit,
+      gate,
+      administration: this.#administration,
+      anchor: () => parts.upkeep.sealed,
+    });
     this.#backups = new Backups({
       storage,
       ring: header.ring,
@@ -319,9 +327,10 @@ export class Engine {
     return this.#watchers.watch(caller, options);
   }
 
-  /** Ends every watch, and lets no new one in: the doors close. */
+  /** Ends every watch and who follows the audit log, and lets no new one in: the doors close. */
   endWatches(): void {
     this.#watchers.close();
+    this.#auditReading.close();
   }
 
   /**
@@ -378,6 +387,22 @@ export class Engine {
   backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
     if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
     return this.#backups.backup(caller);
+  }
+
+  /**
+   * Lines of the audit log with their newlines, some at a time; an empty line is a sign of life. Needs unscoped `admin`,
+   * and is audited before the first of them.
+   *
+   * @throws CofferError `access_denied`, `invalid_argument`, `busy` (too many follow), `stopped`
+   */
+  audit(caller: Caller, query: AuditQuery, options?: AuditReadOptions): AsyncGenerator<Uint8Array, void> {
+    if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
+    return this.#auditReading.read(caller, query, options);
+  }
+
+  /** Where the audit log begins and ends, and what the store has sealed of it. */
+  auditHead(caller: Caller): Promise<AuditHead> {
+    return this.#run(() => this.#auditReading.head(caller));
   }
 
   /**

@@ -1,5 +1,9 @@
 export type { PolicyDifference, PolicyOptions, TokenInfo } from './administration.js';
 export type { AnswerRoom } from './answer-room.js';
+export { endOfLog } from './audit/copy.js';
+export type { AuditFilter } from './audit/filter.js';
+export { type AuditRange, type LogEnd, readLog } from './audit/reader.js';
+export type { AuditHead, AuditQuery, AuditReadOptions } from './audit/reading.js';
 export type { Signer } from './audit/signer.js';
 export {
   type AuditBreak,
@@ -20,11 +24,18 @@ export { type ClosedSource, writeBackup } from './backup/write.js';
 export type { Caller, Principal, PrincipalKind } from './caller.js';
 export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { canLockMemory } from './crypto/secure-memory.js';
-export { type AuditSettings, DEFAULT_MIN_FREE_BYTES, Engine, type EngineOptions } from './engine.js';
+export {
+  AUDIT_FOLDER,
+  type AuditSettings,
+  DEFAULT_MIN_FREE_BYTES,
+  Engine,
+  type EngineOptions,
+} from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
 export type { EngineFacts } from './facts.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { type AuditTailState, inspectAuditTail } from './inspect/audit-tail.js';
+export { type AuditWitness, type AuditWitnessOptions, auditWitness } from './inspect/audit-witness.js';
 export { storeOwner } from './inspect/owner.js';
 export { inspectRootKey, type RootKeyState } from './inspect/root-key.js';
 export { type InspectStoreOptions, inspectStore, type StoreKeys, type StoreState } from './inspect/store.js';

@@ -5,7 +5,15 @@
  * door can pass them by.
  */
 
-export type { BackupContent, Restored } from '@coffer/engine';
+export type { AuditVerdict, AuditVerifier, AuditWitness, BackupContent, Restored } from '@coffer/engine';
+export {
+  type AuditTrust,
+  auditVerifier,
+  auditWitness,
+  type ReadAuditOptions,
+  readAuditLog,
+  verifyAuditLog,
+} from './audit.js';
 export {
   type ReadBackupOptions,
   type RestoreBackupOptions,

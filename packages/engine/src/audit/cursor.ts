@@ -30,6 +30,7 @@ export class LogCursor {
   #passed = 0;
   #offset = 0;
   #carry: Buffer = Buffer.alloc(0);
+  #unfinished = 0;
 
   private constructor(folder: string) {
     this.#folder = folder;
@@ -58,6 +59,9 @@ export class LogCursor {
         await this.#leave(file.first);
         if (rest.length > 0) return { file: file.name, bytes: rest, cutOff: true };
       } else if (!(await this.#wasClosed(file))) {
+        // Read again the next time: what is not yet durable may be taken back, and be another line then.
+        this.#unfinished = this.#carry.length;
+        this.putBack(0);
         return undefined;
       }
     }
@@ -65,7 +69,13 @@ export class LogCursor {
 
   /** Bytes behind the last newline of the current file, now that {@link read} found no more: a line that is being written, or torn. */
   get unfinished(): number {
-    return this.#carry.length;
+    return this.#unfinished;
+  }
+
+  /** The last `bytes` of the block that {@link read} gave are to be read again, from the file as it will be then. */
+  putBack(bytes: number): void {
+    this.#offset -= bytes + this.#carry.length;
+    this.#carry = Buffer.alloc(0);
   }
 
   async close(): Promise<void> {

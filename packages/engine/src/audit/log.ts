@@ -140,6 +140,12 @@ export class AuditLog {
     return this.#writer.syncs.snapshot();
   }
 
+  /** `seq` of the oldest line that is there. */
+  async first(): Promise<number> {
+    const [oldest] = await closedSegments(this.folder);
+    return oldest?.first ?? this.#writer.first;
+  }
+
   /** Whether {@link durable} will not move any more. */
   get ended(): boolean {
     return this.#stopped !== undefined;

@@ -1,4 +1,4 @@
-import type { HeadsIntegrity } from '../integrity.js';
+import { type Anchor, type HeadsIntegrity, NO_ANCHOR } from '../integrity.js';
 import type { Storage } from '../storage/storage.js';
 import type { AuditLog } from './log.js';
 import { Strangers } from './strangers.js';
@@ -38,6 +38,12 @@ export class AuditUpkeep {
       setInterval(() => void this.retire(), RETENTION_INTERVAL),
     ];
     for (const timer of this.#timers) timer.unref();
+  }
+
+  /** The line that the store has sealed. */
+  get sealed(): Anchor {
+    const { integrity, storage } = this.#options;
+    return integrity.read(storage.summary).anchor ?? NO_ANCHOR;
   }
 
   /** Removes what is old enough. What cannot be done now, as on a full disk, is done at the next time. */

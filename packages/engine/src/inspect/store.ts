@@ -75,7 +75,7 @@ async function readIn(folder: string, options: InspectStoreOptions): Promise<Sto
 }
 
 /** LMDB's lock file, which every reader writes to, is then beside a link elsewhere. */
-async function withLink<T>(folder: string, use: (link: string) => Promise<T>): Promise<T> {
+export async function withLink<T>(folder: string, use: (link: string) => Promise<T>): Promise<T> {
   const elsewhere = await mkdtemp(join(tmpdir(), 'coffer-'));
   try {
     await symlink(join(folder, DATA_FILE), join(elsewhere, DATA_FILE));
@@ -116,7 +116,7 @@ async function look(reader: LmdbReader, options: InspectStoreOptions): Promise<S
   }
 }
 
-function headerRecord({ snapshot }: LmdbReader): Uint8Array | undefined {
+export function headerRecord({ snapshot }: LmdbReader): Uint8Array | undefined {
   for (const [key, record] of snapshot.scan(HEADER_KEY))
     return HEADER_KEY.equals(key) ? record.bytes : undefined;
   return undefined;

@@ -36,6 +36,13 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
     ),
   },
 
+  '/api/admin/audit/head': {
+    get: async ({ engine, caller }) => {
+      const { storeId, serverKey } = engine;
+      return { ...(await engine.auditHead(caller)), storeId, serverKey };
+    },
+  },
+
   '/api/admin/policy': {
     get: async ({ engine, caller }) => {
       const { generation, grants } = await engine.policy(caller);

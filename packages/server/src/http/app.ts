@@ -9,6 +9,7 @@ import { manyAnswer } from '../wire/many.js';
 import { jsonReader } from '../wire/request.js';
 import { backupRequest, getManyRequest } from '../wire/schemas.js';
 import { ADMIN_RESOURCES, type AdminResource, whoami } from './admin.js';
+import { answerAudit } from './audit.js';
 import { type Authenticator, addressOf } from './authenticate.js';
 import type { BodyReader } from './body.js';
 import { admitGet, admitPost, changeOf } from './gate.js';
@@ -65,6 +66,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ...Object.entries(ADMIN_RESOURCES).map(([path, resource]): [string, Route] => [path, adminRoute(resource)]),
   ['/api/get-many', answerMany],
   ['/api/watch', watch],
+  ['/api/admin/audit', audit],
   ['/api/admin/backup', answerBackup],
   ['/api/whoami', answerWhoami],
   ['/metrics', metrics],
@@ -179,6 +181,12 @@ async function watch({ incoming, reply }: Exchange, parts: AppParts): Promise<vo
   const { engine, authenticator, closing, heartbeatMs } = parts;
   const caller = await admitGet(incoming, authenticator);
   await answerWatch(incoming, reply, { engine, caller, closing, heartbeatMs });
+}
+
+async function audit({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
+  const { engine, authenticator, closing, heartbeatMs } = parts;
+  const caller = await admitGet(incoming, authenticator);
+  await answerAudit(incoming, reply, { engine, caller, closing, heartbeatMs });
 }
 
 /** The store's own moment ends when nobody takes the bytes; the connection is cut then. */

@@ -1,6 +1,6 @@
 import * as answers from '../wire/answer-schemas.js';
 import * as schemas from '../wire/schemas.js';
-import { json, type Operation, type RequestBody } from './operation.js';
+import { json, type Operation, type Parameter, type RequestBody } from './operation.js';
 
 const CHANGE_ERRORS = ['invalid_argument', 'operation_reused', 'conflict'] as const;
 const GRANT = { to: ['token:0123456789abcdef'], actions: ['get'], secrets: ['prod/*'] };
@@ -43,6 +43,30 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     answers: { 200: json(answers.policyDifference, 'What changes, or would in a dry run') },
     errors: [...CHANGE_ERRORS, 'invalid_policy', 'policy_changed'],
   },
+  'GET /api/admin/audit': {
+    ...admin('readAudit', 'Lines of the audit log'),
+    description:
+      'Needs `admin` on `*`. The exact lines that were there when this was asked, each with its line feed; an empty line is a ' +
+      'sign of life. If the connection breaks, lines are missing. Two more parameters: `last`, a number of lines in place ' +
+      'of `from`; and `follow=1`, an answer without an end, in which new lines come as they become durable.',
+    parameters: [
+      inQuery('from', 'The number (`seq`) of the first line.', schemas.lineNumber),
+      inQuery('principal', 'Entries of this principal: its id, or its name.', schemas.auditText),
+      inQuery('secret', 'Entries about secrets that match this pattern.', schemas.auditText),
+      inQuery('action', 'Entries of this action.', schemas.auditText),
+      inQuery('since', 'Entries from this time on.', schemas.auditTime),
+      inQuery('until', 'Entries up to this time.', schemas.auditTime),
+    ],
+    answers: { 200: { description: 'The lines', type: 'application/x-ndjson', schema: answers.auditLines } },
+    errors: ['bad_request', 'invalid_argument'],
+  },
+  'GET /api/admin/audit/head': {
+    ...admin('auditHead', 'Where the audit log begins and ends'),
+    description:
+      'Needs `admin` on `*`. `head` is the newest line, `anchor` the one that the store has sealed, `first` the number of the ' +
+      'oldest one that is there.',
+    answers: { 200: json(answers.auditHead, 'The log’s ends, the store and its key') },
+  },
   'POST /api/admin/backup': {
     ...admin('backup', 'A backup of the store and of the audit log, as of now'),
     description:
@@ -53,6 +77,10 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     errors: ['conflict'],
   },
 };
+
+function inQuery(name: string, description: string, schema: Parameter['schema']): Parameter {
+  return { name, in: 'query', description, schema };
+}
 
 function admin(id: string, summary: string) {
   return { id, tag: 'Administration', summary, callers: 'known' } as const;

@@ -81,6 +81,19 @@ export const policyDifference = z.strictObject({
   generation: z.int().min(0),
 });
 
+const auditLine = z.strictObject({ seq: z.int().min(0), hash: z.string().regex(/^[0-9a-f]{64}$/) });
+
+export const auditHead = z.strictObject({
+  head: auditLine,
+  anchor: auditLine,
+  first: z.int().min(1),
+  storeId: z.string(),
+  serverKey: z.string(),
+});
+
+/** The log's own lines. */
+export const auditLines = z.string();
+
 export const ready = z.strictObject({ ready: z.literal(true), writable: z.boolean() });
 export const notReady = z.strictObject({ ready: z.literal(false), reason: z.string() });
 

@@ -79,6 +79,35 @@ export const watchRequest = z.strictObject({
   since: eventId.optional(),
 });
 
+/** `seq` of a line of the audit log, or a number of lines, as it stands in a query. */
+export const lineNumber = z.string().regex(/^[1-9]\d{0,14}$/);
+export const auditText = z.string().min(1).max(1024);
+export const auditTime = z.string().refine(isTime, 'is no RFC 3339 time').meta({ format: 'date-time' });
+
+/** The query of a reading of the audit log. */
+export const auditRequest = z.strictObject({
+  from: lineNumber.optional(),
+  last: lineNumber.optional(),
+  follow: z.enum(['0', '1']).optional(),
+  principal: auditText.optional(),
+  secret: auditText.optional(),
+  action: auditText.optional(),
+  since: auditTime.optional(),
+  until: auditTime.optional(),
+});
+
+/** RFC 3339; a leap second counts as the one before it. */
+function isTime(text: string): boolean {
+  return (
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i.test(text) &&
+    !Number.isNaN(timeOf(text).getTime())
+  );
+}
+
+export function timeOf(text: string): Date {
+  return new Date(text.replace(/:60(?=[.Z+-])/i, ':59').toUpperCase());
+}
+
 /** A hundred years: enough for every token, and a date that every reader of RFC 3339 can write. */
 const MAX_LIFE_SECONDS = 100 * 366 * 24 * 60 * 60;
 

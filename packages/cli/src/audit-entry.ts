@@ -1,0 +1,76 @@
+import { paint } from './output.js';
+import { displayName } from './quote.js';
+
+/** What an entry may have; nothing of it is certain, since the log may be damaged. */
+interface Entry {
+  readonly seq?: unknown;
+  readonly time?: unknown;
+  readonly principal?: { readonly id?: unknown; readonly user?: unknown; readonly ip?: unknown };
+  readonly action?: unknown;
+  readonly authorized?: unknown;
+  readonly secret?: unknown;
+  readonly secretVersion?: unknown;
+  readonly phase?: unknown;
+  readonly error?: unknown;
+  readonly recovered?: unknown;
+  readonly target?: unknown;
+  readonly count?: unknown;
+  readonly addresses?: unknown;
+  readonly upTo?: unknown;
+}
+
+/** A line of the audit log for people: number, time, what became of it, action, what it was about, by whom. */
+export function entryInWords(line: string): string {
+  const entry = parse(line);
+  if (!entry) return `${''.padStart(8)}  a line that is no entry`;
+  const columns = [
+    text(entry.seq).padStart(8),
+    text(entry.time).replace(/\.\d+Z$/, 'Z'),
+    result(entry),
+    text(entry.action).padEnd(14),
+    subject(entry),
+    why(entry),
+    by(entry),
+  ];
+  return columns.filter((column) => column !== '').join('  ');
+}
+
+function result({ authorized, phase, error }: Entry): string {
+  if (authorized === false) return paint('red', 'denied ');
+  if (error !== undefined) return paint('yellow', 'failed ');
+  return phase === 'intent' ? 'begun  ' : phase === 'outcome' ? 'done   ' : 'allowed';
+}
+
+function why({ error, recovered }: Entry): string {
+  const reasons = [
+    ...(error === undefined ? [] : [text(error)]),
+    ...(recovered === true ? ['found after a crash'] : []),
+  ];
+  return reasons.length === 0 ? '' : `(${reasons.join(', ')})`;
+}
+
+function subject({ secret, secretVersion, target, count, addresses, upTo }: Entry): string {
+  if (secret !== undefined)
+    return `${text(secret)}${secretVersion === undefined ? '' : `@${text(secretVersion)}`}`;
+  if (target !== undefined) return text(target);
+  if (count !== undefined) return `unknown callers: ${text(count)}, addresses: ${text(addresses)}`;
+  return upTo === undefined ? '' : `lines up to ${text(upTo)}`;
+}
+
+function by({ principal }: Entry): string {
+  const { id, user, ip } = principal ?? {};
+  const name = user === undefined || user === id ? text(id) : `${text(user)} (${text(id)})`;
+  return `by ${name}${ip === undefined ? '' : ` from ${text(ip)}`}`;
+}
+
+/** Nothing in a log steers the terminal. */
+const text = (value: unknown): string => (value === undefined ? '' : displayName(String(value)));
+
+function parse(line: string): Entry | undefined {
+  try {
+    const entry = JSON.parse(line) as Entry | null;
+    return typeof entry === 'object' && entry !== null ? entry : undefined;
+  } catch {
+    return undefined;
+  }
+}

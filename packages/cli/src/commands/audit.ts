@@ -1,0 +1,84 @@
+import type { AuditQuery } from '@coffer/client';
+import { entryInWords } from '../audit-entry.js';
+import { type ConnectionOptions, withClient } from '../connection.js';
+import { during, Failure } from '../failure.js';
+import { parseDuration } from '../numbers.js';
+import { note, print } from '../output.js';
+import { quote } from '../quote.js';
+
+interface ReadingOptions extends ConnectionOptions {
+  readonly stateDir?: string;
+  readonly json?: boolean;
+}
+
+export async function tail(options: ReadingOptions & { lines?: string; follow?: boolean }): Promise<void> {
+  const { lines = '10', follow = false } = options;
+  if (!/^\d{1,9}$/.test(lines)) {
+    throw new Failure(`invalid number of lines ${quote(lines)}: write a whole number`);
+  }
+  const last = Number(lines);
+  if (last === 0 && !follow) return;
+  // Of none, only what comes from now on is wanted.
+  await read(options, last === 0 ? { follow, last: 1 } : { follow, last }, last === 0 ? 1 : 0);
+  if (follow && options.stateDir === undefined) {
+    await note('coffer: the server ended it: it stops, or your right to read the log has ended');
+  }
+}
+
+export async function query(
+  options: ReadingOptions & {
+    principal?: string;
+    secret?: string;
+    action?: string;
+    since?: string;
+    until?: string;
+  },
+): Promise<void> {
+  const { principal, secret, action } = options;
+  const since = options.since === undefined ? undefined : parseTime('--since', options.since);
+  const until = options.until === undefined ? undefined : parseTime('--until', options.until);
+  await read(options, {
+    ...(principal !== undefined && { principal }),
+    ...(secret !== undefined && { secret }),
+    ...(action !== undefined && { action }),
+    ...(since && { since }),
+    ...(until && { until }),
+  });
+}
+
+/** Prints what is wanted but the first lines, from a server or from the files. */
+async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): Promise<void> {
+  const { stateDir, json } = options;
+  const show = json ? (line: string) => line : entryInWords;
+  let passed = 0;
+  const printAll = async (lines: AsyncIterable<string>) => {
+    for await (const line of lines) if (passed++ >= skipped) await print(show(line));
+  };
+  if (stateDir === undefined) {
+    await withClient(options, (client) =>
+      during('failed to read the audit log', printAll(client.admin.audit(wanted))),
+    );
+  } else {
+    await printAll(linesIn(stateDir, wanted));
+  }
+}
+
+async function* linesIn(stateDir: string, wanted: AuditQuery): AsyncGenerator<string> {
+  const { readAuditLog } = await import('@coffer/server');
+  for await (const bytes of readAuditLog(stateDir, wanted)) {
+    const lines = bytes.toString().split('\n');
+    for (const line of lines) if (line !== '') yield line;
+  }
+}
+
+/** RFC 3339, a day, or so long ago. */
+function parseTime(option: string, text: string): Date {
+  if (/^\d+[smhdw]$/.test(text)) return new Date(Date.now() - parseDuration(text) * 1000);
+  const time = /^\d{4}-\d\d-\d\d(T\S+(Z|[+-]\d\d:\d\d))?$/i.test(text)
+    ? new Date(text)
+    : new Date(Number.NaN);
+  if (!Number.isNaN(time.getTime())) return time;
+  throw new Failure(
+    `invalid ${option} ${quote(text)}: write a time such as 2026-11-22T12:00:00Z, a day such as 2026-11-22, or so long ago, such as 2h or 7d`,
+  );
+}

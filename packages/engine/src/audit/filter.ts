@@ -1,0 +1,52 @@
+import { Pattern } from '../grant.js';
+import { LineHead } from './line-head.js';
+
+/** Which entries somebody wants; what is left out does not narrow. */
+export interface AuditFilter {
+  /** A principal's id, or its name; of a caller's further ones (`also`) too. */
+  readonly principal?: string | undefined;
+  /** A pattern of names. */
+  readonly secret?: string | undefined;
+  readonly action?: string | undefined;
+  readonly since?: Date | undefined;
+  /** Entries of this very moment are in. */
+  readonly until?: Date | undefined;
+}
+
+interface Fields {
+  readonly action?: unknown;
+  readonly secret?: unknown;
+  readonly principal?: { readonly id?: unknown; readonly user?: unknown; readonly also?: unknown };
+}
+
+/** Tells whether a line is wanted; undefined where all are. A line that is no entry of ours never is. */
+export function matcherOf(filter: AuditFilter): ((line: Buffer) => boolean) | undefined {
+  const { principal, secret, action, since, until } = filter;
+  if ([principal, secret, action, since, until].every((part) => part === undefined)) return undefined;
+  const pattern = secret === undefined ? undefined : new Pattern(secret);
+  const deep = principal !== undefined || action !== undefined || pattern !== undefined;
+  return (line) => {
+    const time = LineHead.of(line)?.time;
+    if (time === undefined || (since && time < since.getTime()) || (until && time > until.getTime()))
+      return false;
+    if (!deep) return true;
+    const fields = fieldsOf(line);
+    if (!fields) return false;
+    if (action !== undefined && fields.action !== action) return false;
+    if (pattern && !(typeof fields.secret === 'string' && pattern.matches(fields.secret))) return false;
+    return principal === undefined || isBy(fields, principal);
+  };
+}
+
+function isBy({ principal }: Fields, wanted: string): boolean {
+  const { id, user, also } = principal ?? {};
+  return id === wanted || user === wanted || (Array.isArray(also) && also.includes(wanted));
+}
+
+function fieldsOf(line: Buffer): Fields | undefined {
+  try {
+    return (JSON.parse(line.toString()) ?? undefined) as Fields | undefined;
+  } catch {
+    return undefined;
+  }
+}

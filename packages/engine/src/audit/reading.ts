@@ -1,0 +1,218 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { Administration } from '../administration.js';
+import type { Caller } from '../caller.js';
+import { CofferError } from '../errors.js';
+import { accessDenied, type Gate } from '../gate.js';
+import type { Anchor } from '../integrity.js';
+import type { AuditLog } from './log.js';
+import { type AuditRange, type LogEnd, readLog } from './reader.js';
+
+const HEARTBEAT_MS = 15_000;
+/** New lines are gathered for so long before a follower gets them: under load it would be woken for every few. */
+const GATHER_MS = 50;
+/** How many may follow at one time. */
+const FOLLOWERS = 64;
+/** What a reader gets when there was nothing else for a while; it passes over it. */
+const HEARTBEAT = Buffer.from('\n');
+
+/** What somebody wants to read of the log. */
+export interface AuditQuery extends AuditRange {
+  /** In place of `from`: so many lines before this moment. */
+  readonly last?: number | undefined;
+  /** Goes on with new lines as they become durable, until the caller goes or loses its right, or the server stops. */
+  readonly follow?: boolean | undefined;
+}
+
+export interface AuditReadOptions {
+  /** Aborted when the reader has gone. */
+  readonly signal?: AbortSignal | undefined;
+  /** A sign of life comes when there was nothing else for so long, in milliseconds; default 15 s. */
+  readonly heartbeatMs?: number | undefined;
+}
+
+/** Where a log begins and ends, and what the store knows of it. */
+export interface AuditHead {
+  /** The newest line that is durable. */
+  readonly head: Anchor;
+  /** The line that the store has sealed. */
+  readonly anchor: Anchor;
+  /** `seq` of the oldest line that is there. */
+  readonly first: number;
+}
+
+export interface ReadingParts {
+  readonly log: AuditLog;
+  readonly gate: Gate;
+  readonly administration: Administration;
+  /** The anchor in the store's sealed summary. */
+  anchor(): Anchor;
+}
+
+/** The audit log for administrators. That they read it stands in it. */
+export class AuditReading {
+  readonly #parts: ReadingParts;
+  readonly #followers = new Set<Follower>();
+  #closed = false;
+
+  constructor(parts: ReadingParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Signs the end first, so that who keeps it elsewhere keeps something signed.
+   *
+   * @throws CofferError `access_denied`
+   */
+  async head(caller: Caller): Promise<AuditHead> {
+    const { log, anchor } = this.#parts;
+    await this.#admit(caller, 'head');
+    await log.checkpoint();
+    return { head: log.durable, anchor: anchor(), first: await log.first() };
+  }
+
+  /**
+   * The wanted lines with their newlines, some at a time: those that were durable when this was asked, so that the entry for
+   * the reading is not among them; with `follow` all that come, too. An empty line is a sign of life.
+   *
+   * @throws CofferError `access_denied`, `invalid_argument`, `busy`
+   */
+  async *read(
+    caller: Caller,
+    query: AuditQuery,
+    { signal, heartbeatMs = HEARTBEAT_MS }: AuditReadOptions = {},
+  ): AsyncGenerator<Buffer, void> {
+    const { log } = this.#parts;
+    const { from, last, follow = false, ...filter } = query;
+    if (from !== undefined && last !== undefined) {
+      throw new CofferError(
+        'invalid_argument',
+        'say which line is the first, or how many of the last: not both',
+      );
+    }
+    const asked = log.durable.seq;
+    await this.#admit(caller, describe(query));
+    const range = { ...filter, from: last === undefined ? from : Math.max(1, asked - last + 1) };
+    // The caller hears at once that it is let in.
+    yield Buffer.alloc(0);
+    if (!follow) {
+      const end = { seq: () => asked, more: async () => false };
+      for await (const piece of alive(readLog(log.folder, range, end), heartbeatMs)) {
+        if (signal?.aborted) return;
+        // Without an error the reader would take what it has for all.
+        if (this.#closed) throw new CofferError('stopped', 'the server is shutting down');
+        if (!this.#mayRead(caller)) throw accessDenied();
+        yield piece;
+      }
+      return;
+    }
+    const follower = this.#enter(new Follower(log, signal, heartbeatMs));
+    try {
+      for await (const piece of alive(readLog(log.folder, range, follower), heartbeatMs)) {
+        if (follower.over || !this.#mayRead(caller)) return;
+        yield piece;
+      }
+    } finally {
+      this.#followers.delete(follower);
+    }
+  }
+
+  /** Ends all who follow. */
+  close(): void {
+    this.#closed = true;
+    for (const follower of this.#followers) follower.end();
+  }
+
+  async #admit(caller: Caller, target: string): Promise<void> {
+    const { gate } = this.#parts;
+    const asked = { caller, action: 'read-audit', target } as const;
+    if (!this.#mayRead(caller)) await gate.deny(asked);
+    await gate.allow(asked);
+  }
+
+  #mayRead(caller: Caller): boolean {
+    const { administration } = this.#parts;
+    return administration.knows(caller) && administration.policy.isAdministrator(caller);
+  }
+
+  #enter(follower: Follower): Follower {
+    if (this.#closed) throw new CofferError('stopped', 'the server is shutting down');
+    if (this.#followers.size >= FOLLOWERS) {
+      throw new CofferError('busy', 'as many follow the audit log as there may be: end some, then try again');
+    }
+    this.#followers.add(follower);
+    return follower;
+  }
+}
+
+/** With signs of life where there is nothing for long. */
+async function* alive(pieces: AsyncIterable<Buffer>, heartbeatMs: number): AsyncGenerator<Buffer, void> {
+  let beatAt = performance.now() + heartbeatMs;
+  for await (const piece of pieces) {
+    if (piece.length === 0 && performance.now() < beatAt) continue;
+    yield piece.length > 0 ? piece : HEARTBEAT;
+    beatAt = performance.now() + heartbeatMs;
+  }
+}
+
+/** One who waits for new lines. */
+class Follower implements LogEnd {
+  readonly #log: AuditLog;
+  readonly #signal: AbortSignal | undefined;
+  readonly #heartbeatMs: number;
+  #wake: () => void = () => undefined;
+  #ended = false;
+
+  constructor(log: AuditLog, signal: AbortSignal | undefined, heartbeatMs: number) {
+    this.#log = log;
+    this.#signal = signal;
+    this.#heartbeatMs = heartbeatMs;
+  }
+
+  seq(): number {
+    return this.#log.durable.seq;
+  }
+
+  /** Returns in time for a sign of life, too. */
+  async more(seen: number): Promise<boolean> {
+    if (this.#log.durable.seq === seen && !this.over) await this.#movement();
+    if (this.#log.durable.seq > seen && !this.over) await delay(GATHER_MS);
+    return !this.over;
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  get over(): boolean {
+    return this.#ended || this.#log.ended || this.#signal?.aborted === true;
+  }
+
+  async #movement(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.#heartbeatMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#signal?.addEventListener('abort', this.#wake, { once: true });
+      void this.#log.moved().then(this.#wake);
+    });
+    this.#signal?.removeEventListener('abort', this.#wake);
+  }
+}
+
+/** For the audit log: what was asked for, as in a URL's query. */
+function describe({ since, until, follow, ...query }: AuditQuery): string {
+  const parts = {
+    ...query,
+    since: since?.toISOString(),
+    until: until?.toISOString(),
+    follow: follow ? '1' : undefined,
+  };
+  const stated = Object.entries(parts).flatMap(([key, value]): [string, string][] =>
+    value === undefined ? [] : [[key, String(value)]],
+  );
+  return new URLSearchParams(stated).toString() || 'all';
+}
