@@ -74,7 +74,7 @@ async function busyServer(refusals: number, status: number, headers: Record<stri
 describe('a server that wants to be asked again', () => {
   const SOON = { 'Retry-After': '1' };
 
-  test.each([
+  test.concurrent.each([
     [429, { ...SOON, 'Coffer-Error': 'rate_limited' }],
     [503, { ...SOON, 'Coffer-Error': 'busy' }],
     [503, { ...SOON, 'Coffer-Error': 'stopped' }],
@@ -88,7 +88,7 @@ describe('a server that wants to be asked again', () => {
     expect(performance.now() - begun).toBeGreaterThan(990);
   });
 
-  test.each([
+  test.concurrent.each([
     [429, { 'Retry-After': '30', 'Coffer-Error': 'rate_limited' }, 'rate_limited'],
     [429, { 'Coffer-Error': 'rate_limited' }, 'rate_limited'],
     [503, { ...SOON, 'Coffer-Error': 'storage_full' }, 'storage_full'],
@@ -100,7 +100,7 @@ describe('a server that wants to be asked again', () => {
     expect(requests()).toBe(1);
   });
 
-  test('gets a change again if the refusal is coffer’s, for then nothing was done', async () => {
+  test.concurrent('gets a change again if the refusal is coffer’s, for then nothing was done', async () => {
     const ours = await busyServer(1, 503, { ...SOON, 'Coffer-Error': 'busy' });
     const others = await busyServer(1, 503, SOON);
     await using _ = ours.server;
@@ -111,7 +111,7 @@ describe('a server that wants to be asked again', () => {
     expect(others.requests()).toBe(1);
   });
 
-  test('is asked no more often than the option retries says', async () => {
+  test.concurrent('is asked no more often than the option retries says', async () => {
     const { server, requests } = await busyServer(9, 429, { ...SOON, 'Coffer-Error': 'rate_limited' });
     await using _ = server;
     const client = new Client({ server: server.url, retries: 1 });

@@ -44,8 +44,9 @@ export class Reloader {
       const wanted = read();
       const { live, needRestart } = compareConfigs(this.#running, wanted);
       // What can fail comes first.
-      const renewed = await certificate?.reload(wanted.tls);
+      const install = await certificate?.prepare(wanted.tls);
       engine.setRetention(wanted.retention ?? []);
+      const renewed = install?.();
       rates.configure(wanted.limits);
       log.level = wanted.logLevel ?? this.#firstLevel;
       this.#running = this.#merge(wanted);

@@ -40,13 +40,14 @@ export class Certificate {
   #broken: { readonly state: string; said: boolean } | undefined;
   #remindAt = 0;
   #checking: Promise<unknown> = Promise.resolve();
+  #looking = false;
 
   private constructor(files: TlsFiles, pair: TlsPair, state: string, options: CertificateOptions) {
     this.#files = files;
     this.#pair = pair;
     this.#state = state;
     this.#options = options;
-    this.#timer = setInterval(() => void this.#inTurn(() => this.#poll()), options.pollMs ?? POLL_MS);
+    this.#timer = setInterval(() => void this.#look(), options.pollMs ?? POLL_MS);
     this.#timer.unref();
   }
 
@@ -76,12 +77,12 @@ export class Certificate {
   }
 
   /**
-   * Reads the files now, or others from now on.
+   * Reads the files now, or others, which are then looked at in place of these.
    *
-   * @returns whether another certificate is in use than before
+   * @returns what shows the new pair, and tells whether it is another certificate than before
    * @throws CofferError `invalid_argument`: the pair cannot be used, and nothing has changed
    */
-  reload(files: TlsFiles = this.#files): Promise<boolean> {
+  prepare(files: TlsFiles = this.#files): Promise<() => boolean> {
     return this.#inTurn(() => this.#load(files));
   }
 
@@ -96,11 +97,15 @@ export class Certificate {
     return done;
   }
 
-  async #load(files: TlsFiles): Promise<boolean> {
-    const { log, now } = this.#options;
+  async #load(files: TlsFiles): Promise<() => boolean> {
+    const { now } = this.#options;
     // Before the files are read: what changes meanwhile is then seen the next time.
     const state = await stateOf(files);
     const pair = await readTlsPair(files, now?.() ?? new Date());
+    return () => this.#install(files, pair, state);
+  }
+
+  #install(files: TlsFiles, pair: TlsPair, state: string): boolean {
     const changed = pair.fingerprint !== this.#pair.fingerprint;
     this.#files = files;
     this.#state = state;
@@ -111,15 +116,26 @@ export class Certificate {
     this.#show();
     if (changed) {
       const { validTo, fingerprint } = pair;
-      log.info({ validTo, fingerprint }, 'a new TLS certificate is in use');
+      this.#options.log.info({ validTo, fingerprint }, 'a new TLS certificate is in use');
     }
     return changed;
+  }
+
+  /** A disk that does not answer is not asked again until it does. */
+  async #look(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    await this.#inTurn(() => this.#poll());
+    this.#looking = false;
   }
 
   async #poll(): Promise<void> {
     const state = await stateOf(this.#files);
     if (state !== this.#state && !(this.#broken?.said && this.#broken.state === state)) {
-      await this.#load(this.#files).catch((error: Error) => this.#refused(state, error));
+      await this.#load(this.#files).then(
+        (install) => install(),
+        (error: Error) => this.#refused(state, error),
+      );
     }
     this.#remind();
   }
