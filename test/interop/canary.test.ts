@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -48,7 +48,7 @@ describe('no value shows', () => {
 
   /** Runs a command whose output must not hold a value, whether it succeeds or not. */
   const quiet = async (args: readonly string[], input = '') => {
-    const { stdout, stderr, code } = await coffer([...args, '-s', server.url], {
+    const { stdout, stderr, code } = await coffer(['-s', server.url, ...args], {
       input,
       env: { COFFER_TOKEN: token, COFFER_DEBUG: '1' },
     });
@@ -71,6 +71,26 @@ describe('no value shows', () => {
       expect((await quiet(args)).code, args.join(' ')).toBe(0);
     }
     expect((await quiet(['get', 'absent'])).code).toBe(1);
+  });
+
+  it('in what runs, imports and exports print', async () => {
+    const env = files.join('app.env');
+    writeFileSync(env, `DOTENV_ONE="${canary('dotenv')}"\nDOTENV_TWO='${canary('dotenv')}\nover lines'\n`);
+    const broken = files.join('broken.env');
+    writeFileSync(broken, `GOOD="${canary('good')}"\nBROKEN="${canary('never ends')}\n`);
+    const folder = files.join('folder');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'file'), canary('of a file'));
+    expect((await quiet(['import', 'env', env, '--dry-run'])).code).toBe(0);
+    expect((await quiet(['import', 'env', env])).code).toBe(0);
+    expect((await quiet(['import', 'env', broken])).code).toBe(1);
+    expect((await quiet(['import', 'dir', folder, '--prefix', 'dir/'])).code).toBe(0);
+    expect((await quiet(['export', 'env', '--secrets', 'DOTENV_*', '--dry-run'])).code).toBe(0);
+    // Without a terminal and without --yes it is refused.
+    expect((await quiet(['export', 'json'])).code).toBe(1);
+    const child = ['--', process.execPath, '-e', 'process.exit(process.env.ONE.includes("canary") ? 7 : 8)'];
+    expect((await quiet(['run', '--env', 'ONE=app/one', ...child])).code).toBe(7);
+    expect((await quiet(['run', '--env', 'ONE=app/one', '--env', 'NO=absent', ...child])).code).toBe(1);
   });
 
   it('in answers to what is wrong with a request', async () => {
