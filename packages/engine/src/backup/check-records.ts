@@ -28,7 +28,8 @@ export interface RecordCounts {
  */
 export class RecordCheck {
   readonly summary: Summary;
-  readonly #preamble: Preamble;
+  readonly #preamble: Pick<Preamble, 'storeId' | 'header'>;
+  readonly #blame: Blame;
   readonly #ring: KeyRing;
   readonly #sealer: RecordSealer;
   readonly #sequence: number;
@@ -41,45 +42,51 @@ export class RecordCheck {
   #valuesByHeads = EMPTY_DIGEST;
   #values = EMPTY_DIGEST;
 
-  /** @throws CofferError `backup_broken` */
-  constructor(preamble: Preamble, ring: KeyRing, state: { sequence: number; summary: Buffer }) {
+  /** @param blame makes the error for a record that does not hold */
+  constructor(
+    preamble: Pick<Preamble, 'storeId' | 'header'>,
+    ring: KeyRing,
+    state: { sequence: number; summary: Buffer },
+    blame: Blame,
+  ) {
     this.#preamble = preamble;
+    this.#blame = blame;
     this.#ring = ring;
     this.#sealer = new RecordSealer(ring, preamble.storeId);
     this.#sequence = state.sequence;
     this.#manifestKey = manifestKey(ring);
-    this.summary = damagedStore(() => new HeadsIntegrity(ring, this.#sealer).read(state.summary));
+    this.summary = this.#holds(() => new HeadsIntegrity(ring, this.#sealer).read(state.summary));
     if (this.summary.sequence !== undefined && this.summary.sequence !== state.sequence) {
-      throw damaged('its sealed sequence is not that of its records');
+      throw this.#blame('its sealed sequence is not that of its records');
     }
   }
 
-  /** @throws CofferError `backup_broken` */
+  /** @throws what `blame` makes */
   add(key: Buffer, { bytes, revision }: StoredRecord): void {
-    if (Buffer.compare(this.#last, key) >= 0) throw damaged('its records are not in order');
-    if (revision > this.#sequence) throw damaged('a record is newer than the store');
+    if (Buffer.compare(this.#last, key) >= 0) throw this.#blame('its records are not in order');
+    if (revision > this.#sequence) throw this.#blame('a record is newer than the store');
     this.#last = key;
     this.#counts.records++;
-    damagedStore(() => this.#open(key, asBuffer(bytes)));
+    this.#holds(() => this.#open(key, asBuffer(bytes)));
   }
 
-  /** @throws CofferError `backup_broken` */
+  /** @throws what `blame` makes */
   finish(): RecordCounts {
     if (!asBuffer(this.summary.digest).equals(this.#heads)) {
-      throw damaged('heads were removed from it or put back to an earlier state');
+      throw this.#blame('heads were removed from it or put back to an earlier state');
     }
     if (!this.#policyByManifest || !asBuffer(this.#policyByManifest).equals(this.#policy)) {
-      throw damaged('grants or tokens were removed from it or put back to an earlier state');
+      throw this.#blame('grants or tokens were removed from it or put back to an earlier state');
     }
     if (!asBuffer(this.#values).equals(this.#valuesByHeads)) {
-      throw damaged('it lacks values of versions that exist, or has others');
+      throw this.#blame('it lacks values of versions that exist, or has others');
     }
     return this.#counts;
   }
 
   #open(key: Buffer, record: Buffer): void {
     if (key.equals(HEADER_KEY)) {
-      if (!record.equals(this.#preamble.header)) throw damaged('its header is not that of the backup');
+      if (!record.equals(this.#preamble.header)) throw this.#blame('its header is not that of the backup');
       this.#heads = this.#toggle(this.#heads, key, headerGeneration(record));
       return;
     }
@@ -98,7 +105,7 @@ export class RecordCheck {
       } else if (startsWith(key, VALUE_PREFIX)) {
         this.#values = this.#toggleValue(this.#values, key, versionOf(record), generation);
       } else {
-        throw damaged(`it has a record of an unknown kind (${key.toString('hex')})`);
+        throw this.#blame(`it has a record of an unknown kind (${key.toString('hex')})`);
       }
     } finally {
       wipe(plaintext);
@@ -115,6 +122,17 @@ export class RecordCheck {
     }
   }
 
+  /** A record that does not open was damaged before it came here. */
+  #holds<T>(open: () => T): T {
+    try {
+      return open();
+    } catch (error) {
+      if (!(error instanceof CofferError) || error.code !== 'tampered') throw error;
+      const [record = 'a record'] = /record [0-9a-f]+/.exec(error.message) ?? [];
+      throw this.#blame(`${record} is not what the store once wrote`);
+    }
+  }
+
   #toggle(digest: Uint8Array, key: Uint8Array, generation: number): Uint8Array {
     return toggle(digest, this.#ring, recordMember(key, generation));
   }
@@ -126,18 +144,11 @@ export class RecordCheck {
   }
 }
 
+/** What a store is damaged by, as an error about where its records come from. */
+export type Blame = (what: string) => CofferError;
+
 const startsWith = (key: Buffer, prefix: Buffer): boolean => key.subarray(0, prefix.length).equals(prefix);
 
-const damaged = (what: string): CofferError =>
+/** Blames a backup that is as it was written. */
+export const madeOfDamage: Blame = (what) =>
   broken(`is whole, but was made of a damaged store: ${what}. Take an earlier backup`);
-
-/** A record that does not open, in a file that is as it was written, was damaged before. */
-function damagedStore<T>(open: () => T): T {
-  try {
-    return open();
-  } catch (error) {
-    if (!(error instanceof CofferError) || error.code !== 'tampered') throw error;
-    const [record = 'a record'] = /record [0-9a-f]+/.exec(error.message) ?? [];
-    throw damaged(`${record} is not what the store once wrote`);
-  }
-}

@@ -59,6 +59,8 @@ export async function readNewer(path: string, options: NewerOptions): Promise<Ne
   }
 }
 
+const tampered = (what: string) => new CofferError('tampered', what);
+
 type Kind = 'backup' | 'log' | 'log folder' | 'state folder';
 
 async function kindOf(path: string): Promise<Kind> {
@@ -132,9 +134,8 @@ async function fromStore(path: string, options: NewerOptions): Promise<Required<
       if (HEADER_KEY.equals(key)) {
         const header = Buffer.from(record.bytes);
         const ring = await openNewerRing(path, { storeId, header }, options);
-        const preamble = { backupId: Buffer.alloc(0), storeId, madeAt: new Date(0), header };
         const contents = new StateContents(ring, storeId);
-        opened = { ring, contents, check: new RecordCheck(preamble, ring, state) };
+        opened = { ring, contents, check: new RecordCheck({ storeId, header }, ring, state, tampered) };
       }
       // The header is the first: no other key begins with a letter before it.
       if (!opened) break;
@@ -186,7 +187,7 @@ function requireSameStore(path: string, storeId: Buffer, options: NewerOptions):
   throw new CofferError(
     'invalid_argument',
     `${path} is of another store (${storeId.toString('hex')}), and the backup is of ${options.storeId.toString('hex')}: ` +
-      'nothing of it can be merged',
+      'nothing of it can be merged. If it is the same store, and damaged, name its audit folder',
   );
 }
 
