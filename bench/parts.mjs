@@ -1,14 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { run } from '../test/support/processes.mjs';
 import { CofferServer, cofferCommand, SetecServer } from '../test/support/servers.mjs';
 import { load } from './load.mjs';
 import { residentMegabytes } from './machine.mjs';
-import { row } from './table.mjs';
+import { median, row } from './table.mjs';
 
 /**
  * What is measured. Each takes `{servers, runs, seconds, progress}` and returns rows for the table; within a run the
  * two sides take turns, so that a machine that slows down slows both.
  */
-export const PARTS = { get, put, scale, open, cli };
+export const PARTS = { get, put, scale, open, cli, rotation };
 
 async function get({ servers, runs, seconds, progress }) {
   const sides = [await servers.coffer(10_000), await servers.setec(10_000)];
@@ -136,3 +137,37 @@ async function cli({ servers, runs, progress }) {
   const target = { value: 'at most', of: 150 };
   return [row('coffer get, the whole process (peer: node -e 0)', 'ms', times.coffer, times.node, target)];
 }
+
+/** Readers while all records are re-encrypted under a new data key, against the same server at rest. */
+async function rotation({ servers, runs, seconds, progress }) {
+  progress('filling coffer with 100000 secrets');
+  const filled = await servers.coffer(100_000);
+  const reading = { script: 'get', connections: 16, seconds, args: [100_000] };
+  const seen = { quiet: [], rotating: [], total: [] };
+  for (let i = 0; i < runs; i++) {
+    progress('get at rest');
+    seen.quiet.push((await load(filled, reading)).throughput);
+    progress('get while all records are re-encrypted');
+    const start = performance.now();
+    await filled.server.keys('rotate', '--no-wait');
+    seen.rotating.push((await load(filled, reading)).throughput);
+    if (!(await underWay(filled.server))) {
+      throw new Error(`the rotation was over before the ${seconds} s of load were: give fewer --seconds`);
+    }
+    while (await underWay(filled.server)) await delay(500);
+    seen.total.push((performance.now() - start) / 1000);
+  }
+  const target = { ratio: 'at least', of: 0.7 };
+  progress(`a rotation took ${median(seen.total).toFixed(1)} s, of which ${seconds} s under this load`);
+  return [
+    row(
+      'get at 100,000 secrets while they are re-encrypted (peer: at rest)',
+      '/s',
+      seen.rotating,
+      seen.quiet,
+      target,
+    ),
+  ];
+}
+
+const underWay = async (server) => JSON.parse(await server.keys('list', '--json')).rotation !== undefined;

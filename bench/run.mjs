@@ -3,7 +3,7 @@
  * exits 1 when a target is missed.
  *
  *   npm run bench                          everything, five runs (about eight minutes)
- *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli
+ *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli, rotation
  *   npm run bench -- --runs 1 --seconds 2
  *
  * Both servers write every access to their audit logs before they answer; coffer also checks a bearer token and its

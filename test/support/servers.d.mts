@@ -42,6 +42,8 @@ export class CofferServer implements AsyncDisposable {
   /** Makes a bearer token through the admin socket; `principal` is what grants name it by. */
   createToken(name: string): Promise<{ readonly token: string; readonly principal: string }>;
   applyPolicy(grants: readonly Grant[]): Promise<void>;
+  /** Runs `coffer keys …` as the administrator, and answers what it printed. */
+  keys(...args: readonly string[]): Promise<string>;
   /** Stops it; an error if it said the value of a secret, see canary.mjs. */
   stop(): Promise<Exit>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -75,6 +75,11 @@ export class CofferServer {
     await this.#admin('policy', 'apply', file);
   }
 
+  /** Runs `coffer keys …` as the administrator, and answers what it printed. */
+  keys(...args) {
+    return this.#admin('keys', ...args);
+  }
+
   async stop() {
     const exit = await this.process.stop();
     this.#own?.[Symbol.dispose]();

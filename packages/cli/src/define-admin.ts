@@ -12,6 +12,7 @@ export function defineAdminCommands(program: Command): void {
 
   defineConfig(program);
   defineDoctor(program);
+  defineKeys(program);
 
   const whoami = define(program, 'whoami', 'show who the server takes you for, and what you may do');
   actOnServer(addJsonOption(whoami), async (options) =>
@@ -213,6 +214,40 @@ function addRootKeyOptions(command: Command): Command {
   return command
     .option('--root-key <spec>', 'the root key that the store had then (default: that of the server)')
     .option('--config <file>', 'the configuration file of the server');
+}
+
+function defineKeys(program: Command): void {
+  const commands = () => import('./commands/keys.js');
+  const keys = define(program, 'keys', 'list and change the keys that the store is encrypted with');
+
+  const list = defineCommand(keys, 'list', 'list the keys, and how many records are under each');
+  actOnServer(addJsonOption(list), async (options) => (await commands()).list(options));
+
+  const rotate = defineCommand(
+    keys,
+    'rotate',
+    'put a new data key, or a new root key, in force',
+    'While the server runs. Under a new data key all records are encrypted anew in the background, which this command ' +
+      'waits for; then the old key is destroyed. Secrets, versions and callers notice nothing.',
+  )
+    .option(
+      '--root',
+      'a new root key in place of a new data key; its file is replaced and kept under another name',
+    )
+    .option(
+      '--to <spec>',
+      'with --root: file:PATH, passphrase:file:PATH or passphrase:env:NAME, as the server sees it',
+    )
+    .option('--no-wait', 'do not wait for the re-encryption');
+  actOnServer(addJsonOption(rotate), async (options) =>
+    (await commands()).rotate({ wait: true, ...options }),
+  );
+  examples(
+    rotate,
+    'coffer keys rotate',
+    'coffer keys rotate --root',
+    'coffer keys rotate --root --to file:/etc/coffer/root-2027.key',
+  );
 }
 
 const POLICY_HELP = `

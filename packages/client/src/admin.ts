@@ -7,6 +7,8 @@ import type {
   CallOptions,
   ChangeOptions,
   Grant,
+  KeyRotation,
+  Keys,
   NewToken,
   Policy,
   PolicyChange,
@@ -150,5 +152,33 @@ export class Admin {
   async *backup(options?: CallOptions): AsyncGenerator<Uint8Array, BackupFacts> {
     const request = { path: '/api/admin/backup', action: 'make a backup', body: {}, idle: BACKUP_IDLE_MS };
     return yield* wholeBackup(await this.#open(request, options), this.#server);
+  }
+
+  /** The server's keys, without themselves, and how many records are under each; counting reads the whole store. */
+  keys(options?: CallOptions): Promise<Keys> {
+    return this.#send({ path: '/api/admin/keys', action: 'list keys', read: options }, answers.keys);
+  }
+
+  /** How far the re-encryption under a new data key is, at no cost; undefined if none is under way. */
+  keyRotation(options?: CallOptions): Promise<KeyRotation | undefined> {
+    return this.#send(
+      { path: '/api/admin/keys/rotation', action: 'see how far the rotation is', read: options },
+      answers.keyRotation,
+    );
+  }
+
+  /**
+   * Puts a new data key in force, or with `root` a new root key. Records are re-encrypted under a new data key in the
+   * background; {@link keyRotation} tells how far that is.
+   *
+   * @param options `to`: where the server finds or makes the new root key, `file:PATH`, `passphrase:file:PATH` or
+   *   `passphrase:env:NAME`; without it the file of the present one is replaced.
+   */
+  rotateKeys(options: { readonly root?: boolean; readonly to?: string } & ChangeOptions = {}): Promise<Keys> {
+    const { root, to } = options;
+    return this.#send(
+      { path: '/api/admin/keys/rotate', action: 'rotate a key', body: { root, to }, change: options },
+      answers.keys,
+    );
   }
 }

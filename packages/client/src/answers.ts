@@ -4,6 +4,8 @@ import type {
   AuditHead,
   AuditLineRef,
   Grant,
+  KeyRotation,
+  Keys,
   NewToken,
   Policy,
   PolicyChange,
@@ -87,13 +89,10 @@ export function deletedSecret(value: unknown): string {
   return string(object(value, 'the event').name, 'the event.name');
 }
 
-/** Why a watch ends. */
-export function problem(value: unknown): { code: string; message: string } {
-  const fields = object(value, 'the event');
-  return {
-    code: string(fields.code, 'the event.code'),
-    message: string(fields.message, 'the event.message'),
-  };
+/** Why a watch ends, or a rotation does not go on. */
+export function problem(value: unknown, path = 'the event'): { code: string; message: string } {
+  const fields = object(value, path);
+  return { code: string(fields.code, `${path}.code`), message: string(fields.message, `${path}.message`) };
 }
 
 export function whoami(value: unknown): Whoami {
@@ -163,6 +162,42 @@ export function auditHead(value: unknown): AuditHead {
 function auditLine(value: unknown, path: string): AuditLineRef {
   const fields = object(value, path);
   return { seq: whole(fields.seq, `${path}.seq`), hash: string(fields.hash, `${path}.hash`) };
+}
+
+export function keys(value: unknown): Keys {
+  const fields = object(value, 'the body');
+  const rootKey = object(fields.rootKey, 'the body.rootKey');
+  const rotation = keyRotation(value);
+  return {
+    rootKey: {
+      kind: string(rootKey.kind, 'the body.rootKey.kind'),
+      ...(rootKey.id == null ? {} : { id: string(rootKey.id, 'the body.rootKey.id') }),
+      ...(rootKey.since == null ? {} : { since: date(rootKey.since, 'the body.rootKey.since') }),
+    },
+    dataKeys: list(fields.dataKeys, 'the body.dataKeys', dataKey),
+    ...(rotation && { rotation }),
+  };
+}
+
+export function keyRotation(value: unknown): KeyRotation | undefined {
+  const { rotation } = object(value, 'the body');
+  if (rotation == null) return undefined;
+  const fields = object(rotation, 'the body.rotation');
+  return {
+    total: whole(fields.total, 'the body.rotation.total'),
+    remaining: whole(fields.remaining, 'the body.rotation.remaining'),
+    ...(fields.problem == null ? {} : { problem: problem(fields.problem, 'the body.rotation.problem') }),
+  };
+}
+
+function dataKey(value: unknown, path: string): Keys['dataKeys'][number] {
+  const fields = object(value, path);
+  return {
+    id: whole(fields.id, `${path}.id`),
+    createdAt: date(fields.createdAt, `${path}.createdAt`),
+    state: fields.state === 'active' ? 'active' : 'retiring',
+    records: whole(fields.records, `${path}.records`),
+  };
 }
 
 function grant(value: unknown, path: string): Grant {

@@ -149,6 +149,37 @@ export interface AuditHead {
   readonly serverKey: string;
 }
 
+/** A server's keys, without themselves. */
+export interface Keys {
+  readonly rootKey: {
+    /** `file` or `passphrase`; a newer server may know others. */
+    readonly kind: string;
+    /** Fingerprint; none of a passphrase. */
+    readonly id?: string;
+    /** Since when it is the root key, if that is known. */
+    readonly since?: Date;
+  };
+  /** By id, ascending. `active` seals new records; `retiring` is destroyed when no record is under it any more. */
+  readonly dataKeys: readonly {
+    readonly id: number;
+    readonly createdAt: Date;
+    readonly state: 'active' | 'retiring';
+    readonly records: number;
+  }[];
+  /** Undefined if all records are under one key. */
+  readonly rotation?: KeyRotation;
+}
+
+/** How far the re-encryption under a new data key is. */
+export interface KeyRotation {
+  /** Records in the store. */
+  readonly total: number;
+  /** Those that are not yet under the new key. */
+  readonly remaining: number;
+  /** Why it does not go on at the moment. */
+  readonly problem?: { readonly code: string; readonly message: string };
+}
+
 /** Taken by every call. */
 export interface CallOptions {
   /** Ends the call early; it then rejects with the signal's reason. */

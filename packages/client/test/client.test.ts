@@ -160,3 +160,28 @@ describe('administration', () => {
     await expect(admin.admin.createToken({ name: '' })).rejects.toMatchObject({ status: 400 });
   });
 });
+
+describe('keys', () => {
+  test('are listed and rotated, and what is read comes out as before', async () => {
+    await admin.put('under/old', bytes('value'));
+    const { dataKeys } = await admin.admin.keys();
+    const old = dataKeys.at(-1)?.id as number;
+    const keys = await admin.admin.rotateKeys();
+    expect(keys.rootKey).toEqual({ kind: 'file', id: expect.any(String), since: expect.any(Date) });
+    expect(keys.dataKeys.at(-1)).toMatchObject({ id: old + 1, state: 'active', createdAt: expect.any(Date) });
+    expect(keys.rotation).toEqual({ total: expect.any(Number), remaining: expect.any(Number) });
+    await expect.poll(() => admin.admin.keyRotation()).toBeUndefined();
+    const after = await admin.admin.keys();
+    expect(after.dataKeys.map(({ id, state }) => [id, state])).toEqual([[old + 1, 'active']]);
+    expect(after.rotation).toBeUndefined();
+
+    const { rootKey } = await admin.admin.rotateKeys({ root: true, operation: 'root-once' });
+    expect(rootKey.id).not.toBe(after.rootKey.id);
+    expect((await admin.admin.rotateKeys({ root: true, operation: 'root-once' })).rootKey).toEqual(rootKey);
+    await expect(admin.admin.rotateKeys({ root: true, to: 'passphrase:prompt' })).rejects.toMatchObject({
+      code: 'invalid_argument',
+      status: 400,
+    });
+    expect((await admin.get('under/old')).value).toEqual(bytes('value'));
+  });
+});

@@ -253,6 +253,11 @@ export class Administration {
     return this.#manifest.operations.some(({ id, by }) => id === operation && by === principal);
   }
 
+  /** Runs the task when nobody else is changing the policy or tokens, nor begins to. */
+  alone<T>(task: () => Promise<T>): Promise<T> {
+    return this.#lock.run('manifest', task);
+  }
+
   #mayApply(caller: Caller, wanted: ReadonlyMap<string, Grant>): boolean {
     const within = [...wanted.values()].every((grant) => this.#administers(caller, grant));
     return within && this.policy.isSomeAdministrator(caller);

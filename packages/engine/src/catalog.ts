@@ -14,6 +14,7 @@ import { decodeHead, encodeHead, type Head } from './head.js';
 import type { FoundHead } from './integrity.js';
 import { HEAD_PREFIX, headKey, valueKey } from './keys.js';
 import { compareNames } from './names.js';
+import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
 import type { Storage } from './storage/storage.js';
 
 /** A secret as the index knows it. Never changed: a new state is a new entry. */
@@ -183,6 +184,45 @@ export class Catalog {
     const entry = { key, generation, revision, head };
     this.#set(head.name, entry);
     return entry;
+  }
+
+  /** Names of all secrets, tombstones too, in no order; what is made or deleted while one goes through them does no harm. */
+  allNames(): Iterable<string> {
+    return this.#entries.keys();
+  }
+
+  /**
+   * Seals the records of a secret that are under an older data key under the newest, as they are: nothing of it changes.
+   * Nobody else may be changing the secret. Of a damaged value the others are sealed anew.
+   *
+   * @param after goes on behind this version
+   * @throws CofferError as {@link Storage.commit}
+   */
+  async reseal(name: string, room: Room, after = 0): Promise<Resealed<number>> {
+    const entry = this.#entries.get(name);
+    if (!entry) return { records: 0, damaged: [], goOnAfter: undefined };
+    const { key, generation, revision, head } = entry;
+    const resealing = new Resealing(this.#sealer, room);
+    let goOnAfter: number | undefined;
+    for (const [version, { recordId, generation }] of head.versions) {
+      if (version <= after) continue;
+      const storageKey = valueKey(key, recordId);
+      resealing.side(storageKey, this.#storage.get(storageKey), { version, generation });
+      if (resealing.isFull) {
+        goOnAfter = version;
+        break;
+      }
+    }
+    const stored = this.#storage.get(key);
+    const sealed = resealing.head(key, stored, { version: 0, generation });
+    const { put, damaged } = resealing;
+    const records = put.length + (sealed ? 1 : 0);
+    const bytes = sealed ?? stored?.bytes;
+    if (records > 0 && bytes) {
+      const change = { head: { key, bytes }, expectedRevision: revision, put };
+      this.#set(name, { ...entry, revision: await this.#commit(name, key, change) });
+    }
+    return { records, damaged, goOnAfter };
   }
 
   /** Forgets a tombstone. */

@@ -18,7 +18,7 @@ import { Backups } from './backup/online.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
 import { Catalog } from './catalog.js';
 import { RecordSealer, tampered } from './crypto/records.js';
-import type { RootKeySpec } from './crypto/root-key-spec.js';
+import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
 import type { EngineFacts } from './facts.js';
@@ -33,6 +33,9 @@ import { DEFAULT_LIMITS, type Limits } from './names.js';
 import type { Change } from './operations.js';
 import { Pruner } from './retention/pruner.js';
 import { checkRetention, type RetentionRule } from './retention/rules.js';
+import { Keys, type KeysInfo, type Rotation } from './rotation/keys.js';
+import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
+import { RootKeys } from './rotation/root-key-rotation.js';
 import type { SecretInfo, SecretValue } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
 import { LmdbStorage } from './storage/lmdb.js';
@@ -109,6 +112,8 @@ export class Engine {
   readonly #auditReading: AuditReading;
   readonly #watchers: Watchers;
   readonly #pruner: Pruner;
+  readonly #keys: Keys;
+  readonly #rewriter: Rewriter;
   readonly #purging: NodeJS.Timeout;
   #running = 0;
   #onQuiet: () => void = () => undefined;
@@ -154,6 +159,24 @@ export class Engine {
     this.#watchers = new Watchers({ feed, catalog, administration: this.#administration, now }, gate);
     const run = <T>(task: () => Promise<T>) => this.#run(task);
     this.#pruner = new Pruner({ catalog, gate, secrets: this.#secrets, feed, now, run });
+    this.#rewriter = new Rewriter({
+      storage,
+      header,
+      catalog,
+      manifest,
+      gate,
+      secrets: this.#secrets,
+      administration: this.#administration,
+      onNotice: (sentence) => options.onNotice?.(sentence),
+    });
+    this.#keys = new Keys({
+      header,
+      gate,
+      now,
+      rootKeys: new RootKeys(options.rootKey, rootKeyContext(options)),
+      rewriter: this.#rewriter,
+      policy: () => this.#administration.policy,
+    });
     parts.onStop((error) => {
       this.#stopped = error;
       this.endWatches();
@@ -196,13 +219,7 @@ export class Engine {
     let audit: AuditLog | undefined;
     let upkeep: AuditUpkeep | undefined;
     try {
-      header = await StoreHeader.open(storage, options.rootKey, {
-        stateDir: options.stateDir,
-        development: options.development ?? false,
-        promptPassphrase: options.promptPassphrase,
-        now: options.now,
-        onNotice: (sentence) => options.onNotice?.(sentence),
-      });
+      header = await StoreHeader.open(storage, options.rootKey, rootKeyContext(options));
       const { catalog, manifest, integrity, witness } = await loadRecords(storage, header);
       const signer = options.createSigner(header.ring.signingSeed);
       audit = await AuditLog.open(join(options.stateDir, AUDIT_FOLDER), {
@@ -247,6 +264,7 @@ export class Engine {
       await upkeep.retire();
       await engine.#purge((options.now ?? (() => new Date()))());
       engine.setRetention(options.retention ?? []);
+      engine.#rewriter.start();
       return engine;
     } catch (error) {
       await (upkeep ?? audit)?.close();
@@ -418,6 +436,24 @@ export class Engine {
     });
   }
 
+  /** The store's keys, with an exact count of the records under each, which reads the whole store. */
+  keys(caller: Caller): Promise<KeysInfo> {
+    return this.#run(() => this.#keys.list(caller));
+  }
+
+  /** How far the re-encryption under a new data key is; undefined if there is none under way. */
+  rotation(caller: Caller): Promise<RotationProgress | undefined> {
+    return this.#run(() => this.#keys.progress(caller));
+  }
+
+  /**
+   * Puts a new data key, or a new root key, in force. Under a new data key the records are re-encrypted in the background,
+   * and then the old one is destroyed; nothing that callers see changes.
+   */
+  rotateKeys(caller: Caller, rotation: Rotation = {}, change?: Change): Promise<KeysInfo> {
+    return this.#run(() => this.#keys.rotate(caller, rotation, change));
+  }
+
   /** The principal of a live bearer token; undefined for any other text. */
   authenticateToken(token: string): Principal | undefined {
     return this.#administration.authenticateToken(token);
@@ -488,7 +524,7 @@ export class Engine {
     this.endWatches();
     this.#pruner.close();
     clearInterval(this.#purging);
-    await this.#backups.close();
+    await Promise.all([this.#backups.close(), this.#rewriter.stop()]);
     await this.#quiet();
     const { storage, upkeep, header } = this.#parts;
     await upkeep.close();
@@ -531,7 +567,8 @@ export class Engine {
       const { secret, operation, principal } = intent;
       const made =
         secret === undefined
-          ? this.#administration.remembers(operation, principal.id)
+          ? this.#administration.remembers(operation, principal.id) ||
+            this.#parts.header.remembers(operation, principal.id)
           : this.#secrets.remembers(secret, operation, principal.id);
       await audit.recover(intent, made ? undefined : 'not_made');
     }
@@ -546,6 +583,16 @@ export class Engine {
       await Promise.allSettled(some.map((entry) => catalog.purge(entry)));
     }
   }
+}
+
+function rootKeyContext(options: EngineOptions): RootKeyContext {
+  return {
+    stateDir: options.stateDir,
+    development: options.development ?? false,
+    promptPassphrase: options.promptPassphrase,
+    now: options.now,
+    onNotice: (sentence) => options.onNotice?.(sentence),
+  };
 }
 
 interface Parts {

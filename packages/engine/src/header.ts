@@ -11,6 +11,7 @@ import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { HEADER_KEY } from './keys.js';
+import { Locks } from './locks.js';
 import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
 import type { Storage } from './storage/storage.js';
 
@@ -50,6 +51,7 @@ export interface HeaderChange {
 export class StoreHeader {
   readonly ring: KeyRing;
   readonly #storage: Storage;
+  readonly #locks = new Locks();
   #rootKey: RootKey;
   #header: Omit<Header, 'ring'>;
   #revision: number;
@@ -114,9 +116,19 @@ export class StoreHeader {
     return (this.#header.operations ?? []).map(decodeOperation);
   }
 
+  /** Tells whether a principal's operation came true, for the recovery after a crash. */
+  remembers(operation: string, principal: string): boolean {
+    return this.operations.some(({ id, by }) => id === operation && by === principal);
+  }
+
+  /** Runs the task when nobody else is changing keys, nor begins to. */
+  alone<T>(task: () => Promise<T>): Promise<T> {
+    return this.#locks.run('header', task);
+  }
+
   /**
    * Wraps the ring and makes the header durable; only then are the keys in memory those of the change. What the ring or
-   * the root key loses is wiped. One call at a time.
+   * the root key loses is wiped. Call it {@link alone}.
    *
    * @throws CofferError as {@link Storage.commit}
    */
@@ -139,6 +151,8 @@ export class StoreHeader {
     this.#revision = await this.#storage.commit({
       head: { key: HEADER_KEY, bytes },
       expectedRevision: this.#revision,
+      // Changing a key may be what a danger calls for, and it takes little.
+      urgent: !this.isNew,
     });
     this.#header = header;
     if (dataKeys) this.ring.replaceDataKeys(dataKeys);

@@ -43,6 +43,8 @@ export { MANY_BYTES, MANY_REQUESTS, type ManyAnswer, type ManyOptions, type Many
 export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
 export type { Change } from './operations.js';
 export type { RetentionRule } from './retention/rules.js';
+export type { DataKeyInfo, KeysInfo, Rotation } from './rotation/keys.js';
+export type { RotationProgress } from './rotation/rewriter.js';
 export type { SecretInfo, SecretValue } from './secret.js';
 export { LmdbStorage } from './storage/lmdb.js';
 export type {

@@ -5,6 +5,7 @@ import { type Grant, grantId } from './grant.js';
 import type { FoundHead } from './integrity.js';
 import { manifestKey, POLICY_PREFIX, policyKey } from './keys.js';
 import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
+import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
 import type { Storage } from './storage/storage.js';
 
 /** A bearer token as the store knows it: its hash, not the token. */
@@ -143,6 +144,37 @@ export class Manifest {
     this.generation = generation;
     this.policyGeneration = policy;
     this.operations = operations;
+  }
+
+  /**
+   * Seals policy records and the manifest, where they are under an older data key, under the newest, as they are. Nobody
+   * else may be changing the manifest.
+   *
+   * @param after goes on behind this key of a policy record
+   * @throws CofferError as {@link Storage.commit}
+   */
+  async reseal(room: Room, after?: Uint8Array): Promise<Resealed<Uint8Array>> {
+    const resealing = new Resealing(this.#sealer, room);
+    let goOnAfter: Uint8Array | undefined;
+    for (const [found, record] of this.#storage.scan(POLICY_PREFIX, after)) {
+      const key = Buffer.from(found);
+      resealing.side(key, record);
+      if (resealing.isFull) {
+        goOnAfter = key;
+        break;
+      }
+    }
+    const stored = this.#storage.get(this.#key);
+    const binding = { version: BINDING_VERSION, generation: this.generation };
+    const sealed = resealing.head(this.#key, stored, binding);
+    const { put, damaged } = resealing;
+    const records = put.length + (sealed ? 1 : 0);
+    const bytes = sealed ?? stored?.bytes;
+    if (records > 0 && bytes) {
+      const head = { key: this.#key, bytes };
+      this.#revision = await this.#storage.commit({ head, expectedRevision: this.#revision, put });
+    }
+    return { records, damaged, goOnAfter };
   }
 
   #loadRecords(): Buffer {

@@ -189,6 +189,15 @@ describe('an intent that a crash left open', () => {
     ],
     ['create-token', (e) => e.createToken(admin, { name: 'x' })],
     ['apply-policy', (e) => e.applyPolicy(admin, [{ to: ['token:a'], actions: ['get'], secrets: ['a'] }])],
+    ['change of the root key', (e) => e.rotateKeys(admin, { root: true })],
+    [
+      'destruction of a data key by the server',
+      async (e) => {
+        await e.rotateKeys(admin);
+        const underWay = async () => (await e.keys(admin)).rotation;
+        await expect.poll(underWay, { interval: 10 }).toBeUndefined();
+      },
+    ],
   ];
 
   it.each(changes)('of a %s that was made is closed without an error', async (_, run) => {

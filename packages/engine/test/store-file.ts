@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 import { open } from 'lmdb';
 
-/** All records, from a copy of an idle store's file. */
-async function recordsOf(stateDir: string): Promise<[key: string, record: Buffer][]> {
+/** All records by key (latin1), from a copy of an idle store's file; each begins with its revision (8 bytes). */
+export async function allRecords(stateDir: string): Promise<[key: string, record: Buffer][]> {
   const folder = await mkdtemp(join(tmpdir(), 'coffer-'));
   try {
     const path = join(folder, 'data.mdb');
@@ -24,17 +24,17 @@ async function recordsOf(stateDir: string): Promise<[key: string, record: Buffer
 
 /** The bytes of all records under keys that start with `prefix`. */
 export const recordSizes = async (stateDir: string, prefix: string): Promise<number[]> =>
-  (await recordsOf(stateDir)).filter(([key]) => key.startsWith(prefix)).map(([, { length }]) => length);
+  (await allRecords(stateDir)).filter(([key]) => key.startsWith(prefix)).map(([, { length }]) => length);
 
 /** What the store tells in clear of its root key and itself; 8 bytes of revision come before it. */
 export async function storedHeader(stateDir: string): Promise<Record<string, unknown>> {
-  const header = (await recordsOf(stateDir)).find(([key]) => key === 'header')?.[1] as Buffer;
+  const header = (await allRecords(stateDir)).find(([key]) => key === 'header')?.[1] as Buffer;
   return JSON.parse(header.subarray(8).toString());
 }
 
 /** The first record's key that starts with `prefix`. */
 export async function firstKey(stateDir: string, prefix: string): Promise<Buffer> {
-  const [key] = (await recordsOf(stateDir)).find(([key]) => key.startsWith(prefix)) as [string, Buffer];
+  const [key] = (await allRecords(stateDir)).find(([key]) => key.startsWith(prefix)) as [string, Buffer];
   return Buffer.from(key, 'latin1');
 }
 
@@ -68,5 +68,18 @@ export async function damageValues(stateDir: string): Promise<void> {
     damaged.writeUInt8((damaged.at(-1) as number) ^ 1, damaged.length - 1);
     await db.put(key, damaged);
   }
+  await db.close();
+}
+
+/** Puts records in the place of those under the same keys (latin1), in a closed store. */
+export async function replaceRecords(
+  stateDir: string,
+  records: Iterable<readonly [key: string, record: Buffer]>,
+): Promise<void> {
+  const path = join(stateDir, 'store', 'data.mdb');
+  const db = open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary' });
+  await db.batch(() => {
+    for (const [key, record] of records) db.put(Buffer.from(key, 'latin1'), record);
+  });
   await db.close();
 }

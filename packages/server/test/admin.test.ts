@@ -219,3 +219,46 @@ describe('administration', () => {
     });
   });
 });
+
+describe('keys', () => {
+  it('are for an administrator of everything, and answered without themselves', async () => {
+    const server = await startTestServer({ dev: false });
+    const { token } = await makeToken(server);
+    for (const [path, body] of [
+      ['/api/admin/keys', undefined],
+      ['/api/admin/keys/rotation', undefined],
+      ['/api/admin/keys/rotate', {}],
+    ] as const) {
+      expect((await admin(server, path, body, bearer(token))).status).toBe(403);
+    }
+    const { json } = await admin(server, '/api/admin/keys');
+    expect(json).toEqual({
+      rootKey: {
+        kind: 'file',
+        id: expect.stringMatching(/^[0-9a-f]{16}$/),
+        since: expect.stringMatching(/Z$/),
+      },
+      dataKeys: [{ id: 1, createdAt: expect.stringMatching(/Z$/), state: 'active', records: 2 }],
+      rotation: null,
+    });
+    const rotated = await admin(server, '/api/admin/keys/rotate', {});
+    expect(rotated.json.dataKeys.map(({ id }: { id: number }) => id)).toEqual([1, 2]);
+    const rotation = async () => (await admin(server, '/api/admin/keys/rotation')).json.rotation;
+    await expect.poll(rotation).toBeNull();
+    expect((await admin(server, '/api/admin/keys')).json.dataKeys).toMatchObject([{ id: 2, records: 2 }]);
+  });
+
+  it.each([
+    [{ to: 'file:/x' }, 400, 'invalid_argument'],
+    [{ root: true, to: 'file:x' }, 400, 'invalid_argument'],
+    [{ root: true, to: 'passphrase:prompt' }, 400, 'invalid_argument'],
+    [{ root: true, to: 'file:/nowhere/at/all.key' }, 409, 'conflict'],
+    [{ root: 1 }, 400, 'bad_request'],
+    [{ other: true }, 400, 'bad_request'],
+  ])('are not rotated for %j', async (body, status, code) => {
+    const server = await startTestServer({ dev: false });
+    const answer = await admin(server, '/api/admin/keys/rotate', body);
+    expect([answer.status, answer.json.code]).toEqual([status, code]);
+    expect((await admin(server, '/api/admin/keys')).json.dataKeys).toHaveLength(1);
+  });
+});

@@ -2,6 +2,7 @@ import { CofferError } from '../errors.js';
 import { NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
 import type { KeyRing } from './key-ring.js';
 import { RandomPool } from './random-pool.js';
+import { wipe } from './secure-memory.js';
 
 const RECORD_FORMAT = 1;
 const HEADER_BYTES = 1 + 4 + 4 + 8;
@@ -71,6 +72,20 @@ export class RecordSealer {
     return plaintext;
   }
 
+  /**
+   * The same record under the newest data key: the same plaintext with the same binding. Undefined if it is under that key.
+   *
+   * @throws CofferError `tampered`
+   */
+  reseal(key: Uint8Array, record: Buffer, expected?: RecordBinding): Buffer | undefined {
+    if (dataKeyOf(record) === this.#ring.newest.id) return undefined;
+    const plaintext = this.open(key, record, expected);
+    const binding = { version: record.readUInt32BE(5), generation: generationOf(record) };
+    const sealed = this.seal(key, binding, plaintext);
+    wipe(plaintext);
+    return sealed;
+  }
+
   /** Good until the next call: nothing here waits. */
   #associatedData(key: Uint8Array, record: Buffer): Buffer {
     const header = this.#contextBytes + key.length;
@@ -83,6 +98,10 @@ export class RecordSealer {
 /** How many bytes a record holds once it is opened; negative for what is none. */
 export const plaintextLength = (record: Uint8Array): number =>
   record.length - HEADER_BYTES - NONCE_BYTES - TAG_BYTES;
+
+/** The id of the data key that a record states to be under; 0, which no key has, of what is too short for a record. */
+export const dataKeyOf = (record: Buffer): number =>
+  record.length < HEADER_BYTES ? 0 : record.readUInt32BE(1);
 
 /** The generation that a record states; trustworthy once the record has been opened. */
 export const generationOf = (record: Buffer): number =>

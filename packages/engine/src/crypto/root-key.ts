@@ -138,8 +138,11 @@ async function findFileKey(
   return { rootKey: found, hint: await whereRetired(path, id) };
 }
 
-/** The store is open by the new key, wherever that lies: what hinders here is told, and hinders no start. */
-async function finishRotation(
+/**
+ * Moves the key file that the store is sealed by now to its place. It has been opened by it, or written: what hinders here
+ * is told, and hinders nothing else.
+ */
+export async function finishRotation(
   path: string,
   keys: { id: string; retired: string | undefined },
   context: RootKeyContext,
@@ -147,8 +150,8 @@ async function finishRotation(
   try {
     const kept = await putInPlace(path, keys);
     context.onNotice(
-      `A rotation of the root key that was cut short is complete now: ${path} holds the root key ${keys.id}` +
-        (kept ? `, and the former one is kept in ${kept}: backups made until then need it.` : '.'),
+      `The root key was changed: ${path} holds the new one, ${keys.id}; keep a copy of it as you did of the former` +
+        (kept ? `, which is in ${kept}: backups made until now need it.` : '.'),
     );
   } catch (error) {
     context.onNotice(

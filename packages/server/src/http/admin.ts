@@ -62,6 +62,20 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
       return { added: added.map(answers.grant), removed: removed.map(answers.grant), unchanged, generation };
     }),
   },
+
+  '/api/admin/keys': {
+    get: async ({ engine, caller }) => answers.keys(await engine.keys(caller)),
+  },
+
+  '/api/admin/keys/rotation': {
+    get: async ({ engine, caller }) => ({ rotation: (await engine.rotation(caller)) ?? null }),
+  },
+
+  '/api/admin/keys/rotate': {
+    post: post(schemas.rotateKeysRequest, async (rotation, { engine, caller, change }) =>
+      answers.keys(await engine.rotateKeys(caller, rotation, change)),
+    ),
+  },
 };
 
 /** Who the server takes the caller for, what it may do, and whom it talks to. */

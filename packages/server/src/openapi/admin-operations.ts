@@ -76,6 +76,26 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     answers: { 200: { description: 'The file', type: 'application/octet-stream' } },
     errors: ['conflict'],
   },
+  'GET /api/admin/keys': {
+    ...admin('listKeys', 'The keys, and how many records are under each'),
+    description: 'Needs `admin` on `*`. Counts exactly, and reads the whole store for it.',
+    answers: { 200: json(answers.keys, 'The keys, without themselves') },
+  },
+  'GET /api/admin/keys/rotation': {
+    ...admin('showRotation', 'How far the re-encryption under a new data key is'),
+    description: 'Needs `admin` on `*`.',
+    answers: { 200: json(answers.keyRotation, 'Counts, or null') },
+  },
+  'POST /api/admin/keys/rotate': {
+    ...admin('rotateKeys', 'Put a new data key, or a new root key, in force'),
+    description:
+      'Needs `admin` on `*`. Under a new data key the records are re-encrypted in the background, and then the old one is ' +
+      'destroyed. A new root key takes the place of the file of the present one, or is where `to` says.',
+    change: true,
+    request: body(schemas.rotateKeysRequest, {}),
+    answers: { 200: json(answers.keys, 'The keys, the new one in force') },
+    errors: CHANGE_ERRORS,
+  },
 };
 
 function inQuery(name: string, description: string, schema: Parameter['schema']): Parameter {

@@ -94,6 +94,36 @@ export const auditHead = z.strictObject({
 /** The log's own lines. */
 export const auditLines = z.string();
 
+const rotation = z
+  .strictObject({
+    total: z.int().min(0).describe('Records in the store'),
+    remaining: z.int().min(0).describe('Records not yet under the newest data key'),
+    problem: z.strictObject({ code: z.enum(['storage_full', 'tampered']), message: z.string() }).optional(),
+  })
+  .nullable()
+  .meta({ description: 'How far the re-encryption is; null when all records are under one key.' });
+
+export const keys = z
+  .strictObject({
+    rootKey: z.strictObject({
+      kind: z.enum(['file', 'passphrase']),
+      id: z.string().optional(),
+      since: time.optional(),
+    }),
+    dataKeys: z.array(
+      z.strictObject({
+        id: z.int().min(1),
+        createdAt: time,
+        state: z.enum(['active', 'retiring']),
+        records: z.int().min(0),
+      }),
+    ),
+    rotation,
+  })
+  .meta({ id: 'Keys' });
+
+export const keyRotation = z.strictObject({ rotation });
+
 export const ready = z.strictObject({ ready: z.literal(true), writable: z.boolean() });
 export const notReady = z.strictObject({ ready: z.literal(false), reason: z.string() });
 

@@ -1,4 +1,4 @@
-import type { Grant, Principal, SecretInfo, SecretValue, TokenInfo } from '@coffer/engine';
+import type { Grant, KeysInfo, Principal, SecretInfo, SecretValue, TokenInfo } from '@coffer/engine';
 
 /** What Go's encoding/json escapes beyond JSON's own rules. */
 const GO_ESCAPES = /[<>&\u2028\u2029]/g;
@@ -39,4 +39,8 @@ export function grant({ to, actions, secrets }: Grant) {
 
 export function principal({ id, kind, name }: Principal) {
   return { id, kind, name };
+}
+
+export function keys({ rootKey, dataKeys, rotation }: KeysInfo) {
+  return { rootKey, dataKeys, rotation: rotation ?? null };
 }

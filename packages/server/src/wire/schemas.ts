@@ -142,3 +142,19 @@ export const applyPolicyRequest = z.strictObject({
   dryRun: z.boolean().optional(),
   expectedGeneration: z.int().min(0).optional(),
 });
+
+/** Without `root` it is the data key that is changed. */
+export const rotateKeysRequest = z
+  .strictObject({
+    root: z.boolean().optional(),
+    to: z
+      .string()
+      .meta({
+        description: 'Where the new root key is, or a key file is to be made, on the server.',
+        pattern: '^((passphrase:)?file:/|passphrase:env:)[^\\u0000-\\u001f\\u007f-\\u009f]+$',
+      })
+      .optional(),
+  })
+  .meta({
+    anyOf: [{ required: ['root'], properties: { root: { const: true } } }, { not: { required: ['to'] } }],
+  });

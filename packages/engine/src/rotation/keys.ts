@@ -1,0 +1,207 @@
+import type { AuditSubject } from '../audit/entry.js';
+import type { Caller } from '../caller.js';
+import { wipe } from '../crypto/secure-memory.js';
+import { CofferError } from '../errors.js';
+import { accessDenied, type Gate, operationOf } from '../gate.js';
+import type { HeaderChange, StoreHeader } from '../header.js';
+import { type Change, findOperation, keepOperations } from '../operations.js';
+import type { Policy } from '../policy.js';
+import type { Rewriter, RotationProgress } from './rewriter.js';
+import type { RootKeys } from './root-key-rotation.js';
+
+/** The keys of a store, without themselves. */
+export interface KeysInfo {
+  readonly rootKey: {
+    readonly kind: 'file' | 'passphrase';
+    /** Fingerprint, 16 hexadecimal digits; none of a passphrase. */
+    readonly id?: string;
+    /** Since when the store is sealed by it; not known of a store that is older than this field. */
+    readonly since?: Date;
+  };
+  /** By id, ascending. */
+  readonly dataKeys: readonly DataKeyInfo[];
+  /** Undefined if all records are under one key. */
+  readonly rotation: RotationProgress | undefined;
+}
+
+export interface DataKeyInfo {
+  readonly id: number;
+  readonly createdAt: Date;
+  /** `active` seals new records; `retiring` opens old ones until none is left, then it is destroyed. */
+  readonly state: 'active' | 'retiring';
+  /** How many records are under it. */
+  readonly records: number;
+}
+
+/** Which key to change: the data key, or the root key. */
+export interface Rotation {
+  readonly root?: boolean | undefined;
+  /** Where the new root key is, or is to be made: `file:PATH`, `passphrase:file:PATH` or `passphrase:env:NAME`. */
+  readonly to?: string | undefined;
+}
+
+/** Each data key waits for its records to be re-encrypted: more at once help nobody. */
+const DATA_KEYS_MAX = 32;
+
+export interface KeysContext {
+  readonly header: StoreHeader;
+  readonly rootKeys: RootKeys;
+  readonly rewriter: Rewriter;
+  readonly gate: Gate;
+  readonly now: () => Date;
+  policy(): Policy;
+}
+
+/** Listing and changing the store's keys: for who administers everything, and audited. */
+export class Keys {
+  readonly #context: KeysContext;
+
+  constructor(context: KeysContext) {
+    this.#context = context;
+  }
+
+  async list(caller: Caller): Promise<KeysInfo> {
+    await this.#allow(caller);
+    return this.#info();
+  }
+
+  /** As in {@link KeysInfo}; costs no count. */
+  async progress(caller: Caller): Promise<RotationProgress | undefined> {
+    await this.#allow(caller);
+    return this.#context.rewriter.progress;
+  }
+
+  /** Resolves when the new key is in force; records are re-encrypted under a new data key in the background. */
+  async rotate(caller: Caller, { root = false, to }: Rotation, change?: Change): Promise<KeysInfo> {
+    if (to !== undefined && !root) {
+      throw new CofferError('invalid_argument', '"to" is for the root key: it needs "root": true');
+    }
+    const action = root ? 'rotate-root-key' : 'rotate-data-key';
+    const asked = { caller, action } as const;
+    if (!this.#isAllowed(caller)) return this.#context.gate.deny(asked);
+    await this.#change(asked, change, [action, to], () =>
+      root ? this.#nextRootKey(to) : this.#nextDataKey(),
+    );
+    if (!root) this.#context.rewriter.start();
+    return this.#info();
+  }
+
+  async #nextDataKey(): Promise<Step> {
+    const { header, now } = this.#context;
+    const { dataKeys } = header.ring;
+    if (dataKeys.length >= DATA_KEYS_MAX) {
+      throw new CofferError(
+        'conflict',
+        `there are ${dataKeys.length} data keys: wait until the records of older ones are re-encrypted`,
+      );
+    }
+    const key = header.ring.nextDataKey(now());
+    return {
+      change: { dataKeys: [...dataKeys, key] },
+      dropped: async () => wipe(key.key),
+    };
+  }
+
+  async #nextRootKey(to: string | undefined): Promise<Step> {
+    const { header, rootKeys } = this.#context;
+    const next = await rootKeys.next(header.rootKey, to);
+    return {
+      change: { rootKey: next.rootKey },
+      sealed: next.sealed,
+      dropped: async () => {
+        next.rootKey.wipe();
+        await next.dropped();
+      },
+    };
+  }
+
+  /** One after the other, since all of it hangs on the header. Asked again with the same operation, nothing is done. */
+  async #change(
+    asked: AuditSubject,
+    change: Change | undefined,
+    request: readonly [action: string, to: string | undefined],
+    begin: () => Promise<Step>,
+  ): Promise<void> {
+    const { header, gate } = this.#context;
+    const { operation, given } = operationOf(change);
+    const by = asked.caller.principals[0].id;
+    const digest = header.ring.authenticate(Buffer.from(JSON.stringify(request))).toString('base64', 0, 16);
+    const made = await header.alone(async () => {
+      const next = String(header.ring.newest.id + 1);
+      const target = asked.action === 'rotate-data-key' ? next : request[1];
+      const labelled = { ...asked, operation, target };
+      let replayed: boolean;
+      try {
+        // A permission that was taken away while the change waited for its turn is gone at once.
+        if (!this.#isAllowed(asked.caller)) throw accessDenied();
+        replayed =
+          given && findOperation(header.operations, { id: operation, by, request: digest }) !== undefined;
+      } catch (error) {
+        return refuse(gate, labelled, error);
+      }
+      if (replayed) {
+        await gate.allow(labelled);
+        return undefined;
+      }
+      return gate.change(labelled, async () => {
+        const { change, sealed, dropped } = await begin();
+        const added = { id: operation, by, request: digest, result: 0, given };
+        const operations = keepOperations(header.operations, gate.underWay, added);
+        try {
+          await header.commit({ ...change, operations });
+        } catch (error) {
+          // Of any other error it is not known what is on the disk: the next start looks.
+          if (error instanceof CofferError && error.code === 'storage_full')
+            await dropped().catch(() => undefined);
+          throw error;
+        }
+        await sealed?.();
+      });
+    });
+    await made?.settle();
+  }
+
+  async #info(): Promise<KeysInfo> {
+    const { header, rewriter } = this.#context;
+    const { counts } = await rewriter.census();
+    const { kind, since } = header.rootKey.parameters;
+    const { id } = header.rootKey;
+    const { dataKeys, newest } = header.ring;
+    return {
+      rootKey: {
+        kind,
+        ...(id !== undefined && { id }),
+        ...(since !== undefined && { since: new Date(since) }),
+      },
+      dataKeys: dataKeys.map(({ id, createdAt }) => ({
+        id,
+        createdAt,
+        state: id === newest.id ? 'active' : 'retiring',
+        records: counts.get(id) ?? 0,
+      })),
+      rotation: rewriter.progress,
+    };
+  }
+
+  async #allow(caller: Caller): Promise<void> {
+    const asked = { caller, action: 'list-keys' } as const;
+    if (!this.#isAllowed(caller)) await this.#context.gate.deny(asked);
+    await this.#context.gate.allow(asked);
+  }
+
+  #isAllowed(caller: Caller): boolean {
+    return this.#context.policy().isAdministrator(caller);
+  }
+}
+
+/** A change of the header, and what follows it. */
+interface Step {
+  readonly change: HeaderChange;
+  sealed?(): Promise<void>;
+  dropped(): Promise<void>;
+}
+
+function refuse(gate: Gate, asked: AuditSubject, error: unknown): Promise<never> {
+  if (error instanceof CofferError && error.code === 'access_denied') return gate.deny(asked);
+  return gate.fail(asked, error);
+}

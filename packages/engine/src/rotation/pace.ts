@@ -1,0 +1,31 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { CofferError } from '../errors.js';
+
+/** How long a turn may hold the event loop, in milliseconds: what a request may have to wait for it. */
+export const TURN_MS = 2;
+/** How many times longer than a turn a background task rests while the process has other work … */
+const REST = 4;
+/** … which it has when the event loop is busy for more than this part of a rest. */
+const BUSY = 0.2;
+
+/**
+ * Keeps a background task from taking the event loop and the disk from requests: it works in turns and rests in between, long
+ * while others are at work and hardly at all while nobody is.
+ */
+export class Pace {
+  #busy = true;
+
+  /**
+   * @param took milliseconds of the turn just ended, what it waited for the disk included
+   * @throws CofferError `stopped` when the signal is aborted
+   */
+  async rest(took: number, signal: AbortSignal): Promise<void> {
+    const before = performance.eventLoopUtilization();
+    const milliseconds = this.#busy ? Math.max(1, took * REST) : 1;
+    await delay(milliseconds, undefined, { signal }).catch((cause: unknown) => {
+      throw new CofferError('stopped', 'the server is shutting down', { cause });
+    });
+    this.#busy = performance.eventLoopUtilization(before).utilization > BUSY;
+  }
+}

@@ -1,0 +1,267 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { Administration } from '../administration.js';
+import { SERVER } from '../caller.js';
+import type { Catalog } from '../catalog.js';
+import { CofferError } from '../errors.js';
+import type { Gate } from '../gate.js';
+import type { StoreHeader } from '../header.js';
+import type { Manifest } from '../manifest.js';
+import { keepOperations } from '../operations.js';
+import type { Secrets } from '../secrets.js';
+import type { Storage } from '../storage/storage.js';
+import { type Census, takeCensus } from './census.js';
+import { Pace, TURN_MS } from './pace.js';
+import type { Resealed, Room } from './reseal.js';
+
+/** What one turn may look at; its commits share a transaction. */
+const TURN_BYTES = 256 * 1024;
+const TURN_SECRETS = 128;
+/** First and longest wait before another try where there is no room, in milliseconds. */
+const RETRY = 1_000;
+const RETRY_MAX = 30_000;
+/** Wait before another look where only damaged records are left. */
+const RETRY_DAMAGED = 60_000;
+
+/** How far the re-encryption under the newest data key has come. */
+export interface RotationProgress {
+  /** Records in the store. */
+  readonly total: number;
+  /** Those not yet under the newest data key; of the last count, less what was done since. */
+  readonly remaining: number;
+  /** Why it does not go on at the moment, for a person. */
+  readonly problem?: { readonly code: 'storage_full' | 'tampered'; readonly message: string };
+}
+
+export interface RewriterParts {
+  readonly storage: Storage;
+  readonly header: StoreHeader;
+  readonly catalog: Catalog;
+  readonly manifest: Manifest;
+  readonly secrets: Secrets;
+  readonly administration: Administration;
+  readonly gate: Gate;
+  onNotice(sentence: string): void;
+}
+
+/**
+ * Brings all records under the newest data key, in the background, and destroys the keys that no record is under any more.
+ *
+ * It keeps no note of how far it is: a ring with several data keys says that there is something to do, and a record says
+ * which key it is under. So it goes on after a crash where it was.
+ */
+export class Rewriter {
+  readonly #parts: RewriterParts;
+  readonly #pace = new Pace();
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  #asked = false;
+  #wake = new AbortController();
+  #progress: RotationProgress | undefined;
+  /** Records brought under the newest key, and whether another writer overtook us, since the round began. */
+  #done = 0;
+  #overtaken = false;
+  /** Rounds in a row that brought nothing further. */
+  #fruitless = 0;
+
+  constructor(parts: RewriterParts) {
+    this.#parts = parts;
+  }
+
+  /** Undefined if all records are under one key. */
+  get progress(): RotationProgress | undefined {
+    if (this.#parts.header.ring.dataKeys.length === 1) return undefined;
+    return this.#progress ?? { total: 0, remaining: 0 };
+  }
+
+  /** Counts the records under each key, exactly. */
+  async census(): Promise<Census> {
+    const census = await takeCensus(this.#parts.storage, this.#pace, this.#stopping.signal);
+    this.#note(census);
+    return census;
+  }
+
+  /** Begins, or looks again at once at what hindered it. */
+  start(): void {
+    this.#wake.abort();
+    this.#asked = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Resolves when nothing of it is under way any more. It goes on at the next open. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#wake.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#asked) {
+      this.#asked = false;
+      await this.#bringAllOver().catch((error: unknown) => this.#giveUp(error));
+      this.#progress = undefined;
+    }
+  }
+
+  async #bringAllOver(): Promise<void> {
+    let wait = RETRY;
+    while (this.#parts.header.ring.dataKeys.length > 1 && !this.#stopping.signal.aborted) {
+      try {
+        await this.#round();
+        wait = RETRY;
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        const message = 'the re-encryption under the new data key waits for room on the disk';
+        this.#hinder('storage_full', message);
+        await this.#sleep(wait);
+        wait = Math.min(2 * wait, RETRY_MAX);
+      }
+    }
+  }
+
+  /** Counts, destroys the keys that have nothing left, and takes the rest further. */
+  async #round(): Promise<void> {
+    const { storage, header } = this.#parts;
+    const retiring = header.ring.dataKeys.slice(0, -1);
+    // Behind all that was sealed under these keys and not yet committed. The summary is under the newest one then.
+    await storage.refreshSummary();
+    const { counts, examples } = await this.census();
+    const unused = retiring.filter(({ id }) => !counts.has(id));
+    for (const { id } of unused) await this.#destroy(id);
+    if (header.ring.dataKeys.length === 1) return;
+    this.#done = 0;
+    this.#overtaken = false;
+    await this.#walk();
+    const onward = this.#done > 0 || this.#overtaken || unused.length > 0;
+    this.#fruitless = onward ? 0 : this.#fruitless + 1;
+    // Once may be chance: what was counted was deleted before we came to it.
+    const left = retiring.find(({ id }) => counts.has(id));
+    if (this.#fruitless < 2 || !left) return;
+    const example = Buffer.from(examples.get(left.id) ?? []).toString('hex');
+    this.#hinder(
+      'tampered',
+      `${counts.get(left.id)} records under the data key ${left.id}, as ${example}, cannot be re-encrypted, since they ` +
+        'are not what this store wrote or belong to nothing in it: the key is kept for them. A "get" of each version finds ' +
+        'a damaged value; delete it, or restore a backup',
+    );
+    await this.#sleep(RETRY_DAMAGED);
+  }
+
+  /** Goes through all records once. */
+  async #walk(): Promise<void> {
+    const { catalog, manifest, secrets, administration } = this.#parts;
+    await this.#inParts((room, after: Uint8Array | undefined) =>
+      administration.alone(() => manifest.reseal(room, after)),
+    );
+    const names = catalog.allNames()[Symbol.iterator]();
+    let next = names.next();
+    while (!next.done) {
+      const start = performance.now();
+      const room = { bytes: TURN_BYTES };
+      const turn: Promise<void>[] = [];
+      const large: { name: string; after: number }[] = [];
+      do {
+        const name = next.value;
+        const resealed = secrets.alone(name, () => catalog.reseal(name, room));
+        const counted = resealed.then((result) => {
+          this.#count(result.records);
+          if (result.goOnAfter !== undefined) large.push({ name, after: result.goOnAfter });
+        });
+        turn.push(counted);
+        next = names.next();
+      } while (!next.done && room.bytes > 0 && turn.length < TURN_SECRETS && since(start) < TURN_MS);
+      await this.#all(turn);
+      await this.#pace.rest(since(start), this.#stopping.signal);
+      for (const { name, after } of large) {
+        const step = (room: Room, behind = after) =>
+          secrets.alone(name, () => catalog.reseal(name, room, behind));
+        await this.#inParts(step);
+      }
+    }
+  }
+
+  async #inParts<Place>(
+    step: (room: Room, after: Place | undefined) => Promise<Resealed<Place>>,
+  ): Promise<void> {
+    let after: Place | undefined;
+    do {
+      const start = performance.now();
+      const resealed = step({ bytes: TURN_BYTES }, after).then(({ records, goOnAfter }) => {
+        this.#count(records);
+        after = goOnAfter;
+      });
+      await this.#all([resealed]);
+      await this.#pace.rest(since(start), this.#stopping.signal);
+    } while (after !== undefined);
+  }
+
+  /** Waits for the end of all before it throws one's error. */
+  async #all(turn: readonly Promise<void>[]): Promise<void> {
+    for (const one of await Promise.allSettled(turn)) {
+      if (one.status === 'fulfilled') continue;
+      if (!isCode(one.reason, 'conflict')) throw one.reason;
+      this.#overtaken = true;
+    }
+  }
+
+  async #destroy(id: number): Promise<void> {
+    const { header, gate, onNotice } = this.#parts;
+    const operation = randomUUID();
+    const asked = { caller: SERVER, action: 'destroy-data-key', target: String(id), operation } as const;
+    const made = await header.alone(() =>
+      gate.change(asked, () => {
+        const added = { id: operation, by: SERVER.principals[0].id, request: '', result: id, given: false };
+        return header.commit({
+          dataKeys: header.ring.dataKeys.filter((key) => key.id !== id),
+          operations: keepOperations(header.operations, gate.underWay, added),
+        });
+      }),
+    );
+    await made.settle();
+    onNotice(`No record is under the data key ${id} any more; it is destroyed.`);
+  }
+
+  #note({ counts, total }: Census): void {
+    const { ring } = this.#parts.header;
+    const { problem } = this.#progress ?? {};
+    const remaining = total - (counts.get(ring.newest.id) ?? 0);
+    this.#progress = { total, remaining, ...(problem && { problem }) };
+  }
+
+  #count(records: number): void {
+    if (records === 0) return;
+    this.#done += records;
+    const { total, remaining } = this.#progress ?? { total: 0, remaining: 0 };
+    this.#progress = { total, remaining: Math.max(0, remaining - records) };
+  }
+
+  /** Says it once. */
+  #hinder(code: 'storage_full' | 'tampered', message: string): void {
+    const { total, remaining, problem } = this.#progress ?? { total: 0, remaining: 0 };
+    this.#progress = { total, remaining, problem: { code, message } };
+    if (problem?.code !== code) this.#parts.onNotice(`${message[0]?.toUpperCase()}${message.slice(1)}.`);
+  }
+
+  async #sleep(milliseconds: number): Promise<void> {
+    this.#wake = new AbortController();
+    if (this.#stopping.signal.aborted) return;
+    await delay(milliseconds, undefined, { signal: this.#wake.signal }).catch(() => undefined);
+  }
+
+  #giveUp(error: unknown): void {
+    // Of a disk that failed the server has told already.
+    if (isCode(error, 'stopped') || isCode(error, 'io')) return;
+    this.#parts.onNotice(
+      `The re-encryption under the new data key has stopped (${(error as Error).message}); it goes on at the next start.`,
+    );
+  }
+}
+
+const since = (start: number): number => performance.now() - start;
+
+const isCode = (error: unknown, code: string): boolean => error instanceof CofferError && error.code === code;
+
+const isFull = (error: unknown): boolean => isCode(error, 'storage_full');
