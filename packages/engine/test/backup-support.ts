@@ -50,14 +50,12 @@ export const restoreIn = (
 
 /** Every secret with all its versions, as an administrator reads them. */
 export async function secretsOf(engine: Engine): Promise<Record<string, unknown>> {
-  const secrets: Record<string, unknown> = {};
-  for (const { name, versions, activeVersion } of await engine.list(admin)) {
-    const values: Record<number, string> = {};
-    for (const version of versions) {
+  const secrets = (await engine.list(admin)).map(async ({ name, versions, activeVersion }) => {
+    const values = versions.map(async (version) => {
       const { value } = await engine.get(admin, name, version);
-      values[version] = Buffer.from(value).toString('latin1');
-    }
-    secrets[name] = { activeVersion, values };
-  }
-  return secrets;
+      return [version, Buffer.from(value).toString('latin1')];
+    });
+    return [name, { activeVersion, values: Object.fromEntries(await Promise.all(values)) }];
+  });
+  return Object.fromEntries(await Promise.all(secrets));
 }

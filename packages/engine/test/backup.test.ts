@@ -1,5 +1,5 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, readdir, readFile, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
@@ -177,6 +177,43 @@ describe('a backup', () => {
     expect(content.audit.first).toBeGreaterThan(1);
     const { engine: restored } = await openEngine(folder, { stateDir: join(folder, 'restored') });
     expect((await verifyLog(auditPath(join(folder, 'restored')), restored)).broken).toBeUndefined();
+  });
+
+  test('is made in the middle of a rotation of keys, data and root, and opens with the root key of its moment', async () => {
+    const { engine, folder } = await openEngine();
+    const names = Array.from({ length: 600 }, (_, index) => `s/${index}`);
+    await Promise.all(names.map((name) => engine.put(admin, name, bytes(`value of ${name}`))));
+    const before = await secretsOf(engine);
+    const former = join(folder, 'former.key');
+    await copyFile(join(folder, 'root.key'), former);
+    await engine.rotateKeys(admin);
+    const early = await backupTo(engine, folder, 'early');
+    expect(await engine.rotation(admin)).toBeDefined();
+    await engine.rotateKeys(admin, { root: true });
+    const late = await backupTo(engine, folder, 'late');
+    await expect.poll(() => engine.rotation(admin), { timeout: 20_000 }).toBeUndefined();
+    await engine.close();
+
+    expect(await codeOf(verifyIn(folder, early))).toBe('wrong_root_key');
+    for (const [path, key] of [
+      [early, former],
+      [late, join(folder, 'root.key')],
+    ] as const) {
+      const rootKey = parseRootKey(`file:${key}`);
+      const place = `of-${basename(path)}`;
+      await restoreIn(folder, path, { rootKey, place });
+      const { engine: again } = await openEngine(folder, { stateDir: join(folder, place), rootKey });
+      expect(await secretsOf(again)).toEqual(before);
+      // The rotation goes on where the backup caught it.
+      await expect.poll(() => again.rotation(admin), { timeout: 20_000 }).toBeUndefined();
+      await again.close();
+    }
+    // What was revoked since under another root key is found with that one.
+    const merge = { mergeFrom: [join(folder, 'state')], rootKey: parseRootKey(`file:${former}`) };
+    expect(await codeOf(restoreIn(folder, early, { ...merge, place: 'merged' }))).toBe('wrong_root_key');
+    const mergeRootKey = parseRootKey(`file:${join(folder, 'root.key')}`);
+    const { newest } = await restoreIn(folder, early, { ...merge, mergeRootKey, place: 'merged' });
+    expect(newest).toBe(join(folder, 'state'));
   });
 
   test('its reader may be slow; who takes nothing at all is given up, and that is in the log', async () => {
