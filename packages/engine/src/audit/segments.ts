@@ -54,18 +54,27 @@ export async function prepareNext(folder: string): Promise<LogFile> {
  * be opened: without a current file, its end is that of the newest closed one.
  *
  * @param first `seq` of the current file's first line
+ * @returns false if there is no room for the name: then nothing has happened
  */
-export async function closeCurrent(folder: string, first: number): Promise<void> {
+export async function closeCurrent(folder: string, first: number): Promise<boolean> {
   const path = join(folder, segmentName(first));
-  await rename(currentPath(folder), path);
+  try {
+    await rename(currentPath(folder), path);
+  } catch (error) {
+    if (!NO_ROOM.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return false;
+  }
   await chmod(path, 0o400);
   // The old name is free for good before a line can be written to a new file of that name.
   await syncFolder(folder);
   await rename(join(folder, NEXT), currentPath(folder));
   await syncFolder(folder);
+  return true;
 }
 
-/** Removes closed files, durably. */
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+
+/** Removes a closed file, durably. */
 export async function removeSegment(folder: string, { path }: Segment): Promise<void> {
   await rm(path);
   await syncFolder(folder);

@@ -226,8 +226,7 @@ export class LogWriter {
     const { folder, limits } = this.#options;
     try {
       const next = await prepareNext(folder).catch(() => undefined);
-      if (next) {
-        await closeCurrent(folder, this.first);
+      if (next && (await closeCurrent(folder, this.first))) {
         const old = this.#file;
         this.#file = next;
         this.#first = undefined;
@@ -235,6 +234,7 @@ export class LogWriter {
         await old.close();
       } else {
         // There is no room for a new file, or too many are open: the current one will do for a while.
+        await next?.close();
         this.#postpone();
       }
     } catch (error) {
