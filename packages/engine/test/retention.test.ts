@@ -182,6 +182,25 @@ describe('dropping versions', () => {
     ]);
   });
 
+  it('goes on beside a rotation of keys, and both come to their end', async () => {
+    const { engine } = await withClock();
+    const names = Array.from({ length: 60 }, (_, n) => `n${n}`);
+    await Promise.all(
+      names.map(async (name) => {
+        for (let n = 1; n <= 6; n++) await engine.put(admin, name, bytes(`${name} ${n}`));
+      }),
+    );
+    engine.setRetention([{ secrets: ['*'], keepVersions: 2 }]);
+    await Promise.all([engine.rotateKeys(admin), engine.applyRetention()]);
+    await expect.poll(async () => (await engine.keys(admin)).rotation, { timeout: 10_000 }).toBeUndefined();
+    for (const { name, versions } of await engine.list(admin)) {
+      expect([name, versions]).toEqual([name, [1, 5, 6]]);
+      for (const version of versions) {
+        expect(text((await engine.get(admin, name, version)).value)).toBe(`${name} ${version}`);
+      }
+    }
+  });
+
   it('never meets the active one, whoever activates what at the same moment', async () => {
     const opened = await withClock();
     const { engine } = opened;

@@ -103,6 +103,8 @@ describe('a watch', () => {
     await engine.activate(admin, 'a', 1, { operation: 'same' });
     await engine.delete(admin, 'none', { operation: 'none' });
     await codeOf(engine.activate(admin, 'a', 7));
+    await engine.rotateKeys(admin);
+    await expect.poll(async () => (await engine.keys(admin)).rotation, { timeout: 10_000 }).toBeUndefined();
     await engine.put(admin, 'end', bytes('x'));
     expect(await reader.told(1)).toEqual(['end: *1']);
   });
