@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import type { Client } from '@coffer/client';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { CANARY } from '../support/canary.mjs';
@@ -213,5 +213,42 @@ describe('a full disk', () => {
       expect((await reader.get(name)).value).toHaveLength(value.length);
     }
     await expectSoundAudit(reader, stateDir);
+  });
+
+  test('makes the re-encryption under a new data key wait, which says so and goes on when there is room', async () => {
+    const folder = new TemporaryFolder();
+    onTestFinished(() => folder[Symbol.dispose]());
+    const place = smallFileSystem(folder, 8 * 1024);
+    const stateDir = `${place}/state`;
+    const config = 'storage:\n  minFreeBytes: 0\n';
+    const server = launch(folder, { stateDir, config });
+    const client = clientOf(await urlOf(server));
+    const value = Buffer.alloc(200_000, 'v');
+    for (let i = 0; i < 5; i++) await client.put(`big/${i}`, value);
+    const ballast = `${place}/ballast`;
+    const { bavail, bsize } = statfsSync(place);
+    // Too little for a header: no new key, and no file of one.
+    writeFileSync(ballast, Buffer.alloc(bavail * bsize - 100 * 1024, 1));
+    for (const root of [false, true]) {
+      expect(await outcomeOf(client.admin.rotateKeys({ root }))).toEqual({ code: 'storage_full' });
+    }
+    expect(readdirSync(folder.path).filter((name) => name.startsWith('root.key'))).toEqual(['root.key']);
+    // Enough for the header, too little for a value.
+    truncateSync(ballast, bavail * bsize - 320 * 1024);
+    const enough = () => outcomeOf(client.admin.rotateKeys());
+    await expect.poll(enough).toMatchObject({ value: { dataKeys: [{ id: 1 }, { id: 2 }] } });
+    const rotation = () => client.admin.keyRotation();
+    const waiting = { problem: { code: 'storage_full', message: expect.stringMatching(/waits for room/) } };
+    await expect.poll(rotation, { timeout: 10_000 }).toMatchObject(waiting);
+    for (let i = 0; i < 5; i++) expect((await client.get(`big/${i}`)).value).toHaveLength(value.length);
+    await server.waitFor(/waits for room on the disk/);
+
+    rmSync(ballast);
+    await expect.poll(rotation, { timeout: 30_000 }).toBeUndefined();
+    expect(server.output.match(/waits for room/g)).toHaveLength(1);
+    expect((await client.admin.keys()).dataKeys.map(({ id }) => id)).toEqual([2]);
+    for (let i = 0; i < 5; i++) expect((await client.get(`big/${i}`)).value).toHaveLength(value.length);
+    await expectSoundAudit(client, stateDir);
+    expect((await server.stop()).code).toBe(0);
   });
 });

@@ -42,8 +42,9 @@ export class CofferServer implements AsyncDisposable {
   /** Makes a bearer token through the admin socket; `principal` is what grants name it by. */
   createToken(name: string): Promise<{ readonly token: string; readonly principal: string }>;
   applyPolicy(grants: readonly Grant[]): Promise<void>;
-  /** Runs `coffer keys …` as the administrator, and answers what it printed. */
-  keys(...args: readonly string[]): Promise<string>;
+  /** Begins the re-encryption of all records under a new data key. */
+  rotateDataKey(): Promise<void>;
+  isRotating(): Promise<boolean>;
   /** Stops it; an error if it said the value of a secret, see canary.mjs. */
   stop(): Promise<Exit>;
   [Symbol.asyncDispose](): Promise<void>;

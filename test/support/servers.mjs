@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expectNoCanary } from './canary.mjs';
 import { Authority } from './certificates.mjs';
@@ -75,9 +78,17 @@ export class CofferServer {
     await this.#admin('policy', 'apply', file);
   }
 
-  /** Runs `coffer keys …` as the administrator, and answers what it printed. */
-  keys(...args) {
-    return this.#admin('keys', ...args);
+  /** Begins the re-encryption of all records under a new data key. */
+  async rotateDataKey() {
+    await this.#admin('keys', 'rotate', '--no-wait');
+  }
+
+  /** Over the admin socket, at no cost: no process, and no count of records. */
+  async isRotating() {
+    const socketPath = join(this.stateDir, 'admin.sock');
+    const headers = { 'Sec-X-Tailscale-No-Browsers': 'setec' };
+    const [answer] = await once(get({ socketPath, path: '/api/admin/keys/rotation', headers }), 'response');
+    return JSON.parse(await text(answer)).rotation !== null;
   }
 
   async stop() {
