@@ -71,14 +71,12 @@ export class HeadsIntegrity implements Summariser {
     before: Uint8Array | undefined,
     after: Uint8Array | undefined,
   ): Uint8Array {
+    // What lies on the disk may state anything: its generation counts once the record has proven itself.
+    if (before && !HEADER_KEY.equals(key)) wipe(this.#sealer.open(key, asBuffer(before)));
     // Sealed anew as it is: what the digest stands for has not changed.
     if (before && after && statedGeneration(key, before) === statedGeneration(key, after)) return digest;
     let folded = digest;
-    if (before) {
-      // What lies on the disk may state anything: its generation counts once the record has proven itself.
-      if (!HEADER_KEY.equals(key)) wipe(this.#sealer.open(key, asBuffer(before)));
-      folded = this.#toggle(folded, { key, generation: statedGeneration(key, before) });
-    }
+    if (before) folded = this.#toggle(folded, { key, generation: statedGeneration(key, before) });
     return after ? this.#toggle(folded, { key, generation: statedGeneration(key, after) }) : folded;
   }
 

@@ -246,6 +246,25 @@ describe('a record changed under a running server', () => {
     expect((await readAll(folder)).error?.code).toBe('tampered');
   });
 
+  test('to state the generation of the next change is an error of that change', async () => {
+    const folder = await closedStore();
+    const { engine } = await openEngine(folder);
+    const before = await withRecords(folder, (records) => new Map(records));
+    await write(folder, (records) => {
+      for (const key of keysOf(records, 's')) {
+        const head = records.get(key) as Buffer;
+        head.writeBigUInt64BE(head.readBigUInt64BE(17) + 1n, 17);
+      }
+    });
+    // What took a change of the same generation for a record sealed anew would count the old one on.
+    await expect(engine.activate(admin, 'first', 2)).rejects.toMatchObject({ code: 'tampered' });
+    await engine.close();
+    await write(folder, (records) => {
+      for (const key of keysOf(records, 's')) records.set(key, before.get(key) as Buffer);
+    });
+    expect((await readAll(folder)).error).toBeUndefined();
+  });
+
   test('back to its past is an error of the next change, not a new beginning from there', async () => {
     const folder = await closedStore();
     const before = await withRecords(folder, (records) => new Map(records));
