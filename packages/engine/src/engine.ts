@@ -220,13 +220,15 @@ export class Engine {
     let upkeep: AuditUpkeep | undefined;
     try {
       header = await StoreHeader.open(storage, options.rootKey, rootKeyContext(options));
-      const { catalog, manifest, integrity, witness } = await loadRecords(storage, header);
+      const opened = header;
+      const { catalog, manifest, integrity, witness } = await loadRecords(storage, opened);
       const signer = options.createSigner(header.ring.signingSeed);
       audit = await AuditLog.open(join(options.stateDir, AUDIT_FOLDER), {
         storeId: Buffer.from(storage.incarnation).toString('hex'),
         signer,
         generation: () => manifest.generation,
-        revision: () => storage.sequence,
+        // What a store of format 1 says of its sequence is not sealed: no log vouches for it.
+        revision: () => (opened.format < STORE_FORMAT ? 0 : storage.sequence),
         witness,
         acceptRollback: options.acceptRollback ?? false,
         segmentBytes: options.audit?.segmentBytes,
@@ -628,17 +630,9 @@ async function loadRecords(
   }
   // Also where a crash came between the first two writes.
   if (manifest.generation === 0) await manifest.commit({ operations: [] });
-  // What is sealed counts; a store of format 1 has its sequence in clear only.
-  const { anchor = NO_ANCHOR, sequence = formerly(header, storage.sequence) } = integrity.read(
-    storage.summary,
-  );
-  if (sequence !== storage.sequence) throw tampered(STATE_KEY);
-  const witness = { anchor, revision: sequence, generation: manifest.generation };
-  return { catalog, manifest, integrity, witness };
-}
-
-/** What only a store of format 1 has in clear. */
-function formerly(header: StoreHeader, sequence: number): number {
-  if (header.format > 1) throw tampered(STATE_KEY);
-  return sequence;
+  const { anchor = NO_ANCHOR, sequence } = integrity.read(storage.summary);
+  // Only what is sealed counts, and in a store of format 1 it need not be there.
+  if (sequence === undefined ? header.format > 1 : sequence !== storage.sequence) throw tampered(STATE_KEY);
+  const revision = header.format > 1 ? (sequence ?? 0) : 0;
+  return { catalog, manifest, integrity, witness: { anchor, revision, generation: manifest.generation } };
 }

@@ -36,6 +36,8 @@ export async function upgradeStore(context: UpgradeContext): Promise<void> {
   await writeBackup({ storage, ring: header.ring, auditFolder, madeAt: now() }, path);
   await audit.append({ caller: SERVER, action: 'upgrade', target: step }, { authorized: true });
   await header.commit({ format: STORE_FORMAT });
+  // From this line on the log knows that the old format is of the past: its store, put back, is refused.
+  await audit.checkpoint();
   onNotice(
     `The store was brought from ${step}. As it was, it is kept in ${path}, a backup that "coffer backup restore" takes; ` +
       'remove it when you are content.',

@@ -6,7 +6,7 @@ import { keyPairFromBytes, verify } from '@coffer/identity';
 import { describe, expect, test } from 'vitest';
 
 import { type Caller, Engine, type Grant, parseRootKey, restoreBackup } from '../src/index.js';
-import { storedHeader } from './store-file.js';
+import { rewriteRecord, storedHeader } from './store-file.js';
 import { admin, engineOptions, temporaryFolder } from './support.js';
 
 /** What a kept store holds, written down when it was made. */
@@ -130,13 +130,20 @@ describe('a store that an earlier coffer wrote', () => {
     await engine.close();
   });
 
-  test('cannot be put in the place of its own upgraded self', async () => {
+  test('cannot be put in the place of its own upgraded self, whatever it says of its age', async () => {
     const { folder } = await keptStore('store-format-1');
-    const file = join(folder, 'state', 'store', 'data.mdb');
+    const stateDir = join(folder, 'state');
+    const file = join(stateDir, 'store', 'data.mdb');
     const old = await readFile(file);
     const { engine } = await open(folder);
     await engine.close();
     await writeFile(file, old);
+    await expect(open(folder)).rejects.toMatchObject({ code: 'store_rolled_back' });
+    // The number of changes, in clear behind the format (1 byte) and the store's id (16).
+    await rewriteRecord(stateDir, Buffer.of(0), (state) => {
+      state.writeBigUInt64BE(1_000_000n, 17);
+      return state;
+    });
     await expect(open(folder)).rejects.toMatchObject({ code: 'store_rolled_back' });
   });
 });
