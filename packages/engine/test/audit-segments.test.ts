@@ -70,6 +70,19 @@ describe('a log of several files', () => {
     await expectSound(stateDir, reopened);
   });
 
+  it('writes over no file that has the name of the next one', async () => {
+    const { engine, folder, stateDir } = await openEngine(undefined, { audit: SMALL });
+    await engine.close();
+    const name = 'audit-0000000000000001.log';
+    await writeFile(join(auditFolder(stateDir), name), 'what another log was');
+    const { engine: again } = await openEngine(folder, { audit: SMALL, acceptRollback: true });
+    for (let i = 0; i < 10; i++) await again.put(admin, 'a', bytes(`v${i}`));
+    await again.close();
+    const [kept] = (await readdir(auditFolder(stateDir))).filter((other) => other.startsWith(`${name}.`));
+    expect(await readFile(join(auditFolder(stateDir), kept ?? 'none'), 'utf8')).toBe('what another log was');
+    expect(await readFile(join(auditFolder(stateDir), name), 'utf8')).toContain('"action":"put"');
+  });
+
   it('is closed by age, too', async () => {
     let now = new Date('2031-01-01T00:00:00Z');
     const { engine, stateDir } = await openEngine(undefined, { audit: { segmentDays: 7 }, now: () => now });

@@ -1,4 +1,5 @@
-import { chmod, readdir, rename, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chmod, link, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { syncFolder } from '../files.js';
@@ -59,6 +60,7 @@ export async function prepareNext(folder: string): Promise<LogFile> {
 export async function closeCurrent(folder: string, first: number): Promise<boolean> {
   const path = join(folder, segmentName(first));
   try {
+    await setAside(path);
     await rename(currentPath(folder), path);
   } catch (error) {
     if (!NO_ROOM.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
@@ -78,4 +80,16 @@ const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
 export async function removeSegment(folder: string, { path }: Segment): Promise<void> {
   await rm(path);
   await syncFolder(folder);
+}
+
+/**
+ * Makes the name free. A file has it only where somebody accepted a log that was put back to an earlier state: it is
+ * evidence, and stays under a name that is none of the log's.
+ */
+async function setAside(path: string): Promise<void> {
+  await link(path, `${path}.replaced-${randomBytes(4).toString('hex')}`).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    },
+  );
 }
