@@ -236,7 +236,7 @@ function defineKeys(program: Command): void {
     )
     .option(
       '--to <spec>',
-      'with --root: file:PATH, passphrase:file:PATH or passphrase:env:NAME, as the server sees it',
+      'with --root, over the admin socket: file:PATH, passphrase:file:PATH or passphrase:env:NAME, as the server sees it',
     )
     .option('--no-wait', 'do not wait for the re-encryption');
   actOnServer(addJsonOption(rotate), async (options) =>

@@ -351,6 +351,9 @@ describe('keys', () => {
       Array(2).fill(['list-keys', 'list-keys', 'rotate-data-key', 'rotate-root-key']).flat(),
     );
     await engine.applyPolicy(admin, [{ to: ['token:all'], actions: ['admin'], secrets: ['*'] }]);
+    // Where the root key lies is for those to say who have the machine.
+    const elsewhere = { root: true, to: 'file:/nowhere/root.key' };
+    expect(await codeOf(engine.rotateKeys(token('all'), elsewhere))).toBe('access_denied');
     await engine.rotateKeys(token('all'));
     expect((await engine.keys(token('all'))).dataKeys.at(-1)?.id).toBe(2);
   });

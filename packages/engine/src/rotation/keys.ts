@@ -78,7 +78,9 @@ export class Keys {
     }
     const action = root ? 'rotate-root-key' : 'rotate-data-key';
     const asked = { caller, action } as const;
-    if (!this.#isAllowed(caller)) return this.#context.gate.deny(asked);
+    // A token that was stolen must not take the root key to where its owner does not have it.
+    const allowed = to === undefined ? this.#isAllowed(caller) : this.#context.policy().isOperator(caller);
+    if (!allowed) return this.#context.gate.deny(asked);
     await this.#change(asked, change, [action, to], () =>
       root ? this.#nextRootKey(to) : this.#nextDataKey(),
     );
