@@ -11,7 +11,7 @@ import { CofferServer, peer } from '../support/servers.mjs';
  *
  * OPENAPI_EXAMPLES lengthens it (examples for each operation); OPENAPI_SEED repeats one that failed.
  */
-const EXAMPLES = Number(process.env.OPENAPI_EXAMPLES ?? 20);
+const EXAMPLES = Number(process.env.OPENAPI_EXAMPLES ?? 12);
 const SEED = Number(process.env.OPENAPI_SEED ?? 4);
 
 const HOOKS = fileURLToPath(new URL('../peers/schemathesis', import.meta.url));

@@ -41,10 +41,7 @@ describe('coffer doctor', () => {
   test('ends with 1 when there is something to mend', async () => {
     const { code, stdout, stderr } = await coffer([
       'doctor',
-      '--state-dir',
-      '/dev/null',
-      '--root-key',
-      'nonsense',
+      ...['--listen', '127.0.0.1:0', '--state-dir', '/dev/null', '--root-key', 'nonsense'],
     ]);
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'coffer: there are 2 problems\n' });
     expect(stdout).toMatch(/^problem +state folder +\/dev\/null is no folder/m);

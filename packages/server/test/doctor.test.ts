@@ -143,6 +143,21 @@ describe('the doctor', () => {
     );
   });
 
+  it('finds an audit log that was cut, or exchanged for an older one', async () => {
+    const where = await place();
+    const old = readFileSync(where.audit);
+    const server = await where.start();
+    await call(server, 'put', { Name: 'b', Value: 'AAAA' }, { socket: true });
+    await server.close();
+    expect(await complaints(where)).toEqual([]);
+    for (const earlier of [old, '']) {
+      writeFileSync(where.audit, earlier);
+      expect(await complaints(where)).toEqual([
+        expect.stringMatching(/^problem audit log: it lacks a line that the store knows/),
+      ]);
+    }
+  });
+
   it('lets pass a last line that is not whole: a crash tore it', async () => {
     const where = await place();
     appendFileSync(where.audit, '{"id":1');

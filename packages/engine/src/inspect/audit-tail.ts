@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { sha256 } from '../audit/hash.js';
 import { linesBackwards } from '../audit/lines.js';
 import { isSigned, parseEntry, type StoreSigning } from '../audit/verifier.js';
+import type { Anchor } from '../integrity.js';
 
 /** What the end of an audit log shows to who only looks. */
 export interface AuditTailState {
@@ -14,6 +15,8 @@ export interface AuditTailState {
   readonly last?: { readonly seq: number; readonly time: Date };
   /** The newest checkpoint; `signed` is undefined where the server's key is not known. */
   readonly checkpoint?: { readonly seq: number; readonly time: Date; readonly signed: boolean | undefined };
+  /** Whether the line that the store knows is there; undefined if it lies before those that were looked at. */
+  readonly anchored?: boolean;
   /** When the newest backup was asked for. */
   readonly backup?: Date;
   /** The last line is not whole: a server is writing it, or died then. */
@@ -25,6 +28,8 @@ export interface AuditTailState {
 export interface InspectAuditOptions {
   /** How many lines to look at; default 20,000. */
   readonly maxLines?: number;
+  /** A line that the store knows. */
+  readonly anchor?: Anchor | undefined;
   /** Of the store that the log belongs to. */
   readonly signatures?: (StoreSigning & { readonly serverKey: string }) | undefined;
 }
@@ -47,7 +52,7 @@ interface Entry {
  */
 export async function inspectAuditTail(
   stateDir: string,
-  { maxLines = 20_000, signatures }: InspectAuditOptions = {},
+  { maxLines = 20_000, anchor, signatures }: InspectAuditOptions = {},
 ): Promise<AuditTailState | undefined> {
   const folder = join(stateDir, 'audit');
   const files = await logFiles(folder);
@@ -66,13 +71,16 @@ export async function inspectAuditTail(
         continue;
       }
       const entry = entryOf(line);
-      const reason = entry === undefined ? 'it is no entry' : misfit(entry, sha256(line), wanted);
+      const hash = sha256(line);
+      const reason = entry === undefined ? 'it is no entry' : misfit(entry, hash, wanted);
       if (entry === undefined || reason !== undefined) {
         state.broken = { seq: entry?.seq ?? (wanted?.seq ?? 0) - 1, reason: reason ?? '' };
         return state;
       }
       state.lines++;
       state.last ??= { seq: entry.seq, time: new Date(entry.time) };
+      if (anchor && entry.seq <= anchor.seq)
+        state.anchored ??= entry.seq === anchor.seq && hash === anchor.hash;
       if (entry.action === 'checkpoint') {
         state.checkpoint ??= {
           seq: entry.seq,
@@ -86,6 +94,8 @@ export async function inspectAuditTail(
       wanted = { seq: entry.seq, hash: entry.prev };
     }
   }
+  // All of it was read.
+  if (anchor && anchor.seq > 0) state.anchored ??= false;
   return state;
 }
 

@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import type { Signer } from '../audit/signer.js';
+import { RecordSealer } from '../crypto/records.js';
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { CofferError, systemError } from '../errors.js';
 import { lookAtRing, parseHeader, STORE_FORMAT } from '../header.js';
+import { type Anchor, HeadsIntegrity } from '../integrity.js';
 import { HEADER_KEY } from '../keys.js';
 import { DATA_FILE } from '../storage/lmdb-database.js';
 import { LmdbReader } from '../storage/lmdb-reader.js';
@@ -30,6 +32,8 @@ export interface StoreKeys {
   readonly serverKey: string;
   /** The oldest first; the last one seals new records. More than one: a rotation is under way. */
   readonly dataKeys: readonly { readonly id: number; readonly createdAt: Date }[];
+  /** A line that the audit log must have; undefined in a store of format 1. */
+  readonly anchor?: Anchor;
 }
 
 export interface InspectStoreOptions extends Omit<RootKeyContext, 'promptPassphrase' | 'onNotice'> {
@@ -110,7 +114,10 @@ async function look(reader: LmdbReader, options: InspectStoreOptions): Promise<S
     const signer = options.createSigner(ring.signingSeed);
     const dataKeys = ring.dataKeys.map(({ id, createdAt }) => ({ id, createdAt }));
     signer.wipe?.();
-    return { ...state, keys: { serverKey: signer.publicKey, dataKeys } };
+    const { anchor } = new HeadsIntegrity(ring, new RecordSealer(ring, reader.incarnation)).read(
+      reader.snapshot.summary,
+    );
+    return { ...state, keys: { serverKey: signer.publicKey, dataKeys, ...(anchor && { anchor }) } };
   } finally {
     ring.wipe();
   }

@@ -21,7 +21,7 @@ export async function checkAuditLog(
       serverKey: keys.serverKey,
       verify: (message: Uint8Array, signature: Uint8Array, key: string) => verify(key, message, signature),
     };
-    const tail = await inspectAuditTail(stateDir, { signatures });
+    const tail = await inspectAuditTail(stateDir, { signatures, anchor: keys?.anchor });
     if (tail === undefined) {
       return store === undefined
         ? ok(SUBJECT, 'there is none yet: the first start makes it')
@@ -32,7 +32,7 @@ export async function checkAuditLog(
 }
 
 function describe(
-  { lines, last, checkpoint, broken, unfinished }: AuditTailState,
+  { lines, last, checkpoint, broken, anchored, unfinished }: AuditTailState,
   running: boolean,
   now: Date,
 ): Finding {
@@ -46,6 +46,13 @@ function describe(
     return problem(
       SUBJECT,
       `the checkpoint in line ${checkpoint.seq} is not signed by this server: look at the whole log, "coffer audit verify"`,
+    );
+  }
+  if (anchored === false) {
+    return problem(
+      SUBJECT,
+      'it lacks a line that the store knows: it was cut, or put back to an earlier state, and no server starts with it. Put ' +
+        'the newest log back',
     );
   }
   if (last === undefined) return ok(SUBJECT, 'it is empty');

@@ -47,10 +47,11 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     ...admin('readAudit', 'Lines of the audit log'),
     description:
       'Needs `admin` on `*`. The exact lines that were there when this was asked, each with its line feed; an empty line is a ' +
-      'sign of life. If the connection breaks, lines are missing. Two more parameters: `last`, a number of lines in place ' +
-      'of `from`; and `follow=1`, an answer without an end, in which new lines come as they become durable.',
+      'sign of life. If the connection breaks, lines are missing.',
     parameters: [
       inQuery('from', 'The number (`seq`) of the first line.', schemas.lineNumber),
+      inQuery('last', 'So many lines from the end, in place of `from`.', schemas.lineNumber),
+      inQuery('follow', '1: without an end, new lines as they become durable.', schemas.auditFollow),
       inQuery('principal', 'Entries of this principal: its id, or its name.', schemas.auditText),
       inQuery('secret', 'Entries about secrets that match this pattern.', schemas.auditText),
       inQuery('action', 'Entries of this action.', schemas.auditText),

@@ -84,11 +84,13 @@ export const lineNumber = z.string().regex(/^[1-9]\d{0,14}$/);
 export const auditText = z.string().min(1).max(1024);
 export const auditTime = z.string().refine(isTime, 'is no RFC 3339 time').meta({ format: 'date-time' });
 
+export const auditFollow = z.enum(['0', '1']);
+
 /** The query of a reading of the audit log. */
 export const auditRequest = z.strictObject({
   from: lineNumber.optional(),
   last: lineNumber.optional(),
-  follow: z.enum(['0', '1']).optional(),
+  follow: auditFollow.optional(),
   principal: auditText.optional(),
   secret: auditText.optional(),
   action: auditText.optional(),
