@@ -501,6 +501,7 @@ export class Engine {
       ...catalog.count(),
       storage: await storage.facts(),
       audit: { sequence: audit.durable.seq, syncs: audit.syncs },
+      keys: this.#keys.facts(),
       watchers: this.#watchers.count,
       lastBackup: this.#backups.lastMade,
     };

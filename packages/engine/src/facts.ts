@@ -13,6 +13,12 @@ export interface EngineFacts {
     /** Each `fdatasync` of the log. */
     readonly syncs: TimingsSnapshot;
   };
+  readonly keys: {
+    /** Of the ring: the active one, and those whose records are not all re-encrypted. */
+    readonly dataKeys: number;
+    /** Records that wait to be re-encrypted; 0 if all are under the active one. */
+    readonly remaining: number;
+  };
   readonly watchers: number;
   /** When the last backup was made in whole, since this engine was opened. */
   readonly lastBackup: Date | undefined;

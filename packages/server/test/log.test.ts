@@ -140,17 +140,21 @@ describe('nothing that is secret', () => {
       },
     ];
     for (const path of [...PATHS, `/api/${Name}`, `/${Value}`]) {
-      for (const headers of callers) {
-        for (const socket of [false, true]) {
-          const sent = { headers: { ...SETEC_HEADERS, ...headers }, socket };
-          const url = `${path}?secrets=${Name}&token=${token}`;
-          for (const method of ['GET', 'PUT']) await sendAWhile(server, url, { ...sent, method });
-          for (const body of bodies) {
-            const text = typeof body === 'string' ? body : JSON.stringify(body);
-            await sendAWhile(server, url, { ...sent, method: 'POST', body: text });
-          }
-        }
-      }
+      const url = `${path}?secrets=${Name}&token=${token}`;
+      const sent = callers.flatMap((headers) =>
+        [false, true].flatMap((socket): Sent[] => {
+          const common = { headers: { ...SETEC_HEADERS, ...headers }, socket };
+          return [
+            ...['GET', 'PUT'].map((method) => ({ ...common, method })),
+            ...bodies.map((body) => ({
+              ...common,
+              method: 'POST',
+              body: typeof body === 'string' ? body : JSON.stringify(body),
+            })),
+          ];
+        }),
+      );
+      await Promise.all(sent.map((one) => sendAWhile(server, url, one)));
     }
     const raw = new RawConnection(server);
     raw.write(`${token} ${Name} ${Value}\r\n\r\n`);

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { Authority } from '../../../test/support/certificates.mjs';
+import { damageValues } from '../../engine/test/store-file.js';
 import type { RunningServer } from '../src/index.js';
 import { parseMetrics } from './prometheus.js';
 import {
@@ -208,6 +209,23 @@ describe('GET /metrics', () => {
     expect(made).toBeGreaterThanOrEqual(begun / 1000);
     const plain = await scrape(await startTestServer());
     expect(plain.value('coffer_tls_certificate_expiry_timestamp_seconds')).toBeUndefined();
+  });
+
+  it('tells how far a rotation of the data key is, as when a damaged record holds it up', async () => {
+    const config = await testConfig();
+    const whole = await startTestServer(config);
+    const told = async (server: RunningServer) => {
+      const { value } = await scrape(server);
+      return [value('coffer_data_keys'), value('coffer_rotation_records_remaining')];
+    };
+    await call(whole, 'put', { Name: 'a', Value: 'eA==' });
+    await admin(whole, 'keys/rotate', {});
+    await expect.poll(() => told(whole), { timeout: 15_000 }).toEqual([1, 0]);
+    await whole.close();
+    await damageValues(config.stateDir);
+    const damaged = await startTestServer(config);
+    await admin(damaged, 'keys/rotate', {});
+    await expect.poll(() => told(damaged), { timeout: 15_000 }).toEqual([2, 1]);
   });
 
   it('tells, as /readyz does, when there is no room for changes, while reads go on', async () => {

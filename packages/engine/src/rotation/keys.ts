@@ -2,6 +2,7 @@ import type { AuditSubject } from '../audit/entry.js';
 import type { Caller } from '../caller.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
+import type { EngineFacts } from '../facts.js';
 import { accessDenied, type Gate, operationOf } from '../gate.js';
 import type { HeaderChange, StoreHeader } from '../header.js';
 import { type Change, findOperation, keepOperations } from '../operations.js';
@@ -63,6 +64,12 @@ export class Keys {
   async list(caller: Caller): Promise<KeysInfo> {
     await this.#allow(caller);
     return this.#info();
+  }
+
+  /** For whoever asks the engine how it is. */
+  facts(): EngineFacts['keys'] {
+    const { header, rewriter } = this.#context;
+    return { dataKeys: header.ring.dataKeys.length, remaining: rewriter.progress?.remaining ?? 0 };
   }
 
   /** As in {@link KeysInfo}; costs no count. */

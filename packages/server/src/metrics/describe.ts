@@ -85,7 +85,8 @@ function describeDoor({
   ];
 }
 
-function describeEngine({ secrets, versions, storage, audit, watchers, lastBackup }: EngineFacts): Family[] {
+function describeEngine(facts: EngineFacts): Family[] {
+  const { secrets, versions, storage, audit, keys, watchers, lastBackup } = facts;
   return [
     gauge('coffer_secrets', 'Secrets that exist.', secrets),
     gauge('coffer_secret_versions', 'Versions of all of them.', versions),
@@ -109,6 +110,8 @@ function describeEngine({ secrets, versions, storage, audit, watchers, lastBacku
     histogram('coffer_audit_sync_duration_seconds', 'Writing lines of the audit log to stable storage.', [
       { timings: audit.syncs },
     ]),
+    gauge('coffer_data_keys', 'Data keys; more than 1 while records are re-encrypted.', keys.dataKeys),
+    gauge('coffer_rotation_records_remaining', 'Records to be re-encrypted.', keys.remaining),
     gauge('coffer_watchers', 'Callers that watch for changes.', watchers),
     gauge(
       'coffer_last_backup_timestamp_seconds',
