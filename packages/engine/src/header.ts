@@ -130,11 +130,14 @@ export class StoreHeader {
    * Wraps the ring and makes the header durable; only then are the keys in memory those of the change. What the ring or
    * the root key loses is wiped. Call it {@link alone}.
    *
-   * @throws CofferError as {@link Storage.commit}
+   * @throws CofferError `tampered` if the header on the disk is not the one that is known; as {@link Storage.commit}
    */
   async commit(change: HeaderChange): Promise<void> {
     const { dataKeys, rootKey = this.#rootKey, operations, format = this.#header.format } = change;
     const { generation, development } = this.#header;
+    // A header that somebody changed under us is nothing to go on from.
+    const stored = this.#storage.get(HEADER_KEY)?.bytes;
+    if (!this.isNew && (!stored || headerGeneration(stored) !== generation)) throw damaged();
     const remembered = operations?.map(encodeOperation) ?? this.#header.operations ?? [];
     const header = {
       format,
@@ -144,9 +147,11 @@ export class StoreHeader {
       ...(remembered.length > 0 && { operations: remembered }),
     };
     const ring = this.ring.toBytes(dataKeys);
-    const wrapped = await rootKey
-      .wrap(ring, associatedData(this.#storage.incarnation, header))
-      .finally(() => wipe(ring));
+    const wrapped = await wrapSurely(
+      rootKey,
+      ring,
+      associatedData(this.#storage.incarnation, header),
+    ).finally(() => wipe(ring));
     const bytes = Buffer.from(JSON.stringify({ ...header, ring: wrapped.toString('base64') }));
     this.#revision = await this.#storage.commit({
       head: { key: HEADER_KEY, bytes },
@@ -164,6 +169,19 @@ export class StoreHeader {
     this.ring.wipe();
     this.#rootKey.wipe();
   }
+}
+
+/** What is wrapped must open again before it takes the place of what does: everything hangs on it. */
+async function wrapSurely(rootKey: RootKey, ring: Buffer, associatedData: Buffer): Promise<Buffer> {
+  const wrapped = await rootKey.wrap(ring, associatedData);
+  const opened = await rootKey.unwrap(wrapped, associatedData);
+  const same = opened?.equals(ring);
+  if (opened) wipe(opened);
+  if (same) return wrapped;
+  throw new CofferError(
+    'io',
+    'the key ring does not open under the root key that sealed it; nothing was changed',
+  );
 }
 
 async function unwrap(

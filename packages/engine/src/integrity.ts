@@ -73,8 +73,6 @@ export class HeadsIntegrity implements Summariser {
   ): Uint8Array {
     // What lies on the disk may state anything: its generation counts once the record has proven itself.
     if (before && !HEADER_KEY.equals(key)) wipe(this.#sealer.open(key, asBuffer(before)));
-    // Sealed anew as it is: what the digest stands for has not changed.
-    if (before && after && statedGeneration(key, before) === statedGeneration(key, after)) return digest;
     let folded = digest;
     if (before) folded = this.#toggle(folded, { key, generation: statedGeneration(key, before) });
     return after ? this.#toggle(folded, { key, generation: statedGeneration(key, after) }) : folded;

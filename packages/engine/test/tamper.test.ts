@@ -265,6 +265,43 @@ describe('a record changed under a running server', () => {
     expect((await readAll(folder)).error).toBeUndefined();
   });
 
+  test.each([
+    [
+      'm',
+      'a revocation',
+      async (engine: Engine) => {
+        const [token] = await engine.listTokens(admin);
+        await engine.revokeToken(admin, token?.id ?? '');
+      },
+    ],
+    ['h', 'a new data key', (engine: Engine) => engine.rotateKeys(admin)],
+  ] as const)(
+    'to state the generation of the next change (%s) is an error of %s',
+    async (letter, _, change) => {
+      const folder = await closedStore();
+      const { engine } = await openEngine(folder);
+      const before = await withRecords(folder, (records) => new Map(records));
+      await write(folder, (records) => {
+        for (const key of keysOf(records, letter)) {
+          const record = records.get(key) as Buffer;
+          if (letter === 'h') {
+            const header = JSON.parse(record.subarray(8).toString());
+            const ahead = bytes(JSON.stringify({ ...header, generation: header.generation + 1 }));
+            records.set(key, Buffer.concat([record.subarray(0, 8), ahead]));
+          } else {
+            record.writeBigUInt64BE(record.readBigUInt64BE(17) + 1n, 17);
+          }
+        }
+      });
+      await expect(change(engine)).rejects.toMatchObject({ code: 'tampered' });
+      await engine.close();
+      await write(folder, (records) => {
+        for (const [key, value] of before) if ([letter, 'p'].includes(kind(key))) records.set(key, value);
+      });
+      expect((await readAll(folder)).error).toBeUndefined();
+    },
+  );
+
   test('back to its past is an error of the next change, not a new beginning from there', async () => {
     const folder = await closedStore();
     const before = await withRecords(folder, (records) => new Map(records));

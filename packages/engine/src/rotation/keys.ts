@@ -159,9 +159,9 @@ export class Keys {
         try {
           await header.commit({ ...change, operations });
         } catch (error) {
-          // Of any other error it is not known what is on the disk: the next start looks.
-          if (error instanceof CofferError && error.code === 'storage_full')
-            await dropped().catch(() => undefined);
+          // After that one it is not known what is on the disk: the next start looks.
+          const unknown = !(error instanceof CofferError) || error.code === 'io';
+          if (!unknown) await dropped().catch(() => undefined);
           throw error;
         }
         await sealed?.();

@@ -75,11 +75,9 @@ export class Rewriter {
     return this.#progress ?? { total: 0, remaining: 0 };
   }
 
-  /** Counts the records under each key, exactly. */
-  async census(): Promise<Census> {
-    const census = await takeCensus(this.#parts.storage, this.#pace, this.#stopping.signal);
-    this.#note(census);
-    return census;
+  /** Counts the records under each key, exactly, for a person who waits for it. */
+  census(): Promise<Census> {
+    return this.#takeCensus(new Pace(1));
   }
 
   /** Begins, or looks again at once at what hindered it. */
@@ -128,7 +126,7 @@ export class Rewriter {
     const retiring = header.ring.dataKeys.slice(0, -1);
     // Behind all that was sealed under these keys and not yet committed. The summary is under the newest one then.
     await storage.refreshSummary();
-    const { counts, examples } = await this.census();
+    const { counts, examples } = await this.#takeCensus(this.#pace);
     const unused = retiring.filter(({ id }) => !counts.has(id));
     for (const { id } of unused) await this.#destroy(id);
     if (header.ring.dataKeys.length === 1) return;
@@ -222,6 +220,13 @@ export class Rewriter {
     );
     await made.settle();
     onNotice(`No record is under the data key ${id} any more; it is destroyed.`);
+  }
+
+  async #takeCensus(pace: Pace): Promise<Census> {
+    const { storage, header } = this.#parts;
+    const census = await takeCensus(storage, pace, this.#stopping.signal);
+    if (header.ring.dataKeys.length > 1) this.#note(census);
+    return census;
   }
 
   #note({ counts, total }: Census): void {

@@ -45,22 +45,21 @@ export class RootKeys {
   }
 
   async #inPlace(present: RootKey, path: string): Promise<NextRootKey> {
-    const held = await readKeyFile(path).catch(() => undefined);
-    const heldId = held && keyId(held);
-    if (held) wipe(held);
-    if (heldId !== present.id) {
+    await requireKey(path, present.id as string).catch((cause: unknown) => {
       throw new CofferError(
         'conflict',
         "the root key file is not there any more, or holds another key than the store's: put it back, or name another " +
           'file',
+        { cause },
       );
-    }
+    });
     const key = secureRandom(KEY_BYTES);
     const id = keyId(key);
     const pending = await pendingKeyFile(path, id);
     try {
       await writeKeyFile(pending, key);
       await syncFolder(dirname(pending));
+      await requireKey(pending, id);
     } catch (cause) {
       wipe(key);
       const { code = 'it failed' } = cause as NodeJS.ErrnoException;
@@ -118,6 +117,14 @@ export class RootKeys {
   #now(): string {
     return (this.#context.now?.() ?? new Date()).toISOString();
   }
+}
+
+/** What is in the file must be the key, before a store depends on it. */
+async function requireKey(path: string, id: string): Promise<void> {
+  const key = await readKeyFile(path);
+  const found = key && keyId(key);
+  if (key) wipe(key);
+  if (found !== id) throw new CofferError('io', `the key file ${path} does not hold what was written to it`);
 }
 
 /** @throws CofferError `invalid_argument` */
