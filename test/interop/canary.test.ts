@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CANARY, canary, expectNoCanary, findCanary } from '../support/canary.mjs';
 import { TemporaryFolder } from '../support/processes.mjs';
@@ -93,6 +94,36 @@ describe('no value shows', () => {
     expect((await quiet(['run', '--env', 'ONE=app/one', '--env', 'NO=absent', ...child])).code).toBe(1);
   });
 
+  it('in what administration prints and writes', async () => {
+    const backup = files.join('backup');
+    const rootKey = `file:${server.folder.join('root.key')}`;
+    const admin = [
+      ['keys', 'list'],
+      ['keys', 'rotate'],
+      ['audit', 'tail', '-n', '100'],
+      ['audit', 'query', '--json'],
+      ['audit', 'verify'],
+      ['policy', 'show'],
+      ['token', 'list'],
+      ['backup', 'create', backup],
+    ];
+    for (const args of admin) {
+      const { code, stdout, stderr } = await coffer(['-s', server.socket, ...args]);
+      expect(code, `${args.join(' ')}: ${stderr}`).toBe(0);
+      expectNoCanary(stdout, `standard output of ${args.join(' ')}`);
+      expectNoCanary(stderr, `standard error of ${args.join(' ')}`);
+    }
+    expectNoCanary(readFileSync(backup), 'the backup');
+    const verified = await coffer(['backup', 'verify', backup, '--root-key', rootKey]);
+    expect(verified.code, verified.stderr.toString()).toBe(0);
+    expectNoCanary(verified.stdout, 'standard output of backup verify');
+    const doctor = await coffer(['doctor', '--state-dir', server.stateDir, '--root-key', rootKey]);
+    expectNoCanary(Buffer.concat([doctor.stdout, doctor.stderr]), 'the output of doctor');
+    for (const path of ['/metrics', '/openapi.json', '/healthz', '/readyz', '/api/admin/audit']) {
+      expectNoCanary(await fetched(path), `the answer of ${path}`);
+    }
+  });
+
   it('in answers to what is wrong with a request', async () => {
     const value = Buffer.from(canary('raw')).toString('base64');
     const bodies = [
@@ -137,6 +168,20 @@ describe('no value shows', () => {
     expect(written).toContain(join(stateDir, 'audit', 'audit.log'));
     for (const path of written) expectNoCanary(readFileSync(path), path);
   });
+
+  /** Over the admin socket. */
+  function fetched(path: string): Promise<Buffer> {
+    const headers = { 'Sec-X-Tailscale-No-Browsers': 'setec' };
+    return new Promise((resolve, reject) => {
+      const socketPath = join(server.stateDir, 'admin.sock');
+      const sent = request({ socketPath, path, headers, agent: false }, (answer) => {
+        if (answer.statusCode !== 200) reject(new Error(`${path}: ${answer.statusCode}`));
+        buffer(answer).then(resolve, reject);
+      });
+      sent.on('error', reject);
+      sent.end();
+    });
+  }
 
   function post(path: string, body: string, headers: Record<string, string> = {}): Promise<Buffer> {
     const all = {
