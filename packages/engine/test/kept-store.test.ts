@@ -5,7 +5,14 @@ import { gunzipSync } from 'node:zlib';
 import { keyPairFromBytes, verify } from '@coffer/identity';
 import { describe, expect, test } from 'vitest';
 
-import { type Caller, Engine, type Grant, parseRootKey, restoreBackup } from '../src/index.js';
+import {
+  type Caller,
+  Engine,
+  type Grant,
+  parseRootKey,
+  restoreBackup,
+  verifyAuditLog,
+} from '../src/index.js';
 import { rewriteRecord, storedHeader } from './store-file.js';
 import { admin, engineOptions, temporaryFolder } from './support.js';
 
@@ -29,7 +36,9 @@ async function keptStore(name: string): Promise<{ folder: string; content: Conte
   for (const part of ['state/store', 'state/audit']) await mkdir(join(folder, part), { recursive: true });
   const data = gunzipSync(await readFile(join(kept, 'data.mdb.gz')));
   await writeFile(join(folder, 'state', 'store', 'data.mdb'), data, { mode: 0o600 });
-  await copyFile(join(kept, 'audit.log'), join(folder, 'state', 'audit', 'audit.log'));
+  for (const file of (await readdir(kept)).filter((file) => file.endsWith('.log'))) {
+    await copyFile(join(kept, file), join(folder, 'state', 'audit', file));
+  }
   await copyFile(join(kept, 'root.key'), join(folder, 'root.key'));
   // git keeps no modes but the executable bit.
   await chmod(join(folder, 'root.key'), 0o600);
@@ -128,6 +137,25 @@ describe('a store that an earlier coffer wrote', () => {
     const { engine } = await open(folder);
     await expectContent(engine, content);
     await engine.close();
+  });
+
+  test('of format 2, with keys that were changed and a log of several files, opens as it is', async () => {
+    const { folder, content } = await keptStore('store-format-2');
+    const first = await open(folder);
+    await expectContent(first.engine, content);
+    expect((await first.engine.keys(admin)).dataKeys).toMatchObject([{ id: 2, state: 'active' }]);
+    await first.engine.put(admin, 'new/secret', Buffer.from('a new value'));
+    await first.engine.delete(admin, 'new/secret');
+    await first.engine.close();
+    expect(first.notices).toEqual([]);
+    expect(await backupsIn(folder)).toEqual([]);
+    const verdict = await verifyAuditLog(join(folder, 'state', 'audit'), {
+      storeId: content.storeId,
+      verify: (message, signature, key) =>
+        key === first.engine.serverKey && signing.verify(message, signature, key),
+    });
+    expect(verdict.broken).toBeUndefined();
+    expect(verdict.entries).toBeGreaterThan(70);
   });
 
   test('cannot be put in the place of its own upgraded self, whatever it says of its age', async () => {
