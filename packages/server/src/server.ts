@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { CofferError, Engine, parseRootKey } from '@coffer/engine';
+import { CofferError, Engine, MANY_BYTES, parseRootKey } from '@coffer/engine';
 import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
@@ -14,7 +14,7 @@ import {
 } from './http/authenticate.js';
 import { BodyReader } from './http/body.js';
 import { RequestIds } from './http/request-id.js';
-import { Room } from './http/room.js';
+import { SharedRoom } from './http/room.js';
 import { RateLimits } from './limit/rate-limits.js';
 import { formatAddress, type ListenAddress, parseListenAddress } from './listen/address.js';
 import type { RequestListener } from './listen/bare-answer.js';
@@ -172,7 +172,7 @@ async function openDoors(
   const metrics = { exposition: new Exposition(), facts: serverFacts };
   const serve = (authenticator: Authenticator, limits?: RateLimits): RequestListener => {
     const bodies = new BodyReader(config.limits);
-    const answers = new Room(config.limits.inFlightBytes);
+    const answers = answersRoom(config.limits);
     const closing = doors.signal;
     const shared = {
       engine,
@@ -197,6 +197,13 @@ async function openDoors(
     config.dev ? guardHost(overTcp) : overTcp,
     certificate,
   );
+}
+
+/** One caller may leave a quarter of it untaken, and the largest answer of values in any case. */
+function answersRoom({ inFlightBytes, valueBytes }: ServerConfig['limits']): SharedRoom {
+  // base64, and what stands around the values.
+  const largest = Math.ceil(Math.max(MANY_BYTES, valueBytes) / 3) * 4 + 1024;
+  return new SharedRoom(inFlightBytes, Math.max(largest, Math.floor(inFlightBytes / 4)));
 }
 
 function makeStateFolder(path: string): void {

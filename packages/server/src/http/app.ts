@@ -16,7 +16,7 @@ import { admitGet, admitPost, changeOf } from './gate.js';
 import { answerMetrics, type MetricsContext } from './metrics.js';
 import { Reply } from './reply.js';
 import { foreignIds, type RequestIds } from './request-id.js';
-import type { Room } from './room.js';
+import type { SharedRoom } from './room.js';
 import { SETEC_METHODS, type SetecMethod } from './setec.js';
 import { answerWatch } from './watch.js';
 
@@ -26,7 +26,7 @@ export interface AppParts {
   readonly authenticator: Authenticator;
   readonly bodies: BodyReader;
   /** For large answers until their callers have taken them. */
-  readonly answers: Room;
+  readonly answers: SharedRoom;
   readonly log: Logger;
   readonly requestIds: RequestIds;
   readonly requests: RequestMetrics;
@@ -137,6 +137,7 @@ function setecRoute(method: SetecMethod): Route {
   return async ({ incoming, outgoing, reply }, { engine, authenticator, bodies }) => {
     const admitted = admitPost(incoming, authenticator);
     const caller = admitted instanceof Promise ? await admitted : admitted;
+    reply.answerTo(caller);
     const change = changeOf(incoming);
     const answer = await bodies.withBody({ incoming, outgoing, caller, kind: method.bodyKind }, (body) =>
       method.answer(body, { engine, caller, change, room: reply }),
@@ -150,11 +151,13 @@ function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
   return async ({ incoming, outgoing, reply }, { engine, authenticator, bodies }) => {
     if (get !== undefined && incoming.method === 'GET') {
       const caller = await admitGet(incoming, authenticator);
+      reply.answerTo(caller);
       reply.json(JSON.stringify(await get({ engine, caller, change: undefined })));
       return;
     }
     if (post === undefined) throw new Refusal('invalid_method', 'only GET requests allowed');
     const caller = await admitPost(incoming, authenticator);
+    reply.answerTo(caller);
     const change = changeOf(incoming);
     const answer = await bodies.withBody({ incoming, outgoing, caller, kind: bodyKind }, async (body) =>
       post(body, { engine, caller, change }),
@@ -166,6 +169,7 @@ function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
 async function answerMany({ id, incoming, outgoing, reply }: Exchange, parts: AppParts): Promise<void> {
   const { engine, authenticator, bodies, log } = parts;
   const caller = await admitPost(incoming, authenticator);
+  reply.answerTo(caller);
   const answers = await bodies.withBody({ incoming, outgoing, caller, kind: 'names' }, async (body) =>
     engine.getMany(caller, readManyRequest(body).secrets, { room: reply }),
   );
@@ -206,6 +210,7 @@ const readBackupRequest = jsonReader(backupRequest);
 
 async function answerWhoami({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
   const caller = await admitGet(incoming, parts.authenticator);
+  reply.answerTo(caller);
   reply.json(JSON.stringify(await whoami(parts.engine, caller, parts.version)));
 }
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Caller, MANY_REQUESTS } from '@coffer/engine';
 import { Refusal } from '../refusal.js';
-import { Room } from './room.js';
+import { SharedRoom } from './room.js';
 
 export interface BodyLimits {
   /** Longest name of a secret, in bytes of UTF-8. */
@@ -36,9 +36,7 @@ export interface BodySource {
  */
 export class BodyReader {
   readonly #largest: Readonly<Record<BodyKind, number>>;
-  readonly #shareBytes: number;
-  readonly #room: Room;
-  readonly #shares = new Map<string, Room>();
+  readonly #room: SharedRoom;
 
   constructor({ nameBytes, bodyBytes, inFlightBytes }: BodyLimits) {
     this.#largest = {
@@ -48,8 +46,7 @@ export class BodyReader {
       policy: Math.min(bodyBytes, POLICY_BYTES),
       small: Math.min(bodyBytes, SMALL_BYTES),
     };
-    this.#shareBytes = Math.max(bodyBytes, Math.floor(inFlightBytes / 4));
-    this.#room = new Room(inFlightBytes);
+    this.#room = new SharedRoom(inFlightBytes, Math.max(bodyBytes, Math.floor(inFlightBytes / 4)));
   }
 
   /**
@@ -68,7 +65,7 @@ export class BodyReader {
     let taken = 0;
     const body = new GrowingBody(declared ?? largest, (capacity) => {
       const more = capacity <= SMALL_BYTES ? 0 : capacity - taken;
-      if (more > 0 && !this.#take(holder, more)) throw busy();
+      if (more > 0 && !this.#room.take(holder, more)) throw busy();
       taken += more;
     });
     try {
@@ -76,27 +73,8 @@ export class BodyReader {
       return await use(body.bytes);
     } finally {
       body.wipe();
-      if (taken > 0) this.#give(holder, taken);
+      if (taken > 0) this.#room.give(holder, taken);
     }
-  }
-
-  /** Room within what the holder may have, and within what all may have. */
-  #take(holder: string, bytes: number): boolean {
-    const share = this.#shares.get(holder) ?? new Room(this.#shareBytes);
-    if (!share.take(bytes)) return false;
-    if (this.#room.take(bytes)) {
-      this.#shares.set(holder, share);
-      return true;
-    }
-    share.give(bytes);
-    return false;
-  }
-
-  #give(holder: string, bytes: number): void {
-    this.#room.give(bytes);
-    const share = this.#shares.get(holder);
-    share?.give(bytes);
-    if (share?.empty) this.#shares.delete(holder);
   }
 }
 

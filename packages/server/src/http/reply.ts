@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AnswerRoom } from '@coffer/engine';
+import type { AnswerRoom, Caller } from '@coffer/engine';
 import { type Problem, Refusal, setecText } from '../refusal.js';
 import { base64Length } from '../wire/many.js';
 import { declaredLength } from './body.js';
-import type { Room } from './room.js';
+import type { SharedRoom } from './room.js';
 
 /** How much of an unwanted body is let run to its end; the connection of a larger one is closed. */
 const UNREAD_BYTES = 64 * 1024;
@@ -12,11 +12,19 @@ const UNREAD_BYTES = 64 * 1024;
 const SMALL_CHARACTERS = 64 * 1024;
 /** What an answer holds beside values, roughly. */
 const AROUND_VALUES = 64;
+/** How fast a caller must take an answer that needs room: after so long, and the time that its size takes at so many bytes a second, it is cut. */
+const PACE: Pace = { patienceMs: 30_000, bytesPerSecond: 16 * 1024 };
 /** How long a caller may go on sending what nobody reads, so that it gets to see the answer. */
 const LINGER_MS = 500;
 
 /** Names and values in turn: the form that node takes over as it is. */
 type Headers = readonly string[];
+
+/** What a large answer may take its caller at most: `patienceMs`, and its size at `bytesPerSecond`. */
+export interface Pace {
+  readonly patienceMs: number;
+  readonly bytesPerSecond: number;
+}
 
 /** How long a stream waits for a caller that takes nothing. */
 export interface StreamLimits {
@@ -39,16 +47,31 @@ const REQUEST_ID = 'Coffer-Request-Id';
 export class Reply implements AnswerRoom {
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
-  readonly #room: Room;
+  readonly #room: SharedRoom;
   readonly #id: string;
+  readonly #pace: Pace;
+  #holder = '';
   #roomTaken = 0;
+  #cut: NodeJS.Timeout | undefined;
 
   /** @param id names the request, in a header of the answer */
-  constructor(incoming: IncomingMessage, outgoing: ServerResponse, room: Room, id: string) {
+  constructor(
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    room: SharedRoom,
+    id: string,
+    pace: Pace = PACE,
+  ) {
     this.#incoming = incoming;
     this.#outgoing = outgoing;
     this.#room = room;
     this.#id = id;
+    this.#pace = pace;
+  }
+
+  /** From now on room is taken from the share of this caller. */
+  answerTo({ principals: [{ id }] }: Caller): void {
+    this.#holder = id;
   }
 
   /** @throws Refusal `busy`: too many large answers wait for their callers to take them. */
@@ -164,16 +187,28 @@ export class Reply implements AnswerRoom {
     }
   }
 
-  /** Until the caller has the answer, or is gone. */
+  /** Until the caller has the answer, is gone, or is cut because it takes the answer too slowly. */
   #takeRoom(bytes: number): void {
     // A caller that is gone is no reason to take room, and nothing would give it back.
     if (this.#outgoing.destroyed || bytes <= this.#roomTaken) return;
     const more = bytes - this.#roomTaken;
-    if (!this.#room.take(more)) {
-      throw new Refusal('busy', 'the server holds as many large answers as it can: try again in a second');
+    const holder = this.#holder;
+    if (!this.#room.take(holder, more)) {
+      throw new Refusal(
+        'busy',
+        'the server holds as many large answers as it can, or as you may have untaken: try again in a second',
+      );
     }
     this.#roomTaken = bytes;
-    this.#outgoing.on('close', () => this.#room.give(more));
+    this.#outgoing.on('close', () => {
+      clearTimeout(this.#cut);
+      this.#room.give(holder, more);
+    });
+    const { patienceMs, bytesPerSecond } = this.#pace;
+    clearTimeout(this.#cut);
+    // Whoever takes a byte now and then is never idle, and would keep the room for hours.
+    this.#cut = setTimeout(() => this.#outgoing.destroy(), patienceMs + (bytes / bytesPerSecond) * 1000);
+    this.#cut.unref();
   }
 
   #leavesMuchUnread(status: number): boolean {
