@@ -21,12 +21,20 @@ export function displayName(name: string): string {
   return [...name].every((character) => PRINTABLE.test(character)) ? name : quote(name);
 }
 
-/** JSON in which what JSON leaves as it is, and a terminal may obey, is escaped. */
+/** JSON in which what JSON leaves as it is, and a terminal may obey, is escaped: C1 controls and marks of writing direction. */
 export function jsonText(value: unknown, indent?: number): string {
-  return JSON.stringify(value, null, indent).replace(/[\u007f-\u009f\u2028\u2029]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
+  return JSON.stringify(value, null, indent).replace(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    escaped,
+  );
 }
+
+/** A line of JSON as it came, but for what is in no line that is honest: it means the same, and no terminal obeys it. */
+export function jsonLine(line: string): string {
+  return line.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, escaped);
+}
+
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 function quoteCharacter(character: string): string {
   const short = SHORT[character];

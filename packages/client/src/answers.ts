@@ -1,4 +1,5 @@
 import { CofferClientError } from './errors.js';
+import { clean } from './refusal.js';
 import type {
   Action,
   AuditHead,
@@ -23,6 +24,13 @@ import type {
  */
 
 const MAX_VERSION = 2 ** 32 - 1;
+/** What ids, keys and codes look like: they go to terminals and into commands as they are. */
+const ID_128 = /^[0-9a-f]{32}$/;
+const SHA_256 = /^[0-9a-f]{64}$/;
+const SERVER_KEY = /^N[A-Z2-7]{55}$/;
+const TOKEN_ID = /^[0-9a-f]{16}$/;
+const CODE = /^[a-z][a-z0-9_]{0,63}$/;
+const WORD = /^[\x21-\x7e]{1,256}$/;
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
 
 /** Reads an answer's body. The parser's own error is dropped: it quotes the text, which may be a secret. */
@@ -69,7 +77,8 @@ export function secretAnswers(value: unknown): SecretAnswer[] {
 function secretAnswer(value: unknown, path: string): SecretAnswer {
   const fields = object(value, path);
   const name = string(fields.name, `${path}.name`);
-  if (fields.error !== undefined) return { name, error: string(fields.error, `${path}.error`) };
+  if (fields.error !== undefined)
+    return { name, error: formed(fields.error, `${path}.error`, CODE, 'an error code') };
   const number = version(fields.version, `${path}.version`);
   if (fields.unchanged === true) return { name, version: number, unchanged: true };
   return { name, version: number, value: bytes(fields.value, `${path}.value`) };
@@ -89,10 +98,23 @@ export function deletedSecret(value: unknown): string {
   return string(object(value, 'the event').name, 'the event.name');
 }
 
+/** What a backup says of itself at its beginning. */
+export function backupPreamble(value: unknown): { backupId: string; storeId: string; madeAt: Date } {
+  const fields = object(value, 'the backup');
+  return {
+    backupId: id128(fields.backupId, 'the backup.backupId'),
+    storeId: id128(fields.storeId, 'the backup.storeId'),
+    madeAt: date(fields.madeAt, 'the backup.madeAt'),
+  };
+}
+
 /** Why a watch ends, or a rotation does not go on. */
 export function problem(value: unknown, path = 'the event'): { code: string; message: string } {
   const fields = object(value, path);
-  return { code: string(fields.code, `${path}.code`), message: string(fields.message, `${path}.message`) };
+  return {
+    code: formed(fields.code, `${path}.code`, CODE, 'an error code'),
+    message: clean(Buffer.from(string(fields.message, `${path}.message`))),
+  };
 }
 
 export function whoami(value: unknown): Whoami {
@@ -102,9 +124,9 @@ export function whoami(value: unknown): Whoami {
     principals: list(fields.principals, 'the body.principals', principal),
     grants: list(fields.grants, 'the body.grants', grant),
     server: {
-      version: string(server.version, 'the body.server.version'),
-      storeId: string(server.storeId, 'the body.server.storeId'),
-      serverKey: string(server.serverKey, 'the body.server.serverKey'),
+      version: word(server.version, 'the body.server.version'),
+      storeId: id128(server.storeId, 'the body.server.storeId'),
+      serverKey: serverKey(server.serverKey, 'the body.server.serverKey'),
       development: server.development === true,
     },
   };
@@ -115,13 +137,13 @@ export function tokenList(value: unknown): TokenInfo[] {
 }
 
 export function newToken(value: unknown): NewToken {
-  return { ...tokenInfo(value), token: string(object(value, 'the body').token, 'the body.token') };
+  return { ...tokenInfo(value), token: word(object(value, 'the body').token, 'the body.token') };
 }
 
 export function tokenInfo(value: unknown, path = 'the body'): TokenInfo {
   const fields = object(value, path);
   return {
-    id: string(fields.id, `${path}.id`),
+    id: formed(fields.id, `${path}.id`, TOKEN_ID, 'the id of a token'),
     name: string(fields.name, `${path}.name`),
     createdAt: date(fields.createdAt, `${path}.createdAt`),
     createdBy: string(fields.createdBy, `${path}.createdBy`),
@@ -154,14 +176,17 @@ export function auditHead(value: unknown): AuditHead {
     head: auditLine(fields.head, 'the body.head'),
     anchor: auditLine(fields.anchor, 'the body.anchor'),
     first: whole(fields.first, 'the body.first'),
-    storeId: string(fields.storeId, 'the body.storeId'),
-    serverKey: string(fields.serverKey, 'the body.serverKey'),
+    storeId: id128(fields.storeId, 'the body.storeId'),
+    serverKey: serverKey(fields.serverKey, 'the body.serverKey'),
   };
 }
 
 function auditLine(value: unknown, path: string): AuditLineRef {
   const fields = object(value, path);
-  return { seq: whole(fields.seq, `${path}.seq`), hash: string(fields.hash, `${path}.hash`) };
+  return {
+    seq: whole(fields.seq, `${path}.seq`),
+    hash: formed(fields.hash, `${path}.hash`, SHA_256, 'a SHA-256 in hex'),
+  };
 }
 
 export function keys(value: unknown): Keys {
@@ -170,8 +195,8 @@ export function keys(value: unknown): Keys {
   const rotation = keyRotation(value);
   return {
     rootKey: {
-      kind: string(rootKey.kind, 'the body.rootKey.kind'),
-      ...(rootKey.id == null ? {} : { id: string(rootKey.id, 'the body.rootKey.id') }),
+      kind: word(rootKey.kind, 'the body.rootKey.kind'),
+      ...(rootKey.id == null ? {} : { id: word(rootKey.id, 'the body.rootKey.id') }),
       ...(rootKey.since == null ? {} : { since: date(rootKey.since, 'the body.rootKey.since') }),
     },
     dataKeys: list(fields.dataKeys, 'the body.dataKeys', dataKey),
@@ -214,7 +239,7 @@ function principal(value: unknown, path: string): Principal {
   const fields = object(value, path);
   return {
     id: string(fields.id, `${path}.id`),
-    kind: string(fields.kind, `${path}.kind`),
+    kind: word(fields.kind, `${path}.kind`),
     ...(fields.name == null ? {} : { name: string(fields.name, `${path}.name`) }),
   };
 }
@@ -232,6 +257,25 @@ function list<T>(value: unknown, path: string, item: (value: unknown, path: stri
 function string(value: unknown, path: string): string {
   if (typeof value !== 'string') throw malformed(path, 'a string');
   return value;
+}
+
+function formed(value: unknown, path: string, form: RegExp, what: string): string {
+  if (typeof value !== 'string' || !form.test(value)) throw malformed(path, what);
+  return value;
+}
+
+/** Printable ASCII without a space: the version of a server, a token, a kind. */
+function word(value: unknown, path: string): string {
+  return formed(value, path, WORD, 'a word of printable characters');
+}
+
+/** Of a store or a backup. */
+function id128(value: unknown, path: string): string {
+  return formed(value, path, ID_128, 'an id of 32 digits in hex');
+}
+
+function serverKey(value: unknown, path: string): string {
+  return formed(value, path, SERVER_KEY, 'the public key of a server');
 }
 
 function whole(value: unknown, path: string): number {

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { parseJson } from './answers.js';
+import { backupPreamble, parseJson } from './answers.js';
 import { CofferClientError } from './errors.js';
 
 /** What a backup says of itself, in clear. */
@@ -84,8 +84,7 @@ class OuterForm {
 
   #preamble(): Pick<BackupFacts, 'backupId' | 'storeId' | 'madeAt'> {
     const json = this.#start.subarray(MAGIC.length + LENGTH_BYTES, this.#preambleEnd);
-    const { backupId, storeId, madeAt } = parseJson(json) as Record<string, unknown>;
-    return { backupId: String(backupId), storeId: String(storeId), madeAt: new Date(String(madeAt)) };
+    return backupPreamble(parseJson(json));
   }
 
   #notWhole(why: string): CofferClientError {

@@ -134,7 +134,7 @@ function report({ verdict, keyFrom, weak }: Checked): string {
   ];
   return [
     paint('green', 'The audit log holds.'),
-    ...table(rows.map(([label = '', value = '']) => [`  ${label}`, value])).split('\n'),
+    ...table(rows.map(([label = '', value = '']) => [`  ${label}`, displayName(value)])).split('\n'),
     ...remarks(verdict),
     ...(weak ? [WEAK] : []),
     'Keep the head where this machine cannot change it, and give it to --expect the next time.',
@@ -148,7 +148,9 @@ const WEAK =
 function remarks({ remarks, openIntents }: AuditVerdict): string[] {
   return [
     ...remarks.map(({ seq, time, action, target }) =>
-      ['Note:', `line ${seq}, ${time}:`, action, displayName(target ?? '')].join(' ').trimEnd(),
+      ['Note:', `line ${seq}, ${displayName(time)}:`, displayName(action), displayName(target ?? '')]
+        .join(' ')
+        .trimEnd(),
     ),
     ...(openIntents.length > 0
       ? [`Note: changes begun and not closed (under way, or a crash's): lines ${openIntents.join(', ')}`]

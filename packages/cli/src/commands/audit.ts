@@ -4,7 +4,7 @@ import { type ConnectionOptions, withClient } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { parseDuration } from '../numbers.js';
 import { note, print } from '../output.js';
-import { quote } from '../quote.js';
+import { jsonLine, quote } from '../quote.js';
 
 interface ReadingOptions extends ConnectionOptions {
   readonly stateDir?: string;
@@ -49,7 +49,7 @@ export async function query(
 /** Prints what is wanted but the first lines, from a server or from the files. */
 async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): Promise<void> {
   const { stateDir, json } = options;
-  const show = json ? (line: string) => line : entryInWords;
+  const show = json ? jsonLine : entryInWords;
   let passed = 0;
   const printAll = async (lines: AsyncIterable<string>) => {
     for await (const line of lines) if (passed++ >= skipped) await print(show(line));

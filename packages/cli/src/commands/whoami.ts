@@ -2,7 +2,7 @@ import { type ConnectionOptions, withClient } from '../connection.js';
 import { during } from '../failure.js';
 import { grantLine } from '../grants.js';
 import { print, printJson, table } from '../output.js';
-import { quote } from '../quote.js';
+import { displayName, quote } from '../quote.js';
 
 export async function whoami(options: ConnectionOptions & { json?: boolean }): Promise<void> {
   const { address, answer } = await withClient(options, async (client) => ({
@@ -15,7 +15,7 @@ export async function whoami(options: ConnectionOptions & { json?: boolean }): P
     table([
       ...principals.map(({ id, name }, index) => [
         index === 0 ? 'You are:' : '',
-        name === undefined || name === id ? id : `${id} (${quote(name)})`,
+        name === undefined || name === id ? displayName(id) : `${displayName(id)} (${quote(name)})`,
       ]),
       ['Server:', `${address}, coffer ${server.version}${server.development ? ', for development' : ''}`],
       ['Server key:', server.serverKey],
