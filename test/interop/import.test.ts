@@ -77,17 +77,75 @@ describe('secrets of the real setec server', () => {
     expect(await infosOf(target)).toEqual(await infosOf(source));
   });
 
-  it('are completed by what came since, and follow the active version', async () => {
+  it('that came since are added, and what is active here stays unless it is said otherwise', async () => {
     await source.put('one', bytes('2'));
     await source.put('app/db', bytes('5'));
     await source.activate('app/db', 4);
-    const { stdout } = await importing(...fromTo());
-    expect(stdout).toBe(
-      'changed app/db version 5, 4 is active\nchanged one    version 2, 1 is active\n' +
-        '0 created, 2 changed, 3 unchanged, 0 failed\n',
+    const detail = 'changed app/db version 5, 4 waits, 3 is active\nchanged one    version 2, 1 is active\n';
+    const waits = '1 wait for "coffer activate", or for this command with --activate\n';
+    expect((await importing(...fromTo(), '--dry-run')).stdout).toBe(
+      `${detail}${waits}0 created, 2 changed, 3 unchanged, 0 failed: a dry run, nothing was changed\n`,
+    );
+    expect((await importing(...fromTo())).stdout).toBe(
+      `${detail}${waits}0 created, 2 changed, 3 unchanged, 0 failed\n`,
+    );
+    expect((await target.info('app/db')).activeVersion).toBe(3);
+    expect((await importing(...fromTo(), '--activate')).stdout).toBe(
+      'changed app/db 4 is active\n0 created, 1 changed, 4 unchanged, 0 failed\n',
     );
     expect(await infosOf(target)).toEqual(await infosOf(source));
     expect(await valuesOf(target)).toEqual(await valuesOf(source));
+  });
+
+  it('whose numbers no put would give are added with --activate alone, and the last number never', async () => {
+    for (const client of [source, target]) {
+      for (const name of ['own/gap', 'own/same', 'own/last']) await client.put(name, bytes('1'));
+    }
+    await source.createVersion('own/gap', 9, bytes('9'));
+    await source.createVersion('own/same', 2, bytes('1'));
+    await source.createVersion('own/last', 4294967295, bytes('x'));
+    const before = await target.list();
+    const first = await importing(...fromTo(), '--secrets', 'own/*');
+    expect(first.code).toBe(1);
+    expect(first.stdout).toContain(
+      'failed own/gap  version 9 can only be added by being active for a moment',
+    );
+    expect(first.stdout).toContain(
+      'failed own/same version 2 can only be added by being active for a moment',
+    );
+    expect(first.stdout).toContain('failed own/last version 4294967295 is the last number there is');
+    expect(await target.list()).toEqual(before);
+    const second = await importing(...fromTo(), '--secrets', 'own/*', '--activate');
+    expect(second.stdout).toContain('\n0 created, 2 changed, 0 unchanged, 1 failed\n');
+    expect(await target.info('own/gap')).toEqual({ name: 'own/gap', versions: [1, 9], activeVersion: 9 });
+    expect((await target.info('own/last')).versions).toEqual([1]);
+    for (const client of [source, target]) {
+      for (const name of ['own/gap', 'own/same', 'own/last']) await client.delete(name);
+    }
+  });
+
+  it('are told of where a number was used here for what is gone', async () => {
+    for (const client of [source, target]) await client.put('own/used', bytes('1'));
+    await target.put('own/used', bytes('other'));
+    await target.deleteVersion('own/used', 2);
+    await source.put('own/used', bytes('2'));
+    expect((await importing(...fromTo(), '--secrets', 'own/used')).stdout).toContain(
+      'failed own/used number 2 was used there before: its value waits as version 3',
+    );
+    expect(await target.info('own/used')).toEqual({ name: 'own/used', versions: [1, 3], activeVersion: 1 });
+    for (const client of [source, target]) await client.delete('own/used');
+  });
+
+  it('are copied by their names, if that is asked for', async () => {
+    await source.put('own/a', bytes('a'));
+    await source.put('own/b', bytes('b'));
+    expect((await importing(...fromTo(), '--secrets', 'own/b*')).stdout).toBe(
+      'created own/b version 1, 1 is active\n1 created, 0 changed, 0 unchanged, 0 failed\n',
+    );
+    expect((await importing(...fromTo(), '--secrets', 'nothing')).stderr).toContain('nothing to copy');
+    await source.delete('own/a');
+    await source.delete('own/b');
+    await target.delete('own/b');
   });
 
   it('do not write over what the target has, and the rest is copied all the same', async () => {
@@ -99,7 +157,9 @@ describe('secrets of the real setec server', () => {
     await target.deleteVersion('gone', 1);
     for (const value of ['1', '2']) await source.put('gone', bytes(value));
     await source.put('later', bytes('l'));
-    const { code, stdout, stderr } = await importing(...fromTo());
+    const { stdout: told } = await importing(...fromTo(), '--secrets', 'gone', '--dry-run');
+    expect(told).toContain('failed gone version 1 can only be added by being active for a moment: ');
+    const { code, stdout, stderr } = await importing(...fromTo(), '--activate');
     expect(code).toBe(1);
     expect(stdout).toBe(
       'created later version 1, 1 is active\n' +

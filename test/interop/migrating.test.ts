@@ -69,7 +69,7 @@ it('secrets go from setec to coffer and back, with their numbers and what is act
   await atSetec(['put', 'app/other'], 'x');
   await here(['import', 'setec', '--from', setec.url]);
   expect(table(await here(['list']))).toEqual(table(await atSetec(['list'])));
-  expect(await here(['import', 'setec', '--from', setec.url])).toContain(
+  expect(await here(['import', 'setec', '--activate', '--from', setec.url])).toContain(
     '0 created, 0 changed, 2 unchanged, 0 failed',
   );
 
@@ -80,7 +80,7 @@ it('secrets go from setec to coffer and back, with their numbers and what is act
   const tokenFile = server.folder.join('back.token');
   writeFileSync(tokenFile, token);
   const from = ['--from', server.url, '--from-token-file', tokenFile];
-  expect(await here(['import', 'setec', ...from, '-s', setec.url])).toContain(
+  expect(await here(['import', 'setec', '--activate', ...from, '-s', setec.url])).toContain(
     '1 created, 1 changed, 1 unchanged, 0 failed',
   );
   expect(table(await atSetec(['list']))).toEqual(table(await here(['list'])));

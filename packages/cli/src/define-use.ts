@@ -97,14 +97,21 @@ function defineImport(program: Command): void {
       group,
       'setec',
       'copy all secrets of a setec server, with their version numbers',
-      'Every secret that the source shows, each version under its number, and the same version active. -s, ' +
+      'Every secret that the source shows, each version under its number. A secret that is new here has the same ' +
+        'version active; of one that is here already the active version stays, unless --activate is given. -s, ' +
         '--token-file and --ca mean the server that takes the secrets, as everywhere; --from, --from-token-file and ' +
         '--from-ca the one that they come from. Without --from, "coffer import setec -s URL" reads the setec server ' +
         'at URL and writes to COFFER_SERVER. Nothing is written over: a version that has another value there is a ' +
         'failure, told at the end. To run it again copies what is missing. It needs the rights to info, get, ' +
-        'create-version and activate.',
+        'create-version and activate, and put for secrets that are here already.',
     )
       .option('--from <url>', 'the setec server to read')
+      .option(
+        '--secrets <pattern>',
+        'only secrets of such names; * stands for any characters; as often as you like',
+        collect,
+      )
+      .option('--activate', 'make active what is so at the source, of secrets that are here already, too')
       .option('--from-token-file <file>', 'a file with the token for it, if it wants one')
       .option('--from-ca <file>', 'certificate authorities to trust for it (PEM)'),
   );
@@ -112,6 +119,7 @@ function defineImport(program: Command): void {
   examples(
     setec,
     'coffer import setec --from https://secrets.tail1234.ts.net --dry-run',
+    "coffer import setec --from https://secrets.tail1234.ts.net --secrets 'prod/billing/*' --activate",
     'coffer import setec --from https://secrets.tail1234.ts.net -s https://coffer.example.com --token-file admin.token',
   );
 }

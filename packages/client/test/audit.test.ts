@@ -56,7 +56,13 @@ describe('the audit log', () => {
 
   test('has a head that is one', async () => {
     const line = { seq: 3, hash: 'f'.repeat(64) };
-    const head = { head: line, anchor: line, first: 1, storeId: 'ab'.repeat(16), serverKey: `N${'A'.repeat(55)}` };
+    const head = {
+      head: line,
+      anchor: line,
+      first: 1,
+      storeId: 'ab'.repeat(16),
+      serverKey: `N${'A'.repeat(55)}`,
+    };
     await using server = await answering(200, JSON.stringify(head));
     expect(await new Client({ server: server.url }).admin.auditHead()).toEqual(head);
     await using other = await answering(200, JSON.stringify({ ...head, head: 3 }));

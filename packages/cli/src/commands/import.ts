@@ -9,6 +9,7 @@ import { type Entry, parseDotenv } from '../transfer/dotenv.js';
 import { findFiles, readSecretFile } from '../transfer/folder.js';
 import { type ReportOptions, report } from '../transfer/outcome.js';
 import { type SaveOptions, saveAll } from '../transfer/save.js';
+import { matching } from '../transfer/select.js';
 import { readStandardInput } from '../value.js';
 
 /** The commands that bring many secrets in at once. */
@@ -44,14 +45,20 @@ export async function importDir(path: string, options: ImportOptions): Promise<v
 }
 
 export type ImportSetecOptions = ConnectionOptions &
-  ReportOptions & { readonly from?: string; readonly fromTokenFile?: string; readonly fromCa?: string };
+  ReportOptions & {
+    readonly from?: string;
+    readonly fromTokenFile?: string;
+    readonly fromCa?: string;
+    readonly secrets?: readonly string[];
+    readonly activate?: boolean;
+  };
 
 /**
  * `--from` names the source, and `-s` the target, as it does everywhere. Without `--from`, `-s` names the source, as
  * setec's users write it, if a setec server answers there; the target is then COFFER_SERVER's.
  */
 export async function importSetec(options: ImportSetecOptions): Promise<void> {
-  const { from = options.server, dryRun = false } = options;
+  const { from = options.server, dryRun = false, activate = false, secrets: patterns = [] } = options;
   if (from === undefined) {
     throw new Failure(
       'which setec server shall be read? --from URL names it, and -s the server that takes the secrets',
@@ -65,8 +72,13 @@ export async function importSetec(options: ImportSetecOptions): Promise<void> {
     if (options.from === undefined) await checkItIsSetec(source);
     return withClient(target, async (client) => {
       await note(`From ${displayName(source.server)} to ${displayName(client.server)}`);
-      const secrets = await during('failed to list the secrets to copy', source.list());
-      return copyAll(secrets, { source, target: client, dryRun });
+      const secrets = (await during('failed to list the secrets to copy', source.list())).filter(
+        matching(patterns),
+      );
+      if (secrets.length === 0 && patterns.length > 0) {
+        throw new Failure('nothing to copy: the source shows no secret with such a name');
+      }
+      return copyAll(secrets, { source, target: client, dryRun, activate });
     });
   });
   await report(outcomes, options);

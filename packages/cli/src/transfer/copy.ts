@@ -8,18 +8,23 @@ interface Servers {
   readonly source: Client;
   readonly target: Client;
   readonly dryRun: boolean;
+  /** The source decides what is active of secrets that the target has already, too. */
+  readonly activate: boolean;
 }
 
+const LAST_VERSION = 2 ** 32 - 1;
+
 /**
- * Copies secrets with all their versions under the same numbers, and makes the same ones active. Nothing that the
- * target has is written over: a number that holds another value there, or was deleted there, is a failure of that secret.
+ * Copies secrets with all their versions under the same numbers. A secret that is new has the source's active version; of
+ * one that the target has already the active version stays, unless it is said otherwise. Nothing that the target has is
+ * written over: a number that holds another value there, or was deleted there, is a failure of that secret.
  */
 export async function copyAll(secrets: readonly SecretInfo[], servers: Servers): Promise<Outcome[]> {
   return attemptEach(secrets, (secret) => copy(secret, servers));
 }
 
 async function copy(secret: SecretInfo, servers: Servers): Promise<Outcome> {
-  const { name, activeVersion } = secret;
+  const { name } = secret;
   const before = await infoOf(servers.target, name);
   const there = before?.versions ?? [];
   await compare(
@@ -27,17 +32,91 @@ async function copy(secret: SecretInfo, servers: Servers): Promise<Outcome> {
     secret.versions.filter((version) => there.includes(version)),
     servers,
   );
-  const missing = secret.versions.filter((version) => !there.includes(version));
+  const missing = secret.versions.filter((version) => !there.includes(version)).sort((a, b) => a - b);
+  if (before !== undefined && missing.includes(LAST_VERSION)) {
+    throw new Failure(
+      `version ${LAST_VERSION} is the last number there is, and no put could follow it here: nothing was changed`,
+    );
+  }
+  return before === undefined || servers.activate
+    ? copyWithActive(secret, before, missing, servers)
+    : copyWaiting(secret, before, missing, servers);
+}
+
+async function copyWithActive(
+  secret: SecretInfo,
+  before: SecretInfo | undefined,
+  missing: readonly number[],
+  servers: Servers,
+): Promise<Outcome> {
+  const { name, activeVersion } = secret;
   const unchanged = missing.length === 0 && before?.activeVersion === activeVersion;
   if (!servers.dryRun && !unchanged) await add(secret, before, missing, servers);
-  const detail = [
-    ...(missing.length === 0
-      ? []
-      : [`${missing.length === 1 ? 'version' : 'versions'} ${missing.join(', ')}`]),
-    `${activeVersion} is active`,
-  ].join(', ');
+  const detail = [...numbers(missing), `${activeVersion} is active`].join(', ');
   return { name, outcome: unchanged ? 'unchanged' : before === undefined ? 'created' : 'changed', detail };
 }
+
+/**
+ * What is active stays so at every moment: the versions are put, and a put gives the number behind the highest. What has
+ * another number can only be created, which makes it active.
+ */
+async function copyWaiting(
+  { name, activeVersion }: SecretInfo,
+  before: SecretInfo,
+  missing: readonly number[],
+  servers: Servers,
+): Promise<Outcome> {
+  const highest = Math.max(...before.versions);
+  if (missing.some((version, index) => version !== highest + 1 + index)) throw needsActivate(missing);
+  await append(name, highest, missing, servers);
+  const stays = before.activeVersion;
+  const waits = stays !== activeVersion;
+  const detail = [
+    ...numbers(missing),
+    waits ? `${activeVersion} waits, ${stays} is active` : `${stays} is active`,
+  ].join(', ');
+  return { name, outcome: missing.length === 0 ? 'unchanged' : 'changed', detail, waits };
+}
+
+/** A put of the value that the highest version has already makes no version: that is seen before anything is done. */
+async function append(
+  name: string,
+  highest: number,
+  missing: readonly number[],
+  { source, target, dryRun }: Servers,
+): Promise<void> {
+  if (missing.length === 0) return;
+  const newest = await target.getMany([{ name, version: highest }]);
+  const added = await source.getMany(missing.map((version) => ({ name, version })));
+  try {
+    const values = missing.map((version, index) => bytesOf(added[index], version, 'source'));
+    let last = bytesOf(newest[0], highest, 'target');
+    for (const value of values) {
+      if (value.equals(last)) throw needsActivate(missing);
+      last = value;
+    }
+    if (dryRun) return;
+    for (const [index, version] of missing.entries()) {
+      const given = await target.put(name, values[index] as Buffer);
+      if (given !== version) {
+        throw new Failure(
+          `number ${version} was used there before: its value waits as version ${given}, delete that if it is not wanted`,
+        );
+      }
+    }
+  } finally {
+    wipe(newest);
+    wipe(added);
+  }
+}
+
+const needsActivate = (missing: readonly number[]) =>
+  new Failure(
+    `${numbers(missing)[0]} can only be added by being active for a moment: --activate allows that, and makes active what is so at the source; nothing was changed`,
+  );
+
+const numbers = (versions: readonly number[]): string[] =>
+  versions.length === 0 ? [] : [`${versions.length === 1 ? 'version' : 'versions'} ${versions.join(', ')}`];
 
 /** Fails if one of these versions has another value there. */
 async function compare(

@@ -17,10 +17,9 @@ export interface Selected extends SecretInfo {
 
 /** The secrets that the caller may see and the selection means; a Failure if there are none. */
 export async function select(client: Client, { secrets = [], prefix = '' }: Selection): Promise<Selected[]> {
-  const patterns = secrets.map(matcher);
   const selected = (await during('failed to list secrets', client.list()))
     .filter(({ name }) => name.startsWith(prefix) && name !== prefix)
-    .filter(({ name }) => patterns.length === 0 || patterns.some((pattern) => pattern.test(name)))
+    .filter(matching(secrets))
     .map((info) => ({ ...info, key: info.name.slice(prefix.length) }));
   if (selected.length === 0) {
     throw new Failure(
@@ -28,6 +27,12 @@ export async function select(client: Client, { secrets = [], prefix = '' }: Sele
     );
   }
   return selected;
+}
+
+/** Which names the patterns mean; without any, all. */
+export function matching(patterns: readonly string[]): (secret: { readonly name: string }) => boolean {
+  const matchers = patterns.map(matcher);
+  return ({ name }) => matchers.length === 0 || matchers.some((pattern) => pattern.test(name));
 }
 
 /** Fails with one sentence that lists what is wrong with which secret, the first of them in full. */
