@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
-import { TemporaryFolder } from '../../../test/support/processes.mjs';
-import { CofferServer, coffer } from '../../../test/support/servers.mjs';
+import { Process, TemporaryFolder } from '../../../test/support/processes.mjs';
+import { CofferServer, coffer, cofferCommand } from '../../../test/support/servers.mjs';
 
 test('SIGHUP has a server read its configuration file again, and a broken one changes nothing', async () => {
   using folder = new TemporaryFolder();
@@ -28,6 +30,28 @@ test('SIGUSR1 does not open an inspector that every user of the machine could co
   expect((await coffer(['whoami', '-s', server.socket])).code).toBe(0);
   expect(await server.process.stop()).toEqual({ code: 0, signal: null });
   expect(server.process.output).not.toMatch(/debugger/i);
+});
+
+test('SIGUSR1 does not open an inspector while "coffer run" waits for its values', async () => {
+  let running: Process | undefined;
+  const slow = createServer((request, response) => {
+    request.resume();
+    process.kill(running?.pid as number, 'SIGUSR1');
+    response.setHeader('Content-Type', 'application/json');
+    response.end('{"secrets":[{"name":"a","version":1,"value":"YQ=="}]}');
+  });
+  await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
+  const env = { COFFER_SERVER: `http://127.0.0.1:${(slow.address() as AddressInfo).port}` };
+  running = new Process(
+    ...cofferCommand('run', '--env', 'A=a', '--', process.execPath, '-p', 'process.env.A'),
+    {
+      env,
+    },
+  );
+  await using ended = running;
+  expect(await ended.exited).toEqual({ code: 0, signal: null });
+  expect(ended.output).toBe('a\n');
+  slow.close();
 });
 
 test('SIGHUP does not end a server without a terminal, in development either', async () => {

@@ -15,6 +15,8 @@ export type RunOptions = ConnectionOptions & {
 
 /** Runs a command with secrets in its environment, and ends as it ends. */
 export async function run(words: readonly string[], options: RunOptions): Promise<never> {
+  // Without a listener Node opens its inspector, to which every user of this machine can connect and read the values.
+  process.on('SIGUSR1', () => {});
   const [command, ...args] = words;
   if (command === undefined)
     throw new Failure('no command to run: write it behind --, see "coffer run --help"');

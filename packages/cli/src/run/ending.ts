@@ -31,8 +31,7 @@ export async function endAs({ code, signal }: Exit): Promise<never> {
 async function dieOf(signal: NodeJS.Signals): Promise<void> {
   if (signal !== 'SIGKILL') {
     // Node ignores some signals and has a use of its own for others; a listener that goes leaves the system's default.
-    const listener = () => {};
-    process.on(signal, listener).off(signal, listener);
+    process.on(signal, () => {}).removeAllListeners(signal);
   }
   process.kill(process.pid, signal);
   await new Promise((resolve) => setTimeout(resolve, 1000));
