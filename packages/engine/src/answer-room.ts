@@ -4,7 +4,7 @@ export interface AnswerRoom {
    * Asked before a value is opened, so that none lies in memory that cannot be sent.
    *
    * @param valueBytes of all values in the answer together
-   * @throws what the caller is then told; nothing has been revealed or logged
+   * @throws what the caller is then told; nothing has been revealed
    */
   reserve(valueBytes: number): void;
 }

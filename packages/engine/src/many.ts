@@ -25,7 +25,7 @@ export interface ManyRequest {
 export type ManyAnswer =
   | { readonly name: string; readonly version: number; readonly value: Uint8Array }
   | { readonly name: string; readonly version: number; readonly unchanged: true }
-  /** `too_large`: the values before it filled the answer, and it was not looked at: ask again. */
+  /** `too_large`: the values before it fill the answer: ask again. Those behind the first such one were not looked at. */
   | { readonly name: string; readonly error: 'access_denied' | 'not_found' | 'tampered' | 'too_large' };
 
 export interface ManyOptions {
@@ -50,15 +50,34 @@ export async function getMany(
   check(requests, context);
   // From here to the log all happens in one turn: one state of grants and secrets, and no value that waits for another.
   const found = findAll(context, caller, requests, maxBytes);
-  room?.reserve(found.reduce((sum, { sealed }) => sum + (sealed?.size ?? 0), 0));
-  const opened = found.map((one) => open(context.catalog, one));
+  const opened: Opened[] = [];
+  try {
+    room?.reserve(found.reduce((sum, { sealed }) => sum + (sealed?.size ?? 0), 0));
+    for (const one of found) opened.push(open(context.catalog, one));
+  } catch (error) {
+    wipeAll(opened);
+    await context.gate.decided(found.flatMap((one) => undelivered(one, error)));
+    throw error;
+  }
   try {
     await context.gate.decided(opened.flatMap(({ decided }) => decided ?? []));
   } catch (error) {
-    for (const { answer } of opened) if ('value' in answer) wipe(answer.value);
+    wipeAll(opened);
     throw error;
   }
   return opened.map(({ answer }) => answer);
+}
+
+function wipeAll(opened: readonly Opened[]): void {
+  for (const { answer } of opened) if ('value' in answer) wipe(answer.value);
+}
+
+/** No answer leaves, but what was refused was refused, and what was allowed came to no good end. */
+function undelivered(found: Found, error: unknown): Decided[] {
+  if (!found.sealed) return found.decided ? [found.decided] : [];
+  // What is no error of ours is the room's, which says that there is none.
+  const code = error instanceof CofferError ? error.code : 'busy';
+  return [{ asked: found.asked, decision: { authorized: true, error: code } }];
 }
 
 /** An answer, and what the log is to hold of it. */
@@ -115,7 +134,11 @@ function findAll(
     }
     if (!sealed) return failed(name, asked, new CofferError('not_found', 'not found'));
     full = taken > 0 && taken + sealed.size > maxBytes;
-    if (full) return { answer: { name, error: 'too_large' } };
+    // That it does not fit tells that it is there, and how large at least.
+    if (full) {
+      const decision = { authorized: true, error: 'too_large' };
+      return { answer: { name, error: 'too_large' }, decided: { asked, decision } };
+    }
     taken += sealed.size;
     return { name, asked, sealed };
   });

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
+import { Catalog } from '../src/catalog.js';
 import { CofferError, type Engine, type ManyAnswer } from '../src/index.js';
 import { auditEntries } from './audit-file.js';
 import { admin, bytes, codeOf, openEngine, text, token } from './support.js';
@@ -122,7 +123,7 @@ describe('many gets at once', () => {
 });
 
 describe('an answer of many values', () => {
-  it('is filled up to its size; what comes after is neither read nor logged, but can be asked for again', async () => {
+  it('is filled up to its size; what does not fit is logged without effect, what comes after is not looked at', async () => {
     const { engine, entries } = await withSecrets();
     const sizes = [3, 4, 4, 1];
     for (const [index, size] of sizes.entries()) await engine.put(admin, `open/${index}`, randomBytes(size));
@@ -141,6 +142,7 @@ describe('an answer of many values', () => {
     expect((await entries()).slice(before)).toEqual([
       ['get', true, 'open/0'],
       ['get', true, 'open/1'],
+      ['get', true, 'open/2', 'too_large'],
       ['get', false, 'closed'],
     ]);
   });
@@ -192,9 +194,52 @@ describe('an answer of many values', () => {
     expect(await codeOf(get())).toBe('stopped');
     const size = 'open/a one'.length * (verb === 'get' ? 1 : 2);
     expect(asked).toEqual([size, size]);
-    expect(await entries()).toEqual(logged);
+    // Of many, what was refused stays in the log, and what was allowed came to nothing.
+    const refused =
+      verb === 'get'
+        ? []
+        : [
+            ['get', false, 'closed'],
+            ['get', true, 'open/a', 'stopped'],
+            ['get', true, 'open/b', 'stopped'],
+          ];
+    expect(await entries()).toEqual([...logged, ...refused]);
   });
 });
+
+describe('many gets of which one fails for a reason of our own', () => {
+  it('leave in the log what was refused, and no value in memory', async () => {
+    const { engine, entries } = await withSecrets();
+    const opened: Uint8Array[] = [];
+    const restore = failingOpen(opened);
+    try {
+      const requests = [{ name: 'open/a' }, { name: 'closed' }, { name: 'open/b' }];
+      await expect(engine.getMany(alice, requests)).rejects.toThrow('no memory');
+    } finally {
+      restore();
+    }
+    expect(opened.map((value) => text(value))).toEqual(['\0'.repeat('open/a one'.length)]);
+    expect(await entries()).toEqual([
+      ['get', true, 'open/a', 'io'],
+      ['get', false, 'closed'],
+      ['get', true, 'open/b', 'io'],
+    ]);
+  });
+});
+
+/** From the second value on, opening one fails as it does where memory runs out. */
+function failingOpen(opened: Uint8Array[]): () => void {
+  const { openValue } = Catalog.prototype;
+  Catalog.prototype.openValue = function (...args) {
+    if (opened.length === 1) throw new CofferError('io', 'no memory');
+    const value = openValue.apply(this, args);
+    opened.push(value);
+    return value;
+  };
+  return () => {
+    Catalog.prototype.openValue = openValue;
+  };
+}
 
 describe('many requests', () => {
   it.each([
