@@ -106,6 +106,17 @@ describe('a principal', () => {
     expect(await statuses(3, () => ask(server, undefined, { socket: true }))).toEqual([200, 200, 200]);
   });
 
+  it('pays for every secret of a get-many, though one is let in whole', async () => {
+    const server = await startTestServer({ dev: false, limits: { principalRequestsPerSecond: 10 } });
+    const token = await tokenFor(server, 'many');
+    const headers = { Authorization: `Bearer ${token}` };
+    const secrets = Array.from({ length: 256 }, () => ({ name: 'a' }));
+    expect((await call(server, 'get-many', { secrets }, { headers })).status).toBe(200);
+    const refused = await ask(server, token);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(20);
+  });
+
   it('has no limit unless one is set', async () => {
     const server = await startTestServer({ dev: false });
     const token = await tokenFor(server, 'quick');

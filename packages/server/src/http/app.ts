@@ -167,12 +167,14 @@ function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
 }
 
 async function answerMany({ id, incoming, outgoing, reply }: Exchange, parts: AppParts): Promise<void> {
-  const { engine, authenticator, bodies, log } = parts;
+  const { engine, authenticator, bodies, log, rates } = parts;
   const caller = await admitPost(incoming, authenticator);
   reply.answerTo(caller);
-  const answers = await bodies.withBody({ incoming, outgoing, caller, kind: 'names' }, async (body) =>
-    engine.getMany(caller, readManyRequest(body).secrets, { room: reply }),
-  );
+  const answers = await bodies.withBody({ incoming, outgoing, caller, kind: 'names' }, async (body) => {
+    const { secrets } = readManyRequest(body);
+    rates?.count(caller, secrets.length);
+    return engine.getMany(caller, secrets, { room: reply });
+  });
   const tampered = answers.filter((answer) => 'error' in answer && answer.error === 'tampered').length;
   if (tampered > 0)
     log.error({ request: id, code: 'tampered', secrets: tampered }, 'a request failed in part');

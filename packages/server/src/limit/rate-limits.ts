@@ -7,7 +7,7 @@ import { type Rate, TokenBuckets } from './token-buckets.js';
 
 /** How often callers on TCP may ask. 0 or absent: as often as they like. */
 export interface RequestRates {
-  /** Of one principal; a second's worth may come at once. */
+  /** Of one principal, each secret of a `get-many` counted; a second's worth may come at once. */
   readonly principalRequestsPerSecond?: number | undefined;
   /** From one client's address, whoever asks; a second's worth may come at once. */
   readonly addressRequestsPerSecond?: number | undefined;
@@ -72,6 +72,11 @@ export class RateLimits {
           : admit(request, caller);
       },
     };
+  }
+
+  /** What one request asked for counts as so many; the first was counted when it was let in. */
+  count({ principals: [{ id }] }: Caller, requests: number): void {
+    if (requests > 1) this.#principals?.charge(id, requests - 1);
   }
 
   #admitPrincipal({ principals: [{ id }] }: Caller): void {

@@ -42,6 +42,11 @@ export class TokenBuckets {
     return 0;
   }
 
+  /** Takes so many more, of which all may be owed: who owes waits until it is paid. */
+  charge(key: string, count: number): void {
+    this.#bucket(key).tokens -= count;
+  }
+
   #bucket(key: string): Bucket {
     const now = this.#now();
     const { perSecond, burst } = this.#rate;
