@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CofferError } from '../errors.js';
 import { GENESIS, sha256 } from './hash.js';
 import { linesBackwards } from './lines.js';
+import { closedSegments } from './segments.js';
 import { readTail } from './tail.js';
 
 /** A file of the log, or the part of it up to a line. */
@@ -24,10 +25,10 @@ export const CURRENT_LOG = 'audit.log';
 
 /** Names of the log's files, from the oldest to the current one. */
 export async function logFiles(folder: string): Promise<string[]> {
-  const names = await readdir(folder);
-  const numberOf = (name: string) => Number(/^audit-(\d+)\.log$/.exec(name)?.[1]);
-  const closed = names.filter((name) => numberOf(name) >= 0).sort((a, b) => numberOf(a) - numberOf(b));
-  return names.includes(CURRENT_LOG) ? [...closed, CURRENT_LOG] : closed;
+  // In this order: a file that is closed in between is found by its new name or by both, never by none.
+  const current = (await readdir(folder)).includes(CURRENT_LOG);
+  const closed = (await closedSegments(folder)).map(({ name }) => name);
+  return current ? [...closed, CURRENT_LOG] : closed;
 }
 
 /**

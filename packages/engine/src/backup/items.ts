@@ -17,7 +17,7 @@ export const ITEM_HEADER_BYTES = 1 + 4;
 export const ITEM_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Names of the log's files, and nothing that leads out of a folder. */
-const LOG_FILE = /^audit(-\d{1,16})?\.log$/;
+const LOG_FILE = /^audit(-\d{16})?\.log$/;
 
 /** The item in pieces, so that a large body is not copied. */
 export function encodeItem(item: Item): Uint8Array[] {

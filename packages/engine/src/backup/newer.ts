@@ -67,7 +67,7 @@ async function kindOf(path: string): Promise<Kind> {
   if ((await stat(path)).isDirectory()) {
     const names = await readdir(path);
     if (names.includes('store') || names.includes('audit')) return 'state folder';
-    if (names.some((name) => /^audit(-\d+)?\.log$/.test(name))) return 'log folder';
+    if (names.some((name) => /^audit(-\d{16})?\.log$/.test(name))) return 'log folder';
   } else {
     const file = await open(path, 'r');
     try {
