@@ -1,4 +1,16 @@
-import { appendFile, copyFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import {
+  appendFile,
+  chmod,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
@@ -262,3 +274,18 @@ describe('what a restore writes to', () => {
     await restoreIn(folder, next, { place: 'third', mergeFrom: [join(folder, 'state')] });
   });
 });
+    await chmod(left, 0o700);
+  test('a folder that others can enter, or a link, is not taken for one that a restore left', async () => {
+    const { engine, folder, path } = await scene();
+    await engine.close();
+    const left = join(folder, 'restored.restoring');
+    await mkdir(left);
+    await chmod(left, 0o777);
+    expect(await codeOf(restoreIn(folder, path))).toBe('invalid_argument');
+    await rm(left, { recursive: true });
+    await mkdir(join(folder, 'elsewhere'), { mode: 0o700 });
+    await symlink(join(folder, 'elsewhere'), left);
+    expect(await codeOf(restoreIn(folder, path))).toBe('invalid_argument');
+    expect(await readdir(join(folder, 'elsewhere'))).toEqual([]);
+  });
+

@@ -1,4 +1,4 @@
-import { mkdir, readdir, realpath, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import { CofferError } from '../errors.js';
@@ -95,9 +95,12 @@ async function requireSameFileSystem(target: string): Promise<void> {
   );
 }
 
+/** Where others may make folders too, as in /tmp, they may have made this one, and would read the store as it is built. */
 async function requireOurs(path: string): Promise<void> {
-  const names = await readdir(path);
-  if (names.length === 0 || names.includes(MARK)) return;
+  const found = await lstat(path);
+  const isPrivate = found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o077) === 0;
+  const names = isPrivate ? await readdir(path) : undefined;
+  if (names && (names.length === 0 || names.includes(MARK))) return;
   throw new CofferError(
     'invalid_argument',
     `there is a folder ${path} already that no restore of coffer's made: move it away`,
