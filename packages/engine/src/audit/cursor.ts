@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 
 import { LineHead } from './line-head.js';
+import { LineBlocks } from './lines.js';
 import { closedSegments, currentPath, type Segment } from './segments.js';
 
 const BLOCK_BYTES = 256 * 1024;
@@ -29,7 +30,8 @@ export class LogCursor {
   /** Name of the file that was read last, by its first line; undefined before any. */
   #passed = 0;
   #offset = 0;
-  #carry: Buffer = Buffer.alloc(0);
+  /** What was read and is no whole line yet. */
+  readonly #blocks = new LineBlocks();
   #unfinished = 0;
 
   private constructor(folder: string) {
@@ -43,7 +45,11 @@ export class LogCursor {
     return cursor;
   }
 
-  /** The next lines; undefined if there are no more now. */
+  /**
+   * The next lines; undefined if there are no more now.
+   *
+   * @throws CofferError `audit_broken` for a line that is too long to be one
+   */
   async read(): Promise<LineBlock | undefined> {
     for (;;) {
       const file = this.#file ?? (await this.#openNext());
@@ -52,19 +58,24 @@ export class LogCursor {
       const { bytesRead } = await file.handle.read(block, 0, BLOCK_BYTES, this.#offset);
       this.#offset += bytesRead;
       if (bytesRead > 0) {
-        const bytes = this.#wholeLines(block.subarray(0, bytesRead));
+        const bytes = this.#blocks.add(block.subarray(0, bytesRead));
         if (bytes.length > 0) return { file: file.name, bytes, cutOff: false };
       } else if (file.first !== undefined) {
-        const rest = this.#carry;
+        const rest = this.#blocks.takeRest();
         await this.#leave(file.first);
         if (rest.length > 0) return { file: file.name, bytes: rest, cutOff: true };
       } else if (!(await this.#wasClosed(file))) {
         // Read again the next time: what is not yet durable may be taken back, and be another line then.
-        this.#unfinished = this.#carry.length;
+        this.#unfinished = this.#blocks.held;
         this.putBack(0);
         return undefined;
       }
     }
+  }
+
+  /** Name of the file that is being read. */
+  get file(): string {
+    return this.#file?.name ?? '';
   }
 
   /** Bytes behind the last newline of the current file, now that {@link read} found no more: a line that is being written, or torn. */
@@ -74,20 +85,13 @@ export class LogCursor {
 
   /** The last `bytes` of the block that {@link read} gave are to be read again, from the file as it will be then. */
   putBack(bytes: number): void {
-    this.#offset -= bytes + this.#carry.length;
-    this.#carry = Buffer.alloc(0);
+    this.#offset -= bytes + this.#blocks.held;
+    this.#blocks.takeRest();
   }
 
   async close(): Promise<void> {
     await this.#file?.handle.close();
     this.#file = undefined;
-  }
-
-  #wholeLines(block: Buffer): Buffer {
-    const text = this.#carry.length > 0 ? Buffer.concat([this.#carry, block]) : block;
-    const end = text.lastIndexOf(NEWLINE) + 1;
-    this.#carry = Buffer.from(text.subarray(end));
-    return text.subarray(0, end);
   }
 
   /** The first file behind the one that was read last. */
@@ -118,7 +122,7 @@ export class LogCursor {
     this.#file = undefined;
     this.#passed = first;
     this.#offset = 0;
-    this.#carry = Buffer.alloc(0);
+    this.#blocks.takeRest();
   }
 
   /** True if the file that was the current one is so no more; then its name is known, and its end may not have been read. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { CofferError } from '../errors.js';
 import { LogCursor, linesOf } from './cursor.js';
 import { LineHead } from './line-head.js';
 import { type AuditVerdict, AuditVerifier, type VerifyOptions } from './verifier.js';
@@ -44,6 +45,12 @@ export async function verifyAuditLog(folder: string, options: VerifyLogOptions):
     if (cursor.unfinished === 0) return verifier.end();
     fileLine++;
     return brokenHere('it was cut off');
+  } catch (error) {
+    if (!(error instanceof CofferError) || error.code !== 'audit_broken') throw error;
+    if (cursor.file !== file) fileLine = 0;
+    file = cursor.file;
+    fileLine++;
+    return brokenHere('it is longer than any entry');
   } finally {
     await cursor.close();
   }

@@ -2,8 +2,9 @@ import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { sha256 } from '../audit/hash.js';
-import { linesBackwards } from '../audit/lines.js';
+import { type Line, linesBackwards } from '../audit/lines.js';
 import { isSigned, parseEntry, type StoreSigning } from '../audit/verifier.js';
+import { CofferError } from '../errors.js';
 import type { Anchor } from '../integrity.js';
 
 /** What the end of an audit log shows to who only looks. */
@@ -110,11 +111,15 @@ async function logFiles(folder: string): Promise<string[]> {
   return [...closed, ...current].reverse().map((name) => join(folder, name));
 }
 
-async function* linesOf(path: string): ReturnType<typeof linesBackwards> {
+async function* linesOf(path: string): AsyncIterable<Line> {
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
     yield* linesBackwards(file, size);
+  } catch (error) {
+    if (!(error instanceof CofferError)) throw error;
+    // Too long for a line: no entry either.
+    yield { line: Buffer.alloc(0), terminated: true };
   } finally {
     await file.close();
   }
