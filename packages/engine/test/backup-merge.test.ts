@@ -141,6 +141,62 @@ describe('a restore that merges what is newer', () => {
     expect(valid(await openRestored(folder), tokens)).toEqual(['kept']);
   });
 
+  test.each([
+    ['that it failed', { error: 'io' }],
+    ['that a start found it not made', { error: 'not_made', recovered: true }],
+    ['that it was about another token', { target: 'f'.repeat(16) }],
+  ])('from a log with a forged outcome, %s: the revocation counts', async (_, forged) => {
+    const { engine, folder, path, tokens, stateDir } = await scene();
+    await engine.close();
+    const intent = (await auditEntries(stateDir)).find(
+      ({ action, phase, target }) =>
+        action === 'revoke-token' && phase === 'intent' && target === tokens.revoked.id,
+    );
+    const { seq = 0 } = intent ?? {};
+    const line = {
+      seq: seq + 1,
+      action: 'revoke-token',
+      authorized: true,
+      phase: 'outcome',
+      intent: seq,
+      ...forged,
+    };
+    await appendFile(auditPath(stateDir), `${JSON.stringify(line)}\n`);
+    const restored = await restoreIn(folder, path, { mergeFrom: [auditPath(stateDir)] });
+    expect(restored.tokensRevoked.map(({ id }) => id)).toEqual([tokens.revoked.id]);
+    expect(valid(await openRestored(folder), tokens)).toEqual(['kept']);
+  });
+
+  test('from the log alone: a revocation that a start found not made does not count, once a signature says so', async () => {
+    const { engine, folder, path, tokens, stateDir } = await scene();
+    await engine.close();
+    const log = auditPath(stateDir);
+    const last = (await readFile(log, 'utf8')).trimEnd().split('\n').at(-1) as string;
+    const intent = {
+      time: '2026-11-22T10:00:00.000Z',
+      seq: JSON.parse(last).seq + 1,
+      prev: createHash('sha256').update(last).digest('hex'),
+      principal: { id: 'socket', kind: 'socket', user: 'socket' },
+      action: 'revoke-token',
+      authorized: true,
+      phase: 'intent',
+      operation: '11111111-1111-4111-8111-111111111111',
+      target: tokens.kept.id,
+    };
+    await appendFile(log, `{"id":1,${JSON.stringify(intent).slice(1)}\n`);
+    const { engine: again } = await openEngine(folder);
+    await again.close();
+    const text = await readFile(log, 'utf8');
+    expect(text).toContain('"error":"not_made"');
+    const merged = (place: string) => restoreIn(folder, path, { place, mergeFrom: [log] });
+    expect((await merged('signed')).tokensRevoked.map(({ id }) => id)).toEqual([tokens.revoked.id]);
+
+    const [unsigned] = text.split(/(?<="error":"not_made"[^\n]*\n)/);
+    await writeFile(log, unsigned as string);
+    const revoked = (await merged('unsigned')).tokensRevoked.map(({ id }) => id);
+    expect(revoked.sort()).toEqual([tokens.revoked.id, tokens.kept.id].sort());
+  });
+
   test('from the log alone, as a folder or as a file', async () => {
     const { engine, folder, path, tokens, stateDir } = await scene();
     await engine.close();
@@ -222,6 +278,7 @@ describe('what a restore writes to', () => {
     await engine.close();
     const left = join(folder, 'restored.restoring');
     await mkdir(join(left, 'store'), { recursive: true });
+    await chmod(left, 0o700);
     await writeFile(join(left, 'store', 'data.mdb'), 'half of a store');
     expect(await codeOf(restoreIn(folder, path))).toBe('invalid_argument');
     expect(await readFile(join(left, 'store', 'data.mdb'), 'utf8')).toBe('half of a store');
@@ -229,6 +286,20 @@ describe('what a restore writes to', () => {
     await restoreIn(folder, path);
     expect(await readdir(folder)).not.toContain('restored.restoring');
     expect(valid(await openRestored(folder), tokens)).toContain('kept');
+  });
+
+  test('a folder that others can enter, or a link, is not taken for one that a restore left', async () => {
+    const { engine, folder, path } = await scene();
+    await engine.close();
+    const left = join(folder, 'restored.restoring');
+    await mkdir(left);
+    await chmod(left, 0o777);
+    expect(await codeOf(restoreIn(folder, path))).toBe('invalid_argument');
+    await rm(left, { recursive: true });
+    await mkdir(join(folder, 'elsewhere'), { mode: 0o700 });
+    await symlink(join(folder, 'elsewhere'), left);
+    expect(await codeOf(restoreIn(folder, path))).toBe('invalid_argument');
+    expect(await readdir(join(folder, 'elsewhere'))).toEqual([]);
   });
 
   test('two restores to one place at once: one of them is refused', async () => {
@@ -274,18 +345,3 @@ describe('what a restore writes to', () => {
     await restoreIn(folder, next, { place: 'third', mergeFrom: [join(folder, 'state')] });
   });
 });
-    await chmod(left, 0o700);
-  test('a folder that others can enter, or a link, is not taken for one that a restore left', async () => {
-    const { engine, folder, path } = await scene();
-    await engine.close();
-    const left = join(folder, 'restored.restoring');
-    await mkdir(left);
-    await chmod(left, 0o777);
-    expect(await codeOf(restoreIn(folder, path))).toBe('invalid_argument');
-    await rm(left, { recursive: true });
-    await mkdir(join(folder, 'elsewhere'), { mode: 0o700 });
-    await symlink(join(folder, 'elsewhere'), left);
-    expect(await codeOf(restoreIn(folder, path))).toBe('invalid_argument');
-    expect(await readdir(join(folder, 'elsewhere'))).toEqual([]);
-  });
-

@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises';
 
+import { sha256 } from '../audit/hash.js';
 import { linesForwards } from '../audit/lines.js';
-import { isSigned, parseEntry, type StoreSigning } from '../audit/verifier.js';
+import { type Entry, isSigned, parseEntry, type StoreSigning } from '../audit/verifier.js';
 import { CofferError } from '../errors.js';
 
 /** What an audit log tells of the time after a backup. */
@@ -22,6 +23,7 @@ interface LoggedAct {
   readonly phase?: string;
   readonly intent?: number;
   readonly error?: string;
+  readonly recovered?: boolean;
   readonly secret?: string;
   readonly target?: string;
 }
@@ -31,8 +33,10 @@ const LOOKED_FOR = /"action":"(revoke-token|apply-policy|delete|prune|checkpoint
 const TOKEN_ID = /^[0-9a-f]{16}$/;
 
 /**
- * Reads a log as far as it can be read: it may come from a disk that failed. A wrong line in it can take rights away, and
- * never give one. An intent without an outcome counts as done.
+ * Reads a log as far as it can be read: it may come from a disk that failed. What was asked for counts as done, by its
+ * intent: an outcome that tells of an error may be forged, and a real one may stand for a change that became durable. Only
+ * what a start after a crash found not to be made does not count, if a signature covers the line that says so. So a line that is
+ * added or changed can take rights away; one that is gone, or spoilt, can give back the right that it took.
  *
  * @param since `seq` of the last line that the backup has
  * @throws CofferError `invalid_argument` if no checkpoint in it was signed by the store's server
@@ -47,7 +51,7 @@ export async function readNewerLog(
     const file = await open(path, 'r');
     try {
       for await (const { line } of linesForwards(file)) {
-        if (LOOKED_FOR.test(line.toString('latin1'))) found.add(line);
+        if (found.followsAll || LOOKED_FOR.test(line.toString('latin1'))) found.add(line);
       }
     } finally {
       await file.close();
@@ -59,8 +63,9 @@ export async function readNewerLog(
 class Findings {
   readonly #since: number;
   readonly #options: StoreSigning;
-  /** By the `seq` of their intent, or of their only line. */
-  readonly #acts = new Map<number, LoggedAct>();
+  /** By the `seq` of their intent, or of their only line. A forged line stands beside the others and hides none. */
+  readonly #acts = new Map<number, LoggedAct[]>();
+  readonly #unmade = new Unmade();
   #signed = false;
 
   constructor(since: number, options: StoreSigning) {
@@ -68,18 +73,25 @@ class Findings {
     this.#options = options;
   }
 
+  /** Whether the next line is needed whatever it says. */
+  get followsAll(): boolean {
+    return this.#unmade.waits;
+  }
+
   add(line: Buffer): void {
     const entry = parseEntry(line);
     if (!entry || !Number.isSafeInteger(entry.seq)) return;
+    this.#unmade.follow(entry, line);
     if (entry.action === 'checkpoint') {
-      this.#signed ||= isSigned(entry, this.#options);
+      if (!isSigned(entry, this.#options)) return;
+      this.#signed = true;
+      for (const intent of this.#unmade.takeCovered()) this.#acts.delete(intent);
       return;
     }
     const act = entry as unknown as LoggedAct;
-    if (act.authorized !== true) return;
     const { seq, intent = seq, error } = act;
-    if (error === undefined) this.#acts.set(intent, act);
-    else this.#acts.delete(intent);
+    if (act.authorized !== true || error !== undefined) return;
+    this.#acts.set(intent, [...(this.#acts.get(intent) ?? []), act]);
   }
 
   finish(where: string): LogFindings {
@@ -89,14 +101,14 @@ class Findings {
         `no line of the audit log ${where} was signed by this store's server: it is another store's log, or none`,
       );
     }
-    const acts = [...this.#acts.values()];
+    const acts = [...this.#acts.values()].flat();
     const since = acts.filter(({ seq }) => seq > this.#since);
     const revocations = acts.filter(
       ({ action, target }) => action === 'revoke-token' && TOKEN_ID.test(target ?? ''),
     );
     return {
-      revoked: new Map(revocations.map(({ target, time }) => [target as string, new Date(time)])),
-      policyChanges: since.filter(isPolicyChange).length,
+      revoked: new Map(revocations.map(({ target, time }) => [target as string, timeOf(time)])),
+      policyChanges: new Set(since.filter(isPolicyChange).map(({ seq, intent = seq }) => intent)).size,
       deletions: new Set(
         since.flatMap(({ action, secret }) =>
           (action === 'delete' || action === 'prune') && secret ? [secret] : [],
@@ -104,6 +116,41 @@ class Findings {
       ),
     };
   }
+}
+
+/** Intents that a start after a crash closed as not made, until a signed line behind them says that these lines are real. */
+class Unmade {
+  #intents: number[] = [];
+  #last: { readonly seq: number; readonly hash: string } | undefined;
+
+  get waits(): boolean {
+    return this.#intents.length > 0;
+  }
+
+  /** The lines from the first such outcome on must be a chain. */
+  follow(entry: Entry, line: Buffer): void {
+    const { seq, prev, phase, intent } = entry;
+    const { error, recovered } = entry as unknown as LoggedAct;
+    if (this.#last && (seq !== this.#last.seq + 1 || prev !== this.#last.hash)) this.#intents = [];
+    if (phase === 'outcome' && recovered === true && error === 'not_made' && intent !== undefined) {
+      this.#intents.push(intent);
+    }
+    this.#last = this.waits ? { seq, hash: sha256(line) } : undefined;
+  }
+
+  /** At a line that is signed. */
+  takeCovered(): readonly number[] {
+    const covered = this.#intents;
+    this.#intents = [];
+    this.#last = undefined;
+    return covered;
+  }
+}
+
+/** A line that was changed may have any; that it took a right away counts. */
+function timeOf(text: string): Date {
+  const time = new Date(text);
+  return Number.isNaN(time.getTime()) ? new Date() : time;
 }
 
 const isPolicyChange = ({ action, phase }: LoggedAct): boolean =>
