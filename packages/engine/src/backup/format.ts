@@ -8,8 +8,9 @@ import { CofferError } from '../errors.js';
  * - `coffer-backup-v1` and a newline (17 bytes);
  * - the preamble: its length (4), and JSON in clear, see {@link Preamble};
  * - SHA-256 of all until here (32), which tells a damaged file from a wrong root key;
- * - the header of a libsodium secretstream, XChaCha20-Poly1305 (24). Its key is the keyed BLAKE2b, under the ring's digest
- *   key, of `coffer-backup-key-v1` ‖ 0 ‖ backup id (16);
+ * - the header of a libsodium secretstream, XChaCha20-Poly1305 (24). Its key is the keyed BLAKE2b, under the data key
+ *   that was the newest then, of `coffer-backup-key-v1` ‖ 0 ‖ backup id (16): who once saw the ring opens no backup
+ *   that is made after the data key was rotated;
  * - blocks, each its length (4) and so many bytes: up to 64 KiB of content, sealed (17 more). The SHA-256 above is the
  *   associated data of each. The last one says that it is (`TAG_FINAL`): no block can be left out, repeated, moved,
  *   changed or taken from another backup, nor the end be cut off;
@@ -40,6 +41,8 @@ export interface Preamble {
   /** The store's incarnation, 16 bytes. */
   readonly storeId: Buffer;
   readonly madeAt: Date;
+  /** Id of the data key that the stream's key is derived from. */
+  readonly dataKey: number;
   /** The store's header record, which holds the wrapped key ring. */
   readonly header: Buffer;
 }
@@ -69,7 +72,7 @@ export interface EndItem {
 export const keyPurpose = (backupId: Uint8Array): Buffer => Buffer.concat([KEY_DOMAIN, backupId]);
 
 /** Magic, length and preamble; what follows is their SHA-256. */
-export function encodePreamble({ backupId, storeId, madeAt, header }: Preamble): Buffer {
+export function encodePreamble({ backupId, storeId, madeAt, dataKey, header }: Preamble): Buffer {
   const json = Buffer.from(
     JSON.stringify({
       backupId: backupId.toString('hex'),
@@ -85,6 +88,7 @@ export function encodePreamble({ backupId, storeId, madeAt, header }: Preamble):
 export function preambleLength(length: Buffer): number {
   const bytes = length.readUInt32BE(0);
   if (bytes > PREAMBLE_BYTES_MAX) throw damagedPreamble();
+      dataKey,
   return bytes;
 }
 
@@ -96,7 +100,7 @@ export function parsePreamble(json: Buffer): Preamble {
   } catch (cause) {
     throw damagedPreamble(cause);
   }
-  const { backupId, storeId, madeAt, header, ...rest } = fields ?? {};
+  const { backupId, storeId, madeAt, dataKey, header, ...rest } = fields ?? {};
   const whole =
     isId(backupId) &&
     isId(storeId) &&
@@ -112,6 +116,7 @@ export function parsePreamble(json: Buffer): Preamble {
     madeAt: new Date(madeAt),
     header: Buffer.from(header, 'base64'),
   };
+    Number.isSafeInteger(dataKey) &&
 }
 
 /** Without the hash at its end. */
@@ -120,6 +125,7 @@ export function encodeTrailer({ records, auditHead }: Trailer): Buffer {
 }
 
 export function parseTrailer(trailer: Buffer): Trailer {
+    dataKey: dataKey as number,
   return {
     records: Number(trailer.readBigUInt64BE(0)),
     auditHead: {

@@ -43,7 +43,7 @@ export class Backups {
    *   minute; `stopped`
    */
   async *backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
-    const { gate, policy, audit, storage, ring, now } = this.#context;
+    const { gate, policy, audit, storage, now } = this.#context;
     const backupId = newBackupId();
     const asked = { caller, action: 'backup', target: backupId.toString('hex') } as const;
     if (!policy().isAdministrator(caller)) await gate.deny(asked);
@@ -57,9 +57,7 @@ export class Backups {
       // So that the end of the log in the backup is signed.
       await audit.checkpoint();
       const moment = await this.#moment(run);
-      yield* run.pass(
-        produceBackup({ storeId: storage.incarnation, ring, backupId, madeAt: now(), ...moment }),
-      );
+      yield* run.pass(produceBackup({ storeId: storage.incarnation, backupId, madeAt: now(), ...moment }));
       this.lastMade = now();
     } catch (error) {
       await run.end(error);
@@ -72,14 +70,16 @@ export class Backups {
   }
 
   /** Store and log as of one moment. */
-  async #moment(run: BackupRun): Promise<Pick<BackupSource, 'snapshot' | 'auditHead' | 'log'>> {
-    const { storage, audit, auditFolder } = this.#context;
+  async #moment(run: BackupRun): Promise<Pick<BackupSource, 'snapshot' | 'ring' | 'auditHead' | 'log'>> {
+    const { storage, audit, auditFolder, ring: live } = this.#context;
     for (let attempt = 1; ; attempt++) {
-      // Nothing comes between these two.
+      // Nothing comes between these.
       const snapshot = run.hold(storage.snapshot());
       const auditHead = audit.durable;
+      const ring = live.copy();
+      run.hold({ close: () => ring.wipe() });
       try {
-        return { snapshot, auditHead, log: run.hold(await LogCopy.open(auditFolder, auditHead)) };
+        return { snapshot, ring, auditHead, log: run.hold(await LogCopy.open(auditFolder, auditHead)) };
       } catch (error) {
         // The retirement of old files is in the log behind this moment: a later one is needed.
         if ((error as CofferError).code !== 'conflict' || attempt === ATTEMPTS) throw error;

@@ -21,6 +21,7 @@ export interface BackupSource {
    */
   readonly auditHead: LogHead;
   /** The log up to that line. */
+  /** As it is when the snapshot is taken, and stays so: records under a key that is destroyed meanwhile are in the snapshot. */
   readonly log: LogCopy;
   readonly backupId?: Buffer;
   readonly madeAt: Date;
@@ -84,8 +85,10 @@ class Content {
 
   constructor({ storeId, ring, snapshot, madeAt, backupId = newBackupId() }: BackupSource) {
     const header = headerOf(snapshot);
-    this.preamble = { backupId, storeId: Buffer.from(storeId), madeAt, header };
-    const key = ring.subkey(keyPurpose(backupId));
+    // In the header of the snapshot too: a new key is in force, and an old one gone, only once the header says so.
+    const dataKey = ring.newest.id;
+    this.preamble = { backupId, storeId: Buffer.from(storeId), madeAt, dataKey, header };
+    const key = ring.subkey(keyPurpose(backupId), dataKey) as Buffer;
     this.sealer = new BackupSealer(this.preamble, key);
     wipe(key);
   }

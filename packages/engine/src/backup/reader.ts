@@ -51,9 +51,13 @@ export class BackupReader {
    *
    * @throws CofferError `backup_broken`
    */
-  async *items({ backupId, storeId, madeAt }: Preamble, ring: KeyRing): AsyncGenerator<Item, BackupFacts> {
+  async *items(
+    { backupId, storeId, madeAt, dataKey }: Preamble,
+    ring: KeyRing,
+  ): AsyncGenerator<Item, BackupFacts> {
     const header = await this.#need(STREAM_HEADER_BYTES);
-    const key = ring.subkey(keyPurpose(backupId));
+    const key = ring.subkey(keyPurpose(backupId), dataKey);
+    if (!key) throw damagedPreamble();
     const opener = new SecretStreamOpener(key, header, sha256(this.#opening));
     wipe(key);
     try {

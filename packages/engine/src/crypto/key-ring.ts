@@ -86,6 +86,14 @@ export class KeyRing {
     return bytes;
   }
 
+  /** One of its own, to be wiped by itself, that stays as this one is now. */
+  copy(): KeyRing {
+    const bytes = this.toBytes();
+    const copy = KeyRing.fromBytes(bytes) as KeyRing;
+    wipe(bytes);
+    return copy;
+  }
+
   /** The key that seals new records. */
   get newest(): DataKey {
     return this.#newest;
@@ -130,10 +138,17 @@ export class KeyRing {
     return mac;
   }
 
-  /** A key of its own for one purpose, 32 bytes in locked memory, which the caller wipes: as {@link authenticate}. */
-  subkey(purpose: Uint8Array): Buffer {
+  /**
+   * A key of its own for one purpose, 32 bytes in locked memory, which the caller wipes: keyed BLAKE2b of the purpose under
+   * a data key, and not under a key that stays for the life of the store: a rotation changes what is to come.
+   *
+   * @param id of the data key; undefined if it is not in the ring
+   */
+  subkey(purpose: Uint8Array, id: number): Buffer | undefined {
+    const dataKey = this.#dataKeys.get(id);
+    if (!dataKey) return undefined;
     const key = secureBuffer(KEY_BYTES);
-    sodium.crypto_generichash(key, asBuffer(purpose), this.digest);
+    sodium.crypto_generichash(key, asBuffer(purpose), dataKey.key);
     return key;
   }
 
