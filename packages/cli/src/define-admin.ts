@@ -199,6 +199,10 @@ function defineBackup(program: Command): void {
       (path: string, paths: string[] = []) => [...paths, path],
     )
     .option('--merge-root-key <spec>', 'the root key of those, if it is another')
+    .option(
+      '--accept-damage',
+      'go on though values or lines of the audit log were damaged when the backup was made; they stay as they are, and are named',
+    )
     .option('--verbose', 'name the secrets that were deleted or made since the backup');
   act(addJsonOption(addRootKeyOptions(restore)), async (options, file) =>
     (await commands()).restore(file, options),

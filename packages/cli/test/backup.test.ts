@@ -66,6 +66,33 @@ describe('backup create', () => {
   });
 });
 
+describe('backup create of a damaged store', () => {
+  test('keeps the file, says what is damaged, and fails; restore goes on when it is told to', async () => {
+    const audit = join(server.stateDir, 'audit');
+    writeFileSync(join(audit, `audit-${'1'.padStart(16, '0')}.log`), 'x\n');
+    const { code, stdout, stderr } = await create(at('damaged'));
+    rmSync(join(audit, `audit-${'1'.padStart(16, '0')}.log`));
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^Backup in /);
+    expect(stderr).toMatch(
+      /^coffer: the backup is whole and was kept, but [^\n]*: the audit log from line 1 on\./,
+    );
+    expect(await verify(at('damaged'))).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^coffer: the backup is whole, but was made of a damaged store: [^\n]*--accept-damage/,
+      ),
+    });
+    const stateDir = ['--state-dir', at('damaged-state')];
+    expect(await restore(...stateDir, at('damaged'))).toMatchObject({ code: 1 });
+    const restored = await restore(...stateDir, '--accept-damage', at('damaged'));
+    expect(restored).toMatchObject({ code: 0 });
+    expect(restored.stdout).toContain('DAMAGED: the audit log does not hold from line 1 on');
+    rmSync(at('damaged-state'), { recursive: true });
+    rmSync(at('damaged'));
+  });
+});
+
 describe('backup verify', () => {
   test('tells what a whole backup holds, and why another is none', async () => {
     await create('--force', at('one'));

@@ -10,6 +10,13 @@ export interface BackupFacts {
   /** Size of the file. */
   readonly bytes: number;
   readonly records: number;
+  /** What the server found damaged in its store and log on the way; the backup of it is whole. */
+  readonly damaged: {
+    /** How many records do not hold. */
+    readonly records: number;
+    /** The line of the audit log that does not hold; 0 if all do. */
+    readonly auditLine: number;
+  };
   /** The last line of the audit log in it, and its SHA-256 in hex. */
   readonly auditHead: { readonly seq: number; readonly hash: string };
 }
@@ -19,7 +26,7 @@ const MAGIC = Buffer.from('coffer-backup-v1\n');
 const LENGTH_BYTES = 4;
 const PREAMBLE_BYTES_MAX = 1024 * 1024;
 const HASH_BYTES = 32;
-const TRAILER_BYTES = 8 + 8 + HASH_BYTES + HASH_BYTES;
+const TRAILER_BYTES = 4 * 8 + HASH_BYTES + HASH_BYTES;
 
 /** Passes a backup's bytes on, and fails in the end if they are not all, or were changed on their way. */
 export async function* wholeBackup(
@@ -61,11 +68,13 @@ class OuterForm {
     if (this.#end.length < TRAILER_BYTES || !this.#end.subarray(facts.length).equals(hash)) {
       throw this.#notWhole('it is cut off, or was changed on its way');
     }
+    const number = (index: number) => Number(facts.readBigUInt64BE(8 * index));
     return {
       ...this.#preamble(),
       bytes: this.#bytes,
-      records: Number(facts.readBigUInt64BE(0)),
-      auditHead: { seq: Number(facts.readBigUInt64BE(8)), hash: facts.toString('hex', 16) },
+      records: number(0),
+      damaged: { records: number(1), auditLine: number(2) },
+      auditHead: { seq: number(3), hash: facts.toString('hex', 32) },
     };
   }
 

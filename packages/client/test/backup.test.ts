@@ -11,9 +11,8 @@ function backup(sealed = randomBytes(100_000)): Buffer {
   const preamble = Buffer.from(JSON.stringify({ ...FACTS, header: 'e30=' }));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(preamble.length);
-  const numbers = Buffer.alloc(16);
-  numbers.writeBigUInt64BE(12n, 0);
-  numbers.writeBigUInt64BE(34n, 8);
+  const numbers = Buffer.alloc(32);
+  for (const [index, number] of [12n, 5n, 6n, 34n].entries()) numbers.writeBigUInt64BE(number, 8 * index);
   const parts = [
     Buffer.from('coffer-backup-v1\n'),
     length,
@@ -49,6 +48,7 @@ describe('a backup', () => {
       madeAt: new Date(FACTS.madeAt),
       bytes: body.length,
       records: 12,
+      damaged: { records: 5, auditLine: 6 },
       auditHead: { seq: 34, hash: HASH },
     });
     expect((await read(backup(Buffer.alloc(0)))).facts.records).toBe(12);

@@ -16,6 +16,8 @@ export {
 } from './audit/verifier.js';
 export { type VerifyLogOptions, verifyAuditLog } from './audit/verify.js';
 export type { BackupContent, Signing } from './backup/check.js';
+export type { Damage, DamagedValue, LogDamage } from './backup/damage.js';
+export type { FoundDamage } from './backup/format.js';
 export type { Merged, SecretsDifference } from './backup/merge.js';
 export type { BackupFacts } from './backup/produce.js';
 export { type Restored, type RestoreOptions, restoreBackup } from './backup/restore.js';

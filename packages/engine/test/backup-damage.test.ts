@@ -1,11 +1,15 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { BackupReader } from '../src/backup/reader.js';
+import { openRingOf } from '../src/backup/root-key.js';
+import { drain } from '../src/backup/verify.js';
 import { Engine, parseRootKey, verifyBackup } from '../src/index.js';
+import { auditEntries, auditPath } from './audit-file.js';
 import { backupOf, backupTo, restoreIn, verifyIn } from './backup-support.js';
 import { firstKey, removeRecord, rewriteRecord } from './store-file.js';
 import { admin, bytes, codeOf, createSigner, engineOptions, openEngine, verifySignature } from './support.js';
@@ -18,7 +22,7 @@ const RESTORE_EVERY = 5;
 const MAGIC_BYTES = 17;
 const HASH_BYTES = 32;
 const STREAM_HEADER_BYTES = 24;
-const TRAILER_BYTES = 80;
+const TRAILER_BYTES = 96;
 
 /** Where the blocks of a backup lie, its trailer's start last. */
 function blocksOf(backup: Buffer): number[] {
@@ -181,22 +185,145 @@ function flipLast(record: Buffer): Buffer {
   return record;
 }
 
+/** What stands in clear in the last bytes of a backup. */
+const foundDamage = (backup: Buffer) => {
+  const trailer = backup.subarray(-TRAILER_BYTES);
+  return { records: Number(trailer.readBigUInt64BE(8)), auditLine: Number(trailer.readBigUInt64BE(16)) };
+};
+
 describe('a backup of a store that was damaged before', () => {
   test.each([
-    ['a value that is gone', 'v', removeRecord],
+    ['a value that is gone', 'missing', 'v', removeRecord],
     [
       'a value that was changed',
+      'changed',
       'v',
       (stateDir: string, key: Buffer) => rewriteRecord(stateDir, key, flipLast),
     ],
-  ])('%s is found when it is verified', async (_, kind, damage) => {
+  ])('%s is noticed, named, and kept from no other secret', async (_, state, kind, damage) => {
     const { engine, folder, stateDir } = await openEngine();
-    await engine.put(admin, 'some/secret', bytes('value'));
+    const names = ['one', 'two', 'three'];
+    for (const name of names) await engine.put(admin, name, bytes(`value of ${name}`));
     await engine.close();
     await damage(stateDir, await firstKey(stateDir, kind));
     const { engine: again } = await openEngine(folder);
     const path = await backupTo(again, folder);
-    await expect(verifyIn(folder, path)).rejects.toThrow('was made of a damaged store');
-    await expect(restoreIn(folder, path)).rejects.toThrow('was made of a damaged store');
+    await again.close();
+    expect(foundDamage(await readFile(path))).toEqual({ records: 1, auditLine: 0 });
+    const made = (await auditEntries(stateDir)).filter(({ action }) => action === 'backup').at(-1);
+    expect(made?.target).toContain('made of damage: 1 records of the store do not hold');
+
+    for (const refused of [verifyIn(folder, path), restoreIn(folder, path)]) {
+      expect(await codeOf(refused)).toBe('backup_broken');
+      await expect(refused).rejects.toThrow('was made of a damaged store: the value of "');
+      await expect(refused).rejects.toThrow('--accept-damage');
+    }
+    expect(await readdir(folder)).not.toContain('restored');
+
+    const { damage: accepted } = await restoreIn(folder, path, { acceptDamage: true });
+    expect(accepted).toMatchObject({ values: [{ state, version: 1 }], log: undefined });
+    const lost = accepted.values[0]?.secret as string;
+    expect(names).toContain(lost);
+    const restoredDir = join(folder, 'restored');
+    const { engine: restored } = await openEngine(folder, { stateDir: restoredDir });
+    for (const name of names) {
+      if (name === lost) expect(await codeOf(restored.get(admin, name))).toBe('tampered');
+      else expect(Buffer.from((await restored.get(admin, name)).value).toString()).toBe(`value of ${name}`);
+    }
+    const entry = (await auditEntries(restoredDir)).find(({ action }) => action === 'restore');
+    expect(entry?.target).toContain(`accepted as damaged: the value of "${lost}", version 1,`);
+  });
+
+  test('a file in the folder of the log that is none of it is left out', async () => {
+    const { engine, folder, stateDir } = await openEngine();
+    await engine.put(admin, 'some/secret', bytes('value'));
+    await writeFile(join(stateDir, 'audit', 'audit-0.log'), 'x\n');
+    const path = await backupTo(engine, folder);
+    expect(foundDamage(await readFile(path))).toEqual({ records: 0, auditLine: 0 });
+    await verifyIn(folder, path);
+    await restoreIn(folder, path);
+  });
+
+  test('a line of a closed file of the log is noticed, and the log can be restored as it is', async () => {
+    const audit = { segmentBytes: 4_000 };
+    const { engine, folder, stateDir } = await openEngine(undefined, { audit });
+    for (let i = 0; i < 40; i++) await engine.put(admin, `secret/${i}`, bytes(`value ${i}`));
+    await engine.close();
+    const [oldest = ''] = (await readdir(join(stateDir, 'audit'))).sort();
+    const closed = join(stateDir, 'audit', oldest);
+    const text = await readFile(closed, 'utf8');
+    await chmod(closed, 0o600);
+    await writeFile(closed, text.replace('"secret":"secret/3"', '"secret":"secret/4"'));
+    const { engine: again } = await openEngine(folder, { audit });
+    const path = await backupTo(again, folder);
+    const { auditLine, records } = foundDamage(await readFile(path));
+    expect(records).toBe(0);
+    expect(auditLine).toBeGreaterThan(1);
+    await again.close();
+
+    const sentence = `the audit log does not hold from its line ${auditLine} on`;
+    await expect(verifyIn(folder, path)).rejects.toThrow(sentence);
+    await expect(restoreIn(folder, path)).rejects.toThrow('--accept-damage');
+    const { damage } = await restoreIn(folder, path, { acceptDamage: true });
+    expect(damage).toMatchObject({ values: [], log: { seq: auditLine } });
+    const restoredDir = join(folder, 'restored');
+    expect(await readFile(join(restoredDir, 'audit', oldest))).toEqual(await readFile(closed));
+    const { engine: restored } = await openEngine(folder, { stateDir: restoredDir });
+    expect((await restored.list(admin)).length).toBe(40);
+    const entry = (await auditEntries(restoredDir)).find(({ action }) => action === 'restore');
+    expect(entry?.target).toContain(sentence);
+  });
+
+  test('the end of the log is noticed, and a new log begins beside it', async () => {
+    const { engine, folder, stateDir } = await openEngine();
+    for (const name of ['one', 'two']) await engine.put(admin, name, bytes(name));
+    // While the server runs: it would not start on this.
+    const log = auditPath(stateDir);
+    const text = await readFile(log, 'latin1');
+    const at = text.lastIndexOf('"secret":"two"') + 11;
+    const file = await open(log, 'r+');
+    await file.write('x', at);
+    await file.close();
+    const path = await backupTo(engine, folder);
+    expect(foundDamage(await readFile(path)).auditLine).toBeGreaterThan(1);
+    const notices: string[] = [];
+    const onNotice = (sentence: string) => notices.push(sentence);
+    await restoreIn(folder, path, { acceptDamage: true, onNotice });
+    expect(notices.join()).toContain('it is kept in the folder audit.damaged');
+    const restoredDir = join(folder, 'restored');
+    expect(await readFile(join(restoredDir, 'audit.damaged', 'audit.log'), 'latin1')).toContain('"txo"');
+    const { engine: restored } = await openEngine(folder, { stateDir: restoredDir });
+    expect((await restored.list(admin)).length).toBe(2);
+  });
+});
+
+describe('a key ring that was seen once', () => {
+  test('opens the backups of its data key, and none that is made under the next', async () => {
+    const { engine, folder } = await openEngine();
+    await engine.put(admin, 'before', bytes('value'));
+    const old = await backupOf(engine);
+    await engine.rotateKeys(admin);
+    await expect.poll(() => engine.rotation(admin), { timeout: 20_000 }).toBeUndefined();
+    await engine.put(admin, 'after', bytes('value'));
+    const later = await backupOf(engine);
+    await engine.close();
+
+    const whole = (backup: Buffer) =>
+      (async function* () {
+        yield backup;
+      })();
+    const preamble = await new BackupReader(whole(old)).preamble();
+    const rootKey = parseRootKey(`file:${join(folder, 'root.key')}`);
+    const ring = await openRingOf(preamble, rootKey, {
+      stateDir: join(folder, 'state'),
+      onNotice: () => undefined,
+    });
+    const read = async (backup: Buffer) => {
+      const reader = new BackupReader(whole(backup));
+      return drain(reader.items(await reader.preamble(), ring));
+    };
+    expect((await read(old)).records).toBeGreaterThan(0);
+    expect(await codeOf(read(later))).toBe('backup_broken');
+    ring.wipe();
   });
 });

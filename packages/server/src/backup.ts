@@ -20,6 +20,8 @@ export interface RestoreBackupOptions extends ReadBackupOptions {
   readonly mergeFrom?: readonly string[] | undefined;
   /** The root key of those; default: that of the backup. */
   readonly mergeRootKey?: string | undefined;
+  /** Goes on though values or the audit log were damaged when the backup was made. */
+  readonly acceptDamage?: boolean | undefined;
   /** Who restores, for the audit log. */
   readonly by?: string | undefined;
 }
@@ -40,7 +42,7 @@ export function verifyBackup(path: string, options: ReadBackupOptions): Promise<
  * @throws CofferError as {@link engine.restoreBackup}
  */
 export function restoreBackup(path: string, options: RestoreBackupOptions): Promise<Restored> {
-  const { stateDir, dev, mergeFrom = [], mergeRootKey, by } = options;
+  const { stateDir, dev, mergeFrom = [], mergeRootKey, acceptDamage, by } = options;
   return withSigning((signing) =>
     engine.restoreBackup(path, {
       ...readOptions(options),
@@ -49,6 +51,7 @@ export function restoreBackup(path: string, options: RestoreBackupOptions): Prom
       development: dev,
       mergeFrom,
       mergeRootKey: mergeRootKey === undefined ? undefined : parseRootKey(mergeRootKey),
+      acceptDamage,
       by,
     }),
   );

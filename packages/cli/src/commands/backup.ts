@@ -24,8 +24,18 @@ export async function create(
       writeStream(path, client.admin.backup(), { force: options.force ?? false }),
     ),
   );
-  if (options.json) return printJson({ file: path, ...facts });
-  await (path === '-' ? note : print)(created(path, facts));
+  if (options.json) await printJson({ file: path, ...facts });
+  else await (path === '-' ? note : print)(created(path, facts));
+  const { records, auditLine } = facts.damaged;
+  if (records === 0 && auditLine === 0) return;
+  const found = [
+    ...(records > 0 ? [`${count(records, 'record')} of the store`] : []),
+    ...(auditLine > 0 ? [`the audit log from line ${auditLine} on`] : []),
+  ];
+  throw new Failure(
+    `the backup is whole and was kept, but what it was made of is damaged: ${found.join(' and ')}. Keep the earlier backups, and ` +
+      'let "coffer backup verify" say what it is',
+  );
 }
 
 function created(path: string, { storeId, backupId, bytes, records, auditHead }: BackupFacts): string {
@@ -59,6 +69,7 @@ interface RestoreOptions extends ReadOptions {
   readonly dev?: boolean;
   readonly mergeFrom?: readonly string[];
   readonly mergeRootKey?: string;
+  readonly acceptDamage?: boolean;
   readonly verbose?: boolean;
 }
 
@@ -73,6 +84,7 @@ export async function restore(path: string, options: RestoreOptions): Promise<vo
       dev,
       mergeFrom,
       mergeRootKey,
+      acceptDamage: options.acceptDamage,
       by: userName(),
       promptPassphrase,
       onNotice,
@@ -80,12 +92,27 @@ export async function restore(path: string, options: RestoreOptions): Promise<vo
   );
   if (options.json) return printJson({ stateDir, ...restored });
   const lines = [
-    `${named(path)} is restored to ${stateDir}: every record was read back and opened`,
+    `${named(path)} is restored to ${stateDir}: every record was read back and opened${isDamaged(restored) ? ', but for these' : ''}`,
+    ...damageLines(restored),
     ...contentLines(restored.content),
     '',
     ...(mergeFrom.length > 0 ? mergedLines(restored, options.verbose ?? false) : warning(restored)),
   ];
   await print(lines.join('\n'));
+}
+
+const isDamaged = ({ damage: { values, log } }: Restored): boolean => values.length > 0 || log !== undefined;
+
+function damageLines({ damage: { values, log } }: Restored): string[] {
+  const states = { changed: 'is damaged', missing: 'is gone', unknown: 'is of no secret' } as const;
+  return [
+    ...values.map(({ record, state, secret, version }) =>
+      secret === undefined
+        ? `  DAMAGED: the record ${record} ${states[state]}`
+        : `  DAMAGED: ${displayName(secret)}, version ${version}: its value ${states[state]}; delete the version`,
+    ),
+    ...(log ? [`  DAMAGED: the audit log does not hold from line ${log.seq} on: ${log.reason}`] : []),
+  ];
 }
 
 /** A user id without a name, as in a container, is told as a number. */

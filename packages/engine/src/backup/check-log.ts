@@ -1,5 +1,8 @@
+import { LineBlocks } from '../audit/lines.js';
 import { AuditVerifier, type VerifyOptions } from '../audit/verifier.js';
+import { CofferError } from '../errors.js';
 import type { Anchor } from '../integrity.js';
+import type { LogDamage } from './damage.js';
 import { broken, type LogHead } from './format.js';
 
 const NEWLINE = 0x0a;
@@ -11,6 +14,8 @@ export interface LogCounts {
   readonly lines: number;
   /** `seq` of the last signed line. */
   readonly signed: number;
+  /** Where it stops to hold, which it did when the backup was made; the lines before are those that are counted. */
+  readonly broken?: LogDamage;
 }
 
 /** Checks the lines of an audit log as their bytes come: their numbers, hashes and signatures, up to its head. */
@@ -20,7 +25,8 @@ export class LogCheck {
   readonly #sequence: number;
   /** What the log says of it, by the last checkpoint and the lines behind it. */
   #stated = 0;
-  #carry: Buffer = Buffer.alloc(0);
+  readonly #blocks = new LineBlocks();
+  #isTooLong = false;
 
   /** @param store its sequence, and a line that it knows */
   constructor(
@@ -35,31 +41,42 @@ export class LogCheck {
   }
 
   add(bytes: Buffer): void {
-    const text = this.#carry.length === 0 ? bytes : Buffer.concat([this.#carry, bytes]);
+    if (this.#isTooLong) return;
+    let text: Buffer;
+    try {
+      text = this.#blocks.add(bytes);
+    } catch (error) {
+      if (!(error instanceof CofferError)) throw error;
+      this.#isTooLong = true;
+      this.#verifier.breakOff('it is longer than any entry');
+      return;
+    }
     let start = 0;
     for (let end = text.indexOf(NEWLINE); end >= 0; end = text.indexOf(NEWLINE, start)) {
       this.#addLine(text.subarray(start, end));
       start = end + 1;
     }
-    // A copy: the caller's memory may be large.
-    this.#carry = Buffer.from(text.subarray(start));
   }
 
-  /** @throws CofferError `backup_broken` */
+  /** @throws CofferError `backup_broken` if a log that holds tells of more than the records do */
   finish(head: LogHead): LogCounts {
-    const { broken, entries, first, signed, head: found } = this.#verifier.end();
-    if (broken) throw damagedLog(broken.seq, broken.reason);
+    const { broken: reason, entries, first, signed, head: found } = this.#verifier.end();
+    const counts = { first: entries > 0 ? first : 0, lines: entries, signed };
+    if (reason) return { ...counts, broken: { seq: reason.seq, reason: reason.reason } };
     const empty = entries === 0 && head.seq === 0;
-    if (this.#carry.length > 0 || !(empty || (found.seq === head.seq && found.hash === head.hash))) {
-      throw damagedLog(found.seq, 'it does not end with the line that it ended with');
+    if (this.#blocks.held > 0 || !(empty || (found.seq === head.seq && found.hash === head.hash))) {
+      return {
+        ...counts,
+        broken: { seq: found.seq, reason: 'it does not end with the line that it ended with' },
+      };
     }
     if (this.#stated > this.#sequence) {
-      throw damagedLog(
-        found.seq,
-        `up to it the log tells of changes that the records lack (${this.#stated})`,
+      throw broken(
+        `is whole, but was made of a damaged store: its audit log tells, up to line ${found.seq}, of changes that the ` +
+          `records lack (${this.#stated}). Take an earlier backup`,
       );
     }
-    return { first: entries > 0 ? first : 0, lines: entries, signed };
+    return counts;
   }
 
   #addLine(line: Buffer): void {
@@ -73,6 +90,3 @@ export class LogCheck {
 
 /** Without reading all of the line a second time; what is read only ever refuses. */
 const STATED = /"action":"checkpoint"|"revision":(\d{1,16})/g;
-
-const damagedLog = (seq: number, what: string) =>
-  broken(`is whole, but was made with a damaged audit log: line ${seq}: ${what}. Take an earlier backup`);

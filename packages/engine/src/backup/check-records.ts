@@ -19,6 +19,8 @@ export interface RecordCounts {
   readonly versions: number;
   readonly tokens: number;
   readonly grants: number;
+  /** False if values that the heads name are missing or do not open, or there are others. All else holds. */
+  readonly valuesHold: boolean;
 }
 
 /**
@@ -41,6 +43,7 @@ export class RecordCheck {
   #policyByManifest: Uint8Array | undefined;
   #valuesByHeads = EMPTY_DIGEST;
   #values = EMPTY_DIGEST;
+  #closedValues = 0;
 
   /** @param blame makes the error for a record that does not hold */
   constructor(
@@ -70,6 +73,11 @@ export class RecordCheck {
     this.#holds(() => this.#open(key, asBuffer(bytes)));
   }
 
+  /** How many values do not open. */
+  get closedValues(): number {
+    return this.#closedValues;
+  }
+
   /** @throws what `blame` makes */
   finish(): RecordCounts {
     if (!asBuffer(this.summary.digest).equals(this.#heads)) {
@@ -78,16 +86,18 @@ export class RecordCheck {
     if (!this.#policyByManifest || !asBuffer(this.#policyByManifest).equals(this.#policy)) {
       throw this.#blame('grants or tokens were removed from it or put back to an earlier state');
     }
-    if (!asBuffer(this.#values).equals(this.#valuesByHeads)) {
-      throw this.#blame('it lacks values of versions that exist, or has others');
-    }
-    return this.#counts;
+    const valuesHold = this.#closedValues === 0 && asBuffer(this.#values).equals(this.#valuesByHeads);
+    return { ...this.#counts, valuesHold };
   }
 
   #open(key: Buffer, record: Buffer): void {
     if (key.equals(HEADER_KEY)) {
       if (!record.equals(this.#preamble.header)) throw this.#blame('its header is not that of the backup');
       this.#heads = this.#toggle(this.#heads, key, headerGeneration(record));
+      return;
+    }
+    if (startsWith(key, VALUE_PREFIX)) {
+      this.#openValue(key, record);
       return;
     }
     const plaintext = this.#sealer.open(key, record);
@@ -102,13 +112,22 @@ export class RecordCheck {
       } else if (startsWith(key, POLICY_PREFIX)) {
         this.#policy = this.#toggle(this.#policy, key, generation);
         this.#counts[decodePolicyRecord(plaintext).kind === 'token' ? 'tokens' : 'grants']++;
-      } else if (startsWith(key, VALUE_PREFIX)) {
-        this.#values = this.#toggleValue(this.#values, key, versionOf(record), generation);
       } else {
         throw this.#blame(`it has a record of an unknown kind (${key.toString('hex')})`);
       }
     } finally {
       wipe(plaintext);
+    }
+  }
+
+  /** One that does not open is its own secret's misfortune only. */
+  #openValue(key: Buffer, record: Buffer): void {
+    try {
+      wipe(this.#sealer.open(key, record));
+      this.#values = this.#toggleValue(this.#values, key, versionOf(record), generationOf(record));
+    } catch (error) {
+      if (!(error instanceof CofferError) || error.code !== 'tampered') throw error;
+      this.#closedValues++;
     }
   }
 
@@ -150,5 +169,5 @@ export type Blame = (what: string) => CofferError;
 const startsWith = (key: Buffer, prefix: Buffer): boolean => key.subarray(0, prefix.length).equals(prefix);
 
 /** Blames a backup that is as it was written. */
-export const madeOfDamage: Blame = (what) =>
+export const unusable: Blame = (what) =>
   broken(`is whole, but was made of a damaged store: ${what}. Take an earlier backup`);

@@ -3,7 +3,7 @@ import type { VerifyOptions } from '../audit/verifier.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import type { RootKeyParameters } from '../crypto/root-key.js';
 import { LogCheck, type LogCounts } from './check-log.js';
-import { madeOfDamage, RecordCheck, type RecordCounts } from './check-records.js';
+import { RecordCheck, type RecordCounts, unusable } from './check-records.js';
 import type { Preamble } from './format.js';
 import { type Item, malformed } from './items.js';
 import type { BackupFacts } from './produce.js';
@@ -49,7 +49,7 @@ export class BackupCheck {
   add(item: Item): void {
     if (item.type === 'state') {
       if (this.#parts) throw malformed();
-      const records = new RecordCheck(this.#preamble, this.#ring, item, madeOfDamage);
+      const records = new RecordCheck(this.#preamble, this.#ring, item, unusable);
       const { anchor } = records.summary;
       const log = new LogCheck(this.#verify, { anchor, sequence: item.sequence });
       this.#parts = { records, log, sequence: item.sequence };

@@ -14,8 +14,8 @@ import { CofferError } from '../errors.js';
  * - blocks, each its length (4) and so many bytes: up to 64 KiB of content, sealed (17 more). The SHA-256 above is the
  *   associated data of each. The last one says that it is (`TAG_FINAL`): no block can be left out, repeated, moved,
  *   changed or taken from another backup, nor the end be cut off;
- * - the trailer, in clear, so that a file can be checked for damage without a key: number of records (8), `seq` of
- *   the audit log's last line (8), that line's SHA-256 (32), SHA-256 of all until here (32). Then the file ends.
+ * - the trailer, in clear, so that a file can be checked for damage without a key: number of records (8); what
+ *   was found damaged in the store when the backup was made, see {@link FoundDamage}: records (8) and line (8); `seq` of the audit log's last line (8), that line's SHA-256 (32), SHA-256 of all until here (32). Then the file ends.
  *
  * The content is a sequence of items over all blocks: type (1), length (4), body.
  *
@@ -29,7 +29,7 @@ import { CofferError } from '../errors.js';
 export const MAGIC = Buffer.from('coffer-backup-v1\n');
 export const BLOCK_BYTES = 64 * 1024;
 export const HASH_BYTES = 32;
-export const TRAILER_BYTES = 8 + 8 + HASH_BYTES + HASH_BYTES;
+export const TRAILER_BYTES = 8 + 8 + 8 + 8 + HASH_BYTES + HASH_BYTES;
 const ID_BYTES = 16;
 const PREAMBLE_BYTES_MAX = 1024 * 1024;
 const KEY_DOMAIN = Buffer.from('coffer-backup-key-v1\0');
@@ -54,8 +54,17 @@ export interface LogHead {
   readonly hash: string;
 }
 
+/** What who made a backup found damaged in what it is made of. */
+export interface FoundDamage {
+  /** How many records do not hold. */
+  readonly records: number;
+  /** The line of the audit log that does not hold; 0 if all do. */
+  readonly auditLine: number;
+}
+
 export interface Trailer {
   readonly records: number;
+  readonly damaged: FoundDamage;
   readonly auditHead: LogHead;
 }
 
@@ -64,6 +73,7 @@ export interface EndItem {
   readonly records: number;
   readonly auditFiles: number;
   readonly auditBytes: number;
+  readonly damaged: FoundDamage;
   readonly auditHead: LogHead;
   readonly hash: string;
 }
@@ -78,6 +88,7 @@ export function encodePreamble({ backupId, storeId, madeAt, dataKey, header }: P
       backupId: backupId.toString('hex'),
       storeId: storeId.toString('hex'),
       madeAt: madeAt.toISOString(),
+      dataKey,
       header: header.toString('base64'),
     }),
   );
@@ -88,7 +99,6 @@ export function encodePreamble({ backupId, storeId, madeAt, dataKey, header }: P
 export function preambleLength(length: Buffer): number {
   const bytes = length.readUInt32BE(0);
   if (bytes > PREAMBLE_BYTES_MAX) throw damagedPreamble();
-      dataKey,
   return bytes;
 }
 
@@ -106,6 +116,7 @@ export function parsePreamble(json: Buffer): Preamble {
     isId(storeId) &&
     typeof madeAt === 'string' &&
     TIME.test(madeAt) &&
+    Number.isSafeInteger(dataKey) &&
     typeof header === 'string' &&
     BASE64.test(header) &&
     Object.keys(rest).length === 0;
@@ -114,24 +125,23 @@ export function parsePreamble(json: Buffer): Preamble {
     backupId: Buffer.from(backupId, 'hex'),
     storeId: Buffer.from(storeId, 'hex'),
     madeAt: new Date(madeAt),
+    dataKey: dataKey as number,
     header: Buffer.from(header, 'base64'),
   };
-    Number.isSafeInteger(dataKey) &&
 }
 
 /** Without the hash at its end. */
-export function encodeTrailer({ records, auditHead }: Trailer): Buffer {
-  return Buffer.concat([uint64(records), uint64(auditHead.seq), Buffer.from(auditHead.hash, 'hex')]);
+export function encodeTrailer({ records, damaged, auditHead }: Trailer): Buffer {
+  const numbers = [records, damaged.records, damaged.auditLine, auditHead.seq];
+  return Buffer.concat([...numbers.map(uint64), Buffer.from(auditHead.hash, 'hex')]);
 }
 
 export function parseTrailer(trailer: Buffer): Trailer {
-    dataKey: dataKey as number,
+  const number = (index: number) => Number(trailer.readBigUInt64BE(8 * index));
   return {
-    records: Number(trailer.readBigUInt64BE(0)),
-    auditHead: {
-      seq: Number(trailer.readBigUInt64BE(8)),
-      hash: trailer.toString('hex', 16, 16 + HASH_BYTES),
-    },
+    records: number(0),
+    damaged: { records: number(1), auditLine: number(2) },
+    auditHead: { seq: number(3), hash: trailer.toString('hex', 32, 32 + HASH_BYTES) },
   };
 }
 

@@ -39,8 +39,8 @@ function encodeBody(item: Item): Uint8Array[] {
     case 'audit':
       return [item.bytes];
     case 'end': {
-      const { records, auditFiles, auditBytes, auditHead, hash } = item;
-      return [Buffer.from(JSON.stringify({ records, auditFiles, auditBytes, auditHead, hash }))];
+      const { records, auditFiles, auditBytes, damaged, auditHead, hash } = item;
+      return [Buffer.from(JSON.stringify({ records, auditFiles, auditBytes, damaged, auditHead, hash }))];
     }
   }
 }

@@ -6,13 +6,22 @@ import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
 import { HEADER_KEY } from '../keys.js';
 import type { StorageSnapshot } from '../storage/storage.js';
-import { BLOCK_BYTES, keyPurpose, type LogHead, type Preamble } from './format.js';
+import {
+  BLOCK_BYTES,
+  type FoundDamage,
+  keyPurpose,
+  type LogHead,
+  type Preamble,
+  type Trailer,
+} from './format.js';
 import { encodeItem, type Item } from './items.js';
 import { BackupSealer } from './sealer.js';
+import { SourceCheck } from './source-check.js';
 
 /** One moment of a store and of its log, to be written into a backup. */
 export interface BackupSource {
   readonly storeId: Uint8Array;
+  /** As it is when the snapshot is taken, and stays so: records under a key that is destroyed meanwhile are in the snapshot. */
   readonly ring: KeyRing;
   readonly snapshot: StorageSnapshot;
   /**
@@ -21,7 +30,6 @@ export interface BackupSource {
    */
   readonly auditHead: LogHead;
   /** The log up to that line. */
-  /** As it is when the snapshot is taken, and stays so: records under a key that is destroyed meanwhile are in the snapshot. */
   readonly log: LogCopy;
   readonly backupId?: Buffer;
   readonly madeAt: Date;
@@ -37,6 +45,8 @@ export interface BackupFacts {
   /** Size of the file. */
   readonly bytes: number;
   readonly records: number;
+  /** In the store and its log when it was made; the backup itself is whole. */
+  readonly damaged: FoundDamage;
   readonly auditHead: LogHead;
 }
 
@@ -82,6 +92,7 @@ class Content {
   #records = 0;
   #auditFiles = 0;
   #auditBytes = 0;
+  readonly #check: SourceCheck;
 
   constructor({ storeId, ring, snapshot, madeAt, backupId = newBackupId() }: BackupSource) {
     const header = headerOf(snapshot);
@@ -91,10 +102,16 @@ class Content {
     const key = ring.subkey(keyPurpose(backupId), dataKey) as Buffer;
     this.sealer = new BackupSealer(this.preamble, key);
     wipe(key);
+    const { sequence, summary } = snapshot;
+    this.#check = new SourceCheck(this.preamble, ring, { sequence, summary: Buffer.from(summary ?? []) });
   }
 
   add(item: Item): void {
-    if (item.type === 'record') this.#records++;
+    if (item.type === 'record') {
+      this.#records++;
+      this.#check.addRecord(item.key, item.record);
+    }
+    if (item.type === 'audit') this.#check.addLog(item.bytes);
     if (item.type === 'audit-file') this.#auditFiles++;
     if (item.type === 'audit') this.#auditBytes += item.bytes.length;
     for (const part of encodeItem(item)) {
@@ -103,19 +120,21 @@ class Content {
     }
   }
 
-  end(auditHead: LogHead): { records: number; auditHead: LogHead } {
+  end(auditHead: LogHead): Trailer {
     const records = this.#records;
+    const damaged = this.#check.finish(auditHead);
     const item: Item = {
       type: 'end',
       records,
       auditFiles: this.#auditFiles,
       auditBytes: this.#auditBytes,
+      damaged,
       auditHead,
       hash: this.#hash.copy().digest('hex'),
     };
     for (const part of encodeItem(item)) this.sealer.add(part);
     this.sealer.finish();
-    return { records, auditHead };
+    return { records, damaged, auditHead };
   }
 }
 
@@ -126,17 +145,21 @@ function headerOf(snapshot: StorageSnapshot): Buffer {
   throw new CofferError('tampered', "the store's header is gone: there is nothing to back up");
 }
 
+/** Each is opened, which takes about as long for a small one as for none. */
+const TURN_RECORDS = 100;
+
 /** About a block's worth in one go, so that no cursor is open while others have their turn. */
 async function* addRecords(content: Content, snapshot: StorageSnapshot): AsyncIterable<void> {
   const all = Buffer.alloc(0);
   for (let after: Uint8Array | undefined, more = true; more; ) {
     let taken = 0;
+    let records = 0;
     more = false;
     for (const [key, record] of snapshot.scan(all, after)) {
       content.add({ type: 'record', key: Buffer.from(key), record });
       after = key;
       taken += key.length + record.bytes.length;
-      more = taken >= BLOCK_BYTES;
+      more = taken >= BLOCK_BYTES || ++records === TURN_RECORDS;
       if (more) break;
     }
     yield;

@@ -66,6 +66,8 @@ export class BackupReader {
       const trailer = await this.#trailer();
       const agrees =
         trailer.records === end.records &&
+        trailer.damaged.records === end.damaged.records &&
+        trailer.damaged.auditLine === end.damaged.auditLine &&
         trailer.auditHead.seq === end.auditHead.seq &&
         trailer.auditHead.hash === end.auditHead.hash;
       if (!agrees) throw broken('was changed in its last bytes');

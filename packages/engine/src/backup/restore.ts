@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TakenAway } from '../administration.js';
 import { CURRENT_LOG, logFiles } from '../audit/copy.js';
@@ -12,6 +12,7 @@ import { LmdbStorage } from '../storage/lmdb.js';
 import { LmdbWriter } from '../storage/lmdb-writer.js';
 import { BackupCheck, type BackupContent } from './check.js';
 import { StateContents } from './contents.js';
+import { type Damage, describeDamage, isDamaged, madeOfDamage, ValueSurvey } from './damage.js';
 import { type Item, malformed } from './items.js';
 import { type Merged, mergeNewer } from './merge.js';
 import { type NewerState, readNewer } from './newer.js';
@@ -34,6 +35,8 @@ export interface RestoreOptions extends VerifyBackupOptions {
   readonly mergeFrom: readonly string[];
   /** The root key of those, if it is not the backup's. */
   readonly mergeRootKey?: VerifyBackupOptions['rootKey'] | undefined;
+  /** Goes on though values or the audit log were damaged when the backup was made; they stay as they are. */
+  readonly acceptDamage?: boolean | undefined;
   /** Who restores, for the audit log. */
   readonly by?: string | undefined;
   readonly now?: (() => Date) | undefined;
@@ -42,6 +45,8 @@ export interface RestoreOptions extends VerifyBackupOptions {
 /** What a restore did. */
 export interface Restored extends TakenAway, Omit<Merged, 'revoked' | 'grantsGone'> {
   readonly content: BackupContent;
+  /** What was accepted. */
+  readonly damage: Damage;
 }
 
 /**
@@ -71,13 +76,15 @@ async function build(folder: string, backup: OpenedBackup, options: RestoreOptio
   requireKind(backup, options.development);
   const contents = new StateContents(backup.ring, backup.preamble.storeId);
   const content = await unpack(folder, backup, contents);
-  await readBack(folder, backup, content, options);
+  const damage = await readBack(folder, backup, content, options);
+  if (isDamaged(damage) && !options.acceptDamage) throw madeOfDamage(damage);
   const newer = await newerStates(backup, content, options);
   const { revoked, grantsGone, ...found } = mergeNewer({ sequence: content.sequence, contents }, newer);
-  const engine = await openRestored(folder, options);
+  const engine = await openRestored(folder, options, damage);
   try {
-    const taken = await engine.takeAway({ revoked, grants: grantsGone, why: whyOf(content, options) });
-    return { content, ...taken, ...found };
+    const why = whyOf(content, options, damage);
+    const taken = await engine.takeAway({ revoked, grants: grantsGone, why });
+    return { content, damage, ...taken, ...found };
   } finally {
     await engine.close();
   }
@@ -171,7 +178,7 @@ async function readBack(
   { preamble, ring }: OpenedBackup,
   content: BackupContent,
   options: RestoreOptions,
-): Promise<void> {
+): Promise<Damage> {
   const storage = await openStorage(folder);
   try {
     const check = new BackupCheck(preamble, ring, options);
@@ -185,12 +192,21 @@ async function readBack(
         check.add({ type: 'audit', bytes: bytes as Buffer });
       }
     }
-    const { records } = check.finish(content);
-    if (records !== content.records) throw new CofferError('io', 'the store that was written lacks records');
+    const { records, valuesHold, audit } = check.finish(content);
+    const same =
+      records === content.records &&
+      valuesHold === content.valuesHold &&
+      audit.broken?.seq === content.audit.broken?.seq;
+    if (!same) throw new CofferError('io', 'the store that was written is not the one that was read');
+    const survey = new ValueSurvey(ring, preamble.storeId);
+    if (!valuesHold) {
+      for (const [key, record] of storage.scan(Buffer.alloc(0))) survey.add(Buffer.from(key), record);
+    }
     const sealer = new RecordSealer(ring, preamble.storeId);
     const { digest, anchor = NO_ANCHOR } = new HeadsIntegrity(ring, sealer).read(storage.summary);
     storage.summarise(new HeadsIntegrity(ring, sealer, digest, anchor));
     await storage.refreshSummary();
+    return { values: survey.finish(), log: audit.broken };
   } finally {
     await storage.close();
   }
@@ -220,19 +236,40 @@ async function newerStates(
 const openStorage = (folder: string): Promise<LmdbStorage> =>
   LmdbStorage.open(join(folder, STORE_FOLDER), { minFreeBytes: 0, onFatal: () => undefined });
 
-const openRestored = (folder: string, options: RestoreOptions): Promise<Engine> =>
-  Engine.open({
-    stateDir: folder,
-    rootKey: options.rootKey,
-    development: options.development,
-    createSigner: (seed) => options.createSigner(seed),
-    storage: { minFreeBytes: 0 },
-    promptPassphrase: options.promptPassphrase,
-    now: options.now,
-    // Whatever is lost here is lost in a folder that nobody uses; the call that met it fails.
-    onFatal: () => undefined,
-    onNotice: (sentence) => options.onNotice?.(sentence),
-  });
+/** A log whose end does not hold begins anew, as after a start of a server on it: the old one lies beside. */
+async function openRestored(folder: string, options: RestoreOptions, { log }: Damage): Promise<Engine> {
+  const open = () =>
+    Engine.open({
+      stateDir: folder,
+      rootKey: options.rootKey,
+      development: options.development,
+      createSigner: (seed) => options.createSigner(seed),
+      storage: { minFreeBytes: 0 },
+      promptPassphrase: options.promptPassphrase,
+      now: options.now,
+      acceptRollback: log !== undefined,
+      // Whatever is lost here is lost in a folder that nobody uses; the call that met it fails.
+      onFatal: () => undefined,
+      onNotice: (sentence) => options.onNotice?.(sentence),
+    });
+  try {
+    return await open();
+  } catch (error) {
+    if (log === undefined || !(error instanceof CofferError) || error.code !== 'audit_broken') throw error;
+    await rename(join(folder, AUDIT_FOLDER), join(folder, DAMAGED_LOG));
+    await syncFolder(folder);
+    options.onNotice?.(
+      `The end of the audit log does not hold: it is kept in the folder ${DAMAGED_LOG}, and a new one begins.`,
+    );
+    return open();
+  }
+}
 
-const whyOf = ({ backupId, madeAt }: BackupContent, { by }: RestoreOptions): string =>
-  `backup ${backupId} of ${madeAt.toISOString()}${by === undefined ? '' : `, by ${by}`}`;
+const DAMAGED_LOG = 'audit.damaged';
+/** In one line of the log. */
+const NAMED_IN_LOG = 500;
+
+function whyOf({ backupId, madeAt }: BackupContent, { by }: RestoreOptions, damage: Damage): string {
+  const accepted = isDamaged(damage) ? `; accepted as damaged: ${describeDamage(damage, NAMED_IN_LOG)}` : '';
+  return `backup ${backupId} of ${madeAt.toISOString()}${by === undefined ? '' : `, by ${by}`}${accepted}`;
+}

@@ -76,10 +76,20 @@ export class BackupRun {
     this.#error = error;
     for (const held of this.#held) await held.close();
     const { target } = this.#asked;
-    const what = facts ? `whole, ${facts.records} records, ${facts.bytes} bytes` : 'not whole';
+    const what = facts
+      ? `whole, ${facts.records} records, ${facts.bytes} bytes${damageOf(facts)}`
+      : 'not whole';
     await this.#gate.ended(
       { ...this.#asked, target: `${target}: ${what}` },
       error === undefined ? undefined : codeOf(error),
     );
   }
+}
+
+function damageOf({ damaged: { records, auditLine } }: BackupFacts): string {
+  const found = [
+    ...(records > 0 ? [`${records} records of the store do not hold`] : []),
+    ...(auditLine > 0 ? [`the audit log does not hold from line ${auditLine} on`] : []),
+  ];
+  return found.length > 0 ? `, made of damage: ${found.join(', ')}` : '';
 }

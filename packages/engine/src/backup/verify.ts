@@ -4,7 +4,8 @@ import type { KeyRing } from '../crypto/key-ring.js';
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { systemError } from '../errors.js';
 import { BackupCheck, type BackupContent, type Signing } from './check.js';
-import type { Preamble } from './format.js';
+import { type DamagedValue, isDamaged, madeOfDamage, ValueSurvey } from './damage.js';
+import { broken, type Preamble } from './format.js';
 import type { Item } from './items.js';
 import { BackupReader } from './reader.js';
 import { openRingOf } from './root-key.js';
@@ -34,8 +35,27 @@ export interface OpenedBackup {
  * @throws CofferError `backup_broken` with what is wrong and where, `newer_format`, and for the root key `wrong_root_key`,
  *   `no_root_key`, `insecure_root_key`; `io`
  */
-export function verifyBackup(path: string, options: VerifyBackupOptions): Promise<BackupContent> {
-  return withBackup(path, options, async ({ items }) => drain(items()));
+export async function verifyBackup(path: string, options: VerifyBackupOptions): Promise<BackupContent> {
+  const content = await withBackup(path, options, async ({ items }) => drain(items()));
+  const values = content.valuesHold ? [] : await damagedValues(path, options);
+  const damage = { values, log: content.audit.broken };
+  if (isDamaged(damage)) throw madeOfDamage(damage);
+  return content;
+}
+
+/** Which ones, by a second reading: the first remembers no names. */
+async function damagedValues(path: string, options: VerifyBackupOptions): Promise<DamagedValue[]> {
+  if (path === '-') {
+    throw broken(
+      'is whole, but was made of a damaged store: it lacks values, or some of them are not what the store once wrote. Verify it ' +
+        'as a file, which tells of which secrets they are',
+    );
+  }
+  return withBackup(path, options, async ({ preamble, ring, items }) => {
+    const survey = new ValueSurvey(ring, preamble.storeId);
+    for await (const item of items()) if (item.type === 'record') survey.add(item.key, item.record);
+    return survey.finish();
+  });
 }
 
 /** @throws CofferError as {@link verifyBackup} */
