@@ -31,6 +31,7 @@ import { Manifest } from './manifest.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import { DEFAULT_LIMITS, type Limits } from './names.js';
 import type { Change } from './operations.js';
+import { AgeClock } from './retention/clock.js';
 import { Pruner } from './retention/pruner.js';
 import { checkRetention, type RetentionRule } from './retention/rules.js';
 import { Keys, type KeysInfo, type Rotation } from './rotation/keys.js';
@@ -86,6 +87,8 @@ export interface EngineOptions {
   /** Which old versions need not be kept; none: all are kept. See {@link RetentionRule}. */
   readonly retention?: readonly RetentionRule[] | undefined;
   readonly now?: (() => Date) | undefined;
+  /** Milliseconds that have passed, on a clock that nobody sets; `performance.now` if not given. */
+  readonly uptime?: (() => number) | undefined;
   /** How long the reader of a backup may take nothing, in milliseconds; a minute if not given. */
   readonly backupPatience?: number | undefined;
   /** Durability is lost and nothing more will be acknowledged: say why, and end the process. */
@@ -158,7 +161,20 @@ export class Engine {
     catalog.onChange = (name) => feed.secretChanged(name);
     this.#watchers = new Watchers({ feed, catalog, administration: this.#administration, now }, gate);
     const run = <T>(task: () => Promise<T>) => this.#run(task);
-    this.#pruner = new Pruner({ catalog, gate, secrets: this.#secrets, feed, now, run });
+    const ageClock = new AgeClock({
+      now,
+      uptime: options.uptime ?? (() => performance.now()),
+      known: audit.lastTimeBefore,
+      onAhead: (time, expected) => options.onNotice?.(clockAhead(time, expected)),
+    });
+    this.#pruner = new Pruner({
+      catalog,
+      gate,
+      secrets: this.#secrets,
+      feed,
+      now: () => ageClock.now(),
+      run,
+    });
     this.#rewriter = new Rewriter({
       storage,
       header,
@@ -637,3 +653,7 @@ async function loadRecords(
   const revision = header.format > 1 ? (sequence ?? 0) : 0;
   return { catalog, manifest, integrity, witness: { anchor, revision, generation: manifest.generation } };
 }
+
+const clockAhead = (time: Date, expected: Date): string =>
+  `The clock says ${time.toISOString()}, and it should be about ${expected.toISOString()}: no version is dropped for its age ` +
+  '(keepDays) for a day. Set the clock right before then, or leave it if it is right.';

@@ -8,10 +8,22 @@ import { admin, bytes, codeOf, openEngine, temporaryFolder, text } from './suppo
 const DAY = 24 * 60 * 60 * 1_000;
 
 /** An engine whose clock the test moves. */
-async function withClock(retention: readonly RetentionRule[] = [], folder?: string) {
-  const clock = { time: Date.UTC(2026, 0, 1) };
-  const opened = await openEngine(folder, { retention, now: () => new Date(clock.time) });
-  return { ...opened, clock, pass: (days: number) => (clock.time += days * DAY) };
+async function withClock(
+  retention: readonly RetentionRule[] = [],
+  folder?: string,
+  time = Date.UTC(2026, 0, 1),
+) {
+  const clock = { time, uptime: 0 };
+  const opened = await openEngine(folder, {
+    retention,
+    now: () => new Date(clock.time),
+    uptime: () => clock.uptime,
+  });
+  const pass = (days: number) => {
+    clock.time += days * DAY;
+    clock.uptime += days * DAY;
+  };
+  return { ...opened, clock, pass };
 }
 
 /** So many versions, of which one is active, a day between each two. */
@@ -218,6 +230,54 @@ describe('dropping versions', () => {
       const { value, version } = await engine.get(admin, name);
       expect([version, text(value)]).toEqual([activeVersion, `${name} ${activeVersion}`]);
     }
+  });
+});
+
+describe('a clock that jumps ahead', () => {
+  const rules = [
+    { secrets: ['few'], keepVersions: 1 },
+    { secrets: ['*'], keepVersions: 1, keepDays: 30 },
+  ];
+  const ahead = (notices: readonly string[]) => notices.filter((each) => each.startsWith('The clock says '));
+
+  it('makes nothing old for a day; it is told once, and a clock set right is believed again', async () => {
+    const opened = await withClock(rules);
+    const { engine, clock, pass, notices } = opened;
+    await putVersions(opened, 'a', 3, 3);
+    await putVersions(opened, 'few', 3, 3);
+    clock.time += 400 * DAY;
+    await engine.applyRetention();
+    pass(0.9);
+    await engine.applyRetention();
+    expect(await versionsOf(engine, 'a')).toEqual([1, 2, 3]);
+    expect(await versionsOf(engine, 'few')).toEqual([3]);
+    expect(ahead(notices)).toHaveLength(1);
+    clock.time -= 400 * DAY;
+    await engine.applyRetention();
+    pass(40);
+    await engine.applyRetention();
+    expect(await versionsOf(engine, 'a')).toEqual([3]);
+    expect(ahead(notices)).toHaveLength(1);
+  });
+
+  it('is believed when it has gone on so for a day', async () => {
+    const opened = await withClock(rules);
+    await putVersions(opened, 'a', 3, 3);
+    opened.clock.time += 400 * DAY;
+    await opened.engine.applyRetention();
+    opened.pass(1.1);
+    await opened.engine.applyRetention();
+    expect(await versionsOf(opened.engine, 'a')).toEqual([3]);
+  });
+
+  it('is noticed at a start, by the last line of the audit log', async () => {
+    const first = await withClock();
+    await putVersions(first, 'a', 3, 3);
+    await first.engine.close();
+    const later = await withClock(rules, first.folder, Date.UTC(2027, 5, 1));
+    await later.engine.applyRetention();
+    expect(await versionsOf(later.engine, 'a')).toEqual([1, 2, 3]);
+    expect(ahead(later.notices)).toHaveLength(1);
   });
 });
 

@@ -56,6 +56,8 @@ export class AuditLog {
   /** Changes that were about to be made when the process before this one died; empty once {@link recover} closed them. */
   readonly openIntents: readonly OpenIntent[];
   readonly folder: string;
+  /** When the newest line was written that was there when the log was opened; undefined in an empty log. */
+  readonly lastTimeBefore: Date | undefined;
   readonly #options: AuditOptions;
   readonly #writer: LogWriter;
   readonly #ids = new EntryIds();
@@ -90,6 +92,7 @@ export class AuditLog {
         options.onFatal(error);
       },
     });
+    this.lastTimeBefore = timeOf(tail.lastLine);
     this.openIntents = tail.open;
     for (const { seq } of tail.open) this.#open.add(seq);
   }
@@ -345,3 +348,9 @@ async function setAside(
 }
 
 const ignore = () => undefined;
+
+function timeOf(line: Buffer): Date | undefined {
+  if (line.length === 0) return undefined;
+  const time = new Date((JSON.parse(line.toString()) as { time: string }).time);
+  return Number.isNaN(time.getTime()) ? undefined : time;
+}

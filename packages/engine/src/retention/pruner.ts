@@ -18,7 +18,8 @@ const PAUSE_MS = 5;
 
 export interface PrunerContext extends PruneContext {
   readonly feed: Feed;
-  readonly now: () => Date;
+  /** Undefined while nothing can be said of ages. */
+  readonly now: () => Date | undefined;
   /** Runs a change that the end of the engine waits for; rejects when there is to be none. */
   run<T>(task: () => Promise<T>): Promise<T>;
 }

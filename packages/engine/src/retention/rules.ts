@@ -35,23 +35,33 @@ export class Retention {
     return this.#rules.length === 0;
   }
 
-  /** Versions that need not be kept, by the first rule that matches; never the active one. */
-  expired({ name, active, versions }: Head, now: Date): number[] {
+  /**
+   * Versions that need not be kept, by the first rule that matches; never the active one.
+   *
+   * @param now undefined where nothing can be said of ages: then a rule with `keepDays` keeps everything
+   */
+  expired({ name, active, versions }: Head, now: Date | undefined): number[] {
     const rule = this.#ruleFor(name);
     if (!rule) return [];
     const { keepVersions = 0, keepDays } = rule;
     const numbers = [...versions.keys()];
     const newest = new Set(numbers.slice(Math.max(0, numbers.length - keepVersions)));
-    const since = keepDays === undefined ? Number.POSITIVE_INFINITY : now.getTime() - keepDays * DAY_MS;
+    const since = sinceWhen(keepDays, now);
     return numbers.filter((number) => {
-      const { createdAt } = versions.get(number) ?? { createdAt: now };
-      return number !== active && !newest.has(number) && createdAt.getTime() <= since;
+      const madeAt = versions.get(number)?.createdAt.getTime() ?? Number.POSITIVE_INFINITY;
+      return number !== active && !newest.has(number) && madeAt <= since;
     });
   }
 
   #ruleFor(name: string): RetentionRule | undefined {
     return this.#rules.find(({ patterns }) => patterns.some((pattern) => pattern.matches(name)))?.rule;
   }
+}
+
+/** What was made at that time, in milliseconds, or before is not young. */
+function sinceWhen(keepDays: number | undefined, now: Date | undefined): number {
+  if (keepDays === undefined) return Number.MAX_VALUE;
+  return now === undefined ? Number.NEGATIVE_INFINITY : now.getTime() - keepDays * DAY_MS;
 }
 
 /** @throws CofferError `invalid_argument` for a rule without patterns, or without a reason to keep a version */
