@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { run, TemporaryFolder } from '../support/processes.mjs';
@@ -45,6 +45,7 @@ async function expectNoFinding(
   const { code, stdout, stderr } = await run(
     program,
     [
+      ...['--config-file', join(HOOKS, 'schemathesis.toml')],
       'run',
       `${url}/openapi.json`,
       ...['--checks', 'all', '--exclude-checks', EXCLUDED_CHECKS],

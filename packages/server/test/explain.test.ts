@@ -72,6 +72,7 @@ describe('the configuration explained', () => {
       value: 67_108_864,
       from: { kind: 'default' },
     });
+    expect(setting('audit.segmentDays', { env })).toEqual({ value: 30, from: { kind: 'default' } });
     expect(setting('publicUrl', { env })).toEqual({ value: undefined, from: { kind: 'default' } });
   });
 

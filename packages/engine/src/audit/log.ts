@@ -21,8 +21,10 @@ import { LogWriter, type Queued, type SegmentLimits } from './writer.js';
 const CHECKPOINT_ENTRIES = 10_000;
 
 const DAY = 24 * 60 * 60 * 1_000;
-const SEGMENT_BYTES = 64 * 1024 * 1024;
-const SEGMENT_DAYS = 30;
+/** A file of the log is closed at this size … */
+export const SEGMENT_BYTES = 64 * 1024 * 1024;
+/** … or when its first line is so old. */
+export const SEGMENT_DAYS = 30;
 
 export interface AuditOptions {
   /** The store's id in hex; checkpoints are bound to it. */

@@ -1,4 +1,4 @@
-import { DEFAULT_MIN_FREE_BYTES } from '@coffer/engine';
+import { DEFAULT_MIN_FREE_BYTES, SEGMENT_BYTES, SEGMENT_DAYS } from '@coffer/engine';
 import { type AssembledConfig, assembleConfig, type ConfigFlags, type ConfigSources } from './config.js';
 
 /** One setting of a server's, and who decided it. */
@@ -48,7 +48,13 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
   const { config, file } = assembled;
   // What the engine decides where nobody else does.
   const storage = { quotaBytes: undefined, minFreeBytes: DEFAULT_MIN_FREE_BYTES, ...config.storage };
-  const settings = leavesOf({ ...config, storage }).map(([path, value]): Setting => {
+  const audit = {
+    segmentBytes: SEGMENT_BYTES,
+    segmentDays: SEGMENT_DAYS,
+    retentionDays: undefined,
+    ...config.audit,
+  };
+  const settings = leavesOf({ ...config, storage, audit }).map(([path, value]): Setting => {
     const key = path.join('.');
     return { key, value, from: sourceOf(key, path) };
   });
