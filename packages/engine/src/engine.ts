@@ -260,6 +260,8 @@ export class Engine {
         now: options.now ?? (() => new Date()),
         retentionDays: options.audit?.retentionDays,
       });
+      // A crash from here on must not ask for it again.
+      if (options.acceptRollback) await upkeep.anchor();
       if (header.format < STORE_FORMAT) {
         await upgradeStore({
           storage,

@@ -80,6 +80,17 @@ describe('a log that lost lines', () => {
     expect(await accepted(stateDir)).toHaveLength(1);
   });
 
+  it('is accepted for good, though the server dies at once', async () => {
+    const { folder, stateDir } = await closedStore();
+    const lines = await auditLines(stateDir);
+    await writeLines(stateDir, lines.slice(0, 3));
+    await openEngine(folder, { acceptRollback: true });
+    const copy = await temporaryFolder();
+    await cp(folder, copy, { recursive: true, filter: (path) => !/lock[.-][^/]*$/.test(path) });
+    const { engine } = await openEngine(copy);
+    expect(text((await engine.get(admin, 'a')).value)).toBe('one');
+  });
+
   it('begins anew once that is accepted, where all of it is gone', async () => {
     const { folder, stateDir } = await closedStore();
     await rm(auditPath(stateDir));

@@ -253,6 +253,18 @@ describe('a passphrase', () => {
     expect(stores[0]?.notices.join()).toMatch(/passphrase loses every secret in this store: keep a copy/);
   });
 
+  it('from a prompt is asked for twice where it seals a new store, and must be the same', async () => {
+    const folder = await temporaryFolder();
+    const asked = (...answers: string[]) => ({
+      rootKey: parseRootKey('passphrase:prompt'),
+      promptPassphrase: async () => bytes(answers.shift() ?? 'asked too often'),
+    });
+    expect(await sentenceOf(openEngine(folder, asked('correct horse', 'correct hrose')))).toMatch(/differ/);
+    const { engine } = await openEngine(folder, asked('correct horse', 'correct horse'));
+    await engine.close();
+    await openEngine(folder, asked('correct horse'));
+  });
+
   it('from a prompt is wiped after use', async () => {
     const given = bytes('correct horse');
     await openEngine(undefined, {

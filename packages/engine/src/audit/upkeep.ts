@@ -33,7 +33,7 @@ export class AuditUpkeep {
     this.strangers = new Strangers(options.now);
     options.integrity.anchor = () => options.log.durable;
     this.#timers = [
-      setInterval(() => void this.#anchor(), ANCHOR_INTERVAL),
+      setInterval(() => void this.anchor(), ANCHOR_INTERVAL),
       setInterval(() => void this.#tellStrangers(), STRANGERS_INTERVAL),
       setInterval(() => void this.retire(), RETENTION_INTERVAL),
     ];
@@ -58,10 +58,11 @@ export class AuditUpkeep {
     await this.#retiring;
     await this.#tellStrangers();
     await this.#options.log.close();
-    await this.#anchor();
+    await this.anchor();
   }
 
-  async #anchor(): Promise<void> {
+  /** Lets the store know the log's end, if it does not. Where that cannot be written, as on a full disk, it is soon again. */
+  async anchor(): Promise<void> {
     const { integrity, log, storage } = this.#options;
     if (integrity.anchored === log.durable.seq) return;
     await storage.refreshSummary().catch(() => undefined);

@@ -4,7 +4,7 @@ import { CofferError } from '../errors.js';
 import { KEY_BYTES, NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
 import { keyId, readKeyFile, readOrCreateKeyFile, refuseInsideStateFolder } from './key-file.js';
 import { pendingKeyFile, putInPlace, whereRetired } from './key-file-rotation.js';
-import { readPassphrase } from './passphrase.js';
+import { readNewPassphrase, readPassphrase } from './passphrase.js';
 import { RandomPool } from './random-pool.js';
 import type { PassphraseSource, RootKeyContext, RootKeySpec } from './root-key-spec.js';
 import { secureBuffer, wipe } from './secure-memory.js';
@@ -72,7 +72,7 @@ export async function createRootKey(spec: RootKeySpec, context: RootKeyContext):
     memoryBytes: ARGON_MEMORY,
     since,
   } as const;
-  const key = await passphraseKey(spec.source, parameters, context);
+  const key = await passphraseKey(spec.source, parameters, context, readNewPassphrase);
   context.onNotice(
     'Losing the passphrase loses every secret in this store: keep a copy of it where the store is not.',
   );
@@ -171,6 +171,7 @@ async function passphraseKey(
   source: PassphraseSource,
   parameters: PassphraseParameters,
   context: RootKeyContext,
+  read = readPassphrase,
 ): Promise<RootKey> {
   const { passes, memoryBytes } = parameters;
   const salt = Buffer.from(parameters.salt, 'base64');
@@ -180,7 +181,7 @@ async function passphraseKey(
       "the store's passphrase parameters are damaged: restore it from a backup",
     );
   }
-  const passphrase = await readPassphrase(source, context);
+  const passphrase = await read(source, context);
   const key = secureBuffer(KEY_BYTES);
   try {
     await new Promise<void>((done, fail) => {
