@@ -157,12 +157,17 @@ describe('coffer run --watch', () => {
     await using running = watching(['--watch', '--env', 'A=o'], [], own.url);
     await running.waitFor(/started with one/);
     await own.stop();
+    await running.waitFor(
+      /coffer: warning: [^\n]*127\.0\.0\.1[^\n]*; the command keeps the values that it has\n/,
+    );
     running.signal('SIGHUP');
     await running.waitFor(/got SIGHUP/);
     own = await CofferServer.start({ dev: true, folder: home, args });
+    await running.waitFor(/coffer: connected again\n/);
     await other.activate('o', 2);
     await running.waitFor(/started with two/);
     await endWith(running, 0);
+    expect(running.stderr.toString().match(/warning|again/g)).toEqual(['warning', 'again']);
     await own.stop();
   });
 

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { TemporaryFolder } from '../../../test/support/processes.mjs';
+import { CofferServer } from '../../../test/support/servers.mjs';
 import { BIN, type RunningServer, startServer } from './run.js';
 
 let server: RunningServer;
@@ -10,8 +12,12 @@ afterAll(async () => server?.[Symbol.asyncDispose]());
 
 /** `coffer watch`, and its lines as they come. */
 function start(...args: string[]) {
+  return startAt(server.url, ...args);
+}
+
+function startAt(url: string, ...args: string[]) {
   const child = spawn(process.execPath, [BIN, 'watch', ...args], {
-    env: { PATH: process.env.PATH ?? '', COFFER_SERVER: server.url },
+    env: { PATH: process.env.PATH ?? '', COFFER_SERVER: url },
   });
   onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
@@ -62,6 +68,21 @@ describe('watch', () => {
     await server.run(['put', 'j/b'], { input: 'x' });
     const next = start('--since', JSON.parse(change ?? '').id, 'j/*');
     expect(await next.lines(2)).toEqual(['ready', 'change j/b active 1 versions 1']);
+  });
+
+  test('says on standard error, once each, that its server went away and came back', async () => {
+    using home = new TemporaryFolder();
+    let own = await CofferServer.start({ dev: true, folder: home });
+    const { child, lines } = startAt(own.url);
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => (said += text));
+    await lines(1);
+    await own.stop();
+    await expect.poll(() => said).toMatch(/^coffer: warning: http:[^\n]*; trying again\n$/);
+    own = await CofferServer.start({ dev: true, folder: home, args: ['--listen', new URL(own.url).host] });
+    expect(await lines(2)).toEqual(['ready', 'reset']);
+    await expect.poll(() => said).toMatch(/^[^\n]+\ncoffer: connected again\n$/);
+    await own.stop();
   });
 
   test('ends with the last reader of its output, and with one line where it cannot begin', async () => {

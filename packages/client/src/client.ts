@@ -220,7 +220,7 @@ export class Client {
   /**
    * Tells of changes as they happen, of secrets that you may `get` at that moment; never of values.
    *
-   * A connection that breaks is made anew, and the watch goes on where it was. Only the first one must succeed. It ends by
+   * A connection that breaks is made anew, and the watch goes on where it was; `onTrouble` hears of it. Only the first one must succeed. It ends by
    * `break`, by the signal, or with an error: `unauthenticated` or `access_denied` when your token or your last grant is gone,
    * `unsupported` by a server that cannot do it, as setec's.
    *

@@ -1,3 +1,5 @@
+import type { CofferClientError } from './errors.js';
+
 /** A secret without its values. */
 export interface SecretInfo {
   readonly name: string;
@@ -47,6 +49,10 @@ export interface WatchOptions extends CallOptions {
   readonly secrets?: readonly string[];
   /** The id of the last event that you took, to go on behind it. */
   readonly since?: string | undefined;
+  /** Once for each outage: a connection was lost, or the next one cannot be had. The watch goes on trying. */
+  readonly onTrouble?: ((error: CofferClientError) => void) | undefined;
+  /** The outage that `onTrouble` told of is over. */
+  readonly onRecovered?: (() => void) | undefined;
 }
 
 /** Everything that a grant can allow. */

@@ -24,16 +24,27 @@ const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'busy', 
  */
 export async function* watch(
   transport: Transport,
-  { secrets = [], since, signal }: WatchOptions,
+  { secrets = [], since, signal, onTrouble, onRecovered }: WatchOptions,
   silenceMs = SILENCE_MS,
 ): AsyncGenerator<WatchEvent, void> {
   let last = since;
   let begun = false;
+  let troubled = false;
+  const trouble = (error: CofferClientError) => {
+    if (!troubled) onTrouble?.(error);
+    troubled = true;
+  };
   for (let failures = 0; ; failures++) {
     const started = performance.now();
     try {
       for await (const event of connection(transport, { secrets, since: last, signal, silenceMs })) {
+        if (event.type === 'lost') {
+          trouble(event.error);
+          break;
+        }
         last = event.id;
+        if (troubled) onRecovered?.();
+        troubled = false;
         // A later one only says that it goes on.
         if (event.type === 'heartbeat' || (event.type === 'ready' && begun)) continue;
         begun = true;
@@ -43,6 +54,7 @@ export async function* watch(
       const { code, status = 0 } = error as Partial<CofferClientError>;
       const passes = PASSING.has(code ?? '') || status >= 500;
       if (!begun || signal?.aborted || !passes) throw error;
+      trouble(error as CofferClientError);
     }
     if (performance.now() - started >= GOOD_MS) failures = 0;
     const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10));
@@ -58,9 +70,12 @@ interface Connecting {
   readonly silenceMs: number;
 }
 
-type Heard = WatchEvent | { readonly type: 'heartbeat'; readonly id: string };
+type Heard =
+  | WatchEvent
+  | { readonly type: 'heartbeat'; readonly id: string }
+  | { readonly type: 'lost'; readonly error: CofferClientError };
 
-/** Ends when the connection may be made anew. */
+/** Ends with `lost` when the connection may be made anew. */
 async function* connection(
   transport: Transport,
   { secrets, since, signal, silenceMs }: Connecting,
@@ -86,6 +101,8 @@ async function* connection(
       if (code === 'unauthenticated' || code === 'access_denied') {
         throw new CofferClientError(code, clean(Buffer.from(message)));
       }
+      const why = clean(Buffer.from(message)) || 'without a reason';
+      yield { type: 'lost', error: new CofferClientError(code, `${display} ended the watch: ${why}`) };
       return;
     }
     if (type === 'change') yield { type, id, ...answers.changedSecret(fields) };
@@ -94,6 +111,7 @@ async function* connection(
     // Also what a newer server may tell.
     else yield { type: 'heartbeat', id };
   }
+  yield { type: 'lost', error: new CofferClientError('unreachable', `${display} ended the connection`) };
 }
 
 const unsupported = (display: string) =>

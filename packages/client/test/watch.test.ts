@@ -182,8 +182,16 @@ describe('watch, of a server that does what no coffer does,', () => {
       (response) => response.writeHead(502, { 'Content-Type': 'text/html' }).end('bad gateway'),
       (response) => response.writeHead(200, EVENTS).write(`${ready('7')}id: s-9\nevent: reset\ndata: {}\n\n`),
     );
-    const next = reading(client.watch({ secrets: ['a*', 'b c'] }));
+    const heard: string[] = [];
+    const watching = client.watch({
+      secrets: ['a*', 'b c'],
+      onTrouble: ({ code }) => heard.push(code),
+      onRecovered: () => heard.push('recovered'),
+    });
+    const next = reading(watching);
     expect(await next(2)).toEqual([{ type: 'ready' }, { type: 'reset' }]);
+    // Once for each outage, however many tries it takes.
+    expect(heard).toEqual(['slow', 'recovered', 'unreachable', 'recovered']);
     expect(asked).toHaveLength(5);
     expect(asked[0]).toBe('/api/watch?secrets=a*&secrets=b+c');
     for (const path of asked.slice(1)) expect(path).toBe('/api/watch?secrets=a*&secrets=b+c&since=s-7');

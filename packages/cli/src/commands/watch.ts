@@ -1,7 +1,7 @@
 import type { WatchEvent } from '@coffer/client';
 import { type ConnectionOptions, withClient } from '../connection.js';
 import { during } from '../failure.js';
-import { print } from '../output.js';
+import { note, print } from '../output.js';
 import { displayName, jsonText } from '../quote.js';
 
 /** Prints changes as they happen, a line each, until it is interrupted or the caller's right ends. */
@@ -13,9 +13,22 @@ export async function watch(
   await withClient(options, (client) =>
     during(
       'the watch ended',
-      printAll(client.watch({ secrets: patterns, since }), json ? jsonText : inWords),
+      printAll(
+        client.watch({
+          secrets: patterns,
+          since,
+          onTrouble: ({ message }) => say(`warning: ${message}; trying again`),
+          onRecovered: () => say('connected again'),
+        }),
+        json ? jsonText : inWords,
+      ),
     ),
   );
+}
+
+/** The watch goes on when nobody reads this. */
+function say(text: string): void {
+  note(`coffer: ${text}`).catch(() => {});
 }
 
 async function printAll(

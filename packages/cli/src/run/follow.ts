@@ -34,6 +34,8 @@ export class Follower {
   readonly #seen = new Seen();
   readonly #following: ReadonlySet<string>;
   #warned: string | undefined;
+  /** The watch is without its server. */
+  #isAway = false;
   /** Something may have changed since the last look. */
   #due = false;
 
@@ -63,6 +65,19 @@ export class Follower {
     if (text === this.#warned) return;
     this.#warned = text;
     await say(`warning: ${text}; the command keeps the values that it has`);
+  }
+
+  /** The watch lost its server, and tries again by itself. */
+  lost(error: Error): void {
+    this.#isAway = true;
+    void this.warn(error);
+  }
+
+  /** The watch goes on where it was. */
+  recovered(): void {
+    this.#isAway = false;
+    this.#warned = undefined;
+    void say('connected again');
   }
 
   /** Looks at the secrets whenever an event tells of one. Rejects or ends when the events do. */
@@ -102,7 +117,8 @@ export class Follower {
           retry = FIRST_RETRY;
         } catch (error) {
           if (signal.aborted || this.#supervised.ending) return;
-          await this.warn(error);
+          // Of the outage the watch has told already.
+          if (!this.#isAway) await this.warn(error);
           await pause(retry, undefined, { signal, ref: false });
           retry = Math.min(2 * retry, LONGEST_RETRY);
           this.#due = true;

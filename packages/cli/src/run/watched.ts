@@ -48,7 +48,12 @@ export async function runWatched(
     const session = withClient(
       options,
       async (client) => {
-        const events = client.watch({ signal, ...(names.length > MOST_PATTERNS ? {} : { secrets: names }) });
+        const events = client.watch({
+          signal,
+          onTrouble: (error) => follower.lost(error),
+          onRecovered: () => follower.recovered(),
+          ...(names.length > MOST_PATTERNS ? {} : { secrets: names }),
+        });
         if (!started) {
           await during('nothing was started', events.next());
           const values = await fetchValues('nothing was started', client, mappings);
