@@ -118,6 +118,24 @@ describe('audit query', () => {
     ).toEqual([5]);
   });
 
+  test('refuses an action that there is not, and says when nothing matches', async () => {
+    for (const where of ['', ` --state-dir ${server.stateDir}`]) {
+      expect(await admin(`audit query --action gett${where}`)).toMatchObject({
+        code: 1,
+        stdout: '',
+        stderr: expect.stringMatching(
+          /^coffer: [^\n]*unknown action "gett": the log knows get, info, put, [^\n]*checkpoint[^\n]*\n$/,
+        ),
+      });
+      expect(await admin(`audit query --action prune${where}`)).toEqual({
+        code: 0,
+        stdout: '',
+        stderr: 'coffer: no entries match\n',
+      });
+      expect((await admin(`audit query --action checkpoint${where}`)).stdout).toContain('checkpoint');
+    }
+  });
+
   test.each(['yesterday', '2026-13-01', '5 minutes'])('refuses the time %j in one line', async (since) => {
     const outcome = await coffer(['audit', 'query', '--since', since, '--state-dir', server.stateDir]);
     expect(outcome).toMatchObject({

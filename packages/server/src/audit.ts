@@ -57,6 +57,7 @@ export async function* readAuditLog(
   stateDir: string,
   { last, follow = false, signal, ...filter }: ReadAuditOptions,
 ): AsyncGenerator<Buffer, void> {
+  engine.requireKnownAction(filter);
   const folder = join(stateDir, AUDIT_FOLDER);
   const from =
     last === undefined

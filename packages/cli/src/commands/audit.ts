@@ -37,17 +37,18 @@ export async function query(
   const { principal, secret, action } = options;
   const since = options.since === undefined ? undefined : parseTime('--since', options.since);
   const until = options.until === undefined ? undefined : parseTime('--until', options.until);
-  await read(options, {
+  const passed = await read(options, {
     ...(principal !== undefined && { principal }),
     ...(secret !== undefined && { secret }),
     ...(action !== undefined && { action }),
     ...(since && { since }),
     ...(until && { until }),
   });
+  if (passed === 0) await note('coffer: no entries match');
 }
 
-/** Prints what is wanted but the first lines, from a server or from the files. */
-async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): Promise<void> {
+/** Prints what is wanted but the first lines, from a server or from the files. Tells how many were wanted. */
+async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): Promise<number> {
   const { stateDir, json } = options;
   const show = json ? jsonLine : entryInWords;
   let passed = 0;
@@ -61,6 +62,7 @@ async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): P
   } else {
     await printAll(linesIn(stateDir, wanted));
   }
+  return passed;
 }
 
 async function* linesIn(stateDir: string, wanted: AuditQuery): AsyncGenerator<string> {

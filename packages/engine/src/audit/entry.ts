@@ -40,30 +40,43 @@ export interface AuditDecision {
   readonly revision?: number | undefined;
 }
 
-export type AuditAction =
-  | 'get'
-  | 'info'
-  | 'put'
-  | 'create-version'
-  | 'activate'
-  | 'delete'
-  | 'create-token'
-  | 'list-tokens'
-  | 'revoke-token'
-  | 'show-policy'
-  | 'apply-policy'
-  | 'prune'
-  | 'watch'
-  | 'metrics'
-  | 'refused'
-  | 'list-keys'
-  | 'rotate-data-key'
-  | 'destroy-data-key'
-  | 'rotate-root-key'
-  | 'read-audit'
-  | 'backup'
-  | 'restore'
-  | 'upgrade';
+/** What callers and the server do, in the words of the log. */
+const SUBJECT_ACTIONS = [
+  'get',
+  'info',
+  'put',
+  'create-version',
+  'activate',
+  'delete',
+  'create-token',
+  'list-tokens',
+  'revoke-token',
+  'show-policy',
+  'apply-policy',
+  'prune',
+  'watch',
+  'metrics',
+  'refused',
+  'list-keys',
+  'rotate-data-key',
+  'destroy-data-key',
+  'rotate-root-key',
+  'read-audit',
+  'backup',
+  'restore',
+  'upgrade',
+] as const;
+
+export type AuditAction = (typeof SUBJECT_ACTIONS)[number];
+
+/** Everything that `action` can be in a line: what was done, and what the log writes on its own. */
+export const AUDIT_ACTIONS = [
+  ...SUBJECT_ACTIONS,
+  'checkpoint',
+  'retire',
+  'set-aside-torn-line',
+  'accept-rollback',
+] as const;
 
 /** Writes entries as JSON. Remembers what is the same in all entries of a principal. */
 export class EntryEncoder {

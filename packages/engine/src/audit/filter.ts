@@ -1,4 +1,6 @@
+import { CofferError } from '../errors.js';
 import { Pattern } from '../grant.js';
+import { AUDIT_ACTIONS } from './entry.js';
 import { LineHead } from './line-head.js';
 
 /** Which entries somebody wants; what is left out does not narrow. */
@@ -17,6 +19,19 @@ interface Fields {
   readonly action?: unknown;
   readonly secret?: unknown;
   readonly principal?: { readonly id?: unknown; readonly user?: unknown; readonly also?: unknown };
+}
+
+/**
+ * An action that there is not would match nothing, which reads as if nothing had happened.
+ *
+ * @throws CofferError `invalid_argument`
+ */
+export function requireKnownAction({ action }: AuditFilter): void {
+  if (action === undefined || (AUDIT_ACTIONS as readonly string[]).includes(action)) return;
+  throw new CofferError(
+    'invalid_argument',
+    `unknown action ${JSON.stringify(action.slice(0, 64))}: the log knows ${AUDIT_ACTIONS.join(', ')}`,
+  );
 }
 
 /** Tells whether a line is wanted; undefined where all are. A line that is no entry of ours never is. */

@@ -5,6 +5,7 @@ import type { Caller } from '../caller.js';
 import { CofferError } from '../errors.js';
 import { accessDenied, type Gate } from '../gate.js';
 import type { Anchor } from '../integrity.js';
+import { requireKnownAction } from './filter.js';
 import type { AuditLog } from './log.js';
 import { type AuditRange, type LogEnd, readLog } from './reader.js';
 
@@ -90,6 +91,7 @@ export class AuditReading {
         'say which line is the first, or how many of the last: not both',
       );
     }
+    requireKnownAction(filter);
     const asked = log.durable.seq;
     await this.#admit(caller, describe(query));
     const range = { ...filter, from: last === undefined ? from : Math.max(1, asked - last + 1) };
