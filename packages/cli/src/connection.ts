@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Client } from '@coffer/client';
 import { Failure, isClientError, systemReason } from './failure.js';
@@ -89,7 +90,21 @@ function tokenFrom(option: string, path: string): string {
 }
 
 export function caFrom(option: string, path: string | undefined): Buffer | undefined {
-  return path === undefined ? undefined : read(option, path);
+  if (path === undefined) return undefined;
+  const ca = read(option, path);
+  // TLS takes other bytes for a list of no authorities, without a word.
+  if (!holdsCertificate(ca)) throw new Failure(`${option}: no certificate in ${path}: it takes PEM`);
+  return ca;
+}
+
+function holdsCertificate(bytes: Buffer): boolean {
+  if (!/-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/.test(bytes.toString('latin1'))) return false;
+  try {
+    new X509Certificate(bytes);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function read(option: string, path: string): Buffer {

@@ -35,6 +35,20 @@ describe('over TLS', () => {
     expect(await server.run(['get', 'tls/a'], { env })).toMatchObject({ code: 0, stdout: 'one' });
   });
 
+  test('a file without a certificate is refused as one of authorities', async () => {
+    const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+    for (const text of ['', 'rubbish', broken]) {
+      const file = join(folder, 'no-ca.pem');
+      writeFileSync(file, text);
+      expect(await server.run(['list', '--ca', file])).toEqual({
+        code: 1,
+        stdout: '',
+        stderr: `coffer: --ca: no certificate in ${file}: it takes PEM\n`,
+      });
+    }
+    expect(await server.run(['list', '--ca', key])).toMatchObject({ code: 1, stdout: '' });
+  });
+
   test('a server that cannot be trusted is named, with what to do', async () => {
     const { code, stderr } = await server.run(['list']);
     expect([code, stderr]).toEqual([
