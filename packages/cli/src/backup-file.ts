@@ -18,7 +18,7 @@ export async function writeStream<T>(
   { force }: { readonly force: boolean },
 ): Promise<T> {
   if (path === '-') return each(bytes, (chunk) => write(process.stdout, chunk));
-  if (!force) await requireNothing(path);
+  await requirePlace(path, force);
   const draft = `${resolve(path)}.${randomBytes(4).toString('hex')}.part`;
   const stop = () => {
     unlinkSync(draft);
@@ -62,9 +62,14 @@ async function each<T>(
 }
 
 /** Before anything is asked of the server. */
-async function requireNothing(path: string): Promise<void> {
+async function requirePlace(path: string, force: boolean): Promise<void> {
   const found = await stat(path).catch(() => undefined);
-  if (found) throw taken(path);
+  if (found?.isDirectory()) throw new Failure(`${path} is a folder: name a file in it`);
+  if (found && !force) throw taken(path);
+  const folder = dirname(resolve(path));
+  await stat(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') throw new Failure(`cannot write ${path}: there is no folder ${folder}`);
+  });
 }
 
 const taken = (path: string) =>

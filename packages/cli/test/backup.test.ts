@@ -58,8 +58,15 @@ describe('backup create', () => {
     });
     expect(await create(join(folder, 'no', 'folder'))).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^coffer: cannot write \S+: no such file\n$/),
+      stderr: expect.stringMatching(/^coffer: cannot write \S+folder: there is no folder \S+no\n$/),
     });
+    for (const force of [[], ['--force']]) {
+      expect(await create(...force, folder)).toEqual({
+        code: 1,
+        stdout: '',
+        stderr: `coffer: ${folder} is a folder: name a file in it\n`,
+      });
+    }
     expect(readdirSync(folder).filter((name) => name.includes('refused') || name.endsWith('.part'))).toEqual(
       [],
     );
@@ -111,7 +118,13 @@ describe('backup verify', () => {
     });
     expect(await verify(at('absent'))).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^coffer: the backup \S+absent cannot be read: ENOENT[^\n]*\n$/),
+      stderr: expect.stringMatching(/^coffer: the backup \S+absent cannot be read: it is not there\n$/),
+    });
+    expect(await coffer(['backup', 'verify', at('one')])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^coffer: the root key file \S+ is not there, and this backup cannot be read without it: [^\n]*--root-key\n$/,
+      ),
     });
   });
 

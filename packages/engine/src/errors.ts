@@ -14,10 +14,23 @@ export class CofferError extends Error {
 
 /** An error of the operating system's as an `io` of ours; any other one as it is. */
 export function systemError(error: unknown, sentence: string): unknown {
-  const { syscall, message } = error as NodeJS.ErrnoException;
+  const { syscall, message, code = '', path } = error as NodeJS.ErrnoException;
   if (error instanceof CofferError || syscall === undefined) return error;
-  return new CofferError('io', `${sentence}: ${message}`, { cause: error });
+  const reason = SYSTEM_REASONS[code];
+  // Which file it is, unless the sentence says so.
+  const where = path === undefined || sentence.includes(path) ? '' : ` (${path})`;
+  return new CofferError('io', `${sentence}: ${reason === undefined ? message : reason + where}`, {
+    cause: error,
+  });
 }
+
+const SYSTEM_REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'it is not there',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of its path is no folder',
+  ENOSPC: 'no space left on the device',
+};
 
 /**
  * What went wrong, and whose concern it is:

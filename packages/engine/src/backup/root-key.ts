@@ -16,7 +16,11 @@ export async function openRingOf(
   context: Omit<RootKeyContext, 'development'>,
 ): Promise<KeyRing> {
   const header = headerOf(preamble);
-  return openRing(preamble.storeId, header, spec, context, (given) => {
+  const whenMissing = {
+    what: 'this backup',
+    advice: 'name the root key that its store had then with --root-key',
+  };
+  return openRing(preamble.storeId, header, spec, { ...context, whenMissing }, (given) => {
     const id =
       header.rootKey.kind === 'file' && header.rootKey.id !== undefined ? ` ${header.rootKey.id}` : '';
     return (

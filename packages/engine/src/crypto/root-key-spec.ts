@@ -43,5 +43,7 @@ export interface RootKeyContext {
   /** Where `passphrase:env:` looks; `process.env` if not given. */
   readonly env?: Record<string, string | undefined> | undefined;
   readonly now?: (() => Date) | undefined;
+  /** What cannot be read when the key file is not there, and what to do; by default for a store. */
+  readonly whenMissing?: { readonly what: string; readonly advice: string } | undefined;
   onNotice(sentence: string): void;
 }

@@ -125,7 +125,7 @@ async function findFileKey(
   const found = key && new LocalRootKey(key, parameters, keyId(key));
   if (id === undefined || found?.id === id) {
     if (found) return { rootKey: found };
-    throw noRootKey(path);
+    throw noRootKey(path, context);
   }
   const pending = await readKeyFile(await pendingKeyFile(path, id));
   if (pending && keyId(pending) === id) {
@@ -134,7 +134,7 @@ async function findFileKey(
     return { rootKey: new LocalRootKey(pending, parameters, id), finish };
   }
   if (pending) wipe(pending);
-  if (!found) throw noRootKey(path);
+  if (!found) throw noRootKey(path, context);
   return { rootKey: found, hint: await whereRetired(path, id) };
 }
 
@@ -161,11 +161,13 @@ export async function finishRotation(
   }
 }
 
-const noRootKey = (path: string) =>
-  new CofferError(
+function noRootKey(path: string, { whenMissing }: RootKeyContext): CofferError {
+  const { what, advice } = whenMissing ?? { what: 'this store', advice: 'put your copy of it back' };
+  return new CofferError(
     'no_root_key',
-    `the root key file ${path} is not there, and this store cannot be read without it: put your copy of it back`,
+    `the root key file ${path} is not there, and ${what} cannot be read without it: ${advice}`,
   );
+}
 
 async function passphraseKey(
   source: PassphraseSource,
