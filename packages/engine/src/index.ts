@@ -1,6 +1,7 @@
 export type { PolicyDifference, PolicyOptions, TokenInfo } from './administration.js';
 export type { AnswerRoom } from './answer-room.js';
 export { endOfLog } from './audit/copy.js';
+export { AUDIT_ACTIONS } from './audit/entry.js';
 export { type AuditFilter, requireKnownAction } from './audit/filter.js';
 export { SEGMENT_BYTES, SEGMENT_DAYS } from './audit/log.js';
 export { type AuditRange, type LogEnd, readLog } from './audit/reader.js';

@@ -54,7 +54,7 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
       inQuery('follow', '1: without an end, new lines as they become durable.', schemas.auditFollow),
       inQuery('principal', 'Entries of this principal: its id, or its name.', schemas.auditText),
       inQuery('secret', 'Entries about secrets that match this pattern.', schemas.auditText),
-      inQuery('action', 'Entries of this action.', schemas.auditText),
+      inQuery('action', 'Entries of this action.', schemas.auditAction),
       inQuery('since', 'Entries from this time on.', schemas.auditTime),
       inQuery('until', 'Entries up to this time.', schemas.auditTime),
     ],

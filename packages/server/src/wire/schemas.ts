@@ -1,4 +1,4 @@
-import { ACTIONS, MANY_REQUESTS, WATCH_PATTERNS } from '@coffer/engine';
+import { ACTIONS, AUDIT_ACTIONS, MANY_REQUESTS, WATCH_PATTERNS } from '@coffer/engine';
 import { z } from 'zod';
 import type { FieldName } from './fields.js';
 
@@ -82,6 +82,8 @@ export const watchRequest = z.strictObject({
 /** `seq` of a line of the audit log, or a number of lines, as it stands in a query. */
 export const lineNumber = z.string().regex(/^[1-9]\d{0,14}$/);
 export const auditText = z.string().min(1).max(1024);
+/** What the engine would refuse is in the document only, so that its sentence is the one that is told. */
+export const auditAction = auditText.meta({ enum: [...AUDIT_ACTIONS] });
 export const auditTime = z.string().refine(isTime, 'is no RFC 3339 time').meta({ format: 'date-time' });
 
 export const auditFollow = z.enum(['0', '1']);
@@ -93,7 +95,7 @@ export const auditRequest = z.strictObject({
   follow: auditFollow.optional(),
   principal: auditText.optional(),
   secret: auditText.optional(),
-  action: auditText.optional(),
+  action: auditAction.optional(),
   since: auditTime.optional(),
   until: auditTime.optional(),
 });
