@@ -3,8 +3,9 @@ import { Admin, type Open, type Send } from './admin.js';
 import * as answers from './answers.js';
 import { CofferClientError } from './errors.js';
 import { getMany } from './many.js';
+import type { Answer } from './open-answer.js';
 import { lacksRoute, refusal, type Subject } from './refusal.js';
-import { type Answer, Transport } from './transport.js';
+import { Transport } from './transport.js';
 import type {
   CallOptions,
   ChangeOptions,

@@ -1,5 +1,11 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import type { Answer } from './transport.js';
+
+/** What came back. Whoever reads `body` wipes it. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
 
 /** An answer whose body is read as it comes. It is read with one of the two, or given up with `cancel`. */
 export interface OpenAnswer {

@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto';
-import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
+import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
 import { type Address, isLoopback, parseAddress } from './address.js';
 import { parseJson, whoami } from './answers.js';
 import { CofferClientError } from './errors.js';
-import { type OpenAnswer, openAnswer } from './open-answer.js';
+import { type Answer, type OpenAnswer, openAnswer } from './open-answer.js';
 import { pause } from './pause.js';
 
 export interface TransportOptions {
@@ -25,13 +25,6 @@ export interface Call {
   /** A change's operation id; absent for what only reads. */
   readonly operation?: string;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** What came back. Whoever reads `body` wipes it. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
 }
 
 /** What may end a call early, while it lasts. */

@@ -9,28 +9,19 @@ import {
   type ToTakeAway,
 } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
-import { AuditLog } from './audit/log.js';
 import { type AuditHead, type AuditQuery, AuditReading, type AuditReadOptions } from './audit/reading.js';
-import type { StoreWitness } from './audit/rollback.js';
-import type { Signer } from './audit/signer.js';
-import { AuditUpkeep } from './audit/upkeep.js';
 import { Backups } from './backup/online.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
-import { Catalog } from './catalog.js';
-import { RecordSealer, tampered } from './crypto/records.js';
-import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
 import type { EngineFacts } from './facts.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
-import { STORE_FORMAT, StoreHeader } from './header.js';
-import { type FoundHead, HeadsIntegrity, NO_ANCHOR } from './integrity.js';
-import { HEADER_KEY } from './keys.js';
-import { Manifest } from './manifest.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
-import { DEFAULT_LIMITS, type Limits } from './names.js';
+import { DEFAULT_LIMITS } from './names.js';
+import { closeStore, type OpenStore, openStore, rootKeyContext } from './open-store.js';
 import type { Change } from './operations.js';
+import { AUDIT_FOLDER, type EngineOptions } from './options.js';
 import { AgeClock } from './retention/clock.js';
 import { Pruner } from './retention/pruner.js';
 import { checkRetention, type RetentionRule } from './retention/rules.js';
@@ -39,63 +30,14 @@ import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
 import { RootKeys } from './rotation/root-key-rotation.js';
 import type { SecretInfo, SecretValue } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
-import { LmdbStorage } from './storage/lmdb.js';
-import { STATE_KEY } from './storage/lmdb-state.js';
-import type { SpaceLimits } from './storage/space.js';
-import type { Storage } from './storage/storage.js';
-import { upgradeStore } from './upgrade.js';
 import { Feed } from './watch/feed.js';
 import type { WatchEvent } from './watch/watch.js';
 import { Watchers, type WatchOptions } from './watch/watchers.js';
-
-/** Changes are refused when the disk has less room than this, so that reads can still be audited. */
-export const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024;
 
 /** How long a deleted secret's last operation is remembered, in milliseconds. */
 const TOMBSTONE_LIFE = 24 * 60 * 60 * 1_000;
 const PURGE_INTERVAL = 60 * 60 * 1_000;
 const PURGED_AT_ONCE = 256;
-
-/** In the state folder. */
-export const STORE_FOLDER = 'store';
-export const AUDIT_FOLDER = 'audit';
-
-/** How the audit log is kept. */
-export interface AuditSettings {
-  /** A file of the log is closed when it has this many bytes; default 64 MiB. */
-  readonly segmentBytes?: number | undefined;
-  /** … or when its first entry is this many days old; default 30. */
-  readonly segmentDays?: number | undefined;
-  /** Closed files are removed when all of their entries are this many days old; without it all are kept. */
-  readonly retentionDays?: number | undefined;
-}
-
-export interface EngineOptions {
-  /** Holds the store (`store/`), the audit log (`audit/`) and nothing that could open the store. */
-  readonly stateDir: string;
-  readonly rootKey: RootKeySpec;
-  /** A development store, which a production engine never opens, nor the reverse. */
-  readonly development?: boolean;
-  /** The server's signing key from a 32-byte Ed25519 seed, which the store keeps. */
-  createSigner(seed: Uint8Array): Signer;
-  readonly limits?: Partial<Limits> | undefined;
-  readonly storage?: Partial<SpaceLimits> | undefined;
-  readonly audit?: AuditSettings | undefined;
-  readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
-  /** Opens although the store or the audit log was put back to an earlier state; the log tells that it was accepted. */
-  readonly acceptRollback?: boolean | undefined;
-  /** Which old versions need not be kept; none: all are kept. See {@link RetentionRule}. */
-  readonly retention?: readonly RetentionRule[] | undefined;
-  readonly now?: (() => Date) | undefined;
-  /** Milliseconds that have passed, on a clock that nobody sets; `performance.now` if not given. */
-  readonly uptime?: (() => number) | undefined;
-  /** How long the reader of a backup may take nothing, in milliseconds; a minute if not given. */
-  readonly backupPatience?: number | undefined;
-  /** Durability is lost and nothing more will be acknowledged: say why, and end the process. */
-  onFatal(error: CofferError): void;
-  /** A sentence that a person should read. */
-  onNotice?(sentence: string): void;
-}
 
 /**
  * The secrets service without its doors: authorises, seals, stores and audits. Every verb checks its input, throws
@@ -107,7 +49,7 @@ export class Engine {
   readonly development: boolean;
   /** The server's public nkey, which signs the audit log's checkpoints. */
   readonly serverKey: string;
-  readonly #parts: Parts;
+  readonly #parts: OpenStore;
   readonly #context: SecretsContext;
   readonly #secrets: Secrets;
   readonly #administration: Administration;
@@ -123,7 +65,7 @@ export class Engine {
   #stopped: CofferError | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(parts: Parts, options: EngineOptions) {
+  private constructor(parts: OpenStore, options: EngineOptions) {
     const { storage, header, catalog, manifest, audit } = parts;
     const now = options.now ?? (() => new Date());
     const gate = new Gate(audit, storage);
@@ -221,75 +163,17 @@ export class Engine {
       options.onNotice?.('Memory cannot be locked, so keys may reach the swap space: raise "ulimit -l".');
     }
     checkRetention(options.retention ?? []);
-    let stop: (error: CofferError) => void = () => undefined;
-    const onFatal = (error: CofferError) => {
-      stop(error);
-      options.onFatal(error);
-    };
-    const storage = await LmdbStorage.open(join(options.stateDir, STORE_FOLDER), {
-      minFreeBytes: options.storage?.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES,
-      quotaBytes: options.storage?.quotaBytes,
-      onFatal,
-    });
-    let header: StoreHeader | undefined;
-    let audit: AuditLog | undefined;
-    let upkeep: AuditUpkeep | undefined;
+    const parts = await openStore(options);
     try {
-      header = await StoreHeader.open(storage, options.rootKey, rootKeyContext(options));
-      const opened = header;
-      const { catalog, manifest, integrity, witness } = await loadRecords(storage, opened);
-      const signer = options.createSigner(header.ring.signingSeed);
-      audit = await AuditLog.open(join(options.stateDir, AUDIT_FOLDER), {
-        storeId: Buffer.from(storage.incarnation).toString('hex'),
-        signer,
-        generation: () => manifest.generation,
-        // What a store of format 1 says of its sequence is not sealed: no log vouches for it.
-        revision: () => (opened.format < STORE_FORMAT ? 0 : storage.sequence),
-        witness,
-        acceptRollback: options.acceptRollback ?? false,
-        segmentBytes: options.audit?.segmentBytes,
-        segmentDays: options.audit?.segmentDays,
-        now: options.now ?? (() => new Date()),
-        onFatal,
-        onNotice: (sentence) => options.onNotice?.(sentence),
-      });
-      upkeep = new AuditUpkeep({
-        log: audit,
-        storage,
-        integrity,
-        now: options.now ?? (() => new Date()),
-        retentionDays: options.audit?.retentionDays,
-      });
-      // A crash from here on must not ask for it again.
-      if (options.acceptRollback) await upkeep.anchor();
-      if (header.format < STORE_FORMAT) {
-        await upgradeStore({
-          storage,
-          header,
-          audit,
-          stateDir: options.stateDir,
-          auditFolder: join(options.stateDir, AUDIT_FOLDER),
-          now: options.now ?? (() => new Date()),
-          onNotice: (sentence) => options.onNotice?.(sentence),
-        });
-      }
-      const onStop = (listener: typeof stop) => {
-        stop = listener;
-      };
-      const engine = new Engine(
-        { storage, header, catalog, manifest, audit, upkeep, signer, onStop },
-        options,
-      );
+      const engine = new Engine(parts, options);
       await engine.#recover();
-      await upkeep.retire();
+      await parts.upkeep.retire();
       await engine.#purge((options.now ?? (() => new Date()))());
       engine.setRetention(options.retention ?? []);
       engine.#rewriter.start();
       return engine;
     } catch (error) {
-      await (upkeep ?? audit)?.close();
-      await storage.close();
-      header?.wipe();
+      await closeStore(parts);
       throw error;
     }
   }
@@ -547,10 +431,7 @@ export class Engine {
     clearInterval(this.#purging);
     await Promise.all([this.#backups.close(), this.#rewriter.stop()]);
     await this.#quiet();
-    const { storage, upkeep, header } = this.#parts;
-    await upkeep.close();
-    await storage.close();
-    header.wipe();
+    await closeStore(this.#parts);
   }
 
   /** What only reads is not waited for at the end: it waits for nothing but its audit entry, which the log writes. */
@@ -604,56 +485,6 @@ export class Engine {
       await Promise.allSettled(some.map((entry) => catalog.purge(entry)));
     }
   }
-}
-
-function rootKeyContext(options: EngineOptions): RootKeyContext {
-  return {
-    stateDir: options.stateDir,
-    development: options.development ?? false,
-    promptPassphrase: options.promptPassphrase,
-    now: options.now,
-    onNotice: (sentence) => options.onNotice?.(sentence),
-  };
-}
-
-interface Parts {
-  readonly storage: Storage;
-  readonly header: StoreHeader;
-  readonly catalog: Catalog;
-  readonly manifest: Manifest;
-  readonly audit: AuditLog;
-  readonly upkeep: AuditUpkeep;
-  readonly signer: Signer;
-  onStop(listener: (error: CofferError) => void): void;
-}
-
-/** Reads all heads and proves that they are the newest; writes the first records of a new store. */
-async function loadRecords(
-  storage: Storage,
-  header: StoreHeader,
-): Promise<{ catalog: Catalog; manifest: Manifest; integrity: HeadsIntegrity; witness: StoreWitness }> {
-  const { ring } = header;
-  const sealer = new RecordSealer(ring, storage.incarnation);
-  let integrity = new HeadsIntegrity(ring, sealer);
-  const catalog = new Catalog(storage, ring, sealer);
-  const manifest = new Manifest(storage, ring, sealer);
-  if (header.isNew) {
-    storage.summarise(integrity);
-    await header.commit({});
-  } else {
-    const heads: FoundHead[] = [{ key: HEADER_KEY, generation: header.generation }, ...catalog.load()];
-    const found = manifest.load();
-    if (found) heads.push(found);
-    integrity = integrity.check(storage.summary, heads);
-    storage.summarise(integrity);
-  }
-  // Also where a crash came between the first two writes.
-  if (manifest.generation === 0) await manifest.commit({ operations: [] });
-  const { anchor = NO_ANCHOR, sequence } = integrity.read(storage.summary);
-  // Only what is sealed counts, and in a store of format 1 it need not be there.
-  if (sequence === undefined ? header.format > 1 : sequence !== storage.sequence) throw tampered(STATE_KEY);
-  const revision = header.format > 1 ? (sequence ?? 0) : 0;
-  return { catalog, manifest, integrity, witness: { anchor, revision, generation: manifest.generation } };
 }
 
 const clockAhead = (time: Date, expected: Date): string =>

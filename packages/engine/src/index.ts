@@ -28,13 +28,7 @@ export { type ClosedSource, writeBackup } from './backup/write.js';
 export type { Caller, Principal, PrincipalKind } from './caller.js';
 export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { canLockMemory } from './crypto/secure-memory.js';
-export {
-  AUDIT_FOLDER,
-  type AuditSettings,
-  DEFAULT_MIN_FREE_BYTES,
-  Engine,
-  type EngineOptions,
-} from './engine.js';
+export { Engine } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
 export type { EngineFacts } from './facts.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
@@ -46,6 +40,7 @@ export { type InspectStoreOptions, inspectStore, type StoreKeys, type StoreState
 export { MANY_BYTES, MANY_REQUESTS, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
 export type { Change } from './operations.js';
+export { AUDIT_FOLDER, type AuditSettings, DEFAULT_MIN_FREE_BYTES, type EngineOptions } from './options.js';
 export type { RetentionRule } from './retention/rules.js';
 export type { DataKeyInfo, KeysInfo, Rotation } from './rotation/keys.js';
 export type { RotationProgress } from './rotation/rewriter.js';
