@@ -1,4 +1,5 @@
-import type { Takes, TreeNode } from './tree.js';
+import { flagsOf, lookups } from './lookups.js';
+import type { TreeNode } from './tree.js';
 
 /** A script for bash 3.2 and newer, without the bash-completion package. */
 export function bashScript(tree: readonly TreeNode[]): string {
@@ -17,19 +18,7 @@ ${cases(tree, ({ options }) => words(options.flatMap(flagsOf)))}
   esac
 }
 
-# What the value of an option is: file, folder or word. Nothing: it takes none.
-_coffer_value() {
-  case "$1 $2" in
-${values(tree)}
-  esac
-}
-
-# What the operands of a command are.
-_coffer_operand() {
-  case $1 in
-${cases(tree, ({ operand }) => (operand === 'nothing' || operand === 'word' ? '' : operand))}
-  esac
-}
+${lookups(tree)}
 
 _coffer_offer() {
   local word
@@ -80,9 +69,6 @@ complete -F _coffer coffer
 `;
 }
 
-const flagsOf = ({ short, long }: TreeNode['options'][number]): string[] =>
-  short === undefined ? [`--${long}`] : [`-${short}`, `--${long}`];
-
 const words = (all: readonly string[]): string => all.join(' ');
 
 /** `'policy apply') echo '…' ;;` for every command that has something to say. */
@@ -91,20 +77,5 @@ function cases(tree: readonly TreeNode[], tell: (node: TreeNode) => string): str
     .map((node): [string, string] => [node.path, tell(node)])
     .filter(([, told]) => told !== '')
     .map(([path, told]) => `    '${path}') echo '${told}' ;;`)
-    .join('\n');
-}
-
-function values(tree: readonly TreeNode[]): string {
-  const kinds: Takes[] = ['file', 'folder', 'word'];
-  return tree
-    .flatMap(({ path, options }) =>
-      kinds.map((kind) => {
-        const taking = options.filter(({ takes }) => takes === kind).flatMap(flagsOf);
-        return taking.length === 0
-          ? ''
-          : `    ${taking.map((flag) => `'${path} ${flag}'`).join(' | ')}) echo ${kind} ;;`;
-      }),
-    )
-    .filter((line) => line !== '')
     .join('\n');
 }

@@ -1,4 +1,5 @@
-import type { Takes, TreeNode, TreeOption } from './tree.js';
+import { flagsOf, lookups } from './lookups.js';
+import type { TreeNode } from './tree.js';
 
 /** A script for zsh 5 and newer. */
 export function zshScript(tree: readonly TreeNode[]): string {
@@ -22,19 +23,7 @@ ${cases(tree, ({ options }) => options.flatMap((option) => flagsOf(option).map((
   esac
 }
 
-# What the value of an option is: file, folder or word. Nothing: it takes none.
-_coffer_value() {
-  case "$1 $2" in
-${values(tree)}
-  esac
-}
-
-# What the operands of a command are.
-_coffer_operand() {
-  case $1 in
-${operands(tree)}
-  esac
-}
+${lookups(tree)}
 
 _coffer() {
   local command_path='' option='' word kind
@@ -85,9 +74,6 @@ if [[ $funcstack[1] == _coffer ]]; then _coffer "$@"; else compdef _coffer coffe
 `;
 }
 
-const flagsOf = ({ short, long }: TreeOption): string[] =>
-  short === undefined ? [`--${long}`] : [`-${short}`, `--${long}`];
-
 /** `name:summary`, as _describe takes it. */
 const described = (name: string, summary: string): string =>
   quoted(summary === '' ? name : `${name}:${summary.replaceAll(':', '\\:')}`);
@@ -100,22 +86,4 @@ function cases(tree: readonly TreeNode[], tell: (node: TreeNode) => readonly str
     .filter(([, told]) => told.length > 0)
     .map(([path, told]) => `    '${path}') reply=(${told.join(' ')}) ;;`)
     .join('\n');
-}
-
-function operands(tree: readonly TreeNode[]): string {
-  return tree
-    .filter(({ operand }) => operand !== 'nothing' && operand !== 'word')
-    .map(({ path, operand }) => `    '${path}') echo ${operand} ;;`)
-    .join('\n');
-}
-
-function values(tree: readonly TreeNode[]): string {
-  const kinds: Takes[] = ['file', 'folder', 'word'];
-  const line = ({ path, options }: TreeNode, kind: Takes) => {
-    const taking = options.filter(({ takes }) => takes === kind).flatMap(flagsOf);
-    return taking.length === 0
-      ? []
-      : [`    ${taking.map((flag) => `'${path} ${flag}'`).join(' | ')}) echo ${kind} ;;`];
-  };
-  return tree.flatMap((node) => kinds.flatMap((kind) => line(node, kind))).join('\n');
 }
