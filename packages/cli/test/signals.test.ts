@@ -34,10 +34,17 @@ test('SIGUSR1 does not open an inspector that every user of the machine could co
 
 test('SIGUSR1 does not open an inspector while "coffer run" waits for its values', async () => {
   let running: Process | undefined;
+  let asked = 0;
   const slow = createServer((request, response) => {
     request.resume();
-    process.kill(running?.pid as number, 'SIGUSR1');
     response.setHeader('Content-Type', 'application/json');
+    if (++asked === 1) {
+      process.kill(running?.pid as number, 'SIGUSR1');
+      // When it asks again, it has had the signal: one that came with the values could be meant for the command.
+      response.writeHead(503, { 'Coffer-Error': 'busy', 'Retry-After': '1' });
+      response.end('{"code":"busy","message":"busy"}');
+      return;
+    }
     response.end('{"secrets":[{"name":"a","version":1,"value":"YQ=="}]}');
   });
   await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
@@ -51,6 +58,7 @@ test('SIGUSR1 does not open an inspector while "coffer run" waits for its values
   await using ended = running;
   expect(await ended.exited).toEqual({ code: 0, signal: null });
   expect(ended.output).toBe('a\n');
+  expect(asked).toBe(2);
   slow.close();
 });
 
