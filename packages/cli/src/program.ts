@@ -1,6 +1,7 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { act, addConnectionOptions, defineCommand, examples, explainMisuse } from './define.js';
 import { defineAdminCommands } from './define-admin.js';
+import { defineIdentityCommands } from './define-identity.js';
 import { defineSecretCommands } from './define-secrets.js';
 import { defineUseCommands } from './define-use.js';
 import { Ending, Failure, isForPeople } from './failure.js';
@@ -43,6 +44,7 @@ function createProgram(): Command {
   defineSecretCommands(program);
   defineUseCommands(program);
   defineAdminCommands(program);
+  defineIdentityCommands(program);
   defineCompletion(program);
   return program;
 }
