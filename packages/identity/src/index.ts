@@ -1,8 +1,9 @@
 /**
- * Who: NATS identities. Today their keys (nkeys), with which the server signs its audit log's checkpoints.
+ * Who: NATS identities. Their keys (nkeys, xkeys), their tokens (JWTs of NATS and of wasmCloud), chains of trust, and the
+ * folders in which people keep them.
  *
- * All cryptography is libsodium's; a secret half lives in locked memory and is wiped. A key that is not exactly
- * right is an `IdentityError`, whatever is wrong with it.
+ * All cryptography is libsodium's; a secret half lives in locked memory and is wiped. Whatever comes from outside and is not
+ * exactly right is an `IdentityError`.
  */
 export { IdentityError, type IdentityErrorCode } from './errors.js';
 export {
@@ -12,5 +13,44 @@ export {
   keyPairFromSeed,
   publicKeyOf,
   verify,
-} from './key-pair.js';
-export { encodePublicKey, type KeyKind, type PublicKey, parsePublicKey } from './nkey.js';
+} from './keys/key-pair.js';
+export { encodePublicKey, type KeyKind, type PublicKey, parsePublicKey } from './keys/nkey.js';
+export { BOX_OVERHEAD, open, seal } from './keys/xkey.js';
+export {
+  type AccountClaims,
+  type AccountLimits,
+  type ActivationClaims,
+  type Export,
+  type GenericClaims,
+  type Import,
+  type OperatorClaims,
+  type Permission,
+  signingKeysOf,
+  type UserClaims,
+  type UserPermissionLimits,
+  type UserScope,
+} from './tokens/claims.js';
+export { type Creds, decorateToken, formatCreds, parseCreds, tokenIn } from './tokens/creds.js';
+export type { Int, Json } from './tokens/json.js';
+export {
+  type AnyJwt,
+  type ClaimsOf,
+  decodeAccount,
+  decodeActivation,
+  decodeJwt,
+  decodeOperator,
+  decodeUser,
+  encodeJwt,
+  type Jwt,
+  type JwtKind,
+  type Unsigned,
+} from './tokens/jwt.js';
+export { newAccount, newActivation, newOperator, newUser } from './tokens/new-claims.js';
+export {
+  decodeWascap,
+  encodeWascap,
+  looksLikeWascap,
+  type WascapClaims,
+  type WascapKind,
+  type WascapToken,
+} from './tokens/wascap.js';

@@ -1,5 +1,7 @@
-import { readFileSync } from 'node:fs';
-import type { KeyKind } from '../src/index.js';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type KeyKind, type KeyPair, keyPairFromSeed, type WascapKind } from '../src/index.js';
 
 /** A pair as Go's nkeys made it, and a message that it signed. Message and signature are base64. */
 export interface NkeyVector {
@@ -10,12 +12,14 @@ export interface NkeyVector {
   readonly Signature: string;
 }
 
-/** Two curve keys (of a sealed box, which nothing here opens yet). */
+/** A box between two curve keys, of Go's nkeys. Plaintext and box are base64. */
 interface SealedVector {
   readonly SenderSeed: string;
   readonly SenderPublic: string;
   readonly RecipientSeed: string;
   readonly RecipientPublic: string;
+  readonly Plaintext: string;
+  readonly Sealed: string;
 }
 
 interface Vectors {
@@ -25,7 +29,47 @@ interface Vectors {
   readonly Invalid: readonly { readonly key: string; readonly why: string }[];
 }
 
-const text = readFileSync(new URL('./vectors/nkeys.json', import.meta.url), 'utf8');
-export const vectors = JSON.parse(text) as Vectors;
+/** A wasmCloud token, of Rust's wascap. */
+export interface WascapVector {
+  readonly kind: WascapKind;
+  readonly note: string;
+  readonly jwt: string;
+  readonly issuer: string;
+  readonly issuerSeed: string;
+  readonly subject: string;
+  readonly subjectSeed: string;
+}
+
+interface WascapVectors {
+  readonly operatorSigningSeed: string;
+  readonly sealed: readonly {
+    readonly plaintextByte: number;
+    readonly plaintextLength: number;
+    readonly recipientPublic: string;
+    readonly recipientSeed: string;
+    readonly sealedHex: string;
+    readonly senderPublic: string;
+  }[];
+  readonly tokens: readonly WascapVector[];
+}
+
+const read = (name: string): string => readFileSync(new URL(`./vectors/${name}`, import.meta.url), 'utf8');
+
+export const vectors = JSON.parse(read('nkeys.json')) as Vectors;
+export const wascap = JSON.parse(read('wascap.json')) as WascapVectors;
+
+/** The folder that nsc made. */
+export const NSC = fileURLToPath(new URL('./vectors/nsc', import.meta.url));
+
+/** A file in it. */
+export const nscFile = (path: string): string => readFileSync(join(NSC, path), 'utf8');
+
+/** Paths of all files in it that end so. */
+export const nscFiles = (ending: string): string[] =>
+  readdirSync(NSC, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith(ending));
+
+/** The pair of a public key, from its folder of keys. */
+export const nscKey = (key: string): KeyPair =>
+  keyPairFromSeed(nscFile(`nkeys/keys/${key[0]}/${key.slice(1, 3)}/${key}.nk`).trim());
 
 export const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));

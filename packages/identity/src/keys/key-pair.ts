@@ -1,5 +1,5 @@
 import sodium from 'sodium-native';
-import { IdentityError } from './errors.js';
+import { IdentityError } from '../errors.js';
 import { decodeSeed, encodePublicKey, encodeSeed, KEY_BYTES, type KeyKind, parsePublicKey } from './nkey.js';
 import { wipeable } from './wipeable.js';
 
@@ -41,6 +41,19 @@ export class KeyPair {
     const signature = Buffer.alloc(sodium.crypto_sign_BYTES);
     sodium.crypto_sign_detached(signature, asBuffer(message), this.#live());
     return new Uint8Array(signature.buffer, signature.byteOffset, signature.length);
+  }
+
+  /**
+   * Lends the secret half of a curve key to a computation, in place.
+   *
+   * @internal
+   * @throws IdentityError `wrong_key_kind` for a key that signs; `key_wiped`
+   */
+  withCurveSecret<T>(use: (secret: Buffer) => T): T {
+    if (this.kind !== 'curve') {
+      throw new IdentityError('wrong_key_kind', 'this key signs; only curve keys (X…) seal and open');
+    }
+    return use(this.#live());
   }
 
   /**

@@ -1,7 +1,7 @@
 import sodium from 'sodium-native';
+import { IdentityError } from '../errors.js';
 import { base32Length, decodeBase32, encodeBase32 } from './base32.js';
 import { crc16 } from './crc16.js';
-import { IdentityError } from './errors.js';
 import { wipeable } from './wipeable.js';
 
 /**

@@ -42,3 +42,10 @@ export function decodeBase32(digits: Uint8Array, out: Uint8Array): boolean {
 }
 
 const digit = (value: number): number => ALPHABET[value & 31] as number;
+
+/** The same as text. */
+export function encodeBase32Text(bytes: Uint8Array): string {
+  const out = new Uint8Array(base32Length(bytes.length));
+  encodeBase32(bytes, out);
+  return new TextDecoder().decode(out);
+}
