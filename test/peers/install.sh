@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec schemathesis wrk strace zsh fish
+#   test/peers/install.sh setec nats schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
+# nats    nats-server, and nats-jwt around the Go libraries for tokens and keys (nats/go.mod pins them), beside it
 # schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
 # wrk, strace, zsh, fish   Debian's packages, unless they are on the PATH already
 set -euo pipefail
@@ -31,6 +32,20 @@ install_setec() {
     GOFLAGS=-mod=readonly go build -buildvcs=false -trimpath -o "$cache/bin/" "$package" </dev/null
   done
   echo "$stamp" >"$cache/setec.stamp"
+}
+
+install_nats() {
+  command -v go >/dev/null || fail 'nats-server is built with Go: install Go 1.26 or newer first'
+  local stamp
+  stamp=$(cat nats/go.mod nats/go.sum nats/nats-jwt/*.go | cksum)
+  [ "$(cat "$cache/nats.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo 'Building nats-server and nats-jwt (about a minute the first time) …'
+  mkdir -p "$cache/bin"
+  local package
+  for package in github.com/nats-io/nats-server/v2 ./nats-jwt; do
+    (cd nats && GOFLAGS=-mod=readonly go build -buildvcs=false -trimpath -o "$cache/bin/" "$package" </dev/null)
+  done
+  echo "$stamp" >"$cache/nats.stamp"
 }
 
 install_schemathesis() {
@@ -61,12 +76,13 @@ install_debian() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-[ $# -gt 0 ] || fail 'name what to install: setec, schemathesis, wrk, strace, zsh, fish'
+[ $# -gt 0 ] || fail 'name what to install: setec, nats, schemathesis, wrk, strace, zsh, fish'
 for name in "$@"; do
   case $name in
     setec) install_setec ;;
+    nats) install_nats ;;
     schemathesis) install_schemathesis ;;
     wrk | strace | zsh | fish) install_debian "$name" ;;
-    *) fail "unknown peer '$name'; known are setec, schemathesis, wrk, strace, zsh, fish" ;;
+    *) fail "unknown peer '$name'; known are setec, nats, schemathesis, wrk, strace, zsh, fish" ;;
   esac
 done
