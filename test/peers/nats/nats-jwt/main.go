@@ -3,6 +3,9 @@
 //
 //	{"decode": TOKEN}      {"claims": …, "type": …, "issues": [blocking and other findings of Validate]} or {"error": …}
 //	{"generate": SEED}     {"tokens": [{"text", "kind", "claims"}…]}: a random token of each kind, by keys made for it
+//	{"measure": {"what", "bytes", "tokens", "seconds"}}
+//	                       {"perSecond": …}: how often it seals, opens, signs or verifies so many bytes in one thread, or
+//	                       decodes ("chain") all of the tokens
 package main
 
 import (
@@ -20,6 +23,7 @@ import (
 type request struct {
 	Decode   *string `json:"decode"`
 	Generate *int64  `json:"generate"`
+	Measure  *task   `json:"measure"`
 }
 
 func main() {
@@ -37,8 +41,10 @@ func main() {
 			answer = decode(*asked.Decode)
 		case asked.Generate != nil:
 			answer = generate(*asked.Generate)
+		case asked.Measure != nil:
+			answer = map[string]float64{"perSecond": measure(*asked.Measure)}
 		default:
-			fatal(fmt.Errorf("neither decode nor generate"))
+			fatal(fmt.Errorf("nothing asked"))
 		}
 		if err := out.Encode(answer); err != nil {
 			fatal(err)
