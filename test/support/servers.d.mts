@@ -1,7 +1,9 @@
 import type { Exit, Finished, Process, StartOptions, TemporaryFolder } from './processes.d.mts';
 
 /** The path of a program that test/peers/install.sh has built; an error that says so when it has not. */
-export function peer(name: 'setec' | 'setec-server' | 'setec-client' | 'schemathesis'): string;
+export function peer(
+  name: 'setec' | 'setec-server' | 'setec-client' | 'schemathesis' | 'nats-server' | 'nats-jwt',
+): string;
 
 /** Command and arguments that run the `coffer` command of this repository, for `Process` and `run`. */
 export function cofferCommand(...args: string[]): [command: string, args: string[]];

@@ -1,0 +1,27 @@
+import type { Exit, Process, TemporaryFolder } from './processes.d.mts';
+
+/** A real nats-server, on a port of its own of 127.0.0.1, with JetStream, all that it keeps in a folder of its own. */
+export class NatsServer implements AsyncDisposable {
+  /** Starts one and waits until it serves. */
+  static start(options?: {
+    /** Operator mode: the operator's token. The server keeps accounts in a full resolver, where they can be deleted, too. */
+    readonly operator?: string;
+    /** In operator mode: the key of its system account, whose token belongs into `accounts`. */
+    readonly systemAccount?: string;
+    /** In operator mode: tokens of accounts by their keys, there from the start. */
+    readonly accounts?: Readonly<Record<string, string>>;
+    /** More lines for its configuration file. */
+    readonly config?: string;
+  }): Promise<NatsServer>;
+  /** `nats://127.0.0.1:PORT`, also after `restart`. */
+  readonly url: string;
+  readonly port: number;
+  readonly process: Process;
+  readonly folder: TemporaryFolder;
+  /** The folder of the full resolver: a file `KEY.jwt` for each account. */
+  readonly resolverDir: string;
+  /** Stops it, and starts it again on the same port with what it has kept. */
+  restart(): Promise<void>;
+  stop(): Promise<Exit>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
