@@ -1,5 +1,5 @@
 /**
- * What can be wrong with a key, a box or a token:
+ * What can be wrong with a key, a box, a token or a proof:
  *
  * - keys: `malformed_key` (wrong length, a character outside base32, stray bits at the end, an unknown prefix),
  *   `key_checksum` (well formed, but mistyped or damaged), `wrong_key_kind` (a seed where a public key is wanted, a curve key
@@ -8,7 +8,10 @@
  * - tokens: `malformed_token`, `token_too_large`, `unsupported_token` (of a version or an algorithm that is not read),
  *   `bad_signature`, `wrong_issuer_kind` (a key of this kind may not sign such a token), `wrong_token_kind` (a user's where an
  *   account's is wanted), `invalid_claims` (what is to be written cannot be);
- * - files: `malformed_creds`.
+ * - files: `malformed_creds`;
+ * - proofs: `malformed_proof`, `malformed_audience` (no server's URL), `proof_signature` (not by the user's key),
+ *   `proof_audience` (for another server), `proof_expired`, `proof_too_long_lived`, `proof_request` (bound to another request,
+ *   or to none where one is wanted).
  */
 export type IdentityErrorCode =
   | 'malformed_key'
@@ -24,7 +27,14 @@ export type IdentityErrorCode =
   | 'wrong_issuer_kind'
   | 'wrong_token_kind'
   | 'invalid_claims'
-  | 'malformed_creds';
+  | 'malformed_creds'
+  | 'malformed_proof'
+  | 'malformed_audience'
+  | 'proof_signature'
+  | 'proof_audience'
+  | 'proof_expired'
+  | 'proof_too_long_lived'
+  | 'proof_request';
 
 /** The one family of errors of this package. Programs match on `code`; a message never holds a key or a token. */
 export class IdentityError<Code extends string = IdentityErrorCode> extends Error {

@@ -1,6 +1,6 @@
 /**
- * Who: NATS identities. Their keys (nkeys, xkeys), their tokens (JWTs of NATS and of wasmCloud), chains of trust, and the
- * folders in which people keep them.
+ * Who: NATS identities. Their keys (nkeys, xkeys), their tokens (JWTs of NATS and of wasmCloud), the proofs by which a user
+ * shows over HTTP that a key is its own, chains of trust, and the folders in which people keep them.
  *
  * All cryptography is libsodium's; a secret half lives in locked memory and is wiped. Whatever comes from outside and is not
  * exactly right is an `IdentityError`.
@@ -16,6 +16,10 @@ export {
 } from './keys/key-pair.js';
 export { encodePublicKey, type KeyKind, type PublicKey, parsePublicKey } from './keys/nkey.js';
 export { BOX_OVERHEAD, open, seal } from './keys/xkey.js';
+export { checkProof, matchesRequest, type ProofExpectations } from './proof/check.js';
+export { createProof, type ProofContent, type ProofUser } from './proof/create.js';
+export { audienceOf, PROOF_LENGTH_MAX, PROOF_SECONDS_MAX } from './proof/format.js';
+export { isProof, type Proof, type ProvenRequest, parseProof, verifyProofSignature } from './proof/parse.js';
 export {
   type AccountClaims,
   type AccountLimits,
