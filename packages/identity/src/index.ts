@@ -21,6 +21,40 @@ export { createProof, type ProofContent, type ProofUser } from './proof/create.j
 export { audienceOf, PROOF_LENGTH_MAX, PROOF_SECONDS_MAX } from './proof/format.js';
 export { isProof, type Proof, type ProvenRequest, parseProof, verifyProofSignature } from './proof/parse.js';
 export {
+  accountMeant,
+  type ContextOptions,
+  changing,
+  openContext,
+  openWorkplace,
+  remember,
+  type StoreContext,
+  userMeant,
+  type Workplace,
+} from './store/context.js';
+export { StoreError, type StoreErrorCode } from './store/errors.js';
+export { checkName } from './store/files.js';
+export { KeyFolder } from './store/key-folder.js';
+export { KeyLedger, type KeyNote, type KeyRecord, type KeyUse } from './store/ledger.js';
+export { type CurrentContext, type Folders, type Locations, locate } from './store/locations.js';
+export { OperatorStore } from './store/operator-store.js';
+export {
+  generateKey,
+  type Saved,
+  type SaveOptions,
+  saveAccount,
+  saveOperator,
+  saveUser,
+} from './store/save.js';
+export {
+  accountSigner,
+  kindOfPublicKey,
+  operatorSigner,
+  resolveKey,
+  type Signer,
+  type SignerWanted,
+  userSigner,
+} from './store/signer.js';
+export {
   type AccountClaims,
   type AccountLimits,
   type ActivationClaims,

@@ -1,0 +1,236 @@
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { wipeable } from '../keys/wipeable.js';
+import { StoreError } from './errors.js';
+
+/**
+ * Files of nsc's folders. All are small, and read and written synchronously: what uses them is a command, not a server.
+ * A file is replaced whole or not at all. What is written for the time being has a hidden name without nsc's endings,
+ * which nsc does not look at.
+ */
+
+/** No token, seed, creds file or configuration is larger. */
+const FILE_BYTES = 2 * 1024 * 1024;
+const NAME_BYTES = 200;
+
+/**
+ * Whether `name` can be that of an operator, an account or a user, which names files and folders.
+ *
+ * @throws StoreError `invalid_name`
+ */
+export function checkName(name: string, what: string): string {
+  const problem =
+    name === ''
+      ? 'is empty'
+      : Buffer.byteLength(name) > NAME_BYTES
+        ? `has more than ${NAME_BYTES} bytes`
+        : /[/\\]/.test(name)
+          ? 'has a / or \\ in it'
+          : name.startsWith('.')
+            ? 'begins with a dot'
+            : name !== name.trim()
+              ? 'begins or ends with a blank'
+              : /\p{C}/u.test(name) || !name.isWellFormed()
+                ? 'has a character in it that does not show'
+                : undefined;
+  if (problem === undefined) return name;
+  throw new StoreError('invalid_name', `this name of ${what} ${problem}; it names files, so choose another`);
+}
+
+/** The bytes of a file, in memory that the receiver can wipe; nothing if there is no such file. */
+export function readBytes(path: string): Buffer | undefined {
+  return doing('read', path, () => {
+    const file = openIfThere(path);
+    if (file === undefined) return undefined;
+    try {
+      const { size } = fstatSync(file);
+      if (size > FILE_BYTES)
+        throw new StoreError('damaged_store', `${path} is too large to be what its name says`);
+      const bytes = wipeable(size);
+      let length = 0;
+      while (length < size) {
+        const more = readSync(file, bytes, length, size - length, length);
+        if (more === 0) break;
+        length += more;
+      }
+      return bytes.subarray(0, length);
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
+export const readText = (path: string): string | undefined => readBytes(path)?.toString('utf8');
+
+/**
+ * Writes a file so that it is there whole or not at all, whatever happens meanwhile, and its folders, mode 0700, if they
+ * are missing.
+ *
+ * @param mode of a new file; one that is there keeps its own, unless `fixed`
+ */
+export function writeFile(
+  path: string,
+  content: Uint8Array | string,
+  { mode = 0o600, fixed = false }: { mode?: number; fixed?: boolean } = {},
+): void {
+  const folder = dirname(path);
+  makeFolder(folder);
+  doing('write', path, () => {
+    const wanted = fixed ? mode : (modeOf(path) ?? mode);
+    const draft = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+    const file = openSync(draft, 'wx', 0o600);
+    try {
+      try {
+        const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+        for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+        fchmodSync(file, wanted);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(draft, path);
+    } catch (error) {
+      rmSync(draft, { force: true });
+      throw error;
+    }
+    syncFolder(folder);
+  });
+}
+
+/** Adds a line at the end of a file, in one write. */
+export function appendLine(path: string, line: string): void {
+  makeFolder(dirname(path));
+  doing('write', path, () => {
+    const file = openSync(path, 'a', 0o600);
+    try {
+      writeSync(file, `${line}\n`);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
+export function makeFolder(path: string): void {
+  doing('make', path, () => mkdirSync(path, { recursive: true, mode: 0o700 }));
+}
+
+/** Removes a file. Answers whether there was one. */
+export function removeFile(path: string): boolean {
+  return doing('remove', path, () => {
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+    syncFolder(dirname(path));
+    return true;
+  });
+}
+
+/** Removes a folder if nothing is in it. */
+export function removeEmptyFolder(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // Something is in it, or it is gone: either is as it should be.
+  }
+}
+
+export function removeFolder(path: string): void {
+  if (!isFolder(path)) return;
+  doing('remove', path, () => rmSync(path, { recursive: true, force: true }));
+  syncFolder(dirname(path));
+}
+
+/** What is in a folder, sorted by bytes as Go does, hidden names left out; nothing if there is no such folder. */
+export function listFolder(path: string): { readonly name: string; readonly isFolder: boolean }[] {
+  return doing('list', path, () => {
+    try {
+      return readdirSync(path, { withFileTypes: true })
+        .filter(({ name }) => !name.startsWith('.'))
+        .map((entry) => ({
+          name: entry.name,
+          isFolder: entry.isSymbolicLink() ? isFolder(join(path, entry.name)) : entry.isDirectory(),
+        }))
+        .sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  });
+}
+
+export const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+export const isFolder = (path: string): boolean => {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  } catch {
+    return false;
+  }
+};
+
+export const isMissing = (error: unknown): boolean =>
+  ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+
+/** Turns what the operating system says into one of our errors. */
+function doing<T>(what: string, path: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new StoreError('file_failed', `cannot ${what} ${path}: ${REASONS[code ?? ''] ?? code ?? message}`);
+  }
+}
+
+const REASONS: Record<string, string> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system cannot be written',
+  ENOSPC: 'no space left on the device',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of its path is no folder',
+  EEXIST: 'a file of that name is in the way',
+};
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+function modeOf(path: string): number | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? undefined : found.mode & 0o777;
+}
+
+/** A name is durable when its folder is. */
+function syncFolder(path: string): void {
+  const folder = openSync(path, 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}

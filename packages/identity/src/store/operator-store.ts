@@ -1,0 +1,201 @@
+import { join } from 'node:path';
+import { decodeAccount, decodeOperator, decodeUser, type Jwt } from '../tokens/jwt.js';
+import { StoreError } from './errors.js';
+import {
+  checkName,
+  isFile,
+  listFolder,
+  makeFolder,
+  readText,
+  removeFile,
+  removeFolder,
+  writeFile,
+} from './files.js';
+
+/**
+ * An operator's folder: `.nsc`, `<operator>.jwt`, `accounts/<account>/<account>.jwt` and
+ * `accounts/<account>/users/<user>.jwt`. Each file holds the bare token, without a line feed.
+ *
+ * Source: nats-io/nsc (`cmd/store/store.go`).
+ */
+export class OperatorStore {
+  readonly folder: string;
+  readonly name: string;
+  /** The operator's key is somebody else's: the accounts sign themselves, and the operator signs them elsewhere. */
+  readonly managed: boolean;
+
+  private constructor(folder: string, name: string, managed: boolean) {
+    this.folder = folder;
+    this.name = name;
+    this.managed = managed;
+  }
+
+  /** The names of the operators in a folder of stores. */
+  static list(stores: string): string[] {
+    return listFolder(stores)
+      .filter(({ name, isFolder }) => isFolder && isFile(join(stores, name, '.nsc')))
+      .map(({ name }) => name);
+  }
+
+  /** @throws StoreError `no_store`, `damaged_store` */
+  static open(folder: string): OperatorStore {
+    const path = join(folder, '.nsc');
+    const text = readText(path);
+    if (text === undefined)
+      throw new StoreError('no_store', `${folder} is no operator's folder: it has no .nsc`);
+    const { name, managed } = parseMark(path, text);
+    return new OperatorStore(folder, name, managed);
+  }
+
+  /**
+   * Makes the folder of a new operator.
+   *
+   * @throws StoreError `exists`, `invalid_name`
+   */
+  static create(
+    stores: string,
+    token: string,
+    { name, managed = false }: { name: string; managed?: boolean },
+  ) {
+    const folder = join(stores, checkName(name, 'an operator'));
+    if (listFolder(folder).length > 0 || isFile(join(folder, '.nsc'))) {
+      throw new StoreError('exists', `the operator ${quote(name)} exists already, in ${stores}`);
+    }
+    decodeOperator(token);
+    makeFolder(join(folder, 'accounts'));
+    const store = new OperatorStore(folder, name, managed);
+    store.writeOperator(token);
+    // The folder is an operator's once this is there, so it comes last.
+    writeFile(join(folder, '.nsc'), JSON.stringify({ managed, name, kind: 'operator', version: '1' }));
+    return store;
+  }
+
+  /** @throws StoreError `not_found`, `damaged_store` */
+  operator(): Jwt<'operator'> {
+    return decoded(this.operatorPath, decodeOperator, `the operator ${quote(this.name)} has no token yet`);
+  }
+
+  accountNames(): string[] {
+    const accounts = join(this.folder, 'accounts');
+    return listFolder(accounts)
+      .filter(({ name, isFolder }) => isFolder && isFile(join(accounts, name, `${name}.jwt`)))
+      .map(({ name }) => name);
+  }
+
+  hasAccount(name: string): boolean {
+    return isFile(this.accountPath(name));
+  }
+
+  /** @throws StoreError `not_found`, `damaged_store` */
+  account(name: string): Jwt<'account'> {
+    return decoded(
+      this.accountPath(name),
+      decodeAccount,
+      `there is no account ${quote(name)} under the operator ${quote(this.name)}`,
+    );
+  }
+
+  accounts(): { readonly name: string; readonly jwt: Jwt<'account'> }[] {
+    return this.accountNames().map((name) => ({ name, jwt: this.account(name) }));
+  }
+
+  /** The account of a public key, by which others name it. */
+  accountOf(key: string): { readonly name: string; readonly jwt: Jwt<'account'> } | undefined {
+    return this.accounts().find(({ jwt }) => jwt.claims.sub === key);
+  }
+
+  userNames(account: string): string[] {
+    return listFolder(join(this.#accountFolder(account), 'users'))
+      .filter(({ name, isFolder }) => !isFolder && name.endsWith('.jwt'))
+      .map(({ name }) => name.slice(0, -'.jwt'.length));
+  }
+
+  hasUser(account: string, name: string): boolean {
+    return isFile(this.userPath(account, name));
+  }
+
+  /** @throws StoreError `not_found`, `damaged_store` */
+  user(account: string, name: string): Jwt<'user'> {
+    return decoded(
+      this.userPath(account, name),
+      decodeUser,
+      `there is no user ${quote(name)} in the account ${quote(account)}`,
+    );
+  }
+
+  users(account: string): { readonly name: string; readonly jwt: Jwt<'user'> }[] {
+    return this.userNames(account).map((name) => ({ name, jwt: this.user(account, name) }));
+  }
+
+  writeOperator(token: string): void {
+    decodeOperator(token);
+    writeFile(this.operatorPath, token);
+  }
+
+  writeAccount(name: string, token: string): void {
+    decodeAccount(token);
+    writeFile(this.accountPath(name), token);
+  }
+
+  writeUser(account: string, name: string, token: string): void {
+    decodeUser(token);
+    writeFile(this.userPath(account, name), token);
+  }
+
+  removeAccount(name: string): void {
+    removeFolder(this.#accountFolder(name));
+  }
+
+  removeUser(account: string, name: string): void {
+    removeFile(this.userPath(account, name));
+  }
+
+  /** Removes the operator with all that is under it. */
+  remove(): void {
+    removeFolder(this.folder);
+  }
+
+  get operatorPath(): string {
+    return join(this.folder, `${this.name}.jwt`);
+  }
+
+  accountPath(name: string): string {
+    return join(this.#accountFolder(name), `${name}.jwt`);
+  }
+
+  userPath(account: string, name: string): string {
+    return join(this.#accountFolder(account), 'users', `${checkName(name, 'a user')}.jwt`);
+  }
+
+  #accountFolder(name: string): string {
+    return join(this.folder, 'accounts', checkName(name, 'an account'));
+  }
+}
+
+function parseMark(path: string, text: string): { name: string; managed: boolean } {
+  try {
+    const { name, kind, managed } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof name === 'string' && kind === 'operator') {
+      return { name: checkName(name, 'an operator'), managed: managed === true };
+    }
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+  }
+  throw new StoreError('damaged_store', `${path} is not what nsc writes: it should name the operator`);
+}
+
+function decoded<K extends 'operator' | 'account' | 'user'>(
+  path: string,
+  decode: (text: string) => Jwt<K>,
+  missing: string,
+): Jwt<K> {
+  const text = readText(path);
+  if (text === undefined) throw new StoreError('not_found', missing);
+  try {
+    return decode(text.trim());
+  } catch (error) {
+    throw new StoreError('damaged_store', `${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+const quote = (name: string): string => JSON.stringify(name);

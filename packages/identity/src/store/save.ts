@@ -1,0 +1,120 @@
+import { createKeyPair } from '../keys/key-pair.js';
+import type { KeyKind } from '../keys/nkey.js';
+import {
+  type AccountClaims,
+  type OperatorClaims,
+  signingKeysOf,
+  type UserClaims,
+  type UserScope,
+} from '../tokens/claims.js';
+import { encodeJwt, type Unsigned } from '../tokens/jwt.js';
+import type { StoreContext, Workplace } from './context.js';
+import type { KeyNote } from './ledger.js';
+import { accountSigner, operatorSigner, type SignerWanted, userSigner } from './signer.js';
+
+/** What signs a token and puts it in its place. Call within `changing`. */
+
+export interface Saved {
+  readonly token: string;
+  /** The public key that signed it. */
+  readonly signer: string;
+  readonly scope?: UserScope | undefined;
+}
+
+export interface SaveOptions extends SignerWanted {
+  readonly now?: Date | undefined;
+}
+
+export function saveOperator(
+  { store, keys }: StoreContext,
+  claims: Unsigned<OperatorClaims['nats']>,
+  options: SaveOptions = {},
+): Saved {
+  // Those who may sign are those of the token that is there, so that a key that is only now added cannot sign itself in.
+  using signer = operatorSigner(store.operator().claims, keys, options);
+  const token = encodeJwt(claims, signer.pair, at(options));
+  store.writeOperator(token);
+  return { token, signer: signer.pair.publicKey };
+}
+
+export function saveAccount(
+  { store, keys }: StoreContext,
+  name: string,
+  claims: Unsigned<AccountClaims['nats']>,
+  options: SaveOptions = {},
+): Saved {
+  const own = store.managed ? claims.sub : undefined;
+  using signer = accountSigner(store.operator().claims, keys, { ...options, own });
+  const token = encodeJwt({ ...claims, name }, signer.pair, at(options));
+  store.writeAccount(name, token);
+  return { token, signer: signer.pair.publicKey };
+}
+
+export function saveUser(
+  { store, keys }: StoreContext,
+  account: string,
+  name: string,
+  claims: Unsigned<UserClaims['nats']>,
+  options: SaveOptions = {},
+): Saved {
+  const { claims: issuer } = store.account(account);
+  using signer = userSigner(store.operator().claims, issuer, keys, options);
+  const wasScoped = options.before !== undefined && signingKeysOf(issuer).get(options.before) !== undefined;
+  const { issuer_account: _, ...nats } = boundBy(signer.scope, claims.nats as UserClaims['nats'], wasScoped);
+  const issuerAccount = signer.pair.publicKey === issuer.sub ? {} : { issuer_account: issuer.sub };
+  const token = encodeJwt(
+    { ...claims, name, nats: inOrder({ ...nats, ...issuerAccount }) },
+    signer.pair,
+    at(options),
+  );
+  store.writeUser(account, name, token);
+  return { token, signer: signer.pair.publicKey, scope: signer.scope };
+}
+
+/** Makes a key, keeps it, and writes into the ledger what it is for. */
+export function generateKey(
+  { keys, ledger }: Workplace,
+  kind: KeyKind,
+  note: Omit<KeyNote, 'key'> = {},
+): { readonly key: string; readonly path: string } {
+  using pair = createKeyPair(kind);
+  // The ledger comes first: a key that is listed and not there is a trifle, one that is there and not listed is lost.
+  ledger.note({ key: pair.publicKey, ...note });
+  return { key: pair.publicKey, path: keys.store(pair) };
+}
+
+const UNLIMITED = { subs: -1, data: -1, payload: -1 };
+const OWN = [
+  'resp',
+  'src',
+  'times',
+  'times_location',
+  'subs',
+  'data',
+  'payload',
+  'bearer_token',
+  'proxy_required',
+  'allowed_connection_types',
+];
+
+/** A user of a scoped key has no permissions and limits of its own; nats-server refuses it otherwise. */
+function boundBy(
+  scope: UserScope | undefined,
+  nats: UserClaims['nats'],
+  wasScoped: boolean,
+): UserClaims['nats'] {
+  if (scope === undefined) return wasScoped ? { ...UNLIMITED, ...nats } : nats;
+  const rest = Object.fromEntries(Object.entries(nats).filter(([field]) => !OWN.includes(field)));
+  return { ...rest, pub: {}, sub: {} } as UserClaims['nats'];
+}
+
+/** The order of nats-io/jwt, so that a token reads the same whoever wrote it. */
+function inOrder(nats: UserClaims['nats']): UserClaims['nats'] {
+  const { pub, sub, resp, src, times, times_location, subs, data, payload, ...rest } = nats;
+  const { bearer_token, proxy_required, allowed_connection_types, issuer_account, ...others } = rest;
+  const limits = { src, times, times_location, subs, data, payload };
+  const user = { bearer_token, proxy_required, allowed_connection_types, issuer_account };
+  return { pub, sub, resp, ...limits, ...user, ...others } as UserClaims['nats'];
+}
+
+const at = ({ now }: SaveOptions) => (now === undefined ? {} : { now });
