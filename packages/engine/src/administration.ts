@@ -3,12 +3,13 @@ import { hash, randomBytes } from 'node:crypto';
 import type { AuditAction, AuditSubject } from './audit/entry.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
-import { accessDenied, type Gate, operationOf } from './gate.js';
+import { accessDenied, type Gate } from './gate.js';
 import { canonical, type Grant, grantId } from './grant.js';
-import { Locks } from './locks.js';
-import type { Manifest, ManifestChange, PolicyRecord, StoredToken } from './manifest.js';
-import { type Change, findOperation, keepOperations } from './operations.js';
+import type { Manifest } from './manifest.js';
+import type { ManifestChanges, PlannedChange } from './manifest-changes.js';
+import type { Change } from './operations.js';
 import { Policy } from './policy.js';
+import type { PolicyRecord, StoredToken } from './policy-record.js';
 
 /** Marks a bearer token of coffer's, for secret scanners as well as for us. */
 const TOKEN_PREFIX = 'cft_';
@@ -60,9 +61,9 @@ export interface TakenAway {
 /** Tokens and grants. Everything here needs `admin`, and is audited like any access. */
 export class Administration {
   readonly #manifest: Manifest;
+  readonly #changes: ManifestChanges;
   readonly #gate: Gate;
   readonly #now: () => Date;
-  readonly #lock = new Locks();
   /** By the token's hash. */
   readonly #tokens = new Map<string, { readonly token: StoredToken; readonly principal: Principal }>();
   readonly #byPrincipal = new Map<string, StoredToken>();
@@ -70,8 +71,9 @@ export class Administration {
   /** Told when grants or tokens have changed, in the turn in which they do. */
   onChange: (what: 'grants' | 'tokens') => void = () => undefined;
 
-  constructor(manifest: Manifest, gate: Gate, now: () => Date) {
+  constructor(manifest: Manifest, changes: ManifestChanges, gate: Gate, now: () => Date) {
     this.#manifest = manifest;
+    this.#changes = changes;
     this.#gate = gate;
     this.#now = now;
     for (const token of manifest.tokens) this.#know(token);
@@ -86,18 +88,20 @@ export class Administration {
     return known && this.#isLive(known.token) ? known.principal : undefined;
   }
 
-  /** False if a token of the caller's has expired or was revoked; it was live when the caller came. */
-  knows(caller: Caller): boolean {
-    return caller.principals.every(({ id, kind }) => {
+  /** False if a token or an identity of the caller's has expired or was revoked; it was live when the caller came. */
+  knows({ principals, session }: Caller): boolean {
+    if (session && !(session.isLive() && isAhead(session.expiresAt, this.#now()))) return false;
+    return principals.every(({ id, kind }) => {
       if (kind !== 'token') return true;
       const token = this.#byPrincipal.get(id);
       return token !== undefined && this.#isLive(token);
     });
   }
 
-  /** When the first of the caller's tokens expires. */
-  expiryOf(caller: Caller): Date | undefined {
-    const expiries = caller.principals.flatMap(({ id }) => this.#byPrincipal.get(id)?.expiresAt ?? []);
+  /** When the first of the caller's tokens, or its identity, expires. */
+  expiryOf({ principals, session }: Caller): Date | undefined {
+    const tokens = principals.flatMap(({ id }) => this.#byPrincipal.get(id)?.expiresAt ?? []);
+    const expiries = session?.expiresAt ? [...tokens, session.expiresAt] : tokens;
     return expiries.sort((a, b) => a.getTime() - b.getTime())[0];
   }
 
@@ -190,7 +194,7 @@ export class Administration {
     if (!this.#mayApply(caller, wanted)) return this.#gate.deny(asked);
     if (dryRun) {
       // It is not used here, and yet what is wrong with it should show in the trial.
-      operationOf(change);
+      this.#gate.operationOf(change);
       await this.#gate.allow({ ...asked, target: `${asked.target}, dry run` });
       return this.#difference(caller, wanted);
     }
@@ -248,16 +252,6 @@ export class Administration {
     return { tokensRevoked, grantsRemoved: grants };
   }
 
-  /** Tells whether a principal's operation came true, for the recovery after a crash. */
-  remembers(operation: string, principal: string): boolean {
-    return this.#manifest.operations.some(({ id, by }) => id === operation && by === principal);
-  }
-
-  /** Runs the task when nobody else is changing the policy or tokens, nor begins to. */
-  alone<T>(task: () => Promise<T>): Promise<T> {
-    return this.#lock.run('manifest', task);
-  }
-
   #mayApply(caller: Caller, wanted: ReadonlyMap<string, Grant>): boolean {
     const within = [...wanted.values()].every((grant) => this.#administers(caller, grant));
     return within && this.policy.isSomeAdministrator(caller);
@@ -295,49 +289,21 @@ export class Administration {
     if (!this.policy.isAdministrator(caller)) throw accessDenied();
   }
 
-  /**
-   * One after the other, since all of it hangs on one head. `plan` decides on the newest state, on the caller's right too:
-   * who lost it while waiting cannot give it back to itself. A plan to do nothing is logged once.
-   */
-  async #change(
+  #change(
     asked: AuditSubject,
     change: Change | undefined,
     request: string,
-    plan: () => Omit<ManifestChange, 'operations'> | undefined,
+    plan: () => PlannedChange | undefined,
   ): Promise<void> {
-    const { operation, given } = operationOf(change);
-    const by = asked.caller.principals[0].id;
-    const labelled = { ...asked, operation };
-    const made = await this.#lock.run('manifest', async () => {
-      let planned: ReturnType<typeof plan>;
-      try {
-        const replayed =
-          given && findOperation(this.#manifest.operations, { id: operation, by, request }) !== undefined;
-        // What changes nothing now might later: if its caller may ask again, that is remembered.
-        planned = replayed ? undefined : (plan() ?? (given ? {} : undefined));
-      } catch (error) {
-        if (error instanceof CofferError && error.code === 'access_denied') return this.#gate.deny(labelled);
-        return this.#gate.fail(labelled, error);
-      }
-      if (!planned) {
-        await this.#gate.allow(labelled);
-        return undefined;
-      }
-      const { write = [], newPolicy } = planned;
-      const added = { id: operation, by, request, result: 0, given };
-      return this.#gate.change(labelled, async () => {
-        const operations = keepOperations(this.#manifest.operations, this.#gate.underWay, added);
-        await this.#manifest.commit({ ...planned, operations });
-        for (const record of write) if (record.kind === 'token') this.#know(record.token);
-        if (newPolicy) this.policy = new Policy(this.#manifest.grants);
-        this.onChange(newPolicy ? 'grants' : 'tokens');
-      });
+    return this.#changes.make(asked, change, request, plan, ({ write = [], newPolicy }) => {
+      for (const record of write) if (record.kind === 'token') this.#know(record.token);
+      if (newPolicy) this.policy = new Policy(this.#manifest.grants);
+      this.onChange(newPolicy ? 'grants' : 'tokens');
     });
-    await made?.settle();
   }
 
   #isLive({ revokedAt, expiresAt }: StoredToken): boolean {
-    return !revokedAt && !(expiresAt && expiresAt <= this.#now());
+    return !revokedAt && isAhead(expiresAt, this.#now());
   }
 
   #know(token: StoredToken): void {
@@ -361,3 +327,5 @@ function requireFewGrants(count: number): void {
 const recordOf = (grant: Grant): PolicyRecord => ({ kind: 'grant', grant });
 
 const infoOf = ({ hash: _, ...info }: StoredToken): TokenInfo => info;
+
+const isAhead = (time: Date | undefined, now: Date): boolean => time === undefined || time > now;

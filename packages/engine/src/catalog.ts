@@ -14,6 +14,7 @@ import { decodeHead, encodeHead, type Head } from './head.js';
 import type { FoundHead } from './integrity.js';
 import { HEAD_PREFIX, headKey, valueKey } from './keys.js';
 import { compareNames } from './names.js';
+import { holdsUnexpired } from './operations.js';
 import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
 import type { Storage } from './storage/storage.js';
 
@@ -107,9 +108,12 @@ export class Catalog {
     return this.#sorted;
   }
 
-  /** Secrets that were deleted before `then`. */
-  tombstonesBefore(then: Date): Entry[] {
-    return [...this.#entries.values()].filter(({ head }) => head.deletedAt && head.deletedAt < then);
+  /** Secrets that were deleted before `then`, and know of no operation that still counts once. */
+  tombstonesBefore(then: Date, now: Date): Entry[] {
+    return [...this.#entries.values()].filter(
+      ({ head: { deletedAt, operations } }) =>
+        deletedAt && deletedAt < then && !holdsUnexpired(operations, now),
+    );
   }
 
   /**

@@ -17,14 +17,18 @@ import { CofferError, systemError } from './errors.js';
 import type { EngineFacts } from './facts.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
+import { ManifestChanges } from './manifest-changes.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import { DEFAULT_LIMITS } from './names.js';
 import { closeStore, type OpenStore, openStore, rootKeyContext } from './open-store.js';
 import type { Change } from './operations.js';
 import { AUDIT_FOLDER, type EngineOptions } from './options.js';
+import type { Revocation } from './policy-record.js';
 import { AgeClock } from './retention/clock.js';
 import { Pruner } from './retention/pruner.js';
 import { checkRetention, type RetentionRule } from './retention/rules.js';
+import type { RevocationRequest } from './revocation.js';
+import { Revocations, type TakenOver, type ToTakeOver } from './revocations.js';
 import { Keys, type KeysInfo, type Rotation } from './rotation/keys.js';
 import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
 import { RootKeys } from './rotation/root-key-rotation.js';
@@ -52,7 +56,9 @@ export class Engine {
   readonly #parts: OpenStore;
   readonly #context: SecretsContext;
   readonly #secrets: Secrets;
+  readonly #changes: ManifestChanges;
   readonly #administration: Administration;
+  readonly #revocations: Revocations;
   readonly #backups: Backups;
   readonly #auditReading: AuditReading;
   readonly #watchers: Watchers;
@@ -68,25 +74,30 @@ export class Engine {
   private constructor(parts: OpenStore, options: EngineOptions) {
     const { storage, header, catalog, manifest, audit } = parts;
     const now = options.now ?? (() => new Date());
-    const gate = new Gate(audit, storage);
+    const gate = new Gate(audit, storage, now);
+    const changes = new ManifestChanges(manifest, gate);
     this.#parts = parts;
+    this.#changes = changes;
     this.storeId = Buffer.from(storage.incarnation).toString('hex');
     this.development = options.development ?? false;
     this.serverKey = parts.signer.publicKey;
-    this.#administration = new Administration(manifest, gate, now);
+    this.#administration = new Administration(manifest, changes, gate, now);
+    const policy = () => this.#administration.policy;
+    this.#revocations = new Revocations({ manifest, changes, gate, now, policy });
     this.#context = {
       catalog,
       gate,
       ring: header.ring,
       now,
       limits: { ...DEFAULT_LIMITS, ...options.limits },
-      policy: () => this.#administration.policy,
+      policy,
     };
     this.#secrets = new Secrets(this.#context);
     this.#auditReading = new AuditReading({
       log: audit,
       gate,
       administration: this.#administration,
+      now,
       anchor: () => parts.upkeep.sealed,
     });
     this.#backups = new Backups({
@@ -95,7 +106,7 @@ export class Engine {
       audit,
       auditFolder: join(options.stateDir, AUDIT_FOLDER),
       gate,
-      policy: () => this.#administration.policy,
+      policy,
       now,
       patience: options.backupPatience,
     });
@@ -124,7 +135,7 @@ export class Engine {
       manifest,
       gate,
       secrets: this.#secrets,
-      administration: this.#administration,
+      changes,
       onNotice: (sentence) => options.onNotice?.(sentence),
     });
     this.#keys = new Keys({
@@ -133,8 +144,9 @@ export class Engine {
       now,
       rootKeys: new RootKeys(options.rootKey, rootKeyContext(options)),
       rewriter: this.#rewriter,
-      policy: () => this.#administration.policy,
+      policy,
     });
+    this.#revocations.onChange(() => this.recheckCallers());
     parts.onStop((error) => {
       this.#stopped = error;
       this.endWatches();
@@ -249,6 +261,14 @@ export class Engine {
     return this.#watchers.watch(caller, options);
   }
 
+  /**
+   * Some callers' sessions may have ended: watches and who follows the audit log look at once, and end if theirs has.
+   */
+  recheckCallers(): void {
+    this.#watchers.recheck();
+    this.#auditReading.recheck();
+  }
+
   /** Ends every watch and who follows the audit log, and lets no new one in: the doors close. */
   endWatches(): void {
     this.#watchers.close();
@@ -300,6 +320,57 @@ export class Engine {
   }
 
   /**
+   * A token, by its `jti`, or a public key is believed no more, until {@link liftRevocation}. What is revoked already stays as
+   * it is. Needs unscoped `admin`, as all on revocations.
+   */
+  revoke(caller: Caller, request: RevocationRequest, change?: Change): Promise<Revocation> {
+    return this.#run(() => this.#revocations.revoke(caller, request, change));
+  }
+
+  /** All in force, the oldest first. */
+  revocations(caller: Caller): Promise<Revocation[]> {
+    return this.#run(() => this.#revocations.list(caller));
+  }
+
+  liftRevocation(caller: Caller, id: string, change?: Change): Promise<void> {
+    return this.#run(() => this.#revocations.lift(caller, id, change));
+  }
+
+  /** Whether the token with this `jti` is revoked. A look into memory. */
+  tokenRevoked(jti: string): boolean {
+    return this.#revocations.tokenRevoked(jti);
+  }
+
+  keyRevoked(key: string): boolean {
+    return this.#revocations.keyRevoked(key);
+  }
+
+  /** When the newest token of this key was issued that was ever seen, in seconds since 1970. A look into memory. */
+  newestIssued(key: string): number | undefined {
+    return this.#revocations.newestIssued(key);
+  }
+
+  /**
+   * Remembers for good that a token of this key was seen which was issued then, in seconds since 1970; resolves when that is
+   * durable.
+   *
+   * @throws CofferError `invalid_argument` if that is more than a day ahead
+   */
+  rememberIssued(key: string, iat: number): Promise<void> {
+    return this.#run(() => this.#revocations.rememberIssued(key, iat));
+  }
+
+  /**
+   * Calls `listener` when something is revoked, or a revocation lifted, in the turn in which that becomes true; then watches
+   * and who follows the audit log look whether their caller is still live.
+   *
+   * @returns a function that ends it
+   */
+  onTrustChange(listener: () => void): () => void {
+    return this.#revocations.onChange(listener);
+  }
+
+  /**
    * A backup of the store and of the audit log as they are at the moment of the first `next`, while others read and write:
    * the bytes of a file, to be put wherever they are safe. It is whole when the iterator comes to its end.
    *
@@ -328,15 +399,19 @@ export class Engine {
   }
 
   /**
-   * For a restore, which has the state folder for itself: logs it, and takes away what is known to have been taken away since
-   * the backup was made.
+   * For a restore, which has the state folder for itself: logs it, takes away what is known to have been taken away since the
+   * backup was made, and takes over what was revoked since.
    *
    * @param what `why`: the backup and who restores it
    */
-  takeAway({ why, ...what }: ToTakeAway & { readonly why: string }): Promise<TakenAway> {
+  takeAway({
+    why,
+    ...what
+  }: ToTakeAway & ToTakeOver & { readonly why: string }): Promise<TakenAway & TakenOver> {
     return this.#run(async () => {
       await this.#context.gate.allow({ caller: SERVER, action: 'restore', target: why });
-      return this.#administration.takeAway(what);
+      const taken = await this.#administration.takeAway(what);
+      return { ...taken, ...(await this.#revocations.takeOver(what)) };
     });
   }
 
@@ -469,7 +544,7 @@ export class Engine {
       const { secret, operation, principal } = intent;
       const made =
         secret === undefined
-          ? this.#administration.remembers(operation, principal.id) ||
+          ? this.#changes.remembers(operation, principal.id) ||
             this.#parts.header.remembers(operation, principal.id)
           : this.#secrets.remembers(secret, operation, principal.id);
       await audit.recover(intent, made ? undefined : 'not_made');
@@ -478,7 +553,7 @@ export class Engine {
 
   async #purge(now: Date): Promise<void> {
     const { catalog } = this.#parts;
-    const old = catalog.tombstonesBefore(new Date(now.getTime() - TOMBSTONE_LIFE));
+    const old = catalog.tombstonesBefore(new Date(now.getTime() - TOMBSTONE_LIFE), now);
     for (let start = 0; start < old.length; start += PURGED_AT_ONCE) {
       const some = old.slice(start, start + PURGED_AT_ONCE);
       // A tombstone that a new life replaced meanwhile is at another revision: a conflict, and no harm.

@@ -3,7 +3,14 @@ import { randomUUID } from 'node:crypto';
 import type { AuditDecision, AuditSubject } from './audit/entry.js';
 import type { AuditLog } from './audit/log.js';
 import { CofferError } from './errors.js';
-import { type Change, checkOperationId } from './operations.js';
+import {
+  type Change,
+  checkOperationId,
+  keepOperations,
+  type Operation,
+  type Operations,
+  untilOf,
+} from './operations.js';
 import type { Storage } from './storage/storage.js';
 
 export const ALLOWED: AuditDecision = { authorized: true };
@@ -27,12 +34,14 @@ export interface Made<T> {
 export class Gate {
   readonly #audit: AuditLog;
   readonly #storage: Pick<Storage, 'sequence'>;
+  readonly #now: () => Date;
   /** Operations whose intent may be in the log without an outcome. */
-  readonly underWay = new Set<string>();
+  readonly #underWay = new Set<string>();
 
-  constructor(audit: AuditLog, storage: Pick<Storage, 'sequence'>) {
+  constructor(audit: AuditLog, storage: Pick<Storage, 'sequence'>, now: () => Date) {
     this.#audit = audit;
     this.#storage = storage;
+    this.#now = now;
   }
 
   /** @throws CofferError `access_denied`, once the refusal is logged */
@@ -62,22 +71,43 @@ export class Gate {
     throw error;
   }
 
+  /** @throws CofferError `invalid_argument` for a bad id of the caller's */
+  operationOf(change: Change | undefined): GivenOperation {
+    if (change?.operation === undefined && change?.until === undefined) {
+      return { operation: randomUUID(), given: false };
+    }
+    const until = untilOf(change, this.#now());
+    const { operation = '' } = change;
+    checkOperationId(operation);
+    return { operation, given: true, ...(until !== undefined && { until }) };
+  }
+
+  /**
+   * What a head remembers once a change of it is made.
+   *
+   * @param urgent the change takes something away from somebody
+   * @throws CofferError `busy`
+   */
+  remember(operations: Operations, added: Operation, urgent = false): Operations {
+    return keepOperations(operations, added, { underWay: this.#underWay, now: this.#now(), urgent });
+  }
+
   /**
    * Makes a change between its intent and its outcome. The operation id is in the intent, and `make` puts it into the head
    * that it commits: after a crash the two tell whether the intent came true.
    */
   async change<T>(asked: AuditSubject & { operation: string }, make: () => Promise<T>): Promise<Made<T>> {
     const { operation } = asked;
-    this.underWay.add(operation);
+    this.#underWay.add(operation);
     const append = async (entry: Pick<AuditDecision, 'intent' | 'error' | 'revision'>) => {
       await this.#audit.append(asked, { authorized: true, phase: 'outcome', ...entry });
-      this.underWay.delete(operation);
+      this.#underWay.delete(operation);
     };
     let intent: number;
     try {
       intent = await this.#audit.append(asked, INTENT);
     } catch (error) {
-      this.underWay.delete(operation);
+      this.#underWay.delete(operation);
       throw error;
     }
     try {
@@ -93,11 +123,12 @@ export class Gate {
   }
 }
 
-/** @throws CofferError `invalid_argument` for a bad id of the caller's */
-export function operationOf(change: Change | undefined): { operation: string; given: boolean } {
-  if (change?.operation === undefined) return { operation: randomUUID(), given: false };
-  checkOperationId(change.operation);
-  return { operation: change.operation, given: true };
+/** The id under which a change is logged and remembered: its caller's, or one made for it. */
+export interface GivenOperation {
+  readonly operation: string;
+  readonly given: boolean;
+  /** In seconds since 1970. */
+  readonly until?: number;
 }
 
 export const accessDenied = () => new CofferError('access_denied', 'access denied');

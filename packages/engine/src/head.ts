@@ -1,6 +1,6 @@
 import { CofferError } from './errors.js';
 import type { NumberSet } from './number-set.js';
-import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
+import { decodeOperations, encodeOperations, type OperationJson, type Operations } from './operations.js';
 
 /** All that is known of a secret but its values. */
 export interface Head {
@@ -13,8 +13,8 @@ export interface Head {
   readonly versions: ReadonlyMap<number, VersionEntry>;
   /** Numbers of deleted versions: never used again while the name lives. */
   readonly deleted: NumberSet;
-  readonly operations: readonly Operation[];
-  /** Set in a tombstone: the secret is gone, and only the memory of the operation that deleted it is kept a while. */
+  readonly operations: Operations;
+  /** Set in a tombstone: the secret is gone, and only the memory of its operations is kept a while. */
   readonly deletedAt?: Date;
 }
 
@@ -33,11 +33,13 @@ interface HeadJson {
   h: number;
   v: [number, string, number, number][];
   d?: [number, number][];
-  o?: OperationJson[];
+  o?: readonly OperationJson[];
+  s?: string;
   x?: number;
 }
 
 export function encodeHead(head: Head): Buffer {
+  const { recent, spent } = encodeOperations(head.operations);
   const json: HeadJson = {
     n: head.name,
     a: head.active,
@@ -49,9 +51,8 @@ export function encodeHead(head: Head): Buffer {
       createdAt.getTime(),
     ]),
     ...(head.deleted.length > 0 && { d: head.deleted.map(([from, to]): [number, number] => [from, to]) }),
-    ...(head.operations.length > 0 && {
-      o: head.operations.map(encodeOperation),
-    }),
+    ...(recent.length > 0 && { o: recent }),
+    ...(spent !== undefined && { s: spent }),
     ...(head.deletedAt && { x: head.deletedAt.getTime() }),
   };
   return Buffer.from(JSON.stringify(json));
@@ -76,7 +77,7 @@ export function decodeHead(plaintext: Buffer): Head {
       ]),
     ),
     deleted: json.d ?? [],
-    operations: (json.o ?? []).map(decodeOperation),
+    operations: decodeOperations({ recent: json.o ?? [], ...(json.s !== undefined && { spent: json.s }) }),
     ...(json.x !== undefined && { deletedAt: new Date(json.x) }),
   };
 }

@@ -12,11 +12,17 @@ import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { HEADER_KEY } from './keys.js';
 import { Locks } from './locks.js';
-import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
+import {
+  decodeOperations,
+  encodeOperations,
+  isRecent,
+  type OperationJson,
+  type Operations,
+} from './operations.js';
 import type { Storage } from './storage/storage.js';
 
 /** The layout of all records of the engine's, see `upgrade.ts`. A store with a higher number is refused. */
-export const STORE_FORMAT = 2;
+export const STORE_FORMAT = 3;
 const DOMAIN = Buffer.from('coffer-key-ring-v1\0');
 
 /**
@@ -31,6 +37,8 @@ export interface Header {
   readonly rootKey: RootKeyParameters;
   /** The last changes of keys, as heads remember theirs; left out where there are none. */
   readonly operations?: readonly OperationJson[];
+  /** Those of them that are forgotten and still count once; since format 3, and left out where there are none. */
+  readonly spent?: string;
   /** The key ring under the root key, base64. */
   readonly ring: string;
 }
@@ -40,7 +48,7 @@ export interface HeaderChange {
   /** All that there are to be, the newest last. */
   readonly dataKeys?: readonly DataKey[];
   readonly rootKey?: RootKey;
-  readonly operations?: readonly Operation[];
+  readonly operations?: Operations;
   readonly format?: number;
 }
 
@@ -112,13 +120,14 @@ export class StoreHeader {
     return this.#header.format;
   }
 
-  get operations(): readonly Operation[] {
-    return (this.#header.operations ?? []).map(decodeOperation);
+  get operations(): Operations {
+    const { operations = [], spent } = this.#header;
+    return decodeOperations({ recent: operations, ...(spent !== undefined && { spent }) });
   }
 
   /** Tells whether a principal's operation came true, for the recovery after a crash. */
   remembers(operation: string, principal: string): boolean {
-    return this.operations.some(({ id, by }) => id === operation && by === principal);
+    return isRecent(this.operations, operation, principal);
   }
 
   /** Runs the task when nobody else is changing keys, nor begins to. */
@@ -133,18 +142,20 @@ export class StoreHeader {
    * @throws CofferError `tampered` if the header on the disk is not the one that is known; as {@link Storage.commit}
    */
   async commit(change: HeaderChange): Promise<void> {
-    const { dataKeys, rootKey = this.#rootKey, operations, format = this.#header.format } = change;
+    const { dataKeys, rootKey = this.#rootKey, operations = this.operations } = change;
+    const { format = this.#header.format } = change;
     const { generation, development } = this.#header;
     // A header that somebody changed under us is nothing to go on from.
     const stored = this.#storage.get(HEADER_KEY)?.bytes;
     if (!this.isNew && (!stored || headerGeneration(stored) !== generation)) throw damaged();
-    const remembered = operations?.map(encodeOperation) ?? this.#header.operations ?? [];
+    const { recent, spent } = encodeOperations(operations);
     const header = {
       format,
       generation: generation + 1,
       development,
       rootKey: rootKey.parameters,
-      ...(remembered.length > 0 && { operations: remembered }),
+      ...(recent.length > 0 && { operations: recent }),
+      ...(spent !== undefined && { spent }),
     };
     const ring = this.ring.toBytes(dataKeys);
     const wrapped = await wrapSurely(
@@ -275,6 +286,7 @@ export function parseHeader(bytes: Uint8Array): Header {
     typeof header.development === 'boolean' &&
     isRootKeyParameters(header.rootKey) &&
     (header.operations === undefined || Array.isArray(header.operations)) &&
+    (header.spent === undefined || typeof header.spent === 'string') &&
     typeof header.ring === 'string';
   if (!whole) throw damaged();
   return header;
@@ -290,11 +302,12 @@ const damaged = (cause?: unknown) =>
     { cause },
   );
 
-/** In the first stores there were no operations; without any the data is as it was there. */
+/** In the first stores there were no operations, and then none that are spent; without any the data is as it was there. */
 function associatedData(
   storeId: Uint8Array,
-  { format, generation, development, rootKey, operations }: Omit<Header, 'ring'>,
+  { format, generation, development, rootKey, operations, spent }: Omit<Header, 'ring'>,
 ): Buffer {
-  const fields = [format, generation, development, rootKey, ...(operations ? [operations] : [])];
+  const memory = spent === undefined ? [operations] : [operations ?? [], spent];
+  const fields = [format, generation, development, rootKey, ...memory.filter((part) => part !== undefined)];
   return Buffer.concat([DOMAIN, storeId, Buffer.from(JSON.stringify(fields))]);
 }

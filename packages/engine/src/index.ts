@@ -25,7 +25,7 @@ export type { BackupFacts } from './backup/produce.js';
 export { type Restored, type RestoreOptions, restoreBackup } from './backup/restore.js';
 export { type VerifyBackupOptions, verifyBackup } from './backup/verify.js';
 export { type ClosedSource, writeBackup } from './backup/write.js';
-export type { Caller, Principal, PrincipalKind } from './caller.js';
+export type { Caller, Principal, PrincipalKind, Session } from './caller.js';
 export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { canLockMemory } from './crypto/secure-memory.js';
 export { Engine } from './engine.js';
@@ -41,7 +41,9 @@ export { MANY_BYTES, MANY_REQUESTS, type ManyAnswer, type ManyOptions, type Many
 export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
 export type { Change } from './operations.js';
 export { AUDIT_FOLDER, type AuditSettings, DEFAULT_MIN_FREE_BYTES, type EngineOptions } from './options.js';
+export type { IssuedRecord, Revocation } from './policy-record.js';
 export type { RetentionRule } from './retention/rules.js';
+export type { RevocationRequest } from './revocation.js';
 export type { DataKeyInfo, KeysInfo, Rotation } from './rotation/keys.js';
 export type { RotationProgress } from './rotation/rewriter.js';
 export type { SecretInfo, SecretValue } from './secret.js';

@@ -18,8 +18,11 @@ export const headKey = (ring: KeyRing, name: string): Buffer =>
 export const valueKey = (head: Uint8Array, recordId: Uint8Array): Buffer =>
   Buffer.concat([VALUE_PREFIX, head.subarray(HEAD_PREFIX.length), recordId]);
 
-/** `p` ‖ blinded id (32): one grant or one token. */
-export const policyKey = (ring: KeyRing, kind: 'grant' | 'token', id: string): Buffer =>
+/** What each has a record of its own under the manifest. */
+export type PolicyKind = 'grant' | 'token' | 'revocation' | 'issued';
+
+/** `p` ‖ blinded id (32): one grant, token or the like. */
+export const policyKey = (ring: KeyRing, kind: PolicyKind, id: string): Buffer =>
   Buffer.concat([POLICY_PREFIX, ring.blind(kind, id)]);
 
 /** `m` ‖ blinded (32). */

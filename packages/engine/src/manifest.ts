@@ -1,35 +1,34 @@
 import { EMPTY_DIGEST, recordMember, toggle } from './crypto/digest.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
-import { type Grant, grantId } from './grant.js';
+import type { Grant } from './grant.js';
 import type { FoundHead } from './integrity.js';
 import { manifestKey, POLICY_PREFIX, policyKey } from './keys.js';
-import { decodeOperation, encodeOperation, type Operation, type OperationJson } from './operations.js';
+import {
+  decodeOperations,
+  encodeOperations,
+  NO_OPERATIONS,
+  type OperationJson,
+  type Operations,
+} from './operations.js';
+import {
+  decodePolicyRecord,
+  encodePolicyRecord,
+  type IssuedRecord,
+  idOf,
+  type PolicyRecord,
+  type Revocation,
+  recordName,
+  type StoredToken,
+} from './policy-record.js';
 import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
 import type { Storage } from './storage/storage.js';
-
-/** A bearer token as the store knows it: its hash, not the token. */
-export interface StoredToken {
-  readonly id: string;
-  readonly name: string;
-  /** SHA-256 of the whole token, hex. */
-  readonly hash: string;
-  readonly createdAt: Date;
-  /** Principal id. */
-  readonly createdBy: string;
-  readonly expiresAt?: Date;
-  readonly revokedAt?: Date;
-}
-
-export type PolicyRecord =
-  | { readonly kind: 'grant'; readonly grant: Grant }
-  | { readonly kind: 'token'; readonly token: StoredToken };
 
 /** Policy records to write and to take away, all or none. */
 export interface ManifestChange {
   readonly write?: readonly PolicyRecord[];
   readonly remove?: readonly PolicyRecord[];
-  readonly operations: readonly Operation[];
+  readonly operations: Operations;
   /** Something is taken away from somebody: it goes through even where little room is left. */
   readonly urgent?: boolean;
   /** The grants change: who plans from the old ones is told. */
@@ -40,13 +39,15 @@ interface ManifestJson {
   /** Over all policy records and their generations, base64. */
   digest: string;
   policy: number;
-  operations: OperationJson[];
+  operations: readonly OperationJson[];
+  /** Those that are forgotten and still count once; left out where there are none. */
+  spent?: string;
 }
 
 const BINDING_VERSION = 0;
 
 /**
- * The head over grants and tokens, each of which is a record of its own. It holds a digest over them, so that none of them
+ * The head over grants, tokens, revocations and what was issued, each of which is a record of its own. It holds a digest over them, so that none of them
  * can be taken away or put back, and a generation that only grows.
  */
 export class Manifest {
@@ -59,7 +60,7 @@ export class Manifest {
   #revision = 0;
   generation = 0;
   policyGeneration = 0;
-  operations: readonly Operation[] = [];
+  operations = NO_OPERATIONS;
 
   constructor(storage: Storage, ring: KeyRing, sealer: RecordSealer) {
     this.#storage = storage;
@@ -87,20 +88,24 @@ export class Manifest {
     this.#revision = stored.revision;
     this.generation = generationOf(bytes);
     this.policyGeneration = json.policy;
-    this.operations = json.operations.map(decodeOperation);
+    this.operations = decodeOperations({ recent: json.operations, ...(json.spent && { spent: json.spent }) });
     return { key: this.#key, generation: this.generation };
   }
 
   get grants(): Grant[] {
-    return [...this.#records.values()].flatMap(({ record }) =>
-      record.kind === 'grant' ? [record.grant] : [],
-    );
+    return this.#all('grant').map(({ grant }) => grant);
   }
 
   get tokens(): StoredToken[] {
-    return [...this.#records.values()].flatMap(({ record }) =>
-      record.kind === 'token' ? [record.token] : [],
-    );
+    return this.#all('token').map(({ token }) => token);
+  }
+
+  get revocations(): Revocation[] {
+    return this.#all('revocation').map(({ revocation }) => revocation);
+  }
+
+  get issued(): IssuedRecord[] {
+    return this.#all('issued').map(({ issued }) => issued);
   }
 
   /** @throws CofferError as {@link Storage.commit} */
@@ -119,10 +124,12 @@ export class Manifest {
       (sum, { key, generation }) => this.#toggle(sum, key, generation),
       this.#digest,
     );
+    const { recent, spent } = encodeOperations(operations);
     const json: ManifestJson = {
       digest: Buffer.from(digest).toString('base64'),
       policy,
-      operations: operations.map(encodeOperation),
+      operations: recent,
+      ...(spent !== undefined && { spent }),
     };
     const binding = { version: BINDING_VERSION, generation };
     this.#revision = await this.#storage.commit({
@@ -134,7 +141,7 @@ export class Manifest {
       expectedRevision: this.#revision,
       put: added.map(({ record, key }) => ({
         key,
-        bytes: this.#sealer.seal(key, binding, encodeRecord(record)),
+        bytes: this.#sealer.seal(key, binding, encodePolicyRecord(record)),
       })),
       remove: remove.map((record) => this.#keyOf(record)),
     });
@@ -195,31 +202,15 @@ export class Manifest {
   }
 
   #keyOf(record: PolicyRecord): Buffer {
-    return record.kind === 'grant'
-      ? policyKey(this.#ring, 'grant', grantId(record.grant))
-      : policyKey(this.#ring, 'token', record.token.id);
+    return policyKey(this.#ring, record.kind, recordName(record));
+  }
+
+  #all<Kind extends PolicyRecord['kind']>(kind: Kind): Extract<PolicyRecord, { kind: Kind }>[] {
+    return [...this.#records.values()].flatMap(({ record }) =>
+      record.kind === kind ? [record as Extract<PolicyRecord, { kind: Kind }>] : [],
+    );
   }
 }
 
-const idOf = (record: PolicyRecord): string =>
-  record.kind === 'grant' ? `grant ${grantId(record.grant)}` : `token ${record.token.id}`;
-
-const encodeRecord = (record: PolicyRecord): Buffer => Buffer.from(JSON.stringify(record));
-
 export const decodeManifest = (plaintext: Buffer): ManifestJson =>
   JSON.parse(plaintext.toString()) as ManifestJson;
-
-export function decodePolicyRecord(plaintext: Buffer): PolicyRecord {
-  const record = JSON.parse(plaintext.toString()) as PolicyRecord;
-  if (record.kind === 'grant') return record;
-  const { createdAt, expiresAt, revokedAt, ...rest } = record.token;
-  return {
-    kind: 'token',
-    token: {
-      ...rest,
-      createdAt: new Date(createdAt),
-      ...(expiresAt && { expiresAt: new Date(expiresAt) }),
-      ...(revokedAt && { revokedAt: new Date(revokedAt) }),
-    },
-  };
-}

@@ -12,6 +12,7 @@ import { STORE_FORMAT, StoreHeader } from './header.js';
 import { type FoundHead, HeadsIntegrity, NO_ANCHOR } from './integrity.js';
 import { HEADER_KEY } from './keys.js';
 import { Manifest } from './manifest.js';
+import { NO_OPERATIONS } from './operations.js';
 import { AUDIT_FOLDER, DEFAULT_MIN_FREE_BYTES, type EngineOptions, STORE_FOLDER } from './options.js';
 import { LmdbStorage } from './storage/lmdb.js';
 import { STATE_KEY } from './storage/lmdb-state.js';
@@ -63,7 +64,7 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
       signer,
       generation: () => manifest.generation,
       // What a store of format 1 says of its sequence is not sealed: no log vouches for it.
-      revision: () => (opened.format < STORE_FORMAT ? 0 : storage.sequence),
+      revision: () => (opened.format > 1 ? storage.sequence : 0),
       witness,
       acceptRollback: options.acceptRollback ?? false,
       segmentBytes: options.audit?.segmentBytes,
@@ -129,7 +130,7 @@ async function loadRecords(
     storage.summarise(integrity);
   }
   // Also where a crash came between the first two writes.
-  if (manifest.generation === 0) await manifest.commit({ operations: [] });
+  if (manifest.generation === 0) await manifest.commit({ operations: NO_OPERATIONS });
   const { anchor = NO_ANCHOR, sequence } = integrity.read(storage.summary);
   // Only what is sealed counts, and in a store of format 1 it need not be there.
   if (sequence === undefined ? header.format > 1 : sequence !== storage.sequence) throw tampered(STATE_KEY);

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto';
+
 import { CofferError } from './errors.js';
 
 /** A change as its caller labels it. */
@@ -8,6 +10,11 @@ export interface Change {
    * gave for that secret.
    */
   readonly operation?: string | undefined;
+  /**
+   * The id counts once until then at least, at most a day from now, however many others there are: when what was answered is
+   * forgotten, it is refused (`operation_reused`). For what proves its caller and could be sent again by who overheard it.
+   */
+  readonly until?: Date | undefined;
 }
 
 /** A change that a head remembers: for retries, and to tell after a crash whether an intent came true. */
@@ -21,10 +28,35 @@ export interface Operation {
   readonly result: number;
   /** The caller gave the id: it may come again. Otherwise it is forgotten once its outcome is durable. */
   readonly given: boolean;
+  /** It counts once until then, in seconds since 1970. */
+  readonly until?: number;
 }
+
+/** Of an operation that still counts once: that it was, and nothing of what it did. */
+export interface SpentOperation {
+  /** Of id and principal, see {@link spentKey}. */
+  readonly key: string;
+  /** In seconds since 1970. */
+  readonly until: number;
+}
+
+/** What a head remembers of the changes that were made to it. */
+export interface Operations {
+  /** The newest, the last one last. */
+  readonly recent: readonly Operation[];
+  readonly spent: readonly SpentOperation[];
+}
+
+export const NO_OPERATIONS: Operations = { recent: [], spent: [] };
 
 /** How many operation ids given by callers a head remembers. */
 export const REMEMBERED = 16;
+
+/** How many more a head knows to be spent. What is urgent may go as far again. */
+const SPENT = 1_024;
+
+/** Proofs live for minutes; a day bounds what a mistaken clock can make a head keep. */
+const UNTIL_MAX = 24 * 60 * 60;
 
 /** @throws CofferError `invalid_argument` */
 export function checkOperationId(id: string): void {
@@ -37,51 +69,164 @@ export function checkOperationId(id: string): void {
 }
 
 /**
- * The operation with this id by this caller, if the head remembers it.
+ * Until when a change's id counts once, in whole seconds since 1970; undefined if it only is remembered as any.
  *
- * @throws CofferError `operation_reused` if it was something else
+ * @throws CofferError `invalid_argument`
+ */
+export function untilOf({ operation, until }: Change, now: Date): number | undefined {
+  if (until === undefined) return undefined;
+  const seconds = Math.ceil(until.getTime() / 1000);
+  // Written so that an invalid date is refused, too.
+  if (operation === undefined || !(seconds <= secondsOf(now) + UNTIL_MAX)) {
+    throw new CofferError('invalid_argument', 'an operation id that counts once does so for a day at most');
+  }
+  return seconds;
+}
+
+/**
+ * The operation with this id by this caller, if the head remembers what it did.
+ *
+ * @throws CofferError `operation_reused` if it was something else, or if only that it was is remembered
  */
 export function findOperation(
-  operations: readonly Operation[],
+  { recent, spent }: Operations,
   sought: { id: string; by: string; request: string },
 ): Operation | undefined {
-  const found = operations.find(({ id, by }) => id === sought.id && by === sought.by);
+  const found = recent.find(({ id, by }) => id === sought.id && by === sought.by);
   if (found && found.request !== sought.request) {
     throw new CofferError(
       'operation_reused',
       'this operation id was already used for another change: make a new one',
     );
   }
+  if (!found && spent.length > 0 && spent.some(({ key }) => key === spentKey(sought))) {
+    throw new CofferError(
+      'operation_reused',
+      'this operation was made already, and what it answered is forgotten: look at what there is before you make another',
+    );
+  }
   return found;
 }
 
-/** The operations that a head keeps beside a new one: those under way, and the newest that callers named. */
+/** True if it was made by this principal and what it did is remembered, as it is while its outcome may not be durable. */
+export const isRecent = ({ recent }: Operations, operation: string, principal: string): boolean =>
+  recent.some(({ id, by }) => id === operation && by === principal);
+
+/** True if an operation still counts once. */
+export const holdsUnexpired = ({ recent, spent }: Operations, now: Date): boolean =>
+  [...recent, ...spent].some(({ until }) => until !== undefined && isAhead(until, now));
+
+/**
+ * The operations that a head keeps with a new one: those under way, the newest that callers named, and of older ones that
+ * they are spent.
+ *
+ * @param urgent the change takes something away from somebody: others cannot use up the room that it needs
+ * @throws CofferError `busy` if more still count once than a head can know
+ */
 export function keepOperations(
-  operations: readonly Operation[],
-  underWay: ReadonlySet<string>,
+  { recent, spent }: Operations,
   added: Operation,
-): Operation[] {
+  { underWay, now, urgent = false }: KeepContext,
+): Operations {
   const room = added.given ? REMEMBERED - 1 : REMEMBERED;
-  const given = operations.filter((operation) => operation.given).slice(-room);
-  const kept = operations.filter((operation) => underWay.has(operation.id) || given.includes(operation));
-  return [...kept, added];
+  const given = recent.filter((operation) => operation.given).slice(-room);
+  const isKept = (operation: Operation) => underWay.has(operation.id) || given.includes(operation);
+  const forgotten = recent.flatMap((operation) =>
+    operation.until === undefined || isKept(operation)
+      ? []
+      : [{ key: spentKey(operation), until: operation.until }],
+  );
+  const stillSpent = [...spent, ...forgotten].filter(({ until }) => isAhead(until, now));
+  if (forgotten.length > 0 && stillSpent.length > (urgent ? 2 * SPENT : SPENT)) {
+    throw new CofferError(
+      'busy',
+      'so many changes were made here in the last minute that no more can be told apart: try again in a minute',
+    );
+  }
+  return { recent: [...recent.filter(isKept), added], spent: stillSpent };
 }
 
-/** An operation as a head's JSON holds it. */
-export type OperationJson = [id: string, by: string, request: string, result: number, given: 0 | 1];
+export interface KeepContext {
+  /** Operations whose intent may be in the log without an outcome. */
+  readonly underWay: ReadonlySet<string>;
+  readonly now: Date;
+  readonly urgent?: boolean | undefined;
+}
 
-export const encodeOperation = ({ id, by, request, result, given }: Operation): OperationJson => [
+const KEY_BYTES = 8;
+const SPENT_BYTES = KEY_BYTES + 4;
+
+/**
+ * The first 8 bytes of SHA-256 over principal ‖ 0 ‖ id, base64: among a thousand, another one's is met by chance once in
+ * 10^16 changes, and is refused then.
+ */
+const spentKey = ({ id, by }: Pick<Operation, 'id' | 'by'>): string =>
+  hash('sha256', `${by}\0${id}`, 'buffer').toString('base64', 0, KEY_BYTES);
+
+/** The second in which it ends is still in. */
+const isAhead = (until: number, now: Date): boolean => until >= secondsOf(now);
+
+const secondsOf = (time: Date): number => Math.floor(time.getTime() / 1000);
+
+/** Operations as a head's JSON holds them: what is spent is 12 bytes each, key (8) ‖ until (4, big-endian), in base64. */
+export interface OperationsJson {
+  readonly recent: readonly OperationJson[];
+  /** Left out where there are none. */
+  readonly spent?: string;
+}
+
+export type OperationJson = [
+  id: string,
+  by: string,
+  request: string,
+  result: number,
+  given: 0 | 1,
+  until?: number,
+];
+
+export function encodeOperations({ recent, spent }: Operations): OperationsJson {
+  return { recent: recent.map(encodeOperation), ...(spent.length > 0 && { spent: encodeSpent(spent) }) };
+}
+
+export const decodeOperations = ({ recent, spent }: OperationsJson): Operations => ({
+  recent: recent.map(decodeOperation),
+  spent: spent === undefined ? [] : decodeSpent(spent),
+});
+
+const encodeOperation = ({ id, by, request, result, given, until }: Operation): OperationJson => [
   id,
   by,
   request,
   result,
   given ? 1 : 0,
+  ...(until === undefined ? ([] as const) : ([until] as const)),
 ];
 
-export const decodeOperation = ([id, by, request, result, given]: OperationJson): Operation => ({
+const decodeOperation = ([id, by, request, result, given, until]: OperationJson): Operation => ({
   id,
   by,
   request,
   result,
   given: given === 1,
+  ...(until !== undefined && { until }),
 });
+
+function encodeSpent(spent: readonly SpentOperation[]): string {
+  const bytes = Buffer.alloc(spent.length * SPENT_BYTES);
+  spent.forEach(({ key, until }, index) => {
+    bytes.write(key, index * SPENT_BYTES, 'base64');
+    bytes.writeUInt32BE(until, index * SPENT_BYTES + KEY_BYTES);
+  });
+  return bytes.toString('base64');
+}
+
+function decodeSpent(text: string): SpentOperation[] {
+  const bytes = Buffer.from(text, 'base64');
+  return Array.from({ length: Math.floor(bytes.length / SPENT_BYTES) }, (_, index) => {
+    const at = index * SPENT_BYTES;
+    return {
+      key: bytes.toString('base64', at, at + KEY_BYTES),
+      until: bytes.readUInt32BE(at + KEY_BYTES),
+    };
+  });
+}

@@ -7,13 +7,13 @@ import type { Catalog, Entry, HeadChange, SealedValue } from './catalog.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
-import { type Gate, operationOf } from './gate.js';
+import type { Gate } from './gate.js';
 import type { Action } from './grant.js';
 import type { Head, VersionEntry } from './head.js';
 import { Locks } from './locks.js';
 import { checkName, checkValue, checkVersion, checkWritableName, type Limits, MAX_VERSION } from './names.js';
 import { addNumber, hasNumber } from './number-set.js';
-import { type Change, findOperation, keepOperations, type Operation } from './operations.js';
+import { type Change, findOperation, isRecent, NO_OPERATIONS, type Operations } from './operations.js';
 import type { Policy } from './policy.js';
 import type { SecretInfo, SecretValue } from './secret.js';
 
@@ -161,8 +161,8 @@ export class Secrets {
 
   /** Tells whether a principal's operation came true, for the recovery after a crash. */
   remembers(name: string, operation: string, principal: string): boolean {
-    const operations = this.#context.catalog.entry(name)?.head.operations ?? [];
-    return operations.some(({ id, by }) => id === operation && by === principal);
+    const { operations = NO_OPERATIONS } = this.#context.catalog.entry(name)?.head ?? {};
+    return isRecent(operations, operation, principal);
   }
 
   /** Runs the task when nobody else is changing the secret, nor begins to. */
@@ -216,7 +216,8 @@ export class Secrets {
   async #change(ask: Ask, plan: (entry: Entry | undefined, next: Next) => Plan): Promise<number> {
     const { caller, action, name, version, value, change } = ask;
     checkWritableName(name, this.#context.limits);
-    const { operation, given } = operationOf(change);
+    const { operation, ...counting } = this.#context.gate.operationOf(change);
+    const { given } = counting;
     const asked = { caller, action, secret: name, secretVersion: version, operation };
     await this.#refusal(asked, action as Action);
     const by = caller.principals[0].id;
@@ -227,17 +228,11 @@ export class Secrets {
       const { catalog, gate } = this.#context;
       const decide = (): Plan => {
         const before = catalog.entry(name);
-        const known = before?.head.operations ?? [];
+        const { operations: known = NO_OPERATIONS } = before?.head ?? {};
         const replayed = given && findOperation(known, { id: operation, by, request });
         if (replayed) return { result: replayed.result };
         const next: Next = (head, { version: number, result, dropped }) => {
-          const operations = keepOperations(known, gate.underWay, {
-            id: operation,
-            by,
-            request,
-            result,
-            given,
-          });
+          const operations = gate.remember(known, { id: operation, by, request, result, ...counting });
           return this.#planned(before, { ...head, operations }, result, number, value, dropped);
         };
         const planned = plan(catalog.live(name), next);
@@ -353,7 +348,7 @@ interface Plan {
 }
 
 type Next = (
-  head: Omit<Head, 'operations'> & { readonly operations?: readonly Operation[] },
+  head: Omit<Head, 'operations'> & { readonly operations?: Operations },
   change: { readonly version?: number; readonly result: number; readonly dropped?: readonly VersionEntry[] },
 ) => Plan;
 
@@ -363,7 +358,7 @@ const firstHead = (name: string): Head => ({
   highest: 0,
   versions: new Map(),
   deleted: [],
-  operations: [],
+  operations: NO_OPERATIONS,
 });
 
 function boundTo(versions: Head['versions'], version: number, generation: number): Head['versions'] {

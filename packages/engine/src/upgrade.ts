@@ -21,8 +21,10 @@ export interface UpgradeContext {
  * Brings a store of an older format to this one's, in place, once a backup of it as it was lies in the state folder. A crash
  * on the way leaves the old format, and the next start begins anew.
  *
- * Format 2 differs from 1 in this: the sealed summary holds, beside the digest, the store's sequence and a line of
- * the audit log, and one without them is refused.
+ * - Format 2: the sealed summary holds, beside the digest, the store's sequence and a line of the audit log, and one without
+ *   them is refused.
+ * - Format 3: under the manifest there are records of revocations and of what was issued; heads, the manifest and the header
+ *   know operations that are spent. An older coffer would take the first for tokens, and let the others count twice.
  *
  * @throws CofferError `storage_full`, `io`: the store stays as it was
  */

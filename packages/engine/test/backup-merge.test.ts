@@ -220,6 +220,88 @@ describe('a restore that merges what is newer', () => {
     expect(await grantsOf(again)).toEqual(['token:goes']);
   });
 
+  describe('and identities', () => {
+    const [ACCOUNT, USER] = [`A${'C'.repeat(55)}`, `U${'D'.repeat(55)}`];
+
+    /** Revoked, lifted and seen, before a backup and since. */
+    async function identities() {
+      const opened = await openEngine();
+      const { engine, folder } = opened;
+      await engine.revoke(admin, { jti: 'before' });
+      await engine.rememberIssued(ACCOUNT, 1_700_000_000);
+      const path = await backupTo(engine, folder);
+      await engine.revoke(admin, { jti: 'since', reason: 'leaked: "x" y' }, { operation: 'op' });
+      await engine.revoke(admin, { key: USER });
+      const { id } = await engine.revoke(admin, { jti: 'lifted' });
+      await engine.liftRevocation(admin, id);
+      await engine.rememberIssued(ACCOUNT, 1_700_000_009);
+      await engine.rememberIssued(USER, 1_700_000_001);
+      const listed = await engine.revocations(admin);
+      return { ...opened, path, listed };
+    }
+
+    const revoked = (engine: Engine) =>
+      ['before', 'since', 'lifted'].filter((jti) => engine.tokenRevoked(jti)).join();
+    const issued = (engine: Engine) => [engine.newestIssued(ACCOUNT), engine.newestIssued(USER)];
+
+    test.each(['the old state folder', 'a newer backup'])(
+      'from %s: what is revoked, by whom, when and why, and what was seen',
+      async (from) => {
+        const { engine, folder, path, stateDir, listed } = await identities();
+        const newer = from === 'a newer backup' ? await backupTo(engine, folder, 'newer') : stateDir;
+        await engine.close();
+        const restored = await restoreIn(folder, path, { mergeFrom: [newer] });
+        expect(restored.identitiesRevoked.map(({ value }) => value).sort()).toEqual([USER, 'since']);
+        expect(restored.issuedSince).toHaveLength(2);
+        expect(restored.content.revocations).toBe(1);
+        const again = await openRestored(folder);
+        expect(await again.revocations(admin)).toEqual(listed);
+        expect(issued(again)).toEqual([1_700_000_009, 1_700_000_001]);
+        const entries = await auditEntries(join(folder, 'restored'));
+        const taken = entries.filter(
+          ({ action, principal }) => action === 'revoke' && principal.id === 'server',
+        );
+        expect(taken.map(({ phase, target }) => [phase, target])).toContainEqual([
+          'outcome',
+          'token since leaked: "x" y',
+        ]);
+      },
+    );
+
+    test('from the log alone: also what was lifted, since a line could be added that says so', async () => {
+      const { engine, folder, path, stateDir } = await identities();
+      await engine.close();
+      const { seq } = (await auditEntries(stateDir)).at(-1) ?? { seq: 0 };
+      // Neither a seed, nor no time, nor the future is taken over from a line that was added.
+      for (const [index, [action, target]] of [
+        ['revoke', `key SU${'A'.repeat(56)}`],
+        ['revoke', 'user x'],
+        ['issued', `${ACCOUNT} 9999999999`],
+        ['issued', `${ACCOUNT} soon`],
+      ].entries()) {
+        const line = { seq: seq + 1 + index, time: 'no time', action, authorized: true, target };
+        await appendFile(auditPath(stateDir), `${JSON.stringify(line)}\n`);
+      }
+      const restored = await restoreIn(folder, path, { mergeFrom: [auditPath(stateDir)] });
+      expect(restored.identitiesRevoked).toHaveLength(3);
+      const again = await openRestored(folder);
+      expect(revoked(again)).toBe('before,since,lifted');
+      expect(again.keyRevoked(USER)).toBe(true);
+      expect(issued(again)).toEqual([1_700_000_009, 1_700_000_001]);
+      const [, since] = await again.revocations(admin);
+      expect(since).toMatchObject({ value: 'since', reason: 'leaked: "x" y', revokedBy: 'socket' });
+    });
+
+    test('from nothing: only what the backup has', async () => {
+      const { engine, folder, path } = await identities();
+      await engine.close();
+      expect(await restoreIn(folder, path)).toMatchObject({ identitiesRevoked: [], issuedSince: [] });
+      const again = await openRestored(folder);
+      expect(revoked(again)).toBe('before');
+      expect(issued(again)).toEqual([1_700_000_000, undefined]);
+    });
+  });
+
   test('an older state takes no grants away', async () => {
     const { engine, folder, stateDir, path } = await scene();
     const newer = await backupTo(engine, folder, 'newer');

@@ -95,9 +95,9 @@ describe('a store that an earlier coffer wrote', () => {
     await first.engine.put(admin, 'new/secret', Buffer.from('a new value'));
     await first.engine.close();
     expect(first.notices).toEqual([
-      expect.stringMatching(/^The store was brought from format 1 to 2\. As it was/),
+      expect.stringMatching(/^The store was brought from format 1 to 3\. As it was/),
     ]);
-    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 2 });
+    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 3 });
 
     const second = await open(folder);
     const { value } = await second.engine.get(admin, 'new/secret');
@@ -130,7 +130,7 @@ describe('a store that an earlier coffer wrote', () => {
     const { folder, content } = await keptStore('store-format-1');
     // A folder where the backup's name would be taken: no file can be made under it.
     const now = () => new Date('2026-11-22T12:00:00Z');
-    await mkdir(join(folder, 'state', 'before-format-2-20261122T120000Z.coffer-backup'));
+    await mkdir(join(folder, 'state', 'before-format-3-20261122T120000Z.coffer-backup'));
     const refused = Engine.open({ ...engineOptions(folder), createSigner: signing.createSigner, now });
     await expect(refused).rejects.toMatchObject({ code: 'io' });
     expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 1 });
@@ -139,7 +139,7 @@ describe('a store that an earlier coffer wrote', () => {
     await engine.close();
   });
 
-  test('of format 2, with keys that were changed and a log of several files, opens as it is', async () => {
+  test('of format 2, with keys that were changed and a log of several files, is upgraded', async () => {
     const { folder, content } = await keptStore('store-format-2');
     const first = await open(folder);
     await expectContent(first.engine, content);
@@ -147,8 +147,11 @@ describe('a store that an earlier coffer wrote', () => {
     await first.engine.put(admin, 'new/secret', Buffer.from('a new value'));
     await first.engine.delete(admin, 'new/secret');
     await first.engine.close();
-    expect(first.notices).toEqual([]);
-    expect(await backupsIn(folder)).toEqual([]);
+    expect(first.notices).toEqual([
+      expect.stringMatching(/^The store was brought from format 2 to 3\. As it was/),
+    ]);
+    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 3 });
+    expect(await backupsIn(folder)).toHaveLength(1);
     const verdict = await verifyAuditLog(join(folder, 'state', 'audit'), {
       storeId: content.storeId,
       verify: (message, signature, key) =>

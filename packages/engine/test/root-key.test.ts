@@ -368,7 +368,7 @@ describe('a newer format', () => {
     await rewriteRecord(stateDir, bytes('header'), (record) =>
       Buffer.concat([
         record.subarray(0, 8),
-        bytes(record.subarray(8).toString().replace('"format":2', '"format":3')),
+        bytes(record.subarray(8).toString().replace('"format":3', '"format":4')),
       ]),
     );
     await writeFile(keyFile, 'anything');

@@ -17,6 +17,21 @@ export const token = (id: string): Caller => ({
   address: '192.0.2.7',
 });
 
+const ACCOUNT = `A${'B'.repeat(55)}`;
+
+/** A caller that its NATS identity brought in, as long as `isLive` says so. */
+export const identity = (
+  name: string,
+  { expiresAt, isLive = () => true }: { expiresAt?: Date; isLive?: () => boolean } = {},
+): Caller => ({
+  principals: [
+    { id: `nats:${ACCOUNT}/${`U${name.toUpperCase()}`.padEnd(56, 'A')}`, kind: 'nats', name },
+    { id: `nats-tag:${ACCOUNT}:dev`, kind: 'nats-tag' },
+  ],
+  address: '192.0.2.8',
+  session: { ...(expiresAt && { expiresAt }), isLive },
+});
+
 export const bytes = (text: string): Buffer => Buffer.from(text);
 export const text = (value: Uint8Array): string => Buffer.from(value).toString();
 

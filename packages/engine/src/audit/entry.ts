@@ -65,6 +65,10 @@ const SUBJECT_ACTIONS = [
   'backup',
   'restore',
   'upgrade',
+  'revoke',
+  'list-revocations',
+  'lift-revocation',
+  'issued',
 ] as const;
 
 export type AuditAction = (typeof SUBJECT_ACTIONS)[number];

@@ -46,6 +46,7 @@ export interface ReadingParts {
   readonly log: AuditLog;
   readonly gate: Gate;
   readonly administration: Administration;
+  readonly now: () => Date;
   /** The anchor in the store's sealed summary. */
   anchor(): Anchor;
 }
@@ -108,15 +109,22 @@ export class AuditReading {
       }
       return;
     }
-    const follower = this.#enter(new Follower(log, signal, heartbeatMs));
+    const follower = this.#enter(
+      new Follower(log, { signal, heartbeatMs, lifeOf: () => this.#lifeOf(caller) }),
+    );
     try {
       for await (const piece of alive(readLog(log.folder, range, follower), heartbeatMs)) {
-        if (follower.over || !this.#mayRead(caller)) return;
+        if (follower.over) return;
         yield piece;
       }
     } finally {
       this.#followers.delete(follower);
     }
+  }
+
+  /** Some callers may not be who they were. */
+  recheck(): void {
+    for (const follower of this.#followers) follower.wake();
   }
 
   /** Ends all who follow. */
@@ -135,6 +143,14 @@ export class AuditReading {
   #mayRead(caller: Caller): boolean {
     const { administration } = this.#parts;
     return administration.knows(caller) && administration.policy.isAdministrator(caller);
+  }
+
+  /** How long the caller may still read if nothing happens, in milliseconds; 0 if it may not. */
+  #lifeOf(caller: Caller): number {
+    if (!this.#mayRead(caller)) return 0;
+    const { administration, now } = this.#parts;
+    const expiry = administration.expiryOf(caller);
+    return expiry ? Math.max(0, expiry.getTime() - now().getTime()) : Number.POSITIVE_INFINITY;
   }
 
   #enter(follower: Follower): Follower {
@@ -157,18 +173,23 @@ async function* alive(pieces: AsyncIterable<Buffer>, heartbeatMs: number): Async
   }
 }
 
+interface FollowerParts {
+  readonly signal: AbortSignal | undefined;
+  readonly heartbeatMs: number;
+  /** As long as its caller may read, if nothing happens, in milliseconds; 0: no more. */
+  lifeOf(): number;
+}
+
 /** One who waits for new lines. */
 class Follower implements LogEnd {
   readonly #log: AuditLog;
-  readonly #signal: AbortSignal | undefined;
-  readonly #heartbeatMs: number;
+  readonly #parts: FollowerParts;
   #wake: () => void = () => undefined;
   #ended = false;
 
-  constructor(log: AuditLog, signal: AbortSignal | undefined, heartbeatMs: number) {
+  constructor(log: AuditLog, parts: FollowerParts) {
     this.#log = log;
-    this.#signal = signal;
-    this.#heartbeatMs = heartbeatMs;
+    this.#parts = parts;
   }
 
   seq(): number {
@@ -182,26 +203,33 @@ class Follower implements LogEnd {
     return !this.over;
   }
 
+  /** To look whether it may go on. */
+  wake(): void {
+    this.#wake();
+  }
+
   end(): void {
     this.#ended = true;
     this.#wake();
   }
 
   get over(): boolean {
-    return this.#ended || this.#log.ended || this.#signal?.aborted === true;
+    const { signal, lifeOf } = this.#parts;
+    return this.#ended || this.#log.ended || signal?.aborted === true || lifeOf() === 0;
   }
 
   async #movement(): Promise<void> {
+    const { signal, heartbeatMs, lifeOf } = this.#parts;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#heartbeatMs);
+      const timer = setTimeout(resolve, Math.min(heartbeatMs, lifeOf()));
       this.#wake = () => {
         clearTimeout(timer);
         resolve();
       };
-      this.#signal?.addEventListener('abort', this.#wake, { once: true });
+      signal?.addEventListener('abort', this.#wake, { once: true });
       void this.#log.moved().then(this.#wake);
     });
-    this.#signal?.removeEventListener('abort', this.#wake);
+    signal?.removeEventListener('abort', this.#wake);
   }
 }
 

@@ -8,7 +8,8 @@ import { decodeHead } from '../head.js';
 import { headerGeneration } from '../header.js';
 import { HeadsIntegrity, type Summary } from '../integrity.js';
 import { HEAD_PREFIX, HEADER_KEY, manifestKey, POLICY_PREFIX, VALUE_PREFIX, valueKey } from '../keys.js';
-import { decodeManifest, decodePolicyRecord } from '../manifest.js';
+import { decodeManifest } from '../manifest.js';
+import { decodePolicyRecord } from '../policy-record.js';
 import type { StoredRecord } from '../storage/storage.js';
 import { broken, type Preamble } from './format.js';
 
@@ -19,6 +20,7 @@ export interface RecordCounts {
   readonly versions: number;
   readonly tokens: number;
   readonly grants: number;
+  readonly revocations: number;
   /** False if values that the heads name are missing or do not open, or there are others. All else holds. */
   readonly valuesHold: boolean;
 }
@@ -36,7 +38,7 @@ export class RecordCheck {
   readonly #sealer: RecordSealer;
   readonly #sequence: number;
   readonly #manifestKey: Buffer;
-  readonly #counts = { records: 0, secrets: 0, versions: 0, tokens: 0, grants: 0 };
+  readonly #counts = { records: 0, secrets: 0, versions: 0, tokens: 0, grants: 0, revocations: 0 };
   #last: Buffer = Buffer.alloc(0);
   #heads = EMPTY_DIGEST;
   #policy = EMPTY_DIGEST;
@@ -84,7 +86,7 @@ export class RecordCheck {
       throw this.#blame('heads were removed from it or put back to an earlier state');
     }
     if (!this.#policyByManifest || !asBuffer(this.#policyByManifest).equals(this.#policy)) {
-      throw this.#blame('grants or tokens were removed from it or put back to an earlier state');
+      throw this.#blame('grants, tokens or revocations were removed from it or put back to an earlier state');
     }
     const valuesHold = this.#closedValues === 0 && asBuffer(this.#values).equals(this.#valuesByHeads);
     return { ...this.#counts, valuesHold };
@@ -111,7 +113,8 @@ export class RecordCheck {
         this.#addHead(key, plaintext);
       } else if (startsWith(key, POLICY_PREFIX)) {
         this.#policy = this.#toggle(this.#policy, key, generation);
-        this.#counts[decodePolicyRecord(plaintext).kind === 'token' ? 'tokens' : 'grants']++;
+        const { kind } = decodePolicyRecord(plaintext);
+        if (kind !== 'issued') this.#counts[`${kind}s`]++;
       } else {
         throw this.#blame(`it has a record of an unknown kind (${key.toString('hex')})`);
       }

@@ -5,7 +5,7 @@ import { wipe } from '../crypto/secure-memory.js';
 import type { Grant } from '../grant.js';
 import { decodeHead } from '../head.js';
 import { HEAD_PREFIX, POLICY_PREFIX } from '../keys.js';
-import { decodePolicyRecord } from '../manifest.js';
+import { decodePolicyRecord, type IssuedRecord, type Revocation } from '../policy-record.js';
 import type { StoredRecord } from '../storage/storage.js';
 
 /** What a state of a store knows, without values, from its records as they come. */
@@ -13,6 +13,9 @@ export class StateContents {
   /** When each revoked token was revoked, by id. */
   readonly revoked = new Map<string, Date>();
   readonly grants: Grant[] = [];
+  /** Those in force. */
+  readonly revocations: Revocation[] = [];
+  readonly issued: IssuedRecord[] = [];
   /** Numbers of the versions of each secret, by name. */
   readonly secrets = new Map<string, readonly number[]>();
   readonly #sealer: RecordSealer;
@@ -38,6 +41,8 @@ export class StateContents {
   #addPolicy(plaintext: Buffer): void {
     const record = decodePolicyRecord(plaintext);
     if (record.kind === 'grant') this.grants.push(record.grant);
+    else if (record.kind === 'revocation') this.revocations.push(record.revocation);
+    else if (record.kind === 'issued') this.issued.push(record.issued);
     else if (record.token.revokedAt) this.revoked.set(record.token.id, record.token.revokedAt);
   }
 }

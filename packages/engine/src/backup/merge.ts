@@ -1,5 +1,6 @@
 import type { Grant } from '../grant.js';
 import { grantId } from '../grant.js';
+import { type IssuedRecord, type Revocation, revokedName } from '../policy-record.js';
 import type { StateContents } from './contents.js';
 import type { NewerState } from './newer.js';
 
@@ -7,6 +8,10 @@ import type { NewerState } from './newer.js';
 export interface Merged {
   /** When each token was revoked, by id. */
   readonly revoked: ReadonlyMap<string, Date>;
+  /** In force in any of them; where only a log can be read, also what was lifted. */
+  readonly revocations: readonly Revocation[];
+  /** All that were seen, of a key perhaps several. */
+  readonly issued: readonly IssuedRecord[];
   /** Grants of the backup that the newest state does not give. */
   readonly grantsGone: readonly Grant[];
   /** The place of that newest state; undefined if only logs could be read, or nothing newer than the backup. */
@@ -28,7 +33,7 @@ export interface SecretsDifference {
 
 /**
  * Joins what newer states tell: every revocation of each, and the grants of the newest. What a restore gives is never more
- * than that one gave.
+ * than that one gave. That a log says of a revocation that it was lifted does not count: a line that was added could say so.
  */
 export function mergeNewer(
   backup: { readonly sequence: number; readonly contents: StateContents },
@@ -40,16 +45,19 @@ export function mergeNewer(
     .sort((a, b) => b.sequence - a.sequence);
   const [newest] = states;
   const revoked = new Map(newer.flatMap((state) => [...state.revoked]));
+  const known = newer.flatMap(({ state, log }) => state ?? log ?? []);
+  const revocations = distinct(known.flatMap(({ revocations }) => revocations));
+  const taken = { revoked, revocations, issued: known.flatMap(({ issued }) => issued) };
   const policyChanges = Math.max(0, ...newer.map(({ log }) => log?.policyChanges ?? 0));
   if (!newest) {
-    const logged = new Set(newer.flatMap(({ log }) => [...(log?.deletions ?? [])]));
-    const secrets = [...contents.secrets.keys()].filter((name) => logged.has(name)).sort();
+    const deleted = new Set(newer.flatMap(({ log }) => [...(log?.deletions ?? [])]));
+    const secrets = [...contents.secrets.keys()].filter((name) => deleted.has(name)).sort();
     const deletedSince = { secrets, versions: [] };
-    return { revoked, grantsGone: [], newest: undefined, policyChanges, deletedSince, madeSince: NONE };
+    return { ...taken, grantsGone: [], newest: undefined, policyChanges, deletedSince, madeSince: NONE };
   }
   const given = new Set(newest.grants.map(grantId));
   return {
-    revoked,
+    ...taken,
     grantsGone: contents.grants.filter((grant) => !given.has(grantId(grant))),
     newest: newest.path,
     policyChanges: 0,
@@ -57,6 +65,11 @@ export function mergeNewer(
     madeSince: difference(newest.secrets, contents.secrets),
   };
 }
+
+/** The first of each. */
+const distinct = (revocations: readonly Revocation[]): Revocation[] => [
+  ...new Map(revocations.toReversed().map((one) => [revokedName(one), one])).values(),
+];
 
 const NONE: SecretsDifference = { secrets: [], versions: [] };
 

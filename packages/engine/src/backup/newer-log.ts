@@ -4,11 +4,16 @@ import { sha256 } from '../audit/hash.js';
 import { linesForwards } from '../audit/lines.js';
 import { type Entry, isSigned, parseEntry, type StoreSigning } from '../audit/verifier.js';
 import { CofferError } from '../errors.js';
+import type { IssuedRecord, Revocation } from '../policy-record.js';
+import { issuedIn, newRevocationId, revokedIn } from '../revocation.js';
 
 /** What an audit log tells of the time after a backup. */
 export interface LogFindings {
   /** When each token was revoked, by id, as far back as the log goes. */
   readonly revoked: ReadonlyMap<string, Date>;
+  /** Tokens and keys that were revoked, whether that was lifted or not. */
+  readonly revocations: readonly Revocation[];
+  readonly issued: readonly IssuedRecord[];
   /** How often grants were changed behind the backup's last line. */
   readonly policyChanges: number;
   /** Secrets that were deleted, or lost versions, behind it. */
@@ -26,10 +31,11 @@ interface LoggedAct {
   readonly recovered?: boolean;
   readonly secret?: string;
   readonly target?: string;
+  readonly principal?: { readonly id?: unknown };
 }
 
 /** What is looked for; most lines are neither. */
-const LOOKED_FOR = /"action":"(revoke-token|apply-policy|delete|prune|checkpoint)"/;
+const LOOKED_FOR = /"action":"(revoke-token|revoke|issued|apply-policy|delete|prune|checkpoint)"/;
 const TOKEN_ID = /^[0-9a-f]{16}$/;
 
 /**
@@ -107,6 +113,8 @@ class Findings {
       ({ action, target }) => action === 'revoke-token' && TOKEN_ID.test(target ?? ''),
     );
     return {
+      revocations: acts.flatMap(revocationOf),
+      issued: acts.flatMap(issuedOf),
       revoked: new Map(revocations.map(({ target, time }) => [target as string, timeOf(time)])),
       policyChanges: new Set(since.filter(isPolicyChange).map(({ seq, intent = seq }) => intent)).size,
       deletions: new Set(
@@ -145,6 +153,19 @@ class Unmade {
     this.#last = undefined;
     return covered;
   }
+}
+
+function revocationOf({ action, target = '', time, principal }: LoggedAct): Revocation[] {
+  const revoked = action === 'revoke' ? revokedIn(target) : undefined;
+  if (!revoked) return [];
+  const { id } = principal ?? {};
+  const revokedBy = typeof id === 'string' ? id : 'unknown';
+  return [{ id: newRevocationId(), ...revoked, revokedAt: timeOf(time), revokedBy }];
+}
+
+function issuedOf({ action, target = '' }: LoggedAct): IssuedRecord[] {
+  const issued = action === 'issued' ? issuedIn(target) : undefined;
+  return issued ? [issued] : [];
 }
 
 /** A line that was changed may have any; that it took a right away counts. */

@@ -9,6 +9,7 @@ import { CofferError, systemError } from '../errors.js';
 import type { Grant } from '../grant.js';
 import { parseHeader } from '../header.js';
 import { HEADER_KEY } from '../keys.js';
+import type { IssuedRecord, Revocation } from '../policy-record.js';
 import { RecordCheck } from './check-records.js';
 import { StateContents } from './contents.js';
 import { MAGIC } from './format.js';
@@ -27,6 +28,8 @@ export interface NewerState {
     /** Of the store's changes. */
     readonly sequence: number;
     readonly grants: readonly Grant[];
+    readonly revocations: readonly Revocation[];
+    readonly issued: readonly IssuedRecord[];
     readonly secrets: ReadonlyMap<string, readonly number[]>;
   };
   readonly log?: LogFindings;
@@ -104,7 +107,7 @@ async function fromStateFolder(path: string, options: NewerOptions): Promise<New
     if (error instanceof CofferError && !DAMAGE.has(code)) throw error;
     options.onNotice?.(
       `The store in ${path} cannot be read (${(error as Error).message}): only its audit log counts, which knows the ` +
-        'tokens that were revoked, and not the grants.',
+        'tokens and identities that were revoked, and not the grants.',
     );
     return undefined;
   });
@@ -191,4 +194,9 @@ function requireSameStore(path: string, storeId: Buffer, options: NewerOptions):
   );
 }
 
-const contentsOf = ({ grants, secrets }: StateContents) => ({ grants, secrets });
+const contentsOf = ({ grants, revocations, issued, secrets }: StateContents) => ({
+  grants,
+  revocations,
+  issued,
+  secrets,
+});

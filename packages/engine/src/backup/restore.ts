@@ -9,6 +9,7 @@ import { CofferError, systemError } from '../errors.js';
 import { privateFolder, syncFolder } from '../files.js';
 import { HeadsIntegrity, NO_ANCHOR } from '../integrity.js';
 import { AUDIT_FOLDER, STORE_FOLDER } from '../options.js';
+import type { TakenOver } from '../revocations.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import { LmdbWriter } from '../storage/lmdb-writer.js';
 import { BackupCheck, type BackupContent } from './check.js';
@@ -44,7 +45,10 @@ export interface RestoreOptions extends VerifyBackupOptions {
 }
 
 /** What a restore did. */
-export interface Restored extends TakenAway, Omit<Merged, 'revoked' | 'grantsGone'> {
+export interface Restored
+  extends TakenAway,
+    TakenOver,
+    Omit<Merged, 'revoked' | 'grantsGone' | 'revocations' | 'issued'> {
   readonly content: BackupContent;
   /** What was accepted. */
   readonly damage: Damage;
@@ -80,11 +84,14 @@ async function build(folder: string, backup: OpenedBackup, options: RestoreOptio
   const damage = await readBack(folder, backup, content, options);
   if (isDamaged(damage) && !options.acceptDamage) throw madeOfDamage(damage);
   const newer = await newerStates(backup, content, options);
-  const { revoked, grantsGone, ...found } = mergeNewer({ sequence: content.sequence, contents }, newer);
+  const { revoked, grantsGone, revocations, issued, ...found } = mergeNewer(
+    { sequence: content.sequence, contents },
+    newer,
+  );
   const engine = await openRestored(folder, options, damage);
   try {
     const why = whyOf(content, options, damage);
-    const taken = await engine.takeAway({ revoked, grants: grantsGone, why });
+    const taken = await engine.takeAway({ revoked, grants: grantsGone, revocations, issued, why });
     return { content, damage, ...taken, ...found };
   } finally {
     await engine.close();

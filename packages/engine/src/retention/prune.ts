@@ -5,7 +5,6 @@ import type { Catalog } from '../catalog.js';
 import type { Gate } from '../gate.js';
 import type { Head, VersionEntry } from '../head.js';
 import { addNumber } from '../number-set.js';
-import { keepOperations } from '../operations.js';
 import type { Secrets } from '../secrets.js';
 
 /** More versions of one secret are dropped by several changes. */
@@ -41,7 +40,7 @@ export async function prune(
     const target = `versions ${inRanges(numbers)}`;
     return gate.change({ caller: SERVER, action: 'prune', secret: name, operation, target }, async () => {
       const added = { id: operation, by: SERVER.principals[0].id, request: '', result: 0, given: false };
-      const operations = keepOperations(head.operations, gate.underWay, added);
+      const operations = gate.remember(head.operations, added);
       const dropped = numbers.map((number) => (head.versions.get(number) as VersionEntry).recordId);
       const next = { ...without(head, numbers), operations };
       await catalog.commit(before, catalog.nextGeneration(name), { head: next, dropped });

@@ -3,9 +3,9 @@ import type { Caller } from '../caller.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
 import type { EngineFacts } from '../facts.js';
-import { accessDenied, type Gate, operationOf } from '../gate.js';
+import { accessDenied, type Gate } from '../gate.js';
 import type { HeaderChange, StoreHeader } from '../header.js';
-import { type Change, findOperation, keepOperations } from '../operations.js';
+import { type Change, findOperation } from '../operations.js';
 import type { Policy } from '../policy.js';
 import type { Rewriter, RotationProgress } from './rewriter.js';
 import type { RootKeys } from './root-key-rotation.js';
@@ -132,7 +132,7 @@ export class Keys {
     begin: () => Promise<Step>,
   ): Promise<void> {
     const { header, gate } = this.#context;
-    const { operation, given } = operationOf(change);
+    const { operation, ...counting } = gate.operationOf(change);
     const by = asked.caller.principals[0].id;
     const digest = header.ring.authenticate(Buffer.from(JSON.stringify(request))).toString('base64', 0, 16);
     const made = await header.alone(async () => {
@@ -144,7 +144,8 @@ export class Keys {
         // A permission that was taken away while the change waited for its turn is gone at once.
         if (!this.#isAllowed(asked.caller)) throw accessDenied();
         replayed =
-          given && findOperation(header.operations, { id: operation, by, request: digest }) !== undefined;
+          counting.given &&
+          findOperation(header.operations, { id: operation, by, request: digest }) !== undefined;
       } catch (error) {
         return refuse(gate, labelled, error);
       }
@@ -153,9 +154,9 @@ export class Keys {
         return undefined;
       }
       return gate.change(labelled, async () => {
+        const added = { id: operation, by, request: digest, result: 0, ...counting };
+        const operations = gate.remember(header.operations, added);
         const { change, sealed, dropped } = await begin();
-        const added = { id: operation, by, request: digest, result: 0, given };
-        const operations = keepOperations(header.operations, gate.underWay, added);
         try {
           await header.commit({ ...change, operations });
         } catch (error) {

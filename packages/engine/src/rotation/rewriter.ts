@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { Administration } from '../administration.js';
 import { SERVER } from '../caller.js';
 import type { Catalog } from '../catalog.js';
 import { CofferError } from '../errors.js';
 import type { Gate } from '../gate.js';
 import type { StoreHeader } from '../header.js';
 import type { Manifest } from '../manifest.js';
-import { keepOperations } from '../operations.js';
+import type { ManifestChanges } from '../manifest-changes.js';
 import type { Secrets } from '../secrets.js';
 import type { Storage } from '../storage/storage.js';
 import { type Census, takeCensus } from './census.js';
@@ -40,7 +39,7 @@ export interface RewriterParts {
   readonly catalog: Catalog;
   readonly manifest: Manifest;
   readonly secrets: Secrets;
-  readonly administration: Administration;
+  readonly changes: ManifestChanges;
   readonly gate: Gate;
   onNotice(sentence: string): void;
 }
@@ -150,9 +149,9 @@ export class Rewriter {
 
   /** Goes through all records once. */
   async #walk(): Promise<void> {
-    const { catalog, manifest, secrets, administration } = this.#parts;
+    const { catalog, manifest, secrets, changes } = this.#parts;
     await this.#inParts((room, after: Uint8Array | undefined) =>
-      administration.alone(() => manifest.reseal(room, after)),
+      changes.alone(() => manifest.reseal(room, after)),
     );
     const names = catalog.allNames()[Symbol.iterator]();
     let next = names.next();
@@ -214,7 +213,7 @@ export class Rewriter {
         const added = { id: operation, by: SERVER.principals[0].id, request: '', result: id, given: false };
         return header.commit({
           dataKeys: header.ring.dataKeys.filter((key) => key.id !== id),
-          operations: keepOperations(header.operations, gate.underWay, added),
+          operations: gate.remember(header.operations, added),
         });
       }),
     );

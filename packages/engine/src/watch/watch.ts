@@ -29,7 +29,7 @@ export type WatchEvent =
   | { readonly kind: 'end'; readonly code: WatchEnd; readonly message: string };
 
 const END_MESSAGES: Readonly<Record<WatchEnd, string>> = {
-  unauthenticated: 'the token has expired or was revoked',
+  unauthenticated: 'the token or the identity has expired or was revoked',
   access_denied: 'no grant allows you to get any secret',
   stopped: 'the server is stopping',
 };
@@ -166,7 +166,7 @@ export class Watch {
     return this.#parts.feed.id(this.#sequence);
   }
 
-  /** Waits until it is woken, a token of the caller's expires, or a heartbeat is due, which is the answer then. */
+  /** Waits until it is woken, a token or the identity of the caller's expires, or a heartbeat is due, which is the answer then. */
   async #quietUntil(beatAt: number): Promise<WatchEvent | undefined> {
     const { administration, now } = this.#parts;
     const expiry = administration.expiryOf(this.#asked.caller);

@@ -42,8 +42,13 @@ export class Watchers {
     parts.feed.subscribe(() => void this.#wakeAll());
     parts.administration.onChange = (what) => {
       if (what === 'grants') parts.feed.grantsChanged();
-      else void this.#wakeAll();
+      else this.recheck();
     };
+  }
+
+  /** Some callers may not be who they were. */
+  recheck(): void {
+    void this.#wakeAll();
   }
 
   get count(): number {

@@ -1,0 +1,222 @@
+import { cp } from 'node:fs/promises';
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import type { Engine } from '../src/index.js';
+import { auditEntries } from './audit-file.js';
+import { recordSizes, storedHeader } from './store-file.js';
+import { admin, bytes, codeOf, identity, openEngine, temporaryFolder, text } from './support.js';
+
+const START = Date.parse('2031-01-01T00:00:00Z');
+/** How long a proof lives, in milliseconds. */
+const MINUTE = 60_000;
+
+/** An engine whose clock stands until it is moved. */
+async function withClock(folder?: string, start = START) {
+  let time = start;
+  const opened = await openEngine(folder, { now: () => new Date(time) });
+  const pass = (milliseconds: number) => {
+    time += milliseconds;
+  };
+  const once = (operation: string) => ({ operation, until: new Date(time + MINUTE) });
+  return { ...opened, pass, once };
+}
+
+/** Makes the head forget what any operation before answered. */
+async function pushOut(engine: Engine, name = 'a'): Promise<void> {
+  const { activeVersion } = await engine.info(admin, name);
+  for (let index = 0; index < 16; index++) {
+    await engine.activate(admin, name, activeVersion, { operation: `other ${index}`.replace(' ', '-') });
+  }
+}
+
+const secretHead = async (stateDir: string) => Math.max(...(await recordSizes(stateDir, 's')));
+
+describe('an operation that counts once', () => {
+  it('answers as it did while that is remembered, then is refused until its time, then is forgotten', async () => {
+    const { engine, once, pass } = await withClock();
+    await engine.put(admin, 'a', bytes('one'));
+    const change = once('op');
+    expect(await engine.put(admin, 'a', bytes('two'), change)).toBe(2);
+    expect(await engine.put(admin, 'a', bytes('two'), change)).toBe(2);
+    await pushOut(engine);
+    expect(await codeOf(engine.put(admin, 'a', bytes('two'), change))).toBe('operation_reused');
+    pass(MINUTE);
+    expect(await codeOf(engine.put(admin, 'a', bytes('two'), change))).toBe('operation_reused');
+    pass(1_000);
+    await pushOut(engine);
+    await engine.put(admin, 'a', bytes('three'));
+    expect(await engine.put(admin, 'a', bytes('two'), { operation: 'op' })).toBe(4);
+  });
+
+  it('is refused whether or not the repetition says until when it counts, and another caller’s is another', async () => {
+    const { engine, once } = await withClock();
+    await engine.applyPolicy(admin, [{ to: ['nats:*'], actions: ['put'], secrets: ['*'] }]);
+    const [alice, bob] = [identity('alice'), identity('bob')];
+    await engine.put(alice, 'a', bytes('one'), once('op'));
+    await pushOut(engine);
+    expect(await codeOf(engine.put(alice, 'a', bytes('two'), { operation: 'op' }))).toBe('operation_reused');
+    expect(await engine.put(bob, 'a', bytes('two'), once('op'))).toBe(2);
+  });
+
+  it('is refused after a restart, a crash and in a copy of the store', async () => {
+    const { engine, folder, once } = await withClock();
+    await engine.put(admin, 'a', bytes('one'));
+    const change = once('op');
+    await engine.put(admin, 'a', bytes('two'), change);
+    await pushOut(engine);
+    const crashed = await temporaryFolder();
+    await cp(folder, crashed, { recursive: true, filter: (path) => !/lock[.-][^/]*$/.test(path) });
+    await engine.close();
+    for (const place of [folder, crashed]) {
+      const { engine: again } = await withClock(place);
+      expect(await codeOf(again.put(admin, 'a', bytes('two'), change))).toBe('operation_reused');
+    }
+  });
+
+  it('is refused by the tombstone of a deleted secret, and by its next life', async () => {
+    const { engine, once, folder } = await withClock();
+    const [put, deletion] = [once('put'), once('delete')];
+    await engine.put(admin, 'a', bytes('one'), put);
+    await pushOut(engine);
+    await engine.delete(admin, 'a', deletion);
+    expect(await codeOf(engine.put(admin, 'a', bytes('one'), put))).toBe('operation_reused');
+    await engine.put(admin, 'a', bytes('next life'));
+    expect(await codeOf(engine.put(admin, 'a', bytes('one'), put))).toBe('operation_reused');
+    await engine.delete(admin, 'a', deletion);
+    await pushOut(engine);
+    await engine.close();
+    const { engine: again } = await withClock(folder);
+    expect(await codeOf(again.delete(admin, 'a', deletion))).toBe('operation_reused');
+    expect(text((await again.get(admin, 'a')).value)).toBe('next life');
+  });
+
+  it('keeps a tombstone that is old, if it alone knows of it', async () => {
+    const { engine, folder, stateDir, pass, once } = await withClock();
+    await engine.delete(admin, 'a', once('first'));
+    pass(24 * 60 * MINUTE - 1_000);
+    const change = once('last');
+    await engine.delete(admin, 'a', change);
+    await engine.close();
+    const { engine: soon } = await withClock(folder, START + 24 * 60 * MINUTE + 10_000);
+    await soon.put(admin, 'a', bytes('v'));
+    await soon.delete(admin, 'a', change);
+    expect(text((await soon.get(admin, 'a')).value)).toBe('v');
+    await soon.delete(admin, 'a');
+    await soon.close();
+    const { engine: later } = await withClock(folder, START + 49 * 60 * MINUTE);
+    await later.close();
+    expect(await recordSizes(stateDir, 's')).toEqual([]);
+  });
+
+  it('is one change, however many come at once', async () => {
+    const { engine, once } = await withClock();
+    const change = once('op');
+    const puts = Array.from({ length: 20 }, () => engine.put(admin, 'a', bytes('v'), change));
+    expect(new Set(await Promise.all(puts))).toEqual(new Set([1]));
+  });
+
+  it('of a refused change may be tried again', async () => {
+    const { engine, once } = await withClock();
+    await engine.put(admin, 'a', bytes('one'));
+    const change = once('op');
+    expect(await codeOf(engine.activate(admin, 'a', 2, change))).toBe('not_found');
+    await engine.put(admin, 'a', bytes('two'));
+    await engine.activate(admin, 'a', 2, change);
+    expect((await engine.info(admin, 'a')).activeVersion).toBe(2);
+  });
+
+  it('of the policy, of a token and of a revocation is known by the manifest', async () => {
+    const { engine, folder, once } = await withClock();
+    const grants = [{ to: ['token:a'], actions: ['get'], secrets: ['*'] }] as const;
+    const [policy, token, lift] = [once('policy'), once('token'), once('lift')];
+    await engine.applyPolicy(admin, grants, {}, policy);
+    await engine.createToken(admin, { name: 'ci' }, token);
+    const { id } = await engine.revoke(admin, { jti: 'J' });
+    await engine.liftRevocation(admin, id, lift);
+    for (let index = 0; index < 16; index++) {
+      await engine.applyPolicy(admin, [], {}, { operation: `other-${index}` });
+    }
+    const refused = async (engine: Engine) => [
+      await codeOf(engine.applyPolicy(admin, grants, {}, policy)),
+      await codeOf(engine.createToken(admin, { name: 'ci' }, token)),
+      await codeOf(engine.liftRevocation(admin, id, lift)),
+    ];
+    const expected = Array.from({ length: 3 }, () => 'operation_reused');
+    expect(await refused(engine)).toEqual(expected);
+    await engine.close();
+    const { engine: again } = await withClock(folder);
+    expect(await refused(again)).toEqual(expected);
+    expect((await again.policy(admin)).grants).toEqual([]);
+    expect(await again.listTokens(admin)).toHaveLength(1);
+  });
+
+  it('of a rotation is known by the header', async () => {
+    const { engine, folder, stateDir, once } = await withClock();
+    const change = once('rotation');
+    await engine.rotateKeys(admin, { root: true }, change);
+    for (let index = 0; index < 16; index++) {
+      await engine.rotateKeys(admin, { root: true }, { operation: `other-${index}` });
+    }
+    expect(await codeOf(engine.rotateKeys(admin, { root: true }, change))).toBe('operation_reused');
+    await engine.close();
+    expect(await storedHeader(stateDir)).toMatchObject({ spent: expect.stringMatching(/^[\w+/]{16}$/) });
+    const { engine: again } = await withClock(folder);
+    expect(await codeOf(again.rotateKeys(admin, { root: true }, change))).toBe('operation_reused');
+  });
+
+  it('is told from all others, whatever their ids are', async () => {
+    const { engine, once } = await withClock();
+    const id = fc.stringMatching(/^[\x21-\x7e]{1,128}$/);
+    const ids = fc.sample(fc.uniqueArray(id, { minLength: 40, maxLength: 40 }), 1)[0] as string[];
+    for (const [index, id] of ids.entries()) await engine.put(admin, 'a', bytes(`${index}`), once(id));
+    for (const [index, id] of ids.slice(0, 24).entries()) {
+      expect(await codeOf(engine.put(admin, 'a', bytes(`${index}`), once(id)))).toBe('operation_reused');
+    }
+    expect(await engine.put(admin, 'a', bytes('39'), once(ids[39] as string))).toBe(40);
+  });
+
+  it.each<[string, { operation?: string; until: Date }]>([
+    ['for more than a day', { operation: 'op', until: new Date(START + 24 * 60 * MINUTE + 1_001) }],
+    ['until no time', { operation: 'op', until: new Date(Number.NaN) }],
+    ['without an id', { until: new Date(START + MINUTE) }],
+  ])('does not do so %s', async (_, change) => {
+    const { engine } = await withClock();
+    expect(await codeOf(engine.put(admin, 'a', bytes('v'), change))).toBe('invalid_argument');
+    expect(await engine.list(admin)).toEqual([]);
+  });
+});
+
+describe('the memory of what counts once', () => {
+  it('is 16 characters each, is bounded, and has room again when their time is over', async () => {
+    const { engine, stateDir, once, pass } = await withClock();
+    await engine.put(admin, 'a', bytes('v'));
+    const id = (index: number) => `${index}`.padStart(6, '0');
+    const activate = (index: number) => engine.activate(admin, 'a', 1, once(id(index)));
+    for (let index = 0; index < 116; index++) await activate(index);
+    const withHundred = await secretHead(stateDir);
+    for (let index = 116; index < 1_040; index++) await activate(index);
+    const full = await secretHead(stateDir);
+    expect(full - withHundred).toBe(924 * 16);
+    expect(full).toBeLessThan(20_000);
+    expect(await codeOf(activate(1_040))).toBe('busy');
+    expect((await auditEntries(stateDir)).at(-1)).toMatchObject({ action: 'activate', error: 'busy' });
+    // What needs no memory goes on.
+    expect(await engine.put(admin, 'a', bytes('w'))).toBe(2);
+    pass(MINUTE + 1_000);
+    await activate(1_040);
+    expect(await secretHead(stateDir)).toBeLessThan(3_000);
+  });
+
+  it('of the manifest leaves room for who takes something away', async () => {
+    const { engine, once } = await withClock();
+    const { info } = await engine.createToken(admin, { name: 'leaked' });
+    const apply = (index: number) => engine.applyPolicy(admin, [], {}, once(`p${index}`));
+    for (let index = 0; index < 1_040; index++) await apply(index);
+    expect(await codeOf(apply(1_040))).toBe('busy');
+    await engine.revokeToken(admin, info.id, once('r1'));
+    await engine.revoke(admin, { jti: 'J' }, once('r2'));
+    expect(engine.tokenRevoked('J')).toBe(true);
+  });
+});
