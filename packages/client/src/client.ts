@@ -27,6 +27,16 @@ export interface ClientOptions {
   readonly server?: string;
   /** A bearer token. It goes before a password in the URL. */
   readonly token?: string;
+  /**
+   * The content of a NATS creds file, in place of a token: each request carries a proof of some seconds, made with its key. Bytes
+   * are copied, and stay yours to wipe; the copy is wiped by {@link Client.close}.
+   */
+  readonly creds?: string | Uint8Array;
+  /**
+   * The URL of the server as its configuration has it in `publicUrl`, for which the proofs are made; default `server`. With
+   * creds over a Unix socket it must be given.
+   */
+  readonly audience?: string;
   /** Certificate authorities (PEM) to trust in place of the system's. */
   readonly ca?: string | Uint8Array;
   /** Milliseconds until a call gives up, its retries included; default 30,000. */
@@ -62,9 +72,14 @@ export class Client {
 
   /** Opens no connection yet. Throws `invalid_argument` for options that cannot be. */
   constructor(options: ClientOptions = {}) {
+    if (options.token !== undefined && options.creds !== undefined) {
+      throw new CofferClientError('invalid_argument', 'give either a token or creds, not both');
+    }
     this.#transport = new Transport({
       server: options.server ?? DEFAULT_SERVER,
       token: checkedToken(options.token),
+      creds: options.creds,
+      audience: options.audience,
       ca: options.ca,
       timeout: within('timeout', options.timeout ?? 30_000, 1, MAX_TIMEOUT),
       retries: within('retries', options.retries ?? 2, 0, 10),
@@ -246,7 +261,7 @@ export class Client {
     return this.#parse(answer, { action: 'whoami' }, answers.whoami);
   }
 
-  /** Ends the connections. Calls under way, and later ones, reject with the code `closed`. */
+  /** Ends the connections and wipes the key of the creds. Calls under way, and later ones, reject with the code `closed`. */
   close(): void {
     this.#transport.close();
   }

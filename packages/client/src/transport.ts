@@ -6,10 +6,13 @@ import { parseJson, whoami } from './answers.js';
 import { CofferClientError } from './errors.js';
 import { type Answer, type OpenAnswer, openAnswer } from './open-answer.js';
 import { pause } from './pause.js';
+import { type Prover, proverFor } from './proof/prover.js';
 
 export interface TransportOptions {
   readonly server: string;
   readonly token?: string | undefined;
+  readonly creds?: string | Uint8Array | undefined;
+  readonly audience?: string | undefined;
   readonly ca?: string | Uint8Array | undefined;
   readonly timeout: number;
   readonly retries: number;
@@ -56,15 +59,17 @@ export class Transport {
   readonly address: Address;
   readonly #options: TransportOptions;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #prover: Prover | undefined;
   readonly #underWay = new Set<AbortController>();
   #agent: Agent | HttpsAgent | undefined;
   #knowsOperations = false;
   readonly #closing = new AbortController();
 
-  constructor(options: TransportOptions) {
+  constructor({ creds, audience, ...options }: TransportOptions) {
     this.address = parseAddress(options.server);
     this.#options = options;
     const authorization = options.token === undefined ? this.address.basic : `Bearer ${options.token}`;
+    this.#prover = creds === undefined ? undefined : proverFor(this.address, creds, audience);
     this.#headers = {
       // A header that a web page cannot set: it keeps browsers from being led here.
       'Sec-X-Tailscale-No-Browsers': 'setec',
@@ -75,7 +80,8 @@ export class Transport {
   /** A credential goes over a network in clear. */
   get exposed(): boolean {
     const { secure, endpoint } = this.address;
-    return !secure && 'host' in endpoint && !isLoopback(endpoint.host) && 'Authorization' in this.#headers;
+    const overNetwork = !secure && 'host' in endpoint && !isLoopback(endpoint.host);
+    return overNetwork && (this.#prover !== undefined || 'Authorization' in this.#headers);
   }
 
   /** Aborted by {@link close}. */
@@ -146,6 +152,7 @@ export class Transport {
     this.#closing.abort(clientClosed());
     for (const stop of this.#underWay) stop.abort(clientClosed());
     this.#agent?.destroy();
+    this.#prover?.wipe();
   }
 
   async #sendUntilAnswered<T extends Answer | IncomingMessage>(
@@ -224,6 +231,7 @@ export class Transport {
       signal,
       headers: {
         ...this.#headers,
+        ...(this.#prover && { Authorization: `Bearer ${this.#prover.prove(call)}` }),
         ...(call.body === undefined
           ? {}
           : { 'Content-Type': 'application/json', 'Content-Length': call.body.length }),
