@@ -16,6 +16,47 @@ export {
 } from './keys/key-pair.js';
 export { encodePublicKey, type KeyKind, type PublicKey, parsePublicKey } from './keys/nkey.js';
 export { BOX_OVERHEAD, open, seal } from './keys/xkey.js';
+export {
+  CLAIMS_PERMISSIONS,
+  ClaimsClient,
+  type ClaimsServers,
+  type ServerAnswer,
+  ServersError,
+} from './operate/claims-client.js';
+export {
+  type ExportRequest,
+  exportOf,
+  RESPONSE_TYPES,
+  withExport,
+  withoutExport,
+} from './operate/exports.js';
+export { type GraphNode, graphOf } from './operate/graph.js';
+export { exporterOf, type ImportRequest, importOf, withImport, withoutImport } from './operate/imports.js';
+export {
+  type AccountSnapshot,
+  type IssuedToken,
+  issuedBy,
+  issuedTokens,
+  type Snapshot,
+  type TokenState,
+} from './operate/issued.js';
+export { EVERYBODY, isRevokedUser, withoutRevocation, withRevocation } from './operate/revocations.js';
+export {
+  type Reissued,
+  type RotationOptions,
+  type RotationReport,
+  rotateSigningKey,
+} from './operate/rotation.js';
+export type { Duty } from './operate/rotation-duties.js';
+export type { RotationRequest } from './operate/rotation-plan.js';
+export {
+  fullResolverConfig,
+  memoryResolverConfig,
+  memoryResolverFolder,
+  type ServerTokens,
+} from './operate/server-config.js';
+export { takeSnapshot } from './operate/snapshot.js';
+export { hasWildcards, isContainedIn, subjectProblem } from './operate/subjects.js';
 export { checkProof, matchesRequest, type ProofExpectations } from './proof/check.js';
 export { createProof, type ProofContent, type ProofUser } from './proof/create.js';
 export { audienceOf, PROOF_LENGTH_MAX, PROOF_SECONDS_MAX } from './proof/format.js';

@@ -1,0 +1,87 @@
+import type { StoreContext } from '../store/context.js';
+import type { CredsState } from './renewed-creds.js';
+import type { PlannedUser, RotationPlan } from './rotation-plan.js';
+
+/** What a rotation cannot do itself. */
+export interface Duty {
+  readonly who: string;
+  readonly must: string;
+}
+
+/** Who must act, and how, for everything to work under the new key. */
+export function dutiesOf(
+  context: StoreContext,
+  plan: RotationPlan,
+  creds: ReadonlyMap<PlannedUser, CredsState>,
+  { pushed, keepOld }: { readonly pushed: boolean; readonly keepOld: boolean },
+): Duty[] {
+  const [written, unwritten] = [true, false].map((here) =>
+    plan.users.filter((user) => (creds.get(user)?.path !== undefined) === here),
+  ) as [PlannedUser[], PlannedUser[]];
+  return [
+    ...(written.length > 0 ? [COPIES] : []),
+    ...unwritten.map((user) => seedElsewhere(context, user)),
+    ...plan.byUrl.map(({ account, subject, url }) => ({
+      who: `account ${account}`,
+      must: `its import of "${subject}" takes its activation token from ${url}: put a new one there`,
+    })),
+    ...strangersDuties(context, plan),
+    ...serverDuties(context, plan, pushed),
+    ...(keepOld ? [{ who: 'you', must: 'the old key still counts: run this again without --keep-old' }] : []),
+  ];
+}
+
+const COPIES: Duty = {
+  who: 'users that run with a copy of their creds',
+  must: 'each needs its new creds file, as listed above',
+};
+
+function seedElsewhere({ store }: StoreContext, { account, name }: PlannedUser): Duty {
+  const token = store.userPath(account, name);
+  return {
+    who: `user ${name} of ${account}`,
+    must: `its seed is not here, so its creds could not be written: whoever has them puts in the new token, ${token}`,
+  };
+}
+
+/** Who holds an activation token outside of the folder is known only to whom it was given. */
+function strangersDuties({ store }: StoreContext, { of, name }: RotationPlan): Duty[] {
+  if (of === 'operator') return [];
+  const closed = (store.account(name).claims.nats.exports ?? []).filter(({ token_req }) => token_req);
+  return closed.map(({ subject = '' }) => ({
+    who: `accounts elsewhere that import "${subject}"`,
+    must:
+      'an activation token that the old key signed is refused: make each a new one with ' +
+      `"coffer identity generate activation --account ${name} --subject '${subject}' --target-account A…"`,
+  }));
+}
+
+function serverDuties(
+  { store }: StoreContext,
+  { of, name, accounts, activations }: RotationPlan,
+  pushed: boolean,
+) {
+  const duties: Duty[] = [];
+  if (of === 'operator') {
+    duties.push({
+      who: 'nats-servers and others that trust this operator',
+      must: `each needs the operator’s new token, ${store.operatorPath}; a nats-server is started anew for that`,
+    });
+  }
+  if (store.managed) {
+    duties.push({ who: 'the operator', must: 'sign the changed accounts, which sign themselves meanwhile' });
+  }
+  if (!pushed) {
+    const changed =
+      of === 'operator'
+        ? accounts.map((one) => one.name)
+        : [name, ...activations.map((one) => one.holder.name)];
+    if (changed.length > 0) {
+      duties.push({
+        who: 'nats-servers',
+        must: `they learn of ${[...new Set(changed)].join(', ')} by "coffer identity push" or a new configuration`,
+      });
+    }
+  }
+  return duties;
+}

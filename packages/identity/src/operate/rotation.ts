@@ -1,0 +1,267 @@
+import { createKeyPair, type KeyPair } from '../keys/key-pair.js';
+import { changing, type StoreContext } from '../store/context.js';
+import { StoreError } from '../store/errors.js';
+import { saveAccount, saveOperator } from '../store/save.js';
+import type { AccountClaims, Import, OperatorClaims } from '../tokens/claims.js';
+import { encodeJwt } from '../tokens/jwt.js';
+import { type CredsState, credsState, renewCreds } from './renewed-creds.js';
+import { type Duty, dutiesOf } from './rotation-duties.js';
+import { type Rotation, RotationJournal } from './rotation-journal.js';
+import { type PlannedUser, planRotation, type RotationPlan, type RotationRequest } from './rotation-plan.js';
+
+/**
+ * Replaces a signing key: a new one joins it, everything that the old one signed is signed anew, and the old one goes last. So
+ * at each moment all that is in the folder is valid, and a rotation that was killed goes on when it is run again.
+ */
+export interface RotationOptions extends RotationRequest {
+  /** Changes nothing, and tells the same. */
+  readonly dryRun?: boolean | undefined;
+  /** Ends before the old key goes: run again without it to end the rotation. */
+  readonly keepOld?: boolean | undefined;
+  /** Gives accounts of these names to nats-servers, as they stand in the folder then. */
+  readonly push?: ((accounts: readonly string[]) => Promise<void>) | undefined;
+  readonly now?: (() => Date) | undefined;
+}
+
+/** What a rotation did or, as a dry run, would do. */
+export interface RotationReport {
+  readonly of: 'operator' | 'account';
+  readonly name: string;
+  readonly old: string;
+  /** Nothing before the key is made. */
+  readonly new?: string | undefined;
+  readonly role?: string | undefined;
+  /** It had been begun before. */
+  readonly resumed: boolean;
+  readonly reissued: readonly Reissued[];
+  /** Revoked tokens, which are not signed again. */
+  readonly left: RotationPlan['revoked'];
+  readonly oldKey: 'removed' | 'kept';
+  readonly pushed: boolean;
+  readonly duties: readonly Duty[];
+}
+
+export interface Reissued {
+  readonly kind: 'account' | 'user' | 'activation';
+  readonly name: string;
+  /** The account that a user belongs to; that holds an activation token. */
+  readonly account?: string | undefined;
+  readonly subject: string;
+  /** Of a user: its creds file, if it could be written. */
+  readonly creds?: string | undefined;
+}
+
+/** @throws StoreError as `planRotation`; whatever `push` throws */
+export async function rotateSigningKey(
+  context: StoreContext,
+  options: RotationOptions,
+): Promise<RotationReport> {
+  if (options.dryRun) return reportOf(context, planRotation(context, options), options, undefined);
+  return changing(context, async () => {
+    const plan = planRotation(context, options);
+    const journal = new RotationJournal(context.keys.folder);
+    const rotation = begin(context, plan, journal);
+    const report = reportOf(context, plan, options, rotation.new);
+    using pair = newPair(context, rotation.new);
+    await (plan.of === 'account' ? rotateOfAccount : rotateOfOperator)(context, plan, pair, options);
+    if (!options.keepOld) {
+      context.ledger.note({ key: plan.old, retired: now(options).toISOString() });
+      journal.remove(rotation);
+    }
+    return report;
+  });
+}
+
+/** The key is written down before it is made, so that none is made twice and forgotten. */
+function begin(
+  { keys, ledger, store }: StoreContext,
+  plan: RotationPlan,
+  journal: RotationJournal,
+): Rotation {
+  // In use it cannot be made again: its seed is asked for then.
+  if (plan.begun && (keys.has(plan.begun.new) || plan.joined)) return plan.begun;
+  using pair = createKeyPair(plan.of);
+  const rotation = { entity: plan.entity, old: plan.old, new: pair.publicKey };
+  journal.write(rotation);
+  ledger.note({
+    key: pair.publicKey,
+    use: 'signing-key',
+    operator: store.name,
+    ...(plan.of === 'account' ? { account: plan.name, role: plan.scope?.role } : {}),
+  });
+  keys.store(pair);
+  return rotation;
+}
+
+function newPair({ keys }: StoreContext, key: string): KeyPair {
+  const pair = keys.read(key);
+  if (pair) return pair;
+  throw new StoreError(
+    'no_key',
+    `the seed of the new key ${key} is not in ${keys.folder}: put it back there`,
+  );
+}
+
+async function rotateOfAccount(
+  context: StoreContext,
+  plan: RotationPlan,
+  pair: KeyPair,
+  options: RotationOptions,
+): Promise<void> {
+  const { old, name, scope } = plan;
+  const edit = (change: (keys: SigningKeys) => SigningKeys) =>
+    editAccount(context, name, options, (claims) => {
+      const keys = claims.nats.signing_keys ?? [];
+      return { ...claims.nats, signing_keys: inOrder(change(keys)) };
+    });
+  const has = (key: string) => (context.store.account(name).claims.nats.signing_keys ?? []).some(is(key));
+  if (!has(pair.publicKey)) {
+    edit((keys) => [...keys, scope ? { ...scope, key: pair.publicKey } : pair.publicKey]);
+    await options.push?.([name]);
+  }
+  for (const user of plan.users) reissueUser(context, user, plan, pair, options);
+  const holders = reissueActivations(context, plan, pair, options);
+  if (holders.length > 0) await options.push?.(holders);
+  if (options.keepOld) return;
+  if (has(old)) edit((keys) => keys.filter((one) => !is(old)(one)));
+  await options.push?.([name]);
+}
+
+type SigningKeys = NonNullable<AccountClaims['nats']['signing_keys']>;
+const is = (key: string) => (entry: SigningKeys[number]) =>
+  (typeof entry === 'string' ? entry : entry.key) === key;
+
+/** As nats-io/jwt writes them. */
+const inOrder = (keys: SigningKeys): SigningKeys => {
+  const keyOf = (entry: SigningKeys[number]) => (typeof entry === 'string' ? entry : entry.key);
+  return [...keys].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+};
+
+async function rotateOfOperator(
+  context: StoreContext,
+  plan: RotationPlan,
+  pair: KeyPair,
+  options: RotationOptions,
+): Promise<void> {
+  const { store, keys } = context;
+  const edit = (change: (keys: readonly string[]) => readonly string[]) => {
+    const { claims } = store.operator();
+    const signing_keys = [...change(claims.nats.signing_keys ?? [])];
+    const nats = { ...claims.nats, signing_keys } as OperatorClaims['nats'];
+    // Without -K and without the operator's own key, a signing key signs, but never the one that goes.
+    const key = options.key ?? (keys.has(claims.sub) ? claims.sub : undefined);
+    const stays = key ?? (signing_keys.includes(plan.old) ? undefined : pair.publicKey);
+    saveOperator(context, { ...claims, nats }, { key: stays, now: later(claims, options) });
+  };
+  const has = (key: string) => store.operator().claims.nats.signing_keys?.includes(key);
+  if (!has(pair.publicKey)) edit((all) => [...all, pair.publicKey].sort());
+  for (const { name, jwt } of plan.accounts) {
+    if (jwt.claims.iss !== plan.old) continue;
+    store.writeAccount(name, encodeJwt(jwt.claims, pair, { now: later(jwt.claims, options) }));
+  }
+  if (plan.accounts.length > 0) await options.push?.(plan.accounts.map(({ name }) => name));
+  if (!options.keepOld && has(plan.old)) edit((all) => all.filter((key) => key !== plan.old));
+}
+
+function reissueUser(
+  context: StoreContext,
+  { account, name, jwt }: PlannedUser,
+  plan: RotationPlan,
+  pair: KeyPair,
+  options: RotationOptions,
+): void {
+  let token = jwt.text;
+  if (jwt.claims.iss === plan.old) {
+    token = encodeJwt(jwt.claims, pair, { now: now(options) });
+    context.store.writeUser(account, name, token);
+  }
+  renewCreds(context, account, name, token);
+}
+
+/** Answers with the names of the accounts that were signed anew, since they hold an activation token. */
+function reissueActivations(
+  context: StoreContext,
+  plan: RotationPlan,
+  pair: KeyPair,
+  options: RotationOptions,
+): string[] {
+  const stale = plan.activations.filter(({ jwt }) => jwt.claims.iss === plan.old);
+  for (const holder of new Set(stale.map((one) => one.holder.name))) {
+    const renewed = new Map(
+      stale
+        .filter((one) => one.holder.name === holder)
+        .map(({ jwt }) => [jwt.text, encodeJwt(jwt.claims, pair, { now: now(options) })]),
+    );
+    const renew = (one: Import): Import => ({ ...one, token: renewed.get(one.token ?? '') ?? one.token });
+    editAccount(context, holder, options, ({ nats }) => ({
+      ...nats,
+      imports: (nats.imports ?? []).map(renew),
+    }));
+  }
+  // Also those that were signed before a rotation was killed, which may not have been pushed.
+  return [...new Set(plan.activations.map((one) => one.holder.name))];
+}
+
+function editAccount(
+  context: StoreContext,
+  name: string,
+  options: RotationOptions,
+  change: (claims: AccountClaims) => AccountClaims['nats'],
+): void {
+  const { claims } = context.store.account(name);
+  const { key } = options;
+  const edited = { ...claims, nats: change(claims) };
+  saveAccount(context, name, edited, { key, before: claims.iss, now: later(claims, options) });
+}
+
+const now = ({ now = () => new Date() }: RotationOptions): Date => now();
+
+/**
+ * Tokens of an operator or account are told apart by the second in which they were issued, and of two of one second an
+ * attacker could bring back the first; so no second has two.
+ */
+const later = ({ iat }: { readonly iat: number }, options: RotationOptions): Date =>
+  new Date(Math.max(now(options).getTime(), (iat + 1) * 1000));
+
+function reportOf(
+  context: StoreContext,
+  plan: RotationPlan,
+  options: RotationOptions,
+  key: string | undefined,
+): RotationReport {
+  const creds = new Map<PlannedUser, CredsState>(
+    plan.users.map((user) => [user, credsState(context, user.account, user.name, user.jwt)]),
+  );
+  const pushed = options.push !== undefined;
+  return {
+    of: plan.of,
+    name: plan.name,
+    old: plan.old,
+    new: key ?? plan.begun?.new,
+    role: plan.scope?.role,
+    resumed: plan.begun !== undefined,
+    reissued: [
+      ...plan.accounts.map(({ name, jwt }) => ({ kind: 'account' as const, name, subject: jwt.claims.sub })),
+      ...plan.users.map((user) => {
+        const { name, account, jwt } = user;
+        return {
+          kind: 'user' as const,
+          name,
+          account,
+          subject: jwt.claims.sub,
+          creds: creds.get(user)?.path,
+        };
+      }),
+      ...plan.activations.map(({ holder, jwt }) => ({
+        kind: 'activation' as const,
+        name: jwt.claims.nats.subject ?? '',
+        account: holder.name,
+        subject: jwt.claims.sub,
+      })),
+    ],
+    left: plan.revoked,
+    oldKey: options.keepOld ? 'kept' : 'removed',
+    pushed,
+    duties: dutiesOf(context, plan, creds, { pushed, keepOld: options.keepOld === true }),
+  };
+}
