@@ -40,6 +40,18 @@ export {
   type Snapshot,
   type TokenState,
 } from './operate/issued.js';
+export {
+  type Claims,
+  openClaims,
+  type Pruned,
+  type Pulled,
+  type Pushed,
+  type PushTarget,
+  pruneAccounts,
+  pullAccounts,
+  pushAccounts,
+  requirePushed,
+} from './operate/push.js';
 export { EVERYBODY, isRevokedUser, withoutRevocation, withRevocation } from './operate/revocations.js';
 export {
   type Reissued,
@@ -57,6 +69,7 @@ export {
 } from './operate/server-config.js';
 export { takeSnapshot } from './operate/snapshot.js';
 export { hasWildcards, isContainedIn, subjectProblem } from './operate/subjects.js';
+export type { SystemUserWanted } from './operate/system-user.js';
 export { checkProof, matchesRequest, type ProofExpectations } from './proof/check.js';
 export { createProof, type ProofContent, type ProofUser } from './proof/create.js';
 export { audienceOf, PROOF_LENGTH_MAX, PROOF_SECONDS_MAX } from './proof/format.js';
