@@ -5,10 +5,16 @@ import { Failure, isClientError, systemReason } from './failure.js';
 import { note } from './output.js';
 
 /** Which server to talk to and as whom; on every command that talks to one. */
-export interface ConnectionOptions {
-  readonly server?: string;
+export interface ConnectionOptions extends ProofOptions {
   readonly tokenFile?: string;
   readonly ca?: string;
+}
+
+/** Who the user is by a NATS creds file, and to which server; without one, see {@link withClient}. */
+export interface ProofOptions {
+  readonly server?: string;
+  readonly creds?: string;
+  readonly audience?: string;
 }
 
 /**
@@ -20,11 +26,9 @@ export async function withClient<T>(
   use: (client: Client) => Promise<T>,
   { again = false } = {},
 ): Promise<T> {
-  // Flag, then environment, then default. An empty variable counts as none.
-  const server = options.server || process.env.COFFER_SERVER || process.env.SETEC_SERVER;
-  const token =
-    options.tokenFile === undefined ? process.env.COFFER_TOKEN : tokenFrom('--token-file', options.tokenFile);
-  const client = await connect({ server, token, ca: caFrom('--ca', options.ca) });
+  const credential = credentialFrom(options);
+  const [server, audience] = [serverFrom(options), audienceFrom(options)];
+  const client = await connect({ server, audience, ...credential, ca: caFrom('--ca', options.ca) });
   if (!again) await warnIfExposed(client);
   return whileOpen(client, use);
 }
@@ -43,16 +47,54 @@ export async function withSource<T>(
 
 /** The server of this machine, by its admin socket. What the environment says is not for it. */
 export async function withSocket<T>(path: string, use: (client: Client) => Promise<T>): Promise<T> {
-  return whileOpen(await connect({ server: `unix:${path}`, token: undefined, ca: undefined }), use);
+  return whileOpen(await connect({ server: `unix:${path}`, ca: undefined }), use);
 }
+
+// Flag, then environment, then default. An empty variable counts as none.
+
+/** The server's address, as written; undefined for the default. */
+export function serverFrom({ server }: ProofOptions): string | undefined {
+  return server || process.env.COFFER_SERVER || process.env.SETEC_SERVER || undefined;
+}
+
+/** What the proofs are for if it is not the server's address. */
+export function audienceFrom({ audience }: ProofOptions): string | undefined {
+  return audience || process.env.COFFER_AUDIENCE || undefined;
+}
+
+/** The content of the creds file, for the receiver to wipe. */
+export function credsFrom({ creds }: ProofOptions): Buffer | undefined {
+  if (creds !== undefined) return read('--creds', creds);
+  return process.env.COFFER_CREDS ? read('COFFER_CREDS', process.env.COFFER_CREDS) : undefined;
+}
+
+function credentialFrom(options: ConnectionOptions): { token?: string; creds?: Buffer } {
+  const { tokenFile, creds } = options;
+  const { COFFER_TOKEN, COFFER_CREDS } = process.env;
+  if (tokenFile !== undefined && creds !== undefined) throw new Failure('use either --token-file or --creds');
+  if (tokenFile !== undefined) return { token: tokenFrom('--token-file', tokenFile) };
+  if (creds === undefined && COFFER_TOKEN) {
+    if (COFFER_CREDS) throw new Failure(AMBIGUOUS);
+    return { token: COFFER_TOKEN };
+  }
+  const content = credsFrom(options);
+  return content === undefined ? {} : { creds: content };
+}
+
+const AMBIGUOUS =
+  'COFFER_TOKEN and COFFER_CREDS are both set: unset one of them, or say who you are by --token-file or --creds';
 
 async function connect({
   server,
   token,
+  creds,
+  audience,
   ca,
 }: {
   readonly server: string | undefined;
-  readonly token: string | undefined;
+  readonly token?: string | undefined;
+  readonly creds?: Buffer | undefined;
+  readonly audience?: string | undefined;
   readonly ca: Buffer | undefined;
 }): Promise<Client> {
   const { Client } = await import('@coffer/client');
@@ -60,10 +102,14 @@ async function connect({
     return new Client({
       ...(server ? { server } : {}),
       ...(token ? { token } : {}),
+      ...(creds === undefined ? {} : { creds }),
+      ...(audience === undefined ? {} : { audience }),
       ...(ca === undefined ? {} : { ca }),
     });
   } catch (error) {
     throw isClientError(error) ? new Failure(error.message) : error;
+  } finally {
+    creds?.fill(0);
   }
 }
 
@@ -80,7 +126,7 @@ async function whileOpen<T>(client: Client, use: (client: Client) => Promise<T>)
 }
 
 const exposure = (server: string): string =>
-  `coffer: warning: ${server} is reached without TLS, so everybody on the way can read the token and the secrets: ` +
+  `coffer: warning: ${server} is reached without TLS, so everybody on the way can use your credential and read the secrets: ` +
   'use https://, or set COFFER_INSECURE_HTTP=1 if the network itself encrypts';
 
 function tokenFrom(option: string, path: string): string {
@@ -107,7 +153,8 @@ function holdsCertificate(bytes: Buffer): boolean {
   }
 }
 
-function read(option: string, path: string): Buffer {
+/** The bytes of a file that an option or a variable names. */
+export function read(option: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {

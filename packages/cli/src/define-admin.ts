@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import { act, actOnServer, addJsonOption, defineCommand, examples } from './define.js';
 import { defineAuditCommands } from './define-audit.js';
+import { defineTokenCommands } from './define-tokens.js';
 
 /** Declares the server and what administers it. Each command loads its code only when it runs. */
 export function defineAdminCommands(program: Command): void {
   defineServer(program);
-  defineTokens(program);
+  defineTokenCommands(program);
   definePolicy(program);
   defineBackup(program);
   defineAuditCommands(program);
@@ -107,27 +108,6 @@ export function addServerOptions(command: Command): Command {
       '--accept-rollback',
       'start although the store or the audit log was put back to an earlier state; the log will say so',
     );
-}
-
-function defineTokens(program: Command): void {
-  const commands = () => import('./commands/token.js');
-  const token = define(program, 'token', 'make, list and revoke bearer tokens');
-
-  const create = defineCommand(
-    token,
-    'create <name>',
-    'make a token',
-    'The name is for people’s eyes, such as ci or alice-laptop. The token alone goes to standard output, this ' +
-      'once. It may do nothing until the policy grants something to its principal.',
-  ).option('--expires <duration>', 'such as 30d, 12h, 8w (default: never)');
-  actOnServer(addJsonOption(create), async (options, name) => (await commands()).create(name, options));
-  examples(create, 'coffer token create ci --expires 30d > ci.token', 'coffer token create --json ci');
-
-  const list = defineCommand(token, 'list', 'list tokens, revoked and expired ones too');
-  actOnServer(addJsonOption(list), async (options) => (await commands()).list(options));
-
-  const revoke = defineCommand(token, 'revoke <id>', 'revoke a token, at once and for good');
-  actOnServer(addJsonOption(revoke), async (options, id) => (await commands()).revoke(id, options));
 }
 
 function definePolicy(program: Command): void {

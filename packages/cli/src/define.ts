@@ -21,26 +21,33 @@ export function explainMisuse(command: Command): Command {
  * users write `-s`.
  */
 export function addConnectionOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option(
-        '-s, --server <address>',
-        'a URL, or unix:PATH (default: COFFER_SERVER or http://127.0.0.1:2633)',
-      ).helpGroup(CONNECTION),
-    )
-    .addOption(
-      new Option('--token-file <file>', 'a file with the token (default: COFFER_TOKEN)').helpGroup(
-        CONNECTION,
-      ),
-    )
-    .addOption(
-      new Option('--ca <file>', 'certificate authorities to trust (PEM) in place of the system’s').helpGroup(
-        CONNECTION,
-      ),
-    );
+  const { server, tokenFile, creds, audience, ca } = connectionOptions();
+  return [server, tokenFile, creds, audience, ca].reduce((each, option) => each.addOption(option), command);
 }
 
-const CONNECTION = 'Connection:';
+/** Of a command that makes a proof and asks no server. */
+export function addProofOptions(command: Command): Command {
+  const { server, creds, audience } = connectionOptions();
+  return [server, creds, audience].reduce((each, option) => each.addOption(option), command);
+}
+
+function connectionOptions() {
+  const option = (flags: string, description: string) =>
+    new Option(flags, description).helpGroup('Connection:');
+  return {
+    server: option(
+      '-s, --server <address>',
+      'a URL, or unix:PATH (default: COFFER_SERVER or http://127.0.0.1:2633)',
+    ),
+    tokenFile: option('--token-file <file>', 'a file with the token (default: COFFER_TOKEN)'),
+    creds: option('--creds <file>', 'a NATS creds file, in place of a token (default: COFFER_CREDS)'),
+    audience: option(
+      '--audience <url>',
+      'the server’s publicUrl, for --creds (default: COFFER_AUDIENCE or the server’s URL)',
+    ),
+    ca: option('--ca <file>', 'certificate authorities to trust (PEM) in place of the system’s'),
+  };
+}
 
 export function addJsonOption(command: Command): Command {
   return command.option('--json', 'print JSON');

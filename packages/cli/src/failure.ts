@@ -26,7 +26,7 @@ export class Ending extends Error {
 /** What the command line adds to the client's sentences: how to do here what they advise. */
 const HINTS: Record<string, string> = {
   unreachable: '; -s URL or COFFER_SERVER names another server, "coffer server --dev" starts one for a trial',
-  unauthenticated: '; use --token-file FILE or COFFER_TOKEN',
+  unauthenticated: '; use --token-file FILE, --creds FILE, COFFER_TOKEN or COFFER_CREDS',
   untrusted_server: '; use --ca FILE',
   access_denied: '; "coffer whoami" shows your rights',
 };

@@ -89,6 +89,7 @@ Examples:
 Environment:
   COFFER_SERVER    the server, where no -s says otherwise (SETEC_SERVER is heard, too)
   COFFER_TOKEN     the token, where no --token-file says otherwise
+  COFFER_CREDS     a NATS creds file, where no --creds says otherwise
   NO_COLOR         no colours`;
 
 function printVersion(): never {

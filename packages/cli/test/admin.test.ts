@@ -76,7 +76,7 @@ describe('who may do what', () => {
       stdout: '',
       stderr:
         'coffer: failed to get secret: the server does not know you: give a token that is valid, not expired and not ' +
-        'revoked; use --token-file FILE or COFFER_TOKEN\n',
+        'revoked; use --token-file FILE, --creds FILE, COFFER_TOKEN or COFFER_CREDS\n',
     });
   });
 });

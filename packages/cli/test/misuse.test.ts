@@ -71,6 +71,7 @@ describe('help and version', () => {
     'token create',
     'token list',
     'token revoke',
+    'token mint',
     'policy show',
     'policy check',
     'policy apply',

@@ -20,8 +20,8 @@ const BY_STATUS: Record<number, string> = {
 };
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;
 const MAX_QUOTED = 500;
-const UNAUTHENTICATED =
-  'the server does not know you: give a token that is valid, not expired and not revoked';
+const UNKNOWN = 'the server does not know you: ';
+const GIVE_A_TOKEN = 'give a token that is valid, not expired and not revoked';
 
 /** True if the server does not know the route. An older coffer says so; setec says `invalid method` without a code. */
 export function lacksRoute({ status, headers }: { status: number; headers: IncomingHttpHeaders }): boolean {
@@ -50,11 +50,14 @@ export function refusal(
     typeof declared === 'string' && CODE.test(declared)
       ? declared
       : (BY_STATUS[status] ?? (status >= 500 ? 'internal' : 'unexpected_status'));
+  const said = type.startsWith('application/json') ? messageOf(body) : clean(body);
   const message = type.startsWith('application/json')
-    ? messageOf(body) || `the server answered with status ${status}`
-    : sentence(code, subject, clean(body), status);
+    ? said || `the server answered with status ${status}`
+    : sentence(code, subject, said, status);
   const requestId = requestIdOf(headers);
-  const text = code === 'unauthenticated' ? UNAUTHENTICATED : message;
+  // Of creds coffer says what is wrong with them; of nothing and of tokens, for people with curl, what to send.
+  const why = typeof declared !== 'string' || /^$|^unable to identify/.test(said) ? GIVE_A_TOKEN : said;
+  const text = code === 'unauthenticated' ? UNKNOWN + why : message;
   const hint =
     status === 500 && requestId ? ` (the server's log has the reason, with request ${requestId})` : '';
   return new CofferClientError(code, text + hint, { status, requestId });

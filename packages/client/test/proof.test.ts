@@ -13,7 +13,7 @@ import {
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Client, CofferClientError, createProof } from '../src/index.js';
-import { serve } from './http-server.js';
+import { answering, serve } from './http-server.js';
 import { creds, jwt, seed, vectors } from './proof-vectors.js';
 
 const audience = 'https://coffer.example.com';
@@ -263,6 +263,22 @@ describe('a client with creds', () => {
       ['mine', 45],
       ['mine', 65],
     ]);
+  });
+
+  it.each([
+    ['text/plain', 'this proof ended 300 s ago: see that the clocks agree'],
+    [
+      'application/json',
+      '{"code":"unauthenticated","message":"this proof ended 300 s ago: see that the clocks agree"}',
+    ],
+  ])('says why the server does not take them, in %s', async (type, body) => {
+    const headers = { 'Content-Type': type, 'Coffer-Error': 'unauthenticated' };
+    await using server = await answering(401, body, headers);
+    await using client = new Client({ server: server.url, creds });
+    await expect(client.get('x')).rejects.toMatchObject({
+      code: 'unauthenticated',
+      message: 'the server does not know you: this proof ended 300 s ago: see that the clocks agree',
+    });
   });
 
   it('shows nothing of its key when it is inspected', () => {

@@ -99,8 +99,8 @@ function salted(members: object): { readonly payload: string; readonly signed: B
 
 /** The one way to write a server's URL as an audience. */
 export function audienceOf(url: string): string {
-  const { display, endpoint, basic } = parseAddress(url);
-  if (!('host' in endpoint) || basic !== undefined || !/^[\x21-\x7e]{1,500}$/.test(display)) {
+  const { display, basic } = /^https?:/i.test(url) ? parseAddress(url) : { display: '' };
+  if (basic !== undefined || !/^https?:\/\/[\x21-\x7e]{1,500}$/.test(display)) {
     throw invalid(
       'an audience is the URL of a server, as https://coffer.example.com, without user or password',
     );

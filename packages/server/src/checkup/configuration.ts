@@ -57,6 +57,8 @@ function checkSettings({ problems, file, config }: ExplainedConfig): Finding[] {
 const OTHER_VARIABLES = [
   'COFFER_SERVER',
   'COFFER_TOKEN',
+  'COFFER_CREDS',
+  'COFFER_AUDIENCE',
   'COFFER_INSECURE_HTTP',
   'COFFER_DEBUG',
   'COFFER_CACHE',
