@@ -146,3 +146,32 @@ export {
   type WascapKind,
   type WascapToken,
 } from './tokens/wascap.js';
+export type {
+  Chain,
+  ChainKind,
+  ChainLink,
+  ChainOf,
+  ComponentChain,
+  HostChain,
+  Party,
+  UserChain,
+  UserConditions,
+} from './trust/chain.js';
+export { ChainError, type ChainErrorCode } from './trust/chain-error.js';
+export {
+  type MemoryResolver,
+  type MemoryRevocations,
+  memoryIssued,
+  memoryResolver,
+  memoryRevocations,
+} from './trust/in-memory.js';
+export type {
+  AccountResolver,
+  HostTrust,
+  IssuedMemory,
+  Revocations,
+  VerifierOptions,
+} from './trust/options.js';
+export { folderResolver } from './trust/resolvers/folder.js';
+export { storeResolver } from './trust/resolvers/store.js';
+export { Verifier } from './trust/verifier.js';

@@ -1,0 +1,83 @@
+import { open, stat } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
+import { IdentityError } from '../../errors.js';
+import { tokenIn } from '../../tokens/creds.js';
+import { TOKEN_BYTES } from '../../tokens/parts.js';
+import { type AccountToken, readAccount } from '../tokens.js';
+
+/** What was found in a file; no text: it is not there. */
+export interface Found {
+  /** Another one, as soon as the file is another one: by its time, size and inode. */
+  readonly fingerprint: string;
+  readonly text?: string | undefined;
+  /** Absent when the text is no account's token. */
+  readonly token?: AccountToken | undefined;
+}
+
+export const ABSENT: Found = { fingerprint: '' };
+
+/** nats-server and nsc write in place: what is read may be half of it, for so long. */
+const WRITING = { tries: 5, everyMs: 40 };
+
+/** @throws what the file system says, but that it is not there */
+export async function fingerprintOf(path: string): Promise<string> {
+  const stats = await ifThere(stat(path, { bigint: true }));
+  return stats === undefined ? '' : describe(stats);
+}
+
+/**
+ * Reads the token of an account from its file, and again when it looks half written.
+ *
+ * @throws what the file system says, but that it is not there
+ */
+export async function readTokenFile(path: string): Promise<Found> {
+  let found = await readOnce(path);
+  for (let tries = 1; tries < WRITING.tries && found.text !== undefined && !found.token; tries++) {
+    await setTimeout(WRITING.everyMs);
+    found = await readOnce(path);
+  }
+  return found;
+}
+
+async function readOnce(path: string): Promise<Found> {
+  const file = await ifThere(open(path, 'r'));
+  if (file === undefined) return ABSENT;
+  try {
+    const stats = await file.stat({ bigint: true });
+    // Larger ones hold no token, and a pipe or device might never end.
+    const readable = stats.isFile() && stats.size <= 2 * TOKEN_BYTES;
+    const text = readable ? tokenIn(await file.readFile()) : '';
+    return { fingerprint: describe(stats), text, token: tokenOf(text) };
+  } finally {
+    await file.close();
+  }
+}
+
+function tokenOf(text: string): AccountToken | undefined {
+  try {
+    return readAccount(text);
+  } catch (error) {
+    if (error instanceof IdentityError) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined when there is no such file, nor the folder that it would be in. */
+export async function ifThere<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+interface Stats {
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly size: bigint;
+  readonly ino: bigint;
+}
+
+const describe = ({ mtimeNs, ctimeNs, size, ino }: Stats): string => `${ino} ${size} ${mtimeNs} ${ctimeNs}`;

@@ -1,0 +1,168 @@
+import { describe, expect, it } from 'vitest';
+import { createKeyPair } from '../src/index.js';
+import { ALL, NOW, World } from './trust-world.js';
+import { nscFile, nscFiles } from './vectors.js';
+
+const component = createKeyPair('component');
+const otherUser = createKeyPair('user');
+const jti = (token: string): string =>
+  JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).jti;
+const withCode = (code: string) => expect.objectContaining({ code });
+
+describe("nsc's users", () => {
+  const accounts = nscFiles('.jwt').filter((path) => /accounts\/(\w+)\/\1\.jwt$/.test(path));
+  const world = new World();
+  for (const path of accounts) world.resolver.put(nscFile(path));
+  const verifier = world.verifier({ operators: () => [nscFile('stores/demoO/demoO.jwt')] });
+  const user = (name: string) => nscFile(`stores/demoO/accounts/demoA/users/${name}.jwt`);
+
+  it('are verified up to their operator', async () => {
+    const chain = await verifier.verify(user('demoU'), ['user']);
+    expect(chain).toMatchObject({
+      kind: 'user',
+      name: 'demoU',
+      account: { name: 'demoA' },
+      operator: { name: 'demoO' },
+      links: [
+        { what: 'operator', name: 'demoO' },
+        { what: 'account', name: 'demoA', issuer: expect.stringMatching(/^OCV6/) },
+        { what: 'user', name: 'demoU', issuer: expect.stringMatching(/^ABPL/) },
+      ],
+      user: { bearer: false },
+    });
+    expect(chain.role).toBeUndefined();
+  });
+
+  it('show their conditions, their end and their role', async () => {
+    const limited = await verifier.verify(user('demolimited'), ['user']);
+    expect(limited).toMatchObject({ expiresAt: 2110933117, user: { src: ['127.0.0.0/8'] } });
+    expect((await verifier.verify(user('demoscoped'), ['user'])).role).toBe('reader');
+  });
+
+  it('are refused when they are revoked', async () => {
+    await expect(verifier.verify(user('demogone'), ['user'])).rejects.toThrow(withCode('revoked'));
+  });
+});
+
+/** What breaks the chain of a user's token, and how it is then refused. */
+type Break = [code: string, link: string, change: (world: World) => void, token?: (world: World) => string];
+const nothing = () => {};
+const stranger = createKeyPair('account');
+const strangeOperator = createKeyPair('operator');
+
+const BREAKS: Break[] = [
+  ['unknown_issuer', 'user', nothing, (w) => w.userToken({}, { signer: stranger })],
+  [
+    'unknown_issuer',
+    'account',
+    nothing,
+    (w) => w.userToken({ issuer_account: stranger.publicKey }, { signer: stranger }),
+  ],
+  ['unknown_issuer', 'account', (w) => w.resolver.put(w.accountToken({}, { signer: strangeOperator }))],
+  ['unknown_issuer', 'account', (w) => w.resolver.put(w.accountToken({}, { signer: w.account }))],
+  ['unknown_issuer', 'account', (w) => w.resolver.remove(w.account.publicKey)],
+  [
+    'unknown_issuer',
+    'operator',
+    (w) => {
+      w.operators = [w.operatorToken({}, { signer: strangeOperator })];
+    },
+  ],
+  [
+    'unknown_issuer',
+    'account',
+    (w) => {
+      w.operators = [];
+    },
+  ],
+  // A signing key without issuer_account is looked for as an account.
+  ['unknown_issuer', 'account', nothing, (w) => w.userToken({ issuer_account: undefined })],
+  [
+    'strict_signing_keys',
+    'account',
+    (w) => {
+      w.operators = [w.operatorToken({ strict_signing_key_usage: true })];
+      w.resolver.put(w.accountToken({}, { signer: w.operator }));
+    },
+  ],
+  [
+    'strict_signing_keys',
+    'user',
+    (w) => {
+      w.operators = [w.operatorToken({ strict_signing_key_usage: true })];
+    },
+    (w) => w.userToken({}, { signer: w.account }),
+  ],
+  ['scope_violated', 'user', nothing, (w) => w.userToken({ subs: -1 }, { signer: w.scoped })],
+  ['scope_violated', 'user', nothing, (w) => w.userToken({ pub: { allow: ['>'] } }, { signer: w.scoped })],
+  ['scope_violated', 'user', nothing, (w) => w.userToken({ src: ['10.0.0.0/8'] }, { signer: w.scoped })],
+  ['scope_violated', 'user', nothing, (w) => w.userToken({ bearer_token: true }, { signer: w.scoped })],
+  ['scope_violated', 'component', nothing, (w) => w.wascapToken(component.publicKey, w.scoped)],
+  ['expired', 'user', nothing, (w) => w.userToken({}, { exp: NOW - 6 })],
+  ['expired', 'account', (w) => w.resolver.put(w.accountToken({}, { exp: NOW - 6 }))],
+  [
+    'expired',
+    'operator',
+    (w) => {
+      w.operators = [w.operatorToken({}, { exp: NOW - 6 })];
+    },
+  ],
+  ['not_yet_valid', 'user', nothing, (w) => w.userToken({}, { nbf: NOW + 6 })],
+  ['not_yet_valid', 'user', nothing, (w) => w.userToken({}, { iat: NOW + 6 })],
+  ['not_yet_valid', 'account', (w) => w.resolver.put(w.accountToken({}, { nbf: NOW + 6 }))],
+  ['not_yet_valid', 'account', (w) => w.resolver.put(w.accountToken({}, { iat: NOW + 6 }))],
+  [
+    'not_yet_valid',
+    'operator',
+    (w) => {
+      w.operators = [w.operatorToken({}, { iat: NOW + 6 })];
+    },
+  ],
+  ['revoked', 'user', (w) => w.resolver.put(w.accountToken({ revocations: { [w.user.publicKey]: NOW } }))],
+  ['revoked', 'user', (w) => w.resolver.put(w.accountToken({ revocations: { '*': NOW } }))],
+  ['key_revoked', 'user', (w) => w.revocations.revokeKey(w.user.publicKey)],
+  ['key_revoked', 'user', (w) => w.revocations.revokeKey(w.signer.publicKey)],
+  ['key_revoked', 'account', (w) => w.revocations.revokeKey(w.account.publicKey)],
+  ['key_revoked', 'account', (w) => w.revocations.revokeKey(w.operatorSigner.publicKey)],
+  ['key_revoked', 'operator', (w) => w.revocations.revokeKey(w.operator.publicKey)],
+  ['token_revoked', 'user', (w) => w.revocations.revokeToken(jti(w.userToken()))],
+  ['token_revoked', 'account', (w) => w.revocations.revokeToken(jti(w.accountToken()))],
+  ['token_revoked', 'operator', (w) => w.revocations.revokeToken(jti(w.operatorToken()))],
+  ['wrong_token_kind', 'account', nothing, (w) => w.accountToken()],
+  ['wrong_token_kind', 'operator', nothing, (w) => w.operatorToken()],
+  [
+    'wrong_token_kind',
+    'user',
+    (w) => w.resolver.put(w.wascapToken(w.account.publicKey, w.operator)),
+    (w) => w.userToken({}, { signer: w.account }),
+  ],
+  ['stale_token', 'account', (w) => w.issued.remember(w.account.publicKey, NOW + 1)],
+  ['stale_token', 'operator', (w) => w.issued.remember(w.operator.publicKey, NOW + 1)],
+  [
+    'bearer_disallowed',
+    'user',
+    (w) => w.resolver.put(w.accountToken({ limits: { disallow_bearer: true } })),
+    (w) => w.userToken({ bearer_token: true }),
+  ],
+  ['proxy_required', 'user', nothing, (w) => w.userToken({ proxy_required: true })],
+  [
+    'external_authorization',
+    'user',
+    (w) => w.resolver.put(w.accountToken({ authorization: { auth_users: [otherUser.publicKey] } })),
+  ],
+];
+
+describe('a chain', () => {
+  it.each(BREAKS)('is refused as %s, and the %s is named (%#)', async (code, link, change, token) => {
+    const world = new World();
+    const verifier = world.verifier();
+    const text = token?.(world) ?? world.userToken();
+    change(world);
+    await expect(verifier.verify(text, ALL)).rejects.toMatchObject({
+      name: 'ChainError',
+      code,
+      link: expect.stringMatching(new RegExp(`^${link} `)),
+      message: expect.not.stringContaining('eyJ'),
+    });
+  });
+});
