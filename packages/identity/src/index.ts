@@ -173,5 +173,6 @@ export type {
   VerifierOptions,
 } from './trust/options.js';
 export { folderResolver } from './trust/resolvers/folder.js';
+export { type NatsResolverOptions, natsResolver } from './trust/resolvers/nats.js';
 export { storeResolver } from './trust/resolvers/store.js';
 export { Verifier } from './trust/verifier.js';

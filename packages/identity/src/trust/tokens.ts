@@ -112,6 +112,25 @@ function readWascapCaller(token: WascapToken): CallerToken {
   return { ...linkOf(kind, token), tags: claims.wascap?.tags ?? [] };
 }
 
+/** Undefined for what is no account's token. */
+export function accountIn(text: string): AccountToken | undefined {
+  try {
+    return readAccount(text);
+  } catch (error) {
+    if (error instanceof IdentityError) return undefined;
+    throw error;
+  }
+}
+
+export function isAccountKey(text: unknown): text is string {
+  try {
+    return typeof text === 'string' && parsePublicKey(text).kind === 'account';
+  } catch (error) {
+    if (error instanceof IdentityError) return false;
+    throw error;
+  }
+}
+
 const wrongKind = (link: string): ChainError =>
   new ChainError('wrong_token_kind', link, 'this token is not that of a caller');
 

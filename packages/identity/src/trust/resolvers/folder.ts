@@ -1,9 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { IdentityError } from '../../errors.js';
-import { parsePublicKey } from '../../keys/nkey.js';
 import { LookupError } from '../lookups.js';
 import type { AccountResolver } from '../options.js';
+import { isAccountKey } from '../tokens.js';
 import { Poll } from './poll.js';
 import { ABSENT, type Found, fingerprintOf, ifThere, readTokenFile } from './token-file.js';
 
@@ -42,7 +41,7 @@ class FolderResolver implements Required<AccountResolver> {
   }
 
   lookup(account: string): string | undefined | Promise<string | undefined> {
-    if (!isAccount(account)) return undefined;
+    if (!isAccountKey(account)) return undefined;
     const asked = this.#asked.get(account);
     const fresh = asked && this.#poll.running && performance.now() - asked.lookedAt < FRESH_MS;
     return fresh ? asked.text : this.#read(account).then(({ text }) => text);
@@ -55,7 +54,7 @@ class FolderResolver implements Required<AccountResolver> {
     const inShards = shards.map(async ({ name }) => (await ifThere(readdir(join(this.#dir, name)))) ?? []);
     const files = [...names.map(({ name }) => name), ...(await Promise.all(inShards)).flat()];
     const keys = files.filter((name) => name.endsWith(ENDING)).map((name) => name.slice(0, -ENDING.length));
-    return [...new Set(keys.filter(isAccount))];
+    return [...new Set(keys.filter(isAccountKey))];
   }
 
   watch(changed: (account?: string) => void): () => void {
@@ -124,12 +123,3 @@ class FolderResolver implements Required<AccountResolver> {
 }
 
 const missing = (): LookupError => new LookupError('the folder of accounts is not there');
-
-function isAccount(text: string): boolean {
-  try {
-    return parsePublicKey(text).kind === 'account';
-  } catch (error) {
-    if (error instanceof IdentityError) return false;
-    throw error;
-  }
-}

@@ -1,9 +1,8 @@
 import { open, stat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import { IdentityError } from '../../errors.js';
 import { tokenIn } from '../../tokens/creds.js';
 import { TOKEN_BYTES } from '../../tokens/parts.js';
-import { type AccountToken, readAccount } from '../tokens.js';
+import { type AccountToken, accountIn } from '../tokens.js';
 
 /** What was found in a file; no text: it is not there. */
 export interface Found {
@@ -47,18 +46,9 @@ async function readOnce(path: string): Promise<Found> {
     // Larger ones hold no token, and a pipe or device might never end.
     const readable = stats.isFile() && stats.size <= 2 * TOKEN_BYTES;
     const text = readable ? tokenIn(await file.readFile()) : '';
-    return { fingerprint: describe(stats), text, token: tokenOf(text) };
+    return { fingerprint: describe(stats), text, token: accountIn(text) };
   } finally {
     await file.close();
-  }
-}
-
-function tokenOf(text: string): AccountToken | undefined {
-  try {
-    return readAccount(text);
-  } catch (error) {
-    if (error instanceof IdentityError) return undefined;
-    throw error;
   }
 }
 
