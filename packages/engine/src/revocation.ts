@@ -45,7 +45,7 @@ export function parseRevocation({ jti, key, reason = '' }: RevocationRequest): R
       'a public key (nkey) has 56 characters, A to Z and 2 to 7, and begins with the letter of its kind, which is never S',
     );
   }
-  if (reason.length > REASON_LENGTH || !reason.isWellFormed()) {
+  if ([...reason].length > REASON_LENGTH || !reason.isWellFormed()) {
     throw new CofferError('invalid_argument', `a reason has up to ${REASON_LENGTH} characters of Unicode`);
   }
   return key === undefined

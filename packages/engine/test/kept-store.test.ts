@@ -9,12 +9,13 @@ import {
   type Caller,
   Engine,
   type Grant,
+  type IssuedRecord,
   parseRootKey,
   restoreBackup,
   verifyAuditLog,
 } from '../src/index.js';
 import { rewriteRecord, storedHeader } from './store-file.js';
-import { admin, engineOptions, temporaryFolder } from './support.js';
+import { admin, codeOf, engineOptions, temporaryFolder } from './support.js';
 
 /** What a kept store holds, written down when it was made. */
 interface Content {
@@ -29,8 +30,16 @@ interface Content {
   readonly policy: { readonly grants: readonly Grant[]; readonly generation: number };
 }
 
+/** What stores have beyond it since format 3. */
+interface Content3 extends Content {
+  readonly revocations: readonly unknown[];
+  readonly issued: IssuedRecord;
+  /** Ids of operations that count once, and of which no head knows what they answered. */
+  readonly spent: Readonly<Record<'secret' | 'policy' | 'rotation', string>>;
+}
+
 /** A copy of a store that an earlier version of coffer wrote, as that version left it. */
-async function keptStore(name: string): Promise<{ folder: string; content: Content }> {
+async function keptStore<C extends Content = Content>(name: string): Promise<{ folder: string; content: C }> {
   const kept = join(import.meta.dirname, 'vectors', name);
   const folder = await temporaryFolder();
   for (const part of ['state/store', 'state/audit']) await mkdir(join(folder, part), { recursive: true });
@@ -159,6 +168,28 @@ describe('a store that an earlier coffer wrote', () => {
     });
     expect(verdict.broken).toBeUndefined();
     expect(verdict.entries).toBeGreaterThan(70);
+  });
+
+  test('of format 3, with revocations and operations that count once, opens as it is', async () => {
+    const { folder, content } = await keptStore<Content3>('store-format-3');
+    const { revocations, issued, spent } = content;
+    const { engine, notices } = await open(folder);
+    await expectContent(engine, content);
+    expect(JSON.parse(JSON.stringify(await engine.revocations(admin)))).toEqual(revocations);
+    expect(engine.tokenRevoked('IGTAGBPIJUCKUYXQNWUPGVDVKT5FQPNKMCHLC3HVVKXWVT2OBCRQ')).toBe(true);
+    expect(engine.newestIssued(issued.key)).toBe(issued.iat);
+    const again = (operation: keyof typeof spent) => ({ operation: spent[operation] });
+    const repeated = [
+      engine.put(admin, 'prod/api', Buffer.from('kept api 2'), again('secret')),
+      engine.applyPolicy(admin, content.policy.grants, {}, again('policy')),
+      engine.rotateKeys(admin, { root: true }, again('rotation')),
+    ];
+    const codes = await Promise.all(repeated.map(codeOf));
+    expect(codes).toEqual(repeated.map(() => 'operation_reused'));
+    await engine.put(admin, 'new/secret', Buffer.from('a new value'));
+    await engine.close();
+    expect(notices).toEqual([]);
+    expect(await backupsIn(folder)).toEqual([]);
   });
 
   test('cannot be put in the place of its own upgraded self, whatever it says of its age', async () => {
