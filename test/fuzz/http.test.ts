@@ -181,6 +181,8 @@ function path(): fc.Arbitrary<string> {
     'admin/tokens',
     'admin/tokens/revoke',
     'admin/policy',
+    'admin/revocations',
+    'admin/revocations/lift',
   ];
   const strange = fc.oneof(
     latin1(),

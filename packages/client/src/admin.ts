@@ -12,6 +12,7 @@ import type {
   NewToken,
   Policy,
   PolicyChange,
+  Revocation,
   TokenInfo,
 } from './types.js';
 
@@ -81,6 +82,40 @@ export class Admin {
     return this.#send(
       { path: '/api/admin/tokens/revoke', action: 'revoke a token', body: { id }, change: options },
       answers.tokenInfo,
+    );
+  }
+
+  /** NATS identities that are believed no more, the oldest revocation first. */
+  revocations(options?: CallOptions): Promise<Revocation[]> {
+    return this.#send(
+      { path: '/api/admin/revocations', action: 'list revocations', read: options },
+      answers.revocationList,
+    );
+  }
+
+  /**
+   * One token, by its `jti`, or a public key with all that it signed, is believed no more: at once on every instance, until
+   * the revocation is lifted. What is revoked already stays as it is, and is answered.
+   *
+   * ```ts
+   * await client.admin.revoke({ key: 'U…', reason: 'laptop stolen' });
+   * ```
+   */
+  revoke(
+    request: ({ readonly jti: string } | { readonly key: string }) & { readonly reason?: string },
+    options: ChangeOptions = {},
+  ): Promise<Revocation> {
+    return this.#send(
+      { path: '/api/admin/revocations', action: 'revoke an identity', body: request, change: options },
+      answers.revocation,
+    );
+  }
+
+  /** What was revoked is believed again. */
+  liftRevocation(id: string, options: ChangeOptions = {}): Promise<void> {
+    return this.#send(
+      { path: '/api/admin/revocations/lift', action: 'lift a revocation', body: { id }, change: options },
+      () => undefined,
     );
   }
 

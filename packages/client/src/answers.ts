@@ -11,6 +11,7 @@ import type {
   Policy,
   PolicyChange,
   Principal,
+  Revocation,
   SecretAnswer,
   SecretInfo,
   SecretValue,
@@ -157,6 +158,25 @@ export function policy(value: unknown): Policy {
   return {
     generation: whole(fields.generation, 'the body.generation'),
     grants: list(fields.grants, 'the body.grants', grant),
+  };
+}
+
+export function revocationList(value: unknown): Revocation[] {
+  return list(object(value, 'the body').revocations, 'the body.revocations', revocation);
+}
+
+export function revocation(value: unknown, path = 'the body'): Revocation {
+  const fields = object(value, path);
+  const { kind } = fields;
+  // Taken for the other one it would be lifted, or made again, in vain.
+  if (kind !== 'token' && kind !== 'key') throw malformed(`${path}.kind`, 'a kind of revocation');
+  return {
+    id: formed(fields.id, `${path}.id`, TOKEN_ID, 'an id of 16 digits in hex'),
+    kind,
+    value: word(fields.value, `${path}.value`),
+    reason: string(fields.reason, `${path}.reason`),
+    revokedAt: date(fields.revokedAt, `${path}.revokedAt`),
+    revokedBy: string(fields.revokedBy, `${path}.revokedBy`),
   };
 }
 

@@ -104,6 +104,20 @@ export interface NewToken extends TokenInfo {
   readonly token: string;
 }
 
+/** A NATS identity that is believed no more. */
+export interface Revocation {
+  readonly id: string;
+  /** `token`: one token, by its `jti`; `key`: whoever has the key, with all that it signed. */
+  readonly kind: 'token' | 'key';
+  /** The `jti`, or the public key. */
+  readonly value: string;
+  /** Empty if none was given. */
+  readonly reason: string;
+  readonly revokedAt: Date;
+  /** The principal that revoked it. */
+  readonly revokedBy: string;
+}
+
 /** The grants in force. Each change makes `generation` grow. */
 export interface Policy {
   readonly generation: number;

@@ -36,6 +36,22 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
     ),
   },
 
+  '/api/admin/revocations': {
+    get: async ({ engine, caller }) => ({
+      revocations: (await engine.revocations(caller)).map(answers.revocation),
+    }),
+    post: post(schemas.revokeRequest, async (request, { engine, caller, change }) =>
+      answers.revocation(await engine.revoke(caller, request, change)),
+    ),
+  },
+
+  '/api/admin/revocations/lift': {
+    post: post(schemas.liftRevocationRequest, async ({ id }, { engine, caller, change }) => {
+      await engine.liftRevocation(caller, id, change);
+      return {};
+    }),
+  },
+
   '/api/admin/audit/head': {
     get: async ({ engine, caller }) => {
       const { storeId, serverKey } = engine;

@@ -3,6 +3,7 @@ import * as schemas from '../wire/schemas.js';
 import { json, type Operation, type Parameter, type RequestBody } from './operation.js';
 
 const CHANGE_ERRORS = ['invalid_argument', 'operation_reused', 'conflict'] as const;
+const JTI = 'IGTAGBPIJUCKUYXQNWUPGVDVKT5FQPNKMCHLC3HVVKXWVT2OBCRQ';
 const GRANT = { to: ['token:0123456789abcdef'], actions: ['get'], secrets: ['prod/*'] };
 
 /** Administration: `/api/admin/…`. */
@@ -28,6 +29,30 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     change: true,
     request: body(schemas.revokeTokenRequest, { id: '0123456789abcdef' }),
     answers: { 200: json(answers.tokenInfo, 'The token’s description') },
+    errors: [...CHANGE_ERRORS, 'not_found'],
+  },
+  'GET /api/admin/revocations': {
+    ...admin('listRevocations', 'NATS identities that are believed no more'),
+    description: 'Needs `admin` on `*`. Those in force, the oldest first.',
+    answers: { 200: json(answers.revocationList, 'What is revoked, with who, when and why') },
+  },
+  'POST /api/admin/revocations': {
+    ...admin('revoke', 'Believe one token, or a key, no more'),
+    description:
+      'Needs `admin` on `*`. A `jti` is one token of an operator, account or user; a `key` is whoever has it, with all that it ' +
+      'signed. At once and until it is lifted; what is revoked already stays as it is.',
+    change: true,
+    request: body(schemas.revokeRequest, { jti: JTI, reason: 'found in a public repository' }),
+    answers: { 200: json(answers.revocation, 'The revocation') },
+    links: { liftRevocation: { id: '$response.body#/id' } },
+    errors: [...CHANGE_ERRORS, 'not_found'],
+  },
+  'POST /api/admin/revocations/lift': {
+    ...admin('liftRevocation', 'Believe again what was revoked'),
+    description: 'Needs `admin` on `*`.',
+    change: true,
+    request: body(schemas.liftRevocationRequest, { id: '0123456789abcdef' }),
+    answers: { 200: json(answers.empty, 'Done') },
     errors: [...CHANGE_ERRORS, 'not_found'],
   },
   'GET /api/admin/policy': {

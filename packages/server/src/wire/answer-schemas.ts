@@ -72,6 +72,19 @@ export const tokenList = z.strictObject({ tokens: z.array(tokenInfo) });
 /** The only answer that ever holds a token. */
 export const newToken = tokenInfo.extend({ token: z.string() }).meta({ id: 'NewToken' });
 
+export const revocation = z
+  .strictObject({
+    id: z.string(),
+    kind: z.enum(['token', 'key']),
+    value: z.string().describe('The token’s jti, or the public key'),
+    reason: z.string().describe('Empty if none was given'),
+    revokedAt: time,
+    revokedBy: z.string(),
+  })
+  .meta({ id: 'Revocation' });
+
+export const revocationList = z.strictObject({ revocations: z.array(revocation) });
+
 export const policy = z.strictObject({ generation: z.int().min(0), grants: z.array(grant) });
 
 export const policyDifference = z.strictObject({

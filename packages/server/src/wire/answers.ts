@@ -1,4 +1,12 @@
-import type { Grant, KeysInfo, Principal, SecretInfo, SecretValue, TokenInfo } from '@coffer/engine';
+import type {
+  Grant,
+  KeysInfo,
+  Principal,
+  Revocation,
+  SecretInfo,
+  SecretValue,
+  TokenInfo,
+} from '@coffer/engine';
 
 /** What Go's encoding/json escapes beyond JSON's own rules. */
 const GO_ESCAPES = /[<>&\u2028\u2029]/g;
@@ -31,6 +39,10 @@ export function secretValue({ value, version }: SecretValue): string {
 /** Dates become RFC 3339 in UTC, since that is what `toJSON` writes. */
 export function tokenInfo({ id, name, createdAt, createdBy, expiresAt, revokedAt }: TokenInfo) {
   return { id, name, createdAt, createdBy, expiresAt, revokedAt };
+}
+
+export function revocation({ id, kind, value, reason, revokedAt, revokedBy }: Revocation) {
+  return { id, kind, value, reason, revokedAt, revokedBy };
 }
 
 export function grant({ to, actions, secrets }: Grant) {

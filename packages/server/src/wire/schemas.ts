@@ -1,4 +1,5 @@
 import { ACTIONS, AUDIT_ACTIONS, MANY_REQUESTS, WATCH_PATTERNS } from '@coffer/engine';
+import { IdentityError, parsePublicKey } from '@coffer/identity';
 import { z } from 'zod';
 import type { FieldName } from './fields.js';
 
@@ -124,6 +125,35 @@ export const createTokenRequest = z.strictObject({
 export const backupRequest = z.strictObject({});
 
 export const revokeTokenRequest = z.strictObject({ id: z.string().meta({ pattern: '^[0-9a-f]{16}$' }) });
+
+const publicKey = z
+  .string()
+  .superRefine((key, context) => {
+    try {
+      parsePublicKey(key);
+    } catch (error) {
+      if (!(error instanceof IdentityError)) throw error;
+      context.addIssue({ code: 'custom', message: error.message });
+    }
+  })
+  .meta({
+    description: 'A public nkey: its last characters are a checksum.',
+    pattern: '^[A-OQRT-Z][A-Z2-7]{55}$',
+  });
+
+/** Either of the two. */
+export const revokeRequest = z
+  .strictObject({
+    jti: z
+      .string()
+      .meta({ description: 'That field of a token.', pattern: '^(?!S[A-Z2-7]{57}$)[!-~]{1,128}$' })
+      .optional(),
+    key: publicKey.optional(),
+    reason: z.string().meta({ maxLength: 512 }).optional(),
+  })
+  .meta({ oneOf: [{ required: ['jti'] }, { required: ['key'] }] });
+
+export const liftRevocationRequest = z.strictObject({ id: z.string().meta({ pattern: '^[0-9a-f]{16}$' }) });
 
 const SOME = { minItems: 1, maxItems: 1000 };
 const pattern = z.string().meta({
