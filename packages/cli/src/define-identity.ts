@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { defineCommand } from './define.js';
+import { defineIdentityRevoke } from './define-identity-revoke.js';
 
 /** Declares the commands on identities: operators, accounts, users, their keys and tokens, and who is trusted no more. */
 export function defineIdentityCommands(program: Command): void {
-  defineCommand(
+  const identity = defineCommand(
     program,
     'identity',
     'make, show, rotate and revoke NATS identities',
     'Operators, accounts and users, in the folders and with the commands that users of nsc know.',
   );
+  defineIdentityRevoke(identity);
 }

@@ -19,9 +19,11 @@ export function explainMisuse(command: Command): Command {
 /**
  * On every command, so that they may stand before or after its name; on the program itself, too, where setec's
  * users write `-s`.
+ *
+ * @param flags of the option for the server, where it may stand without an address
  */
-export function addConnectionOptions(command: Command): Command {
-  const { server, tokenFile, creds, audience, ca } = connectionOptions();
+export function addConnectionOptions(command: Command, flags?: string): Command {
+  const { server, tokenFile, creds, audience, ca } = connectionOptions(flags);
   return [server, tokenFile, creds, audience, ca].reduce((each, option) => each.addOption(option), command);
 }
 
@@ -31,14 +33,11 @@ export function addProofOptions(command: Command): Command {
   return [server, creds, audience].reduce((each, option) => each.addOption(option), command);
 }
 
-function connectionOptions() {
+function connectionOptions(flags = '-s, --server <address>') {
   const option = (flags: string, description: string) =>
     new Option(flags, description).helpGroup('Connection:');
   return {
-    server: option(
-      '-s, --server <address>',
-      'a URL, or unix:PATH (default: COFFER_SERVER or http://127.0.0.1:2633)',
-    ),
+    server: option(flags, 'a URL, or unix:PATH (default: COFFER_SERVER or http://127.0.0.1:2633)'),
     tokenFile: option('--token-file <file>', 'a file with the token (default: COFFER_TOKEN)'),
     creds: option('--creds <file>', 'a NATS creds file, in place of a token (default: COFFER_CREDS)'),
     audience: option(

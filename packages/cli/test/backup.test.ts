@@ -158,7 +158,7 @@ describe('backup restore', () => {
     const { code, stdout } = await restore(at('one'), '--state-dir', at('restored'));
     expect(code).toBe(0);
     expect(stdout).toMatch(/^\S+one is restored to \S+restored: every record was read back and opened\n/);
-    expect(stdout).toContain('TOKENS REVOKED AND GRANTS REMOVED');
+    expect(stdout).toContain('TOKENS AND IDENTITIES REVOKED, AND GRANTS REMOVED');
     expect(await restore(at('one'), '--state-dir', at('restored'))).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('is not empty, and a restore overwrites nothing'),

@@ -148,19 +148,21 @@ function contentLines(content: BackupContent): string[] {
   return table(rows.map(([label = '', value = '']) => [`  ${label}`, value])).split('\n');
 }
 
-const held = ({ secrets, versions, tokens, grants }: BackupContent): string =>
-  `${count(secrets, 'secret')} in ${count(versions, 'version')}, ${count(tokens, 'token')}, ${count(grants, 'grant')}`;
+const held = ({ secrets, versions, tokens, grants, revocations }: BackupContent): string =>
+  `${count(secrets, 'secret')} in ${count(versions, 'version')}, ${count(tokens, 'token')}, ${count(grants, 'grant')}` +
+  (revocations === 0 ? '' : `, ${count(revocations, 'revocation')}`);
 
 function warning({ content: { madeAt } }: Restored): string[] {
   return [
-    `TOKENS REVOKED AND GRANTS REMOVED after ${instant(madeAt)} COUNT AGAIN. If the old state folder, its audit log or a newer`,
-    'backup is still there, restore again with --merge-from PATH. Otherwise, before you let anybody in: revoke them again',
-    '(coffer token list, coffer token revoke ID) and apply the newest policy (coffer policy apply FILE).',
+    `TOKENS AND IDENTITIES REVOKED, AND GRANTS REMOVED, after ${instant(madeAt)} COUNT AGAIN. If the old state folder, its audit log`,
+    'or a newer backup is still there, restore again with --merge-from PATH. Otherwise, before you let anybody in: revoke them again',
+    '(coffer token revoke ID, coffer identity revoke) and apply the newest policy (coffer policy apply FILE).',
   ];
 }
 
 function mergedLines(restored: Restored, verbose: boolean): string[] {
-  const { tokensRevoked, grantsRemoved, newest, policyChanges, deletedSince, madeSince } = restored;
+  const { tokensRevoked, identitiesRevoked, grantsRemoved, newest, policyChanges, deletedSince, madeSince } =
+    restored;
   const list = (lines: readonly string[]) => lines.map((line) => `  ${line}`);
   const secretLines = ({ secrets, versions }: Restored['deletedSince']) =>
     verbose
@@ -177,6 +179,13 @@ function mergedLines(restored: Restored, verbose: boolean): string[] {
       ? 'No token of the backup was revoked since'
       : `${count(tokensRevoked.length, 'token')} revoked since the backup: revoked here too`,
     ...list(tokensRevoked.map(({ id, name }) => `${id} ${quote(name)}`)),
+    ...(identitiesRevoked.length === 0
+      ? []
+      : [
+          `${count(identitiesRevoked.length, 'revocation')} of identities since the backup: made here too` +
+            (newest === undefined ? ', those that were lifted as well, which a log cannot vouch for' : ''),
+        ]),
+    ...list(identitiesRevoked.map(({ kind, value }) => `${kind} ${value}`)),
     ...(newest === undefined
       ? [
           policyChanges > 0

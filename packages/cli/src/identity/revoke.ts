@@ -1,0 +1,64 @@
+import type { Client, Revocation } from '@coffer/client';
+import { type ConnectionOptions, withClient } from '../connection.js';
+import { during, Failure } from '../failure.js';
+import { print, printJson, table } from '../output.js';
+import { displayName, quote } from '../quote.js';
+
+export interface RevokeOptions extends ConnectionOptions {
+  readonly jti?: string;
+  readonly key?: string;
+  readonly reason?: string;
+  readonly lift?: string;
+  readonly json?: boolean;
+}
+
+export async function revoke(options: RevokeOptions): Promise<void> {
+  const { jti, key, reason, lift } = options;
+  if ([jti, key, lift].filter((what) => what !== undefined).length !== 1) {
+    throw new Failure('say what to revoke, --jti JTI or --key KEY, or which revocation to --lift');
+  }
+  if (lift !== undefined) {
+    if (reason !== undefined)
+      throw new Failure('--reason is kept with a revocation, and not when one is lifted');
+    await withClient(options, (client) =>
+      during('failed to lift the revocation', client.admin.liftRevocation(lift)),
+    );
+    return options.json ? printJson({}) : print(`The revocation ${lift} is lifted`);
+  }
+  // The server would refuse it, but a secret is not to go there at all.
+  if (key !== undefined && /^S[A-Z2-7]{56,}$/.test(key)) {
+    throw new Failure('--key is a seed, which is secret: give the public key instead');
+  }
+  const what = key === undefined ? { jti: jti as string } : { key };
+  const because = reason === undefined ? {} : { reason };
+  const made = await withClient(options, (client: Client) =>
+    during('failed to revoke', client.admin.revoke({ ...what, ...because })),
+  );
+  if (options.json) return printJson(made);
+  const name = made.kind === 'key' ? `The key ${made.value}` : `The token with the jti ${made.value}`;
+  await print(`${name} is revoked, since ${instant(made.revokedAt)} (${made.id})`);
+}
+
+/** Those of a server, in force. */
+export async function list(options: ConnectionOptions & { json?: boolean }): Promise<void> {
+  const revocations = await withClient(options, (client) =>
+    during('failed to list revocations', client.admin.revocations()),
+  );
+  if (options.json) return printJson(revocations);
+  const head = ['ID', 'WHAT', 'VALUE', 'REVOKED', 'BY', 'REASON'];
+  await print(table([head, ...revocations.map(row)]));
+}
+
+const row = ({ id, kind, value, revokedAt, revokedBy, reason }: Revocation): string[] => [
+  id,
+  kind,
+  value,
+  instant(revokedAt),
+  displayName(revokedBy),
+  reason === '' ? '-' : quote(reason),
+];
+
+/** RFC 3339 in UTC, to the second. */
+function instant(time: Date): string {
+  return time.toISOString().replace(/\.\d+Z$/, 'Z');
+}
