@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec nats schemathesis wrk strace zsh fish
+#   test/peers/install.sh setec nats nats-c schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
-# nats    nats-server, and nats-jwt around the Go libraries for tokens and keys (nats/go.mod pins them), beside it
+# nats    nats-server, nats-jwt around the Go libraries for tokens and keys, and nats-connect around the Go client (nats/go.mod
+#         pins them), beside it
+# nats-c  nats-connect-c around the NATS client for C, which is Debian's libnats-dev
 # schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
 # wrk, strace, zsh, fish   Debian's packages, unless they are on the PATH already
 set -euo pipefail
@@ -37,15 +39,29 @@ install_setec() {
 install_nats() {
   command -v go >/dev/null || fail 'nats-server is built with Go: install Go 1.26 or newer first'
   local stamp
-  stamp=$(cat nats/go.mod nats/go.sum nats/nats-jwt/*.go | cksum)
+  stamp=$(cat nats/go.mod nats/go.sum nats/nats-jwt/*.go nats/nats-connect/*.go | cksum)
   [ "$(cat "$cache/nats.stamp" 2>/dev/null)" = "$stamp" ] && return
-  echo 'Building nats-server and nats-jwt (about a minute the first time) …'
+  echo 'Building nats-server and our helpers around its libraries (about a minute the first time) …'
   mkdir -p "$cache/bin"
   local package
-  for package in github.com/nats-io/nats-server/v2 ./nats-jwt; do
+  for package in github.com/nats-io/nats-server/v2 ./nats-jwt ./nats-connect; do
     (cd nats && GOFLAGS=-mod=readonly go build -buildvcs=false -trimpath -o "$cache/bin/" "$package" </dev/null)
   done
   echo "$stamp" >"$cache/nats.stamp"
+}
+
+install_nats_c() {
+  local stamp status=0
+  stamp=$(cksum <nats-c/connect.c)
+  # The library may be gone when the cache is still there: without it the program does not come to its usage.
+  "$cache/bin/nats-connect-c" 2>/dev/null || status=$?
+  [ "$status" = 2 ] && [ "$(cat "$cache/nats-c.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo 'Building nats-connect-c …'
+  command -v cc >/dev/null || fail 'the NATS client for C needs a C compiler: install gcc first'
+  apt_install libnats-dev
+  mkdir -p "$cache/bin"
+  cc -Wall -o "$cache/bin/nats-connect-c" nats-c/connect.c -lnats
+  echo "$stamp" >"$cache/nats-c.stamp"
 }
 
 install_schemathesis() {
@@ -64,8 +80,11 @@ install_schemathesis() {
 }
 
 install_debian() {
+  command -v "$1" >/dev/null || apt_install "$1"
+}
+
+apt_install() {
   local package=$1
-  command -v "$package" >/dev/null && return
   command -v apt-get >/dev/null || fail "$package is not installed, and there is no apt-get to install it with"
   [ "$(id -u)" = 0 ] || fail "$package is not installed: run 'apt-get install $package' as root first"
   if [ -z "$apt_updated" ]; then
@@ -76,13 +95,14 @@ install_debian() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-[ $# -gt 0 ] || fail 'name what to install: setec, nats, schemathesis, wrk, strace, zsh, fish'
+[ $# -gt 0 ] || fail 'name what to install: setec, nats, nats-c, schemathesis, wrk, strace, zsh, fish'
 for name in "$@"; do
   case $name in
     setec) install_setec ;;
     nats) install_nats ;;
+    nats-c) install_nats_c ;;
     schemathesis) install_schemathesis ;;
     wrk | strace | zsh | fish) install_debian "$name" ;;
-    *) fail "unknown peer '$name'; known are setec, nats, schemathesis, wrk, strace, zsh, fish" ;;
+    *) fail "unknown peer '$name'; known are setec, nats, nats-c, schemathesis, wrk, strace, zsh, fish" ;;
   esac
 done

@@ -2,7 +2,15 @@ import type { Exit, Finished, Process, StartOptions, TemporaryFolder } from './p
 
 /** The path of a program that test/peers/install.sh has built; an error that says so when it has not. */
 export function peer(
-  name: 'setec' | 'setec-server' | 'setec-client' | 'schemathesis' | 'nats-server' | 'nats-jwt',
+  name:
+    | 'setec'
+    | 'setec-server'
+    | 'setec-client'
+    | 'schemathesis'
+    | 'nats-server'
+    | 'nats-jwt'
+    | 'nats-connect'
+    | 'nats-connect-c',
 ): string;
 
 /** Command and arguments that run the `coffer` command of this repository, for `Process` and `run`. */
