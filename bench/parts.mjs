@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { run } from '../test/support/processes.mjs';
 import { CofferServer, cofferCommand, SetecServer } from '../test/support/servers.mjs';
+import { identity } from './identity.mjs';
 import { load } from './load.mjs';
 import { residentMegabytes } from './machine.mjs';
 import { median, row } from './table.mjs';
@@ -9,7 +10,7 @@ import { median, row } from './table.mjs';
  * What is measured. Each takes `{servers, runs, seconds, progress}` and returns rows for the table; within a run the
  * two sides take turns, so that a machine that slows down slows both.
  */
-export const PARTS = { get, put, scale, open, cli, rotation };
+export const PARTS = { get, put, scale, open, cli, rotation, identity };
 
 async function get({ servers, runs, seconds, progress }) {
   const sides = [await servers.coffer(10_000), await servers.setec(10_000)];

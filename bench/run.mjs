@@ -3,12 +3,12 @@
  * exits 1 when a target is missed.
  *
  *   npm run bench                          everything, five runs (about eight minutes)
- *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli, rotation
+ *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli, rotation, identity
  *   npm run bench -- --runs 1 --seconds 2
  *
  * Both servers write every access to their audit logs before they answer; coffer also checks a bearer token and its
  * grants. State folders lie in the system's temporary folder (TMPDIR moves them: it should be on a disk). Needs
- * `test/peers/install.sh setec wrk`. Nothing leaves the loopback interface.
+ * `test/peers/install.sh setec nats wrk`. Nothing leaves the loopback interface.
  */
 import { parseArgs } from 'node:util';
 import { conditions } from './machine.mjs';
