@@ -1,11 +1,13 @@
 /**
- * Whatever is given for a key, a token, a box or a creds file: an answer or an `IdentityError`, at once. FUZZ_INPUTS says how
+ * Whatever is given for a key, a token, a box, a proof or a creds file: an answer or an `IdentityError`, at once. FUZZ_INPUTS says how
  * many inputs of each kind (2,000).
  */
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   createKeyPair,
+  createProof,
   decodeJwt,
   decodeWascap,
   encodeJwt,
@@ -17,9 +19,11 @@ import {
   newUser,
   open,
   parseCreds,
+  parseProof,
   parsePublicKey,
   seal,
   tokenIn,
+  verifyProofSignature,
 } from '../../packages/identity/src/index.js';
 
 const RUNS = { numRuns: Number(process.env.FUZZ_INPUTS ?? 2_000) };
@@ -142,6 +146,33 @@ describe('a reader of', () => {
     );
   });
 
+  it('proofs takes what their user signed alone', () => {
+    const request = { method: 'POST', path: '/api/put', body: Buffer.from('{}') };
+    const proof = createProof({ jwt, keyPair: user, audience: 'https://coffer.example.com', request });
+    fc.assert(
+      fc.property(fc.oneof(anyText, damaged(proof)), (text) => {
+        if (takes(() => verifyProofSignature(parseProof(text), user.publicKey))) expect(text).toBe(proof);
+      }),
+      RUNS,
+    );
+  });
+
+  it('proofs takes no payload but a proof’s, however well it is signed', () => {
+    const request = { method: 'POST', path: '/api/put', body: Buffer.from('{}') };
+    const proof = createProof({ jwt, keyPair: user, audience: 'https://coffer.example.com', request });
+    const payload = Buffer.from(proof.split('.')[1] ?? '', 'base64url').toString();
+    fc.assert(
+      fc.property(fc.oneof(anyText, fc.json(), damaged(payload)), (text) => {
+        const members = ['aud', 'exp', 'id', 'jwt', 'req', 'salt'];
+        if (!takes(() => parseProof(signed(text)))) return;
+        const taken = JSON.parse(text);
+        expect(JSON.stringify(taken)).toBe(text);
+        expect(members).toEqual(expect.arrayContaining(Object.keys(taken)));
+      }),
+      RUNS,
+    );
+  });
+
   it('boxes takes what was sealed alone', () => {
     const box = Buffer.from(seal(Buffer.from('sealed'), curve, curve.publicKey));
     const bytes = fc.oneof(
@@ -156,3 +187,11 @@ describe('a reader of', () => {
     );
   });
 });
+
+/** A payload as a proof, signed by the user. */
+function signed(payload: string): string {
+  const encoded = Buffer.from(payload).toString('base64url');
+  const hash = createHash('sha256').update(encoded).digest();
+  const signature = user.sign(Buffer.concat([Buffer.of(0xff), Buffer.from('coffer-proof-v1'), hash]));
+  return `cfp1.${encoded}.${Buffer.from(signature).toString('base64url')}`;
+}

@@ -74,6 +74,8 @@ describe.each(Object.keys(SHELLS))('completion in %s', (shell) => {
   it('offers files where a file is taken, and folders where a folder is', async () => {
     expect(await offers('policy', 'apply', 'pol')).toEqual(['policy.yaml']);
     expect(await offers('get', '--token-file', 'pol')).toEqual(['policy.yaml']);
+    expect(await offers('get', '--creds', 'pol')).toEqual(['policy.yaml']);
+    expect(await offers('token', 'mint', '--body', 'pol')).toEqual(['policy.yaml']);
     expect(await offers('server', '--state-dir', 'po')).toEqual(['pools']);
     expect(await offers('get', 'pol')).toEqual([]);
     expect(await offers('server', '--listen', 'pol')).toEqual([]);
