@@ -47,6 +47,8 @@ export interface AccountsOptions {
   readonly seenBefore: (key: string) => boolean;
   /** Told when an answer is another one, or has been waited for too long. */
   readonly onChange: () => void;
+  /** Told when the answer for an account that is known is another one. */
+  readonly onAnswer: (state: AccountState) => void;
 }
 
 /**
@@ -184,6 +186,7 @@ export class Accounts {
     try {
       state.token = read(state.key, text);
       note(state.signersSeen, state.token.signers.keys());
+      if (this.#known.has(state.key)) this.#options.onAnswer(state);
     } catch (error) {
       if (!(error instanceof IdentityError)) throw error;
       state.failure = failed(state.key, `what was found as its token is none: ${error.message}`, error);

@@ -78,6 +78,7 @@ export class Verifier {
       lookups: new Lookups(resolver, limits),
       seenBefore: (key) => this.#bare.has(key) || this.#issued.newest(key) !== undefined,
       onChange: () => this.#tell(),
+      onAnswer: (state) => this.#note(state),
     });
     const trusts = (state: AccountState) => this.#trusts(state);
     this.#signers = new Signers({ ...limits, resolver, accounts: this.#accounts, trusts });
@@ -98,7 +99,12 @@ export class Verifier {
    */
   verify<K extends ChainKind>(token: string, kinds: readonly K[]): ChainOf<K> | Promise<ChainOf<K>> {
     const entry = this.#cache.get(token);
-    if (entry && this.#accepts(entry) && kinds.includes(entry.chain.kind as K))
+    if (
+      entry &&
+      this.#accepts(entry) &&
+      this.#unseen(entry.tokens).length === 0 &&
+      kinds.includes(entry.chain.kind as K)
+    )
       return entry.chain as ChainOf<K>;
     return this.#verify(token, kinds, entry) as Promise<ChainOf<K>>;
   }
@@ -149,10 +155,7 @@ export class Verifier {
     checkLink(caller, this.#ground());
     for (let tries = 0; tries < TRIES; tries++) {
       const entry = await this.#judge(caller);
-      if (entry === undefined) continue;
-      const unseen = this.#unseen(entry);
-      if (unseen.length === 0) return this.#keep(text, entry, before);
-      await this.#remember(unseen);
+      if (entry !== undefined) return this.#keep(text, entry, before);
     }
     throw failing(caller)(
       'resolver_failed',
@@ -160,15 +163,33 @@ export class Verifier {
     );
   }
 
-  /** Undefined: what was looked up counts no more. */
+  /** Undefined: what was looked up counts no more, or was waited for. */
   async #judge(caller: CallerToken): Promise<Entry | undefined> {
     if (caller.what === 'host') {
       const operators = this.#operators.current();
       return { ...hostChain(caller, this.#hosts, this.#ground()), caller, operators, account: undefined };
     }
     const state = await this.#accounts.current(await this.#accountOf(caller));
+    if (!this.#accounts.counts(state)) return undefined;
+    // Even if it is of no use to this caller: the token before it must not come back.
+    const unseen = this.#unseen(tokensOf(this.#standingOf(state, this.#ground())));
+    if (unseen.length > 0) {
+      await this.#remember(unseen);
+      return undefined;
+    }
     // From here to the answer nothing is waited for.
-    return this.#accounts.counts(state) ? this.#judgeUnder(caller, state) : undefined;
+    return this.#judgeUnder(caller, state);
+  }
+
+  /** Remembers what the resolver has told of its own accord: nobody may ask for it before it is put back. */
+  #note(state: AccountState): void {
+    try {
+      const unseen = this.#unseen(tokensOf(this.#standingOf(state, this.#ground())));
+      // Without it the next caller is not accepted, and gets to know why.
+      if (unseen.length > 0) void this.#remember(unseen).catch(() => undefined);
+    } catch (error) {
+      if (!(error instanceof ChainError)) throw error;
+    }
   }
 
   #judgeUnder(caller: CallerToken, state: AccountState): Entry {
@@ -204,7 +225,7 @@ export class Verifier {
   }
 
   /** Operators and accounts whose tokens are newer than any that was seen. */
-  #unseen({ tokens }: Entry): readonly LinkToken[] {
+  #unseen(tokens: readonly LinkToken[]): readonly LinkToken[] {
     return tokens.filter(
       ({ what, key, iat }) => (what === 'operator' || what === 'account') && !(this.#newest(key) >= iat),
     );
@@ -309,6 +330,9 @@ export class Verifier {
 
 /** What is thrown at once is thrown by the promise. */
 const settled = async (work: () => Promise<void>): Promise<void> => await work();
+
+const tokensOf = ({ operator, token }: Standing): readonly LinkToken[] =>
+  [operator, token].filter((one) => one !== undefined);
 
 /** Many hold it at once. */
 function frozen<T>(value: T): T {
