@@ -5,7 +5,15 @@
  * door can pass them by.
  */
 
-export type { AuditVerdict, AuditVerifier, AuditWitness, BackupContent, Restored } from '@coffer/engine';
+export {
+  ACTIONS,
+  type AuditVerdict,
+  type AuditVerifier,
+  type AuditWitness,
+  type BackupContent,
+  type Restored,
+  storeOwner,
+} from '@coffer/engine';
 export {
   type AuditTrust,
   auditVerifier,
@@ -34,6 +42,7 @@ export {
   type StorageLimits,
 } from './config/config.js';
 export type { Setting, SettingSource } from './config/explain.js';
+export { grantEverything, withEverything } from './init.js';
 export type { ListenAddress } from './listen/address.js';
 export { createLog, type LogLevel } from './log.js';
 export { type RunningServer, type StartOptions, startServer } from './server.js';

@@ -3,6 +3,7 @@ import { CofferError, type ErrorCode } from '@coffer/engine';
 /** Why the door itself refuses, before the engine is asked. */
 export type DoorCode =
   | 'unauthenticated'
+  | 'proof_request'
   | 'bad_request'
   | 'invalid_method'
   | 'access_denied'
@@ -24,7 +25,7 @@ export class Refusal extends Error {
     message: string,
     {
       retryAfter,
-      unknownCaller = code === 'unauthenticated',
+      unknownCaller = code === 'unauthenticated' || code === 'proof_request',
     }: { retryAfter?: number; unknownCaller?: boolean } = {},
   ) {
     super(message);
@@ -59,6 +60,7 @@ const STATUS: Partial<Record<ErrorCode | DoorCode, number>> = {
   invalid_token_request: 400,
   invalid_argument: 400,
   unauthenticated: 401,
+  proof_request: 401,
   access_denied: 403,
   not_found: 404,
   operation_reused: 409,

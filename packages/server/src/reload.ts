@@ -4,6 +4,7 @@ import { compareConfigs } from './config/changes.js';
 import type { ServerConfig } from './config/config.js';
 import type { RateLimits } from './limit/rate-limits.js';
 import type { Certificate } from './tls/certificate.js';
+import type { Trust } from './trust/trust.js';
 
 /** What of a running server can be set anew. */
 export interface LiveParts {
@@ -11,6 +12,7 @@ export interface LiveParts {
   readonly certificate: Certificate | undefined;
   readonly rates: RateLimits;
   readonly engine: Pick<Engine, 'setRetention'>;
+  readonly trust: Trust | undefined;
 }
 
 /**
@@ -39,14 +41,16 @@ export class Reloader {
   }
 
   async #reload(read: () => ServerConfig): Promise<void> {
-    const { log, certificate, rates, engine } = this.#parts;
+    const { log, certificate, rates, engine, trust } = this.#parts;
     try {
       const wanted = read();
       const { live, needRestart } = compareConfigs(this.#running, wanted);
       // What can fail comes first.
       const install = await certificate?.prepare(wanted.tls);
+      const installTrust = wanted.trust && (await trust?.prepare(wanted.trust));
       engine.setRetention(wanted.retention ?? []);
       const renewed = install?.();
+      installTrust?.();
       rates.configure(wanted.limits);
       log.level = wanted.logLevel ?? this.#firstLevel;
       this.#running = this.#merge(wanted);
@@ -61,7 +65,7 @@ export class Reloader {
     }
   }
 
-  #merge({ logLevel, tls, limits, retention }: ServerConfig): ServerConfig {
+  #merge({ logLevel, tls, limits, retention, trust }: ServerConfig): ServerConfig {
     const { principalRequestsPerSecond, addressRequestsPerSecond, failuresPerMinute } = limits;
     const rates = { principalRequestsPerSecond, addressRequestsPerSecond, failuresPerMinute };
     const running = this.#running;
@@ -70,6 +74,7 @@ export class Reloader {
       logLevel,
       retention,
       ...(running.tls && tls && { tls }),
+      ...(running.trust && trust && { trust: { ...running.trust, operators: trust.operators } }),
       limits: { ...running.limits, ...rates },
     };
   }

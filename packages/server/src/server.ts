@@ -1,16 +1,15 @@
-import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { CofferError, Engine, MANY_BYTES, parseRootKey } from '@coffer/engine';
-import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
+import { type CofferError, type Engine, MANY_BYTES, parseRootKey } from '@coffer/engine';
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
+import { checkTrust } from './config/trust.js';
 import { endProcess, printNotice } from './ending.js';
 import { createApp } from './http/app.js';
 import {
   type Authenticator,
+  CredentialAuthenticator,
   DevelopmentAuthenticator,
   SocketAuthenticator,
-  TokenAuthenticator,
 } from './http/authenticate.js';
 import { BodyReader } from './http/body.js';
 import { RequestIds } from './http/request-id.js';
@@ -24,9 +23,12 @@ import { guardHost } from './listen/guards.js';
 import { createLog } from './log.js';
 import { Exposition } from './metrics/exposition.js';
 import { RequestMetrics } from './metrics/requests.js';
+import { openEngine } from './open-engine.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
 import { Certificate } from './tls/certificate.js';
+import { audiencesOf } from './trust/audiences.js';
+import { Trust } from './trust/trust.js';
 import { readVersion } from './version.js';
 
 /** How long requests that are under way may take to end when the server closes. */
@@ -77,48 +79,35 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   const stateDir = resolve(config.stateDir);
   const socketPath = join(stateDir, 'admin.sock');
   checkExposure(config);
+  checkTrust(config);
   checkSocketPath(socketPath);
-  const rootKey = parseRootKey(config.rootKey);
-  makeStateFolder(stateDir);
-
-  let signingKey: KeyPair | undefined;
-  const createSigner = (seed: Uint8Array) => {
-    signingKey = keyPairFromBytes('server', seed);
-    return signingKey;
-  };
+  parseRootKey(config.rootKey);
   // First of all: a mistake in it is found before a person is asked for a passphrase.
   const certificate = config.tls && (await Certificate.open(config.tls, { log, onNotice }));
-  const engine = await Engine.open({
-    stateDir,
-    rootKey,
-    development: config.dev,
-    createSigner,
-    limits: { nameBytes: config.limits.nameBytes, valueBytes: config.limits.valueBytes },
-    storage: config.storage,
-    audit: config.audit,
-    retention: config.retention,
-    acceptRollback: config.acceptRollback,
-    promptPassphrase: options.promptPassphrase,
-    onFatal,
-    onNotice,
-  }).catch((error: unknown) => {
+  const { promptPassphrase } = options;
+  const opened = await openEngine(config, { promptPassphrase, onFatal, onNotice }).catch((error: unknown) => {
     certificate?.close();
     throw error;
   });
+  const { engine } = opened;
   const doors = new Doors(config.limits);
+  let trust: Trust | undefined;
+  let audiences: readonly string[] = [];
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= doors
       .close(GRACE_MS)
       .then(() => certificate?.close())
-      .then(() => engine.close())
-      .then(() => signingKey?.wipe());
+      .then(() => trust?.close())
+      .then(() => opened.close());
     return closed;
   };
   try {
     const rates = new RateLimits(config.limits);
-    const address = await openDoors(doors, { config, engine, log, socketPath, certificate, rates });
-    const reloader = new Reloader(config, { log, certificate, rates, engine });
+    trust = config.trust && (await Trust.open(config.trust, { engine, log, audiences: () => audiences }));
+    const address = await openDoors(doors, { config, engine, log, socketPath, certificate, rates, trust });
+    audiences = audiencesOf(config, address);
+    const reloader = new Reloader(config, { log, certificate, rates, engine, trust });
     const url = `${certificate === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
     log.info({ ...address, tls: certificate !== undefined, development: config.dev }, 'listening');
     const reload = (read: () => ServerConfig) => reloader.reload(read);
@@ -136,6 +125,7 @@ interface DoorParts {
   readonly socketPath: string;
   readonly certificate: Certificate | undefined;
   readonly rates: RateLimits;
+  readonly trust: Trust | undefined;
 }
 
 /**
@@ -144,7 +134,7 @@ interface DoorParts {
  */
 async function openDoors(
   doors: Doors,
-  { config, engine, log, socketPath, certificate, rates }: DoorParts,
+  { config, engine, log, socketPath, certificate, rates, trust }: DoorParts,
 ): Promise<ListenAddress> {
   const version = readVersion();
   const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
@@ -168,6 +158,7 @@ async function openDoors(
     limited: rates.rejected,
     connections: doors.connections(),
     certificateEnd: certificate?.validTo,
+    trust: trust && { proofs: trust.proofs.results, missingOperators: trust.missingOperators },
   });
   const metrics = { exposition: new Exposition(), facts: serverFacts };
   const serve = (authenticator: Authenticator, limits?: RateLimits): RequestListener => {
@@ -185,13 +176,14 @@ async function openDoors(
       heartbeatMs,
       version,
       openApi,
+      proofs: trust?.proofs,
     };
     return createApp({ ...shared, authenticator, bodies, answers, rates: limits });
   };
   const development = new DevelopmentAuthenticator();
-  const tokens = new TokenAuthenticator(engine);
-  await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(tokens)));
-  const overTcp = serve(rates.guard(config.dev ? development : tokens), rates);
+  const credentials = new CredentialAuthenticator(engine, trust?.proofs);
+  await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(credentials)));
+  const overTcp = serve(rates.guard(config.dev ? development : credentials), rates);
   return doors.listenTcp(
     parseListenAddress(config.listen),
     config.dev ? guardHost(overTcp) : overTcp,
@@ -204,13 +196,4 @@ function answersRoom({ inFlightBytes, valueBytes }: ServerConfig['limits']): Sha
   // base64, and what stands around the values.
   const largest = Math.ceil(Math.max(MANY_BYTES, valueBytes) / 3) * 4 + 1024;
   return new SharedRoom(inFlightBytes, Math.max(largest, Math.floor(inFlightBytes / 4)));
-}
-
-function makeStateFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    const { message } = cause as Error;
-    throw new CofferError('io', `the state folder ${path} cannot be made: ${message}`, { cause });
-  }
 }

@@ -44,7 +44,7 @@ describe('GET /openapi.json', () => {
       const asked = (path: string, method: string) => at(document, 'paths', path, method, 'security');
       return [asked('/api/get', 'post'), asked('/healthz', 'get')];
     };
-    expect(await security(false)).toEqual([[{ token: [] }, { password: [] }], []]);
+    expect(await security(false)).toEqual([[{ token: [] }, { password: [] }, { proof: [] }], []]);
     expect(await security(true)).toEqual([[], []]);
   });
 

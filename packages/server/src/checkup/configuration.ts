@@ -7,6 +7,7 @@ import { checkDisk } from './disk.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { checkStateFolder } from './folder.js';
 import { checkRootKey } from './root-key.js';
+import { checkTrusted } from './trust.js';
 
 export interface CheckedConfig extends ExplainedConfig {
   readonly findings: readonly Finding[];
@@ -26,6 +27,7 @@ export async function checkConfiguration(sources: ConfigSources, now = new Date(
     ...(await checkCertificate(config, now)),
     ...(await checkStateFolder(config.stateDir)),
     ...(await checkRootKey(config, sources.env)),
+    ...(await checkTrusted(config, now)),
     ...(await checkDisk(config)),
   ];
   return { ...explained, findings, owner };

@@ -9,6 +9,7 @@ const LIVE: ReadonlySet<string> = new Set([
   'limits.addressRequestsPerSecond',
   'limits.failuresPerMinute',
   'retention',
+  'trust.operators',
 ]);
 
 /** Settings that differ between two configurations, as `limits.failuresPerMinute`. */
@@ -25,7 +26,12 @@ export function compareConfigs(running: ServerConfig, wanted: ServerConfig): Con
   );
   // A server that speaks plain HTTP cannot begin to speak TLS, nor the reverse.
   const sameProtocol = (running.tls === undefined) === (wanted.tls === undefined);
-  const isLive = (setting: string) => LIVE.has(setting) && (sameProtocol || !setting.startsWith('tls.'));
+  // Nor does one that knows tokens alone begin to know identities, nor the reverse.
+  const sameTrust = (running.trust === undefined) === (wanted.trust === undefined);
+  const isLive = (setting: string) =>
+    LIVE.has(setting) &&
+    (sameProtocol || !setting.startsWith('tls.')) &&
+    (sameTrust || !setting.startsWith('trust.'));
   return { live: changed.filter(isLive), needRestart: changed.filter((setting) => !isLive(setting)) };
 }
 

@@ -8,6 +8,7 @@ import type { ConnectionLimits } from '../listen/http-server.js';
 import { LOG_LEVELS, type LogLevel } from '../log.js';
 import type { TlsFiles } from '../tls/pair.js';
 import { type ConfigFile, type FileConfig, openConfigFile } from './file.js';
+import { checkTrust, type TrustConfig, trustConfig } from './trust.js';
 
 export interface ServerLimits extends BodyLimits, ConnectionLimits, RequestRates {
   /** Largest value. */
@@ -36,6 +37,8 @@ export interface ServerConfig {
   readonly tls?: TlsFiles | undefined;
   /** Under which URL clients know the server. */
   readonly publicUrl?: string | undefined;
+  /** Whose identities count; absent: nobody's, and callers come with tokens. */
+  readonly trust?: TrustConfig | undefined;
   /** Of the log on standard error; absent: `info`, or what the one who starts the server chose. */
   readonly logLevel?: LogLevel | undefined;
   readonly limits: ServerLimits;
@@ -57,6 +60,10 @@ export interface ConfigFlags {
   readonly insecureHttp?: boolean | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
+  /** Files with the tokens of trusted operators. */
+  readonly trustOperator?: readonly string[] | undefined;
+  /** The folder of an operator in an nsc store, which says where accounts are, and, without another, who is trusted. */
+  readonly trustStore?: string | undefined;
   readonly acceptRollback?: boolean | undefined;
   /** The configuration file. */
   readonly config?: string | undefined;
@@ -66,7 +73,7 @@ export interface ConfigSources {
   readonly flags?: ConfigFlags | undefined;
   /**
    * `COFFER_LISTEN`, `COFFER_STATE_DIR`, `COFFER_ROOT_KEY`, `COFFER_PUBLIC_URL`, `COFFER_TLS_CERT`, `COFFER_TLS_KEY`,
-   * `COFFER_LOG`, `COFFER_CONFIG`; and where homes are.
+   * `COFFER_LOG`, `COFFER_TRUST_OPERATOR`, `COFFER_TRUST_STORE`, `COFFER_CONFIG`; and where homes are.
    */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The configuration file, where no flag names one. */
@@ -136,6 +143,7 @@ export function assembleConfig({ flags = {}, env, file }: ConfigSources): Assemb
       ),
     ),
     publicUrl: choose(flags.publicUrl, 'COFFER_PUBLIC_URL', 'publicUrl'),
+    trust: trustConfig({ flags, env, file: fromFile.trust }),
     logLevel: noting(() => logLevel(env)) ?? fromFile.logLevel,
     limits: completeLimits(fromFile.limits),
     storage: fromFile.storage ?? {},
@@ -145,6 +153,7 @@ export function assembleConfig({ flags = {}, env, file }: ConfigSources): Assemb
   };
   noting(() => checkExposure(config));
   noting(() => checkPublicUrl(config.publicUrl));
+  noting(() => checkTrust(config));
   return { config, file: opened, problems };
 }
 

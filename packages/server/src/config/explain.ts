@@ -30,6 +30,8 @@ const DECIDED_BY: Readonly<
   publicUrl: { flag: 'publicUrl', variable: 'COFFER_PUBLIC_URL' },
   'tls.cert': { flag: 'tlsCert', variable: 'COFFER_TLS_CERT' },
   'tls.key': { flag: 'tlsKey', variable: 'COFFER_TLS_KEY' },
+  'trust.operators': { flag: 'trustOperator', variable: 'COFFER_TRUST_OPERATOR' },
+  'trust.resolver.store': { flag: 'trustStore', variable: 'COFFER_TRUST_STORE' },
   logLevel: { variable: 'COFFER_LOG' },
   insecureHttp: { flag: 'insecureHttp' },
   dev: { flag: 'dev' },

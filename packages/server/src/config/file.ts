@@ -24,6 +24,34 @@ const retentionRule = z
     'needs keepVersions or keepDays',
   );
 
+const path = z.string().min(1);
+
+const resolver = z
+  .strictObject({
+    folder: path.optional(),
+    store: path.optional(),
+    nats: z
+      .strictObject({
+        servers: z.array(z.string().min(1)).min(1),
+        creds: path.optional(),
+        ca: path.optional(),
+      })
+      .optional(),
+  })
+  .refine(
+    (stated) => Object.values(stated).filter((one) => one !== undefined).length === 1,
+    'needs exactly one of folder, store and nats',
+  );
+
+const trust = z.strictObject({
+  operators: z.array(path).min(1).optional(),
+  accounts: z.array(z.string()).min(1).optional(),
+  resolver: resolver.optional(),
+  audiences: z.array(z.string()).min(1).optional(),
+  clockSkewSeconds: z.number().min(0).max(300).optional(),
+  maxAgeSeconds: seconds.optional(),
+});
+
 /** The configuration file. A key that is not here is an error. */
 const fileSchema = z.strictObject({
   listen: z.string().optional(),
@@ -58,6 +86,7 @@ const fileSchema = z.strictObject({
     })
     .optional(),
   retention: z.array(retentionRule).optional(),
+  trust: trust.optional(),
   storage: z
     .strictObject({
       quotaBytes: bytes.optional(),

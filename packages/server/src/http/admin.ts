@@ -4,6 +4,7 @@ import * as answers from '../wire/answers.js';
 import { jsonReader } from '../wire/request.js';
 import * as schemas from '../wire/schemas.js';
 import type { BodyKind } from './body.js';
+import { checkPrincipals } from './principal-ids.js';
 
 interface AdminContext {
   readonly engine: Engine;
@@ -67,6 +68,7 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
     bodyKind: 'policy',
     post: post(schemas.applyPolicyRequest, async (request, { engine, caller, change }) => {
       const { grants, dryRun, expectedGeneration } = request;
+      checkPrincipals(grants);
       const condition = expectedGeneration === undefined ? {} : { expectedGeneration };
       const options = { dryRun: dryRun ?? false, ...condition };
       const { added, removed, unchanged, generation } = await engine.applyPolicy(

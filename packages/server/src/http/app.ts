@@ -5,19 +5,22 @@ import type { RateLimits } from '../limit/rate-limits.js';
 import type { RequestListener } from '../listen/bare-answer.js';
 import type { RequestMetrics } from '../metrics/requests.js';
 import { problemOf, Refusal } from '../refusal.js';
+import type { Proofs } from '../trust/proofs.js';
 import { manyAnswer } from '../wire/many.js';
 import { jsonReader } from '../wire/request.js';
 import { backupRequest, getManyRequest } from '../wire/schemas.js';
 import { ADMIN_RESOURCES, type AdminResource, whoami } from './admin.js';
 import { answerAudit } from './audit.js';
-import { type Authenticator, addressOf } from './authenticate.js';
-import type { BodyReader } from './body.js';
-import { admitGet, admitPost, changeOf } from './gate.js';
+import { type Authenticator, addressOf, type KnownCaller } from './authenticate.js';
+import type { BodyKind, BodyReader } from './body.js';
+import { admitChange, admitGet, admitPost } from './gate.js';
 import { answerMetrics, type MetricsContext } from './metrics.js';
+import { changeOf, checkBoundProof } from './proof-of-request.js';
 import { Reply } from './reply.js';
 import { foreignIds, type RequestIds } from './request-id.js';
 import type { SharedRoom } from './room.js';
 import { SETEC_METHODS, type SetecMethod } from './setec.js';
+import { pathOf } from './target.js';
 import { answerWatch } from './watch.js';
 
 /** What the application answers with. Several doors share all of it but the authenticator. */
@@ -33,6 +36,8 @@ export interface AppParts {
   readonly metrics: Pick<MetricsContext, 'exposition' | 'facts'>;
   /** How often callers may ask; absent where they may without end. */
   readonly rates: RateLimits | undefined;
+  /** Undefined: no identities are trusted. */
+  readonly proofs: Pick<Proofs, 'refusedRequest'> | undefined;
   /** Why the server takes no new work, if it does not. */
   readonly notReady: () => string | undefined;
   /** Aborted when the server closes: answers without an end of their own end then. */
@@ -93,13 +98,19 @@ export function createApp(parts: AppParts): RequestListener {
     const done = () => {
       requests.end(known ? path : 'other', outgoing.headersSent ? outgoing.statusCode : 0, begun);
     };
-    const refused = (error: unknown) => {
+    const refused = (reason: unknown) => {
+      const error = reason instanceof Refusal && reason.code === 'proof_request' ? misused(reason) : reason;
       if (error instanceof Refusal && error.unknownCaller) {
         requests.unauthenticated++;
         parts.engine.refusedStranger(addressOf(incoming));
       }
       refuse(reply, id, path, error, log);
       done();
+    };
+    // Its caller was let in as a known one, and has proved nothing for this request.
+    const misused = (error: Refusal) => {
+      parts.proofs?.refusedRequest();
+      return rates === undefined ? error : rates.refused(incoming, error);
     };
     if (log.isLevelEnabled('debug')) logAtEnd(log, id, path, incoming, outgoing);
     try {
@@ -134,12 +145,15 @@ function logAtEnd(
 }
 
 function setecRoute(method: SetecMethod): Route {
-  return async ({ incoming, outgoing, reply }, { engine, authenticator, bodies }) => {
-    const admitted = admitPost(incoming, authenticator);
+  const admit = method.changes ? admitChange : admitPost;
+  return async (exchange, parts) => {
+    const { incoming, reply } = exchange;
+    const { engine, authenticator } = parts;
+    const admitted = admit(incoming, authenticator);
     const caller = admitted instanceof Promise ? await admitted : admitted;
     reply.answerTo(caller);
-    const change = changeOf(incoming);
-    const answer = await bodies.withBody({ incoming, outgoing, caller, kind: method.bodyKind }, (body) =>
+    const change = changeOf(incoming, caller);
+    const answer = await withBody(exchange, parts, caller, method.bodyKind, (body) =>
       method.answer(body, { engine, caller, change, room: reply }),
     );
     if (answer === undefined) reply.notModified();
@@ -147,8 +161,29 @@ function setecRoute(method: SetecMethod): Route {
   };
 }
 
+/**
+ * The body of a request, once it is what the caller's proof is for.
+ *
+ * @throws Refusal as `BodyReader.withBody`; `proof_request`
+ */
+function withBody<T>(
+  { incoming, outgoing }: Exchange,
+  { bodies }: AppParts,
+  caller: KnownCaller,
+  kind: BodyKind,
+  use: (body: Buffer) => Promise<T>,
+): Promise<T> {
+  return bodies.withBody({ incoming, outgoing, caller, kind }, (body) => {
+    checkBoundProof(incoming, caller, body);
+    return use(body);
+  });
+}
+
+/** Whoever administers by a POST needs a proof of that request, a dry run's too: before its body is read nobody knows. */
 function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
-  return async ({ incoming, outgoing, reply }, { engine, authenticator, bodies }) => {
+  return async (exchange, parts) => {
+    const { incoming, reply } = exchange;
+    const { engine, authenticator } = parts;
     if (get !== undefined && incoming.method === 'GET') {
       const caller = await admitGet(incoming, authenticator);
       reply.answerTo(caller);
@@ -156,21 +191,22 @@ function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
       return;
     }
     if (post === undefined) throw new Refusal('invalid_method', 'only GET requests allowed');
-    const caller = await admitPost(incoming, authenticator);
+    const caller = await admitChange(incoming, authenticator);
     reply.answerTo(caller);
-    const change = changeOf(incoming);
-    const answer = await bodies.withBody({ incoming, outgoing, caller, kind: bodyKind }, async (body) =>
+    const change = changeOf(incoming, caller);
+    const answer = await withBody(exchange, parts, caller, bodyKind, async (body) =>
       post(body, { engine, caller, change }),
     );
     reply.json(JSON.stringify(answer));
   };
 }
 
-async function answerMany({ id, incoming, outgoing, reply }: Exchange, parts: AppParts): Promise<void> {
-  const { engine, authenticator, bodies, log, rates } = parts;
+async function answerMany(exchange: Exchange, parts: AppParts): Promise<void> {
+  const { id, incoming, reply } = exchange;
+  const { engine, authenticator, log, rates } = parts;
   const caller = await admitPost(incoming, authenticator);
   reply.answerTo(caller);
-  const answers = await bodies.withBody({ incoming, outgoing, caller, kind: 'names' }, async (body) => {
+  const answers = await withBody(exchange, parts, caller, 'names', async (body) => {
     const { secrets } = readManyRequest(body);
     rates?.count(caller, secrets.length);
     return engine.getMany(caller, secrets, { room: reply });
@@ -198,12 +234,11 @@ async function audit({ incoming, reply }: Exchange, parts: AppParts): Promise<vo
 /** The store's own moment ends when nobody takes the bytes; the connection is cut then. */
 const BACKUP_PATIENCE_MS = 60_000;
 
-async function answerBackup({ incoming, outgoing, reply }: Exchange, parts: AppParts): Promise<void> {
-  const { engine, authenticator, bodies, closing } = parts;
+async function answerBackup(exchange: Exchange, parts: AppParts): Promise<void> {
+  const { incoming, reply } = exchange;
+  const { engine, authenticator, closing } = parts;
   const caller = await admitPost(incoming, authenticator);
-  await bodies.withBody({ incoming, outgoing, caller, kind: 'small' }, async (body) =>
-    readBackupRequest(body),
-  );
+  await withBody(exchange, parts, caller, 'small', async (body) => readBackupRequest(body));
   const limits = { closing, stallMs: BACKUP_PATIENCE_MS };
   await reply.stream('application/octet-stream', () => engine.backup(caller), limits);
 }
@@ -246,13 +281,6 @@ function unknownRoute(path: string): Route {
 }
 
 const isRead = ({ method }: IncomingMessage): boolean => method === 'GET' || method === 'HEAD';
-
-/** The path of a request's target, which may be a whole URL. */
-function pathOf(target: string): string {
-  const start = target.startsWith('/') ? 0 : Math.max(0, target.indexOf('/', target.indexOf('://') + 3));
-  const query = target.indexOf('?', start);
-  return query < 0 ? target.slice(start) : target.slice(start, query);
-}
 
 /** Routes of our own; setec's clients look for text. */
 const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/watch', '/api/whoami', '/readyz']);

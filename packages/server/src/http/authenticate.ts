@@ -1,10 +1,38 @@
 import type { IncomingMessage } from 'node:http';
 import type { Caller, Engine, Principal } from '@coffer/engine';
+import { isProof, type ProvenRequest } from '@coffer/identity';
+import { Refusal } from '../refusal.js';
+import { credentialOf } from './credential.js';
+
+/** A caller, and the proof that it came with, if it was one. */
+export interface KnownCaller extends Caller {
+  readonly proof?: ShownProof;
+}
+
+/** What a proof says beyond who its caller is. */
+export interface ShownProof {
+  /** Of a change the operation id. */
+  readonly id: string;
+  /** The proof counts for nothing any more from here on. */
+  readonly until: Date;
+  /** The one request that it counts for; undefined: any that changes nothing. */
+  readonly request?: ProvenRequest;
+}
 
 /** Finds out who speaks, from the request's head alone: nobody unknown gets a body read. */
 export interface Authenticator {
-  /** Undefined: nothing, or nothing valid, proves who the caller is. */
-  authenticate(request: IncomingMessage): Caller | undefined | Promise<Caller | undefined>;
+  /**
+   * Undefined: nothing, or nothing valid, proves who the caller is.
+   *
+   * @throws Refusal where there is more to say
+   */
+  authenticate(request: IncomingMessage): KnownCaller | undefined | Promise<KnownCaller | undefined>;
+}
+
+/** Finds out whose proof this is. */
+export interface ProofReader {
+  /** @throws Refusal */
+  read(proof: string, address: string): KnownCaller | Promise<KnownCaller>;
 }
 
 /** Development: every caller is the one principal that may do everything, whatever it sends. */
@@ -16,44 +44,47 @@ export class DevelopmentAuthenticator implements Authenticator {
   }
 }
 
-/** `Authorization: Bearer TOKEN`, or the token as the password of HTTP Basic, whatever the user's name. */
-export class TokenAuthenticator implements Authenticator {
+/** `Authorization: Bearer …` with a token or a proof, or either as the password of HTTP Basic, whatever the user's name. */
+export class CredentialAuthenticator implements Authenticator {
   readonly #engine: Pick<Engine, 'authenticateToken'>;
+  readonly #proofs: ProofReader | undefined;
 
-  constructor(engine: Pick<Engine, 'authenticateToken'>) {
+  /** @param proofs undefined: no identities are trusted */
+  constructor(engine: Pick<Engine, 'authenticateToken'>, proofs: ProofReader | undefined) {
     this.#engine = engine;
+    this.#proofs = proofs;
   }
 
-  authenticate(request: IncomingMessage): Caller | undefined {
-    const token = tokenOf(request.headers.authorization);
-    const principal: Principal | undefined =
-      token === undefined ? undefined : this.#engine.authenticateToken(token);
+  authenticate(request: IncomingMessage): KnownCaller | undefined | Promise<KnownCaller> {
+    const credential = credentialOf(request.headers.authorization);
+    if (credential === undefined) return undefined;
+    if (isProof(credential)) return this.#proven(credential, request);
+    const principal: Principal | undefined = this.#engine.authenticateToken(credential);
     return principal && { principals: [principal], address: addressOf(request) };
   }
+
+  #proven(proof: string, request: IncomingMessage): KnownCaller | Promise<KnownCaller> {
+    if (this.#proofs !== undefined) return this.#proofs.read(proof, addressOf(request));
+    throw new Refusal(
+      'unauthenticated',
+      'this server trusts no identities, so that no proof counts here: come with a token, or have trust configured',
+    );
+  }
 }
 
-/** The admin socket: who can open it may do everything, and may try out a token instead. */
+/** The admin socket: who can open it may do everything, and may try out a token or a proof instead. */
 export class SocketAuthenticator implements Authenticator {
   readonly #principals = [{ id: 'socket', kind: 'socket' }] as const;
-  readonly #tokens: Authenticator;
+  readonly #credentials: Authenticator;
 
-  constructor(tokens: Authenticator) {
-    this.#tokens = tokens;
+  constructor(credentials: Authenticator) {
+    this.#credentials = credentials;
   }
 
-  authenticate(request: IncomingMessage): Caller | undefined | Promise<Caller | undefined> {
-    if (request.headers.authorization !== undefined) return this.#tokens.authenticate(request);
+  authenticate(request: IncomingMessage): KnownCaller | undefined | Promise<KnownCaller | undefined> {
+    if (request.headers.authorization !== undefined) return this.#credentials.authenticate(request);
     return { principals: this.#principals, address: addressOf(request) };
   }
-}
-
-function tokenOf(header: string | undefined): string | undefined {
-  const [, scheme, credentials] = /^(bearer|basic) +(\S+)$/i.exec(header ?? '') ?? [];
-  if (scheme === undefined || credentials === undefined) return undefined;
-  if (scheme.toLowerCase() === 'bearer') return credentials;
-  const pair = Buffer.from(credentials, 'base64').toString();
-  const colon = pair.indexOf(':');
-  return colon === -1 ? undefined : pair.slice(colon + 1);
 }
 
 /** A Unix socket's peer has no address; an IPv4 peer of a dual-stack socket is written the short way. */

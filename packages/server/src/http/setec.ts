@@ -17,6 +17,8 @@ interface Call {
 /** One of setec's methods. */
 export interface SetecMethod {
   readonly bodyKind: BodyKind;
+  /** Whoever comes with a proof needs one of this very request. */
+  readonly changes: boolean;
   /** JSON, or undefined for `304 Not Modified`. */
   readonly answer: (body: Buffer, call: Call) => Promise<string | undefined>;
 }
@@ -41,40 +43,47 @@ export const SETEC_METHODS: Readonly<Record<string, SetecMethod>> = {
     return secret && secretValue(secret);
   }),
 
-  put: method(schemas.putRequest, async (request, { engine, caller, change }) => {
+  put: change(schemas.putRequest, async (request, { engine, caller, change }) => {
     const { Name, Value } = request;
     return String(await wiping(Value, engine.put(caller, Name, Value, change)));
   }),
 
-  'create-version': method(schemas.createVersionRequest, async (request, { engine, caller, change }) => {
+  'create-version': change(schemas.createVersionRequest, async (request, { engine, caller, change }) => {
     const { Name, Version, Value } = request;
     await wiping(Value, engine.createVersion(caller, Name, Version, Value, change));
     return '{}';
   }),
 
-  activate: method(schemas.activateRequest, async (request, { engine, caller, change }) => {
+  activate: change(schemas.activateRequest, async (request, { engine, caller, change }) => {
     await engine.activate(caller, request.Name, request.Version, change);
     return '{}';
   }),
 
-  'delete-version': method(schemas.deleteVersionRequest, async (request, { engine, caller, change }) => {
+  'delete-version': change(schemas.deleteVersionRequest, async (request, { engine, caller, change }) => {
     await engine.deleteVersion(caller, request.Name, request.Version, change);
     return '{}';
   }),
 
-  delete: method(schemas.deleteRequest, async (request, { engine, caller, change }) => {
+  delete: change(schemas.deleteRequest, async (request, { engine, caller, change }) => {
     await engine.delete(caller, request.Name, change);
     return '{}';
   }),
 };
 
-function method<Schema extends z.ZodObject>(
-  schema: Schema,
-  answer: (request: z.output<Schema>, call: Call) => Promise<string | undefined>,
-): SetecMethod {
+type Answer<Schema extends z.ZodObject> = (
+  request: z.output<Schema>,
+  call: Call,
+) => Promise<string | undefined>;
+
+function change<Schema extends z.ZodObject>(schema: Schema, answer: Answer<Schema>): SetecMethod {
+  return { ...method(schema, answer), changes: true };
+}
+
+function method<Schema extends z.ZodObject>(schema: Schema, answer: Answer<Schema>): SetecMethod {
   const read = setecReader(schema);
   return {
     bodyKind: 'Value' in schema.shape ? 'value' : 'name',
+    changes: false,
     answer: (body, call) => answer(read(body), call),
   };
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Caller } from '@coffer/engine';
-import type { Authenticator } from '../http/authenticate.js';
+import type { Authenticator, KnownCaller } from '../http/authenticate.js';
 import { networkOf } from '../listen/address.js';
 import { Refusal } from '../refusal.js';
 import { type Rate, TokenBuckets } from './token-buckets.js';
@@ -59,19 +59,40 @@ export class RateLimits {
 
   /** Lets the callers whom it knows pass as often as they may. */
   guard(authenticator: Authenticator): Authenticator {
-    const admit = (request: IncomingMessage, caller: Caller | undefined) => {
+    const admit = (request: IncomingMessage, caller: KnownCaller | undefined) => {
       if (caller === undefined) this.#admitStranger(request);
       else this.#admitPrincipal(caller);
       return caller;
     };
+    const refuse = (request: IncomingMessage, error: unknown): never => {
+      throw this.refused(request, error);
+    };
     return {
       authenticate: (request) => {
-        const caller = authenticator.authenticate(request);
-        return caller instanceof Promise
-          ? caller.then((known) => admit(request, known))
-          : admit(request, caller);
+        let caller: ReturnType<Authenticator['authenticate']>;
+        try {
+          caller = authenticator.authenticate(request);
+        } catch (error) {
+          return refuse(request, error);
+        }
+        if (!(caller instanceof Promise)) return admit(request, caller);
+        return caller.then(
+          (known) => admit(request, known),
+          (error: unknown) => refuse(request, error),
+        );
       },
     };
+  }
+
+  /** What a request is refused with: where its caller proved nothing and has tried too often, with that. */
+  refused(request: IncomingMessage, error: unknown): unknown {
+    if (!(error instanceof Refusal && error.unknownCaller)) return error;
+    try {
+      this.#admitStranger(request);
+      return error;
+    } catch (limited) {
+      return limited;
+    }
   }
 
   /** What one request asked for counts as so many; the first was counted when it was let in. */

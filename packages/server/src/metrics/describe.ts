@@ -1,6 +1,7 @@
 import type { EngineFacts } from '@coffer/engine';
 import type { LimitReason } from '../limit/rate-limits.js';
 import type { ConnectionCounts } from '../listen/connections.js';
+import type { ProofResult } from '../trust/proofs.js';
 import { counter, type Family, gauge, histogram, type Sample } from './family.js';
 import type { RequestTimings } from './requests.js';
 
@@ -17,6 +18,10 @@ export interface ServerFacts {
   readonly limited: Readonly<Record<LimitReason, number>>;
   readonly connections: readonly ConnectionCounts[];
   readonly certificateEnd: Date | undefined;
+  /** Undefined: no identities are trusted. */
+  readonly trust:
+    | { readonly proofs: Readonly<Record<ProofResult, number>>; readonly missingOperators: number }
+    | undefined;
 }
 
 /**
@@ -24,7 +29,7 @@ export interface ServerFacts {
  * them. docs/monitoring.md explains each; a test holds the two against each other.
  */
 export function describeServer(facts: ServerFacts): Family[] {
-  return [...describeDoor(facts), ...describeEngine(facts.engine)];
+  return [...describeDoor(facts), ...describeTrust(facts), ...describeEngine(facts.engine)];
 }
 
 function describeDoor({
@@ -81,6 +86,22 @@ function describeDoor({
       'coffer_tls_certificate_expiry_timestamp_seconds',
       'When the certificate ends; absent without TLS.',
       seconds(certificateEnd),
+    ),
+  ];
+}
+
+function describeTrust({ trust }: ServerFacts): Family[] {
+  if (trust === undefined) return [];
+  return [
+    counter(
+      'coffer_proofs_total',
+      'Proofs of identities, by what became of them.',
+      Object.entries(trust.proofs).map(([result, count]): Sample => [{ result }, count]),
+    ),
+    gauge(
+      'coffer_trusted_operators_missing',
+      'Trusted operators whose token cannot be read now.',
+      trust.missingOperators,
     ),
   ];
 }

@@ -94,7 +94,14 @@ const SECURITY_SCHEMES = {
   password: {
     type: 'http',
     scheme: 'basic',
-    description: 'Any user’s name, with the token as the password.',
+    description: 'Any user’s name, with the token or the proof as the password.',
+  },
+  proof: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'coffer-proof-v1',
+    description:
+      'What a NATS user signs for a minute, for one server; for a change, for that request. Where the server trusts identities.',
   },
 };
 
@@ -113,7 +120,7 @@ function describe(method: string, operation: Operation, facts: DocumentFacts, bo
     ...(description === undefined ? {} : { description }),
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(request === undefined ? {} : { requestBody: describeBody(request, book) }),
-    security: open ? [] : [{ token: [] }, { password: [] }],
+    security: open ? [] : [{ token: [] }, { password: [] }, { proof: [] }],
     responses: {
       ...describeErrors(method, operation, facts.development),
       ...describeAnswers(operation, book),

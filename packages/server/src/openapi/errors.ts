@@ -21,6 +21,7 @@ const BY_THE_DOOR: ReadonlyMap<number, readonly Code[]> = new Map<number, readon
 const TO_KNOWN_CALLERS: readonly Code[] = [
   'access_denied',
   'unauthenticated',
+  'proof_request',
   'rate_limited',
   'busy',
   'stopped',

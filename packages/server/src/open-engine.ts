@@ -1,0 +1,56 @@
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { CofferError, Engine, type EngineOptions, parseRootKey } from '@coffer/engine';
+import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
+import type { ServerConfig } from './config/config.js';
+
+/** An engine, and the key that it signs with. */
+export interface OpenEngine {
+  readonly engine: Engine;
+  /** Closes the store clean, and wipes the key. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the store that a configuration names, and makes it and its folder if there is none.
+ *
+ * @throws CofferError with a sentence for a person
+ */
+export async function openEngine(
+  config: ServerConfig,
+  talk: Pick<EngineOptions, 'promptPassphrase' | 'onFatal' | 'onNotice'>,
+): Promise<OpenEngine> {
+  const stateDir = resolve(config.stateDir);
+  const rootKey = parseRootKey(config.rootKey);
+  makeStateFolder(stateDir);
+  let signingKey: KeyPair | undefined;
+  const engine = await Engine.open({
+    stateDir,
+    rootKey,
+    development: config.dev,
+    createSigner: (seed) => {
+      signingKey = keyPairFromBytes('server', seed);
+      return signingKey;
+    },
+    limits: { nameBytes: config.limits.nameBytes, valueBytes: config.limits.valueBytes },
+    storage: config.storage,
+    audit: config.audit,
+    retention: config.retention,
+    acceptRollback: config.acceptRollback,
+    ...talk,
+  });
+  const close = async () => {
+    await engine.close();
+    signingKey?.wipe();
+  };
+  return { engine, close };
+}
+
+function makeStateFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new CofferError('io', `the state folder ${path} cannot be made: ${message}`, { cause });
+  }
+}

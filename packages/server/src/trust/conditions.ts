@@ -1,0 +1,43 @@
+import { liesIn } from './networks.js';
+import { hoursLeft, type TimeRange } from './times.js';
+
+/** What a user's token says of how its user may come, as a verified chain has it. */
+export interface UserConditions {
+  /** Networks, in CIDR notation. */
+  readonly src?: readonly string[] | undefined;
+  readonly times?: readonly TimeRange[] | undefined;
+  readonly locale?: string | undefined;
+  readonly connectionTypes?: readonly string[] | undefined;
+}
+
+/** NATS knows no such type, and passes over the ones that it does not know. */
+const CONNECTION_TYPE = 'HTTP';
+
+/**
+ * Why a user may not come in this way; undefined: it may.
+ *
+ * @param address of the peer as `addressOf` writes it; behind a proxy it is the proxy's
+ */
+export function whyNot(user: UserConditions, address: string, now: Date): string | undefined {
+  const { src, connectionTypes } = user;
+  if (connectionTypes?.length && !connectionTypes.some((type) => type.toUpperCase() === CONNECTION_TYPE)) {
+    return `this user may connect as ${connectionTypes.join(', ')} only: its allowed_connection_types need ${CONNECTION_TYPE}`;
+  }
+  if (src?.length && !liesIn(src, address)) {
+    return 'this user may not come from your address: its src has other networks';
+  }
+  if (user.times?.length && userHours(user, now) === undefined) {
+    return 'this user may not come at this time of the day: its times are others';
+  }
+  return undefined;
+}
+
+/** When the hours end in which the user may come; undefined: never, as far as they go. */
+export function endOfHours(user: UserConditions, now: Date): Date | undefined {
+  if (!user.times?.length) return undefined;
+  const left = userHours(user, now) ?? 0;
+  return new Date(now.getTime() + left * 1000);
+}
+
+const userHours = ({ times = [], locale }: UserConditions, now: Date): number | undefined =>
+  hoursLeft({ times, location: locale }, now);

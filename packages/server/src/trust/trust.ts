@@ -1,0 +1,153 @@
+import { readFile } from 'node:fs/promises';
+import { CofferError, type Engine } from '@coffer/engine';
+import {
+  type AccountResolver,
+  folderResolver,
+  IdentityError,
+  memoryResolver,
+  natsResolver,
+  storeResolver,
+  Verifier,
+} from '@coffer/identity';
+import type { Logger } from 'pino';
+import type { NatsResolverConfig, TrustConfig } from '../config/trust.js';
+import { Operators, operatorSources } from './operators.js';
+import { Proofs } from './proofs.js';
+
+/** What of the engine trust stands on: revocations and the newest tokens seen live in the store. */
+type TrustEngine = Pick<
+  Engine,
+  'tokenRevoked' | 'keyRevoked' | 'newestIssued' | 'rememberIssued' | 'onTrustChange' | 'recheckCallers'
+>;
+
+export interface TrustOptions {
+  readonly engine: TrustEngine;
+  readonly log: Logger;
+  /** The server's own URLs, once it has them. */
+  readonly audiences: () => readonly string[];
+}
+
+/**
+ * Whose identities a server trusts, from the files of its operators to the callers that they stand for.
+ *
+ * Life: `open`, then `close`.
+ */
+export class Trust {
+  readonly proofs: Proofs;
+  readonly #operators: Operators;
+  readonly #verifier: Verifier;
+  readonly #resolver: AccountResolver;
+  readonly #unlisten: () => void;
+
+  private constructor(
+    {
+      operators,
+      verifier,
+      resolver,
+      proofs,
+    }: Pick<Trust, 'proofs'> & {
+      operators: Operators;
+      verifier: Verifier;
+      resolver: AccountResolver;
+    },
+    unlisten: () => void,
+  ) {
+    this.proofs = proofs;
+    this.#operators = operators;
+    this.#verifier = verifier;
+    this.#resolver = resolver;
+    this.#unlisten = unlisten;
+  }
+
+  /** @throws CofferError `invalid_argument`, one sentence: what cannot be read */
+  static async open(config: TrustConfig, { engine, log, audiences }: TrustOptions): Promise<Trust> {
+    const { accounts, clockSkewSeconds, maxAgeSeconds } = config;
+    // Before it is there nobody has asked it anything.
+    let verifier: Verifier | undefined;
+    const onChange = () => verifier?.changed();
+    const operators = await Operators.open(sourcesOf(config), { log, onChange });
+    try {
+      const resolver = await openResolver(config, log);
+      verifier = new Verifier({
+        operators: () => operators.tokens,
+        accounts,
+        resolver,
+        issued: {
+          newest: (key) => engine.newestIssued(key),
+          remember: (key, iat) => engine.rememberIssued(key, iat),
+        },
+        revocations: {
+          tokenRevoked: (jti) => engine.tokenRevoked(jti),
+          keyRevoked: (key) => engine.keyRevoked(key),
+        },
+        clockSkewSeconds,
+        maxAgeSeconds,
+      });
+      const stops = [engine.onTrustChange(onChange), verifier.onChange(() => engine.recheckCallers())];
+      const proofs = new Proofs({ verifier, audiences, clockSkewSeconds });
+      const unlisten = () => {
+        for (const stop of stops) stop();
+      };
+      return new Trust({ operators, verifier, resolver, proofs }, unlisten);
+    } catch (error) {
+      operators.close();
+      throw error;
+    }
+  }
+
+  /** Trusted operators whose token cannot be used now. */
+  get missingOperators(): number {
+    return this.#operators.missing;
+  }
+
+  /**
+   * Reads the tokens of the operators anew, or of others.
+   *
+   * @returns what puts them in force
+   * @throws CofferError `invalid_argument`: one cannot be used, and nothing has changed
+   */
+  prepare(config: TrustConfig): Promise<() => void> {
+    return this.#operators.prepare(sourcesOf(config));
+  }
+
+  async close(): Promise<void> {
+    this.#unlisten();
+    this.#operators.close();
+    this.#verifier.close();
+    await this.#resolver.close?.();
+  }
+}
+
+const sourcesOf = ({ operators, resolver }: TrustConfig) => operatorSources(operators, resolver?.store);
+
+async function openResolver({ resolver }: TrustConfig, log: Logger): Promise<AccountResolver> {
+  if (resolver?.store !== undefined) return storeResolver(resolver.store);
+  if (resolver?.folder !== undefined) return folderResolver(resolver.folder);
+  if (resolver?.nats !== undefined) return openNatsResolver(resolver.nats, log);
+  return memoryResolver([]);
+}
+
+async function openNatsResolver(
+  { servers, creds: credsFile, ca: caFile }: NatsResolverConfig,
+  log: Logger,
+): Promise<AccountResolver> {
+  const creds = credsFile && (await readNamed(credsFile, 'trust.resolver.nats.creds'));
+  try {
+    const ca = caFile && (await readNamed(caFile, 'trust.resolver.nats.ca'));
+    const onProblem = (reason: string) => log.warn({ reason }, 'accounts cannot be looked up as they should');
+    return natsResolver({ servers, ...(creds && { creds }), ...(ca && { tls: { ca } }), onProblem });
+  } catch (error) {
+    if (!(error instanceof IdentityError)) throw error;
+    throw new CofferError('invalid_argument', `trust.resolver.nats: ${error.message}`);
+  } finally {
+    if (creds) creds.fill(0);
+  }
+}
+
+async function readNamed(path: string, setting: string): Promise<Buffer> {
+  return readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new CofferError('invalid_argument', `${setting}: ${path} cannot be read (${cause.code})`, {
+      cause,
+    });
+  });
+}
