@@ -29,16 +29,44 @@ function defineServer(program: Command): void {
       'run a server',
       'Its first administrator comes in through the admin socket in the state folder, -s unix:DIR/admin.sock. ' +
         'Each setting comes from its flag, else the environment (COFFER_LISTEN, COFFER_STATE_DIR, COFFER_ROOT_KEY, ' +
-        'COFFER_TLS_CERT, COFFER_TLS_KEY, COFFER_CONFIG), else the configuration file, else a default.',
+        'COFFER_TLS_CERT, COFFER_TLS_KEY, COFFER_PUBLIC_URL, COFFER_TRUST_OPERATOR, COFFER_TRUST_STORE, COFFER_CONFIG), else the configuration file, else a default.',
     ),
   );
   act(server, async (options) => (await import('./commands/server.js')).server(options));
+  defineInit(server);
   examples(
     server,
     'coffer server --dev',
     'coffer server --state-dir /var/lib/coffer --root-key file:/etc/coffer/root.key',
     'coffer server --root-key passphrase:prompt',
     'coffer server --listen 0.0.0.0:2633 --tls-cert /etc/coffer/tls.crt --tls-key /etc/coffer/tls.key',
+  );
+}
+
+function defineInit(server: Command): void {
+  const init = addServerOptions(
+    defineCommand(
+      server,
+      'init',
+      'make identities, a configuration that trusts them, and an administrator',
+      'Makes an operator, an account and an admin user, with a signing key each, where "coffer identity" and nsc keep ' +
+        'them, never in the state folder; writes a configuration file with trust in the operator; and grants the user ' +
+        'everything, in a running server or in the store itself. What is there already stays, so that it can be run ' +
+        'again. The options of "coffer server" go into the configuration.',
+    )
+      .option('--identity-dir <dir>', 'a folder for stores and keys, in place of those of "coffer identity"')
+      .option('--name <name>', 'of the operator (default: coffer)')
+      .option('--account <name>', 'of the account (default: main)')
+      .option('--user <name>', 'of the administrator (default: admin)'),
+  );
+  act(addJsonOption(init), async (options) =>
+    (await import('./commands/server-init.js')).serverInit(options),
+  );
+  examples(
+    init,
+    'coffer server init',
+    'coffer server init --name acme --user alice --public-url https://coffer.example.com',
+    'coffer server init --identity-dir ~/acme-identities --state-dir /srv/coffer --config ~/coffer.yaml',
   );
 }
 
@@ -102,6 +130,17 @@ export function addServerOptions(command: Command): Command {
       'serve over TLS: the certificate, with those between it and its authority (PEM)',
     )
     .option('--tls-key <file>', 'its private key (PEM); both files are read again when they change')
+    .option('--public-url <url>', 'the URL that callers use, which proofs of identities are made for')
+    .option(
+      '--trust-operator <file>',
+      'let callers in whose identities descend from the operator with this token; as often as you like',
+      collect,
+    )
+    .option(
+      '--trust-store <dir>',
+      'where the tokens of its accounts are: the operator’s folder in an nsc store, whose operator is the trusted one ' +
+        'unless another is named',
+    )
     .option('--config <file>', 'a configuration file (YAML)')
     .option('--insecure-http', 'serve without TLS beyond this machine, as behind a proxy that adds it')
     .option(
@@ -119,6 +158,7 @@ function definePolicy(program: Command): void {
   examples(show, 'coffer policy show > policy.yaml');
 
   const check = defineCommand(policy, 'check <file>', 'check a policy file; needs no server');
+  addNamesOption(check);
   act(addJsonOption(check), async (options, file) => (await commands()).check(file, options));
   check.addHelpText('after', POLICY_HELP);
 
@@ -129,9 +169,17 @@ function definePolicy(program: Command): void {
     'The grants of the file take the place of those in force, at once. The difference is shown: - for a grant that ' +
       'goes, + for one that comes.',
   ).option('--dry-run', 'show the difference and change nothing');
+  addNamesOption(apply);
   actOnServer(addJsonOption(apply), async (options, file) => (await commands()).apply(file, options));
   examples(apply, 'coffer policy apply --dry-run policy.yaml', 'coffer policy apply policy.yaml');
   apply.addHelpText('after', POLICY_HELP);
+}
+
+function addNamesOption(command: Command): Command {
+  return command.option(
+    '--identity-dir <dir>',
+    'where the accounts and users are that the file names, in place of the folders of "coffer identity"',
+  );
 }
 
 function defineBackup(program: Command): void {
@@ -244,4 +292,8 @@ Everything that no grant allows is denied.`;
 
 function define(program: Command, usage: string, summary: string, description?: string): Command {
   return defineCommand(program, usage, summary, description).helpGroup('Administration:');
+}
+
+function collect(word: string, before: readonly string[] = []): string[] {
+  return [...before, word];
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Action, Grant } from '@coffer/client';
 import { isAlias, parseDocument, visit } from 'yaml';
 import { Failure, systemReason } from './failure.js';
+import { type IdentityNames, needsNames, type ResolvedName, resolveId } from './policy-principals.js';
 import { quote } from './quote.js';
 
 const ACTIONS: readonly Action[] = [
@@ -16,8 +17,20 @@ const ACTIONS: readonly Action[] = [
 ];
 const GRANT_KEYS = ['to', 'actions', 'secrets'] as const;
 
-/** Reads a policy file, YAML or JSON. A Failure names the file and the path of what is wrong in it. */
-export function readPolicyFile(path: string): Grant[] {
+/** What a policy file says, in ids alone. */
+export interface PolicyFile {
+  readonly grants: readonly Grant[];
+  /** What stands in the file under another name than its id. */
+  readonly resolved: readonly ResolvedName[];
+}
+
+/**
+ * Reads a policy file, YAML or JSON. A Failure names the file and the path of what is wrong in it.
+ *
+ * @param identityDir where identities are, in place of where "coffer identity" has them; looked at only if a name has to be
+ *   looked up
+ */
+export async function readPolicyFile(path: string, identityDir?: string): Promise<PolicyFile> {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
@@ -26,25 +39,103 @@ export function readPolicyFile(path: string): Grant[] {
       `cannot read ${path}: ${error instanceof TypeError ? 'it is not UTF-8' : systemReason(error)}`,
     );
   }
+  // Most files name no identity, and need not load what knows them.
+  const identities = text.includes('nats') ? await import('./identity-names.js') : undefined;
   try {
-    return parsePolicy(text);
+    return parsePolicy(text, identities && (() => identities.openNames(identityDir)));
   } catch (error) {
     throw error instanceof Failure ? new Failure(`${path}: ${error.message}`) : error;
   }
 }
 
-/** Strict: what is not exactly `grants: [{to, actions, secrets}]` is a Failure, so that no typo widens or drops a grant. */
-export function parsePolicy(text: string): Grant[] {
+/**
+ * Strict: what is not exactly `grants: [{to, actions, secrets}]`, with `aliases: {name: id}` if there are any, is a Failure,
+ * so that no typo widens or drops a grant.
+ *
+ * @param openNames whom to ask for the keys of accounts and users; called once, and only if there is a name to look up
+ */
+export function parsePolicy(
+  text: string,
+  openNames: () => IdentityNames = () => {
+    throw new Failure('it names accounts or users, and nobody is there to know them');
+  },
+): PolicyFile {
   const content = parseYaml(text);
   if (content === null) throw new Failure('it is empty: write "grants: []" to allow nothing to anybody');
-  const file = fields(content, '', ['grants']);
-  return list(file.grants, 'grants', grant);
+  const file = fields(content, '', ['grants'], ['aliases']);
+  const principals = new PrincipalReader(file.aliases, openNames);
+  const grants = list(file.grants, 'grants', (value, path) => grant(value, path, principals));
+  return { grants, resolved: principals.resolved };
 }
 
-function grant(value: unknown, path: string): Grant {
+/** Reads principals: ids as they are, and what stands for one. */
+class PrincipalReader {
+  readonly #openNames: () => IdentityNames;
+  readonly #aliases: ReadonlyMap<string, string> | undefined;
+  readonly #resolved = new Map<string, string>();
+  #names: IdentityNames | undefined;
+
+  constructor(aliases: unknown, openNames: () => IdentityNames) {
+    this.#openNames = openNames;
+    this.#aliases = aliases === undefined ? undefined : this.#readAliases(aliases);
+  }
+
+  get resolved(): ResolvedName[] {
+    return Array.from(this.#resolved, ([name, id]) => ({ name, id }));
+  }
+
+  readonly read = (value: unknown, path: string): string => {
+    const word = text(value, path);
+    const alias = this.#aliases?.get(word);
+    if (alias !== undefined) return alias;
+    // Ids have a colon, but for these; with aliases in use, another word is a misspelt one.
+    const isPlain = !/[:*]/.test(word) && !BUILT_IN.has(word);
+    if (this.#aliases !== undefined && isPlain) {
+      throw new Failure(
+        `${path}: ${quote(word)} is no alias of this file: write one, or the id of a principal`,
+      );
+    }
+    return this.#resolve(word, word, path);
+  };
+
+  #readAliases(value: unknown): Map<string, string> {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new Failure('aliases: must hold names, each with the id of a principal');
+    }
+    return new Map(
+      Object.entries(value).map(([name, id]) => {
+        const path = `aliases.${name}`;
+        if (!ALIAS.test(name) || BUILT_IN.has(name)) {
+          throw new Failure(`aliases: ${quote(name)} cannot be an alias: letters, digits, dots, - and _ can`);
+        }
+        return [name, this.#resolve(name, text(id, path), path)];
+      }),
+    );
+  }
+
+  #resolve(name: string, id: string, path: string): string {
+    let found = id;
+    if (needsNames(id)) {
+      this.#names ??= this.#openNames();
+      try {
+        found = resolveId(id, this.#names);
+      } catch (error) {
+        throw error instanceof Failure ? new Failure(`${path}: ${error.message}`) : error;
+      }
+    }
+    if (found !== name) this.#resolved.set(name, found);
+    return found;
+  }
+}
+
+const ALIAS = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,99}$/u;
+/** Ids without a colon. */
+const BUILT_IN: ReadonlySet<string> = new Set(['socket', 'dev', 'server']);
+
+function grant(value: unknown, path: string, principals: PrincipalReader): Grant {
   const { to, actions, secrets } = fields(value, path, GRANT_KEYS);
   return {
-    to: filledList(to, `${path}.to`, text),
+    to: filledList(to, `${path}.to`, principals.read),
     actions: filledList(actions, `${path}.actions`, action),
     secrets: filledList(secrets, `${path}.secrets`, text),
   };
@@ -68,19 +159,24 @@ function parseYaml(text: string): unknown {
   return document.toJS();
 }
 
-function fields<K extends string>(value: unknown, path: string, keys: readonly K[]): Record<K, unknown> {
+function fields<K extends string, O extends string = never>(
+  value: unknown,
+  path: string,
+  keys: readonly K[],
+  optional: readonly O[] = [],
+): Record<K | O, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Failure(`${path || 'the file'}: must hold ${keys.join(', ')}`);
   }
   const within = path === '' ? '' : `${path}.`;
   for (const key of Object.keys(value)) {
-    if (!(keys as readonly string[]).includes(key)) {
+    if (!([...keys, ...optional] as readonly string[]).includes(key)) {
       throw new Failure(`${within}${key}: unknown key, write ${keys.join(', ')}`);
     }
   }
   const missing = keys.find((key) => !(key in value));
   if (missing !== undefined) throw new Failure(`${within}${missing}: missing`);
-  return value as Record<K, unknown>;
+  return value as Record<K | O, unknown>;
 }
 
 function list<T>(value: unknown, path: string, item: (value: unknown, path: string) => T): T[] {

@@ -49,7 +49,7 @@ function productionAdvice(running: Running, url: string): string[] {
 }
 
 /** A command as it must be typed here: with the server's address, unless that is the default. */
-function commandFor(server: string): (command: string) => string {
+export function commandFor(server: string): (command: string) => string {
   const program = programName();
   const address = server === 'http://127.0.0.1:2633' ? '' : ` -s ${shellWord(server)}`;
   return (command) => `${program}${address} ${command}`;
@@ -63,6 +63,6 @@ function programName(): string {
   return `node ${shellWord(path.startsWith('..') ? script : path)}`;
 }
 
-function shellWord(word: string): string {
+export function shellWord(word: string): string {
   return /^[\w./:@%+=,[\]-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Failure } from '../src/failure.js';
 import { grantLine, policyText } from '../src/grants.js';
 import { parsePolicy } from '../src/policy-file.js';
 
@@ -15,14 +16,14 @@ describe('a policy file', () => {
   test('may be YAML or JSON', () => {
     const yaml = 'grants:\n  - to: [token:abc]\n    actions:\n      - get\n    secrets: ["prod/*"]\n';
     const grants = [{ to: ['token:abc'], actions: ['get'], secrets: ['prod/*'] }];
-    expect(parsePolicy(yaml)).toEqual(grants);
-    expect(parsePolicy(JSON.stringify({ grants }))).toEqual(grants);
+    expect(parsePolicy(yaml).grants).toEqual(grants);
+    expect(parsePolicy(JSON.stringify({ grants })).grants).toEqual(grants);
   });
 
   test('is read back as it is shown, whatever stands in it', () => {
-    expect(parsePolicy(policyText(GRANTS))).toEqual(GRANTS);
-    expect(parsePolicy(policyText([]))).toEqual([]);
-    expect(parsePolicy(`grants: [{${grantLine(GRANTS[0])}}]`)).toEqual([GRANTS[0]]);
+    expect(parsePolicy(policyText(GRANTS)).grants).toEqual(GRANTS);
+    expect(parsePolicy(policyText([])).grants).toEqual([]);
+    expect(parsePolicy(`grants: [{${grantLine(GRANTS[0])}}]`).grants).toEqual([GRANTS[0]]);
   });
 
   test.each([
@@ -54,5 +55,70 @@ describe('a policy file', () => {
     ['grants: &x []\n--- \n', 'multiple documents'],
   ])('%j is refused: %s', (text, sentence) => {
     expect(() => parsePolicy(text)).toThrow(sentence);
+  });
+});
+
+const ACCOUNT = `A${'B'.repeat(55)}`;
+const USER = `U${'C'.repeat(55)}`;
+
+const names = () => ({
+  accountKey(name: string) {
+    if (name === 'main') return ACCOUNT;
+    throw new Failure(`there is no account "${name}"`);
+  },
+  userKey(account: string, name: string) {
+    if (account === ACCOUNT && name === 'alice') return USER;
+    throw new Failure(`there is no user "${name}"`);
+  },
+});
+
+const toOf = (to: string, aliases = '') =>
+  parsePolicy(`${aliases}\ngrants: [{to: [${to}], actions: [get], secrets: ["*"]}]`, names);
+
+describe('the principals of a policy file', () => {
+  test.each([
+    [`nats:${ACCOUNT}/${USER}`, `nats:${ACCOUNT}/${USER}`],
+    ['nats:main/alice', `nats:${ACCOUNT}/${USER}`],
+    [`nats:${ACCOUNT}/alice`, `nats:${ACCOUNT}/${USER}`],
+    ['nats:main/*', `nats:${ACCOUNT}/*`],
+    [`nats:main/${USER}`, `nats:${ACCOUNT}/${USER}`],
+    ['nats-tag:main:team:web', `nats-tag:${ACCOUNT}:team:web`],
+    ['nats:*/alice*', 'nats:*/alice*'],
+    ['nats:*', 'nats:*'],
+    ['token:abc', 'token:abc'],
+  ])('%j is %s', (written, id) => {
+    const { grants, resolved } = toOf(JSON.stringify(written));
+    expect(grants[0]?.to).toEqual([id]);
+    expect(resolved).toEqual(written === id ? [] : [{ name: written, id }]);
+  });
+
+  test('may have aliases, of ids and of names', () => {
+    const aliases = `aliases: {alice: "nats:main/alice", ci: "token:abc"}`;
+    expect(toOf('alice, ci, socket, "token:*"', aliases)).toMatchObject({
+      grants: [{ to: [`nats:${ACCOUNT}/${USER}`, 'token:abc', 'socket', 'token:*'] }],
+      resolved: [
+        { name: 'alice', id: `nats:${ACCOUNT}/${USER}` },
+        { name: 'ci', id: 'token:abc' },
+      ],
+    });
+  });
+
+  test('need nobody who knows identities where there are only ids', () => {
+    const policy = `grants: [{to: ["nats:${ACCOUNT}/${USER}"], actions: [get], secrets: ["*"]}]`;
+    expect(parsePolicy(policy).grants).toHaveLength(1);
+  });
+
+  test.each([
+    ['"nats:main/bob"', '', 'grants[0].to[0]: there is no user "bob"'],
+    ['"nats:other/alice"', '', 'grants[0].to[0]: there is no account "other"'],
+    ['"nats:*/alice"', '', 'grants[0].to[0]: "nats:*/alice": whose user "alice" is meant cannot be told'],
+    ['alise', 'aliases: {alice: "token:a"}', 'grants[0].to[0]: "alise" is no alias of this file'],
+    ['a', 'aliases: {a: "nats:main/bob"}', 'aliases.a: there is no user "bob"'],
+    ['a', 'aliases: {a: 1}', 'aliases.a: must be text'],
+    ['a', 'aliases: [a]', 'aliases: must hold names'],
+    ['a', 'aliases: {"a:b": "token:a"}', 'aliases: "a:b" cannot be an alias'],
+    ['a', 'aliases: {socket: "token:a"}', 'aliases: "socket" cannot be an alias'],
+  ])('%s with %j are refused: %s', (to, aliases, sentence) => {
+    expect(() => toOf(to, aliases)).toThrow(sentence);
   });
 });

@@ -1,7 +1,8 @@
 import { type ConnectionOptions, withClient } from '../connection.js';
 import { during } from '../failure.js';
 import { grantLine, policyText } from '../grants.js';
-import { paint, print, printJson } from '../output.js';
+import { paint, print, printJson, table } from '../output.js';
+import { displayName } from '../quote.js';
 
 export async function show(options: ConnectionOptions & { json?: boolean }): Promise<void> {
   const policy = await withClient(options, (client) =>
@@ -11,19 +12,21 @@ export async function show(options: ConnectionOptions & { json?: boolean }): Pro
   await print(`# generation ${policy.generation}\n${policyText(policy.grants)}`);
 }
 
-export async function check(file: string, options: { json?: boolean }): Promise<void> {
+export async function check(file: string, options: { identityDir?: string; json?: boolean }): Promise<void> {
   const { readPolicyFile } = await import('../policy-file.js');
-  const grants = readPolicyFile(file);
-  if (options.json) return printJson({ grants });
+  const { grants, resolved } = await readPolicyFile(file, options.identityDir);
+  if (options.json) return printJson({ grants, resolved });
+  const rows = resolved.map(({ name, id }) => [displayName(name), displayName(id)]);
+  if (rows.length > 0) await print(`${table(rows)}\n`);
   await print(`${file}: ${grants.length} ${grants.length === 1 ? 'grant' : 'grants'}, well formed`);
 }
 
 export async function apply(
   file: string,
-  options: ConnectionOptions & { dryRun?: boolean; json?: boolean },
+  options: ConnectionOptions & { dryRun?: boolean; identityDir?: string; json?: boolean },
 ): Promise<void> {
   const { readPolicyFile } = await import('../policy-file.js');
-  const grants = readPolicyFile(file);
+  const { grants } = await readPolicyFile(file, options.identityDir);
   const dryRun = options.dryRun ?? false;
   const change = await withClient(options, (client) =>
     during('failed to apply the policy', client.admin.applyPolicy(grants, { dryRun })),

@@ -13,6 +13,9 @@ export interface ServerOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly insecureHttp?: boolean;
+  readonly publicUrl?: string;
+  readonly trustOperator?: readonly string[];
+  readonly trustStore?: string;
   readonly acceptRollback?: boolean;
 }
 

@@ -1,0 +1,171 @@
+import { realpathSync } from 'node:fs';
+import { dirname, join, resolve, sep } from 'node:path';
+import type { ServerConfig } from '@coffer/server';
+import { withSocket } from '../connection.js';
+import { during, Failure } from '../failure.js';
+import { note, paint, print, printJson, table } from '../output.js';
+import { promptPassphrase } from '../passphrase.js';
+import { configPath, isThere, trustSection, writeConfig } from '../server-init/config-file.js';
+import type { Identities, Made, Names } from '../server-init/identities.js';
+import { commandFor, shellWord } from '../welcome.js';
+import type { ServerOptions } from './server.js';
+
+export interface InitOptions extends ServerOptions {
+  readonly identityDir?: string;
+  readonly name?: string;
+  readonly account?: string;
+  readonly user?: string;
+  readonly json?: boolean;
+}
+
+/**
+ * Makes a real installation: identities outside of the state folder, a configuration that trusts them, and the grant by which
+ * their user administers. Each step passes over what is there already.
+ */
+export async function serverInit(options: InitOptions): Promise<void> {
+  if (options.dev) throw new Failure('--dev is for trying things out, without identities: leave it out here');
+  const { keysOf, makeIdentities, storeOf } = await import('../server-init/identities.js');
+  const { loadConfig } = await import('@coffer/server');
+  const names: Names = {
+    operator: options.name ?? 'coffer',
+    account: options.account ?? 'main',
+    user: options.user ?? 'admin',
+  };
+  const path = configPath(options.config);
+  const wasThere = isThere(path);
+  const store = storeOf(names.operator, options.identityDir);
+  // What would be wrong with the configuration is told before anything is made.
+  const config = loadConfig({
+    flags: { ...options, config: wasThere ? path : undefined, trustStore: store },
+    env: { ...process.env, COFFER_CONFIG: undefined },
+  });
+  requireApart(config.stateDir, [store, keysOf(options.identityDir)]);
+  const identities = await makeIdentities(names, options.identityDir);
+  if (!wasThere) writeConfig(path, config);
+  const trusted = !wasThere || trustsStore(loadConfig({ env: {}, file: path }), store);
+  const principal = `nats:${identities.account.key}/${identities.user.key}`;
+  const granted = await grant(config, principal);
+  if (options.json) {
+    return printJson({
+      ...identities,
+      principal,
+      config: path,
+      configWritten: !wasThere,
+      trusted,
+      granted: granted.isNew,
+    });
+  }
+  await report({ identities, principal, path, wasThere, granted });
+  if (!trusted) {
+    await note(
+      `${paint('yellow', `${path} was there already and is left as it is: write this into it, and start the server again`, process.stderr)}\n\n${trustSection(config)}`,
+    );
+  }
+  await print(nextSteps({ config, path, identities, granted }));
+}
+
+/** A copy of the state folder must not hold what rules over it, nor should a server be able to read it by accident. */
+function requireApart(stateDir: string, folders: readonly string[]): void {
+  const state = real(stateDir);
+  const inside = folders.find((folder) => `${real(folder)}${sep}`.startsWith(`${state}${sep}`));
+  if (inside === undefined) return;
+  throw new Failure(
+    `the identities must not be in the state folder, as ${inside} is: name another folder with --identity-dir`,
+  );
+}
+
+/** Of the part of a path that is there already. */
+function real(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    const parent = dirname(resolve(path));
+    return parent === resolve(path) ? parent : join(real(parent), resolve(path).slice(parent.length));
+  }
+}
+
+function trustsStore({ trust }: ServerConfig, store: string): boolean {
+  return trust?.resolver?.store !== undefined && real(trust.resolver.store) === real(store);
+}
+
+interface Granted {
+  readonly isNew: boolean;
+  /** A server that runs on this state folder. */
+  readonly running: boolean;
+}
+
+/** By the server that has the store open, or, if none has, in the store itself. */
+async function grant(config: ServerConfig, principal: string): Promise<Granted> {
+  const { grantEverything, storeOwner, withEverything } = await import('@coffer/server');
+  const owner = await storeOwner(config.stateDir).catch(() => undefined);
+  if (owner === undefined) {
+    return { isNew: await grantEverything(config, principal, { promptPassphrase }), running: false };
+  }
+  const isNew = await withSocket(join(config.stateDir, 'admin.sock'), async ({ admin }) => {
+    const { grants, generation } = await during('failed to read the policy', admin.policy());
+    const wanted = withEverything(grants, principal);
+    if (wanted === undefined) return false;
+    await during('failed to apply the policy', admin.applyPolicy(wanted, { expectedGeneration: generation }));
+    return true;
+  });
+  return { isNew, running: true };
+}
+
+async function report({
+  identities: { operator, account, user, creds },
+  principal,
+  path,
+  wasThere,
+  granted,
+}: {
+  readonly identities: Identities;
+  readonly principal: string;
+  readonly path: string;
+  readonly wasThere: boolean;
+  readonly granted: Granted;
+}): Promise<void> {
+  const row = (what: string, { name, key, isNew }: Made) => [
+    what,
+    ` ${name} `,
+    key,
+    isNew ? ' made' : ' was there',
+  ];
+  await print(table([row('operator', operator), row('account', account), row('user', user)]));
+  await print('');
+  await print(
+    table([
+      ['creds:', ` ${creds}`],
+      ['configuration:', ` ${path}${wasThere ? ', was there' : ''}`],
+      ['principal:', ` ${principal}, may do everything${granted.isNew ? '' : ', and could before'}`],
+    ]),
+  );
+}
+
+function nextSteps({
+  config,
+  path,
+  identities: { creds, keys, store },
+  granted,
+}: {
+  readonly config: ServerConfig;
+  readonly path: string;
+  readonly identities: Identities;
+  readonly granted: Granted;
+}): string {
+  const scheme = config.tls === undefined ? 'http' : 'https';
+  const coffer = commandFor(config.publicUrl ?? `${scheme}://${config.listen}`);
+  const start = commandFor(DEFAULT)(`server --config ${shellWord(path)}`);
+  return [
+    '',
+    granted.running ? 'A server runs already: stop it, then type' : 'Type next:',
+    `  ${start}`,
+    'and in another terminal:',
+    `  ${coffer(`--creds ${shellWord(creds)} whoami`)}`,
+    `  ${coffer(`--creds ${shellWord(creds)} put hello`)}`,
+    '',
+    `The server reads ${store}, in which there is nothing secret. The seeds in ${keys}`,
+    'are what everything hangs on: back them up, and keep that of the operator off this machine in the long run.',
+  ].join('\n');
+}
+
+const DEFAULT = 'http://127.0.0.1:2633';
