@@ -3,7 +3,7 @@ import { CofferError } from './errors.js';
 import type { Gate } from './gate.js';
 import { Locks } from './locks.js';
 import type { Manifest, ManifestChange } from './manifest.js';
-import { type Change, findOperation, isRecent } from './operations.js';
+import { type Change, isRecent, repetitionOf } from './operations.js';
 
 /** What a change of the manifest is to write; what it remembers is not its affair. */
 export type PlannedChange = Omit<ManifestChange, 'operations'>;
@@ -38,16 +38,23 @@ export class ManifestChanges {
     const { given } = counting;
     const by = asked.caller.principals[0].id;
     const labelled = { ...asked, operation };
+    const added = { id: operation, by, request, result: 0, ...counting };
     const done = await this.alone(async () => {
       const { operations } = this.#manifest;
       let planned: PlannedChange | undefined;
       let kept = operations;
+      let refusal: CofferError | undefined;
       try {
-        const replayed = given && findOperation(operations, { id: operation, by, request }) !== undefined;
-        // What changes nothing now might later: if its caller may ask again, that is remembered.
-        planned = replayed ? undefined : (plan() ?? (given ? {} : undefined));
-        const added = { id: operation, by, request, result: 0, ...counting };
-        if (planned) kept = this.#gate.remember(operations, added, planned.urgent);
+        const repetition = given ? repetitionOf(operations, added) : undefined;
+        if (repetition) {
+          ({ refusal, prolonged: kept = operations } = repetition);
+          if (kept !== operations) planned = {};
+          else if (refusal) throw refusal;
+        } else {
+          // What changes nothing now might later: if its caller may ask again, that is remembered.
+          planned = plan() ?? (given ? {} : undefined);
+          if (planned) kept = this.#gate.remember(operations, added, planned.urgent);
+        }
       } catch (error) {
         if (error instanceof CofferError && error.code === 'access_denied') return this.#gate.deny(labelled);
         return this.#gate.fail(labelled, error);
@@ -59,6 +66,7 @@ export class ManifestChanges {
       const next = planned;
       return this.#gate.change(labelled, async () => {
         await this.#manifest.commit({ ...next, operations: kept });
+        if (refusal) throw refusal;
         made(next);
       });
     });

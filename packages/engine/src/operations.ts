@@ -83,30 +83,49 @@ export function untilOf({ operation, until }: Change, now: Date): number | undef
   return seconds;
 }
 
-/**
- * The operation with this id by this caller, if the head remembers what it did.
- *
- * @throws CofferError `operation_reused` if it was something else, or if only that it was is remembered
- */
-export function findOperation(
-  { recent, spent }: Operations,
-  sought: { id: string; by: string; request: string },
-): Operation | undefined {
-  const found = recent.find(({ id, by }) => id === sought.id && by === sought.by);
-  if (found && found.request !== sought.request) {
-    throw new CofferError(
-      'operation_reused',
-      'this operation id was already used for another change: make a new one',
-    );
-  }
-  if (!found && spent.length > 0 && spent.some(({ key }) => key === spentKey(sought))) {
-    throw new CofferError(
-      'operation_reused',
-      'this operation was made already, and what it answered is forgotten: look at what there is before you make another',
-    );
-  }
-  return found;
+/** An operation that was made already. */
+export interface Repetition {
+  /** What it answered then. */
+  readonly result: number;
+  /** In place of the answer, `operation_reused`: it was something else, or only that it was made is remembered. */
+  readonly refusal?: CofferError;
+  /** To be remembered from now on, where the repetition counts once for longer than the first did. */
+  readonly prolonged?: Operations;
 }
+
+/**
+ * The operation with this id by this caller, if the head remembers it. Who could repeat the repetition must not find it
+ * forgotten: `prolonged` is to be durable before any answer or refusal.
+ */
+export function repetitionOf(
+  { recent, spent }: Operations,
+  sought: Pick<Operation, 'id' | 'by' | 'request' | 'until'>,
+): Repetition | undefined {
+  const { id, by, until = 0 } = sought;
+  const isSought = (operation: Operation) => operation.id === id && operation.by === by;
+  const found = recent.find(isSought);
+  if (found) {
+    const { result } = found;
+    const answer =
+      found.request === sought.request ? { result } : { result, refusal: reused(ANOTHER_CHANGE) };
+    if (until <= (found.until ?? 0)) return answer;
+    const prolonged = recent.map((operation) => (isSought(operation) ? { ...operation, until } : operation));
+    return { ...answer, prolonged: { recent: prolonged, spent } };
+  }
+  if (spent.length === 0) return undefined;
+  const key = spentKey(sought);
+  const known = spent.find((operation) => operation.key === key);
+  if (!known) return undefined;
+  const refusal = reused(FORGOTTEN);
+  if (until <= known.until) return { result: 0, refusal };
+  const prolonged = spent.map((operation) => (operation.key === key ? { key, until } : operation));
+  return { result: 0, refusal, prolonged: { recent, spent: prolonged } };
+}
+
+const ANOTHER_CHANGE = 'this operation id was already used for another change: make a new one';
+const FORGOTTEN =
+  'this operation was made already, and what it answered is forgotten: look at what there is before you make another';
+const reused = (sentence: string) => new CofferError('operation_reused', sentence);
 
 /** True if it was made by this principal and what it did is remembered, as it is while its outcome may not be durable. */
 export const isRecent = ({ recent }: Operations, operation: string, principal: string): boolean =>

@@ -13,7 +13,14 @@ import type { Head, VersionEntry } from './head.js';
 import { Locks } from './locks.js';
 import { checkName, checkValue, checkVersion, checkWritableName, type Limits, MAX_VERSION } from './names.js';
 import { addNumber, hasNumber } from './number-set.js';
-import { type Change, findOperation, isRecent, NO_OPERATIONS, type Operations } from './operations.js';
+import {
+  type Change,
+  isRecent,
+  NO_OPERATIONS,
+  type Operations,
+  type Repetition,
+  repetitionOf,
+} from './operations.js';
 import type { Policy } from './policy.js';
 import type { SecretInfo, SecretValue } from './secret.js';
 
@@ -229,10 +236,11 @@ export class Secrets {
       const decide = (): Plan => {
         const before = catalog.entry(name);
         const { operations: known = NO_OPERATIONS } = before?.head ?? {};
-        const replayed = given && findOperation(known, { id: operation, by, request });
-        if (replayed) return { result: replayed.result };
+        const added = { id: operation, by, request, ...counting };
+        const repetition = given ? repetitionOf(known, added) : undefined;
+        if (repetition) return this.#repeated(before, repetition);
         const next: Next = (head, { version: number, result, dropped }) => {
-          const operations = gate.remember(known, { id: operation, by, request, result, ...counting });
+          const operations = gate.remember(known, { ...added, result });
           return this.#planned(before, { ...head, operations }, result, number, value, dropped);
         };
         const planned = plan(catalog.live(name), next);
@@ -257,6 +265,21 @@ export class Secrets {
     return made.result;
   }
 
+  /** Answers as before, or refuses; nothing but the memory of the operation may change. */
+  #repeated(before: Entry | undefined, { result, refusal, prolonged }: Repetition): Plan {
+    if (!before || !prolonged) {
+      if (refusal) throw refusal;
+      return { result };
+    }
+    const planned = this.#planned(before, { ...before.head, operations: prolonged }, result);
+    if (!refusal) return planned;
+    const commit = async () => {
+      await planned.commit?.();
+      throw refusal;
+    };
+    return { result, commit };
+  }
+
   /** Commits, and plans anew when another instance was faster. */
   async #commit(first: Plan, decide: () => Plan): Promise<number> {
     let planned = first;
@@ -275,8 +298,8 @@ export class Secrets {
     before: Entry | undefined,
     head: Head,
     result: number,
-    version: number | undefined,
-    value: Uint8Array | undefined,
+    version?: number,
+    value?: Uint8Array,
     dropped: readonly VersionEntry[] = [],
   ): Plan {
     const { catalog } = this.#context;

@@ -3,7 +3,7 @@ import { cp } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import type { Engine } from '../src/index.js';
+import type { Change, Engine } from '../src/index.js';
 import { auditEntries } from './audit-file.js';
 import { recordSizes, storedHeader } from './store-file.js';
 import { admin, bytes, codeOf, identity, openEngine, temporaryFolder, text } from './support.js';
@@ -90,6 +90,107 @@ describe('an operation that counts once', () => {
     const { engine: again } = await withClock(folder);
     expect(await codeOf(again.delete(admin, 'a', deletion))).toBe('operation_reused');
     expect(text((await again.get(admin, 'a')).value)).toBe('next life');
+  });
+
+  describe('and is asked for again by a proof that lives longer', () => {
+    /** Later than the first one's end, and before the second one's. */
+    const BETWEEN = 80_000;
+
+    it('is remembered until that one ends, while its answer is known and when it is not', async () => {
+      const { engine, once, pass, folder } = await withClock();
+      await engine.put(admin, 'a', bytes('one'));
+      for (const name of ['known', 'forgotten']) {
+        await engine.put(admin, name, bytes('one'));
+        await engine.put(admin, name, bytes('two'), once('op'));
+      }
+      await pushOut(engine, 'forgotten');
+      pass(40_000);
+      const later = once('op');
+      expect(await engine.put(admin, 'known', bytes('two'), later)).toBe(2);
+      expect(await codeOf(engine.put(admin, 'forgotten', bytes('two'), later))).toBe('operation_reused');
+      await pushOut(engine, 'known');
+      await engine.close();
+      const { engine: again } = await withClock(folder, START + BETWEEN);
+      for (const name of ['known', 'forgotten']) {
+        await pushOut(again, name);
+        expect(await codeOf(again.put(admin, name, bytes('two'), later))).toBe('operation_reused');
+        expect((await again.info(admin, name)).versions).toEqual([1, 2]);
+      }
+    });
+
+    it('is so where a repetition is refused at once, as of a token, which cannot be shown twice', async () => {
+      const { engine, once, pass, folder } = await withClock();
+      await engine.createToken(admin, { name: 'ci' }, once('op'));
+      pass(40_000);
+      const later = once('op');
+      expect(await codeOf(engine.createToken(admin, { name: 'ci' }, later))).toBe('operation_reused');
+      await engine.close();
+      const { engine: again } = await withClock(folder, START + BETWEEN);
+      for (let index = 0; index < 17; index++) await again.applyPolicy(admin, [], {}, once(`other-${index}`));
+      expect(await codeOf(again.createToken(admin, { name: 'ci' }, later))).toBe('operation_reused');
+      expect(await again.listTokens(admin)).toHaveLength(1);
+    });
+
+    it('is so by the manifest and by the header', async () => {
+      const { engine, once, pass, folder } = await withClock();
+      const known = { policy: once('policy-known'), key: once('key-known') };
+      await engine.createToken(admin, { name: 'ci' }, once('forgotten'));
+      await engine.rotateKeys(admin, { root: true }, once('forgotten'));
+      const others = async (engine: Engine, prefix: string) => {
+        for (let index = 0; index < 16; index++) {
+          const change = { operation: `${prefix}${index}` };
+          await engine.applyPolicy(admin, [], {}, change);
+          await engine.rotateKeys(admin, { root: true }, change);
+        }
+      };
+      await others(engine, 'a');
+      await engine.applyPolicy(admin, [], {}, known.policy);
+      await engine.rotateKeys(admin, { root: true }, known.key);
+      pass(40_000);
+      const repeat = (engine: Engine, change: (operation: string) => Change) => [
+        engine.applyPolicy(admin, [], {}, change('policy-known')),
+        engine.rotateKeys(admin, { root: true }, change('key-known')),
+        engine.createToken(admin, { name: 'ci' }, change('forgotten')),
+        engine.rotateKeys(admin, { root: true }, change('forgotten')),
+      ];
+      const outcomes = await Promise.allSettled(repeat(engine, once));
+      expect(outcomes.map(({ status }) => status)).toEqual([
+        'fulfilled',
+        'fulfilled',
+        'rejected',
+        'rejected',
+      ]);
+      await others(engine, 'b');
+      await engine.close();
+      const { engine: again } = await withClock(folder, START + BETWEEN);
+      await others(again, 'c');
+      const codes = await Promise.all(repeat(again, (operation) => ({ operation })).map(codeOf));
+      expect(codes).toEqual(codes.map(() => 'operation_reused'));
+    });
+
+    it('is in the log with what became of it', async () => {
+      const { engine, stateDir, once, pass } = await withClock();
+      await engine.put(admin, 'a', bytes('one'), once('op'));
+      await engine.put(admin, 'a', bytes('one'), once('op'));
+      pass(10_000);
+      const later = once('op');
+      await engine.put(admin, 'a', bytes('one'), later);
+      await engine.put(admin, 'a', bytes('one'), later);
+      await pushOut(engine);
+      pass(10_000);
+      await codeOf(engine.put(admin, 'a', bytes('one'), once('op')));
+      const entries = (await auditEntries(stateDir)).filter(({ action }) => action === 'put');
+      expect(entries.map(({ phase, error }) => [phase, error])).toEqual([
+        ['intent', undefined],
+        ['outcome', undefined],
+        [undefined, undefined],
+        ['intent', undefined],
+        ['outcome', undefined],
+        [undefined, undefined],
+        ['intent', undefined],
+        ['outcome', 'operation_reused'],
+      ]);
+    });
   });
 
   it('keeps a tombstone that is old, if it alone knows of it', async () => {

@@ -5,7 +5,7 @@ import { CofferError } from '../errors.js';
 import type { EngineFacts } from '../facts.js';
 import { accessDenied, type Gate } from '../gate.js';
 import type { HeaderChange, StoreHeader } from '../header.js';
-import { type Change, findOperation } from '../operations.js';
+import { type Change, type Repetition, repetitionOf } from '../operations.js';
 import type { Policy } from '../policy.js';
 import type { Rewriter, RotationProgress } from './rewriter.js';
 import type { RootKeys } from './root-key-rotation.js';
@@ -139,22 +139,28 @@ export class Keys {
       const next = String(header.ring.newest.id + 1);
       const target = asked.action === 'rotate-data-key' ? next : request[1];
       const labelled = { ...asked, operation, target };
-      let replayed: boolean;
+      const added = { id: operation, by, request: digest, result: 0, ...counting };
+      let repetition: Repetition | undefined;
       try {
         // A permission that was taken away while the change waited for its turn is gone at once.
         if (!this.#isAllowed(asked.caller)) throw accessDenied();
-        replayed =
-          counting.given &&
-          findOperation(header.operations, { id: operation, by, request: digest }) !== undefined;
+        if (counting.given) repetition = repetitionOf(header.operations, added);
+        if (repetition?.refusal && !repetition.prolonged) throw repetition.refusal;
       } catch (error) {
         return refuse(gate, labelled, error);
       }
-      if (replayed) {
+      if (repetition) {
+        const { prolonged, refusal } = repetition;
+        if (prolonged) {
+          return gate.change(labelled, async () => {
+            await header.commit({ operations: prolonged });
+            if (refusal) throw refusal;
+          });
+        }
         await gate.allow(labelled);
         return undefined;
       }
       return gate.change(labelled, async () => {
-        const added = { id: operation, by, request: digest, result: 0, ...counting };
         const operations = gate.remember(header.operations, added);
         const { change, sealed, dropped } = await begin();
         try {
