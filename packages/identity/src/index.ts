@@ -74,6 +74,7 @@ export { checkProof, matchesRequest, type ProofExpectations } from './proof/chec
 export { createProof, type ProofContent, type ProofUser } from './proof/create.js';
 export { audienceOf, PROOF_LENGTH_MAX, PROOF_SECONDS_MAX } from './proof/format.js';
 export { isProof, type Proof, type ProvenRequest, parseProof, verifyProofSignature } from './proof/parse.js';
+export { activationHash } from './store/activation-hash.js';
 export {
   accountMeant,
   type ContextOptions,
@@ -87,10 +88,20 @@ export {
 } from './store/context.js';
 export { StoreError, type StoreErrorCode } from './store/errors.js';
 export { checkName } from './store/files.js';
-export { KeyFolder } from './store/key-folder.js';
+export type { Finding } from './store/finding.js';
+export { findingsIn, type StoreFindings } from './store/findings.js';
+export { KeyFolder, keyPairFromFile } from './store/key-folder.js';
 export { KeyLedger, type KeyNote, type KeyRecord, type KeyUse } from './store/ledger.js';
-export { type CurrentContext, type Folders, type Locations, locate } from './store/locations.js';
+export {
+  type CurrentContext,
+  type Folders,
+  type Locations,
+  locate,
+  readCurrentContext,
+  writeCurrentContext,
+} from './store/locations.js';
 export { OperatorStore } from './store/operator-store.js';
+export { inJetStreamOrder, inTemplateOrder } from './store/order.js';
 export {
   generateKey,
   type Saved,
@@ -108,6 +119,14 @@ export {
   type SignerWanted,
   userSigner,
 } from './store/signer.js';
+export { hasWildcards, isWithin, permissionProblem, subjectProblem } from './store/subjects.js';
+export {
+  accountFindings,
+  isCidr,
+  isTimeZone,
+  operatorFindings,
+  userFindings,
+} from './store/validate.js';
 export {
   type AccountClaims,
   type AccountLimits,

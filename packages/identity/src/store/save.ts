@@ -10,6 +10,7 @@ import {
 import { encodeJwt, type Unsigned } from '../tokens/jwt.js';
 import type { StoreContext, Workplace } from './context.js';
 import type { KeyNote } from './ledger.js';
+import { inAccountOrder, inOperatorOrder, inUserOrder } from './order.js';
 import { accountSigner, operatorSigner, type SignerWanted, userSigner } from './signer.js';
 
 /** What signs a token and puts it in its place. Call within `changing`. */
@@ -32,7 +33,7 @@ export function saveOperator(
 ): Saved {
   // Those who may sign are those of the token that is there, so that a key that is only now added cannot sign itself in.
   using signer = operatorSigner(store.operator().claims, keys, options);
-  const token = encodeJwt(claims, signer.pair, at(options));
+  const token = encodeJwt({ ...claims, nats: inOperatorOrder(claims.nats ?? {}) }, signer.pair, at(options));
   store.writeOperator(token);
   return { token, signer: signer.pair.publicKey };
 }
@@ -45,7 +46,11 @@ export function saveAccount(
 ): Saved {
   const own = store.managed ? claims.sub : undefined;
   using signer = accountSigner(store.operator().claims, keys, { ...options, own });
-  const token = encodeJwt({ ...claims, name }, signer.pair, at(options));
+  const token = encodeJwt(
+    { ...claims, name, nats: inAccountOrder(claims.nats ?? {}) },
+    signer.pair,
+    at(options),
+  );
   store.writeAccount(name, token);
   return { token, signer: signer.pair.publicKey };
 }
@@ -63,7 +68,7 @@ export function saveUser(
   const { issuer_account: _, ...nats } = boundBy(signer.scope, claims.nats as UserClaims['nats'], wasScoped);
   const issuerAccount = signer.pair.publicKey === issuer.sub ? {} : { issuer_account: issuer.sub };
   const token = encodeJwt(
-    { ...claims, name, nats: inOrder({ ...nats, ...issuerAccount }) },
+    { ...claims, name, nats: inUserOrder({ ...nats, ...issuerAccount } as UserClaims['nats']) },
     signer.pair,
     at(options),
   );
@@ -106,15 +111,6 @@ function boundBy(
   if (scope === undefined) return wasScoped ? { ...UNLIMITED, ...nats } : nats;
   const rest = Object.fromEntries(Object.entries(nats).filter(([field]) => !OWN.includes(field)));
   return { ...rest, pub: {}, sub: {} } as UserClaims['nats'];
-}
-
-/** The order of nats-io/jwt, so that a token reads the same whoever wrote it. */
-function inOrder(nats: UserClaims['nats']): UserClaims['nats'] {
-  const { pub, sub, resp, src, times, times_location, subs, data, payload, ...rest } = nats;
-  const { bearer_token, proxy_required, allowed_connection_types, issuer_account, ...others } = rest;
-  const limits = { src, times, times_location, subs, data, payload };
-  const user = { bearer_token, proxy_required, allowed_connection_types, issuer_account };
-  return { pub, sub, resp, ...limits, ...user, ...others } as UserClaims['nats'];
 }
 
 const at = ({ now }: SaveOptions) => (now === undefined ? {} : { now });

@@ -1,15 +1,18 @@
 import type { AccountClaims, ActivationClaims, OperatorClaims, UserClaims } from './claims.js';
 import type { Unsigned } from './jwt.js';
 
+/** Claims that are there in full, to be changed before they are signed. */
+type New<Nats extends object> = Unsigned<Nats> & { readonly nats: Nats };
+
 /** Claims as nsc begins them: no limits, JetStream off. Sign them with `encodeJwt`. */
 
-export const newOperator = (subject: string, name: string): Unsigned<OperatorClaims['nats']> => ({
+export const newOperator = (subject: string, name: string): New<OperatorClaims['nats']> => ({
   name,
   sub: subject,
   nats: { type: 'operator', version: 2 },
 });
 
-export const newAccount = (subject: string, name: string): Unsigned<AccountClaims['nats']> => ({
+export const newAccount = (subject: string, name: string): New<AccountClaims['nats']> => ({
   name,
   sub: subject,
   nats: {
@@ -31,11 +34,7 @@ export const newAccount = (subject: string, name: string): Unsigned<AccountClaim
 });
 
 /** @param scoped the key that will sign it has a scope, so that it may have no permissions and limits of its own */
-export const newUser = (
-  subject: string,
-  name: string,
-  { scoped = false } = {},
-): Unsigned<UserClaims['nats']> => ({
+export const newUser = (subject: string, name: string, { scoped = false } = {}): New<UserClaims['nats']> => ({
   name,
   sub: subject,
   nats: {
@@ -51,7 +50,7 @@ export const newUser = (
 export const newActivation = (
   subject: string,
   { name, on, kind }: { readonly name: string; readonly on: string; readonly kind: 'stream' | 'service' },
-): Unsigned<ActivationClaims['nats']> => ({
+): New<ActivationClaims['nats']> => ({
   name,
   sub: subject,
   nats: { subject: on, kind, type: 'activation', version: 2 },
