@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { defineCommand } from './define.js';
 import { defineIdentityRevoke } from './define-identity-revoke.js';
+import { defineIdentityStore } from './define-identity-store.js';
 
 /** Declares the commands on identities: operators, accounts, users, their keys and tokens, and who is trusted no more. */
 export function defineIdentityCommands(program: Command): void {
@@ -10,5 +11,6 @@ export function defineIdentityCommands(program: Command): void {
     'make, show, rotate and revoke NATS identities',
     'Operators, accounts and users, in the folders and with the commands that users of nsc know.',
   );
+  defineIdentityStore(identity);
   defineIdentityRevoke(identity);
 }

@@ -51,7 +51,7 @@ export function isForPeople(error: unknown): error is Error {
   return (
     error instanceof Failure ||
     isClientError(error) ||
-    (error instanceof Error && error.name === 'CofferError')
+    (error instanceof Error && (error.name === 'CofferError' || error.name === 'IdentityError'))
   );
 }
 

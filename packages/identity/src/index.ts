@@ -119,7 +119,7 @@ export {
   type SignerWanted,
   userSigner,
 } from './store/signer.js';
-export { hasWildcards, isWithin, permissionProblem, subjectProblem } from './store/subjects.js';
+export { permissionProblem } from './store/subjects.js';
 export {
   accountFindings,
   isCidr,

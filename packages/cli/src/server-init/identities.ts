@@ -96,7 +96,7 @@ function makeAccount(context: StoreContext, { operator, account: name }: Names):
   const signingKey = generateKey(context, 'account', note).key;
   const { nats, ...claims } = newAccount(key, name);
   const signedBy = firstHere(context, store.operator().claims.nats.signing_keys ?? []);
-  const withKey = { type: 'account' as const, version: 2 as const, ...nats, signing_keys: [signingKey] };
+  const withKey = { ...nats, signing_keys: [signingKey] };
   saveAccount(context, name, { ...claims, nats: withKey }, signedBy);
   return { name, key, isNew: true };
 }

@@ -44,7 +44,10 @@ export function checkProof(proof: Proof, { audiences, now, skewSeconds }: ProofE
  *
  * @throws IdentityError `proof_request`; for a proof that is bound to none, too
  */
-export function matchesRequest(proof: Pick<Proof, 'request'>, { method, path, bodyHash }: ProvenRequest): true {
+export function matchesRequest(
+  proof: Pick<Proof, 'request'>,
+  { method, path, bodyHash }: ProvenRequest,
+): true {
   const bound = proof.request;
   if (bound === undefined) {
     throw new IdentityError(

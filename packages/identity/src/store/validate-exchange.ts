@@ -1,7 +1,13 @@
+import {
+  hasWildcards,
+  isContainedIn,
+  renamingProblem,
+  subjectProblem,
+  withoutReferences,
+} from '../operate/subjects.js';
 import type { ActivationClaims, Export, Import } from '../tokens/claims.js';
 import { decodeActivation } from '../tokens/jwt.js';
 import { error, type Finding, infoFindings, warning, when } from './finding.js';
-import { hasWildcards, isWithin, subjectProblem } from './subjects.js';
 
 /** What is wrong with what accounts export and import. Source of the rules: nats-io/jwt v2 (`exports.go`, `imports.go`). */
 
@@ -22,7 +28,7 @@ function oneExport(item: Export): Finding[] {
   const sampling = latency?.sampling;
   return [
     ...when(type === undefined, `${what} is neither a stream nor a service`),
-    ...when(subjectProblem(subject) !== undefined, `${what}: its subject ${subjectProblem(subject)}`),
+    ...when(subjectProblem(subject) !== undefined, `${what}: ${subjectProblem(subject)}`),
     ...when(
       service && !['', 'Singleton', 'Stream', 'Chunked'].includes(response),
       `${what} has a response type that there is not`,
@@ -55,7 +61,7 @@ function overlaps(type: 'service' | 'stream', exports: readonly Export[]): Findi
   return subjects.flatMap((subject, index) =>
     subjects
       .slice(index + 1)
-      .filter((other) => isWithin(subject, other) || isWithin(other, subject))
+      .filter((other) => isContainedIn(subject, other) || isContainedIn(other, subject))
       .map((other) => error(`the ${type} exports of ${quote(subject)} and ${quote(other)} overlap`)),
   );
 }
@@ -73,13 +79,13 @@ function importOverlaps(item: Import, earlier: readonly Import[]): Finding[] {
   return earlier
     .filter((other) => other.type === 'service' && other.account === item.account)
     .map(localOf)
-    .filter((other) => isWithin(local, other) || isWithin(other, local))
+    .filter((other) => isContainedIn(local, other) || isContainedIn(other, local))
     .map((other) => error(`the imports to ${quote(local)} and ${quote(other)} of the same account overlap`));
 }
 
 /** Where it is seen in the importing account; `$1` and the like stand for wildcards. */
 function localOf({ to, local_subject: local, subject = '' }: Import): string {
-  return to || local?.replace(/\$\d+/g, '*') || subject;
+  return to || withoutReferences(local ?? '') || subject;
 }
 
 function oneImport(item: Import, account: string): Finding[] {
@@ -95,7 +101,7 @@ function oneImport(item: Import, account: string): Finding[] {
     ...(item.to
       ? [warning(`${what} has "to", which is out of use: "local_subject" has taken its place`)]
       : []),
-    ...when(subjectProblem(subject) !== undefined, `${what}: its subject ${subjectProblem(subject)}`),
+    ...when(subjectProblem(subject) !== undefined, `${what}: ${subjectProblem(subject)}`),
     ...(local === '' ? [] : renaming(what, local, subject)),
     ...when(local !== '' && Boolean(item.to), `${what} has both "to" and "local_subject"`),
     ...when(item.share === true && type !== 'service', `${what} is a stream, which shares nothing`),
@@ -104,17 +110,8 @@ function oneImport(item: Import, account: string): Finding[] {
 }
 
 function renaming(what: string, local: string, subject: string): Finding[] {
-  const wildcards = subject.split('.').filter((token) => token === '*').length;
-  const tokens = local.split('.');
-  const references = tokens.filter((token) => token === '*' || /^\$\d+$/.test(token)).length;
-  const tooHigh = tokens.some((token) => /^\$\d+$/.test(token) && Number(token.slice(1)) > wildcards);
-  const endsOpen = (text: string) => text === '>' || text.endsWith('.>');
-  return [
-    ...when(subjectProblem(local) !== undefined, `${what}: its local subject ${subjectProblem(local)}`),
-    ...when(endsOpen(local) !== endsOpen(subject), `${what}: only one of its subjects ends with >`),
-    ...when(tooHigh, `${what}: its local subject refers to a * that is not there`),
-    ...when(references !== wildcards, `${what}: its local subject does not have each * of its subject`),
-  ];
+  const problem = renamingProblem(local, subject);
+  return problem === undefined ? [] : [error(`${what}: ${problem}`)];
 }
 
 function activationFindings(what: string, item: Import, token: string, account: string): Finding[] {
@@ -129,7 +126,10 @@ function activationFindings(what: string, item: Import, token: string, account: 
     ),
     ...when(sub !== account, `${what}: its activation is for another account`),
     ...when(nats.kind !== item.type, `${what}: its activation is for a ${nats.kind ?? 'nothing'}`),
-    ...when(!isWithin(subject, nats.subject ?? ''), `${what}: its activation is for ${quote(nats.subject)}`),
+    ...when(
+      !isContainedIn(subject, nats.subject ?? ''),
+      `${what}: its activation is for ${quote(nats.subject)}`,
+    ),
   ];
 }
 

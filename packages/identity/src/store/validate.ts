@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { hasWildcards, subjectProblem } from '../operate/subjects.js';
 import type {
   AccountClaims,
   OperatorClaims,
@@ -9,7 +10,7 @@ import type {
 import { signingKeysOf } from '../tokens/claims.js';
 import { error, type Finding, infoFindings, isBadUrl, when } from './finding.js';
 import { kindOfPublicKey } from './signer.js';
-import { hasWildcards, permissionProblem, subjectProblem } from './subjects.js';
+import { permissionProblem } from './subjects.js';
 import { exportFindings, importFindings } from './validate-exchange.js';
 
 /**
@@ -152,7 +153,7 @@ function permissionFindings({
   const of = (permission: Permission | undefined, queue: boolean) =>
     [...(permission?.allow ?? []), ...(permission?.deny ?? [])].flatMap((subject) => {
       const problem = permissionProblem(subject, { queue });
-      return problem === undefined ? [] : [error(`the subject ${JSON.stringify(subject)} ${problem}`)];
+      return problem === undefined ? [] : [error(problem)];
     });
   return [...of(sub, true), ...of(pub, false)];
 }
