@@ -12,7 +12,8 @@ export interface Change {
   readonly operation?: string | undefined;
   /**
    * The id counts once until then at least, at most a day from now, however many others there are: when what was answered is
-   * forgotten, it is refused (`operation_reused`). For what proves its caller and could be sent again by who overheard it.
+   * forgotten, it is refused (`operation_reused`), and when the time is over, too (`busy`). For what proves its caller and could
+   * be sent again by who overheard it.
    */
   readonly until?: Date | undefined;
 }
@@ -140,13 +141,20 @@ export const holdsUnexpired = ({ recent, spent }: Operations, now: Date): boolea
  * they are spent.
  *
  * @param urgent the change takes something away from somebody: others cannot use up the room that it needs
- * @throws CofferError `busy` if more still count once than a head can know
+ * @throws CofferError `busy` if more still count once than a head can know, or if the time of this one is over
  */
 export function keepOperations(
   { recent, spent }: Operations,
   added: Operation,
   { underWay, now, urgent = false }: KeepContext,
 ): Operations {
+  // It may have been made and forgotten since its proof was looked at: a body can be sent slowly.
+  if (added.until !== undefined && !isAhead(added.until, now)) {
+    throw new CofferError(
+      'busy',
+      'what proves this change has expired on its way: send it again with a new proof',
+    );
+  }
   const room = added.given ? REMEMBERED - 1 : REMEMBERED;
   const given = recent.filter((operation) => operation.given).slice(-room);
   const isKept = (operation: Operation) => underWay.has(operation.id) || given.includes(operation);

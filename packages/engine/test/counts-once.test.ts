@@ -278,6 +278,20 @@ describe('an operation that counts once', () => {
     expect(await engine.put(admin, 'a', bytes('39'), once(ids[39] as string))).toBe(40);
   });
 
+  it('is not made when its time is over before it is its turn, and may be sent again with a later one', async () => {
+    const { engine, once, pass } = await withClock();
+    const late = once('op');
+    pass(MINUTE + 1_000);
+    const changes = [
+      engine.put(admin, 'a', bytes('v'), late),
+      engine.applyPolicy(admin, [], {}, late),
+      engine.rotateKeys(admin, { root: true }, late),
+    ];
+    expect(await Promise.all(changes.map(codeOf))).toEqual(changes.map(() => 'busy'));
+    expect(await engine.list(admin)).toEqual([]);
+    expect(await engine.put(admin, 'a', bytes('v'), once('op'))).toBe(1);
+  });
+
   it.each<[string, { operation?: string; until: Date }]>([
     ['for more than a day', { operation: 'op', until: new Date(START + 24 * 60 * MINUTE + 1_001) }],
     ['until no time', { operation: 'op', until: new Date(Number.NaN) }],

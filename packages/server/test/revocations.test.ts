@@ -1,7 +1,8 @@
-import { createKeyPair, type KeyKind } from '@coffer/identity';
+import { createKeyPair, decodeUser, type KeyKind } from '@coffer/identity';
 import { describe, expect, it } from 'vitest';
 import type { RunningServer } from '../src/index.js';
 import * as schemas from '../src/wire/answer-schemas.js';
+import { everything, grant, proofOf, sendProof, startTrustingServer } from './identities.js';
 import { call, type Sent, send, startTestServer } from './support.js';
 
 const PATH = '/api/admin/revocations';
@@ -105,6 +106,22 @@ describe('revocations over HTTP', () => {
     for (let time = 0; time < 2; time++) {
       expect((await post(server, { id: made.json.id }, `${PATH}/lift`, lift)).status).toBe(200);
     }
+  });
+
+  it('count for the next request with a proof, and no more when they are lifted', async () => {
+    const { server, account } = await startTrustingServer();
+    const [alice, bob] = [account.user('alice'), account.user('bob')];
+    await grant(server, everything(alice, bob));
+    const status = async (user: typeof alice) =>
+      (await sendProof(server, proofOf(user, server), '/api/whoami')).status;
+    for (const request of [{ key: alice.keys.publicKey }, { jti: decodeUser(alice.jwt).claims.jti }]) {
+      const { json } = await post(server, request);
+      expect([await status(alice), await status(bob)]).toEqual([401, 200]);
+      await post(server, { id: json.id }, `${PATH}/lift`);
+      expect(await status(alice)).toBe(200);
+    }
+    await post(server, { key: account.keys.publicKey, reason: 'all of it' });
+    expect([await status(alice), await status(bob)]).toEqual([401, 401]);
   });
 
   it('are for who administers everything', async () => {
