@@ -109,7 +109,8 @@ export function addUserLimitOptions(command: Command, { remove = true } = {}): C
   addList(
     command,
     '--conn-type <types>',
-    'connect only so: STANDARD, WEBSOCKET, LEAFNODE, LEAFNODE_WS, MQTT, MQTT_WS, IN_PROCESS',
+    'connect only so: STANDARD, WEBSOCKET, LEAFNODE, LEAFNODE_WS, MQTT, MQTT_WS, IN_PROCESS; or, to a ' +
+      'coffer server, HTTP',
   );
   if (remove) {
     addList(command, '--rm-source-network <networks>', 'remove networks');

@@ -153,6 +153,7 @@ function changeOne(
   return { ...list('allow', allowed, allow), ...list('deny', denied, deny), ...rest };
 }
 
+/** Those of nats-servers, and `HTTP`, which they pass over: coffer's own. */
 const CONNECTION_TYPES = [
   'STANDARD',
   'WEBSOCKET',
@@ -161,6 +162,7 @@ const CONNECTION_TYPES = [
   'MQTT',
   'MQTT_WS',
   'IN_PROCESS',
+  'HTTP',
 ];
 
 export function changeUserLimits<T extends UserPermissionLimits>(
