@@ -38,8 +38,7 @@ describe("nats-server's configuration", () => {
       'demoO.jwt',
       'resolver.conf',
     ]);
-    expect(folder.get('resolver.conf')).toContain(`operator: "demoO.jwt"`);
-    expect(folder.get('resolver.conf')).toContain(`  ${SYS}: "SYS.jwt"`);
+    expect(folder.get('resolver.conf')).toBe(nscFile('server.conf'));
     expect(folder.get('demoA.jwt')).toBe(nscFile('stores/demoO/accounts/demoA/demoA.jwt'));
   });
 

@@ -45,8 +45,9 @@ function seedElsewhere({ store }: StoreContext, { account, name }: PlannedUser):
 }
 
 /** Who holds an activation token outside of the folder is known only to whom it was given. */
-function strangersDuties({ store }: StoreContext, { of, name }: RotationPlan): Duty[] {
-  if (of === 'operator') return [];
+function strangersDuties({ store }: StoreContext, { of, name, scope }: RotationPlan): Duty[] {
+  // A key with a role signs users only.
+  if (of === 'operator' || scope !== undefined) return [];
   const closed = (store.account(name).claims.nats.exports ?? []).filter(({ token_req }) => token_req);
   return closed.map(({ subject = '' }) => ({
     who: `accounts elsewhere that import "${subject}"`,

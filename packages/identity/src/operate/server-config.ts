@@ -1,4 +1,5 @@
 import { IdentityError } from '../errors.js';
+import { checkName } from '../store/files.js';
 import { decodeAccount, decodeOperator } from '../tokens/jwt.js';
 
 /**
@@ -16,28 +17,32 @@ export interface ServerTokens {
   readonly systemAccount?: string | undefined;
 }
 
-interface Entry {
-  readonly key: string;
-  readonly name: string;
-  readonly text: string;
-}
-
 /** With all tokens in the configuration itself. */
 export function memoryResolverConfig(tokens: ServerTokens): string {
   const { operator, systemAccount, accounts } = read(tokens);
-  return memoryConfig(operator.text, { operator, systemAccount, accounts }, ({ text }) => text);
+  return [
+    `// Operator ${quoted(operator.name)}`,
+    `operator: ${operator.text}`,
+    '',
+    ...(systemAccount ? [`system_account: ${systemAccount}`, ''] : []),
+    'resolver: MEMORY',
+    '',
+    'resolver_preload: {',
+    ...accounts.flatMap(({ key, name, text }) => [`  // Account ${quoted(name)}`, `  ${key}: ${text}`, '']),
+    '}',
+    '',
+  ].join('\n');
 }
 
-/** With a file for each token beside `resolver.conf`. */
+/** The same as `resolver.conf`, and each token in a file of its own, for whoever wants them so. */
 export function memoryResolverFolder(tokens: ServerTokens): ReadonlyMap<string, string> {
-  const { operator, systemAccount, accounts } = read(tokens);
-  const file = ({ name }: Entry) => `${name}.jwt`;
-  const config = memoryConfig(quoted(file(operator)), { operator, systemAccount, accounts }, (account) =>
-    quoted(file(account)),
-  );
+  const { operator, accounts } = read(tokens);
   return new Map([
-    ...[operator, ...accounts].map((entry): [string, string] => [file(entry), entry.text]),
-    ['resolver.conf', config],
+    ...[operator, ...accounts].map(({ name, text }): [string, string] => [
+      `${checkName(name, 'a file')}.jwt`,
+      text,
+    ]),
+    ['resolver.conf', memoryResolverConfig(tokens)],
   ]);
 }
 
@@ -78,29 +83,6 @@ resolver_preload: {
   ${system.key}: ${system.text},
 }
 `;
-}
-
-function memoryConfig(
-  operatorValue: string,
-  { operator, systemAccount, accounts }: ReturnType<typeof read>,
-  write: (account: Entry) => string,
-): string {
-  return [
-    `// Operator ${quoted(operator.name)}`,
-    `operator: ${operatorValue}`,
-    '',
-    ...(systemAccount ? [`system_account: ${systemAccount}`, ''] : []),
-    'resolver: MEMORY',
-    '',
-    'resolver_preload: {',
-    ...accounts.flatMap((account) => [
-      `  // Account ${quoted(account.name)}`,
-      `  ${account.key}: ${write(account)}`,
-      '',
-    ]),
-    '}',
-    '',
-  ].join('\n');
 }
 
 function read({ operator, accounts, systemAccount }: ServerTokens) {

@@ -1,0 +1,68 @@
+import { accountMeant, type Reissued, type RotationReport, rotateSigningKey } from '@coffer/identity';
+import { note, paint, print, printJson } from '../output.js';
+import { displayName } from '../quote.js';
+import { pusher, type ServerOptions, targetOf } from './push.js';
+import { openStore, type StoreOptions } from './workplace.js';
+
+export interface RotateOptions extends StoreOptions, ServerOptions {
+  readonly account?: string;
+  readonly operator?: boolean;
+  readonly old?: string;
+  readonly role?: string;
+  readonly keepOld?: boolean;
+  readonly push?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+/** `rotate-signing-key`. */
+export async function rotate(options: object): Promise<void> {
+  const { account, operator, old, role, keepOld, dryRun, privateKey, json, push, ...rest } =
+    options as RotateOptions;
+  const context = openStore(rest);
+  const report = await rotateSigningKey(context, {
+    account: operator ? undefined : accountMeant(context, account),
+    old,
+    role,
+    key: privateKey,
+    keepOld,
+    dryRun,
+    push: push ? pusher(context, await targetOf(rest)) : undefined,
+  });
+  if (json) await printJson({ dryRun: dryRun ?? false, ...report });
+  else await tell(report, dryRun ?? false);
+}
+
+async function tell(report: RotationReport, dryRun: boolean): Promise<void> {
+  const { of, name, old, role, reissued, left, duties } = report;
+  const whose = `${of} ${displayName(name)}${role ? `, role ${displayName(role)}` : ''}`;
+  const begun = report.resumed ? ' (going on with what was begun)' : '';
+  await print(
+    [
+      `${dryRun ? 'Would rotate' : 'Rotated'} the signing key of the ${whose}${begun}`,
+      `  old  ${old}${report.oldKey === 'kept' ? '  stays for now' : dryRun ? '  goes last' : '  removed'}`,
+      `  new  ${report.new ?? 'is made'}`,
+      ...section(`${dryRun ? 'Would be signed' : 'Signed'} anew`, reissued.map(reissuedLine)),
+      ...section(
+        'Not signed anew, since revoked',
+        left.map((one) => `${one.kind} ${displayName(one.name)} of ${displayName(one.account)}`),
+      ),
+      ...section(
+        'Who must act',
+        duties.map(({ who, must }) => `${paint('bold', displayName(who))}: ${displayName(must)}`),
+      ),
+    ].join('\n'),
+  );
+  if (dryRun) await note('Nothing was changed.');
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  ${line}`)];
+}
+
+function reissuedLine({ kind, name, account, creds }: Reissued): string {
+  const shown = displayName(name);
+  if (kind === 'account') return `account ${shown}`;
+  if (kind === 'activation') return `activation ${shown}, held by ${displayName(account ?? '')}`;
+  return `user ${shown} of ${displayName(account ?? '')}, ${creds ?? 'without creds: its seed is not here'}`;
+}
