@@ -165,7 +165,8 @@ function take({ store }: StoreContext, key: string, text: string, overwrite: boo
     return refused(`no key of the operator ${store.name} signed it`);
   }
   if (local?.jwt.text === jwt.text) return { account: local.name, outcome: 'same' };
-  if (local && local.jwt.claims.iat > jwt.claims.iat && !overwrite) {
+  // Of two of one second it cannot be told which is the newer.
+  if (local && local.jwt.claims.iat >= jwt.claims.iat && !overwrite) {
     return { account: local.name, outcome: 'local is newer' };
   }
   const name = local?.name ?? checkName(jwt.claims.name ?? '', 'an account');
