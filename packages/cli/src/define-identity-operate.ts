@@ -114,7 +114,7 @@ function defineExchange(identity: Command): void {
 
 function defineRevocations(identity: Command): void {
   const commands = () => import('./identity/revocations.js');
-  const group = revocationsGroup(identity);
+  const group = identityGroup(identity, 'revocations');
   const at = 'tokens issued up to then: a time (RFC 3339) or seconds since 1970; 0 is now';
 
   const add = addUser(
@@ -146,21 +146,6 @@ function defineRevocations(identity: Command): void {
   );
   onStore(remove.alias('delete_user'), async (options, name) => (await commands()).deleteUser(name, options));
   examples(remove, 'coffer identity revocations delete-user --account A U');
-
-  const list = addJsonOption(
-    addAccountOption(defineCommand(group, 'list', 'list the users whom an account’s token revokes')),
-  );
-  onStore(list.alias('list-users'), async (options) => (await commands()).list(options));
-  examples(list, 'coffer identity revocations list --account A');
-}
-
-/** Made by whoever asks first. */
-export function revocationsGroup(identity: Command): Command {
-  const there = identity.commands.find((each) => each.name() === 'revocations');
-  return (
-    there ??
-    defineCommand(identity, 'revocations', 'revoke users in their account’s token, and list what is revoked')
-  );
 }
 
 function defineSigningKeys(identity: Command): void {

@@ -20,6 +20,7 @@ const GROUPS = {
   delete: 'delete operators, accounts and users',
   import: 'bring in keys that lie elsewhere',
   export: 'copy keys to another place',
+  revocations: 'revoke users in their account’s token, and list what is revoked',
 } as const;
 
 /** Declares a command on a store: `run` is loaded when it runs. */
@@ -27,6 +28,12 @@ export function onStore(
   command: Command,
   run: (options: object, ...operands: string[]) => Promise<void>,
 ): Command {
+  takeGoFlags(addFolderOptions(command));
+  return act(command, run);
+}
+
+/** Where nsc keeps what. */
+export function addFolderOptions(command: Command): Command {
   for (const [flags, description] of [
     ['-H, --all-dirs <dir>', 'one folder for all three'],
     ['--data-dir <dir>', 'the folder of the stores (default: nsc’s)'],
@@ -35,8 +42,7 @@ export function onStore(
   ] as const) {
     command.addOption(new Option(flags, description).helpGroup(FOLDERS));
   }
-  takeGoFlags(command);
-  return act(command, run);
+  return command;
 }
 
 export function addSignerOption(command: Command): Command {

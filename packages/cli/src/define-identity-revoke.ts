@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { act, actOnServer, addConnectionOptions, addJsonOption, defineCommand, examples } from './define.js';
-import { Failure } from './failure.js';
+import { addAccountOption, addFolderOptions, identityGroup } from './define-identity-options.js';
 
 /** Declares what takes a server's belief in an identity away, and gives it back. */
 export function defineIdentityRevoke(identity: Command): void {
@@ -30,14 +30,20 @@ export function defineIdentityRevoke(identity: Command): void {
     'coffer identity revoke --lift 0123456789abcdef',
   );
 
-  const revocations = defineCommand(identity, 'revocations', 'list what is revoked');
-  const list = defineCommand(revocations, 'list', 'list what is revoked');
+  const list = addAccountOption(
+    defineCommand(
+      identityGroup(identity, 'revocations'),
+      'list',
+      'list what is revoked',
+      'The users whom an account’s token revokes; with --server what a server believes no more.',
+    ),
+  ).alias('list-users');
   const anyServer = '-s, --server [address]';
-  act(addJsonOption(addConnectionOptions(list, anyServer)), async (options) => {
+  act(addFolderOptions(addJsonOption(addConnectionOptions(list, anyServer))), async (options) => {
     const { server } = options as { server?: string | true };
-    if (server === undefined) throw new Failure('say of which server: --server, or --server ADDRESS');
+    if (server === undefined) return (await import('./identity/revocations.js')).list(options);
     // Without an address it is the server of the environment, or the default.
     return (await commands()).list({ ...options, server: server === true ? '' : server });
   });
-  examples(list, 'coffer identity revocations list --server');
+  examples(list, 'coffer identity revocations list --account A', 'coffer identity revocations list --server');
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { defineCommand } from './define.js';
+import { defineIdentityOperate } from './define-identity-operate.js';
 import { defineIdentityRevoke } from './define-identity-revoke.js';
 import { defineIdentityStore } from './define-identity-store.js';
 
@@ -12,5 +13,6 @@ export function defineIdentityCommands(program: Command): void {
     'Operators, accounts and users, in the folders and with the commands that users of nsc know.',
   );
   defineIdentityStore(identity);
+  defineIdentityOperate(identity);
   defineIdentityRevoke(identity);
 }
