@@ -6,6 +6,8 @@ export interface Running {
   readonly socketPath: string;
   readonly stateDir: string;
   readonly dev: boolean;
+  /** Callers may come with an identity. */
+  readonly trusts?: boolean;
 }
 
 /** What a server says when it serves: where, and what to type next. */
@@ -45,6 +47,9 @@ function productionAdvice(running: Running, url: string): string[] {
     `  ${overSocket('token create my-program --expires 30d')}`,
     `  ${overSocket('policy apply policy.yaml')}`,
     `Programs then come with a token: COFFER_TOKEN=… ${commandFor(url)('get hello')}`,
+    ...(running.trusts
+      ? [`or with an identity that is trusted: ${commandFor(url)('--creds FILE get hello')}`]
+      : []),
   ];
 }
 

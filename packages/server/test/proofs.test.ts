@@ -122,6 +122,8 @@ describe('a proof', () => {
       ['/api/admin/tokens', { name: 'x' }],
       ['/api/admin/tokens/revoke', { id: '0123456789abcdef' }],
       ['/api/admin/keys/rotate', {}],
+      ['/api/admin/revocations', { key: alice.keys.publicKey, reason: 'x' }],
+      ['/api/admin/revocations/lift', { id: '0123456789abcdef' }],
     ];
     for (const [path, content] of changes) {
       const { status, headers, body } = await read(server, alice, path, post(content));

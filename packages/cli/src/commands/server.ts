@@ -42,7 +42,11 @@ export async function server(options: ServerOptions): Promise<void> {
   const log = createLog(config.logLevel ?? (process.stderr.isTTY ? 'warn' : 'info'));
   const running = await startServer(config, { log, promptPassphrase });
   onHangUp = () => void running.reload(read);
-  await unlessUnread(print(welcome({ ...running, dev: config.dev, stateDir: config.stateDir })));
+  await unlessUnread(
+    print(
+      welcome({ ...running, dev: config.dev, stateDir: config.stateDir, trusts: config.trust !== undefined }),
+    ),
+  );
   await unlessUnread(note(`coffer: ${await signal}: finishing what is under way`));
   await running.close();
   await unlessUnread(note('coffer: stopped'));
