@@ -30,11 +30,25 @@ export class AccountState {
   /** Goes up with each change, so that answers to questions asked before do not count. */
   epoch = 0;
   asking: Promise<void> | undefined;
-  /** All keys that were ever its signing keys. */
+  /** All keys that were ever its signing keys by a token that somebody trusted vouches for; those seen last. */
   readonly signersSeen = new Set<string>();
+  #signersOf: AccountToken | undefined;
 
   constructor(key: string) {
     this.key = key;
+  }
+
+  seeSigners(token: AccountToken): void {
+    if (token === this.#signersOf) return;
+    this.#signersOf = token;
+    for (const key of token.signers.keys()) {
+      this.signersSeen.delete(key);
+      this.signersSeen.add(key);
+    }
+    for (const key of this.signersSeen) {
+      if (this.signersSeen.size <= MOST_SIGNERS) break;
+      this.signersSeen.delete(key);
+    }
   }
 }
 
@@ -45,10 +59,10 @@ export interface AccountsOptions {
   readonly now: () => number;
   /** Whether a token of the account was seen in a life before this one. */
   readonly seenBefore: (key: string) => boolean;
+  /** Told in the same turn when the resolver has another token of an account that is known. */
+  readonly onToken: (state: AccountState) => void;
   /** Told when an answer is another one, or has been waited for too long. */
   readonly onChange: () => void;
-  /** Told when the answer for an account that is known is another one. */
-  readonly onAnswer: (state: AccountState) => void;
 }
 
 /**
@@ -185,8 +199,7 @@ export class Accounts {
     if (text === undefined) return;
     try {
       state.token = read(state.key, text);
-      note(state.signersSeen, state.token.signers.keys());
-      if (this.#known.has(state.key)) this.#options.onAnswer(state);
+      if (this.#known.has(state.key)) this.#options.onToken(state);
     } catch (error) {
       if (!(error instanceof IdentityError)) throw error;
       state.failure = failed(state.key, `what was found as its token is none: ${error.message}`, error);
@@ -259,18 +272,6 @@ function read(key: string, text: string): AccountToken {
   const token = readAccount(text);
   if (token.key === key) return token;
   throw new IdentityError('malformed_token', 'it is the token of another account');
-}
-
-function note(seen: Set<string>, signers: Iterable<string>): void {
-  for (const key of signers) {
-    // Those seen last stay.
-    seen.delete(key);
-    seen.add(key);
-  }
-  for (const key of seen) {
-    if (seen.size <= MOST_SIGNERS) break;
-    seen.delete(key);
-  }
 }
 
 const failed = (key: string, why: string, cause?: unknown): ChainError =>

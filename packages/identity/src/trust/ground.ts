@@ -1,11 +1,12 @@
 import { ChainError, type ChainErrorCode, linkName } from './chain-error.js';
-import type { IssuedMemory, Revocations } from './options.js';
+import type { Revocations } from './options.js';
+import type { Seen } from './seen.js';
 import type { LinkToken } from './tokens.js';
 
 /** What every link is measured by, at one moment. */
 export interface Ground {
   readonly revocations: Revocations;
-  readonly issued: IssuedMemory;
+  readonly seen: Seen;
   /** Seconds since 1970. */
   readonly now: number;
   readonly skew: number;
@@ -42,11 +43,9 @@ export function checkLink(token: LinkToken, { revocations, now, skew }: Ground):
 }
 
 /** @throws ChainError `stale_token` for a token of an operator or account that is older than one seen before */
-export function checkAge(token: LinkToken, { issued }: Ground): void {
-  const newest = issued.newest(token.key);
-  if (newest !== undefined && token.iat < newest) {
-    throw failing(token)('stale_token', 'a newer token of it was seen before: this one counts no more');
-  }
+export function checkAge(token: LinkToken, { seen }: Ground): void {
+  if (seen.isNewest(token)) return;
+  throw failing(token)('stale_token', 'a newer token of it was seen before: this one counts no more');
 }
 
 export const failing =

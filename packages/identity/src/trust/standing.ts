@@ -81,7 +81,7 @@ function bareStanding(key: string, token: AccountToken | undefined, ground: Grou
     checkAge(token, ground);
   } else {
     const fail = failing({ what: 'account', key, name: '' });
-    if (ground.issued.newest(key) !== undefined) {
+    if (ground.seen.knows(key)) {
       throw fail(
         'unknown_issuer',
         'the token by which it told of its signing keys and revocations is there no more',

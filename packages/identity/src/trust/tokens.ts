@@ -51,11 +51,15 @@ export interface CallerToken extends LinkToken {
 export function readOperator(text: string): OperatorToken {
   if (looksLikeWascap(text)) {
     const token = decodeKind('operator', text);
-    return { ...linkOf('operator', token), signers: new Set(signersOf(token)), strict: false };
+    return {
+      ...linkOf('operator', token.claims, token.claims.wascap?.name),
+      signers: new Set(signersOf(token)),
+      strict: false,
+    };
   }
   const { claims } = decodeOperator(text);
   return {
-    ...linkOf('operator', { claims }),
+    ...linkOf('operator', claims, claims.name),
     signers: new Set(claims.nats.signing_keys ?? []),
     strict: claims.nats.strict_signing_key_usage === true,
   };
@@ -66,7 +70,7 @@ export function readAccount(text: string): AccountToken {
   if (looksLikeWascap(text)) {
     const token = decodeKind('account', text);
     return {
-      ...linkOf('account', token),
+      ...linkOf('account', token.claims, token.claims.wascap?.name),
       wascap: true,
       signers: new Map(signersOf(token).map((key) => [key, undefined])),
       revocations: new Map(),
@@ -77,7 +81,7 @@ export function readAccount(text: string): AccountToken {
   }
   const { claims } = decodeAccount(text);
   return {
-    ...linkOf('account', { claims }),
+    ...linkOf('account', claims, claims.name),
     wascap: false,
     signers: signingKeysOf(claims),
     revocations: new Map(Object.entries(claims.nats.revocations ?? {})),
@@ -96,7 +100,7 @@ function readUser(text: string): CallerToken {
   const { kind, claims } = decodeJwt(text);
   if (kind !== 'user') throw wrongKind(linkName(`${kind} token of`, claims.sub));
   return {
-    ...linkOf('user', { claims }),
+    ...linkOf('user', claims, claims.name),
     tags: [...new Set(claims.nats.tags?.map((tag) => tag.toLowerCase()))],
     user: claims.nats,
   };
@@ -109,7 +113,7 @@ function readWascapCaller(token: WascapToken): CallerToken {
   }
   const signers = kind === 'host' ? ['account', 'cluster', 'server'] : ['account'];
   requireIssuer(claims.iss, signers);
-  return { ...linkOf(kind, token), tags: claims.wascap?.tags ?? [] };
+  return { ...linkOf(kind, token.claims, token.claims.wascap?.name), tags: claims.wascap?.tags ?? [] };
 }
 
 /** Undefined for what is no account's token. */
@@ -162,17 +166,23 @@ interface Claims {
   readonly iss: string;
   readonly iat: number;
   readonly jti?: string | undefined;
-  readonly name?: string | undefined;
   readonly exp?: number | null | undefined;
   readonly nbf?: number | null | undefined;
-  readonly wascap?: { readonly name?: string | null | undefined } | null | undefined;
 }
 
-function linkOf<W extends LinkToken['what']>(what: W, { claims }: { readonly claims: Claims }) {
+function linkOf<W extends LinkToken['what']>(what: W, claims: Claims, name: string | null | undefined) {
   const { sub, iss, iat, jti, exp, nbf } = claims;
   if (!jti) {
     throw new IdentityError('malformed_token', 'this token has no id (jti), by which it could be revoked');
   }
-  const name = claims.name ?? claims.wascap?.name ?? '';
-  return { what, key: sub, issuer: iss, jti, name, iat, exp: exp || undefined, nbf: nbf || undefined };
+  return {
+    what,
+    key: sub,
+    issuer: iss,
+    jti,
+    name: name ?? '',
+    iat,
+    exp: exp || undefined,
+    nbf: nbf || undefined,
+  };
 }
