@@ -183,7 +183,7 @@ describe('rotate-signing-key', () => {
     const body = (text: string) => text.split('\n').filter((line) => /^ {2}(?!old|new)/.test(line));
     expect(body(done)).toEqual(body(dry));
     expect(done).toContain('user demogone of demoA');
-    expect(done).toContain('accounts elsewhere that import "svc.>"');
+    expect(done).toContain('others that import "svc.>"');
     expect([...signingKeysOf(account('demoA')).keys()]).not.toContain(SIGNING);
     const { store, keys } = context();
     const creds = keys.credsPath('demoO', 'demoA', 'demoU');
@@ -212,6 +212,15 @@ describe('rotate-signing-key', () => {
     expect(decodeActivation(token).claims.iss).toBe(fresh);
     expect(decodeAccount(store.account('demoA').text).claims.nats.signing_keys).toHaveLength(2);
     expect(keys.list()).toHaveLength(before + 1);
+  });
+
+  it('that cannot reach the servers says so, leaves all valid, and goes on when it is run again', async () => {
+    const failed = await at('rotate-signing-key --account demoA --push --url nats://127.0.0.1:1');
+    expect(failed).toMatchObject({ code: 1, stdout: '' });
+    expect(failed.stderr).toMatch(/cannot connect to nats:.*run it again to go on/);
+    expect([...signingKeysOf(account('demoA')).keys()]).toContain(SIGNING);
+    expect(await ok('rotate-signing-key --account demoA')).toContain('(going on with what was begun)');
+    expect([...signingKeysOf(account('demoA')).keys()]).not.toContain(SIGNING);
   });
 
   it("replaces the operator's signing key, too", async () => {

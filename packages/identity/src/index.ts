@@ -16,6 +16,7 @@ export {
 } from './keys/key-pair.js';
 export { encodePublicKey, type KeyKind, type PublicKey, parsePublicKey } from './keys/nkey.js';
 export { BOX_OVERHEAD, open, seal } from './keys/xkey.js';
+export { ActivationLedger } from './operate/activation-ledger.js';
 export {
   CLAIMS_PERMISSIONS,
   ClaimsClient,

@@ -2,9 +2,14 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
+  ActivationLedger,
   type AnyJwt,
+  createKeyPair,
   decodeActivation,
+  encodeJwt,
   isRevokedUser,
+  type KeyPair,
+  newActivation,
   parseCreds,
   type RotationOptions,
   rotateSigningKey,
@@ -101,6 +106,7 @@ describe('a rotation that is killed', () => {
         using nsc = nscCopy();
         const before = takeSnapshot(nsc.open());
         const context = nsc.open();
+        giveAway(context, oldKey(before, options));
         const seeds = context.keys.list().length;
         Object.assign(changes.state, { made: 0, deadFrom: at });
         const ended = await rotateSigningKey(context, options).then(
@@ -126,6 +132,21 @@ describe('a rotation that is killed', () => {
     },
   );
 
+  /** An activation token to an account that is not here. */
+  function giveAway(context: StoreContext, old: string): void {
+    if (!old.startsWith('A')) return;
+    using signer = context.keys.read(old) as KeyPair;
+    const plain = newActivation(createKeyPair('account').publicKey, {
+      name: 'n',
+      on: 'svc.x',
+      kind: 'service',
+    });
+    const issuer_account = context.store.account('demoA').claims.sub;
+    new ActivationLedger(context.keys.folder).note(
+      encodeJwt({ ...plain, nats: { ...plain.nats, issuer_account } }, signer),
+    );
+  }
+
   /** Unless all of it was done but for the removal of the lock or the journal. */
   async function runAgain(context: StoreContext, options: RotationOptions, before: Snapshot) {
     const old = oldKey(before, options);
@@ -146,6 +167,7 @@ describe('a rotation that is killed', () => {
     expect(untrusted(after)).toEqual([]);
     expect(staleCreds(context)).toEqual([]);
     expect(after.operator.claims.nats.signing_keys).not.toContain(old);
+    for (const { claims } of after.handedOut ?? []) expect(claims.iss).not.toBe(old);
     const keys = (snapshot: Snapshot) =>
       snapshot.accounts.map(({ jwt }) =>
         [...signingKeysOf(jwt.claims).values()].map((scope) => scope?.role).sort(),

@@ -2,16 +2,22 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
+  ActivationLedger,
+  createKeyPair,
   decodeActivation,
   decodeUser,
+  encodeJwt,
   issuedBy,
   type Jwt,
+  type KeyPair,
+  newActivation,
   parseCreds,
   publicKeyOf,
   rotateSigningKey,
   type StoreContext,
   signingKeysOf,
   takeSnapshot,
+  tokenIn,
 } from '../src/index.js';
 import { nscCopy, pathsIn } from './nsc-copy.js';
 
@@ -142,6 +148,34 @@ describe("the rotation of an account's signing key", () => {
     expect(decodeUser(context.store.user('demoA', 'demoU').text).claims.iss).toBe(report.new);
     expect(report.reissued.find(({ name }) => name === 'demoU')?.creds).toBeUndefined();
     expect(report.duties.map(({ who }) => who)).toContain('user demoU of demoA');
+  });
+
+  it('signs activation tokens anew that were given away, and says to whom they go', async () => {
+    using nsc = nscCopy();
+    const context = nsc.open();
+    using signer = context.keys.read(SIGNING) as KeyPair;
+    const stranger = createKeyPair('account').publicKey;
+    const ledger = new ActivationLedger(context.keys.folder);
+    const make = (on: string) => {
+      const plain = newActivation(stranger, { name: on, on, kind: 'service' });
+      const issuer_account = context.store.account('demoA').claims.sub;
+      return encodeJwt({ ...plain, nats: { ...plain.nats, issuer_account } }, signer);
+    };
+    for (const on of ['svc.a', 'svc.*', 'svc.>']) ledger.note(make(on));
+    expect(
+      issuedBy(takeSnapshot(context), SIGNING).filter(({ subject }) => subject === stranger),
+    ).toHaveLength(3);
+
+    const report = await rotateSigningKey(context, { account: 'demoA' });
+    const renewed = ledger.tokens();
+    expect(renewed.map(({ claims }) => [claims.iss, claims.nats.subject])).toEqual(
+      ['svc.a', 'svc.*', 'svc.>'].map((on) => [report.new, on]),
+    );
+    for (const jwt of renewed) {
+      const path = ledger.pathOf(jwt);
+      expect(tokenIn(readFileSync(path))).toBe(jwt.text);
+      expect(report.duties.find(({ must }) => must.includes(path))?.who).toBe(`account ${stranger}`);
+    }
   });
 
   it('names the keys when it is not clear which is meant, and refuses what is no signing key', async () => {

@@ -1,4 +1,5 @@
 import {
+  ActivationLedger,
   accountMeant,
   decorateToken,
   type Export,
@@ -42,8 +43,9 @@ export async function activation(options: object): Promise<void> {
   };
   const time = (flag: string, text = '') => parseTime(flag, text, new Date()) || undefined;
   const times = { nbf: time('--start', given.start), exp: time('--expiry', given.expiry) };
-  const token = decorateToken(encodeJwt({ ...plain, ...times, nats }, signer.pair));
-  await writeOutput(given.outputFile, token);
+  const token = encodeJwt({ ...plain, ...times, nats }, signer.pair);
+  new ActivationLedger(context.keys.folder).note(token);
+  await writeOutput(given.outputFile, decorateToken(token));
   await note(
     [
       `[ OK ] generated ${quote(exported.name ?? subject)} activation for account ${quote(target)}`,

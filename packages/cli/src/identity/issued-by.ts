@@ -41,7 +41,7 @@ function tableOf(key: string, tokens: readonly IssuedToken[]): string {
     'State',
   );
   for (const { kind, name, account = '', subject, issuedAt, expiresAt, state } of tokens) {
-    const where = kind === 'activation' ? `in ${account}` : account;
+    const where = kind === 'activation' ? (account === '' ? 'given away' : `in ${account}`) : account;
     table.row(kind, name, where, subject, shownTime(issuedAt), shownTime(expiresAt), state);
   }
   return table.toString();

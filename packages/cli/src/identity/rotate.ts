@@ -1,4 +1,11 @@
-import { accountMeant, type Reissued, type RotationReport, rotateSigningKey } from '@coffer/identity';
+import {
+  accountMeant,
+  type Reissued,
+  type RotationReport,
+  rotateSigningKey,
+  ServersError,
+} from '@coffer/identity';
+import { Failure } from '../failure.js';
 import { note, paint, print, printJson } from '../output.js';
 import { displayName } from '../quote.js';
 import { pusher, type ServerOptions, targetOf } from './push.js';
@@ -20,7 +27,7 @@ export async function rotate(options: object): Promise<void> {
   const { account, operator, old, role, keepOld, dryRun, privateKey, json, push, ...rest } =
     options as RotateOptions;
   const context = openStore(rest);
-  const report = await rotateSigningKey(context, {
+  const rotation = rotateSigningKey(context, {
     account: operator ? undefined : accountMeant(context, account),
     old,
     role,
@@ -28,6 +35,12 @@ export async function rotate(options: object): Promise<void> {
     keepOld,
     dryRun,
     push: push ? pusher(context, await targetOf(rest)) : undefined,
+  });
+  const report = await rotation.catch((error) => {
+    if (!(error instanceof ServersError)) throw error;
+    throw new Failure(
+      `${error.message}; the rotation is not at its end: run it again to go on`,
+    );
   });
   if (json) await printJson({ dryRun: dryRun ?? false, ...report });
   else await tell(report, dryRun ?? false);
@@ -60,9 +73,12 @@ function section(title: string, lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : ['', `${title}:`, ...lines.map((line) => `  ${line}`)];
 }
 
-function reissuedLine({ kind, name, account, creds }: Reissued): string {
+function reissuedLine({ kind, name, account, subject, creds }: Reissued): string {
   const shown = displayName(name);
   if (kind === 'account') return `account ${shown}`;
-  if (kind === 'activation') return `activation ${shown}, held by ${displayName(account ?? '')}`;
+  if (kind === 'activation')
+    return account === undefined
+      ? `activation ${shown}, given to ${subject}`
+      : `activation ${shown}, held by ${displayName(account)}`;
   return `user ${shown} of ${displayName(account ?? '')}, ${creds ?? 'without creds: its seed is not here'}`;
 }

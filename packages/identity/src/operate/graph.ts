@@ -2,6 +2,7 @@ import { signingKeysOf } from '../tokens/claims.js';
 import { exporterOf } from './imports.js';
 import {
   type AccountSnapshot,
+  givenAway,
   heldActivations,
   isRevokedBySource,
   type Snapshot,
@@ -58,9 +59,17 @@ function accountNode(snapshot: Snapshot, account: AccountSnapshot, now: Date): G
     .filter(({ jwt }) => exporterOf(jwt.claims) === claims.sub)
     .map((held): Signed => {
       const { iss, sub, nats } = held.jwt.claims;
-      const revoked = isRevokedBySource(held, snapshot.accounts);
+      const revoked = isRevokedBySource(held.jwt, snapshot.accounts);
       const state = revoked ? 'revoked' : stateOf(held.jwt.claims, now);
       const name = `${nats.subject ?? ''} for ${held.holder.name}`;
+      return { issuer: iss, node: { what: 'activation', key: sub, name, state, children: [] } };
+    });
+  const given = givenAway(snapshot)
+    .filter((jwt) => exporterOf(jwt.claims) === claims.sub)
+    .map((jwt): Signed => {
+      const { iss, sub, nats } = jwt.claims;
+      const state = isRevokedBySource(jwt, snapshot.accounts) ? 'revoked' : stateOf(jwt.claims, now);
+      const name = `${nats.subject ?? ''} given away`;
       return { issuer: iss, node: { what: 'activation', key: sub, name, state, children: [] } };
     });
   const roles = new Map([...signingKeysOf(claims)].map(([key, scope]) => [key, scope?.role]));
@@ -69,7 +78,7 @@ function accountNode(snapshot: Snapshot, account: AccountSnapshot, now: Date): G
     key: claims.sub,
     name: account.name,
     state: stateOf(claims, now),
-    children: keyNodes(claims.sub, roles, [...users, ...activations]),
+    children: keyNodes(claims.sub, roles, [...users, ...activations, ...given]),
   };
 }
 

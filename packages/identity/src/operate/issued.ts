@@ -1,5 +1,6 @@
 import type { AccountClaims, Import } from '../tokens/claims.js';
-import { decodeActivation, type Jwt } from '../tokens/jwt.js';
+import type { Jwt } from '../tokens/jwt.js';
+import { activationOf } from './activation-ledger.js';
 import { exporterOf } from './imports.js';
 import { isRevokedActivation, isRevokedUser } from './revocations.js';
 import { isContainedIn } from './subjects.js';
@@ -8,6 +9,8 @@ import { isContainedIn } from './subjects.js';
 export interface Snapshot {
   readonly operator: Jwt<'operator'>;
   readonly accounts: readonly AccountSnapshot[];
+  /** Activation tokens that were made here to be given away. */
+  readonly handedOut?: readonly Jwt<'activation'>[];
 }
 
 export interface AccountSnapshot {
@@ -31,7 +34,7 @@ export interface IssuedToken {
   readonly kind: 'operator' | 'account' | 'user' | 'activation';
   readonly name: string;
   readonly subject: string;
-  /** The name of the account that a user belongs to; of an activation token, of the account that holds it. */
+  /** The name of the account that a user belongs to; of an activation token, of the account that holds it, if it is here. */
   readonly account?: string | undefined;
   readonly jti: string;
   readonly issuedAt: number;
@@ -48,9 +51,10 @@ export function issuedBy(snapshot: Snapshot, key: string, now: Date = new Date()
 
 /** Everything in the folder, each with who signed it. */
 export function issuedTokens(
-  { operator, accounts }: Snapshot,
+  snapshot: Snapshot,
   now: Date = new Date(),
 ): (IssuedToken & { readonly issuer: string })[] {
+  const { operator, accounts } = snapshot;
   const told = (
     kind: IssuedToken['kind'],
     { claims }: Jwt<'operator' | 'account' | 'user' | 'activation'>,
@@ -78,12 +82,15 @@ export function issuedTokens(
         }),
       ),
     ]),
-    ...heldActivations({ operator, accounts }).map((held) =>
+    ...heldActivations(snapshot).map((held) =>
       told('activation', held.jwt, {
         name: held.jwt.claims.name || (held.import.subject ?? ''),
         account: held.holder.name,
-        revoked: isRevokedBySource(held, accounts),
+        revoked: isRevokedBySource(held.jwt, accounts),
       }),
+    ),
+    ...givenAway(snapshot).map((jwt) =>
+      told('activation', jwt, { revoked: isRevokedBySource(jwt, accounts) }),
     ),
   ];
 }
@@ -92,9 +99,25 @@ export function issuedTokens(
 export function heldActivations({ accounts }: Snapshot): HeldActivation[] {
   return accounts.flatMap((holder) =>
     (holder.jwt.claims.nats.imports ?? []).flatMap((one) => {
-      if (!one.token || isUrl(one.token)) return [];
-      return [{ holder, import: one, jwt: decodeActivation(one.token) }];
+      // One that cannot be read is refused by every server, whoever signed it.
+      const jwt = one.token ? activationOf(one.token) : undefined;
+      return jwt ? [{ holder, import: one, jwt }] : [];
     }),
+  );
+}
+
+/** Activation tokens that were made here and that no account here holds. */
+export function givenAway(snapshot: Snapshot): Jwt<'activation'>[] {
+  const held = new Set(
+    heldActivations(snapshot).map(
+      ({ jwt, import: { account } }) => `${account} ${jwt.claims.sub} ${jwt.claims.nats.subject}`,
+    ),
+  );
+  const accounts = new Set(snapshot.accounts.map(({ jwt }) => jwt.claims.sub));
+  return (snapshot.handedOut ?? []).filter(
+    ({ claims }) =>
+      accounts.has(exporterOf(claims)) &&
+      !held.has(`${exporterOf(claims)} ${claims.sub} ${claims.nats.subject}`),
   );
 }
 
@@ -102,8 +125,8 @@ export function heldActivations({ accounts }: Snapshot): HeldActivation[] {
 export const isUrl = (token: string): boolean => /^https?:\/\//i.test(token);
 
 /** Whether the exporting account, if it is in the folder, revoked an activation token. */
-export function isRevokedBySource({ jwt }: HeldActivation, accounts: readonly AccountSnapshot[]): boolean {
-  const source = accounts.find(({ jwt: { claims } }) => claims.sub === exporterOf(jwt.claims));
+export function isRevokedBySource(jwt: Jwt<'activation'>, accounts: readonly AccountSnapshot[]): boolean {
+  const source = accounts.find((one) => one.jwt.claims.sub === exporterOf(jwt.claims));
   return (source?.jwt.claims.nats.exports ?? [])
     .filter(({ subject, type }) => type === jwt.claims.nats.kind && covers(subject, jwt.claims.nats.subject))
     .some((exported) => isRevokedActivation(exported, jwt.claims));

@@ -1,4 +1,6 @@
 import type { StoreContext } from '../store/context.js';
+import type { Jwt } from '../tokens/jwt.js';
+import { ActivationLedger } from './activation-ledger.js';
 import type { CredsState } from './renewed-creds.js';
 import type { PlannedUser, RotationPlan } from './rotation-plan.js';
 
@@ -25,6 +27,7 @@ export function dutiesOf(
       who: `account ${account}`,
       must: `its import of "${subject}" takes its activation token from ${url}: put a new one there`,
     })),
+    ...plan.givenAway.map((jwt) => recipientDuty(context, jwt)),
     ...strangersDuties(context, plan),
     ...serverDuties(context, plan, pushed),
     ...(keepOld ? [{ who: 'you', must: 'the old key still counts: run this again without --keep-old' }] : []),
@@ -44,16 +47,24 @@ function seedElsewhere({ store }: StoreContext, { account, name }: PlannedUser):
   };
 }
 
-/** Who holds an activation token outside of the folder is known only to whom it was given. */
+function recipientDuty({ keys }: StoreContext, jwt: Jwt<'activation'>): Duty {
+  const file = new ActivationLedger(keys.folder).pathOf(jwt);
+  return {
+    who: `account ${jwt.claims.sub}`,
+    must: `import "${jwt.claims.nats.subject ?? ''}" with its new activation token, ${file}`,
+  };
+}
+
+/** Who holds an activation token that was made elsewhere is known only to whom it was given. */
 function strangersDuties({ store }: StoreContext, { of, name, scope }: RotationPlan): Duty[] {
   // A key with a role signs users only.
   if (of === 'operator' || scope !== undefined) return [];
   const closed = (store.account(name).claims.nats.exports ?? []).filter(({ token_req }) => token_req);
   return closed.map(({ subject = '' }) => ({
-    who: `accounts elsewhere that import "${subject}"`,
+    who: `others that import "${subject}"`,
     must:
-      'an activation token that the old key signed is refused: make each a new one with ' +
-      `"coffer identity generate activation --account ${name} --subject '${subject}' --target-account A…"`,
+      'if they have an activation token that the old key signed and that is not listed here, make them a new one: ' +
+      `coffer identity generate activation --account ${name} --subject '${subject}' --target-account A…`,
   }));
 }
 

@@ -5,11 +5,13 @@ import { signingKeysOf, type UserScope } from '../tokens/claims.js';
 import type { Jwt } from '../tokens/jwt.js';
 import {
   type AccountSnapshot,
+  givenAway,
   type HeldActivation,
   heldActivations,
   isRevokedBySource,
   isUrl,
   type Snapshot,
+  stateOf,
 } from './issued.js';
 import { isRevokedUser } from './revocations.js';
 import { type Rotation, RotationJournal } from './rotation-journal.js';
@@ -42,6 +44,8 @@ export interface RotationPlan {
   /** Tokens that the old key signed, or that the new one signed already. */
   readonly users: readonly PlannedUser[];
   readonly activations: readonly HeldActivation[];
+  /** Activation tokens that were given away to accounts that are not here, or do not use them yet. */
+  readonly givenAway: readonly Jwt<'activation'>[];
   readonly accounts: readonly AccountSnapshot[];
   /** What the old key signed and was revoked since: that stays refused, and is not signed again. */
   readonly revoked: readonly {
@@ -139,7 +143,7 @@ function affected(
   account: AccountSnapshot | undefined,
   old: string,
   replacement: string | undefined,
-): Pick<RotationPlan, 'users' | 'activations' | 'accounts' | 'revoked' | 'byUrl'> {
+): Pick<RotationPlan, 'users' | 'activations' | 'givenAway' | 'accounts' | 'revoked' | 'byUrl'> {
   const signed = ({ claims }: { readonly claims: { readonly iss: string } }) =>
     claims.iss === old || claims.iss === replacement;
   const users = (account?.users ?? []).filter(({ jwt }) => signed(jwt));
@@ -147,18 +151,29 @@ function affected(
     account !== undefined && jwt.claims.iss === old && isRevokedUser(account.jwt.claims, jwt.claims);
   const planned = users.map((user) => ({ ...user, account: account?.name ?? '' }));
   const held = heldActivations(snapshot).filter(({ jwt }) => signed(jwt));
-  const isWithdrawn = (one: HeldActivation) =>
-    one.jwt.claims.iss === old && isRevokedBySource(one, snapshot.accounts);
+  const given = givenAway(snapshot).filter(
+    (jwt) => signed(jwt) && stateOf(jwt.claims, new Date()) !== 'expired',
+  );
+  const isWithdrawn = (jwt: Jwt<'activation'>) =>
+    jwt.claims.iss === old && isRevokedBySource(jwt, snapshot.accounts);
   return {
     users: planned.filter((user) => !isGone(user)),
-    activations: held.filter((one) => !isWithdrawn(one)),
+    activations: held.filter(({ jwt }) => !isWithdrawn(jwt)),
+    givenAway: given.filter((jwt) => !isWithdrawn(jwt)),
     accounts: account ? [] : snapshot.accounts.filter(({ jwt }) => signed(jwt)),
     revoked: [
       ...planned.filter(isGone).map(({ name, account }) => ({ kind: 'user' as const, name, account })),
-      ...held.filter(isWithdrawn).map(({ jwt, holder }) => ({
+      ...held
+        .filter(({ jwt }) => isWithdrawn(jwt))
+        .map(({ jwt, holder }) => ({
+          kind: 'activation' as const,
+          name: jwt.claims.nats.subject ?? '',
+          account: holder.name,
+        })),
+      ...given.filter(isWithdrawn).map(({ claims }) => ({
         kind: 'activation' as const,
-        name: jwt.claims.nats.subject ?? '',
-        account: holder.name,
+        name: claims.nats.subject ?? '',
+        account: claims.sub,
       })),
     ],
     byUrl: account ? importsByUrl(snapshot, account.jwt.claims.sub) : [],

@@ -4,6 +4,7 @@ import { StoreError } from '../store/errors.js';
 import { saveAccount, saveOperator } from '../store/save.js';
 import type { AccountClaims, Import, OperatorClaims } from '../tokens/claims.js';
 import { encodeJwt } from '../tokens/jwt.js';
+import { ActivationLedger } from './activation-ledger.js';
 import { type CredsState, credsState, renewCreds } from './renewed-creds.js';
 import { type Duty, dutiesOf } from './rotation-duties.js';
 import { type Rotation, RotationJournal } from './rotation-journal.js';
@@ -121,6 +122,10 @@ async function rotateOfAccount(
   }
   for (const user of plan.users) reissueUser(context, user, plan, pair, options);
   const holders = reissueActivations(context, plan, pair, options);
+  const ledger = new ActivationLedger(context.keys.folder);
+  for (const { claims } of plan.givenAway.filter((jwt) => jwt.claims.iss === old)) {
+    ledger.renew(encodeJwt(claims, pair, { now: now(options) }));
+  }
   if (holders.length > 0) await options.push?.(holders);
   if (options.keepOld) return;
   if (has(old)) edit((keys) => keys.filter((one) => !is(old)(one)));
@@ -258,10 +263,18 @@ function reportOf(
         account: holder.name,
         subject: jwt.claims.sub,
       })),
+      ...plan.givenAway.map(({ claims }) => ({
+        kind: 'activation' as const,
+        name: claims.nats.subject ?? '',
+        subject: claims.sub,
+      })),
     ],
     left: plan.revoked,
     oldKey: options.keepOld ? 'kept' : 'removed',
     pushed,
-    duties: dutiesOf(context, plan, creds, { pushed, keepOld: options.keepOld === true }),
+    duties: dutiesOf(context, plan, creds, {
+      pushed,
+      keepOld: options.keepOld === true,
+    }),
   };
 }
