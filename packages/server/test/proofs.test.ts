@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { createKeyPair } from '@coffer/identity';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
@@ -365,6 +366,25 @@ describe('who is let in', () => {
     expect(await status(alice)).toBe(401);
     account.save({});
     await expect.poll(() => status(alice), { timeout: 1500 }).toBe(200);
+  });
+
+  it('nobody any more whose account a removed key of the operator signed, not by an older token of the operator', async () => {
+    const { server, operator, account } = await startTrustingServer();
+    const before = operator.save({}, { now: EARLIER });
+    const direct = operator.account('B');
+    direct.save({}, { signer: operator.keys });
+    const [alice, bob] = [account.user('alice'), direct.user('bob')];
+    const statuses = async () => [
+      (await read(server, alice, '/api/whoami')).status,
+      (await read(server, bob, '/api/whoami')).status,
+    ];
+    await expect.poll(statuses, { timeout: 1500 }).toEqual([200, 200]);
+    const after = operator.save({ signing_keys: [] });
+    await expect.poll(statuses, { timeout: 1500 }).toEqual([401, 200]);
+    writeFileSync(operator.path, before);
+    await expect.poll(statuses, { timeout: 1500 }).toEqual([401, 401]);
+    writeFileSync(operator.path, after);
+    await expect.poll(statuses, { timeout: 1500 }).toEqual([401, 200]);
   });
 
   it('nobody any more when the operator’s file is gone, until it is there again', async () => {
