@@ -303,3 +303,26 @@ describe('the configuration that is generated', () => {
     expect({ code, stderr: code === 0 ? '' : stderr.toString() }).toEqual({ code: 0, stderr: '' });
   });
 });
+
+describe("the rotation of the operator's signing key", () => {
+  it('goes on while servers are started anew with the token that has both keys', async () => {
+    const tokens = async () => {
+      const { system_account } = claimsOf(token('O.jwt')).nats;
+      return {
+        operator: token('O.jwt'),
+        systemAccount: system_account,
+        accounts: { [system_account]: accountToken('SYS') },
+      };
+    };
+    await identity('rotate-signing-key --operator --keep-old');
+    await using own = await NatsServer.start(await tokens());
+    const told = JSON.parse(await identity(`rotate-signing-key --operator --push --url ${own.url} --json`));
+    expect(told).toMatchObject({ resumed: true, oldKey: 'removed' });
+    await identity(`push --all --url ${own.url}`);
+    await (await connect(creds('A', 'all'), own.url)).flush();
+
+    await using next = await NatsServer.start(await tokens());
+    await identity(`push --all --url ${next.url}`);
+    await (await connect(creds('A', 'all'), next.url)).flush();
+  });
+});

@@ -229,4 +229,11 @@ describe('rotate-signing-key', () => {
     expect(context().store.operator().claims.nats.signing_keys).toEqual([told.new]);
     expect(account('demoB').iss).toBe(told.new);
   });
+
+  it('pushes nothing that nats-servers cannot know the signer of', async () => {
+    const { code, stderr } = await at('rotate-signing-key --operator --push --url nats://127.0.0.1:1');
+    expect(code).toBe(1);
+    expect(stderr).toContain('run this with --keep-old and without --push');
+    expect(context().store.operator().claims.nats.signing_keys).toHaveLength(1);
+  });
 });

@@ -27,23 +27,34 @@ export async function rotate(options: object): Promise<void> {
   const { account, operator, old, role, keepOld, dryRun, privateKey, json, push, ...rest } =
     options as RotateOptions;
   const context = openStore(rest);
-  const rotation = rotateSigningKey(context, {
+  const wanted = {
     account: operator ? undefined : accountMeant(context, account),
     old,
     role,
     key: privateKey,
     keepOld,
+  };
+  if (operator && push && !dryRun) requireKnown(await rotateSigningKey(context, { ...wanted, dryRun: true }));
+  const rotation = rotateSigningKey(context, {
+    ...wanted,
     dryRun,
     push: push ? pusher(context, await targetOf(rest)) : undefined,
   });
   const report = await rotation.catch((error) => {
     if (!(error instanceof ServersError)) throw error;
-    throw new Failure(
-      `${error.message}; the rotation is not at its end: run it again to go on`,
-    );
+    throw new Failure(`${error.message}; the rotation is not at its end: run it again to go on`);
   });
   if (json) await printJson({ dryRun: dryRun ?? false, ...report });
   else await tell(report, dryRun ?? false);
+}
+
+/** A server keeps an account that a key signed which it does not know, and at its next start has none. */
+function requireKnown({ resumed }: RotationReport): void {
+  if (resumed) return;
+  throw new Failure(
+    'nats-servers do not know a new key of the operator until they are started with its new token: run this with ' +
+      '--keep-old and without --push, give them the new configuration and restart them, then run it with --push',
+  );
 }
 
 async function tell(report: RotationReport, dryRun: boolean): Promise<void> {
