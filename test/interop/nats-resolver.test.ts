@@ -1,3 +1,4 @@
+import { credsAuthenticator, connect as rawConnect } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   type AccountResolver,
@@ -113,6 +114,24 @@ describe('accounts of a nats-server', () => {
     await expect(trust.verify(old, ['user'])).rejects.toMatchObject({ code: 'signing_key_removed' });
     expect(trust.isLive(renewedChain)).toBe(true);
     expect(await trust.verify(renewed, ['user'])).toBe(renewedChain);
+  });
+
+  it.each([
+    () => '$SYS.REQ.CLAIMS.UPDATE',
+    (key: string) => `$SYS.REQ.ACCOUNT.${key}.CLAIMS.UPDATE`,
+    (key: string) => `$SYS.ACCOUNT.${key}.CLAIMS.UPDATE`,
+  ])('are noticed whichever way they are pushed (%#)', async (subject) => {
+    await (await connect()).update(accountToken(oldSigner.publicKey));
+    const trust = verifier(resolver());
+    const chain = await trust.verify(userToken(), ['user']);
+    const connection = await rawConnect({
+      servers: server.url,
+      authenticator: credsAuthenticator(creds),
+    });
+    open.push(connection);
+    connection.publish(subject(account.publicKey), accountToken());
+    await vi.waitFor(() => expect(trust.isLive(chain)).toBe(false), { timeout: 1000, interval: 5 });
+    await expect(trust.verify(userToken(), ['user'])).rejects.toMatchObject({ code: 'signing_key_removed' });
   });
 
   it('are noticed when they are deleted', async () => {

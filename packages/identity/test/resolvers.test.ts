@@ -106,6 +106,18 @@ describe.each(LAYOUTS)('$layout', ({ make, path }) => {
     await vi.waitFor(() => expect(told).toEqual([second]), { timeout: 1000, interval: 10 });
   });
 
+  it('tells when all of it is gone, and is an error from then on', async () => {
+    write(first);
+    const made = resolver();
+    const told: unknown[] = [];
+    made.watch((key) => told.push(key));
+    expect(await made.lookup(account)).toBe(first);
+    rmSync(folder, { recursive: true });
+    await vi.waitFor(() => expect(told).toEqual([account]), { timeout: 1000, interval: 10 });
+    await expect(async () => await made.lookup(account)).rejects.toThrow('not there');
+    mkdirSync(folder);
+  });
+
   it('is an error, not an empty list, when it is not there', async () => {
     rmSync(folder, { recursive: true });
     await expect(async () => await resolver().lookup(account)).rejects.toThrow('not there');
