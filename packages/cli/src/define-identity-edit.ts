@@ -21,8 +21,7 @@ export function defineIdentityEdits(group: Command): void {
   defineSigningKey(group);
 }
 
-const SK =
-  'add signing keys: public keys, or "generate" for a new one that goes into the key folder; with commas, or given several times';
+const SK = 'add signing keys: public keys, or "generate" for a new one that goes into the key folder';
 
 function defineOperator(group: Command): void {
   const command = addTimeOptions(

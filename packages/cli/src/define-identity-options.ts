@@ -28,6 +28,12 @@ export function onStore(
   command: Command,
   run: (options: object, ...operands: string[]) => Promise<void>,
 ): Command {
+  if (LISTS.has(command)) {
+    command.addHelpText(
+      'after',
+      '\nLists of keys, tags, subjects and the like have commas, or are given several times.',
+    );
+  }
   takeGoFlags(addFolderOptions(command));
   return act(command, run);
 }
@@ -71,9 +77,12 @@ export function addTagOptions(command: Command): Command {
   return addList(addList(command, '--tag <tags>', 'add tags'), '--rm-tag <tags>', 'remove tags');
 }
 
+const LISTS = new WeakSet<Command>();
+
 /** Lists have commas, or stand several times. */
 export function addList(command: Command, flags: string, description: string): Command {
-  return command.option(flags, `${description}; with commas, or given several times`, collect);
+  LISTS.add(command);
+  return command.option(flags, description, collect);
 }
 
 function collect(words: string, before: readonly string[] = []): string[] {

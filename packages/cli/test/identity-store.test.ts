@@ -121,7 +121,9 @@ describe("nsc's store", () => {
 
   test('is made by us with the same folders, names, modes and fields', async () => {
     using own = home({ NKEYS_PATH: 'nkeys', XDG_DATA_HOME: '/nonexistent' });
-    const folders = ['--data-dir', join(own.path, 'stores'), '--keystore-dir', join(own.path, 'nkeys')];
+    const folders = ['--data-dir', 'stores', '--keystore-dir', 'nkeys', '--config-dir', 'config'].map(
+      (word) => (word.startsWith('--') ? word : join(own.path, word)),
+    );
     for (const command of [
       'add operator demoO --sys --generate-signing-key',
       'add account demoA',

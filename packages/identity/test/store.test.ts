@@ -245,6 +245,7 @@ describe('where everything is', () => {
       stores: '/home/x/.local/share/nats/nsc/stores',
       keys: '/home/x/.local/share/nats/nsc/keys',
       config: '/home/x/.config/nats/nsc/nsc.json',
+      isCurrent: true,
       here: {},
     });
     const env = { XDG_DATA_HOME: '/data', XDG_CONFIG_HOME: '/config', NKEYS_PATH: '~/k', NSC_HOME: '/nsc' };
@@ -276,6 +277,7 @@ describe('where everything is', () => {
     const config = join(copy.path, 'config');
     const options = { ...copy.options, dataDir: undefined, configDir: config };
     const { locations } = openWorkplace({ ...options, dataDir: join(copy.path, 'stores') });
+    expect(locations.isCurrent).toBe(true);
     mkdirSync(config);
     writeFileSync(
       join(config, 'nsc.json'),
@@ -294,6 +296,18 @@ describe('where everything is', () => {
       store: { name: 'demoO' },
       defaultAccount: 'SYS',
     });
+  });
+
+  it('is said by flags for once: the current operator and account stay', () => {
+    using copy = nscCopy();
+    const config = join(copy.path, '.config/nats/nsc/nsc.json');
+    mkdirSync(join(copy.path, '.config/nats/nsc'), { recursive: true });
+    const before = '{"store_root": "/others", "operator": "demoO", "account": "demoB"}';
+    writeFileSync(config, before);
+    const context = copy.open();
+    expect(context).toMatchObject({ store: { name: 'demoO' }, defaultAccount: undefined });
+    remember(context, { operator: 'demoO', account: 'demoA' });
+    expect(readFileSync(config, 'utf8')).toBe(before);
   });
 
   it('is asked for where it is not clear', () => {

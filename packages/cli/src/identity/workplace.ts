@@ -50,6 +50,8 @@ export async function changeStore(
   options: StoreOptions,
   change: (context: StoreContext, report: Report) => void | Promise<void>,
 ): Promise<void> {
+  // Where there is none, nothing is made on the way to saying so.
+  openStore(options);
   await changePlace(options, (_place, report) => change(openStore(options), report));
 }
 

@@ -45,8 +45,8 @@ export function openWorkplace(options: ContextOptions = {}): Workplace {
  */
 export function openContext(options: ContextOptions = {}): StoreContext {
   const place = openWorkplace(options);
-  const { stores, here, config } = place.locations;
-  const current = readCurrentContext(config);
+  const { stores, here, config, isCurrent } = place.locations;
+  const current = isCurrent ? readCurrentContext(config) : {};
   const operators = OperatorStore.list(stores);
   const name = chosenOperator(options.operator ?? here.operator, current.operator, operators, stores);
   const store = OperatorStore.open(join(stores, name));
@@ -111,11 +111,15 @@ export function userMeant({ store }: StoreContext, account: string, named: strin
   );
 }
 
-/** Makes an operator and an account the current ones, for commands that name none, as nsc does. */
+/**
+ * Makes an operator and an account the current ones, for commands that name none, as nsc does; but not those of stores that a
+ * flag names for this once.
+ */
 export function remember(
   { locations }: Workplace,
   current: { readonly operator: string; readonly account?: string | undefined },
 ): void {
+  if (!locations.isCurrent) return;
   writeCurrentContext(locations.config, {
     store_root: locations.stores,
     operator: current.operator,

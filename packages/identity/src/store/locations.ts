@@ -15,6 +15,8 @@ export interface Locations {
   readonly keys: string;
   /** The path of `nsc.json`. */
   readonly config: string;
+  /** Whether `nsc.json` speaks of these stores, so that its current operator and account are meant and are to be kept. */
+  readonly isCurrent: boolean;
   /** The operator and the account in whose folder the working folder is. */
   readonly here: { readonly operator?: string; readonly account?: string };
 }
@@ -58,11 +60,12 @@ export function locate(folders: Folders = {}, surroundings: Surroundings = {}): 
     (env.NKEYS_PATH || firstThere(join(data, 'keys'), join(home, '.nkeys')));
   const given = folders.dataDir ?? folders.allDirs;
   const around = given === undefined ? storeAround(cwd) : undefined;
-  const stores =
-    given ??
-    around?.stores ??
-    (readCurrentContext(config).store_root || firstThere(join(data, 'stores'), join(legacy, 'nats')));
-  return { stores: at(stores), keys: at(keysDir), config, here: around?.here ?? {} };
+  const configured =
+    readCurrentContext(config).store_root || firstThere(join(data, 'stores'), join(legacy, 'nats'));
+  const stores = at(given ?? around?.stores ?? configured);
+  const ownConfig = folders.configDir !== undefined || folders.allDirs !== undefined;
+  const isCurrent = stores === at(configured) || (given !== undefined && ownConfig);
+  return { stores, keys: at(keysDir), config, isCurrent, here: around?.here ?? {} };
 }
 
 /** Of the place of today and the one of old, the latter only if it alone is there. */

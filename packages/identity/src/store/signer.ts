@@ -140,7 +140,7 @@ export function resolveKey(
   if (pair !== undefined) return pair;
   throw new StoreError(
     'no_key',
-    'what -K names is no seed, no file, no public key and no role of the account: check how it is written',
+    'the key is named by what is no seed, no file, no public key and no role of the account: check how it is written',
   );
 }
 
