@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Action, Grant } from '@coffer/client';
 import { isAlias, parseDocument, visit } from 'yaml';
 import { Failure, systemReason } from './failure.js';
-import { type IdentityNames, needsNames, type ResolvedName, resolveId } from './policy-principals.js';
+import { type IdentityNames, PrincipalReader, type ResolvedName, text } from './policy-principals.js';
 import { quote } from './quote.js';
 
 const ACTIONS: readonly Action[] = [
@@ -68,70 +68,6 @@ export function parsePolicy(
   return { grants, resolved: principals.resolved };
 }
 
-/** Reads principals: ids as they are, and what stands for one. */
-class PrincipalReader {
-  readonly #openNames: () => IdentityNames;
-  readonly #aliases: ReadonlyMap<string, string> | undefined;
-  readonly #resolved = new Map<string, string>();
-  #names: IdentityNames | undefined;
-
-  constructor(aliases: unknown, openNames: () => IdentityNames) {
-    this.#openNames = openNames;
-    this.#aliases = aliases === undefined ? undefined : this.#readAliases(aliases);
-  }
-
-  get resolved(): ResolvedName[] {
-    return Array.from(this.#resolved, ([name, id]) => ({ name, id }));
-  }
-
-  readonly read = (value: unknown, path: string): string => {
-    const word = text(value, path);
-    const alias = this.#aliases?.get(word);
-    if (alias !== undefined) return alias;
-    // Ids have a colon, but for these; with aliases in use, another word is a misspelt one.
-    const isPlain = !/[:*]/.test(word) && !BUILT_IN.has(word);
-    if (this.#aliases !== undefined && isPlain) {
-      throw new Failure(
-        `${path}: ${quote(word)} is no alias of this file: write one, or the id of a principal`,
-      );
-    }
-    return this.#resolve(word, word, path);
-  };
-
-  #readAliases(value: unknown): Map<string, string> {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new Failure('aliases: must hold names, each with the id of a principal');
-    }
-    return new Map(
-      Object.entries(value).map(([name, id]) => {
-        const path = `aliases.${name}`;
-        if (!ALIAS.test(name) || BUILT_IN.has(name)) {
-          throw new Failure(`aliases: ${quote(name)} cannot be an alias: letters, digits, dots, - and _ can`);
-        }
-        return [name, this.#resolve(name, text(id, path), path)];
-      }),
-    );
-  }
-
-  #resolve(name: string, id: string, path: string): string {
-    let found = id;
-    if (needsNames(id)) {
-      this.#names ??= this.#openNames();
-      try {
-        found = resolveId(id, this.#names);
-      } catch (error) {
-        throw error instanceof Failure ? new Failure(`${path}: ${error.message}`) : error;
-      }
-    }
-    if (found !== name) this.#resolved.set(name, found);
-    return found;
-  }
-}
-
-const ALIAS = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,99}$/u;
-/** Ids without a colon. */
-const BUILT_IN: ReadonlySet<string> = new Set(['socket', 'dev', 'server']);
-
 function grant(value: unknown, path: string, principals: PrincipalReader): Grant {
   const { to, actions, secrets } = fields(value, path, GRANT_KEYS);
   return {
@@ -189,11 +125,6 @@ function filledList<T>(value: unknown, path: string, item: (value: unknown, path
   if (items.length === 0)
     throw new Failure(`${path}: is empty, so that the grant allows nothing; leave it out`);
   return items;
-}
-
-function text(value: unknown, path: string): string {
-  if (typeof value !== 'string' || value === '') throw new Failure(`${path}: must be text`);
-  return value;
 }
 
 function action(value: unknown, path: string): Action {

@@ -16,7 +16,7 @@ export interface IdentityNames {
 }
 
 /** Whether an id holds a name, which only somebody who knows the identities can make a key of. */
-export function needsNames(id: string): boolean {
+function needsNames(id: string): boolean {
   const { account, user } = partsOf(id) ?? {};
   return (account !== undefined && isName(account)) || (user !== undefined && isName(user));
 }
@@ -27,7 +27,7 @@ export function needsNames(id: string): boolean {
  *
  * @throws Failure if a name is not exactly one key's
  */
-export function resolveId(id: string, names: IdentityNames): string {
+function resolveId(id: string, names: IdentityNames): string {
   const parts = partsOf(id);
   if (parts === undefined || !needsNames(id)) return id;
   const { prefix, account, user, tag } = parts;
@@ -55,3 +55,72 @@ function partsOf(id: string): Parts | undefined {
 
 /** What has the form of a key is one, right or wrong: nobody's name has it. */
 const isName = (part: string): boolean => !part.includes('*') && !/^[A-Z2-7]{56}$/.test(part);
+
+/** Reads principals: ids as they are, and what stands for one. */
+export class PrincipalReader {
+  readonly #openNames: () => IdentityNames;
+  readonly #aliases: ReadonlyMap<string, string> | undefined;
+  readonly #resolved = new Map<string, string>();
+  #names: IdentityNames | undefined;
+
+  constructor(aliases: unknown, openNames: () => IdentityNames) {
+    this.#openNames = openNames;
+    this.#aliases = aliases === undefined ? undefined : this.#readAliases(aliases);
+  }
+
+  get resolved(): ResolvedName[] {
+    return Array.from(this.#resolved, ([name, id]) => ({ name, id }));
+  }
+
+  readonly read = (value: unknown, path: string): string => {
+    const word = text(value, path);
+    const alias = this.#aliases?.get(word);
+    if (alias !== undefined) return alias;
+    // Ids have a colon, but for these; with aliases in use, another word is a misspelt one.
+    const isPlain = !/[:*]/.test(word) && !BUILT_IN.has(word);
+    if (this.#aliases !== undefined && isPlain) {
+      throw new Failure(
+        `${path}: ${quote(word)} is no alias of this file: write one, or the id of a principal`,
+      );
+    }
+    return this.#resolve(word, word, path);
+  };
+
+  #readAliases(value: unknown): Map<string, string> {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new Failure('aliases: must hold names, each with the id of a principal');
+    }
+    return new Map(
+      Object.entries(value).map(([name, id]) => {
+        const path = `aliases.${name}`;
+        if (!ALIAS.test(name) || BUILT_IN.has(name)) {
+          throw new Failure(`aliases: ${quote(name)} cannot be an alias: letters, digits, dots, - and _ can`);
+        }
+        return [name, this.#resolve(name, text(id, path), path)];
+      }),
+    );
+  }
+
+  #resolve(name: string, id: string, path: string): string {
+    let found = id;
+    if (needsNames(id)) {
+      this.#names ??= this.#openNames();
+      try {
+        found = resolveId(id, this.#names);
+      } catch (error) {
+        throw error instanceof Failure ? new Failure(`${path}: ${error.message}`) : error;
+      }
+    }
+    if (found !== name) this.#resolved.set(name, found);
+    return found;
+  }
+}
+
+const ALIAS = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,99}$/u;
+/** Ids without a colon. */
+const BUILT_IN: ReadonlySet<string> = new Set(['socket', 'dev', 'server']);
+
+export function text(value: unknown, path: string): string {
+  if (typeof value !== 'string' || value === '') throw new Failure(`${path}: must be text`);
+  return value;
+}

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { CofferError, type Engine } from '@coffer/engine';
+import type { Engine } from '@coffer/engine';
 import type { Logger } from 'pino';
 import type { RateLimits } from '../limit/rate-limits.js';
 import type { RequestListener } from '../listen/bare-answer.js';
 import type { RequestMetrics } from '../metrics/requests.js';
-import { problemOf, Refusal } from '../refusal.js';
+import { Refusal } from '../refusal.js';
 import type { Proofs } from '../trust/proofs.js';
 import { manyAnswer } from '../wire/many.js';
 import { jsonReader } from '../wire/request.js';
@@ -16,6 +16,7 @@ import type { BodyKind, BodyReader } from './body.js';
 import { admitChange, admitGet, admitPost } from './gate.js';
 import { answerMetrics, type MetricsContext } from './metrics.js';
 import { changeOf, checkBoundProof } from './proof-of-request.js';
+import { refuse } from './refuse.js';
 import { Reply } from './reply.js';
 import { foreignIds, type RequestIds } from './request-id.js';
 import type { SharedRoom } from './room.js';
@@ -281,34 +282,3 @@ function unknownRoute(path: string): Route {
 }
 
 const isRead = ({ method }: IncomingMessage): boolean => method === 'GET' || method === 'HEAD';
-
-/** Routes of our own; setec's clients look for text. */
-const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/watch', '/api/whoami', '/readyz']);
-
-/** Every error of every route ends here. */
-function refuse(reply: Reply, request: string, path: string, error: unknown, log: Logger): void {
-  const problem = problemOf(error);
-  if (problem.status === 500 || problem.code === 'storage_full') {
-    log.error(
-      { request, code: problem.code, reason: reasonOf(error), at: framesOf(error) },
-      'a request failed',
-    );
-  } else {
-    log.debug({ request, status: problem.status, code: problem.code }, 'request refused');
-  }
-  const json = path.startsWith('/api/admin/') || JSON_PATHS.has(path);
-  reply.problem(problem, json ? 'json' : 'text');
-}
-
-/** Our own sentences name no secret; of a damaged record they name the blinded key. */
-const reasonOf = (error: unknown): string | undefined =>
-  error instanceof CofferError ? error.message : undefined;
-
-/** Where it happened; an unforeseen error's own words might quote what they stumbled over. */
-function framesOf(error: unknown): string[] {
-  const { stack = '' } = error as Error;
-  return stack
-    .split('\n')
-    .filter((line) => line.startsWith('    at '))
-    .map((line) => line.trim());
-}
