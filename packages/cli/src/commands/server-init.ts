@@ -61,7 +61,7 @@ export async function serverInit(options: InitOptions): Promise<void> {
       `${paint('yellow', `${path} was there already and is left as it is: write this into it, and start the server again`, process.stderr)}\n\n${trustSection(config)}`,
     );
   }
-  await print(nextSteps({ config, path, identities, granted }));
+  await print(nextSteps({ config, path, identities, granted, identityDir: options.identityDir }));
 }
 
 /** A copy of the state folder must not hold what rules over it, nor should a server be able to read it by accident. */
@@ -144,17 +144,21 @@ async function report({
 function nextSteps({
   config,
   path,
-  identities: { creds, keys, store },
+  identities: { account, creds, keys, store },
   granted,
+  identityDir,
 }: {
   readonly config: ServerConfig;
   readonly path: string;
   readonly identities: Identities;
   readonly granted: Granted;
+  readonly identityDir: string | undefined;
 }): string {
   const scheme = config.tls === undefined ? 'http' : 'https';
   const coffer = commandFor(config.publicUrl ?? `${scheme}://${config.listen}`);
-  const start = commandFor(DEFAULT)(`server --config ${shellWord(path)}`);
+  const here = commandFor(DEFAULT);
+  const start = here(`server --config ${shellWord(path)}`);
+  const folder = identityDir === undefined ? '' : ` --all-dirs ${shellWord(identityDir)}`;
   return [
     '',
     granted.running ? 'A server runs already: stop it, then type' : 'Type next:',
@@ -162,6 +166,8 @@ function nextSteps({
     'and in another terminal:',
     `  ${coffer(`--creds ${shellWord(creds)} whoami`)}`,
     `  ${coffer(`--creds ${shellWord(creds)} put hello`)}`,
+    'Each program gets a user of its own, and a grant to nats:ACCOUNT/USER in the policy:',
+    `  ${here(`identity add user --account ${shellWord(account.name)} --name billing${folder}`)}`,
     '',
     `The server reads ${store}, in which there is nothing secret. The seeds in ${keys}`,
     'are what everything hangs on: back them up, and keep that of the operator off this machine in the long run.',
