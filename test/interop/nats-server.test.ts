@@ -243,6 +243,22 @@ describe('push', () => {
     expect(() => readFileSync(`${server.resolverDir}/${sub}.jwt`)).toThrow('ENOENT');
   });
 
+  it('says so when the server keeps no accounts, or knows another operator', async () => {
+    await using plain = await NatsServer.start();
+    await expect(identity(`push --account A --url ${plain.url}`)).rejects.toThrow('resolver of type full');
+    const stranger = new TemporaryFolder();
+    const strange = { XDG_DATA_HOME: stranger.path, XDG_CONFIG_HOME: stranger.path, HOME: stranger.path };
+    await coffer(['identity', 'add', 'operator', '--sys', 'X'], { env: strange });
+    const { code, stderr } = await coffer(['identity', 'push', '--all', '--url', server.url], {
+      env: strange,
+    });
+    expect({ code, stderr: stderr.toString() }).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^coffer: cannot connect to .*as a user of the system account: .*\n$/),
+    });
+    stranger[Symbol.dispose]();
+  });
+
   it('comes as a user of the system account that is named, too', async () => {
     await identity('push --account A --system-user sys');
     await expect(identity('push --account A --system-user nobody')).rejects.toThrow(

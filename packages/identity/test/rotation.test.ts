@@ -150,6 +150,27 @@ describe("the rotation of an account's signing key", () => {
     expect(report.duties.map(({ who }) => who)).toContain('user demoU of demoA');
   });
 
+  it('gives servers both keys before anything that the new one signed, also when it goes on', async () => {
+    using nsc = nscCopy();
+    const pushed: { name: string; keys: number; old: boolean }[] = [];
+    const push = async (names: readonly string[]) => {
+      for (const name of names) {
+        const keys = signingKeysOf(nsc.open().store.account(name).claims);
+        pushed.push({ name, keys: keys.size, old: keys.has(SIGNING) });
+      }
+      if (pushed.length === 1) throw new Error('out of reach');
+    };
+    await expect(rotateSigningKey(nsc.open(), { account: 'demoA', push })).rejects.toThrow('out of reach');
+    expect(nsc.open().store.user('demoA', 'demoU').claims.iss).toBe(SIGNING);
+    await rotateSigningKey(nsc.open(), { account: 'demoA', push });
+    expect(pushed).toEqual([
+      { name: 'demoA', keys: 3, old: true },
+      { name: 'demoA', keys: 3, old: true },
+      { name: 'demoB', keys: 0, old: false },
+      { name: 'demoA', keys: 2, old: false },
+    ]);
+  });
+
   it('signs activation tokens anew that were given away, and says to whom they go', async () => {
     using nsc = nscCopy();
     const context = nsc.open();

@@ -1,4 +1,5 @@
 import { signingKeysOf } from '../tokens/claims.js';
+import type { Jwt } from '../tokens/jwt.js';
 import { exporterOf } from './imports.js';
 import {
   type AccountSnapshot,
@@ -30,9 +31,10 @@ export interface GraphNode {
 export function graphOf(snapshot: Snapshot, now: Date = new Date()): GraphNode {
   const { operator, accounts } = snapshot;
   const { sub, name = '', nats } = operator.claims;
+  const activations = activationNodes(snapshot, now);
   const signed = accounts.map((account) => ({
     issuer: account.jwt.claims.iss,
-    node: accountNode(snapshot, account, now),
+    node: accountNode(account, activations, now),
   }));
   const keys = new Map((nats.signing_keys ?? []).map((key) => [key, undefined]));
   return {
@@ -49,36 +51,43 @@ interface Signed {
   readonly node: GraphNode;
 }
 
-function accountNode(snapshot: Snapshot, account: AccountSnapshot, now: Date): GraphNode {
+/** Those that accounts here hold, and those that were given away. */
+function activationNodes(snapshot: Snapshot, now: Date): (Signed & { readonly exporter: string })[] {
+  const { accounts } = snapshot;
+  const node = (jwt: Jwt<'activation'>, whereTo: string): Signed & { readonly exporter: string } => {
+    const { iss, sub, nats } = jwt.claims;
+    const state = isRevokedBySource(jwt, accounts) ? 'revoked' : stateOf(jwt.claims, now);
+    const name = `${nats.subject ?? ''} ${whereTo}`;
+    return {
+      exporter: exporterOf(jwt.claims),
+      issuer: iss,
+      node: { what: 'activation', key: sub, name, state, children: [] },
+    };
+  };
+  return [
+    ...heldActivations(snapshot).map(({ jwt, holder }) => node(jwt, `for ${holder.name}`)),
+    ...givenAway(snapshot).map((jwt) => node(jwt, 'given away')),
+  ];
+}
+
+function accountNode(
+  account: AccountSnapshot,
+  activations: ReturnType<typeof activationNodes>,
+  now: Date,
+): GraphNode {
   const { claims } = account.jwt;
   const users = account.users.map(({ name, jwt }): Signed => {
     const state = isRevokedUser(claims, jwt.claims) ? 'revoked' : stateOf(jwt.claims, now);
     return { issuer: jwt.claims.iss, node: { what: 'user', key: jwt.claims.sub, name, state, children: [] } };
   });
-  const activations = heldActivations(snapshot)
-    .filter(({ jwt }) => exporterOf(jwt.claims) === claims.sub)
-    .map((held): Signed => {
-      const { iss, sub, nats } = held.jwt.claims;
-      const revoked = isRevokedBySource(held.jwt, snapshot.accounts);
-      const state = revoked ? 'revoked' : stateOf(held.jwt.claims, now);
-      const name = `${nats.subject ?? ''} for ${held.holder.name}`;
-      return { issuer: iss, node: { what: 'activation', key: sub, name, state, children: [] } };
-    });
-  const given = givenAway(snapshot)
-    .filter((jwt) => exporterOf(jwt.claims) === claims.sub)
-    .map((jwt): Signed => {
-      const { iss, sub, nats } = jwt.claims;
-      const state = isRevokedBySource(jwt, snapshot.accounts) ? 'revoked' : stateOf(jwt.claims, now);
-      const name = `${nats.subject ?? ''} given away`;
-      return { issuer: iss, node: { what: 'activation', key: sub, name, state, children: [] } };
-    });
+  const own = activations.filter(({ exporter }) => exporter === claims.sub);
   const roles = new Map([...signingKeysOf(claims)].map(([key, scope]) => [key, scope?.role]));
   return {
     what: 'account',
     key: claims.sub,
     name: account.name,
     state: stateOf(claims, now),
-    children: keyNodes(claims.sub, roles, [...users, ...activations, ...given]),
+    children: keyNodes(claims.sub, roles, [...users, ...own]),
   };
 }
 

@@ -74,11 +74,10 @@ export async function pushAccounts(
 ): Promise<Pushed[]> {
   const tokens = names.map((name) => ({ name, jwt: store.account(name) }));
   if (!force) for (const { name, jwt } of tokens) requirePushable(store, name, jwt);
-  const pushed: Pushed[] = [];
-  for (const { name, jwt } of tokens) {
-    pushed.push({ account: name, answers: await client.update(jwt.text) });
-  }
-  return pushed;
+  return inGroups(tokens, async ({ name, jwt }) => ({
+    account: name,
+    answers: await client.update(jwt.text),
+  }));
 }
 
 function requirePushable(store: StoreContext['store'], name: string, jwt: Jwt<'account'>): void {
@@ -139,21 +138,27 @@ export async function pullAccounts(
   { overwrite = false }: { overwrite?: boolean } = {},
 ): Promise<Pulled[]> {
   const { store } = context;
+  const known = new Map(store.accounts().map(({ name, jwt }) => [jwt.claims.sub, name]));
   const keys = names?.map((name) => store.account(name).claims.sub) ?? (await client.list());
-  const pulled: Pulled[] = [];
-  for (const key of keys) {
-    const account = store.accountOf(key)?.name ?? key;
-    const text = await client.lookup(key);
-    if (text === undefined) pulled.push({ account, outcome: 'unknown there' });
-    else pulled.push(await changing(context, () => take(context, key, text, overwrite)));
-  }
-  return pulled;
+  const found = await inGroups(keys, async (key) => ({ key, text: await client.lookup(key) }));
+  return changing(context, () =>
+    found.map(({ key, text }) =>
+      text === undefined
+        ? { account: known.get(key) ?? key, outcome: 'unknown there' as const }
+        : take(context, { key, name: known.get(key) }, text, overwrite),
+    ),
+  );
 }
 
 /** A server is not believed: what it sends must be the account that was asked for, and signed by the operator. */
-function take({ store }: StoreContext, key: string, text: string, overwrite: boolean): Pulled {
-  const local = store.accountOf(key);
-  const refused = (problem: string): Pulled => ({ account: local?.name ?? key, outcome: 'refused', problem });
+function take(
+  { store }: StoreContext,
+  { key, name: known }: { readonly key: string; readonly name: string | undefined },
+  text: string,
+  overwrite: boolean,
+): Pulled {
+  const local = known !== undefined && store.hasAccount(known) ? store.account(known) : undefined;
+  const refused = (problem: string): Pulled => ({ account: known ?? key, outcome: 'refused', problem });
   let jwt: Jwt<'account'>;
   try {
     jwt = decodeAccount(text.trim());
@@ -164,16 +169,26 @@ function take({ store }: StoreContext, key: string, text: string, overwrite: boo
   if (!signers(store.operator().claims).includes(jwt.claims.iss)) {
     return refused(`no key of the operator ${store.name} signed it`);
   }
-  if (local?.jwt.text === jwt.text) return { account: local.name, outcome: 'same' };
+  const name = known ?? jwt.claims.name ?? '';
+  if (local?.text === jwt.text) return { account: name, outcome: 'same' };
   // Of two of one second it cannot be told which is the newer.
-  if (local && local.jwt.claims.iat >= jwt.claims.iat && !overwrite) {
-    return { account: local.name, outcome: 'local is newer' };
+  if (local && local.claims.iat >= jwt.claims.iat && !overwrite) {
+    return { account: name, outcome: 'local is newer' };
   }
-  const name = local?.name ?? checkName(jwt.claims.name ?? '', 'an account');
-  if (!local && store.hasAccount(name))
+  if (!isName(name)) return refused('its name cannot be that of a file');
+  if (known === undefined && store.hasAccount(name)) {
     return refused(`another account of the name ${name} is in the folder`);
+  }
   store.writeAccount(name, jwt.text);
   return { account: name, outcome: 'stored' };
+}
+
+function isName(name: string): boolean {
+  try {
+    return checkName(name, 'an account') === name;
+  } catch {
+    return false;
+  }
 }
 
 /** @throws ServersError unless all servers took all accounts */
@@ -187,4 +202,15 @@ export function requirePushed(pushed: readonly Pushed[]): void {
       );
     }
   }
+}
+
+/** How many requests are on their way at once: each waits for the last of the servers. */
+const GROUP = 16;
+
+async function inGroups<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let at = 0; at < items.length; at += GROUP) {
+    results.push(...(await Promise.all(items.slice(at, at + GROUP).map(act))));
+  }
+  return results;
 }

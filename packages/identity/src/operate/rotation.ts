@@ -118,8 +118,9 @@ async function rotateOfAccount(
   const has = (key: string) => (context.store.account(name).claims.nats.signing_keys ?? []).some(is(key));
   if (!has(pair.publicKey)) {
     edit((keys) => [...keys, scope ? { ...scope, key: pair.publicKey } : pair.publicKey]);
-    await options.push?.([name]);
   }
+  // Also when it had joined before: whether servers have heard of it then is not known.
+  if (has(old)) await options.push?.([name]);
   for (const user of plan.users) reissueUser(context, user, plan, pair, options);
   const holders = reissueActivations(context, plan, pair, options);
   const ledger = new ActivationLedger(context.keys.folder);
