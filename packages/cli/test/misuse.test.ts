@@ -86,6 +86,13 @@ describe('help and version', () => {
     'export dir',
     'export json',
     'whoami',
+    'identity add user',
+    'identity edit account',
+    'identity edit signing-key',
+    'identity describe jwt',
+    'identity validate',
+    'identity delete user',
+    'identity env',
   ])('coffer %s --help explains it', async (command) => {
     const { code, stdout, stderr } = await coffer([...command.split(' '), '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

@@ -211,6 +211,24 @@ describe('who signs', () => {
     }
   });
 
+  it('of the operator is in the new token, too, which else would prove nothing', () => {
+    using copy = nscCopy();
+    const context = copy.open();
+    const { claims } = context.store.operator();
+    const without = { ...claims, nats: { ...claims.nats, signing_keys: [] } };
+    expect(() => saveOperator(context, without, { key: OPERATOR_SIGNING_KEY })).toThrow(
+      withCode('wrong_signer'),
+    );
+    using added = createKeyPair('operator');
+    context.keys.store(added);
+    const withAdded = { ...claims, nats: { ...claims.nats, signing_keys: [added.publicKey] } };
+    expect(() => saveOperator(context, withAdded, { key: added.publicKey })).toThrow(
+      withCode('wrong_signer'),
+    );
+    expect(saveOperator(context, withAdded).signer).toBe(OPERATOR_KEY);
+    expect(saveOperator(context, withAdded, { key: added.publicKey }).signer).toBe(added.publicKey);
+  });
+
   it('bounds a user: under a role it has no permissions and limits of its own', () => {
     using copy = nscCopy();
     const context = copy.open();

@@ -27,6 +27,8 @@ import { StoreError } from './errors.js';
 
 /** No token, seed, creds file or configuration is larger. */
 const FILE_BYTES = 2 * 1024 * 1024;
+/** What comes out of a pipe is a seed or creds. */
+const PIPE_BYTES = 64 * 1024;
 const NAME_BYTES = 200;
 
 /**
@@ -59,16 +61,19 @@ export function readBytes(path: string): Buffer | undefined {
     const file = openIfThere(path);
     if (file === undefined) return undefined;
     try {
-      const { size } = fstatSync(file);
-      if (size > FILE_BYTES)
-        throw new StoreError('damaged_store', `${path} is too large to be what its name says`);
-      const bytes = wipeable(size);
+      const found = fstatSync(file);
+      // Of a pipe, such as a shell's <(…), only the end tells how long it is.
+      const room = found.isFile() ? found.size : PIPE_BYTES + 1;
+      const tooLarge = new StoreError('damaged_store', `${path} is too large to be what its name says`);
+      if (room > FILE_BYTES) throw tooLarge;
+      const bytes = wipeable(room);
       let length = 0;
-      while (length < size) {
-        const more = readSync(file, bytes, length, size - length, length);
+      while (length < room) {
+        const more = readSync(file, bytes, length, room - length, null);
         if (more === 0) break;
         length += more;
       }
+      if (!found.isFile() && length > PIPE_BYTES) throw tooLarge;
       return bytes.subarray(0, length);
     } finally {
       closeSync(file);

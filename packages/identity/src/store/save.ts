@@ -31,8 +31,10 @@ export function saveOperator(
   claims: Unsigned<OperatorClaims['nats']>,
   options: SaveOptions = {},
 ): Saved {
-  // Those who may sign are those of the token that is there, so that a key that is only now added cannot sign itself in.
-  using signer = operatorSigner(store.operator().claims, keys, options);
+  const { claims: before } = store.operator();
+  // Who may sign is in the token that is there, so that a key cannot sign itself in, and in the new one, which proves it.
+  const kept = (before.nats.signing_keys ?? []).filter((key) => claims.nats?.signing_keys?.includes(key));
+  using signer = operatorSigner({ ...before, nats: { ...before.nats, signing_keys: kept } }, keys, options);
   const token = encodeJwt({ ...claims, nats: inOperatorOrder(claims.nats ?? {}) }, signer.pair, at(options));
   store.writeOperator(token);
   return { token, signer: signer.pair.publicKey };
