@@ -1,6 +1,15 @@
-/** What has been verified, by the text of its token. Which count, their user says: it looks at each again. */
+import { hash } from 'node:crypto';
+
+interface Kept<T> {
+  readonly value: T;
+  /** Of the token: what was made of it is of about that size. */
+  readonly bytes: number;
+  used: boolean;
+}
+
+/** What has been verified, by the SHA-256 of its token. Which of it counts, its user says: it looks at each again. */
 export class TokenCache<T> {
-  readonly #entries = new Map<string, { readonly value: T; used: boolean }>();
+  readonly #entries = new Map<string, Kept<T>>();
   readonly #most: number;
   readonly #mostBytes: number;
   #bytes = 0;
@@ -10,24 +19,24 @@ export class TokenCache<T> {
     this.#mostBytes = mostBytes;
   }
 
-  get(text: string): T | undefined {
-    const entry = this.#entries.get(text);
+  get(token: string): T | undefined {
+    const entry = this.#entries.get(digest(token));
     if (entry === undefined) return undefined;
     entry.used = true;
     return entry.value;
   }
 
-  set(text: string, value: T): void {
-    this.delete(text);
-    // A string of its own: a part of another one would keep all of that.
-    const key = Buffer.from(text, 'latin1').toString('latin1');
-    this.#entries.set(key, { value, used: false });
-    this.#bytes += key.length;
+  set(token: string, value: T): void {
+    this.delete(token);
+    this.#entries.set(digest(token), { value, bytes: token.length, used: false });
+    this.#bytes += token.length;
     while (this.#entries.size > this.#most || this.#bytes > this.#mostBytes) this.#makeRoom();
   }
 
-  delete(text: string): void {
-    if (this.#entries.delete(text)) this.#bytes -= text.length;
+  delete(token: string): void {
+    const key = digest(token);
+    this.#bytes -= this.#entries.get(key)?.bytes ?? 0;
+    this.#entries.delete(key);
   }
 
   clear(): void {
@@ -37,14 +46,17 @@ export class TokenCache<T> {
 
   /** The oldest goes, unless it was used since it was last looked at: then it is the newest. */
   #makeRoom(): void {
-    for (const [text, entry] of this.#entries) {
-      this.#entries.delete(text);
+    for (const [key, entry] of this.#entries) {
+      this.#entries.delete(key);
       if (!entry.used) {
-        this.#bytes -= text.length;
+        this.#bytes -= entry.bytes;
         return;
       }
       entry.used = false;
-      this.#entries.set(text, entry);
+      this.#entries.set(key, entry);
     }
   }
 }
+
+/** Tokens are ASCII: no other text has the bytes of one. */
+const digest = (token: string): string => hash('sha256', token, 'base64');

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parsePublicKey } from '../keys/nkey.js';
+import { TOKEN_BYTES } from '../tokens/parts.js';
 import { type AccountState, Accounts } from './accounts.js';
 import type { Chain, ChainKind, ChainOf } from './chain.js';
 import { failing } from './ground.js';
@@ -73,7 +74,7 @@ export class Verifier {
    * @throws ChainError; IdentityError for what is no token, or none that its issuer has signed
    */
   verify<K extends ChainKind>(token: string, kinds: readonly K[]): ChainOf<K> | Promise<ChainOf<K>> {
-    const entry = this.#cache.get(token);
+    const entry = token.length > TOKEN_BYTES ? undefined : this.#cache.get(token);
     if (entry && this.#accepts(entry) && kinds.includes(entry.chain.kind as K))
       return entry.chain as ChainOf<K>;
     return this.#verify(token, kinds, entry) as Promise<ChainOf<K>>;
