@@ -12,8 +12,8 @@ import {
   pushAccounts,
   type StoreContext,
 } from '@coffer/identity';
-import { Ending, Failure, systemReason } from '../failure.js';
-import { note, printJson } from '../output.js';
+import { Failure, systemReason } from '../failure.js';
+import { print, printJson } from '../output.js';
 import { displayName } from '../quote.js';
 import { openStore, type StoreOptions } from './workplace.js';
 
@@ -48,9 +48,9 @@ export async function push(options: object): Promise<void> {
   const pushed = await pushAccounts(context, claims, names, { force: force ?? false });
   const pruned = prune ? await pruneAccounts(context, claims, { key: privateKey }) : undefined;
   if (json) await printJson({ servers: claims.servers, pushed, pruned });
-  else await note(describePush(claims, pushed, pruned).join('\n'));
+  else await print(describePush(claims, pushed, pruned).join('\n'));
   const answers = [...pushed.flatMap((one) => one.answers), ...(pruned?.answers ?? [])];
-  if (answers.some(({ ok }) => !ok)) throw new Ending(1);
+  if (answers.some(({ ok }) => !ok)) throw new Failure('not every server did what it was asked: see above');
 }
 
 export async function pull(options: object): Promise<void> {
@@ -64,8 +64,14 @@ export async function pull(options: object): Promise<void> {
   const pulled = await pullAccounts(context, claims, names, { overwrite: overwriteNewer ?? false });
   if (json) await printJson({ servers: claims.servers, pulled });
   else
-    await note([`[ OK ] pull from cluster using system account`, ...pulled.map(describePulled)].join('\n'));
-  if (pulled.some(({ outcome }) => BAD.includes(outcome))) throw new Ending(1);
+    await print(
+      [
+        `${mark(pulled.every(({ outcome }) => !BAD.includes(outcome)))} pull from cluster using system account`,
+        ...pulled.map(describePulled),
+      ].join('\n'),
+    );
+  if (pulled.some(({ outcome }) => BAD.includes(outcome)))
+    throw new Failure('not every account was taken: see above');
 }
 
 const BAD: readonly Pulled['outcome'][] = ['local is newer', 'unknown there', 'refused'];
