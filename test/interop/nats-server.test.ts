@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Authority } from '../support/certificates.mjs';
 import { NatsServer } from '../support/nats.mjs';
 import { run, TemporaryFolder } from '../support/processes.mjs';
 import { coffer, peer } from '../support/servers.mjs';
@@ -257,6 +258,31 @@ describe('push', () => {
       stderr: expect.stringMatching(/^coffer: cannot connect to .*as a user of the system account: .*\n$/),
     });
     stranger[Symbol.dispose]();
+  });
+
+  it('goes over TLS, and trusts who it is told to', async () => {
+    const { system_account } = claimsOf(token('O.jwt')).nats;
+    const authority = new Authority();
+    const { cert: certificate, key: privateKey } = authority.issue();
+    const [cert, key, ca] = ['tls.crt', 'tls.key', 'ca.crt'].map((name) => folder.join(name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const [path, pem] of [
+      [cert, certificate],
+      [key, privateKey],
+      [ca, authority.cert],
+    ] as const)
+      writeFileSync(path, pem);
+    await using secure = await NatsServer.start({
+      operator: token('O.jwt'),
+      systemAccount: system_account,
+      accounts: { [system_account]: accountToken('SYS') },
+      config: `tls: { cert_file: ${JSON.stringify(cert)}, key_file: ${JSON.stringify(key)} }`,
+    });
+    await expect(identity(`push --account A --url ${secure.url}`)).rejects.toThrow('cannot connect');
+    await identity(`push --account A --url ${secure.url} --nats-ca ${ca}`);
   });
 
   it('comes as a user of the system account that is named, too', async () => {
