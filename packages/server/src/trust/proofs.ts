@@ -4,7 +4,6 @@ import {
   checkProof,
   IdentityError,
   type Proof,
-  type ProofExpectations,
   parseProof,
   type UserChain,
   type Verifier,
@@ -70,7 +69,7 @@ export class Proofs implements ProofReader {
     const key = this.#verified.key(text);
     const known = this.#verified.recall(key);
     const proof = known ?? this.#checked(() => parseProof(text));
-    this.#checked(() => checkProof(proof, this.#expectations()));
+    this.#checkForUsAndNow(proof);
     const complete = (chain: UserChain) => {
       if (known === undefined) this.#checkSignature(proof, chain, key);
       return this.#admit(proof, chain, address);
@@ -85,9 +84,18 @@ export class Proofs implements ProofReader {
     this.results.request++;
   }
 
-  #expectations(): ProofExpectations {
-    const { audiences, clockSkewSeconds: skewSeconds } = this.#options;
-    return { audiences: audiences(), now: this.#now(), skewSeconds };
+  #checkForUsAndNow(proof: Proof): void {
+    const { clockSkewSeconds: skewSeconds } = this.#options;
+    const audiences = this.#options.audiences();
+    if (!audiences.includes(proof.audience)) {
+      // No secret: /openapi.json tells it to everybody.
+      const us = audiences.join(' or ');
+      throw this.#refusal(
+        'audience',
+        `this proof is for ${proof.audience}, and this server is ${us}: name that as the audience`,
+      );
+    }
+    this.#checked(() => checkProof(proof, { audiences, now: this.#now(), skewSeconds }));
   }
 
   #checkSignature(proof: Proof, { subject }: UserChain, key: string): void {
@@ -172,7 +180,6 @@ const OUR_OWN: ReadonlySet<string> = new Set<ChainError['code']>(['resolver_fail
 const REVOKED: ReadonlySet<string> = new Set<ChainError['code']>(['revoked', 'token_revoked', 'key_revoked']);
 
 const RESULTS: Readonly<Record<string, ProofResult>> = {
-  proof_audience: 'audience',
   proof_expired: 'time',
   proof_too_long_lived: 'time',
   proof_signature: 'signature',
