@@ -183,7 +183,7 @@ describe('rotate-signing-key', () => {
     const body = (text: string) => text.split('\n').filter((line) => /^ {2}(?!old|new)/.test(line));
     expect(body(done)).toEqual(body(dry));
     expect(done).toContain('user demogone of demoA');
-    expect(done).toContain('others that import "svc.>"');
+    expect(done).toContain('others with an import of "svc.>"');
     expect([...signingKeysOf(account('demoA')).keys()]).not.toContain(SIGNING);
     const { store, keys } = context();
     const creds = keys.credsPath('demoO', 'demoA', 'demoU');

@@ -44,7 +44,7 @@ describe('revocations over HTTP', () => {
     expect((await post(server, { id: made.json.id }, `${PATH}/lift`)).status).toBe(404);
   });
 
-  it.each<KeyKind>(['operator', 'account', 'user', 'server', 'cluster', 'module', 'service', 'curve'])(
+  it.each<KeyKind>(['operator', 'account', 'user', 'server', 'cluster', 'component', 'provider', 'curve'])(
     'take the public key of any kind, such as %s',
     async (kind) => {
       const server = await startTestServer();

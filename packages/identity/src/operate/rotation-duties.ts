@@ -61,7 +61,7 @@ function strangersDuties({ store }: StoreContext, { of, name, scope }: RotationP
   if (of === 'operator' || scope !== undefined) return [];
   const closed = (store.account(name).claims.nats.exports ?? []).filter(({ token_req }) => token_req);
   return closed.map(({ subject = '' }) => ({
-    who: `others that import "${subject}"`,
+    who: `others with an import of "${subject}"`,
     must:
       'if they have an activation token that the old key signed and that is not listed here, make them a new one: ' +
       `coffer identity generate activation --account ${name} --subject '${subject}' --target-account A…`,
