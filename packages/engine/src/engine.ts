@@ -438,6 +438,11 @@ export class Engine {
     return this.#administration.authenticateToken(token);
   }
 
+  /** Whether a caller that was let in is still who it was: no token of its was revoked or expired since, no session has ended. */
+  isCurrent(caller: Caller): boolean {
+    return this.#administration.knows(caller);
+  }
+
   /** What the caller is and may do. Reveals nothing of others, and is not audited. */
   whoami(caller: Caller): { principals: readonly Principal[]; grants: Grant[] } {
     return { principals: caller.principals, grants: this.#administration.policy.grantsOf(caller) };

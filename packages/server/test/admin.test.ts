@@ -2,7 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { RunningServer } from '../src/index.js';
-import { type Answer, call, SETEC_HEADERS, type Sent, send, startTestServer, testConfig } from './support.js';
+import {
+  type Answer,
+  call,
+  RawConnection,
+  SETEC_HEADERS,
+  type Sent,
+  send,
+  startTestServer,
+  testConfig,
+} from './support.js';
 
 const HEADER = { 'Sec-X-Tailscale-No-Browsers': 'setec' };
 
@@ -43,6 +52,24 @@ describe('a caller', () => {
     expect(await call(server, 'put', { Name: 'a', Value: '' }, { socket: true })).toMatchObject({
       status: 200,
     });
+  });
+
+  it('is nobody when its token is revoked before its request has come in whole', async () => {
+    const server = await startTestServer({ dev: false });
+    const { token, id } = await makeToken(server);
+    const grant = { to: [`token:${id}`], actions: ['put'], secrets: ['*'] };
+    await admin(server, '/api/admin/policy', { grants: [grant] });
+    const body = JSON.stringify({ Name: 'a', Value: '' });
+    const connection = new RawConnection(server);
+    connection.write(
+      'POST /api/put HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n' +
+        `Sec-X-Tailscale-No-Browsers: setec\r\nAuthorization: Bearer ${token}\r\nContent-Length: ${body.length}\r\n\r\n`,
+    );
+    await connection.until('HTTP/1.1 100');
+    await admin(server, '/api/admin/tokens/revoke', { id });
+    connection.write(body);
+    await connection.until('HTTP/1.1 401');
+    expect((await call(server, 'list', {}, { socket: true })).body).toBe('null');
   });
 
   it('is its token, sent as Bearer or as the password of any Basic user, on every door', async () => {

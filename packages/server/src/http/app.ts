@@ -13,7 +13,7 @@ import { ADMIN_RESOURCES, type AdminResource, whoami } from './admin.js';
 import { answerAudit } from './audit.js';
 import { type Authenticator, addressOf, type KnownCaller } from './authenticate.js';
 import type { BodyKind, BodyReader } from './body.js';
-import { admitChange, admitGet, admitPost } from './gate.js';
+import { admitChange, admitGet, admitPost, unknownCaller } from './gate.js';
 import { answerMetrics, type MetricsContext } from './metrics.js';
 import { changeOf, checkBoundProof } from './proof-of-request.js';
 import { refuse } from './refuse.js';
@@ -163,19 +163,21 @@ function setecRoute(method: SetecMethod): Route {
 }
 
 /**
- * The body of a request, once it is what the caller's proof is for.
+ * The body of a request, once it is what the caller's proof is for. A body may take half a minute to come, in which its caller
+ * may have been revoked.
  *
- * @throws Refusal as `BodyReader.withBody`; `proof_request`
+ * @throws Refusal as `BodyReader.withBody`; `proof_request`; `unauthenticated`
  */
 function withBody<T>(
   { incoming, outgoing }: Exchange,
-  { bodies }: AppParts,
+  { bodies, engine }: AppParts,
   caller: KnownCaller,
   kind: BodyKind,
   use: (body: Buffer) => Promise<T>,
 ): Promise<T> {
   return bodies.withBody({ incoming, outgoing, caller, kind }, (body) => {
     checkBoundProof(incoming, caller, body);
+    if (!engine.isCurrent(caller)) throw unknownCaller();
     return use(body);
   });
 }

@@ -62,11 +62,14 @@ function identify(
 
 function known(caller: KnownCaller | undefined): KnownCaller {
   if (caller !== undefined) return caller;
-  throw new Refusal(
+  throw unknownCaller();
+}
+
+export const unknownCaller = (): Refusal =>
+  new Refusal(
     'unauthenticated',
     'unable to identify caller: send a live token as "Authorization: Bearer TOKEN" or as the password of HTTP Basic',
   );
-}
 
 function then(
   caller: KnownCaller | Promise<KnownCaller>,
