@@ -65,10 +65,12 @@ export class KeyPair {
     return encodeSeed(this.kind, this.#live().subarray(0, KEY_BYTES));
   }
 
-  /** Overwrites the secret half. Doing it twice is harmless; signing afterwards is an error. */
+  /** Overwrites the secret half, and gives its memory back. Doing it twice is harmless; signing afterwards is an error. */
   wipe(): void {
-    sodium.sodium_memzero(this.#secret);
+    if (this.#wiped) return;
     this.#wiped = true;
+    // Left to the garbage collector, pairs made one after the other use up what memory can be locked.
+    (sodium as unknown as FreesMemory).sodium_free(this.#secret);
   }
 
   [Symbol.dispose](): void {
@@ -133,6 +135,11 @@ export function verify(publicKey: string, message: Uint8Array, signature: Uint8A
   if (kind === 'curve') throw new IdentityError('wrong_key_kind', 'a curve key cannot have signed anything');
   if (signature.length !== sodium.crypto_sign_BYTES) return false;
   return sodium.crypto_sign_verify_detached(asBuffer(signature), asBuffer(message), asBuffer(bytes));
+}
+
+/** What the types of sodium-native leave out. It overwrites the memory, then gives it back. */
+interface FreesMemory {
+  sodium_free(buffer: sodium.SecureBuffer): void;
 }
 
 function consumeSeed(kind: KeyKind, seed: Buffer): KeyPair {
