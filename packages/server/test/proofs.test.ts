@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { createKeyPair } from '@coffer/identity';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { createKeyPair, encodeJwt, newAccount } from '@coffer/identity';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
 import {
   change,
@@ -15,7 +15,7 @@ import {
   trusting,
   type User,
 } from './identities.js';
-import { call, SETEC_HEADERS, send, startTestServer, temporaryFolder } from './support.js';
+import { call, RawConnection, SETEC_HEADERS, send, startTestServer, temporaryFolder } from './support.js';
 
 const VALUE = Buffer.from(canary('proven')).toString('base64');
 const PUT = { Name: 'a/b', Value: VALUE };
@@ -281,7 +281,49 @@ describe('who is let in', () => {
     const stranger = new Operator(await temporaryFolder()).account('A').user('alice');
     const answer = await read(server, stranger, '/api/whoami');
     expect(answer.status).toBe(401);
-    expect(JSON.parse(answer.body).message).toContain('there is no such account where accounts are kept');
+    expect(JSON.parse(answer.body).message).toContain('your identity is not trusted here');
+  });
+
+  it('no stranger, whom it does not tell which accounts there are, nor how they are', async () => {
+    const { server, operator, account } = await startTrustingServer();
+    const expired = operator.account('payroll');
+    const base = newAccount(expired.keys.publicKey, 'payroll');
+    const hourAgo = Math.floor(Date.now() / 1000) - 3600;
+    expired.put(encodeJwt({ ...base, exp: hourAgo }, operator.signingKeys));
+    const own = new Operator(await temporaryFolder()).account('A');
+    const nobody = new Operator(await temporaryFolder()).account('B').keys.publicKey;
+    const claims = [account.keys.publicKey, expired.keys.publicKey, nobody];
+    const answers = await Promise.all(
+      claims.map((issuer_account) =>
+        read(server, own.user('eve', { nats: { issuer_account } }), '/api/whoami'),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([401, 401, 401]);
+    expect(new Set(answers.map(({ body }) => body)).size).toBe(1);
+  });
+
+  it('nobody whose proof ends while the request comes', async () => {
+    const { server, account } = await startTrustingServer();
+    const alice = account.user('alice');
+    const body = JSON.stringify({ Name: 'a', Value: '' });
+    // Ended, and good for two seconds more by another clock.
+    const now = new Date(Date.now() - 63_000);
+    const proof = proofOf(alice, server, { now }, { method: 'POST', path: '/api/put', body });
+    const connection = new RawConnection(server);
+    const headers = Object.entries({
+      ...SETEC_HEADERS,
+      Host: 'localhost',
+      Expect: '100-continue',
+      Authorization: `Bearer ${proof}`,
+      'Content-Length': body.length,
+    }).map(([name, value]) => `${name}: ${value}\r\n`);
+    connection.write(`POST /api/put HTTP/1.1\r\n${headers.join('')}\r\n`);
+    await connection.until('HTTP/1.1 100');
+    const ended = async () =>
+      (await sendProof(server, proof, '/api/whoami')).body.includes('this proof ended');
+    await vi.waitUntil(ended, { timeout: 10_000 });
+    connection.write(body);
+    await connection.until('HTTP/1.1 401');
   });
 
   it('nobody with somebody else’s token and a key of their own, who learns nothing of it', async () => {

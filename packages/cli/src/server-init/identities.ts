@@ -101,6 +101,12 @@ function makeAccount(context: StoreContext, { operator, account: name }: Names):
   return { name, key, isNew: true };
 }
 
+/**
+ * A user that no nats-server lets in has no reason to sign a nonce for one, which in some clients a rogue server could choose
+ * to be a proof.
+ */
+const HTTP_ONLY = { allowed_connection_types: ['HTTP'] };
+
 function makeUser(context: StoreContext, { operator, account, user: name }: Names): Made {
   const { store } = context;
   if (store.hasUser(account, name)) return { name, key: store.user(account, name).claims.sub, isNew: false };
@@ -111,7 +117,8 @@ function makeUser(context: StoreContext, { operator, account, user: name }: Name
     context,
     free.map(([signingKey]) => signingKey),
   );
-  saveUser(context, account, name, newUser(key, name), signedBy);
+  const { nats, ...claims } = newUser(key, name);
+  saveUser(context, account, name, { ...claims, nats: { ...nats, ...HTTP_ONLY } }, signedBy);
   return { name, key, isNew: true };
 }
 

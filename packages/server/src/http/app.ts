@@ -15,7 +15,7 @@ import { type Authenticator, addressOf, type KnownCaller } from './authenticate.
 import type { BodyKind, BodyReader } from './body.js';
 import { admitChange, admitGet, admitPost, unknownCaller } from './gate.js';
 import { answerMetrics, type MetricsContext } from './metrics.js';
-import { changeOf, checkBoundProof } from './proof-of-request.js';
+import { changeOf, checkBoundProof, requireCurrentProof } from './proof-of-request.js';
 import { refuse } from './refuse.js';
 import { Reply } from './reply.js';
 import { foreignIds, type RequestIds } from './request-id.js';
@@ -164,7 +164,7 @@ function setecRoute(method: SetecMethod): Route {
 
 /**
  * The body of a request, once it is what the caller's proof is for. A body may take half a minute to come, in which its caller
- * may have been revoked.
+ * may have been revoked, and its proof have ended.
  *
  * @throws Refusal as `BodyReader.withBody`; `proof_request`; `unauthenticated`
  */
@@ -177,6 +177,7 @@ function withBody<T>(
 ): Promise<T> {
   return bodies.withBody({ incoming, outgoing, caller, kind }, (body) => {
     checkBoundProof(incoming, caller, body);
+    requireCurrentProof(caller, new Date());
     if (!engine.isCurrent(caller)) throw unknownCaller();
     return use(body);
   });

@@ -42,6 +42,12 @@ export function checkBoundProof(
   }
 }
 
+/** @throws Refusal `unauthenticated` for a proof that ended while its request came */
+export function requireCurrentProof({ proof }: KnownCaller, now: Date): void {
+  if (proof === undefined || now <= proof.until) return;
+  throw new Refusal('unauthenticated', 'this proof ended while its request came: send it with a new one');
+}
+
 /**
  * What the caller says about its change: the operation id that makes a retry harmless. A change by a proof has the proof's,
  * and is remembered until the proof counts for nothing: who overhears it cannot make the change again.

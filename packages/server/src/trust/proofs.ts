@@ -9,6 +9,7 @@ import {
   type Verifier,
   verifyProofSignature,
 } from '@coffer/identity';
+import type { Logger } from 'pino';
 import type { KnownCaller, ProofReader, ShownProof } from '../http/authenticate.js';
 import { Refusal } from '../refusal.js';
 import { endOfHours, whyNot } from './conditions.js';
@@ -33,6 +34,7 @@ export interface ProofOptions {
   /** The server's own URLs. */
   readonly audiences: () => readonly string[];
   readonly clockSkewSeconds: number;
+  readonly log?: Pick<Logger, 'debug'>;
   readonly now?: () => Date;
 }
 
@@ -136,7 +138,10 @@ export class Proofs implements ProofReader {
     return known;
   }
 
-  /** Which link of its chain fails, and why, is told to who holds the user's key; a stranger gets to know nothing by it. */
+  /**
+   * Why the chain fails is told to who holds the user's key, as far as it is about the user. Anybody can have a user's key and
+   * name an account in its token: that account's name and state are not for them to know.
+   */
   #refuseChain(proof: Proof, error: unknown): never {
     if (!(error instanceof ChainError)) return this.#checked(() => rethrow(error));
     if (OUR_OWN.has(error.code)) {
@@ -145,7 +150,11 @@ export class Proofs implements ProofReader {
       throw new Refusal('busy', 'the server cannot verify your account just now: try again soon', details);
     }
     this.#checked(() => verifyProofSignature(proof, subjectOf(proof.jwt)));
-    throw this.#refusal(REVOKED.has(error.code) ? 'revoked' : 'chain', error.message);
+    const result = REVOKED.has(error.code) ? 'revoked' : 'chain';
+    const isOwn = error.link.startsWith('user ') && error.code !== 'unknown_issuer';
+    if (isOwn) throw this.#refusal(result, error.message);
+    this.#options.log?.debug({ code: error.code, reason: error.message }, 'an identity is not trusted');
+    throw this.#refusal(result, NOT_TRUSTED);
   }
 
   /** Turns what is wrong with a proof into an answer. */
@@ -173,6 +182,10 @@ function rethrow(error: unknown): never {
 }
 
 const RETRY_SECONDS = 1;
+
+const NOT_TRUSTED =
+  'your identity is not trusted here: nobody whom this server trusts vouches for the account that your token names, or for ' +
+  'the key that signed it; the server’s log says which, at level debug';
 
 /** The chain may be good: what it takes to say so could not be had. */
 const OUR_OWN: ReadonlySet<string> = new Set<ChainError['code']>(['resolver_failed', 'memory_failed']);

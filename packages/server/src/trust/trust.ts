@@ -84,7 +84,7 @@ export class Trust {
         maxAgeSeconds,
       });
       const stops = [engine.onTrustChange(onChange), verifier.onChange(() => engine.recheckCallers())];
-      const proofs = new Proofs({ verifier, audiences, clockSkewSeconds });
+      const proofs = new Proofs({ verifier, audiences, clockSkewSeconds, log });
       const unlisten = () => {
         for (const stop of stops) stop();
       };
