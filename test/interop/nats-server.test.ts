@@ -106,6 +106,11 @@ beforeAll(async () => {
 });
 
 describe('a nats-server in operator mode', () => {
+  it('lets nobody in who is for HTTP alone, so that no nats-server ever chooses what such a key signs', async () => {
+    await identity('add user --account A --conn-type HTTP web');
+    await expect(as('A', 'web')).rejects.toThrow(/authorization violation/i);
+  });
+
   it('has the accounts that were pushed, and lets their users in', async () => {
     expect(readFileSync(`${server.resolverDir}/${claimsOf(accountToken('A')).sub}.jwt`, 'utf8')).toBe(
       accountToken('A'),

@@ -32,6 +32,7 @@ const DOMAIN = Buffer.concat([Buffer.of(0xff), Buffer.from('coffer-proof-v1')]);
  *
  * A NATS client signs, with the same key, whatever nonce a server sends it. No nonce may be such bytes: they begin
  * with a byte that occurs in no UTF-8, which clients take a nonce for; and {@link isNoNonceInC} for those that do not.
+ * Against a client that signs any bytes whatever (Ruby's), no domain helps: its user should not be for HTTP, too.
  */
 export function signedBytes(payload: string): Buffer {
   return Buffer.concat([DOMAIN, sha256(Buffer.from(payload, 'latin1'))]);
