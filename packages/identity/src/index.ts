@@ -69,7 +69,6 @@ export {
   type ServerTokens,
 } from './operate/server-config.js';
 export { takeSnapshot } from './operate/snapshot.js';
-export { hasWildcards, isContainedIn, subjectProblem } from './operate/subjects.js';
 export type { SystemUserWanted } from './operate/system-user.js';
 export { checkProof, matchesRequest, type ProofExpectations } from './proof/check.js';
 export { createProof, type ProofContent, type ProofUser } from './proof/create.js';
@@ -101,10 +100,11 @@ export {
   readCurrentContext,
   writeCurrentContext,
 } from './store/locations.js';
-export { OperatorStore } from './store/operator-store.js';
+export { type DamagedToken, OperatorStore, type Scan } from './store/operator-store.js';
 export { inJetStreamOrder, inTemplateOrder } from './store/order.js';
 export {
   generateKey,
+  issueTime,
   type Saved,
   type SaveOptions,
   saveAccount,
@@ -120,7 +120,6 @@ export {
   type SignerWanted,
   userSigner,
 } from './store/signer.js';
-export { permissionProblem } from './store/subjects.js';
 export {
   accountFindings,
   isCidr,
@@ -158,6 +157,7 @@ export {
   type Unsigned,
 } from './tokens/jwt.js';
 export { newAccount, newActivation, newOperator, newUser } from './tokens/new-claims.js';
+export { hasWildcards, isContainedIn, permissionProblem, subjectProblem } from './tokens/subjects.js';
 export {
   decodeWascap,
   encodeWascap,

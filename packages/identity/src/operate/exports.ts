@@ -1,6 +1,6 @@
 import { IdentityError } from '../errors.js';
 import type { AccountClaims, Export } from '../tokens/claims.js';
-import { hasWildcards, isContainedIn, subjectProblem } from './subjects.js';
+import { hasWildcards, isContainedIn, subjectProblem } from '../tokens/subjects.js';
 
 /**
  * What an account lets others have: streams that they may subscribe to, services that they may ask.

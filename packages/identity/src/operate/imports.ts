@@ -2,8 +2,8 @@ import { IdentityError } from '../errors.js';
 import { parsePublicKey } from '../keys/nkey.js';
 import type { AccountClaims, ActivationClaims, Import } from '../tokens/claims.js';
 import { decodeActivation } from '../tokens/jwt.js';
+import { isContainedIn, renamingProblem, subjectProblem, withoutReferences } from '../tokens/subjects.js';
 import { defined } from './exports.js';
-import { isContainedIn, renamingProblem, subjectProblem, withoutReferences } from './subjects.js';
 
 /**
  * What an account has of others, by an activation token of theirs or, where the export is public, without.

@@ -1,9 +1,10 @@
+import type { DamagedToken } from '../store/operator-store.js';
 import type { AccountClaims, Import } from '../tokens/claims.js';
 import type { Jwt } from '../tokens/jwt.js';
+import { isContainedIn } from '../tokens/subjects.js';
 import { activationOf } from './activation-ledger.js';
 import { exporterOf } from './imports.js';
 import { isRevokedActivation, isRevokedUser } from './revocations.js';
-import { isContainedIn } from './subjects.js';
 
 /** All tokens of one operator's folder, as they stood at one moment. */
 export interface Snapshot {
@@ -11,6 +12,8 @@ export interface Snapshot {
   readonly accounts: readonly AccountSnapshot[];
   /** Activation tokens that were made here to be given away. */
   readonly handedOut?: readonly Jwt<'activation'>[];
+  /** Files of accounts and users that cannot be read, so that it is not known what they say. */
+  readonly damaged?: readonly DamagedToken[];
 }
 
 export interface AccountSnapshot {

@@ -138,7 +138,7 @@ export async function pullAccounts(
   { overwrite = false }: { overwrite?: boolean } = {},
 ): Promise<Pulled[]> {
   const { store } = context;
-  const known = new Map(store.accounts().map(({ name, jwt }) => [jwt.claims.sub, name]));
+  const known = new Map(store.scanAccounts().tokens.map(({ name, jwt }) => [jwt.claims.sub, name]));
   const keys = names?.map((name) => store.account(name).claims.sub) ?? (await client.list());
   const found = await inGroups(keys, async (key) => ({ key, text: await client.lookup(key) }));
   return changing(context, () =>
@@ -176,7 +176,8 @@ function take(
     return { account: name, outcome: 'local is newer' };
   }
   if (!isName(name)) return refused('its name cannot be that of a file');
-  if (known === undefined && store.hasAccount(name)) {
+  const isDamaged = store.scanAccounts().damaged.some((one) => one.name === name);
+  if (known === undefined && store.hasAccount(name) && !isDamaged) {
     return refused(`another account of the name ${name} is in the folder`);
   }
   store.writeAccount(name, jwt.text);

@@ -1,5 +1,6 @@
 import type { StoreContext } from '../store/context.js';
 import { StoreError } from '../store/errors.js';
+import type { DamagedToken } from '../store/operator-store.js';
 import { accountSigner, operatorSigner } from '../store/signer.js';
 import { signingKeysOf, type UserScope } from '../tokens/claims.js';
 import type { Jwt } from '../tokens/jwt.js';
@@ -53,6 +54,8 @@ export interface RotationPlan {
     readonly name: string;
     readonly account: string;
   }[];
+  /** Files of which it cannot be told whether the old key signed what they held. */
+  readonly damaged: readonly DamagedToken[];
   /** Imports whose token is somewhere else, so that only who keeps it there can replace it. */
   readonly byUrl: readonly { readonly account: string; readonly subject: string; readonly url: string }[];
 }
@@ -87,6 +90,7 @@ export function planRotation(context: StoreContext, request: RotationRequest): R
     joined: begun !== undefined && keys.has(begun.new),
     scope,
     snapshot,
+    damaged: concerned(snapshot, account),
     ...affected(snapshot, account, old, begun?.new),
   } as const;
   requireSigners(context, plan, request);
@@ -96,6 +100,11 @@ export function planRotation(context: StoreContext, request: RotationRequest): R
 function accountOf(context: StoreContext, { accounts }: Snapshot, name: string): AccountSnapshot {
   context.store.account(name);
   return accounts.find((account) => account.name === name) as AccountSnapshot;
+}
+
+/** An operator's key signs accounts; an account's its users, and activation tokens that any other account may hold. */
+function concerned({ damaged = [] }: Snapshot, account: AccountSnapshot | undefined): DamagedToken[] {
+  return damaged.filter((one) => one.kind === 'account' || one.account === account?.name);
 }
 
 function begunRotation(

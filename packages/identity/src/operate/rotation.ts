@@ -1,7 +1,7 @@
 import { createKeyPair, type KeyPair } from '../keys/key-pair.js';
 import { changing, type StoreContext } from '../store/context.js';
 import { StoreError } from '../store/errors.js';
-import { saveAccount, saveOperator } from '../store/save.js';
+import { issueTime, saveAccount, saveOperator } from '../store/save.js';
 import type { AccountClaims, Import, OperatorClaims } from '../tokens/claims.js';
 import { encodeJwt } from '../tokens/jwt.js';
 import { ActivationLedger } from './activation-ledger.js';
@@ -37,6 +37,8 @@ export interface RotationReport {
   readonly reissued: readonly Reissued[];
   /** Revoked tokens, which are not signed again. */
   readonly left: RotationPlan['revoked'];
+  /** Files that could not be read, so that nothing in them was signed anew. */
+  readonly damaged: RotationPlan['damaged'];
   readonly oldKey: 'removed' | 'kept';
   readonly pushed: boolean;
   readonly duties: readonly Duty[];
@@ -157,13 +159,13 @@ async function rotateOfOperator(
     // Without -K and without the operator's own key, a signing key signs, but never the one that goes.
     const key = options.key ?? (keys.has(claims.sub) ? claims.sub : undefined);
     const stays = key ?? (signing_keys.includes(plan.old) ? undefined : pair.publicKey);
-    saveOperator(context, { ...claims, nats }, { key: stays, now: later(claims, options) });
+    saveOperator(context, { ...claims, nats }, { key: stays, now: issueTime(claims, now(options)) });
   };
   const has = (key: string) => store.operator().claims.nats.signing_keys?.includes(key);
   if (!has(pair.publicKey)) edit((all) => [...all, pair.publicKey].sort());
   for (const { name, jwt } of plan.accounts) {
     if (jwt.claims.iss !== plan.old) continue;
-    store.writeAccount(name, encodeJwt(jwt.claims, pair, { now: later(jwt.claims, options) }));
+    store.writeAccount(name, encodeJwt(jwt.claims, pair, { now: issueTime(jwt.claims, now(options)) }));
   }
   if (plan.accounts.length > 0) await options.push?.(plan.accounts.map(({ name }) => name));
   if (!options.keepOld && has(plan.old)) edit((all) => all.filter((key) => key !== plan.old));
@@ -217,17 +219,10 @@ function editAccount(
   const { claims } = context.store.account(name);
   const { key } = options;
   const edited = { ...claims, nats: change(claims) };
-  saveAccount(context, name, edited, { key, before: claims.iss, now: later(claims, options) });
+  saveAccount(context, name, edited, { key, before: claims.iss, now: issueTime(claims, now(options)) });
 }
 
 const now = ({ now = () => new Date() }: RotationOptions): Date => now();
-
-/**
- * Tokens of an operator or account are told apart by the second in which they were issued, and of two of one second an
- * attacker could bring back the first; so no second has two.
- */
-const later = ({ iat }: { readonly iat: number }, options: RotationOptions): Date =>
-  new Date(Math.max(now(options).getTime(), (iat + 1) * 1000));
 
 function reportOf(
   context: StoreContext,
@@ -271,6 +266,7 @@ function reportOf(
       })),
     ],
     left: plan.revoked,
+    damaged: plan.damaged,
     oldKey: options.keepOld ? 'kept' : 'removed',
     pushed,
     duties: dutiesOf(context, plan, creds, {

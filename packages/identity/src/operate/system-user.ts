@@ -55,7 +55,7 @@ function systemAccount({ store }: StoreContext, named: string | undefined): Acco
   const key = store.operator().claims.nats.system_account;
   const account =
     named === undefined ? key && store.accountOf(key) : { name: named, jwt: store.account(named) };
-  if (account) return { ...account, users: store.users(account.name) };
+  if (account) return { ...account, users: store.scanUsers(account.name).tokens };
   throw new StoreError(
     'not_found',
     'nats-servers are spoken to as a user of the system account, and there is none here: name it with ' +

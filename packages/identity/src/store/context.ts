@@ -77,14 +77,16 @@ function chosenOperator(
     'no_store',
     operators.length === 0
       ? `there is no operator in ${stores} yet: add one, or say where the stores are`
-      : `there are several operators in ${stores}: say which one is meant`,
+      : `there are several operators in ${stores} and none is the current one: "coffer identity env --operator NAME" chooses ` +
+          `one, of ${operators.join(', ')}`,
   );
 }
 
 /** The account that is named or, if none is, the one that is clear without. */
 export function accountMeant(context: StoreContext, named: string | undefined): string {
   if (named !== undefined) {
-    context.store.account(named);
+    // Whether it can be read is for who reads it to tell.
+    if (!context.store.hasAccount(named)) context.store.account(named);
     return named;
   }
   if (context.defaultAccount !== undefined) return context.defaultAccount;
@@ -92,7 +94,8 @@ export function accountMeant(context: StoreContext, named: string | undefined): 
   throw new StoreError(
     'not_found',
     several
-      ? `there are several accounts under the operator ${JSON.stringify(context.store.name)}: say which one is meant`
+      ? `there are several accounts under the operator ${JSON.stringify(context.store.name)} and none is the current one: say ` +
+          'which one is meant with --account, or for good with "coffer identity env --account"'
       : `there is no account under the operator ${JSON.stringify(context.store.name)} yet: add one`,
   );
 }
@@ -101,7 +104,7 @@ export function accountMeant(context: StoreContext, named: string | undefined): 
 export function userMeant({ store }: StoreContext, account: string, named: string | undefined): string {
   const name = named ?? onlyOne(store.userNames(account));
   if (name !== undefined) {
-    store.user(account, name);
+    if (!store.hasUser(account, name)) store.user(account, name);
     return name;
   }
   const several = store.userNames(account).length > 0;

@@ -8,7 +8,8 @@ import { IdentityError } from '../errors.js';
  * - `damaged_store` (a file holds something else than its name says), `file_failed` (the operating system refuses);
  * - `no_signer` (no key that may sign is in the key folder), `wrong_signer` (this key may not sign that), `no_key` (what `-K`
  *   names is no key);
- * - `store_busy` (another command changes this store, and does not come to an end).
+ * - `store_busy` (another command changes this store, and does not come to an end),
+ *   `clock_behind` (a token here is from the future).
  */
 export type StoreErrorCode =
   | 'no_store'
@@ -20,7 +21,8 @@ export type StoreErrorCode =
   | 'no_signer'
   | 'wrong_signer'
   | 'no_key'
-  | 'store_busy';
+  | 'store_busy'
+  | 'clock_behind';
 
 /** An error of the store. Its message is a sentence for people, and never holds a seed or a token. */
 export class StoreError extends IdentityError<StoreErrorCode> {}

@@ -1,5 +1,6 @@
 import { type AccountClaims, type OperatorClaims, signingKeysOf, type UserClaims } from '../tokens/claims.js';
 import type { StoreContext } from './context.js';
+import { StoreError } from './errors.js';
 import { error, type Finding } from './finding.js';
 import type { OperatorStore } from './operator-store.js';
 import { accountFindings, operatorFindings, userFindings } from './validate.js';
@@ -10,29 +11,53 @@ export interface StoreFindings {
   readonly accounts: readonly { readonly name: string; readonly findings: readonly Finding[] }[];
 }
 
+/** A token that cannot be read is a finding, too; who may sign is not known where it is the operator's. */
 export function findingsIn(
   { store }: StoreContext,
   accounts: readonly string[],
   now: Date = new Date(),
 ): StoreFindings {
+  const operator = readable(() => store.operator().claims);
   return {
-    operator: operatorFindings(store.operator().claims, now),
-    accounts: accounts.map((name) => ({ name, findings: findingsOf(store, name, now) })),
+    operator: Array.isArray(operator) ? operator : operatorFindings(operator, now),
+    accounts: accounts.map((name) => ({
+      name,
+      findings: findingsOf(store, name, Array.isArray(operator) ? undefined : operator, now),
+    })),
   };
 }
 
-function findingsOf(store: OperatorStore, name: string, now: Date): Finding[] {
-  const { claims: operator } = store.operator();
-  const { claims: account } = store.account(name);
-  const users = store
-    .users(name)
-    .flatMap(({ name: user, jwt }) =>
-      [...userFindings(jwt.claims, now), ...problemsOfUser(operator, account, jwt.claims).map(error)].map(
-        ({ level, text }) => ({ level, text: `user ${JSON.stringify(user)}: ${text}` }),
-      ),
-    );
-  const ours = problemsOfAccount(operator, account, store.managed).map(error);
-  return [...accountFindings(account, now), ...ours, ...users];
+function findingsOf(
+  store: OperatorStore,
+  name: string,
+  operator: OperatorClaims | undefined,
+  now: Date,
+): Finding[] {
+  const account = readable(() => store.account(name).claims);
+  const known = Array.isArray(account) ? undefined : account;
+  const { tokens, damaged } = store.scanUsers(name);
+  const users = tokens.flatMap(({ name: user, jwt }) =>
+    [
+      ...userFindings(jwt.claims, now),
+      ...(operator && known ? problemsOfUser(operator, known, jwt.claims).map(error) : []),
+    ].map(({ level, text }) => ({ level, text: `user ${JSON.stringify(user)}: ${text}` })),
+  );
+  return [
+    ...(known === undefined ? (account as Finding[]) : accountFindings(known, now)),
+    ...(operator && known ? problemsOfAccount(operator, known, store.managed).map(error) : []),
+    ...users,
+    ...damaged.map(({ name: user, problem }) => error(`user ${JSON.stringify(user)}: ${problem}`)),
+  ];
+}
+
+/** What can be read or, as a finding, why it cannot. */
+function readable<T extends object>(read: () => T): T | Finding[] {
+  try {
+    return read();
+  } catch (problem) {
+    if (!(problem instanceof StoreError)) throw problem;
+    return [error(problem.message)];
+  }
 }
 
 function problemsOfAccount(operator: OperatorClaims, account: AccountClaims, managed: boolean): string[] {

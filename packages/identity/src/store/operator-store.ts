@@ -12,6 +12,22 @@ import {
   writeFile,
 } from './files.js';
 
+/** A file that should hold a token and does not. */
+export interface DamagedToken {
+  readonly kind: 'account' | 'user';
+  readonly name: string;
+  /** The account that a user belongs to. */
+  readonly account?: string | undefined;
+  /** A sentence with the file, what is wrong with it, and what to do. */
+  readonly problem: string;
+}
+
+/** What the files of a folder hold, as far as they can be read: one that is damaged must not hide the others. */
+export interface Scan<K extends 'account' | 'user'> {
+  readonly tokens: readonly { readonly name: string; readonly jwt: Jwt<K> }[];
+  readonly damaged: readonly DamagedToken[];
+}
+
 /**
  * An operator's folder: `.nsc`, `<operator>.jwt`, `accounts/<account>/<account>.jwt` and
  * `accounts/<account>/users/<user>.jwt`. Each file holds the bare token, without a line feed.
@@ -72,7 +88,10 @@ export class OperatorStore {
 
   /** @throws StoreError `not_found`, `damaged_store` */
   operator(): Jwt<'operator'> {
-    return decoded(this.operatorPath, decodeOperator, `the operator ${quote(this.name)} has no token yet`);
+    return decoded(this.operatorPath, decodeOperator, {
+      missing: `the operator ${quote(this.name)} has no token yet`,
+      remedy: 'put it back from a copy',
+    });
   }
 
   accountNames(): string[] {
@@ -88,20 +107,23 @@ export class OperatorStore {
 
   /** @throws StoreError `not_found`, `damaged_store` */
   account(name: string): Jwt<'account'> {
-    return decoded(
-      this.accountPath(name),
-      decodeAccount,
-      `there is no account ${quote(name)} under the operator ${quote(this.name)}`,
-    );
+    return decoded(this.accountPath(name), decodeAccount, {
+      missing: `there is no account ${quote(name)} under the operator ${quote(this.name)}`,
+      remedy: 'put it back from a copy, or from a nats-server that has it with "coffer identity pull --all"',
+    });
   }
 
   accounts(): { readonly name: string; readonly jwt: Jwt<'account'> }[] {
     return this.accountNames().map((name) => ({ name, jwt: this.account(name) }));
   }
 
+  scanAccounts(): Scan<'account'> {
+    return scan('account', this.accountNames(), (name) => this.account(name));
+  }
+
   /** The account of a public key, by which others name it. */
   accountOf(key: string): { readonly name: string; readonly jwt: Jwt<'account'> } | undefined {
-    return this.accounts().find(({ jwt }) => jwt.claims.sub === key);
+    return this.scanAccounts().tokens.find(({ jwt }) => jwt.claims.sub === key);
   }
 
   userNames(account: string): string[] {
@@ -116,15 +138,21 @@ export class OperatorStore {
 
   /** @throws StoreError `not_found`, `damaged_store` */
   user(account: string, name: string): Jwt<'user'> {
-    return decoded(
-      this.userPath(account, name),
-      decodeUser,
-      `there is no user ${quote(name)} in the account ${quote(account)}`,
-    );
+    return decoded(this.userPath(account, name), decodeUser, {
+      missing: `there is no user ${quote(name)} in the account ${quote(account)}`,
+      remedy:
+        'put it back from a copy or from the user’s creds, "coffer identity describe jwt FILE.creds --raw ' +
+        '--output-file FILE.jwt", or delete the user',
+    });
   }
 
   users(account: string): { readonly name: string; readonly jwt: Jwt<'user'> }[] {
     return this.userNames(account).map((name) => ({ name, jwt: this.user(account, name) }));
+  }
+
+  scanUsers(account: string): Scan<'user'> {
+    const { tokens, damaged } = scan('user', this.userNames(account), (name) => this.user(account, name));
+    return { tokens, damaged: damaged.map((one) => ({ ...one, account })) };
   }
 
   writeOperator(token: string): void {
@@ -187,15 +215,36 @@ function parseMark(path: string, text: string): { name: string; managed: boolean
 function decoded<K extends 'operator' | 'account' | 'user'>(
   path: string,
   decode: (text: string) => Jwt<K>,
-  missing: string,
+  { missing, remedy }: { readonly missing: string; readonly remedy: string },
 ): Jwt<K> {
   const text = readText(path);
   if (text === undefined) throw new StoreError('not_found', missing);
   try {
     return decode(text.trim());
   } catch (error) {
-    throw new StoreError('damaged_store', `${path}: ${(error as Error).message}`, { cause: error });
+    throw new StoreError('damaged_store', `${path}: ${(error as Error).message}; ${remedy}`, {
+      cause: error,
+    });
   }
+}
+
+function scan<K extends 'account' | 'user'>(
+  kind: K,
+  names: readonly string[],
+  read: (name: string) => Jwt<K>,
+): Scan<K> {
+  const tokens: { name: string; jwt: Jwt<K> }[] = [];
+  const damaged: DamagedToken[] = [];
+  for (const name of names) {
+    try {
+      tokens.push({ name, jwt: read(name) });
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // Deleted since it was listed.
+      if (error.code !== 'not_found') damaged.push({ kind, name, problem: error.message });
+    }
+  }
+  return { tokens, damaged };
 }
 
 const quote = (name: string): string => JSON.stringify(name);

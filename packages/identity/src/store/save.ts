@@ -9,6 +9,7 @@ import {
 } from '../tokens/claims.js';
 import { encodeJwt, type Unsigned } from '../tokens/jwt.js';
 import type { StoreContext, Workplace } from './context.js';
+import { StoreError } from './errors.js';
 import type { KeyNote } from './ledger.js';
 import { inAccountOrder, inOperatorOrder, inUserOrder } from './order.js';
 import { accountSigner, operatorSigner, type SignerWanted, userSigner } from './signer.js';
@@ -23,7 +24,41 @@ export interface Saved {
 }
 
 export interface SaveOptions extends SignerWanted {
+  /** When it is issued; else now and, of an operator or account, as `issueTime` has it. */
   readonly now?: Date | undefined;
+}
+
+/** How far ahead of the clock a token may be: servers whose clocks are five seconds behind take it all the same. */
+const AHEAD_MILLISECONDS = 3_000;
+/** Nobody waits longer for the clock: one of two clocks is wrong. */
+const PATIENCE_MILLISECONDS = 60_000;
+
+/**
+ * When the token that follows another of the same operator or account is issued. The two are told apart by the second, and of
+ * two of one second an attacker could bring back the first: so it is a later second, which is waited for if it is too far
+ * ahead.
+ *
+ * @param before of the token that is there
+ * @throws StoreError `clock_behind`
+ */
+export function issueTime(before: { readonly iat: number } | undefined, now: Date = new Date()): Date {
+  if (before === undefined) return now;
+  const next = (before.iat + 1) * 1000;
+  const ahead = next - now.getTime();
+  if (ahead > PATIENCE_MILLISECONDS) {
+    throw new StoreError(
+      'clock_behind',
+      `the token that is to be replaced says that it was issued at ${new Date(before.iat * 1000).toISOString()}, which is ` +
+        'still to come here: set the clock of this machine right, or put a token back whose time is right',
+    );
+  }
+  if (ahead > AHEAD_MILLISECONDS) sleep(ahead - AHEAD_MILLISECONDS);
+  return new Date(Math.max(now.getTime(), next));
+}
+
+/** All that is written here is written synchronously: what uses it is a command, not a server. */
+function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
 
 export function saveOperator(
@@ -35,7 +70,9 @@ export function saveOperator(
   // Who may sign is in the token that is there, so that a key cannot sign itself in, and in the new one, which proves it.
   const kept = (before.nats.signing_keys ?? []).filter((key) => claims.nats?.signing_keys?.includes(key));
   using signer = operatorSigner({ ...before, nats: { ...before.nats, signing_keys: kept } }, keys, options);
-  const token = encodeJwt({ ...claims, nats: inOperatorOrder(claims.nats ?? {}) }, signer.pair, at(options));
+  const token = encodeJwt({ ...claims, nats: inOperatorOrder(claims.nats ?? {}) }, signer.pair, {
+    now: options.now ?? issueTime(before),
+  });
   store.writeOperator(token);
   return { token, signer: signer.pair.publicKey };
 }
@@ -48,11 +85,10 @@ export function saveAccount(
 ): Saved {
   const own = store.managed ? claims.sub : undefined;
   using signer = accountSigner(store.operator().claims, keys, { ...options, own });
-  const token = encodeJwt(
-    { ...claims, name, nats: inAccountOrder(claims.nats ?? {}) },
-    signer.pair,
-    at(options),
-  );
+  const before = store.hasAccount(name) ? store.account(name).claims : undefined;
+  const token = encodeJwt({ ...claims, name, nats: inAccountOrder(claims.nats ?? {}) }, signer.pair, {
+    now: options.now ?? issueTime(before),
+  });
   store.writeAccount(name, token);
   return { token, signer: signer.pair.publicKey };
 }

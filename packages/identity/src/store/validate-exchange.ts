@@ -1,12 +1,12 @@
+import type { ActivationClaims, Export, Import } from '../tokens/claims.js';
+import { decodeActivation } from '../tokens/jwt.js';
 import {
   hasWildcards,
   isContainedIn,
   renamingProblem,
   subjectProblem,
   withoutReferences,
-} from '../operate/subjects.js';
-import type { ActivationClaims, Export, Import } from '../tokens/claims.js';
-import { decodeActivation } from '../tokens/jwt.js';
+} from '../tokens/subjects.js';
 import { error, type Finding, infoFindings, warning, when } from './finding.js';
 
 /** What is wrong with what accounts export and import. Source of the rules: nats-io/jwt v2 (`exports.go`, `imports.go`). */

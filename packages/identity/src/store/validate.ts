@@ -1,5 +1,4 @@
 import { isIP } from 'node:net';
-import { hasWildcards, subjectProblem } from '../operate/subjects.js';
 import type {
   AccountClaims,
   OperatorClaims,
@@ -8,9 +7,9 @@ import type {
   UserPermissionLimits,
 } from '../tokens/claims.js';
 import { signingKeysOf } from '../tokens/claims.js';
+import { hasWildcards, permissionProblem, subjectProblem } from '../tokens/subjects.js';
 import { error, type Finding, infoFindings, isBadUrl, when } from './finding.js';
 import { kindOfPublicKey } from './signer.js';
-import { permissionProblem } from './subjects.js';
 import { exportFindings, importFindings } from './validate-exchange.js';
 
 /**

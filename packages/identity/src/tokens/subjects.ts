@@ -1,5 +1,5 @@
 /**
- * What may be a subject of an export, an import or an activation.
+ * What may be a subject: of an export, an import, an activation, or a permission.
  *
  * Source of the rules: nats-io/jwt v2 (`types.go`: `Subject`, `RenamingSubject`); nats-server refuses an account that breaks
  * them.
@@ -64,3 +64,16 @@ export const withoutReferences = (local: string): string =>
     .split('.')
     .map((token) => (REFERENCE.test(token) ? '*' : token))
     .join('.');
+
+/** What is wrong with a subject of a permission: one to subscribe to may be followed by a blank and a queue group. */
+export function permissionProblem(
+  subject: string,
+  { queue }: { readonly queue: boolean },
+): string | undefined {
+  const parts = subject.split(' ');
+  if (parts.length > 2) return `the subject ${JSON.stringify(subject)} has more than one blank in it`;
+  if (parts.length === 2 && !queue) {
+    return `the subject ${JSON.stringify(subject)} names a queue group, which only subscriptions have`;
+  }
+  return parts.map(subjectProblem).find((problem) => problem !== undefined);
+}
