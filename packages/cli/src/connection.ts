@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Client } from '@coffer/client';
-import { Failure, isClientError, systemReason } from './failure.js';
+import { Failure, isClientError, systemReason, Unidentified } from './failure.js';
 import { note } from './output.js';
 
 /** Which server to talk to and as whom; on every command that talks to one. */
@@ -30,7 +30,27 @@ export async function withClient<T>(
   const [server, audience] = [serverFrom(options), audienceFrom(options)];
   const client = await connect({ server, audience, ...credential, ca: caFrom('--ca', options.ca) });
   if (!again) await warnIfExposed(client);
-  return whileOpen(client, use);
+  return hinting(credential.creds ? WITH_CREDS : WITHOUT_CREDS, whileOpen(client, use));
+}
+
+const WITHOUT_CREDS = 'use --token-file FILE, --creds FILE, COFFER_TOKEN or COFFER_CREDS';
+
+/** By what the server's own sentence is about; what else can be wrong with a proof needs no other creds. */
+const WITH_CREDS: readonly (readonly [about: RegExp, hint: string])[] = [
+  [/: name that as the audience$/, 'that is --audience URL, or COFFER_AUDIENCE'],
+  [
+    /: (user U|your identity is )/,
+    'ask whoever gave you the creds file for a new one, which --creds FILE takes',
+  ],
+];
+
+/** Ends what is said of a caller that the server does not know with what to do, by how the caller came. */
+async function hinting<T>(hints: string | typeof WITH_CREDS, call: Promise<T>): Promise<T> {
+  return call.catch((error: unknown) => {
+    if (!(error instanceof Unidentified)) throw error;
+    const hint = typeof hints === 'string' ? hints : hints.find(([about]) => about.test(error.message))?.[1];
+    throw new Failure(hint === undefined ? error.message : `${error.message}; ${hint}`);
+  });
 }
 
 /** The server of an import that secrets are read from. What the environment says is not for it, least of all the token. */
@@ -42,7 +62,7 @@ export async function withSource<T>(
   const token = fromTokenFile === undefined ? undefined : tokenFrom('--from-token-file', fromTokenFile);
   const client = await connect({ server: from, token, ca: caFrom('--from-ca', fromCa) });
   await warnIfExposed(client);
-  return whileOpen(client, use);
+  return hinting('use --from-token-file FILE', whileOpen(client, use));
 }
 
 /** The server of this machine, by its admin socket. What the environment says is not for it. */

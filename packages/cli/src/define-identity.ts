@@ -11,7 +11,7 @@ export function defineIdentityCommands(program: Command): void {
     'identity',
     'make, show, rotate and revoke NATS identities',
     'Operators, accounts and users, in the folders and with the commands that users of nsc know.',
-  );
+  ).helpGroup('Identities:');
   defineIdentityStore(identity);
   defineIdentityOperate(identity);
   defineIdentityRevoke(identity);

@@ -12,6 +12,9 @@ export class Failure extends Error {
   }
 }
 
+/** The server did not take who the user is: what to do hangs on how the user said it. */
+export class Unidentified extends Failure {}
+
 /** Ends a command without a word, with the exit code of the program that it ran. */
 export class Ending extends Error {
   override readonly name = 'Ending';
@@ -26,7 +29,6 @@ export class Ending extends Error {
 /** What the command line adds to the client's sentences: how to do here what they advise. */
 const HINTS: Record<string, string> = {
   unreachable: '; -s URL or COFFER_SERVER names another server, "coffer server --dev" starts one for a trial',
-  unauthenticated: '; use --token-file FILE, --creds FILE, COFFER_TOKEN or COFFER_CREDS',
   untrusted_server: '; use --ca FILE',
   access_denied: '; "coffer whoami" shows your rights',
 };
@@ -37,7 +39,8 @@ export async function during<T>(what: string, call: Promise<T>): Promise<T> {
     return await call;
   } catch (error) {
     if (!isClientError(error)) throw error;
-    throw new Failure(`${what}: ${error.message}${HINTS[error.code] ?? ''}`);
+    const message = `${what}: ${error.message}${HINTS[error.code] ?? ''}`;
+    throw error.code === 'unauthenticated' ? new Unidentified(message) : new Failure(message);
   }
 }
 

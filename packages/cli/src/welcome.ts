@@ -44,19 +44,35 @@ function productionAdvice(running: Running, url: string): string[] {
     'Whoever may open the admin socket administers it. Type next, as this user:',
     `  ${overSocket('put hello')}`,
     `  ${overSocket('get hello')}`,
+    ...(running.trusts ? adviceOnIdentities(overSocket, url) : adviceOnTokens(overSocket, url)),
+  ];
+}
+
+type Spell = (command: string) => string;
+
+function adviceOnTokens(overSocket: Spell, url: string): string[] {
+  return [
     `  ${overSocket('token create my-program --expires 30d')}`,
     `  ${overSocket('policy apply policy.yaml')}`,
     `Programs then come with a token: COFFER_TOKEN=… ${commandFor(url)('get hello')}`,
-    ...(running.trusts
-      ? [`or with an identity that is trusted: ${commandFor(url)('--creds FILE get hello')}`]
-      : []),
   ];
 }
+
+function adviceOnIdentities(overSocket: Spell, url: string): string[] {
+  return [
+    `  ${overSocket('policy apply policy.yaml')}`,
+    'Programs come with the creds of a user to whom a grant in the policy is, nats:ACCOUNT/USER:',
+    `  ${commandFor(DEFAULT_SERVER)('identity add user --account ACCOUNT my-program')}`,
+    `  COFFER_CREDS=FILE ${commandFor(url)('get hello')}`,
+  ];
+}
+
+const DEFAULT_SERVER = 'http://127.0.0.1:2633';
 
 /** A command as it must be typed here: with the server's address, unless that is the default. */
 export function commandFor(server: string): (command: string) => string {
   const program = programName();
-  const address = server === 'http://127.0.0.1:2633' ? '' : ` -s ${shellWord(server)}`;
+  const address = server === DEFAULT_SERVER ? '' : ` -s ${shellWord(server)}`;
   return (command) => `${program}${address} ${command}`;
 }
 

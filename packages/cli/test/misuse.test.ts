@@ -99,6 +99,12 @@ describe('help and version', () => {
     expect(stdout).toMatch(new RegExp(`^Usage: coffer ${command}\\b`));
   });
 
+  test('coffer --help has every command in a group of its kind', async () => {
+    const { stdout } = await coffer(['--help']);
+    expect(stdout).toMatch(/^Identities:\n {2}identity /m);
+    expect(stdout).toMatch(/^Help:\n {2}completion .*\n {2}help /m);
+  });
+
   test('coffer --version prints the version of the package', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
     expect(await coffer(['--version'])).toEqual({ code: 0, stdout: `coffer ${version}\n`, stderr: '' });

@@ -11,16 +11,24 @@ class Place {
   readonly identities = this.folder.join('identities');
   readonly config = this.folder.join('coffer.yaml');
   readonly state = this.folder.join('state');
+  readonly rootKey = this.folder.join('root.key');
 
   constructor() {
     onTestFinished(() => this.folder[Symbol.dispose]());
+  }
+
+  /** A configuration that says what `init` says here. */
+  writeConfig(more = ''): string {
+    const text = `listen: 127.0.0.1:0\nstateDir: ${this.state}\nrootKey: file:${this.rootKey}\n${more}`;
+    writeFileSync(this.config, text);
+    return text;
   }
 
   init(...more: string[]): Promise<Outcome> {
     return coffer(
       [
         ...['server', 'init', '--identity-dir', this.identities, '--config', this.config],
-        ...['--state-dir', this.state, '--root-key', `file:${this.folder.join('root.key')}`],
+        ...['--state-dir', this.state, '--root-key', `file:${this.rootKey}`],
         ...['--listen', '127.0.0.1:0', ...more],
       ],
       { env: { HOME: this.folder.path } },
@@ -37,12 +45,13 @@ class Place {
   }
 
   /** A server with the configuration that was made, and nothing else. */
-  async start(): Promise<string> {
+  async start(welcome = /(?=)/): Promise<string> {
     const server = new Process(process.execPath, [BIN, 'server', '--config', this.config], {
       env: { HOME: this.folder.path },
     });
     onTestFinished(async () => void (await server.stop()));
     const [url] = await server.waitFor(/https?:\/\/127\.0\.0\.1:\d+(?=\s)/);
+    await server.waitFor(welcome);
     return url;
   }
 }
@@ -73,7 +82,18 @@ describe('coffer server init', () => {
     expect(stdout).toMatch(/^user +alice +U[A-Z2-7]{55} +made$/m);
     expect(stdout).toContain(`server --config ${place.config}`);
     expect(stdout).toMatch(/--creds \S+\/alice\.creds whoami$/m);
+    expect(stdout).toMatch(/identity add user --account prod -K A[A-Z2-7]{55} --name billing/);
     expect(stdout).not.toMatch(/S[OAU][A-Z2-7]{56}/);
+  });
+
+  test('names who signs further users, so that a rotation takes them along', async () => {
+    const place = new Place();
+    const { signingKey, account } = await place.initialised();
+    const identity = (...args: string[]) => coffer(['identity', ...args, '--all-dirs', place.identities]);
+    expect(signingKey).not.toBe(account.key);
+    expect((await identity('add', 'user', '--account', 'main', '-K', signingKey, 'billing')).code).toBe(0);
+    const { stdout } = await identity('rotate-signing-key', '--account', 'main', '--dry-run');
+    expect(stdout).toContain('billing');
   });
 
   test('keeps seeds out of the configuration and of the state folder, and for their owner only', async () => {
@@ -126,16 +146,63 @@ describe('coffer server init', () => {
     expect(JSON.parse(stdout).grants).toHaveLength(2);
   });
 
-  test('leaves a configuration alone that is there, and says what to write into it', async () => {
+  test('goes by a configuration that is there, leaves it alone, and says what to write into it', async () => {
     const place = new Place();
-    const text = 'listen: 127.0.0.1:0\n';
-    writeFileSync(place.config, text);
+    const text = place.writeConfig();
     const { code, stdout, stderr } = await place.init();
     expect(code).toBe(0);
     expect(readFileSync(place.config, 'utf8')).toBe(text);
     expect(stderr).toContain('was there already and is left as it is: write this into it');
     expect(stderr).toContain(`trust:\n  resolver:\n    store: ${join(place.identities, 'coffer')}`);
     expect(stdout).toContain('was there');
+    // Done as told, the grant is where the server looks.
+    place.writeConfig(`trust: {resolver: {store: ${join(place.identities, 'coffer')}}}\n`);
+    const { creds } = await place.initialised();
+    const url = await place.start();
+    expect((await coffer(['-s', url, '--creds', creds, 'token', 'list'])).code).toBe(0);
+  });
+
+  test('refuses what a configuration that is there says otherwise, name by name, and makes nothing', async () => {
+    const place = new Place();
+    place.writeConfig();
+    const other = place.folder.join('other');
+    const refused = await place.init('--state-dir', other, '--public-url', 'https://a.example');
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain(`${place.config} is there already, and a server goes by it: `);
+    expect(refused.stderr).toContain(`--state-dir says ${other}, and by the file stateDir is ${place.state}`);
+    expect(refused.stderr).toContain(
+      '--public-url says https://a.example, and by the file publicUrl is not set',
+    );
+    expect(refused.stderr).not.toContain('--listen');
+    const env = { HOME: place.folder.path, COFFER_ROOT_KEY: 'passphrase:prompt' };
+    const asked = ['server', 'init', '--identity-dir', place.identities, '--config', place.config];
+    expect((await coffer(asked, { env })).stderr).toContain(
+      `COFFER_ROOT_KEY says passphrase:prompt, and by the file rootKey is file:${place.rootKey}`,
+    );
+    expect([place.identities, place.state, other, place.rootKey].filter(existsSync)).toEqual([]);
+  });
+
+  test('makes no operator beside one that a configuration trusts already', async () => {
+    const place = new Place();
+    const { operator } = await place.initialised();
+    const refused = await place.init('--name', 'other');
+    expect(refused.stderr).toContain(`${place.config} is there already and trusts others`);
+    expect(existsSync(join(place.identities, 'other'))).toBe(false);
+    const token = join(place.identities, 'coffer', 'coffer.jwt');
+    place.writeConfig(`trust: {operators: [${token}], resolver: {folder: ${place.folder.path}}}\n`);
+    expect(await place.initialised('--user', 'bob')).toMatchObject({
+      trusted: true,
+      operator: { key: operator.key },
+    });
+    const options = ['--trust-store', join(place.identities, 'coffer')];
+    expect((await place.init(...options)).stderr).toContain('leave out --trust-store');
+  });
+
+  test('ends where no folder can be made, and says so', async () => {
+    const place = new Place();
+    const { code, stderr } = await place.init('--identity-dir', '/proc/coffer/identities');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^coffer: cannot make \/proc\/coffer/);
   });
 
   test('asks for a public URL where other machines come, before it makes anything', async () => {
@@ -177,6 +244,28 @@ describe('coffer server init', () => {
       ['ok', expect.stringMatching(/^proofs are to name http:\/\/127\.0\.0\.1:0 or /)],
       ['warning', expect.stringMatching(/^the seeds in .* are readable by the server’s user/)],
     ]);
+  });
+});
+
+describe('creds that a server does not take', () => {
+  test('are answered with what to do about it', async () => {
+    const place = new Place();
+    const { creds, user, account } = await place.initialised();
+    const url = await place.start(/COFFER_CREDS=FILE .* get hello/);
+    const whoami = async (...more: string[]) =>
+      (await coffer(['-s', url, '--creds', creds, 'whoami', ...more])).stderr;
+    expect(await whoami('--audience', 'https://other.example')).toMatch(
+      /this server is .*: name that as the audience; that is --audience URL, or COFFER_AUDIENCE\n$/,
+    );
+    const identity = (...args: string[]) => coffer(['identity', ...args, '--all-dirs', place.identities]);
+    expect((await identity('revocations', 'add-user', '--account', 'main', 'admin')).code).toBe(0);
+    await expect.poll(() => whoami(), { timeout: 4000 }).toContain(`user ${user.key}`);
+    expect(await whoami()).toMatch(
+      new RegExp(
+        `account ${account.key} has revoked what was issued for it up to 20\\S+Z, and this token is of 20\\S+Z; ` +
+          'ask whoever gave you the creds file for a new one, which --creds FILE takes\n$',
+      ),
+    );
   });
 });
 

@@ -1,13 +1,36 @@
 import type { Stats } from 'node:fs';
-import { chmod, mkdir, open } from 'node:fs/promises';
+import { chmod, mkdir, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 import { CofferError } from './errors.js';
 
 /** Makes the folder if it is not there; nobody but its owner can enter it afterwards. */
 export async function privateFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolders(folder);
   await chmod(folder, 0o700);
 }
+
+/**
+ * Makes a folder, mode 0700, and those above it, where they are missing. Level by level: Node's own way goes on for ever where
+ * the system says of a folder that there is none to make it in, and there is, as in /proc.
+ *
+ * @throws what the file system says
+ */
+export async function makeFolders(folder: string): Promise<void> {
+  if (await isFolder(folder)) return;
+  const parent = dirname(folder);
+  if (parent !== folder) await makeFolders(parent);
+  await mkdir(folder, { mode: 0o700 }).catch(async (error: unknown) => {
+    // Somebody else made it meanwhile.
+    if (!(await isFolder(folder))) throw error;
+  });
+}
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 /** Makes the names in a folder as durable as the files that they name. */
 export async function syncFolder(folder: string): Promise<void> {

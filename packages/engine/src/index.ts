@@ -31,6 +31,7 @@ export { canLockMemory } from './crypto/secure-memory.js';
 export { Engine } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
 export type { EngineFacts } from './facts.js';
+export { makeFolders } from './files.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { type AuditTailState, inspectAuditTail } from './inspect/audit-tail.js';
 export { type AuditWitness, type AuditWitnessOptions, auditWitness } from './inspect/audit-witness.js';

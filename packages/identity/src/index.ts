@@ -87,7 +87,7 @@ export {
   type Workplace,
 } from './store/context.js';
 export { StoreError, type StoreErrorCode } from './store/errors.js';
-export { checkName } from './store/files.js';
+export { checkName, makeFolder } from './store/files.js';
 export type { Finding } from './store/finding.js';
 export { findingsIn, type StoreFindings } from './store/findings.js';
 export { KeyFolder, keyPairFromFile } from './store/key-folder.js';

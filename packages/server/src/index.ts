@@ -41,7 +41,7 @@ export {
   type ServerLimits,
   type StorageLimits,
 } from './config/config.js';
-export type { Setting, SettingSource } from './config/explain.js';
+export { explainConfig, type Setting, type SettingSource } from './config/explain.js';
 export { grantEverything, withEverything } from './init.js';
 export type { ListenAddress } from './listen/address.js';
 export { createLog, type LogLevel } from './log.js';

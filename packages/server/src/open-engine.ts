@@ -1,6 +1,5 @@
-import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { CofferError, Engine, type EngineOptions, parseRootKey } from '@coffer/engine';
+import { CofferError, Engine, type EngineOptions, makeFolders, parseRootKey } from '@coffer/engine';
 import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
 import type { ServerConfig } from './config/config.js';
 
@@ -22,7 +21,7 @@ export async function openEngine(
 ): Promise<OpenEngine> {
   const stateDir = resolve(config.stateDir);
   const rootKey = parseRootKey(config.rootKey);
-  makeStateFolder(stateDir);
+  await makeStateFolder(stateDir);
   let signingKey: KeyPair | undefined;
   const engine = await Engine.open({
     stateDir,
@@ -46,9 +45,9 @@ export async function openEngine(
   return { engine, close };
 }
 
-function makeStateFolder(path: string): void {
+async function makeStateFolder(path: string): Promise<void> {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    await makeFolders(path);
   } catch (cause) {
     const { message } = cause as Error;
     throw new CofferError('io', `the state folder ${path} cannot be made: ${message}`, { cause });

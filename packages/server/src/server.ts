@@ -28,7 +28,7 @@ import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
 import { Certificate } from './tls/certificate.js';
 import { audiencesOf } from './trust/audiences.js';
-import { Trust } from './trust/trust.js';
+import { checkTrustFiles, Trust } from './trust/trust.js';
 import { readVersion } from './version.js';
 
 /** How long requests that are under way may take to end when the server closes. */
@@ -82,13 +82,15 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   checkTrust(config);
   checkSocketPath(socketPath);
   parseRootKey(config.rootKey);
-  // First of all: a mistake in it is found before a person is asked for a passphrase.
+  // First of all: a mistake in files is found before a root key is made, or a person asked for a passphrase.
   const certificate = config.tls && (await Certificate.open(config.tls, { log, onNotice }));
   const { promptPassphrase } = options;
-  const opened = await openEngine(config, { promptPassphrase, onFatal, onNotice }).catch((error: unknown) => {
-    certificate?.close();
-    throw error;
-  });
+  const opened = await checkTrustFiles(config.trust)
+    .then(() => openEngine(config, { promptPassphrase, onFatal, onNotice }))
+    .catch((error: unknown) => {
+      certificate?.close();
+      throw error;
+    });
   const { engine } = opened;
   const doors = new Doors(config.limits);
   let trust: Trust | undefined;

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { memoryResolver, Verifier } from '@coffer/identity';
 import { pino } from 'pino';
@@ -178,7 +178,11 @@ describe('trust', () => {
     ],
   ])('keeps a server from starting where %s', async (_why, trust, sentence) => {
     const folder = await temporaryFolder();
-    await expect(startTestServer({ dev: false, trust: trust(folder) })).rejects.toThrow(sentence);
+    const rootKey = join(folder, 'root.key');
+    const starting = startTestServer({ dev: false, trust: trust(folder), rootKey: `file:${rootKey}` });
+    await expect(starting).rejects.toThrow(sentence);
+    // One is made when all is right, and told of once.
+    expect(existsSync(rootKey)).toBe(false);
   });
 
   it('that cannot look accounts up makes callers wait, and the server not unready', async () => {

@@ -1,5 +1,4 @@
-import { realpathSync } from 'node:fs';
-import { dirname, join, resolve, sep } from 'node:path';
+import { join, sep } from 'node:path';
 import type { ServerConfig } from '@coffer/server';
 import { withSocket } from '../connection.js';
 import { during, Failure } from '../failure.js';
@@ -7,6 +6,7 @@ import { note, paint, print, printJson, table } from '../output.js';
 import { promptPassphrase } from '../passphrase.js';
 import { configPath, isThere, trustSection, writeConfig } from '../server-init/config-file.js';
 import type { Identities, Made, Names } from '../server-init/identities.js';
+import { real } from '../server-init/paths.js';
 import { commandFor, shellWord } from '../welcome.js';
 import type { ServerOptions } from './server.js';
 
@@ -24,8 +24,8 @@ export interface InitOptions extends ServerOptions {
  */
 export async function serverInit(options: InitOptions): Promise<void> {
   if (options.dev) throw new Failure('--dev is for trying things out, without identities: leave it out here');
+  refuseOtherTrust(options);
   const { keysOf, makeIdentities, storeOf } = await import('../server-init/identities.js');
-  const { loadConfig } = await import('@coffer/server');
   const names: Names = {
     operator: options.name ?? 'coffer',
     account: options.account ?? 'main',
@@ -35,14 +35,12 @@ export async function serverInit(options: InitOptions): Promise<void> {
   const wasThere = isThere(path);
   const store = storeOf(names.operator, options.identityDir);
   // What would be wrong with the configuration is told before anything is made.
-  const config = loadConfig({
-    flags: { ...options, config: wasThere ? path : undefined, trustStore: store },
-    env: { ...process.env, COFFER_CONFIG: undefined },
-  });
+  const { config, trusted } = wasThere
+    ? await configThatIsThere(path, options, store)
+    : { config: await configToBe(options, store), trusted: true };
   requireApart(config.stateDir, [store, keysOf(options.identityDir)]);
   const identities = await makeIdentities(names, options.identityDir);
   if (!wasThere) writeConfig(path, config);
-  const trusted = !wasThere || trustsStore(loadConfig({ env: {}, file: path }), store);
   const principal = `nats:${identities.account.key}/${identities.user.key}`;
   const granted = await grant(config, principal);
   if (options.json) {
@@ -64,6 +62,52 @@ export async function serverInit(options: InitOptions): Promise<void> {
   await print(nextSteps({ config, path, identities, granted, identityDir: options.identityDir }));
 }
 
+function refuseOtherTrust({ trustOperator, trustStore }: InitOptions): void {
+  const { COFFER_TRUST_OPERATOR, COFFER_TRUST_STORE } = process.env;
+  const stated = [
+    trustOperator && '--trust-operator',
+    trustStore && '--trust-store',
+    COFFER_TRUST_OPERATOR && 'COFFER_TRUST_OPERATOR',
+    COFFER_TRUST_STORE && 'COFFER_TRUST_STORE',
+  ].filter(Boolean);
+  if (stated.length === 0) return;
+  throw new Failure(
+    `this command makes whom the server trusts: leave out ${stated.join(' and ')}, or name an operator that is there with ` +
+      '--identity-dir and --name',
+  );
+}
+
+async function configToBe(options: InitOptions, store: string): Promise<ServerConfig> {
+  const { loadConfig } = await import('@coffer/server');
+  const env = { ...process.env, COFFER_CONFIG: undefined };
+  return loadConfig({ flags: { ...options, config: undefined, trustStore: store }, env });
+}
+
+/**
+ * What the server will have by a file that is there, which is all that it goes by.
+ *
+ * @returns `trusted`: nothing is left to be written into it
+ */
+async function configThatIsThere(
+  path: string,
+  options: InitOptions,
+  store: string,
+): Promise<{ readonly config: ServerConfig; readonly trusted: boolean }> {
+  const { explainConfig, loadConfig } = await import('@coffer/server');
+  const { requireSame, trustsAlready } = await import('../server-init/existing.js');
+  const { operatorKeyIn } = await import('../server-init/identities.js');
+  const { HOME, XDG_STATE_HOME, XDG_CONFIG_HOME } = process.env;
+  const env = { HOME, XDG_STATE_HOME, XDG_CONFIG_HOME };
+  const alone = { flags: { config: path }, env };
+  const byFile = loadConfig(alone);
+  const stated = { flags: { ...options, config: path }, env: process.env };
+  requireSame(path, explainConfig, { stated, alone });
+  const trusted = trustsAlready(path, byFile, { store, key: operatorKeyIn(store) });
+  const { acceptRollback } = options;
+  const flags = { config: path, acceptRollback, ...(!trusted && { trustStore: store }) };
+  return { config: loadConfig({ flags, env }), trusted };
+}
+
 /** A copy of the state folder must not hold what rules over it, nor should a server be able to read it by accident. */
 function requireApart(stateDir: string, folders: readonly string[]): void {
   const state = real(stateDir);
@@ -72,20 +116,6 @@ function requireApart(stateDir: string, folders: readonly string[]): void {
   throw new Failure(
     `the identities must not be in the state folder, as ${inside} is: name another folder with --identity-dir`,
   );
-}
-
-/** Of the part of a path that is there already. */
-function real(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    const parent = dirname(resolve(path));
-    return parent === resolve(path) ? parent : join(real(parent), resolve(path).slice(parent.length));
-  }
-}
-
-function trustsStore({ trust }: ServerConfig, store: string): boolean {
-  return trust?.resolver?.store !== undefined && real(trust.resolver.store) === real(store);
 }
 
 interface Granted {
@@ -144,7 +174,7 @@ async function report({
 function nextSteps({
   config,
   path,
-  identities: { account, creds, keys, store },
+  identities: { account, creds, keys, signingKey, store },
   granted,
   identityDir,
 }: {
@@ -158,6 +188,8 @@ function nextSteps({
   const coffer = commandFor(config.publicUrl ?? `${scheme}://${config.listen}`);
   const here = commandFor(DEFAULT);
   const start = here(`server --config ${shellWord(path)}`);
+  // Without it the account's own key would sign, which cannot be rotated.
+  const signer = signingKey === undefined ? '' : ` -K ${signingKey}`;
   const folder = identityDir === undefined ? '' : ` --all-dirs ${shellWord(identityDir)}`;
   return [
     '',
@@ -167,7 +199,7 @@ function nextSteps({
     `  ${coffer(`--creds ${shellWord(creds)} whoami`)}`,
     `  ${coffer(`--creds ${shellWord(creds)} put hello`)}`,
     'Each program gets a user of its own, and a grant to nats:ACCOUNT/USER in the policy:',
-    `  ${here(`identity add user --account ${shellWord(account.name)} --name billing${folder}`)}`,
+    `  ${here(`identity add user --account ${shellWord(account.name)}${signer} --name billing${folder}`)}`,
     '',
     `The server reads ${store}, in which there is nothing secret. The seeds in ${keys}`,
     'are what everything hangs on: back them up, and keep that of the operator off this machine in the long run.',

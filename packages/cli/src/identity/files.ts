@@ -1,5 +1,6 @@
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder } from '@coffer/identity';
 import { Failure, systemReason } from '../failure.js';
 import { write } from '../output.js';
 
@@ -20,9 +21,7 @@ export async function writeOutput(path: string | undefined, data: string | Uint8
 
 /** Writes a file, mode 0600, and its folder, mode 0700; one that is there only if `replace`. */
 export async function writeNew(path: string, data: Uint8Array, replace: boolean): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error) => {
-    throw new Failure(`cannot make ${dirname(path)}: ${systemReason(error)}`);
-  });
+  makeFolder(dirname(path));
   await writeAs(replace ? 'w' : 'wx', path, data);
 }
 

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   fullResolverConfig,
   kindOfPublicKey,
+  makeFolder,
   memoryResolverConfig,
   memoryResolverFolder,
   type StoreContext,
@@ -35,7 +36,7 @@ export async function config(options: object): Promise<void> {
   if (dir !== undefined) {
     const files = memoryResolverFolder(tokens);
     for (const name of files.keys()) refuseToReplace(join(dir, name), force);
-    writing(dir, () => mkdirSync(dir, { recursive: true }));
+    makeFolder(dir);
     for (const [name, text] of files) save(join(dir, name), text);
     await note(`Success!! - generated \`${join(dir, 'resolver.conf')}\``);
     return;

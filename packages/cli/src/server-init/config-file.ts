@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { makeFolder, StoreError } from '@coffer/identity';
 import type { ServerConfig } from '@coffer/server';
 import { stringify } from 'yaml';
 import { Failure, systemReason } from '../failure.js';
@@ -19,12 +20,13 @@ export const isThere = (path: string): boolean => existsSync(path);
 /** Writes a configuration by which a server trusts the operator of a store. A file that is there is never written over. */
 export function writeConfig(path: string, config: ServerConfig): void {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path));
     writeFileSync(path, HEADER + stringify(settingsOf(config), { lineWidth: 0 }), {
       flag: 'wx',
       mode: 0o600,
     });
   } catch (error) {
+    if (error instanceof StoreError) throw error;
     throw new Failure(`cannot write ${path}: ${systemReason(error)}`);
   }
 }
@@ -57,7 +59,7 @@ function settingsOf({
 }
 
 /** A server may be started in another folder than this command. */
-function absolute(rootKey: string): string {
+export function absolute(rootKey: string): string {
   const [, kind = '', path = ''] = /^((?:passphrase:)?file:)(.+)$/.exec(rootKey) ?? [];
   return path === '' ? rootKey : `${kind}${resolve(path)}`;
 }

@@ -37,6 +37,8 @@ export interface Identities {
   readonly operator: Made;
   readonly account: Made;
   readonly user: Made;
+  /** Of the account, without a role and with its seed here: who signs further users. */
+  readonly signingKey: string | undefined;
   /** The operator's folder in the store: all that a server needs. */
   readonly store: string;
   /** Where all seeds are. */
@@ -61,7 +63,8 @@ export async function makeIdentities(names: Names, folder: string | undefined): 
     const user = makeUser(context, names);
     const creds = writeCreds(context, names);
     if (operator.isNew) remember(place, names);
-    return { operator, account, user, store: store.folder, keys: place.keys.folder, creds };
+    const signingKey = freeKeyHere(context, names.account).key;
+    return { operator, account, user, signingKey, store: store.folder, keys: place.keys.folder, creds };
   });
 }
 
@@ -72,6 +75,11 @@ export const storeOf = (operator: string, folder: string | undefined): string =>
 /** Where the seeds are, or will be. */
 export const keysOf = (folder: string | undefined): string =>
   openWorkplace({ allDirs: folder }).locations.keys;
+
+/** The key of the operator, if it is there. */
+export function operatorKeyIn(store: string): string | undefined {
+  return existsSync(join(store, '.nsc')) ? OperatorStore.open(store).operator().claims.sub : undefined;
+}
 
 function makeOperator(place: Workplace, { operator: name }: Names): { store: OperatorStore; made: Made } {
   const { stores } = place.locations;
@@ -111,15 +119,20 @@ function makeUser(context: StoreContext, { operator, account, user: name }: Name
   const { store } = context;
   if (store.hasUser(account, name)) return { name, key: store.user(account, name).claims.sub, isNew: false };
   const { key } = generateKey(context, 'user', { use: 'identity', operator, account, user: name });
-  // A signing key with a role bounds its users, and is not for an administrator.
-  const free = [...signingKeysOf(store.account(account).claims)].filter(([, scope]) => scope === undefined);
-  const signedBy = firstHere(
-    context,
-    free.map(([signingKey]) => signingKey),
-  );
+  const signedBy = freeKeyHere(context, account);
   const { nats, ...claims } = newUser(key, name);
   saveUser(context, account, name, { ...claims, nats: { ...nats, ...HTTP_ONLY } }, signedBy);
   return { name, key, isNew: true };
+}
+
+/** A signing key with a role bounds its users, and is not for an administrator. */
+function freeKeyHere(context: StoreContext, account: string): { key?: string } {
+  const scopes = [...signingKeysOf(context.store.account(account).claims)];
+  const free = scopes.filter(([, scope]) => scope === undefined);
+  return firstHere(
+    context,
+    free.map(([key]) => key),
+  );
 }
 
 /** Anew even if they are there: the user's token may be a later one. */

@@ -2,7 +2,7 @@ import { lstat, mkdir, readdir, realpath, rename, rm, stat, unlink, writeFile } 
 import { dirname, join, resolve } from 'node:path';
 
 import { CofferError } from '../errors.js';
-import { syncFolder } from '../files.js';
+import { makeFolders, syncFolder } from '../files.js';
 import { FolderLock } from '../storage/lock.js';
 
 /** Says that a folder is a restore's, and may be taken away when it was left behind. */
@@ -30,7 +30,7 @@ export class RestoreFolder {
     const place = await realpath(target).catch(() => resolve(target));
     await requireEmpty(place);
     const path = `${place}.restoring`;
-    await mkdir(dirname(place), { recursive: true });
+    await makeFolders(dirname(place));
     await requireSameFileSystem(place);
     await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'EEXIST') return requireOurs(path);

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
+import { link, open, realpath, unlink } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 
 import sodium from 'sodium-native';
 
 import { CofferError } from '../errors.js';
-import { requirePrivate, syncFolder } from '../files.js';
+import { makeFolders, requirePrivate, syncFolder } from '../files.js';
 import { KEY_BYTES } from './aead.js';
 import type { RootKeyContext } from './root-key-spec.js';
 import { secureBuffer, secureRandom, wipe } from './secure-memory.js';
@@ -14,7 +14,7 @@ const FILE_PREFIX = 'coffer-root-key-v1:';
 
 /** The root key in the file, made there if it is not. For an empty store only. */
 export async function readOrCreateKeyFile(path: string, context: RootKeyContext): Promise<Buffer> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(path));
   await refuseInsideStateFolder(path, context);
   const existing = await readKeyFile(path);
   if (existing) return existing;

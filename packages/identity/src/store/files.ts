@@ -132,8 +132,21 @@ export function appendLine(path: string, line: string): void {
   });
 }
 
+/** A folder, mode 0700, and those above it, where they are missing. */
 export function makeFolder(path: string): void {
-  doing('make', path, () => mkdirSync(path, { recursive: true, mode: 0o700 }));
+  doing('make', path, () => makeLevels(path));
+}
+
+/** Node's own way goes on for ever where the system says of a folder that there is none to make it in, as in /proc. */
+function makeLevels(path: string): void {
+  if (isFolder(path)) return;
+  if (dirname(path) !== path) makeLevels(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Somebody else made it meanwhile.
+    if (!isFolder(path)) throw error;
+  }
 }
 
 /** Removes a file. Answers whether there was one. */
@@ -208,6 +221,7 @@ function doing<T>(what: string, path: string, act: () => T): T {
 
 const REASONS: Record<string, string> = {
   EACCES: 'permission denied',
+  ENOENT: 'there can be nothing of that name',
   EPERM: 'permission denied',
   EROFS: 'the file system cannot be written',
   ENOSPC: 'no space left on the device',

@@ -117,8 +117,18 @@ function scopeOf(
 /** By the account's own list, as nats-io/jwt `RevocationList.IsRevoked`: `*` is every key. */
 function checkRevoked(caller: CallerToken, { key, token }: Standing): void {
   const until = (who: string) => token?.revocations.get(who) ?? -1;
-  if (caller.iat > Math.max(until(caller.key), until('*'))) return;
-  throw failing(caller)('revoked', `account ${key} has revoked what was issued for it until then`);
+  const last = Math.max(until(caller.key), until('*'));
+  if (caller.iat > last) return;
+  throw failing(caller)(
+    'revoked',
+    `account ${key} has revoked what was issued for it up to ${formatTime(last)}, and this token is of ${formatTime(caller.iat)}`,
+  );
+}
+
+/** Seconds since 1970 for people; a revocation may name any number of them. */
+function formatTime(seconds: number): string {
+  const time = new Date(seconds * 1000);
+  return Number.isNaN(time.getTime()) ? 'the end of time' : time.toISOString().replace('.000Z', 'Z');
 }
 
 /** Whether Go's `UserClaims.HasEmptyPermissions` is true: what is absent is empty, and so is zero, but no list that is there. */

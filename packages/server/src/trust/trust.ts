@@ -11,7 +11,7 @@ import {
 } from '@coffer/identity';
 import type { Logger } from 'pino';
 import type { NatsResolverConfig, TrustConfig } from '../config/trust.js';
-import { Operators, operatorSources } from './operators.js';
+import { Operators, operatorSources, readOperator } from './operators.js';
 import { Proofs } from './proofs.js';
 
 /** What of the engine trust stands on: revocations and the newest tokens seen live in the store. */
@@ -118,6 +118,22 @@ export class Trust {
   }
 }
 
+/**
+ * Reads what a server that trusts needs at its start, to find out whether it can.
+ *
+ * @throws CofferError `invalid_argument`, one sentence: what cannot be read
+ */
+export async function checkTrustFiles(config: TrustConfig | undefined): Promise<void> {
+  if (config === undefined) return;
+  await Promise.all(sourcesOf(config).map(readOperator));
+  const { creds, ca } = config.resolver?.nats ?? {};
+  if (creds) (await readNamed(creds, CREDS)).fill(0);
+  if (ca) await readNamed(ca, CA);
+}
+
+const CREDS = 'trust.resolver.nats.creds';
+const CA = 'trust.resolver.nats.ca';
+
 const sourcesOf = ({ operators, resolver }: TrustConfig) => operatorSources(operators, resolver?.store);
 
 async function openResolver({ resolver }: TrustConfig, log: Logger): Promise<AccountResolver> {
@@ -131,9 +147,9 @@ async function openNatsResolver(
   { servers, creds: credsFile, ca: caFile }: NatsResolverConfig,
   log: Logger,
 ): Promise<AccountResolver> {
-  const creds = credsFile && (await readNamed(credsFile, 'trust.resolver.nats.creds'));
+  const creds = credsFile && (await readNamed(credsFile, CREDS));
   try {
-    const ca = caFile && (await readNamed(caFile, 'trust.resolver.nats.ca'));
+    const ca = caFile && (await readNamed(caFile, CA));
     const onProblem = (reason: string) => log.warn({ reason }, 'accounts cannot be looked up as they should');
     return natsResolver({ servers, ...(creds && { creds }), ...(ca && { tls: { ca } }), onProblem });
   } catch (error) {
