@@ -41,6 +41,13 @@ function signMembers(members: object, write: (payload: object) => string = JSON.
   }
 }
 
+/** As deep as a proof's length allows. */
+const deep = (payload: object, open: string, close: string, depth: number): string =>
+  JSON.stringify({ ...payload, jwt: 0 }).replace(
+    '"jwt":0',
+    `"jwt":${open.repeat(depth)}0${close.repeat(depth)}`,
+  );
+
 describe('the vectors', () => {
   it.each(vectors.proofs)('are made byte for byte: $what', ({ what, payload, signed, proof, ...options }) => {
     const { request, ...rest } = options;
@@ -254,6 +261,8 @@ describe('the parser', () => {
     ],
     ['a needless escape', (payload) => JSON.stringify(payload).replace('"x', '"\\u0078')],
     ['a number in another form', (payload) => JSON.stringify(payload).replace('1795400060', '1795400060.0')],
+    ['a list nested 4,400 deep', (payload) => deep(payload, '[', ']', 4_400)],
+    ['objects nested 1,400 deep', (payload) => deep(payload, '{"a":', '}', 1_400)],
     ['a byte order mark', (payload) => `\ufeff${JSON.stringify(payload)}`],
   ])('refuses %s', (_what, write) => {
     expect(() => parseProof(signMembers({}, write))).toThrow(withCode('malformed_proof'));

@@ -183,7 +183,7 @@ async function openDoors(
     return createApp({ ...shared, authenticator, bodies, answers, rates: limits });
   };
   const development = new DevelopmentAuthenticator();
-  const credentials = new CredentialAuthenticator(engine, trust?.proofs);
+  const credentials = new CredentialAuthenticator(engine, trust?.proofs, log);
   await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(credentials)));
   const overTcp = serve(rates.guard(config.dev ? development : credentials), rates);
   return doors.listenTcp(

@@ -110,12 +110,18 @@ function readObject(text: string): Record<string, unknown> {
   } catch {
     throw malformed('its payload is no JSON');
   }
+  // Deeper ones are no proof, and writing them anew might exhaust the stack.
+  const shallow = isObject(value) && Object.values(value).every((part) => isScalar(part) || isFlat(part));
   // A member twice, white space, a number as 1e3: two readers might read them as two things.
-  if (!isObject(value) || JSON.stringify(value) !== text) {
+  if (!shallow || JSON.stringify(value) !== text) {
     throw malformed('its payload is a JSON object without white space, needless escapes or a member twice');
   }
-  return value;
+  return value as Record<string, unknown>;
 }
+
+const isScalar = (value: unknown): boolean => typeof value !== 'object' || value === null;
+
+const isFlat = (value: unknown): boolean => isObject(value) && Object.values(value).every(isScalar);
 
 function fromBase64url(text: string, what: string, length?: number): Buffer {
   const bytes = Buffer.from(text, 'base64url');

@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http';
-import type { Caller, Engine, Principal } from '@coffer/engine';
+import { type Caller, CofferError, type Engine, type Principal } from '@coffer/engine';
 import { isProof, type ProvenRequest } from '@coffer/identity';
+import type { Logger } from 'pino';
 import { Refusal } from '../refusal.js';
 import { credentialOf } from './credential.js';
+import { framesOf } from './refuse.js';
 
 /** A caller, and the proof that it came with, if it was one. */
 export interface KnownCaller extends Caller {
@@ -44,15 +46,20 @@ export class DevelopmentAuthenticator implements Authenticator {
   }
 }
 
+const TELL_AGAIN_MS = 60_000;
+
 /** `Authorization: Bearer …` with a token or a proof, or either as the password of HTTP Basic, whatever the user's name. */
 export class CredentialAuthenticator implements Authenticator {
   readonly #engine: Pick<Engine, 'authenticateToken'>;
   readonly #proofs: ProofReader | undefined;
+  readonly #log: Logger;
+  #toldAt = Number.NEGATIVE_INFINITY;
 
   /** @param proofs undefined: no identities are trusted */
-  constructor(engine: Pick<Engine, 'authenticateToken'>, proofs: ProofReader | undefined) {
+  constructor(engine: Pick<Engine, 'authenticateToken'>, proofs: ProofReader | undefined, log: Logger) {
     this.#engine = engine;
     this.#proofs = proofs;
+    this.#log = log;
   }
 
   authenticate(request: IncomingMessage): KnownCaller | undefined | Promise<KnownCaller> {
@@ -64,11 +71,29 @@ export class CredentialAuthenticator implements Authenticator {
   }
 
   #proven(proof: string, request: IncomingMessage): KnownCaller | Promise<KnownCaller> {
-    if (this.#proofs !== undefined) return this.#proofs.read(proof, addressOf(request));
-    throw new Refusal(
-      'unauthenticated',
-      'this server trusts no identities, so that no proof counts here: come with a token, or have trust configured',
-    );
+    if (this.#proofs === undefined) {
+      throw new Refusal(
+        'unauthenticated',
+        'this server trusts no identities, so that no proof counts here: come with a token, or have trust configured',
+      );
+    }
+    try {
+      const caller = this.#proofs.read(proof, addressOf(request));
+      return caller instanceof Promise ? caller.catch((error) => this.#refuse(error)) : caller;
+    } catch (error) {
+      return this.#refuse(error);
+    }
+  }
+
+  /** Who found a way to make the reading of proofs fail is a stranger like others, and fills no log with it. */
+  #refuse(error: unknown): never {
+    if (error instanceof Refusal || error instanceof CofferError) throw error;
+    const now = performance.now();
+    if (now - this.#toldAt > TELL_AGAIN_MS) {
+      this.#toldAt = now;
+      this.#log.error({ at: framesOf(error) }, 'a proof could not be read, for a reason that is ours');
+    }
+    throw new Refusal('unauthenticated', 'this proof cannot be read');
   }
 }
 

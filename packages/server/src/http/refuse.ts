@@ -26,8 +26,8 @@ const reasonOf = (error: unknown): string | undefined =>
   error instanceof CofferError ? error.message : undefined;
 
 /** Where it happened; an unforeseen error's own words might quote what they stumbled over. */
-function framesOf(error: unknown): string[] {
-  const { stack = '' } = error as Error;
+export function framesOf(error: unknown): string[] {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
   return stack
     .split('\n')
     .filter((line) => line.startsWith('    at '))
