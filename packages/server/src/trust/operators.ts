@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CofferError } from '@coffer/engine';
 import { decodeOperator, IdentityError, tokenIn } from '@coffer/identity';
@@ -9,12 +10,21 @@ export interface OperatorOptions {
   readonly log: Logger;
   /** Told when a token is another one, or is gone. */
   readonly onChange: () => void;
+  /** For how long a token counts whose file cannot be asked. */
+  readonly maxAgeSeconds: number;
   /** How often the files are read, in milliseconds. */
   readonly pollMs?: number;
+  /** How long it may take to read one, in milliseconds. Default 5,000. */
+  readonly patienceMs?: number;
+  /** In place of {@link readOperator}. */
+  readonly read?: (source: OperatorSource) => Promise<string>;
 }
 
 /** Two looks find a change that stays, within a second. */
 const POLL_MS = 400;
+const PATIENCE_MS = 5_000;
+/** Each look that hangs holds up one of the few threads that files are read by: so many may, beyond one for each source. */
+const MOST_STUCK = 2;
 /** No larger file is read; an operator's token has about a thousand bytes. */
 const FILE_BYTES = 1024 * 1024;
 
@@ -30,47 +40,49 @@ export function operatorSources(operators: readonly string[], store: string | un
   return operators.map((one) => (isToken(one) ? { token: one } : { file: one }));
 }
 
+/** A file that does not answer: nothing is known of it. */
+class NoAnswer extends CofferError {}
+
 /**
  * The tokens of trusted operators, as their files have them. The files are read again and again: no event tells of every way
- * in which a file changes. One that is gone or broken for more than a moment trusts nobody, until it is right again.
+ * in which a file changes. One that is gone or broken for more than a moment trusts nobody, until it is right again; so does one
+ * that cannot be asked for longer than `maxAgeSeconds`.
  *
  * Life: `open`, then `close`.
  */
 export class Operators {
   readonly #options: OperatorOptions;
   readonly #timer: NodeJS.Timeout;
-  #sources: readonly OperatorSource[];
-  /** One for each source; undefined: it cannot be used. */
-  #tokens: readonly (string | undefined)[];
-  /** Sources that could not be used at the last look, and had been right before. */
-  #doubtful = new Set<OperatorSource>();
-  #looking = false;
+  #sources: readonly Watched[];
+  /** Looks that did not end in time, and have not ended since. */
+  readonly #stuck: OperatorSource[] = [];
 
   private constructor(
     sources: readonly OperatorSource[],
     tokens: readonly string[],
     options: OperatorOptions,
   ) {
-    this.#sources = sources;
-    this.#tokens = tokens;
+    this.#sources = sources.map((source, at) => watched(source, tokens[at]));
     this.#options = options;
-    this.#timer = setInterval(() => void this.#look(), options.pollMs ?? POLL_MS);
+    this.#timer = setInterval(() => this.#look(), options.pollMs ?? POLL_MS);
     this.#timer.unref();
   }
 
   /** @throws CofferError `invalid_argument`, one sentence: which of them cannot be used, and why */
   static async open(sources: readonly OperatorSource[], options: OperatorOptions): Promise<Operators> {
-    return new Operators(sources, await Promise.all(sources.map(readOperator)), options);
+    const { read = readOperator, patienceMs } = options;
+    const tokens = await Promise.all(sources.map((source) => inTime(read(source), source, patienceMs)));
+    return new Operators(sources, tokens, options);
   }
 
   /** Those that can be used now. */
   get tokens(): readonly string[] {
-    return this.#tokens.filter((token) => token !== undefined);
+    return this.#sources.flatMap(({ token }) => token ?? []);
   }
 
   /** Of how many sources there is no token now. */
   get missing(): number {
-    return this.#tokens.length - this.tokens.length;
+    return this.#sources.length - this.tokens.length;
   }
 
   /**
@@ -80,10 +92,13 @@ export class Operators {
    * @throws CofferError `invalid_argument`: one cannot be used, and nothing has changed
    */
   async prepare(sources: readonly OperatorSource[]): Promise<() => void> {
-    const tokens = await Promise.all(sources.map(readOperator));
+    const { read = readOperator, patienceMs } = this.#options;
+    const tokens = await Promise.all(sources.map((source) => inTime(read(source), source, patienceMs)));
     return () => {
-      this.#sources = sources;
-      this.#install(tokens);
+      const before = this.tokens;
+      this.#sources = sources.map((source, at) => watched(source, tokens[at]));
+      const changed = tokens.length !== before.length || tokens.some((token, at) => token !== before[at]);
+      if (changed) this.#tell();
     };
   }
 
@@ -91,41 +106,107 @@ export class Operators {
     clearInterval(this.#timer);
   }
 
-  /** A disk that does not answer is not asked again until it does. */
-  async #look(): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
-    const sources = this.#sources;
-    const found = await Promise.all(
-      sources.map((source) => readOperator(source).catch((error: Error) => error)),
-    );
-    this.#looking = false;
-    // Others were put in force meanwhile.
-    if (sources !== this.#sources) return;
-    this.#install(found.map((one, at) => (one instanceof Error ? this.#failed(at, one) : one)));
-    this.#doubtful = new Set(sources.filter((_, at) => found[at] instanceof Error));
+  /** Each source by itself: a disk that does not answer keeps no other from being looked at. */
+  #look(): void {
+    for (const one of this.#sources) {
+      if (one.looking) continue;
+      const stuck = this.#stuck.includes(one.source);
+      if (stuck && this.#stuck.length >= MOST_STUCK) this.#failed(one, noAnswer(one.source));
+      else void this.#lookAt(one);
+    }
   }
 
-  /** A file that is being written anew looks broken for a moment: it counts as broken when it was so twice. */
-  #failed(at: number, { message }: Error): string | undefined {
-    const before = this.#tokens[at];
-    const source = this.#sources[at] as OperatorSource;
-    if (before === undefined || !this.#doubtful.has(source)) return before;
+  async #lookAt(one: Watched): Promise<void> {
+    const { read = readOperator, patienceMs } = this.#options;
+    one.looking = true;
+    const began = performance.now();
+    const reading = read(one.source);
+    const found = await inTime(reading, one.source, patienceMs).catch((error: Error) => error);
+    one.looking = false;
+    if (found instanceof NoAnswer) this.#waitFor(one.source, reading);
+    // Others were put in force meanwhile.
+    if (!this.#sources.includes(one)) return;
+    if (found instanceof Error) {
+      this.#failed(one, found);
+      return;
+    }
+    one.goodAt = began;
+    one.doubtful = false;
+    this.#install(one, found);
+  }
+
+  #waitFor(source: OperatorSource, reading: Promise<string>): void {
+    this.#stuck.push(source);
+    const done = () => void this.#stuck.splice(this.#stuck.indexOf(source), 1);
+    reading.then(done, done);
+  }
+
+  /**
+   * A file that is being written anew looks broken for a moment: it counts as broken when it was so twice. Of one that does not
+   * answer it is not known whether it is, for a while.
+   */
+  #failed(one: Watched, error: Error): void {
+    const tooOld = performance.now() - one.goodAt > this.#options.maxAgeSeconds * 1000;
+    const broken = !(error instanceof NoAnswer) && one.doubtful;
+    one.doubtful ||= !(error instanceof NoAnswer);
+    if (one.token === undefined || !(broken || tooOld)) return;
     this.#options.log.error(
-      { reason: message },
+      { reason: error.message },
       'the token of a trusted operator cannot be used any more: nobody is trusted for its sake',
     );
-    return undefined;
+    this.#install(one, undefined);
   }
 
-  #install(tokens: readonly (string | undefined)[]): void {
-    const before = this.#tokens;
-    this.#tokens = tokens;
-    const changed = tokens.length !== before.length || tokens.some((token, at) => token !== before[at]);
-    if (!changed) return;
+  #install(one: Watched, token: string | undefined): void {
+    if (one.token === token) return;
+    one.token = token;
+    this.#tell();
+  }
+
+  #tell(): void {
     this.#options.log.info({ operators: this.tokens.length }, 'the tokens of trusted operators have changed');
     this.#options.onChange();
   }
+}
+
+interface Watched {
+  readonly source: OperatorSource;
+  /** Undefined: it cannot be used. */
+  token: string | undefined;
+  /** When the last look began that found a token, by `performance.now`. */
+  goodAt: number;
+  /** It could not be used at the last look. */
+  doubtful: boolean;
+  looking: boolean;
+}
+
+const watched = (source: OperatorSource, token: string | undefined): Watched => ({
+  source,
+  token,
+  goodAt: performance.now(),
+  doubtful: false,
+  looking: false,
+});
+
+async function inTime(
+  reading: Promise<string>,
+  source: OperatorSource,
+  patienceMs = PATIENCE_MS,
+): Promise<string> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(noAnswer(source)), patienceMs);
+  });
+  try {
+    return await Promise.race([reading, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function noAnswer(source: OperatorSource): NoAnswer {
+  const path = 'file' in source ? source.file : 'store' in source ? source.store : 'trust.operators';
+  return new NoAnswer('invalid_argument', `the disk with the operator’s token ${path} does not answer`);
 }
 
 /**
@@ -136,10 +217,28 @@ export class Operators {
 export async function readOperator(source: OperatorSource): Promise<string> {
   if ('token' in source) return operatorIn(Buffer.from(source.token), 'an entry of trust.operators');
   const path = 'file' in source ? source.file : await operatorOf(source.store);
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw refuse(`the operator’s token ${path} ${reasonOf(error)}`);
-  });
-  return operatorIn(bytes, path);
+  return operatorIn(await readRegular(path), path);
+}
+
+/** A pipe or device might never end, and a file be as large as a disk: it is looked at before it is opened, and again after. */
+async function readRegular(path: string): Promise<Uint8Array> {
+  let file: FileHandle | undefined;
+  try {
+    checkRegular(await stat(path), path);
+    file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    checkRegular(await file.stat(), path);
+    return await file.readFile();
+  } catch (error) {
+    if (error instanceof CofferError) throw error;
+    throw refuse(`the operator’s token ${path} ${reasonOf(error as NodeJS.ErrnoException)}`);
+  } finally {
+    await file?.close();
+  }
+}
+
+function checkRegular(stats: Stats, path: string): void {
+  if (!stats.isFile()) throw refuse(`the operator’s token ${path} is no regular file`);
+  if (stats.size > FILE_BYTES) throw refuse(`${path} is too large for a token`);
 }
 
 function operatorIn(bytes: Uint8Array, where: string): string {

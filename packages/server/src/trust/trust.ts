@@ -65,7 +65,7 @@ export class Trust {
     // Before it is there nobody has asked it anything.
     let verifier: Verifier | undefined;
     const onChange = () => verifier?.changed();
-    const operators = await Operators.open(sourcesOf(config), { log, onChange });
+    const operators = await Operators.open(sourcesOf(config), { log, onChange, maxAgeSeconds });
     try {
       const resolver = await openResolver(config, log);
       verifier = new Verifier({
