@@ -1,4 +1,14 @@
-import { cpSync, mkdirSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -37,6 +47,11 @@ const LAYOUTS = [
     path: () => join(folder, 'accounts', 'A', 'A.jwt'),
   },
 ];
+
+function large(file: string): void {
+  writeFileSync(file, '');
+  truncateSync(file, 2 ** 40);
+}
 
 describe.each(LAYOUTS)('$layout', ({ make, path }) => {
   const world = new World();
@@ -104,6 +119,22 @@ describe.each(LAYOUTS)('$layout', ({ make, path }) => {
     writeFileSync(file, second.slice(0, 100));
     setTimeout(() => writeFileSync(file, second), 60);
     await vi.waitFor(() => expect(told).toEqual([second]), { timeout: 1000, interval: 10 });
+  });
+
+  it.each([
+    ['a pipe', (file: string) => void execFileSync('mkfifo', [file])],
+    ['a folder', (file: string) => void mkdirSync(file)],
+    ['larger than any token', large],
+  ])('does not wait for a file that is %s', async (_what, make) => {
+    const file = write(first);
+    unlinkSync(file);
+    make(file);
+    const made = resolver();
+    const answers = await Promise.all(Array.from({ length: 8 }, async () => await made.lookup(account)));
+    for (const answer of answers) expect(answer || undefined).toBeUndefined();
+    rmSync(file, { recursive: true });
+    write(second);
+    expect(await made.lookup(account)).toBe(second);
   });
 
   it('tells when all of it is gone, and is an error from then on', async () => {

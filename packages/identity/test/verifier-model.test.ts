@@ -101,7 +101,7 @@ function model({
     iat <= NOW + SKEW && (nbf === undefined || nbf <= NOW + SKEW) && (exp === undefined || exp + SKEW >= NOW);
   const ends: Times[] = [user.times];
   const keys: Key[] = ['user', user.issuer, 'account'];
-  let token = account.there;
+  const token = account.there;
   let strict = false;
 
   const operatorKeys: Key[] = operator.trusted ? ['operator', ...operator.signers] : [];
@@ -113,7 +113,7 @@ function model({
     keys.push('operator', operator.issuer, account.issuer);
   } else {
     if (!account.bare) return undefined;
-    token = account.there && account.issuer === 'account';
+    if (token && account.issuer !== 'account') return undefined;
     if (token) ends.push(account.times);
   }
 

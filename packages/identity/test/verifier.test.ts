@@ -174,9 +174,9 @@ describe('a chain', () => {
 
   it.each(BREAKS)('is refused as %s, and the %s is named (%#)', async (code, link, change, token) => {
     const world = new World();
-    const verifier = world.verifier();
     const text = token?.(world) ?? world.userToken();
     change(world);
+    const verifier = world.verifier();
     await expect(verifier.verify(text, ALL)).rejects.toMatchObject({
       name: 'ChainError',
       code,

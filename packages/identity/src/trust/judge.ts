@@ -4,11 +4,11 @@ import { ChainError } from './chain-error.js';
 import { chainUnder, hostChain, type Verified } from './evaluate.js';
 import { checkLink, type Ground } from './ground.js';
 import { memoryIssued, NO_REVOCATIONS } from './in-memory.js';
-import { type OperatorSet, Operators } from './operators.js';
+import { checkOperator, type OperatorSet, Operators } from './operators.js';
 import type { HostTrust, Revocations, VerifierOptions } from './options.js';
 import { Seen } from './seen.js';
 import { type Standing, standingOf } from './standing.js';
-import type { AccountToken, CallerToken, LinkToken } from './tokens.js';
+import type { AccountToken, CallerToken, LinkToken, OperatorToken } from './tokens.js';
 
 /** A chain with what it rests on, to be looked at again at every use. */
 export interface Entry extends Verified {
@@ -34,13 +34,19 @@ interface Under {
 type JudgeOptions = Pick<
   VerifierOptions,
   'operators' | 'accounts' | 'issued' | 'revocations' | 'hosts' | 'clockSkewSeconds'
-> & { readonly now: () => number };
+> & {
+  readonly now: () => number;
+  /** Told when the tokens of operators are others than at the last look. */
+  readonly onOperators: () => void;
+};
 
 /** Says of chains whether they hold, at this moment and by what is at hand. It waits for nothing. */
 export class Judge {
   readonly bare: ReadonlySet<string>;
   readonly seen: Seen;
   readonly #operators: Operators;
+  readonly #onOperators: () => void;
+  #set: OperatorSet | undefined;
   readonly #revocations: Revocations;
   readonly #hosts: HostTrust | undefined;
   readonly #skew: number;
@@ -52,6 +58,7 @@ export class Judge {
     this.#operators = new Operators(options.operators);
     this.bare = new Set(options.accounts);
     this.seen = new Seen(options.issued ?? memoryIssued());
+    this.#onOperators = options.onOperators;
     this.#revocations = options.revocations ?? NO_REVOCATIONS;
     this.#hosts = options.hosts;
     this.#skew = options.clockSkewSeconds ?? 5;
@@ -77,10 +84,16 @@ export class Judge {
   standing(state: AccountState): Standing {
     const { key, token, failure } = state;
     if (failure) throw failure;
-    const anchors = { operators: this.#operators.current(), bare: this.bare };
+    const anchors = { operators: this.#operatorSet(), bare: this.bare };
     const standing = standingOf(key, token, anchors, this.#ground());
     if (standing.token) state.seeSigners(standing.token);
+    this.seen.see(tokensOf(standing));
     return standing;
+  }
+
+  /** The tokens of trusted operators that hold at this moment: none that is older counts from now on. */
+  operators(): readonly OperatorToken[] {
+    return this.#holding(this.#operatorSet());
   }
 
   /** On whose word an account is trusted; undefined: on nobody's. */
@@ -100,7 +113,7 @@ export class Judge {
 
   #holds(entry: Entry, noted: boolean): boolean {
     const { state, under } = entry;
-    if (state && (under.account !== state.token || under.operators !== this.#operators.current())) {
+    if (state && (under.account !== state.token || under.operators !== this.#operatorSet())) {
       if (!this.#renew(entry, state)) return false;
     }
     return !state?.failure && this.#isGood(entry.under, noted);
@@ -121,8 +134,7 @@ export class Judge {
     for (const key of keys) if (this.#revocations.keyRevoked(key)) return false;
     for (const jti of jtis) if (this.#revocations.tokenRevoked(jti)) return false;
     for (const { key, iat } of parties) {
-      const newest = this.seen.newest(key);
-      if (newest > iat || (noted && newest < iat)) return false;
+      if (this.seen.newest(key) > iat || (noted && this.seen.noted(key) < iat)) return false;
     }
     return true;
   }
@@ -130,7 +142,7 @@ export class Judge {
   #entry(caller: CallerToken, verified: Verified, state?: AccountState): Entry {
     const { tokens } = verified;
     const under = {
-      operators: this.#operators.current(),
+      operators: this.#operatorSet(),
       account: state?.token,
       from: Math.max(...tokens.map(({ iat, nbf = 0 }) => Math.max(iat, nbf))) - this.#skew,
       until: (verified.chain.expiresAt ?? Number.POSITIVE_INFINITY) + this.#skew,
@@ -141,6 +153,28 @@ export class Judge {
     return { ...verified, caller, state, under };
   }
 
+  /** What is new in it counts as seen before anything is judged by it. */
+  #operatorSet(): OperatorSet {
+    const set = this.#operators.current();
+    if (set !== this.#set) {
+      this.#set = set;
+      this.#holding(set);
+      this.#onOperators();
+    }
+    return set;
+  }
+
+  #holding({ tokens }: OperatorSet): OperatorToken[] {
+    const ground = this.#ground();
+    const checked = (operator: OperatorToken) => {
+      checkOperator(operator, ground);
+      return operator;
+    };
+    const holding = tokens.filter((operator) => ifGood(() => checked(operator)));
+    this.seen.see(holding);
+    return holding;
+  }
+
   #ground(): Ground {
     return { revocations: this.#revocations, seen: this.seen, now: this.#seconds(), skew: this.#skew };
   }
@@ -149,6 +183,9 @@ export class Judge {
     return Math.floor(this.#now() / 1000);
   }
 }
+
+export const tokensOf = ({ operator, token }: Standing): LinkToken[] =>
+  [operator, token].filter((one) => one !== undefined);
 
 function ifGood<T>(judge: () => T): T | undefined {
   try {

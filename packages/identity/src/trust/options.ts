@@ -43,7 +43,7 @@ export interface HostTrust {
 export interface VerifierOptions {
   /** The tokens of trusted operators, of NATS or of wasmCloud; asked at every use, so that they may change. */
   readonly operators: () => readonly string[];
-  /** Public keys of accounts that are trusted without an operator. */
+  /** Public keys of accounts that are trusted without an operator; one whose token another has signed is refused. */
   readonly accounts?: readonly string[] | undefined;
   readonly resolver: AccountResolver;
   /** Default: forgotten with the process. */

@@ -26,7 +26,8 @@ export interface AccountAnchors {
  *
  * An operator's key or one of its signing keys signed its token; under strict signing key usage a signing key, and then only
  * signing keys sign for the account (nats-io/jwt `OperatorClaims.DidSign`; nats-server 2.15 `processTrustedKeys` and
- * `Account.hasIssuer`). Or it is trusted bare, and signed its token itself or has none.
+ * `Account.hasIssuer`). Or it is trusted bare, and signed its token itself or has none: the revocations in one that somebody else
+ * signed can neither be believed nor passed over.
  *
  * @param token what the resolver has; undefined: nothing
  * @throws ChainError
@@ -39,8 +40,15 @@ export function standingOf(
 ): Standing {
   const operator = token && operatorOf(token, anchors.operators);
   if (token && operator) return underOperator(token, operator, ground);
-  if (anchors.bare.has(key)) return bareStanding(key, token?.issuer === key ? token : undefined, ground);
   const link = failing({ what: 'account', key, name: token?.name ?? '' });
+  if (anchors.bare.has(key)) {
+    if (token === undefined || token.issuer === key) return bareStanding(key, token, ground);
+    throw link(
+      'unknown_issuer',
+      `it is trusted by its key, and what its token says cannot be believed: the key ${token.issuer}, which signed it, is ` +
+        'none of a trusted operator. Trust that operator, or take the token away from where accounts are kept',
+    );
+  }
   if (token === undefined) {
     throw link(
       'unknown_issuer',

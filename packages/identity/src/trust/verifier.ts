@@ -4,13 +4,13 @@ import { TOKEN_BYTES } from '../tokens/parts.js';
 import { type AccountState, Accounts } from './accounts.js';
 import type { Chain, ChainKind, ChainOf } from './chain.js';
 import { failing } from './ground.js';
-import { type Entry, Judge } from './judge.js';
+import { type Entry, Judge, tokensOf } from './judge.js';
 import { Lookups } from './lookups.js';
 import type { VerifierOptions } from './options.js';
 import { Signers } from './signers.js';
-import type { Standing } from './standing.js';
 import { TokenCache } from './token-cache.js';
-import { type CallerToken, type LinkToken, readCaller } from './tokens.js';
+import { type CallerToken, readCaller } from './tokens.js';
+import { Vigil } from './vigil.js';
 
 /** Verified tokens that are kept, by number and by the size of their texts. */
 const CACHE = { most: 10_000, mostBytes: 16 * 1024 * 1024 };
@@ -31,6 +31,7 @@ export class Verifier {
   readonly #judge: Judge;
   readonly #accounts: Accounts;
   readonly #signers: Signers;
+  readonly #vigil: Vigil;
   readonly #cache = new TokenCache<Entry>(CACHE);
   readonly #entries = new WeakMap<Chain, Entry>();
   readonly #listeners = new Set<() => void>();
@@ -45,7 +46,7 @@ export class Verifier {
     for (const key of [...(options.accounts ?? []), ...(hosts?.keys ?? []), ...(hosts?.clusters ?? [])]) {
       parsePublicKey(key);
     }
-    this.#judge = new Judge({ ...options, now });
+    this.#judge = new Judge({ ...options, now, onOperators: () => this.#vigil.noteOperators() });
     const { bare, seen } = this.#judge;
     const limits = {
       timeoutMs: lookupSeconds * 1000,
@@ -61,7 +62,14 @@ export class Verifier {
     });
     const trusts = (state: AccountState) => this.#trusts(state);
     this.#signers = new Signers({ ...limits, resolver, accounts: this.#accounts, trusts });
-    this.#unwatch = resolver.watch?.((account) => this.changed(account));
+    const { timeoutMs } = limits;
+    this.#vigil = new Vigil({ judge: this.#judge, accounts: this.#accounts, resolver, timeoutMs });
+    this.#unwatch = resolver.watch?.((account) => {
+      this.changed(account);
+      if (account === undefined) this.#vigil.lookAtAll();
+      else this.#vigil.lookAt(account);
+    });
+    this.#vigil.begin();
   }
 
   /**
@@ -93,6 +101,7 @@ export class Verifier {
    */
   changed(account?: string): void {
     this.#accounts.doubt(account);
+    this.#vigil.noteOperators();
     this.#tell();
   }
 
@@ -110,6 +119,7 @@ export class Verifier {
   close(): void {
     this.#closed = true;
     this.#unwatch?.();
+    this.#vigil.close();
     this.#accounts.close();
     this.#cache.clear();
     this.#listeners.clear();
@@ -183,9 +193,6 @@ export class Verifier {
     for (const listener of [...this.#listeners]) listener();
   }
 }
-
-const tokensOf = ({ operator, token }: Standing): LinkToken[] =>
-  [operator, token].filter((one) => one !== undefined);
 
 /** Many hold it at once. */
 function frozen<T>(value: T): T {

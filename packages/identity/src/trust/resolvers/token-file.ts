@@ -1,3 +1,4 @@
+import { type BigIntStats, constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { tokenIn } from '../../tokens/creds.js';
@@ -39,18 +40,26 @@ export async function readTokenFile(path: string): Promise<Found> {
 }
 
 async function readOnce(path: string): Promise<Found> {
-  const file = await ifThere(open(path, 'r'));
+  const before = await ifThere(stat(path, { bigint: true }));
+  if (before === undefined) return ABSENT;
+  if (!holdsToken(before)) return { fingerprint: describe(before), text: '' };
+  const file = await ifThere(open(path, OPEN));
   if (file === undefined) return ABSENT;
   try {
+    // What was put in its place meanwhile.
     const stats = await file.stat({ bigint: true });
-    // Larger ones hold no token, and a pipe or device might never end.
-    const readable = stats.isFile() && stats.size <= 2 * TOKEN_BYTES;
-    const text = readable ? tokenIn(await file.readFile()) : '';
+    const text = holdsToken(stats) ? tokenIn(await file.readFile()) : '';
     return { fingerprint: describe(stats), text, token: accountIn(text) };
   } finally {
     await file.close();
   }
 }
+
+/** Nobody waits for the other end of a pipe. */
+const OPEN = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+/** Larger ones hold no token, and a pipe or device might never end. */
+const holdsToken = (stats: BigIntStats): boolean => stats.isFile() && stats.size <= 2 * TOKEN_BYTES;
 
 /** Undefined when there is no such file, nor the folder that it would be in. */
 export async function ifThere<T>(asked: Promise<T>): Promise<T | undefined> {
