@@ -253,6 +253,7 @@ export class Administration {
   }
 
   #mayApply(caller: Caller, wanted: ReadonlyMap<string, Grant>): boolean {
+    if (!this.knows(caller)) return false;
     const within = [...wanted.values()].every((grant) => this.#administers(caller, grant));
     return within && this.policy.isSomeAdministrator(caller);
   }
@@ -285,8 +286,9 @@ export class Administration {
     return asked;
   }
 
+  /** Who lost the right, or has ended, while the change waited for its turn may not make it. */
   #requireAdministrator(caller: Caller): void {
-    if (!this.policy.isAdministrator(caller)) throw accessDenied();
+    if (!this.knows(caller) || !this.policy.isAdministrator(caller)) throw accessDenied();
   }
 
   #change(

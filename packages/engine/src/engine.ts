@@ -75,6 +75,8 @@ export class Engine {
     const { storage, header, catalog, manifest, audit } = parts;
     const now = options.now ?? (() => new Date());
     const gate = new Gate(audit, storage, now);
+    const policy = () => this.#administration.policy;
+    const knows = (caller: Caller) => this.#administration.knows(caller);
     const changes = new ManifestChanges(manifest, gate);
     this.#parts = parts;
     this.#changes = changes;
@@ -82,8 +84,7 @@ export class Engine {
     this.development = options.development ?? false;
     this.serverKey = parts.signer.publicKey;
     this.#administration = new Administration(manifest, changes, gate, now);
-    const policy = () => this.#administration.policy;
-    this.#revocations = new Revocations({ manifest, changes, gate, now, policy });
+    this.#revocations = new Revocations({ manifest, changes, gate, now, policy, knows });
     this.#context = {
       catalog,
       gate,
@@ -91,6 +92,7 @@ export class Engine {
       now,
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       policy,
+      knows,
     };
     this.#secrets = new Secrets(this.#context);
     this.#auditReading = new AuditReading({
@@ -107,6 +109,7 @@ export class Engine {
       auditFolder: join(options.stateDir, AUDIT_FOLDER),
       gate,
       policy,
+      knows,
       now,
       patience: options.backupPatience,
     });
@@ -145,6 +148,7 @@ export class Engine {
       rootKeys: new RootKeys(options.rootKey, rootKeyContext(options)),
       rewriter: this.#rewriter,
       policy,
+      knows,
     });
     this.#revocations.onChange(() => this.recheckCallers());
     parts.onStop((error) => {
@@ -374,8 +378,8 @@ export class Engine {
    * A backup of the store and of the audit log as they are at the moment of the first `next`, while others read and write:
    * the bytes of a file, to be put wherever they are safe. It is whole when the iterator comes to its end.
    *
-   * @throws CofferError `access_denied`; `conflict` while another one is made; `abandoned` if its bytes are not taken for a
-   *   minute; `stopped`
+   * @throws CofferError `access_denied`, on the way too if the caller may no longer; `conflict` while another one is made;
+   *   `abandoned` if its bytes are not taken for a minute; `stopped`
    */
   backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
     if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);

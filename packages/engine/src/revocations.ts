@@ -41,6 +41,8 @@ export interface RevocationsContext {
   readonly gate: Gate;
   readonly now: () => Date;
   policy(): Policy;
+  /** False if a caller has ended who was let in. */
+  knows(caller: Caller): boolean;
 }
 
 /** Which identities are believed no more, and how new the tokens are that were seen. For who administers everything. */
@@ -228,6 +230,6 @@ export class Revocations {
   }
 
   #isAllowed(caller: Caller): boolean {
-    return this.#context.policy().isAdministrator(caller);
+    return this.#context.knows(caller) && this.#context.policy().isAdministrator(caller);
   }
 }

@@ -34,6 +34,8 @@ export interface SecretsContext {
   readonly limits: Limits;
   readonly now: () => Date;
   policy(): Policy;
+  /** False if a caller has ended who was let in. */
+  knows(caller: Caller): boolean;
 }
 
 /** setec's verbs with exactly its meaning, but where the comments say otherwise. */
@@ -230,9 +232,10 @@ export class Secrets {
     const by = caller.principals[0].id;
     const request = given ? this.#requestDigest(ask) : '';
     const made = await this.#locks.run(name, async () => {
-      // A permission that was taken away while the change waited for its turn is gone at once.
-      await this.#refusal(asked, action as Action);
       const { catalog, gate } = this.#context;
+      // A permission that was taken away, or a caller that has ended, while the change waited for its turn is gone at once.
+      if (!this.#context.knows(caller)) return gate.deny(asked);
+      await this.#refusal(asked, action as Action);
       const decide = (): Plan => {
         const before = catalog.entry(name);
         const { operations: known = NO_OPERATIONS } = before?.head ?? {};

@@ -295,7 +295,7 @@ describe('an entry', () => {
     expect({ ...entry, id: undefined }).toEqual({
       id: undefined,
       seq: entry.seq,
-      principal: { id: 'token:alice', kind: 'token', user: 'name of alice', ip: '192.0.2.7' },
+      principal: { id: 'token:alice', kind: 'nats', user: 'name of alice', ip: '192.0.2.7' },
       action: 'get',
       authorized: true,
       secret: 'a',

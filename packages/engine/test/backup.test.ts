@@ -4,10 +4,17 @@ import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { StoreHeader } from '../src/header.js';
-import { type Engine, LmdbStorage, parseRootKey, writeBackup } from '../src/index.js';
+import {
+  type CofferError,
+  type Engine,
+  LmdbStorage,
+  type Principal,
+  parseRootKey,
+  writeBackup,
+} from '../src/index.js';
 import { auditEntries, auditPath, verifyLog } from './audit-file.js';
 import { backupOf, backupTo, restoreIn, secretsOf, verifyIn } from './backup-support.js';
-import { admin, bytes, codeOf, openEngine, text, token } from './support.js';
+import { admin, bytes, codeOf, identity, openEngine, text, token } from './support.js';
 
 /** A store with some of everything. */
 async function populate(engine: Engine): Promise<{ live: string; revoked: string }> {
@@ -249,6 +256,51 @@ describe('a backup', () => {
       undefined,
       'stopped',
     ]);
+  });
+
+  test.each<[string, (engine: Engine, tokenId: string) => Promise<unknown>]>([
+    ['is revoked', (engine, id) => engine.revokeToken(admin, id)],
+    ['loses its right', (engine) => engine.applyPolicy(admin, [])],
+  ])('ends, and is not whole, when its caller %s', async (_, end) => {
+    const { engine, stateDir } = await openEngine();
+    await engine.put(admin, 'large', Buffer.alloc(1_000_000));
+    const { token, info } = await engine.createToken(admin, { name: 'backup' });
+    await engine.applyPolicy(admin, [{ to: [`token:${info.id}`], actions: ['admin'], secrets: ['*'] }]);
+    const principal = engine.authenticateToken(token) as Principal;
+    const backup = engine.backup({ principals: [principal], address: '192.0.2.7' });
+    expect((await backup.next()).done).toBe(false);
+    await end(engine, info.id);
+    expect(await codeOf(backup.next())).toBe('access_denied');
+    expect((await auditEntries(stateDir)).at(-1)).toMatchObject({
+      action: 'backup',
+      target: expect.stringMatching(/: not whole$/),
+      error: 'access_denied',
+    });
+    expect((await backupOf(engine)).length).toBeGreaterThan(1_000_000);
+  });
+
+  test('ends when the session of its caller does, before its last piece too', async () => {
+    const { engine, stateDir } = await openEngine();
+    await engine.put(admin, 'large', Buffer.alloc(1_000_000));
+    await engine.applyPolicy(admin, [{ to: ['nats:*'], actions: ['admin'], secrets: ['*'] }]);
+    const pieces = async (liveFor: number) => {
+      let live = true;
+      let taken = 0;
+      try {
+        for await (const _ of engine.backup(identity('operator', { isLive: () => live }))) {
+          taken++;
+          live = taken < liveFor;
+        }
+      } catch (error) {
+        return { taken, code: (error as CofferError).code };
+      }
+      return { taken, code: undefined };
+    };
+    const { taken: all } = await pieces(Number.POSITIVE_INFINITY);
+    for (const few of [1, all - 1]) {
+      expect(await pieces(few)).toEqual({ taken: few, code: 'access_denied' });
+      expect((await auditEntries(stateDir)).at(-1)).toMatchObject({ error: 'access_denied' });
+    }
   });
 
   test('needs an administrator of everything; a refusal is in the log', async () => {

@@ -124,7 +124,7 @@ describe('an operation id', () => {
 
   it('belongs to the caller itself, not to what the caller belongs to', async () => {
     const { engine } = await withAliceAndBob();
-    const group = { id: 'token:group', kind: 'token' } as const;
+    const group = { id: 'token:group', kind: 'nats' } as const;
     const member = ({ principals }: Caller): Caller => ({
       principals: [principals[0], group],
       address: '::1',

@@ -126,7 +126,7 @@ describe('a grant', () => {
     const { engine } = await openEngine();
     await engine.applyPolicy(admin, [grant('token:group', ['activate'], 'shared/*')]);
     const member: Caller = {
-      principals: [...alice.principals, { id: 'token:group', kind: 'token' }],
+      principals: [...alice.principals, { id: 'token:group', kind: 'nats' }],
       address: '192.0.2.1',
     };
     expect(await may(engine, member, 'shared/x')).toBe(true);

@@ -1,16 +1,18 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import type { Caller, Engine } from '../src/index.js';
-import { admin, bytes, identity, openEngine } from './support.js';
+import type { Caller, Engine, Principal } from '../src/index.js';
+import { auditEntries } from './audit-file.js';
+import { admin, bytes, codeOf, identity, openEngine } from './support.js';
 
 /** Longer than any test: whatever ends before it was not woken by a heartbeat. */
 const NEVER = 60_000;
 const USER = `U${'A'.repeat(55)}`;
 
-async function withRights(): Promise<Engine> {
-  const { engine } = await openEngine();
-  await engine.applyPolicy(admin, [{ to: ['nats:*'], actions: ['get', 'admin'], secrets: ['*'] }]);
-  return engine;
+async function withRights() {
+  const opened = await openEngine();
+  const actions = ['get', 'put', 'activate', 'delete', 'admin'] as const;
+  await opened.engine.applyPolicy(admin, [{ to: ['nats:*'], actions, secrets: ['*'] }]);
+  return opened;
 }
 
 /** Reads on to the end, which is told. */
@@ -32,7 +34,7 @@ const UNAUTHENTICATED = { kind: 'end', code: 'unauthenticated' };
 
 describe('a session', () => {
   it('that is revoked ends the watches of its caller, and no others', async () => {
-    const engine = await withRights();
+    const { engine } = await withRights();
     const caller = identity('user', { isLive: () => !engine.keyRevoked(USER) });
     const other = engine.watch(identity('other'), { heartbeatMs: NEVER });
     await other.next();
@@ -47,7 +49,7 @@ describe('a session', () => {
   });
 
   it('that its verifier believes no more ends them when callers are looked at again', async () => {
-    const engine = await withRights();
+    const { engine } = await withRights();
     let live = true;
     const caller = identity('user', { isLive: () => live });
     const ending = endOf(engine, caller);
@@ -60,7 +62,7 @@ describe('a session', () => {
   });
 
   it('that was live goes on when callers are looked at again', async () => {
-    const engine = await withRights();
+    const { engine } = await withRights();
     const watch = engine.watch(identity('user'), { heartbeatMs: NEVER });
     await watch.next();
     const next = watch.next();
@@ -71,7 +73,7 @@ describe('a session', () => {
   });
 
   it('that expires ends them at that moment, though nothing else happens', async () => {
-    const engine = await withRights();
+    const { engine } = await withRights();
     const expiring = () => identity('user', { expiresAt: new Date(Date.now() + 200) });
     const caller = expiring();
     await Promise.all([endOf(engine, caller), follow(engine, caller)]).then(([end]) =>
@@ -80,7 +82,7 @@ describe('a session', () => {
   });
 
   it('that has ended opens no watch, and is not read to from the audit log', async () => {
-    const engine = await withRights();
+    const { engine } = await withRights();
     for (const caller of [
       identity('user', { isLive: () => false }),
       identity('user', { expiresAt: new Date(Date.now() - 1) }),
@@ -91,5 +93,51 @@ describe('a session', () => {
       const reading = engine.audit(caller, {});
       await expect(reading.next()).rejects.toMatchObject({ code: 'access_denied' });
     }
+  });
+
+  it.each<[string, (engine: Engine, caller: Caller) => Promise<unknown>]>([
+    ['put', (e, c) => e.put(c, 'a', bytes('w'))],
+    ['activate', (e, c) => e.activate(c, 'a', 1)],
+    ['delete', (e, c) => e.delete(c, 'a')],
+    ['policy', (e, c) => e.applyPolicy(c, [])],
+    ['token', (e, c) => e.createToken(c, { name: 'stays' })],
+    ['revocation', (e, c) => e.revoke(c, { jti: 'J' })],
+    ['lifting', (e, c) => e.liftRevocation(c, '0123456789abcdef')],
+    ['rotation', (e, c) => e.rotateKeys(c, { root: true })],
+  ])('that ends while its %s waits for its turn does not make it', async (_, change) => {
+    const { engine, stateDir } = await withRights();
+    await engine.put(admin, 'a', bytes('v'));
+    let live = true;
+    const caller = identity('user', { isLive: () => live });
+    // Those before it have the locks.
+    const before = [
+      engine.put(admin, 'a', bytes('v')),
+      engine.revoke(admin, { jti: 'before' }),
+      engine.rotateKeys(admin, { root: true }),
+    ];
+    const changing = codeOf(change(engine, caller));
+    live = false;
+    expect(await changing).toBe('access_denied');
+    await Promise.all(before);
+    const { id } = caller.principals[0];
+    const entries = (await auditEntries(stateDir)).filter(({ principal }) => principal?.id === id);
+    expect(entries).toMatchObject([{ authorized: false }]);
+  });
+
+  it('of a token that is revoked while its change waits for its turn does not make it', async () => {
+    const { engine } = await withRights();
+    await engine.put(admin, 'a', bytes('first'));
+    const { token, info } = await engine.createToken(admin, { name: 'leaked' });
+    await engine.applyPolicy(admin, [{ to: ['token:*'], actions: ['put'], secrets: ['*'] }]);
+    const principal = engine.authenticateToken(token) as Principal;
+    const caller: Caller = { principals: [principal], address: '192.0.2.7' };
+    const puts = Array.from({ length: 100 }, (_, index) => engine.put(caller, 'a', bytes(`${index}`)));
+    const settled = Promise.allSettled(puts);
+    await engine.revokeToken(admin, info.id);
+    const { versions } = await engine.info(admin, 'a');
+    const codes = (await settled).map((outcome) => outcome.status === 'rejected' && outcome.reason.code);
+    expect(codes.at(-1)).toBe('access_denied');
+    // One may have been under way.
+    expect((await engine.info(admin, 'a')).versions.length).toBeLessThanOrEqual(versions.length + 1);
   });
 });

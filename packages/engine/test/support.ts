@@ -11,9 +11,9 @@ import { Engine, parseRootKey } from '../src/index.js';
 /** Every right, on every secret. */
 export const admin: Caller = { principals: [{ id: 'socket', kind: 'socket' }], address: 'unix' };
 
-/** A caller with no right but what grants give it. */
+/** A caller with no right but what grants give it. Its kind is not that of tokens: no such token is in the store, and it would have ended. */
 export const token = (id: string): Caller => ({
-  principals: [{ id: `token:${id}`, kind: 'token', name: `name of ${id}` }],
+  principals: [{ id: `token:${id}`, kind: 'nats', name: `name of ${id}` }],
   address: '192.0.2.7',
 });
 

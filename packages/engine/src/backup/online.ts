@@ -20,6 +20,8 @@ export interface BackupsContext {
   readonly auditFolder: string;
   readonly gate: Gate;
   readonly policy: () => Policy;
+  /** False if a caller has ended who was let in. */
+  readonly knows: (caller: Caller) => boolean;
   readonly now: () => Date;
   /** Default: a minute. */
   readonly patience?: number | undefined;
@@ -39,18 +41,19 @@ export class Backups {
   /**
    * The bytes of a backup, as of the moment of the first `next`. Audited before the first and before the last of them.
    *
-   * @throws CofferError `access_denied`; `conflict` while another one is made; `abandoned` if the reader took nothing for a
-   *   minute; `stopped`
+   * @throws CofferError `access_denied`, on the way too if the caller may no longer; `conflict` while another one is made;
+   *   `abandoned` if the reader took nothing for a minute; `stopped`
    */
   async *backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
-    const { gate, policy, audit, storage, now } = this.#context;
+    const { gate, policy, knows, audit, storage, now } = this.#context;
     const backupId = newBackupId();
     const asked = { caller, action: 'backup', target: backupId.toString('hex') } as const;
-    if (!policy().isAdministrator(caller)) await gate.deny(asked);
+    const isAllowed = () => knows(caller) && policy().isAdministrator(caller);
+    if (!isAllowed()) await gate.deny(asked);
     if (this.#running) {
       await gate.fail(asked, new CofferError('conflict', 'another backup is being made: wait for its end'));
     }
-    const run = new BackupRun(asked, gate, this.#context.patience ?? PATIENCE);
+    const run = new BackupRun(asked, gate, isAllowed, this.#context.patience ?? PATIENCE);
     this.#running = run;
     try {
       await gate.allow(asked);

@@ -1,6 +1,6 @@
 import type { AuditSubject } from '../audit/entry.js';
 import { CofferError } from '../errors.js';
-import { codeOf, type Gate } from '../gate.js';
+import { accessDenied, codeOf, type Gate } from '../gate.js';
 import type { BackupFacts } from './produce.js';
 
 /** Closing it twice is harmless. */
@@ -12,15 +12,20 @@ interface Held {
 export class BackupRun {
   readonly #asked: AuditSubject;
   readonly #gate: Gate;
+  readonly #isAllowed: () => boolean;
   readonly #patience: number;
   readonly #held: Held[] = [];
   #error: unknown;
   #ended: Promise<void> | undefined;
 
-  /** @param patience how long a reader may take nothing, in milliseconds */
-  constructor(asked: AuditSubject, gate: Gate, patience: number) {
+  /**
+   * @param isAllowed whether the caller still may; asked at each piece
+   * @param patience how long a reader may take nothing, in milliseconds
+   */
+  constructor(asked: AuditSubject, gate: Gate, isAllowed: () => boolean, patience: number) {
     this.#asked = asked;
     this.#gate = gate;
+    this.#isAllowed = isAllowed;
     this.#patience = patience;
   }
 
@@ -40,6 +45,7 @@ export class BackupRun {
           throw this.#error ?? error;
         });
         if (this.#error) throw this.#error;
+        if (!this.#isAllowed()) throw accessDenied();
         if (next.done) {
           await this.end(undefined, next.value);
           if (held) yield held;

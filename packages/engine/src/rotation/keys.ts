@@ -51,6 +51,8 @@ export interface KeysContext {
   readonly gate: Gate;
   readonly now: () => Date;
   policy(): Policy;
+  /** False if a caller has ended who was let in. */
+  knows(caller: Caller): boolean;
 }
 
 /** Listing and changing the store's keys: for who administers everything, and audited. */
@@ -206,7 +208,7 @@ export class Keys {
   }
 
   #isAllowed(caller: Caller): boolean {
-    return this.#context.policy().isAdministrator(caller);
+    return this.#context.knows(caller) && this.#context.policy().isAdministrator(caller);
   }
 }
 
