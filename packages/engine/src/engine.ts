@@ -77,7 +77,8 @@ export class Engine {
     const gate = new Gate(audit, storage, now);
     const policy = () => this.#administration.policy;
     const knows = (caller: Caller) => this.#administration.knows(caller);
-    const changes = new ManifestChanges(manifest, gate);
+    const isPrivileged = (caller: Caller) => caller === SERVER || policy().isAdministrator(caller);
+    const changes = new ManifestChanges(manifest, gate, isPrivileged);
     this.#parts = parts;
     this.#changes = changes;
     this.storeId = Buffer.from(storage.incarnation).toString('hex');

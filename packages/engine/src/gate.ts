@@ -35,8 +35,7 @@ export class Gate {
   readonly #audit: AuditLog;
   readonly #storage: Pick<Storage, 'sequence'>;
   readonly #now: () => Date;
-  /** Operations whose intent may be in the log without an outcome. */
-  readonly #underWay = new Set<string>();
+  readonly #underWay = new UnderWay();
 
   constructor(audit: AuditLog, storage: Pick<Storage, 'sequence'>, now: () => Date) {
     this.#audit = audit;
@@ -85,11 +84,12 @@ export class Gate {
   /**
    * What a head remembers once a change of it is made.
    *
-   * @param urgent the change takes something away from somebody
+   * @param privileged as for {@link keepOperations}
    * @throws CofferError `busy`
    */
-  remember(operations: Operations, added: Operation, urgent = false): Operations {
-    return keepOperations(operations, added, { underWay: this.#underWay, now: this.#now(), urgent });
+  remember(operations: Operations, added: Operation, privileged = false): Operations {
+    const isUnderWay = (operation: string, principal: string) => this.#underWay.has(operation, principal);
+    return keepOperations(operations, added, { isUnderWay, now: this.#now(), privileged });
   }
 
   /**
@@ -97,17 +97,16 @@ export class Gate {
    * that it commits: after a crash the two tell whether the intent came true.
    */
   async change<T>(asked: AuditSubject & { operation: string }, make: () => Promise<T>): Promise<Made<T>> {
-    const { operation } = asked;
-    this.#underWay.add(operation);
+    const ended = this.#underWay.begin(asked.operation, asked.caller.principals[0].id);
     const append = async (entry: Pick<AuditDecision, 'intent' | 'error' | 'revision'>) => {
       await this.#audit.append(asked, { authorized: true, phase: 'outcome', ...entry });
-      this.#underWay.delete(operation);
+      ended();
     };
     let intent: number;
     try {
       intent = await this.#audit.append(asked, INTENT);
     } catch (error) {
-      this.#underWay.delete(operation);
+      ended();
       throw error;
     }
     try {
@@ -122,6 +121,29 @@ export class Gate {
     }
   }
 }
+
+/** Operations whose intent may be in the log without an outcome, by principal and id: several may have the same at one time. */
+class UnderWay {
+  readonly #counts = new Map<string, number>();
+
+  has(operation: string, principal: string): boolean {
+    return this.#counts.has(keyOf(operation, principal));
+  }
+
+  /** @returns a function that says that one of them has ended */
+  begin(operation: string, principal: string): () => void {
+    const key = keyOf(operation, principal);
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+    return () => {
+      const left = (this.#counts.get(key) ?? 0) - 1;
+      if (left > 0) this.#counts.set(key, left);
+      else this.#counts.delete(key);
+    };
+  }
+}
+
+/** No operation id has a space. */
+const keyOf = (operation: string, principal: string): string => `${operation} ${principal}`;
 
 /** The id under which a change is logged and remembered: its caller's, or one made for it. */
 export interface GivenOperation {

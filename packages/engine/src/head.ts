@@ -1,6 +1,7 @@
 import { CofferError } from './errors.js';
 import type { NumberSet } from './number-set.js';
-import { decodeOperations, encodeOperations, type OperationJson, type Operations } from './operations.js';
+import type { Operations } from './operations.js';
+import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
 
 /** All that is known of a secret but its values. */
 export interface Head {

@@ -12,13 +12,8 @@ import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { HEADER_KEY } from './keys.js';
 import { Locks } from './locks.js';
-import {
-  decodeOperations,
-  encodeOperations,
-  isRecent,
-  type OperationJson,
-  type Operations,
-} from './operations.js';
+import { isRecent, type Operations } from './operations.js';
+import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
 import type { Storage } from './storage/storage.js';
 
 /** The layout of all records of the engine's, see `upgrade.ts`. A store with a higher number is refused. */

@@ -1,4 +1,5 @@
 import type { AuditSubject } from './audit/entry.js';
+import type { Caller } from './caller.js';
 import { CofferError } from './errors.js';
 import type { Gate } from './gate.js';
 import { Locks } from './locks.js';
@@ -12,11 +13,14 @@ export type PlannedChange = Omit<ManifestChange, 'operations'>;
 export class ManifestChanges {
   readonly #manifest: Manifest;
   readonly #gate: Gate;
+  readonly #isPrivileged: (caller: Caller) => boolean;
   readonly #lock = new Locks();
 
-  constructor(manifest: Manifest, gate: Gate) {
+  /** @param isPrivileged true for who administers everything: those who administer a part cannot use up the room that it needs */
+  constructor(manifest: Manifest, gate: Gate, isPrivileged: (caller: Caller) => boolean) {
     this.#manifest = manifest;
     this.#gate = gate;
+    this.#isPrivileged = isPrivileged;
   }
 
   /**
@@ -53,7 +57,7 @@ export class ManifestChanges {
         } else {
           // What changes nothing now might later: if its caller may ask again, that is remembered.
           planned = plan() ?? (given ? {} : undefined);
-          if (planned) kept = this.#gate.remember(operations, added, planned.urgent);
+          if (planned) kept = this.#gate.remember(operations, added, this.#isPrivileged(asked.caller));
         }
       } catch (error) {
         if (error instanceof CofferError && error.code === 'access_denied') return this.#gate.deny(labelled);

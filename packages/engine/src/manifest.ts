@@ -4,13 +4,8 @@ import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
 import type { Grant } from './grant.js';
 import type { FoundHead } from './integrity.js';
 import { manifestKey, POLICY_PREFIX, policyKey } from './keys.js';
-import {
-  decodeOperations,
-  encodeOperations,
-  NO_OPERATIONS,
-  type OperationJson,
-  type Operations,
-} from './operations.js';
+import { NO_OPERATIONS, type Operations } from './operations.js';
+import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
 import {
   decodePolicyRecord,
   encodePolicyRecord,

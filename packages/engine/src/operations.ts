@@ -6,8 +6,9 @@ import { CofferError } from './errors.js';
 export interface Change {
   /**
    * The caller's operation id: 1–128 printable ASCII characters, unique to the change. A second request with the same
-   * id answers as the first did and changes nothing, as long as the id is among the last {@link REMEMBERED} that callers
-   * gave for that secret.
+   * id answers as the first did and changes nothing, as long as the id is among the last {@link REMEMBERED} that the
+   * caller gave for that secret, and all others together gave no more than so many since: one alone never makes another's
+   * forgotten.
    */
   readonly operation?: string | undefined;
   /**
@@ -37,6 +38,8 @@ export interface Operation {
 export interface SpentOperation {
   /** Of id and principal, see {@link spentKey}. */
   readonly key: string;
+  /** Of the principal, see {@link principalKey}. */
+  readonly by: string;
   /** In seconds since 1970. */
   readonly until: number;
 }
@@ -50,11 +53,12 @@ export interface Operations {
 
 export const NO_OPERATIONS: Operations = { recent: [], spent: [] };
 
-/** How many operation ids given by callers a head remembers. */
+/** How many operation ids given by one caller a head remembers. */
 export const REMEMBERED = 16;
+const REMEMBERED_OF_ALL = 2 * REMEMBERED;
 
-/** How many more a head knows to be spent. What is urgent may go as far again. */
-const SPENT = 1_024;
+/** How many more of one caller's, and of all, still count once. What is privileged may go as far again. */
+const SPENT = { ofOne: 128, ofAll: 1_024 };
 
 /** Proofs live for minutes; a day bounds what a mistaken clock can make a head keep. */
 const UNTIL_MAX = 24 * 60 * 60;
@@ -119,7 +123,7 @@ export function repetitionOf(
   if (!known) return undefined;
   const refusal = reused(FORGOTTEN);
   if (until <= known.until) return { result: 0, refusal };
-  const prolonged = spent.map((operation) => (operation.key === key ? { key, until } : operation));
+  const prolonged = spent.map((operation) => (operation.key === key ? { ...operation, until } : operation));
   return { result: 0, refusal, prolonged: { recent, spent: prolonged } };
 }
 
@@ -134,19 +138,21 @@ export const isRecent = ({ recent }: Operations, operation: string, principal: s
 
 /** True if an operation still counts once. */
 export const holdsUnexpired = ({ recent, spent }: Operations, now: Date): boolean =>
-  [...recent, ...spent].some(({ until }) => until !== undefined && isAhead(until, now));
+  [...recent, ...spent].some((operation) => isUnexpired(operation, now));
 
 /**
  * The operations that a head keeps with a new one: those under way, the newest that callers named, and of older ones that
  * they are spent.
  *
- * @param urgent the change takes something away from somebody: others cannot use up the room that it needs
- * @throws CofferError `busy` if more still count once than a head can know, or if the time of this one is over
+ * @param privileged others, who are not, cannot use up the room that the change needs: its caller administers what is changed,
+ *   or it takes something away that may have leaked
+ * @throws CofferError `busy` if more still count once, of this caller's or of all, than a head can know, or if the time of
+ *   this one is over
  */
 export function keepOperations(
   { recent, spent }: Operations,
   added: Operation,
-  { underWay, now, urgent = false }: KeepContext,
+  { isUnderWay, now, privileged = false }: KeepContext,
 ): Operations {
   // It may have been made and forgotten since its proof was looked at: a body can be sent slowly.
   if (added.until !== undefined && !isAhead(added.until, now)) {
@@ -155,105 +161,90 @@ export function keepOperations(
       'what proves this change has expired on its way: send it again with a new proof',
     );
   }
-  const room = added.given ? REMEMBERED - 1 : REMEMBERED;
-  const given = recent.filter((operation) => operation.given).slice(-room);
-  const isKept = (operation: Operation) => underWay.has(operation.id) || given.includes(operation);
+  const newest = newestGiven([...recent, added]);
+  const isKept = (operation: Operation) =>
+    operation === added || newest.has(operation) || isUnderWay(operation.id, operation.by);
+  const kept = [...recent, added].filter(isKept);
   const forgotten = recent.flatMap((operation) =>
-    operation.until === undefined || isKept(operation)
-      ? []
-      : [{ key: spentKey(operation), until: operation.until }],
+    operation.until === undefined || isKept(operation) ? [] : [spentOf(operation, operation.until)],
   );
   const stillSpent = [...spent, ...forgotten].filter(({ until }) => isAhead(until, now));
-  if (forgotten.length > 0 && stillSpent.length > (urgent ? 2 * SPENT : SPENT)) {
+  const times = privileged ? 2 : 1;
+  if (
+    added.given &&
+    unexpiredOf(added.by, { recent: kept, spent: stillSpent }, now) > times * SPENT.ofOne + REMEMBERED
+  ) {
+    throw new CofferError(
+      'busy',
+      'you made so many changes here in the last minute that no more of yours can be told apart: try again in a minute',
+    );
+  }
+  if (forgotten.length > 0 && stillSpent.length > times * SPENT.ofAll) {
     throw new CofferError(
       'busy',
       'so many changes were made here in the last minute that no more can be told apart: try again in a minute',
     );
   }
-  return { recent: [...recent.filter(isKept), added], spent: stillSpent };
+  return { recent: kept, spent: stillSpent };
 }
 
 export interface KeepContext {
-  /** Operations whose intent may be in the log without an outcome. */
-  readonly underWay: ReadonlySet<string>;
+  /** Tells whether the intent of a principal's operation may be in the log without an outcome. */
+  isUnderWay(operation: string, principal: string): boolean;
   readonly now: Date;
-  readonly urgent?: boolean | undefined;
+  readonly privileged?: boolean | undefined;
 }
 
-const KEY_BYTES = 8;
-const SPENT_BYTES = KEY_BYTES + 4;
+/** Those that callers named and are remembered: nobody has more than its share of them. */
+function newestGiven(operations: readonly Operation[]): ReadonlySet<Operation> {
+  const newest = new Set<Operation>();
+  const shares = new Map<string, number>();
+  for (const operation of operations.filter(({ given }) => given).reverse()) {
+    if (newest.size === REMEMBERED_OF_ALL) break;
+    const share = shares.get(operation.by) ?? 0;
+    if (share === REMEMBERED) continue;
+    shares.set(operation.by, share + 1);
+    newest.add(operation);
+  }
+  return newest;
+}
+
+/** How many of a principal's still count once. */
+function unexpiredOf(principal: string, { recent, spent }: Operations, now: Date): number {
+  const by = principalKey(principal);
+  const known = recent.filter((operation) => operation.by === principal && isUnexpired(operation, now));
+  return (
+    known.length + spent.filter((operation) => operation.by === by && isUnexpired(operation, now)).length
+  );
+}
+
+/** Of the hashes by which spent operations are known. */
+export const KEY_BYTES = 8;
+
+const spentOf = (operation: Operation, until: number): SpentOperation => ({
+  key: spentKey(operation),
+  by: principalKey(operation.by),
+  until,
+});
 
 /**
  * The first 8 bytes of SHA-256 over principal ‖ 0 ‖ id, base64: among a thousand, another one's is met by chance once in
  * 10^16 changes, and is refused then.
  */
-const spentKey = ({ id, by }: Pick<Operation, 'id' | 'by'>): string =>
-  hash('sha256', `${by}\0${id}`, 'buffer').toString('base64', 0, KEY_BYTES);
+const spentKey = ({ id, by }: Pick<Operation, 'id' | 'by'>): string => shortHash(`${by}\0${id}`);
+
+/**
+ * The first 8 bytes of SHA-256 over the principal's id, base64. With fewer, who may make user keys could search for one that
+ * shares another's room.
+ */
+const principalKey = (principal: string): string => shortHash(principal);
+
+const shortHash = (text: string): string => hash('sha256', text, 'buffer').toString('base64', 0, KEY_BYTES);
+
+const isUnexpired = ({ until }: { readonly until?: number }, now: Date): boolean =>
+  until !== undefined && isAhead(until, now);
 
 /** The second in which it ends is still in. */
 const isAhead = (until: number, now: Date): boolean => until >= secondsOf(now);
 
 const secondsOf = (time: Date): number => Math.floor(time.getTime() / 1000);
-
-/** Operations as a head's JSON holds them: what is spent is 12 bytes each, key (8) ‖ until (4, big-endian), in base64. */
-export interface OperationsJson {
-  readonly recent: readonly OperationJson[];
-  /** Left out where there are none. */
-  readonly spent?: string;
-}
-
-export type OperationJson = [
-  id: string,
-  by: string,
-  request: string,
-  result: number,
-  given: 0 | 1,
-  until?: number,
-];
-
-export function encodeOperations({ recent, spent }: Operations): OperationsJson {
-  return { recent: recent.map(encodeOperation), ...(spent.length > 0 && { spent: encodeSpent(spent) }) };
-}
-
-export const decodeOperations = ({ recent, spent }: OperationsJson): Operations => ({
-  recent: recent.map(decodeOperation),
-  spent: spent === undefined ? [] : decodeSpent(spent),
-});
-
-const encodeOperation = ({ id, by, request, result, given, until }: Operation): OperationJson => [
-  id,
-  by,
-  request,
-  result,
-  given ? 1 : 0,
-  ...(until === undefined ? ([] as const) : ([until] as const)),
-];
-
-const decodeOperation = ([id, by, request, result, given, until]: OperationJson): Operation => ({
-  id,
-  by,
-  request,
-  result,
-  given: given === 1,
-  ...(until !== undefined && { until }),
-});
-
-function encodeSpent(spent: readonly SpentOperation[]): string {
-  const bytes = Buffer.alloc(spent.length * SPENT_BYTES);
-  spent.forEach(({ key, until }, index) => {
-    bytes.write(key, index * SPENT_BYTES, 'base64');
-    bytes.writeUInt32BE(until, index * SPENT_BYTES + KEY_BYTES);
-  });
-  return bytes.toString('base64');
-}
-
-function decodeSpent(text: string): SpentOperation[] {
-  const bytes = Buffer.from(text, 'base64');
-  return Array.from({ length: Math.floor(bytes.length / SPENT_BYTES) }, (_, index) => {
-    const at = index * SPENT_BYTES;
-    return {
-      key: bytes.toString('base64', at, at + KEY_BYTES),
-      until: bytes.readUInt32BE(at + KEY_BYTES),
-    };
-  });
-}

@@ -3,7 +3,7 @@ import { cp } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import type { Change, Engine } from '../src/index.js';
+import type { Caller, Change, Engine, Grant } from '../src/index.js';
 import { auditEntries } from './audit-file.js';
 import { recordSizes, storedHeader } from './store-file.js';
 import { admin, bytes, codeOf, identity, openEngine, temporaryFolder, text } from './support.js';
@@ -262,7 +262,7 @@ describe('an operation that counts once', () => {
     }
     expect(await codeOf(engine.rotateKeys(admin, { root: true }, change))).toBe('operation_reused');
     await engine.close();
-    expect(await storedHeader(stateDir)).toMatchObject({ spent: expect.stringMatching(/^[\w+/]{16}$/) });
+    expect(await storedHeader(stateDir)).toMatchObject({ spent: expect.stringMatching(/^[\w+/]{27}=$/) });
     const { engine: again } = await withClock(folder);
     expect(await codeOf(again.rotateKeys(admin, { root: true }, change))).toBe('operation_reused');
   });
@@ -305,40 +305,139 @@ describe('an operation that counts once', () => {
 
 /** A thousand changes, each with its syncs, take a slow disk longer than other tests, in milliseconds. */
 const MANY_CHANGES = 120_000;
+/** Of one caller's, those whose answers are known among them. */
+const OF_ONE = 16 + 128;
+const OF_ALL = 32 + 1_024;
+
+/** How often a change can be made until it is refused as one too many. */
+async function untilBusy(make: (index: number) => Promise<unknown>): Promise<number> {
+  for (let index = 0; index <= 3 * OF_ALL; index++) {
+    try {
+      await make(index);
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'busy' });
+      return index;
+    }
+  }
+  throw new Error('it is never refused');
+}
+
+/** Makes a change as one caller after the other, as often as each may; how often that was in all. */
+async function crowd(change: (caller: Caller, operation: string) => Promise<unknown>): Promise<number> {
+  let made = 0;
+  for (let index = 0; ; index++) {
+    const caller = identity(`m${'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[index]}`);
+    const ofOne = await untilBusy((number) => change(caller, `${number}`));
+    made += ofOne;
+    if (ofOne < OF_ONE) return made;
+  }
+}
 
 describe('the memory of what counts once', () => {
+  it('is 27 characters each, is bounded, and has room again when their time is over', async () => {
+    const { engine, stateDir, once, pass } = await withClock();
+    await engine.applyPolicy(admin, [{ to: ['nats:*'], actions: ['put'], secrets: ['*'] }]);
+    const alice = identity('alice');
+    await engine.put(alice, 'a', bytes('v'));
+    const id = (index: number) => `${index}`.padStart(6, '0');
+    const put = (index: number) => engine.put(alice, 'a', bytes('v'), once(id(index)));
+    for (let index = 0; index < 16 + 8; index++) await put(index);
+    const withEight = await secretHead(stateDir);
+    for (let index = 16 + 8; index < OF_ONE; index++) await put(index);
+    expect((await secretHead(stateDir)) - withEight).toBe((120 / 3) * 80);
+    expect(await codeOf(put(OF_ONE))).toBe('busy');
+    expect((await auditEntries(stateDir)).at(-1)).toMatchObject({ action: 'put', error: 'busy' });
+    // What needs no memory goes on.
+    expect(await engine.put(alice, 'a', bytes('w'))).toBe(2);
+    pass(MINUTE + 1_000);
+    await put(OF_ONE);
+    expect(await secretHead(stateDir)).toBeLessThan(4_000);
+  });
+
+  it('of a secret is not used up for others by one caller, nor for its own deletion', async () => {
+    const { engine, once, folder } = await withClock();
+    const [mallory, owner] = [identity('mallory'), identity('owner')];
+    await engine.applyPolicy(admin, [
+      { to: ['nats:*'], actions: ['put', 'activate', 'delete'], secrets: ['*'] },
+    ]);
+    expect(await untilBusy((index) => engine.put(mallory, 'a', bytes('v'), once(`${index}`)))).toBe(OF_ONE);
+    expect(await engine.put(owner, 'a', bytes('new'), once('put'))).toBe(2);
+    await engine.activate(owner, 'a', 2, once('activate'));
+    await engine.deleteVersion(owner, 'a', 1, once('delete-version'));
+    await engine.close();
+    const { engine: again } = await withClock(folder);
+    expect(await codeOf(again.put(mallory, 'a', bytes('v'), once('more')))).toBe('busy');
+    await again.delete(mallory, 'a', once('delete'));
+    await again.put(owner, 'a', bytes('newer'), once('next-life'));
+    await again.delete(owner, 'a', once('delete'));
+  });
+
   it(
-    'is 16 characters each, is bounded, and has room again when their time is over',
+    'of the manifest is not used up for others by who administers a part, whatever it takes away',
     async () => {
-      const { engine, stateDir, once, pass } = await withClock();
-      await engine.put(admin, 'a', bytes('v'));
-      const id = (index: number) => `${index}`.padStart(6, '0');
-      const activate = (index: number) => engine.activate(admin, 'a', 1, once(id(index)));
-      for (let index = 0; index < 116; index++) await activate(index);
-      const withHundred = await secretHead(stateDir);
-      for (let index = 116; index < 1_040; index++) await activate(index);
-      const full = await secretHead(stateDir);
-      expect(full - withHundred).toBe(924 * 16);
-      expect(full).toBeLessThan(20_000);
-      expect(await codeOf(activate(1_040))).toBe('busy');
-      expect((await auditEntries(stateDir)).at(-1)).toMatchObject({ action: 'activate', error: 'busy' });
-      // What needs no memory goes on.
-      expect(await engine.put(admin, 'a', bytes('w'))).toBe(2);
-      pass(MINUTE + 1_000);
-      await activate(1_040);
-      expect(await secretHead(stateDir)).toBeLessThan(3_000);
+      const { engine, once } = await withClock();
+      const [mallory, root] = [identity('mallory'), identity('root')];
+      const own = (secrets: string, to: string): Grant => ({
+        to: [to],
+        actions: ['admin'],
+        secrets: [secrets],
+      });
+      const keeps = own('team/*', mallory.principals[0].id);
+      const taken = Array.from({ length: 200 }, (_, index) => own(`team/${index}`, 'token:x'));
+      await engine.applyPolicy(admin, [own('*', root.principals[0].id), keeps]);
+      await engine.applyPolicy(mallory, [keeps, ...taken]);
+      const apply = (operation: string) =>
+        engine.applyPolicy(mallory, [keeps, ...taken], {}, once(operation));
+      expect(await untilBusy((index) => apply(`same-${index}`))).toBe(OF_ONE);
+      const takeAway = (index: number) => {
+        taken.pop();
+        return apply(`less-${index}`);
+      };
+      expect(await untilBusy(takeAway)).toBe(0);
+      const { info } = await engine.createToken(root, { name: 'new' }, once('token'));
+      await engine.applyPolicy(root, [own('*', root.principals[0].id)], {}, once('policy'));
+      await engine.revokeToken(root, info.id, once('revoke-token'));
+      const { id } = await engine.revoke(root, { jti: 'J' }, once('revoke'));
+      await engine.liftRevocation(root, id, once('lift'));
+      expect(await codeOf(apply('again'))).toBe('access_denied');
     },
     MANY_CHANGES,
   );
 
   it(
-    'of the manifest leaves room for who takes something away',
+    'of a secret is bounded for all callers, and then has room left for its administrators, and for what may have leaked',
+    async () => {
+      const { engine, stateDir, once } = await withClock();
+      await engine.applyPolicy(admin, [
+        { to: ['nats:*'], actions: ['put', 'activate', 'delete'], secrets: ['*'] },
+      ]);
+      const owner = identity('owner');
+      const put = (caller: Caller, operation: string) => engine.put(caller, 'a', bytes('v'), once(operation));
+      expect(await crowd(put)).toBe(OF_ALL);
+      expect(await secretHead(stateDir)).toBeLessThan(40_000);
+      expect(await codeOf(put(owner, 'put'))).toBe('busy');
+      expect(await engine.put(owner, 'a', bytes('w'))).toBe(2);
+      expect(await engine.put(admin, 'a', bytes('new'), once('put'))).toBe(3);
+      await engine.activate(owner, 'a', 3, once('activate'));
+      await engine.deleteVersion(owner, 'a', 1, once('delete-version'));
+      await engine.delete(owner, 'a', once('delete'));
+    },
+    MANY_CHANGES,
+  );
+
+  it(
+    'of the manifest is so, too, with room for who administers everything',
     async () => {
       const { engine, once } = await withClock();
       const { info } = await engine.createToken(admin, { name: 'leaked' });
-      const apply = (index: number) => engine.applyPolicy(admin, [], {}, once(`p${index}`));
-      for (let index = 0; index < 1_040; index++) await apply(index);
-      expect(await codeOf(apply(1_040))).toBe('busy');
+      const part: Grant = { to: ['nats:*'], actions: ['admin'], secrets: ['team/*'] };
+      await engine.applyPolicy(admin, [part]);
+      const apply = (caller: Caller, operation: string) =>
+        engine.applyPolicy(caller, [part], {}, once(operation));
+      expect(await crowd(apply)).toBe(OF_ALL);
+      expect(await codeOf(apply(identity('other'), 'policy'))).toBe('busy');
+      await apply(admin, 'policy');
+      await engine.createToken(admin, { name: 'new' }, once('token'));
       await engine.revokeToken(admin, info.id, once('r1'));
       await engine.revoke(admin, { jti: 'J' }, once('r2'));
       expect(engine.tokenRevoked('J')).toBe(true);

@@ -255,6 +255,29 @@ describe('the memory of operations', () => {
     expect(await versions(engine)).toHaveLength(32);
   });
 
+  it('holds the last 16 of a caller, however many another one gives', async () => {
+    const { engine } = await withAliceAndBob();
+    for (let index = 0; index < 16; index++) {
+      await engine.put(alice, 'a', bytes(`of alice ${index}`), change(`op-${index}`));
+    }
+    for (let index = 0; index < 40; index++) {
+      await engine.put(bob, 'a', bytes(`of bob ${index}`), change(`op-${index}`));
+    }
+    for (let index = 0; index < 16; index++) {
+      expect(await engine.put(alice, 'a', bytes(`of alice ${index}`), change(`op-${index}`))).toBe(index + 1);
+    }
+    expect(await versions(engine)).toHaveLength(56);
+  });
+
+  it('is bounded, however many callers there are', async () => {
+    const { engine, stateDir } = await withAliceAndBob();
+    for (let index = 0; index < 80; index++) {
+      const caller = token(`${index % 40}`.padStart(16, '0'));
+      await engine.put(caller, 'a', bytes('v'), change(`${index}`.padEnd(128, 'x')));
+    }
+    expect(await headBytes(stateDir)).toBeLessThan(8_192);
+  });
+
   it('is bounded: a record grows no more with operations', async () => {
     const { engine, stateDir } = await openEngine();
     await engine.put(admin, 'a', bytes('one'));
