@@ -185,6 +185,7 @@ export {
   memoryResolver,
   memoryRevocations,
 } from './trust/in-memory.js';
+export { accountInspector, type InspectedAccount, type InspectOptions } from './trust/inspect.js';
 export type {
   AccountResolver,
   HostTrust,

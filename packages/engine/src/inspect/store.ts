@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import type { Signer } from '../audit/signer.js';
+import { asBuffer } from '../bytes.js';
 import { RecordSealer } from '../crypto/records.js';
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { CofferError, systemError } from '../errors.js';
 import { lookAtRing, parseHeader, STORE_FORMAT } from '../header.js';
 import { type Anchor, HeadsIntegrity } from '../integrity.js';
-import { HEADER_KEY } from '../keys.js';
+import { HEADER_KEY, POLICY_PREFIX } from '../keys.js';
+import { decodePolicyRecord } from '../policy-record.js';
 import { DATA_FILE } from '../storage/lmdb-database.js';
 import { LmdbReader } from '../storage/lmdb-reader.js';
 
@@ -34,6 +36,8 @@ export interface StoreKeys {
   readonly dataKeys: readonly { readonly id: number; readonly createdAt: Date }[];
   /** A line that the audit log must have; undefined in a store of format 1. */
   readonly anchor?: Anchor;
+  /** Of each operator and account when its newest token was issued that was ever seen, in seconds since 1970. */
+  readonly issued: ReadonlyMap<string, number>;
 }
 
 export interface InspectStoreOptions extends Omit<RootKeyContext, 'promptPassphrase' | 'onNotice'> {
@@ -114,13 +118,22 @@ async function look(reader: LmdbReader, options: InspectStoreOptions): Promise<S
     const signer = options.createSigner(ring.signingSeed);
     const dataKeys = ring.dataKeys.map(({ id, createdAt }) => ({ id, createdAt }));
     signer.wipe?.();
-    const { anchor } = new HeadsIntegrity(ring, new RecordSealer(ring, reader.incarnation)).read(
-      reader.snapshot.summary,
-    );
-    return { ...state, keys: { serverKey: signer.publicKey, dataKeys, ...(anchor && { anchor }) } };
+    const sealer = new RecordSealer(ring, reader.incarnation);
+    const { anchor } = new HeadsIntegrity(ring, sealer).read(reader.snapshot.summary);
+    const issued = issuedIn(reader, sealer);
+    return { ...state, keys: { serverKey: signer.publicKey, dataKeys, issued, ...(anchor && { anchor }) } };
   } finally {
     ring.wipe();
   }
+}
+
+function issuedIn({ snapshot }: LmdbReader, sealer: RecordSealer): Map<string, number> {
+  const issued = new Map<string, number>();
+  for (const [key, { bytes }] of snapshot.scan(POLICY_PREFIX)) {
+    const record = decodePolicyRecord(sealer.open(asBuffer(key), asBuffer(bytes)));
+    if (record.kind === 'issued') issued.set(record.issued.key, record.issued.iat);
+  }
+  return issued;
 }
 
 export function headerRecord({ snapshot }: LmdbReader): Uint8Array | undefined {

@@ -57,9 +57,12 @@ export function standingOf(
   }
   const former = anchors.operators.removed.get(token.issuer);
   if (former) {
+    const isThere = anchors.operators.tokens.some(({ key }) => key === former.key);
     throw link(
       'signing_key_removed',
-      `the key ${token.issuer}, which signed its token, is no signing key of operator ${former.key} any more`,
+      isThere
+        ? `the key ${token.issuer}, which signed its token, is no signing key of operator ${former.key} any more`
+        : `operator ${former.key}, whose key signed its token, is trusted no more, or its token cannot be read`,
     );
   }
   throw link('unknown_issuer', `no trusted operator has the key ${token.issuer}, which signed its token`);

@@ -8,6 +8,7 @@ import { checkFiles } from './files.js';
 import { type Finding, ok } from './finding.js';
 import { checkMachine } from './machine.js';
 import { checkStore } from './store.js';
+import { checkNewest } from './trust.js';
 
 export interface CheckedInstallation {
   readonly findings: readonly Finding[];
@@ -34,6 +35,7 @@ export async function checkInstallation(
     ...findings,
     ...(isThere ? await checkFiles(stateDir) : []),
     ...store.findings,
+    ...(await checkNewest(config, store.state?.keys?.issued ?? new Map(), now)),
     ...(isThere ? await checkAuditLog(stateDir, store.state, { running, now }) : []),
     ok('server', running ? `${owner}, has the store open` : 'none has the store open'),
   ];

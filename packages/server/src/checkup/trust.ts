@@ -1,10 +1,11 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { decodeOperator } from '@coffer/identity';
+import { accountInspector, decodeOperator } from '@coffer/identity';
 import type { ServerConfig } from '../config/config.js';
 import type { TrustConfig } from '../config/trust.js';
 import { parseListenAddress } from '../listen/address.js';
+import { AccountFiles, type AccountProblem } from '../trust/account-files.js';
 import { audiencesOf } from '../trust/audiences.js';
 import { type OperatorSource, operatorSources, readOperator } from '../trust/operators.js';
 import { type Finding, looking, ok, problem, warning } from './finding.js';
@@ -18,7 +19,7 @@ export async function checkTrusted(config: ServerConfig, now: Date): Promise<rea
   const sources = operatorSources(trust.operators, trust.resolver?.store);
   const found = [
     ...sources.map((source) => looking(SUBJECT, () => checkOperator(source, now))),
-    looking(SUBJECT, () => checkResolver(trust)),
+    looking(SUBJECT, () => checkResolver(trust, sources, now)),
     looking(SUBJECT, async () => checkAudiences(config)),
     looking(SUBJECT, () => checkSeeds(trust)),
   ];
@@ -38,20 +39,91 @@ async function checkOperator(source: OperatorSource, now: Date): Promise<Finding
   return ok(SUBJECT, who);
 }
 
-async function checkResolver({ resolver, accounts }: TrustConfig): Promise<Finding | readonly Finding[]> {
+async function checkResolver(
+  { resolver, accounts, clockSkewSeconds }: TrustConfig,
+  sources: readonly OperatorSource[],
+  now: Date,
+): Promise<Finding | readonly Finding[]> {
   const trusted =
     accounts.length > 0 ? [ok(SUBJECT, `accounts without an operator: ${accounts.join(', ')}`)] : [];
   if (resolver?.nats !== undefined) return [...trusted, ...(await checkNats(resolver.nats))];
   const folder = resolver?.folder ?? (resolver?.store && join(resolver.store, 'accounts'));
-  if (folder === undefined) return trusted;
-  const names = await readdir(folder);
-  const tokens = resolver?.folder === undefined ? names : names.filter((name) => name.endsWith('.jwt'));
-  const count = `${tokens.length} ${tokens.length === 1 ? 'account' : 'accounts'} in ${folder}`;
+  if (resolver === undefined || folder === undefined) return trusted;
+  const operators = await readable(sources);
+  const inspect = accountInspector({
+    operators: () => operators,
+    accounts,
+    clockSkewSeconds,
+    now: () => now,
+  });
+  const { files, problems } = await new AccountFiles(resolver).look(inspect);
+  // That an operator's token cannot be used is a finding of its own.
+  const told = operators.length < sources.length ? problems.filter(({ code }) => !code) : problems;
+  const good = files - told.length;
+  const count = `${good < files ? `${good} of ` : ''}${files} ${files === 1 ? 'account' : 'accounts'} in ${folder}`;
   return [
     ...trusted,
-    tokens.length > 0 ? ok(SUBJECT, count) : warning(SUBJECT, `${count}: nobody can come yet`),
+    good > 0 ? ok(SUBJECT, count) : warning(SUBJECT, `${count}: nobody can come yet`),
+    ...tell(told, resolver.folder !== undefined),
   ];
 }
+
+/** After a mistake with all accounts a person needs to see some of them. */
+const MOST = 20;
+
+/** @param shared a nats-server's folder may hold accounts of operators that are not trusted here */
+function tell(problems: readonly AccountProblem[], shared: boolean): Finding[] {
+  const findings = problems.slice(0, MOST).map(({ path, says, code }) => {
+    const sentence = `${path}: ${says}: all users of this account are refused`;
+    return shared && code === 'unknown_issuer' ? warning(SUBJECT, sentence) : problem(SUBJECT, sentence);
+  });
+  const more = problems.length - findings.length;
+  return more > 0
+    ? [...findings, problem(SUBJECT, `${more} more accounts have tokens that cannot be used`)]
+    : findings;
+}
+
+async function readable(sources: readonly OperatorSource[]): Promise<string[]> {
+  const read = sources.map((source) => readOperator(source).catch(() => undefined));
+  return (await Promise.all(read)).filter((token) => token !== undefined);
+}
+
+/**
+ * Whether a token of an operator or account is older than one that the store remembers: a server refuses all below it.
+ *
+ * @param issued as the store has it
+ */
+export async function checkNewest(
+  { trust, dev }: ServerConfig,
+  issued: ReadonlyMap<string, number>,
+  now: Date,
+): Promise<readonly Finding[]> {
+  if (trust === undefined || dev) return [];
+  const { resolver, accounts, clockSkewSeconds } = trust;
+  const operators = await readable(operatorSources(trust.operators, resolver?.store));
+  const stale = operators
+    .map((token) => decodeOperator(token).claims)
+    .filter(({ sub, iat }) => iat < (issued.get(sub) ?? 0))
+    .map(({ sub, name }) => problem(SUBJECT, `the token of operator ${name ?? ''} (${sub}) ${OLDER}`));
+  if (resolver === undefined || resolver.nats !== undefined || stale.length > 0) return stale;
+  return looking(SUBJECT, async () => {
+    const memory = { newest: (key: string) => issued.get(key), remember: async () => {} };
+    const options = {
+      operators: () => operators,
+      accounts,
+      clockSkewSeconds,
+      issued: memory,
+      now: () => now,
+    };
+    const { problems } = await new AccountFiles(resolver).look(accountInspector(options));
+    return problems
+      .filter(({ code }) => code === 'stale_token')
+      .map(({ path }) => problem(SUBJECT, `the token in ${path} ${OLDER}`));
+  });
+}
+
+const OLDER =
+  'is older than one that this server has seen, so that all below it are refused: put the newest one there';
 
 async function checkNats({ servers, creds, ca }: NonNullable<NonNullable<TrustConfig['resolver']>['nats']>) {
   const where = ok(SUBJECT, `accounts at ${servers.join(', ')}, which is not asked now`);

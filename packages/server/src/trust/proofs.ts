@@ -146,6 +146,7 @@ export class Proofs implements ProofReader {
     if (!(error instanceof ChainError)) return this.#checked(() => rethrow(error));
     if (OUR_OWN.has(error.code)) {
       this.results.resolver++;
+      this.#options.log?.debug({ code: error.code, reason: error.message }, 'an identity cannot be verified');
       const details = { unknownCaller: true, retryAfter: RETRY_SECONDS };
       throw new Refusal('busy', 'the server cannot verify your account just now: try again soon', details);
     }

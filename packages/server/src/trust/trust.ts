@@ -2,15 +2,20 @@ import { readFile } from 'node:fs/promises';
 import { CofferError, type Engine } from '@coffer/engine';
 import {
   type AccountResolver,
+  accountInspector,
   folderResolver,
   IdentityError,
+  type InspectedAccount,
   memoryResolver,
   natsResolver,
   storeResolver,
   Verifier,
+  type VerifierOptions,
 } from '@coffer/identity';
 import type { Logger } from 'pino';
 import type { NatsResolverConfig, TrustConfig } from '../config/trust.js';
+import { AccountFiles } from './account-files.js';
+import { AccountWatch } from './account-watch.js';
 import { Operators, operatorSources, readOperator } from './operators.js';
 import { Proofs } from './proofs.js';
 
@@ -72,18 +77,16 @@ export class Trust {
         operators: () => operators.tokens,
         accounts,
         resolver,
-        issued: {
-          newest: (key) => engine.newestIssued(key),
-          remember: (key, iat) => engine.rememberIssued(key, iat),
-        },
-        revocations: {
-          tokenRevoked: (jti) => engine.tokenRevoked(jti),
-          keyRevoked: (key) => engine.keyRevoked(key),
-        },
+        ...memoryOf(engine),
         clockSkewSeconds,
         maxAgeSeconds,
       });
-      const stops = [engine.onTrustChange(onChange), verifier.onChange(() => engine.recheckCallers())];
+      const watch = watchAccounts(config, { engine, log, operators });
+      const stops = [
+        engine.onTrustChange(onChange),
+        verifier.onChange(() => engine.recheckCallers()),
+        () => watch?.close(),
+      ];
       const proofs = new Proofs({ verifier, audiences, clockSkewSeconds, log });
       const unlisten = () => {
         for (const stop of stops) stop();
@@ -133,6 +136,42 @@ export async function checkTrustFiles(config: TrustConfig | undefined): Promise<
 
 const CREDS = 'trust.resolver.nats.creds';
 const CA = 'trust.resolver.nats.ca';
+
+const memoryOf = (engine: TrustEngine): Required<Pick<VerifierOptions, 'issued' | 'revocations'>> => ({
+  issued: {
+    newest: (key) => engine.newestIssued(key),
+    remember: (key, iat) => engine.rememberIssued(key, iat),
+  },
+  revocations: {
+    tokenRevoked: (jti) => engine.tokenRevoked(jti),
+    keyRevoked: (key) => engine.keyRevoked(key),
+  },
+});
+
+/** Where accounts are files, so that there is one to name. */
+function watchAccounts(
+  { resolver, accounts, clockSkewSeconds }: TrustConfig,
+  { engine, log, operators }: Pick<TrustOptions, 'engine' | 'log'> & { readonly operators: Operators },
+): AccountWatch | undefined {
+  if (resolver?.store === undefined && resolver?.folder === undefined) return undefined;
+  const inspector = () => {
+    const { tokens } = operators;
+    const inspect = accountInspector({
+      operators: () => tokens,
+      accounts,
+      clockSkewSeconds,
+      ...memoryOf(engine),
+    });
+    if (operators.missing === 0) return inspect;
+    // That an operator's token cannot be used is told of, and says why its accounts cannot.
+    return (text: string) => withoutRefusal(inspect(text));
+  };
+  return new AccountWatch({ files: new AccountFiles(resolver), inspector, log });
+}
+
+function withoutRefusal({ key, name, iat }: InspectedAccount): InspectedAccount {
+  return { key, name, iat };
+}
 
 const sourcesOf = ({ operators, resolver }: TrustConfig) => operatorSources(operators, resolver?.store);
 
