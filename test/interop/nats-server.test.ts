@@ -373,3 +373,26 @@ describe("the rotation of the operator's signing key", () => {
     await (await connect(creds('A', 'all'), next.url)).flush();
   });
 });
+
+// It changes what the others stand on, and comes last.
+describe('without a user of the system account, and with signing keys asked for', () => {
+  it('the signing key of the system account is rotated time and again, and servers hear of it', async () => {
+    await identity('edit operator --require-signing-keys');
+    const { nats: claims } = claimsOf(token('O.jwt'));
+    const { nats: system } = claimsOf(accountToken('SYS'));
+    if (!system.signing_keys) await identity('edit account --sk generate SYS');
+    await identity('delete user --account SYS sys --rm-nkey --rm-creds');
+    await using strict = await NatsServer.start({
+      operator: token('O.jwt'),
+      systemAccount: claims.system_account,
+      accounts: { [claims.system_account]: accountToken('SYS') },
+    });
+    await identity(`edit operator --service-url ${strict.url}`);
+    // Which of two keys sorts first is chance.
+    for (let time = 0; time < 5; time++) await identity('rotate-signing-key --account SYS --push');
+    const file = `${strict.resolverDir}/${claims.system_account}.jwt`;
+    expect(claimsOf(readFileSync(file, 'utf8')).nats.signing_keys).toEqual(
+      claimsOf(accountToken('SYS')).nats.signing_keys,
+    );
+  });
+});

@@ -9,6 +9,7 @@ import { CLAIMS_PERMISSIONS } from './claims-client.js';
 import type { AccountSnapshot } from './issued.js';
 import { stateOf } from './issued.js';
 import { isRevokedUser } from './revocations.js';
+import { RotationJournal } from './rotation-journal.js';
 
 /** Who talks to nats-servers about accounts: a user of the system account. */
 export interface SystemUser extends Disposable {
@@ -40,7 +41,7 @@ export function systemUser(
     wanted.user === undefined
       ? (madeBy(context, account, [account.jwt.claims.sub], now) ??
         userHere(context, account, now) ??
-        madeBy(context, account, freeKeys(account), now))
+        madeBy(context, account, freeKeys(context, account), now))
       : storedUser(context, account, wanted.user);
   if (found === undefined) {
     throw new StoreError(
@@ -63,8 +64,12 @@ function systemAccount({ store }: StoreContext, named: string | undefined): Acco
   );
 }
 
-const freeKeys = ({ jwt }: AccountSnapshot): string[] =>
-  (jwt.claims.nats.signing_keys ?? []).filter((key) => typeof key === 'string');
+/** Signing keys without a scope; last those that a rotation has just made, which no server need know of yet. */
+function freeKeys({ keys }: StoreContext, { jwt }: AccountSnapshot): string[] {
+  const free = (jwt.claims.nats.signing_keys ?? []).filter((key) => typeof key === 'string');
+  const joining = new RotationJournal(keys.folder).of(jwt.claims.sub).map((rotation) => rotation.new);
+  return [...free.filter((key) => !joining.includes(key)), ...free.filter((key) => joining.includes(key))];
+}
 
 function madeBy(
   { keys, store }: StoreContext,
