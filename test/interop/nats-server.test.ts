@@ -19,8 +19,8 @@ const keys = folder.join('data', 'nats', 'nsc', 'keys');
 const stores = folder.join('data', 'nats', 'nsc', 'stores');
 
 /** Runs `coffer identity`, its words between blanks, and answers with what it printed. */
-async function identity(command: string): Promise<string> {
-  const { code, stdout, stderr } = await coffer(['identity', ...command.split(' ')], { env });
+async function identity(command: string, where = env): Promise<string> {
+  const { code, stdout, stderr } = await coffer(['identity', ...command.split(' ')], { env: where });
   if (code !== 0) throw new Error(`coffer identity ${command}: ${stderr}`);
   return stdout.toString();
 }
@@ -374,25 +374,26 @@ describe("the rotation of the operator's signing key", () => {
   });
 });
 
-// It changes what the others stand on, and comes last.
 describe('without a user of the system account, and with signing keys asked for', () => {
   it('the signing key of the system account is rotated time and again, and servers hear of it', async () => {
-    await identity('edit operator --require-signing-keys');
-    const { nats: claims } = claimsOf(token('O.jwt'));
-    const { nats: system } = claimsOf(accountToken('SYS'));
-    if (!system.signing_keys) await identity('edit account --sk generate SYS');
-    await identity('delete user --account SYS sys --rm-nkey --rm-creds');
+    using own = new TemporaryFolder();
+    const home = { HOME: own.path, XDG_DATA_HOME: own.join('data'), XDG_CONFIG_HOME: own.join('config') };
+    const file = (...path: string[]) =>
+      readFileSync(own.join('data', 'nats', 'nsc', 'stores', 'P', ...path), 'utf8');
+    const signingKeys = (text: string) => claimsOf(text).nats.signing_keys;
+    await identity('add operator --sys --generate-signing-key P', home);
+    await identity('delete user --account SYS sys --rm-nkey --rm-creds', home);
+    await identity('edit operator --require-signing-keys', home);
+    const { system_account } = claimsOf(file('P.jwt')).nats;
     await using strict = await NatsServer.start({
-      operator: token('O.jwt'),
-      systemAccount: claims.system_account,
-      accounts: { [claims.system_account]: accountToken('SYS') },
+      operator: file('P.jwt'),
+      systemAccount: system_account,
+      accounts: { [system_account]: file('accounts', 'SYS', 'SYS.jwt') },
     });
-    await identity(`edit operator --service-url ${strict.url}`);
+    await identity(`edit operator --service-url ${strict.url}`, home);
     // Which of two keys sorts first is chance.
-    for (let time = 0; time < 5; time++) await identity('rotate-signing-key --account SYS --push');
-    const file = `${strict.resolverDir}/${claims.system_account}.jwt`;
-    expect(claimsOf(readFileSync(file, 'utf8')).nats.signing_keys).toEqual(
-      claimsOf(accountToken('SYS')).nats.signing_keys,
-    );
+    for (let time = 0; time < 5; time++) await identity('rotate-signing-key --account SYS --push', home);
+    const pushed = readFileSync(`${strict.resolverDir}/${system_account}.jwt`, 'utf8');
+    expect(signingKeys(pushed)).toEqual(signingKeys(file('accounts', 'SYS', 'SYS.jwt')));
   });
 });
