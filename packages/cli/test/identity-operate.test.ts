@@ -92,6 +92,7 @@ describe('exports and imports', () => {
     ['add export -a demoA --subject svc.x --service', 'is exported by "svc.>" already'],
     ['delete export -a demoA --subject x', 'does not export "x"'],
     ['generate activation -a demoB -t demoA', 'no private export'],
+    ['generate activation -a demoA -t demoB -s svc.x --expiry 2001-01-01', 'in the past'],
     ['generate activation -a demoA -t demoB -s other', 'covers "other"'],
     ['generate activation -a demoA -t demoB -K reader', 'signs users only'],
     ['generate config', '--mem-resolver or --nats-resolver'],
@@ -110,6 +111,13 @@ describe('exports and imports', () => {
 });
 
 describe("revocations in an account's token", () => {
+  it('that reach further stay when their user is deleted', async () => {
+    const { sub } = context().store.user('demoA', 'demoU').claims;
+    await ok('revocations add-user -a demoA --at 2099-01-01T00:00:00Z demoU');
+    await ok('delete user -a demoA demoU --revoke');
+    expect(account('demoA').nats.revocations?.[sub]).toBe(Date.parse('2099-01-01T00:00:00Z') / 1000);
+  });
+
   it('are added, listed, and taken back', async () => {
     await ok('revocations add-user -a demoA --at 2026-11-22T12:00:00Z demoU');
     await ok('revocations add-user -a demoA --at 1 *');

@@ -19,6 +19,7 @@ import {
   takeSnapshot,
   tokenIn,
 } from '../src/index.js';
+import { RotationJournal } from '../src/operate/rotation-journal.js';
 import { nscCopy, pathsIn } from './nsc-copy.js';
 
 const SIGNING = 'ABPLTKJ45XA7OQ5KGWQ2JY2FQFTNFGGHBQRHWALABOH6ZBE5B6XMPVXP';
@@ -32,6 +33,8 @@ const contents = (folder: string): Map<string, string> =>
       .filter((path) => statSync(join(folder, path)).isFile())
       .map((path) => [path, readFileSync(join(folder, path), 'utf8')]),
   );
+
+const account = (context: StoreContext) => context.store.account('demoA').claims;
 
 const withoutIssue = ({ claims: { iat, iss, jti, ...rest } }: Jwt) => rest;
 
@@ -108,6 +111,37 @@ describe("the rotation of an account's signing key", () => {
     const second = await rotateSigningKey(nsc.open(), { account: 'demoA' });
     expect(second).toMatchObject({ old: SIGNING, new: first.new, resumed: true, oldKey: 'removed' });
     expect([...signingKeysOf(nsc.open().store.account('demoA').claims).keys()]).not.toContain(SIGNING);
+  });
+
+  it('goes on by its role, too, and makes no second key', async () => {
+    using nsc = nscCopy();
+    const wanted = { account: 'demoA', role: 'reader' };
+    const first = await rotateSigningKey(nsc.open(), { ...wanted, keepOld: true });
+    const keys = nsc.open().keys.list();
+    const second = await rotateSigningKey(nsc.open(), wanted);
+    expect(second).toMatchObject({ old: READER, new: first.new, resumed: true, oldKey: 'removed' });
+    expect(nsc.open().keys.list()).toEqual(keys);
+    expect(new RotationJournal(nsc.open().keys.folder).of(account(nsc.open()).sub)).toEqual([]);
+  });
+
+  it('goes on by its role where it was killed before the new key joined', async () => {
+    using nsc = nscCopy();
+    const { keys } = nsc.open();
+    using pair = createKeyPair('account');
+    keys.store(pair);
+    const begun = { entity: account(nsc.open()).sub, old: READER, new: pair.publicKey };
+    new RotationJournal(keys.folder).write(begun);
+    const report = await rotateSigningKey(nsc.open(), { account: 'demoA', role: 'reader' });
+    expect(report).toMatchObject({ old: READER, new: pair.publicKey, resumed: true });
+  });
+
+  it('of one role leaves alone what was begun of another key', async () => {
+    using nsc = nscCopy();
+    const other = await rotateSigningKey(nsc.open(), { account: 'demoA', old: SIGNING, keepOld: true });
+    const report = await rotateSigningKey(nsc.open(), { account: 'demoA', role: 'reader' });
+    expect(report).toMatchObject({ old: READER, resumed: false });
+    const left = new RotationJournal(nsc.open().keys.folder).of(account(nsc.open()).sub);
+    expect(left).toMatchObject([{ old: SIGNING, new: other.new }]);
   });
 
   it('keeps two tokens of an account from having the same second, and so the same id', async () => {

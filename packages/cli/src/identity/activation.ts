@@ -12,8 +12,8 @@ import {
 import { Failure } from '../failure.js';
 import { note } from '../output.js';
 import { quote } from '../quote.js';
+import { times } from './common-claims.js';
 import { writeOutput } from './files.js';
-import { parseTime } from './flags.js';
 import { keyOf } from './imports.js';
 import { openStore, type StoreOptions } from './workplace.js';
 
@@ -41,9 +41,8 @@ export async function activation(options: object): Promise<void> {
     ...plain.nats,
     ...(signer.pair.publicKey === claims.sub ? {} : { issuer_account: claims.sub }),
   };
-  const time = (flag: string, text = '') => parseTime(flag, text, new Date()) || undefined;
-  const times = { nbf: time('--start', given.start), exp: time('--expiry', given.expiry) };
-  const token = encodeJwt({ ...plain, ...times, nats }, signer.pair);
+  const { nbf, exp } = times(given, new Date());
+  const token = encodeJwt({ ...plain, nbf: nbf || undefined, exp: exp || undefined, nats }, signer.pair);
   new ActivationLedger(context.keys.folder).note(token);
   await writeOutput(given.outputFile, decorateToken(token));
   await note(

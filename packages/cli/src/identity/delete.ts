@@ -1,4 +1,11 @@
-import { accountMeant, changing, type StoreContext, saveAccount, signingKeysOf } from '@coffer/identity';
+import {
+  accountMeant,
+  changing,
+  type StoreContext,
+  saveAccount,
+  signingKeysOf,
+  withRevocation,
+} from '@coffer/identity';
 import { Failure } from '../failure.js';
 import { askToGoOn } from '../question.js';
 import { quote } from '../quote.js';
@@ -78,12 +85,8 @@ export async function deleteUsers(operands: readonly string[], options: DeleteUs
       // First: a user that is deleted and not revoked would be left with creds that work.
       const { claims } = store.account(account);
       const now = Math.floor(Date.now() / 1000);
-      const revocations = {
-        ...claims.nats.revocations,
-        ...Object.fromEntries(users.map((key) => [key, now])),
-      };
-      const nats = { ...claims.nats, revocations };
-      saveAccount(context, account, { ...claims, nats }, { key: options.privateKey, before: claims.iss });
+      const revoked = users.reduce((so, key) => withRevocation(so, key, now), claims);
+      saveAccount(context, account, revoked, { key: options.privateKey, before: claims.iss });
       for (const name of names) report.ok(`revoked user ${quote(name)}`);
     }
     for (const name of names) removeUser(context, account, name, options, report);

@@ -78,8 +78,10 @@ export function planRotation(context: StoreContext, request: RotationRequest): R
   const keys: ReadonlyMap<string, UserScope | undefined> = account
     ? signingKeysOf(account.jwt.claims)
     : new Map((snapshot.operator.claims.nats.signing_keys ?? []).map((key) => [key, undefined]));
-  const begun = begunRotation(context, subject.sub, request);
-  const old = begun?.old ?? chosenKey(keys, request, subject.sub);
+  const pending = new RotationJournal(context.keys.folder).of(subject.sub);
+  const meant = begunRotation(pending, keys, request);
+  const old = meant?.old ?? chosenKey(keys, request, subject.sub);
+  const begun = meant ?? pending.find((rotation) => rotation.old === old);
   const scope = keys.get(old) ?? (begun && keys.get(begun.new));
   const plan = {
     of,
@@ -108,14 +110,15 @@ function concerned({ damaged = [] }: Snapshot, account: AccountSnapshot | undefi
 }
 
 function begunRotation(
-  { keys }: StoreContext,
-  entity: string,
+  pending: readonly Rotation[],
+  keys: ReadonlyMap<string, UserScope | undefined>,
   { old, role }: RotationRequest,
 ): Rotation | undefined {
-  const begun = new RotationJournal(keys.folder).of(entity);
-  if (old !== undefined) return begun.find((rotation) => rotation.old === old);
-  if (role !== undefined || begun.length === 0) return undefined;
-  if (begun.length === 1) return begun[0];
+  if (old !== undefined) return pending.find((rotation) => rotation.old === old);
+  // Of the two keys either may be the only one that is in the token.
+  const hasRole = (key: string) => keys.get(key)?.role === role;
+  const begun = role === undefined ? pending : pending.filter((one) => hasRole(one.old) || hasRole(one.new));
+  if (begun.length < 2) return begun[0];
   throw new StoreError(
     'not_found',
     `several rotations were begun and not ended: say which with --old, one of ${begun.map((one) => one.old).join(', ')}`,

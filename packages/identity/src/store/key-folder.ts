@@ -156,8 +156,9 @@ export function keyPairFromFile(path: string): KeyPair | undefined {
   const bytes = readBytes(path);
   if (bytes === undefined) return undefined;
   try {
-    const at = bytes.indexOf(' SEED-----\n');
-    const from = at < 0 ? 0 : at + ' SEED-----\n'.length;
+    const at = bytes.indexOf(' SEED-----');
+    // Behind the line, which on Windows ends with a carriage return, too.
+    const from = at < 0 ? 0 : bytes.indexOf('\n', at) + 1;
     const end = at < 0 ? -1 : bytes.indexOf('\n', from);
     return keyPairFromSeed(trimmed(bytes.subarray(from, end < 0 ? bytes.length : end)));
   } catch {

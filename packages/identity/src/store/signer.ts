@@ -47,7 +47,8 @@ export function accountSigner(
  * Who signs a user's token, or an activation.
  *
  * A signing key with a scope is taken without being named only if it signed before, or if no other key is there and it is
- * the only one: what a user may do hangs on it.
+ * the only one: what a user may do hangs on it. So a token that such a key signed, or one that is no key of the account any
+ * more, goes to another key only by name.
  */
 export function userSigner(
   operator: OperatorClaims,
@@ -62,6 +63,9 @@ export function userSigner(
   const scoped = [...scopes].filter(([, scope]) => scope !== undefined).map(([key]) => key);
   const what = `a user of the account ${JSON.stringify(account.name ?? '')}`;
   const may = [...own, ...free, ...scoped];
+  if (wanted.key === undefined && wanted.before !== undefined) {
+    requireSameBounds(account, scopes, keys, wanted.before);
+  }
   if (wanted.key === undefined && !may.some((key) => key === wanted.before && keys.has(key))) {
     const here = scoped.filter((key) => keys.has(key));
     if (here.length > 1 && ![...own, ...free].some((key) => keys.has(key))) {
@@ -72,6 +76,28 @@ export function userSigner(
     }
   }
   return choose(may, keys, wanted, what, scopes);
+}
+
+/** Signed by another key than before, a user that a role bounded would have the rights of the account. */
+function requireSameBounds(
+  account: AccountClaims,
+  scopes: ReadonlyMap<string, UserScope | undefined>,
+  keys: KeyFolder,
+  before: string,
+): void {
+  if (before === account.sub || (scopes.has(before) && scopes.get(before) === undefined)) return;
+  const scope = scopes.get(before);
+  if (scope !== undefined && keys.has(before)) return;
+  const name = JSON.stringify(account.name ?? '');
+  throw new StoreError(
+    'no_signer',
+    scope === undefined
+      ? `${before}, which signed this user, is no key of the account ${name} any more, so that it is not known what bounded ` +
+          'the user: say with -K which key or role is to sign it'
+      : `the seed of ${before}, which signed this user${scope.role ? ` with the role ${JSON.stringify(scope.role)}` : ''}, is not ` +
+          `in ${keys.folder}, and under another key the user would have other rights: put the seed back, name a file with it ` +
+          'with -K, or name the key or role that is to sign it from now on',
+  );
 }
 
 function choose(
