@@ -82,7 +82,7 @@ function defineExchange(identity: Command): void {
   onStore(addImport, async (options, name) => (await imports()).addImport(name, options));
   examples(
     addImport,
-    'coffer identity add import --account B --token activation.jwt --local-subject "bills.$1"',
+    "coffer identity add import --account B --token activation.jwt --local-subject 'bills.$1'",
     'coffer identity add import --account B --src-account A --remote-subject "news.>"',
   );
 
@@ -154,13 +154,14 @@ function defineSigningKeys(identity: Command): void {
       identity,
       'issued-by <key>',
       'list all that a key signed',
-      'Tokens of operator, accounts and users that are here, activation tokens inside imports, and what coffer noted about the key.',
+      'Tokens of operator, accounts and users that are here, activation tokens inside imports, and what coffer noted about the ' +
+        'key. Of the key its beginning is enough, or what "graph" shows of it.',
     ),
-  );
+  ).option('-W, --long-ids', 'keys in full');
   onStore(issued, async (options, key) =>
     (await import('./identity/issued-by.js')).issued(key ?? '', options),
   );
-  examples(issued, 'coffer identity issued-by ABPL…PVXP');
+  examples(issued, 'coffer identity issued-by ABPL…PVXP', 'coffer identity issued-by ABPLTK --long-ids');
 
   const graph = addJsonOption(
     defineCommand(
@@ -187,14 +188,15 @@ function defineSigningKeys(identity: Command): void {
         ),
       ),
     )
-      .option('-a, --account <name>', 'a key of this account (default: the current one)')
+      .option('-a, --account <name>', 'a key of this account')
       .addOption(new Option('--operator', 'a key of the operator').conflicts('account'))
-      .option('--old <key>', 'the key that goes (default: the only one without a role)')
+      .option('--old <key>', 'the key that goes, or its beginning (default: the only one without a role)')
       .addOption(new Option('--role <role>', 'the key of this role').conflicts(['old', 'operator']))
       .option(
         '--keep-old',
         'end before the old key goes; run it again without this when all have their new creds',
       )
+      .addOption(new Option('--delete-old-seed', 'delete the old key’s seed at the end').conflicts('keepOld'))
       .option('--push', 'give the changed accounts to nats-servers at each step')
       .option('--dry-run', 'show it and change nothing'),
   );

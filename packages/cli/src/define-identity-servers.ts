@@ -46,7 +46,7 @@ export function defineIdentityServers(identity: Command): void {
     push,
     'coffer identity push --account A',
     'coffer identity push --all --url nats://127.0.0.1:4222',
-    'coffer identity push --prune',
+    'coffer identity push --prune                    they need "allow_delete: true"',
   );
 
   const pull = addJsonOption(

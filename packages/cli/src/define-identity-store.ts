@@ -175,7 +175,7 @@ function defineDelete(group: Command): void {
     ),
     'account',
   );
-  addRemovalOptions(account).option('-F, --force', 'also one that another’s operator signs');
+  addRemovalOptions(account).option('-F, --force', 'also one that an operator signs whose key is not here');
   onStore(account, async (options, name) => (await commands()).deleteAccount(name, options));
   examples(account, 'coffer identity delete account A');
 

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -100,6 +100,9 @@ describe('exports and imports', () => {
     ['push -A -a demoA', 'not both'],
     ['push -a demoA -u nats://127.0.0.1:1', 'cannot connect to nats://127.0.0.1:1'],
     ['rotate-signing-key -a demoB', 'there is none'],
+    ['rotate-signing-key', 'say whose signing key is to be replaced: --account NAME, or --operator'],
+    ['rotate-signing-key -a demoA --old AB', 'nor the beginning of one'],
+    ['issued-by UCAK7777', 'nor the beginning of one'],
     ['revocations add-user -a demoA --at soon demoU', 'invalid --at'],
   ])('%s: a sentence that says what to do', async (command, why) => {
     const { code, stdout, stderr } = await at(command);
@@ -150,7 +153,7 @@ describe("nats-server's configuration", () => {
 describe('what a key signed', () => {
   it('is listed, with what coffer knows of the key', async () => {
     expect(await ok(`issued-by ${READER}`)).toMatch(
-      /\| user \| demoscoped \| demoA +\| UAZP\w+ \| .* \| valid \|/,
+      /\| user \| demoscoped \| demoA +\| UAZP…PC6E \| .* \| valid \|/,
     );
     const told = JSON.parse(await ok(`issued-by ${SIGNING} --json`));
     expect(told).toMatchObject({ key: SIGNING, seedHere: true });
@@ -160,6 +163,14 @@ describe('what a key signed', () => {
       'user demolimited',
       'activation svc.>',
     ]);
+  });
+
+  it('is found by the beginning of the key, or as the graph shortens it', async () => {
+    const whole = await ok(`issued-by ${SIGNING}`);
+    expect(await ok('issued-by ABPLTK')).toBe(whole);
+    expect(await ok('issued-by ABPL…PVXP')).toBe(whole);
+    expect(await ok('issued-by ABPL...PVXP')).toBe(whole);
+    expect(await ok('rotate-signing-key -a demoA --old ABPL…PVXP --dry-run')).toContain(`old  ${SIGNING}`);
   });
 
   it('is drawn as a tree', async () => {
@@ -220,6 +231,41 @@ describe('rotate-signing-key', () => {
     expect(decodeActivation(token).claims.iss).toBe(fresh);
     expect(decodeAccount(store.account('demoA').text).claims.nats.signing_keys).toHaveLength(2);
     expect(keys.list()).toHaveLength(before + 1);
+  });
+
+  it('tells apart what it signed anew in an earlier run, and says where the old seed is', async () => {
+    const first = await ok('rotate-signing-key --account demoA --keep-old');
+    expect(first).toMatch(/Signed anew:\n {2}user demoU/);
+    const second = await ok('rotate-signing-key --account demoA');
+    expect(second).toMatch(/Signed anew in an earlier run, [^\n]*:\n {2}user demoU/);
+    expect(second).not.toContain('users that run with a copy');
+    expect(second).toMatch(/the seed of the old key, .* is still in .*ABPL\w+\.nk/);
+    expect(context().keys.has(SIGNING)).toBe(true);
+    expect(await ok('rotate-signing-key --account demoA --role reader --delete-old-seed')).not.toContain(
+      'seed of the old',
+    );
+    expect(context().keys.has(READER)).toBe(false);
+  });
+
+  it('past a damaged token goes on, names it, and fails', async () => {
+    writeFileSync(context().store.userPath('demoA', 'demoU'), 'garbage');
+    for (const command of [
+      'graph',
+      `issued-by ${SIGNING}`,
+      'list keys -A',
+      'validate -A',
+      'rotate-signing-key -a demoA',
+    ]) {
+      const { code, stdout, stderr } = await at(command);
+      expect(code, command).toBe(1);
+      expect(stdout, command).toContain(
+        'demolimited'.slice(0, command.startsWith('validate') ? 0 : undefined),
+      );
+      expect(stdout + stderr, command).toMatch(/demoU.*demoU\.jwt: .*put it back from a copy/);
+    }
+    expect([...signingKeysOf(account('demoA')).keys()]).not.toContain(SIGNING);
+    expect(await ok('delete user -a demoA demoU')).toContain('could not be read');
+    expect(await ok('graph')).not.toContain('demoU');
   });
 
   it('that cannot reach the servers says so, leaves all valid, and goes on when it is run again', async () => {

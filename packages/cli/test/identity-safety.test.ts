@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeUser, parseCreds } from '@coffer/identity';
 import { describe, expect, test } from 'vitest';
@@ -106,6 +106,59 @@ describe('a mistake', () => {
       expect(await own.fails(...line.split(' ')), line).toMatch(sentence);
     }
     expect(JSON.stringify(own.open().store.account('demoA').claims)).toBe(before);
+  });
+
+  test('leaves no key behind, and tells of nothing as done', async () => {
+    using own = nscHome();
+    const keys = own.open().keys.list();
+    for (const line of [
+      'add user -a demoA X --expiry 8s',
+      'add user -a demoA X --allow-pub a..b',
+      'add account X --allow-pub a..b',
+      'add operator X --expiry 8s',
+      'edit operator --sk generate --service-url nonsense',
+      'edit account demoA --sk generate --conns many',
+      'edit account demoB --js-mem-storage 1M --tag x -K nobody',
+      'edit operator --tag a -K O2',
+    ]) {
+      const { code, stdout } = await own.identity(...line.split(' '));
+      expect({ code, stdout }, line).toEqual({ code: 1, stdout: '' });
+    }
+    expect(own.open().keys.list()).toEqual(keys);
+  });
+
+  test('after the change still tells what was changed', async () => {
+    using own = home();
+    await own.ok('add', 'operator', 'O');
+    await own.ok('add', 'account', 'A');
+    writeFileSync(join(own.path, '.local/share/nats/nsc/keys/creds'), 'in the way');
+    const { code, stdout, stderr } = await own.identity('add', 'user', 'U');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^coffer: cannot make .*creds/);
+    expect(stdout).toMatch(/generated and stored user key "U\w+"\n\[ OK \] added user "U" to account "A"\n$/);
+    expect(await own.ok('list', 'keys', '--not-referenced')).toContain('no keys matched');
+  });
+
+  test('in the name of something new is one that could not be named afterwards', async () => {
+    using own = nscHome();
+    for (const name of ['*', '>', 'a*', 'x>', 'UDASWJ6O765VE6IJ5K5D3IYDWT7TILDLZBNQCIN5JR2TCDJYSLENIBIG']) {
+      expect(await own.fails('add', 'user', '-a', 'demoA', name)).toMatch(/choose another/);
+      expect(await own.fails('add', 'account', name)).toMatch(/choose another/);
+    }
+  });
+
+  test('in a key is told by the option that named it', async () => {
+    using own = nscHome();
+    expect(await own.fails('edit', 'account', 'demoA', '--sk', 'notakey')).toMatch(
+      /^what --sk names is no public key, no file/,
+    );
+    expect(await own.fails('edit', 'operator', '--tag', 'x', '-K', 'O2')).toMatch(
+      /^what -K names is no public key, no file/,
+    );
+    expect(await own.fails('add', 'user', '-a', 'demoA', 'X', '-k', 'no/file.nk')).toMatch(
+      /^-k names a file with a seed, and there is no such file: no\/file\.nk$/,
+    );
+    expect(await own.fails('env', '-s', '/nowhere/stores')).toMatch(/no folder \/nowhere\/stores/);
   });
 
   test('with a seed does not show it', async () => {

@@ -55,13 +55,12 @@ export {
 } from './operate/push.js';
 export { EVERYBODY, isRevokedUser, withoutRevocation, withRevocation } from './operate/revocations.js';
 export {
-  type Reissued,
   type RotationOptions,
-  type RotationReport,
   rotateSigningKey,
 } from './operate/rotation.js';
 export type { Duty } from './operate/rotation-duties.js';
 export type { RotationRequest } from './operate/rotation-plan.js';
+export type { Reissued, RotationReport } from './operate/rotation-report.js';
 export {
   fullResolverConfig,
   memoryResolverConfig,
@@ -87,7 +86,7 @@ export {
   type Workplace,
 } from './store/context.js';
 export { StoreError, type StoreErrorCode } from './store/errors.js';
-export { checkName, makeFolder } from './store/files.js';
+export { checkName, checkNewName, makeFolder } from './store/files.js';
 export type { Finding } from './store/finding.js';
 export { findingsIn, type StoreFindings } from './store/findings.js';
 export { KeyFolder, keyPairFromFile } from './store/key-folder.js';

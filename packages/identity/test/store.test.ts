@@ -193,7 +193,7 @@ describe('who signs', () => {
     const file = join(copy.path, 'reader.seed');
     writeFileSync(file, `${seed}\n`);
     for (const reference of [seed, keys.pathOf(READER), file, READER, 'reader']) {
-      using pair = resolveKey(reference, keys, scopes);
+      using pair = resolveKey(reference, keys, { scopes });
       expect(pair.publicKey).toBe(READER);
     }
     using user = resolveKey(join(copy.path, 'nkeys/creds/demoO/demoA/demoU.creds'), keys);
@@ -206,8 +206,8 @@ describe('who signs', () => {
       copy.path,
       createKeyPair('user').publicKey,
     ]) {
-      expect(() => resolveKey(nobody, keys, scopes), nobody).toThrow(/./);
-      expect(() => resolveKey(nobody, keys, scopes)).not.toThrow(seed.slice(4, 50));
+      expect(() => resolveKey(nobody, keys, { scopes }), nobody).toThrow(/./);
+      expect(() => resolveKey(nobody, keys, { scopes })).not.toThrow(seed.slice(4, 50));
     }
   });
 

@@ -1,11 +1,10 @@
 import {
   accountMeant,
   accountSigner,
-  checkName,
+  checkNewName,
   decodeOperator,
   type Export,
   encodeJwt,
-  generateKey,
   newAccount,
   newOperator,
   newUser,
@@ -23,7 +22,7 @@ import {
 } from '@coffer/identity';
 import { Failure } from '../failure.js';
 import { quote } from '../quote.js';
-import { type CommonOptions, keysNamed, type TimeOptions, times } from './common-claims.js';
+import { type CommonOptions, keysNamed, newKey, type TimeOptions, times } from './common-claims.js';
 import { readInput } from './files.js';
 import {
   anyGiven,
@@ -56,12 +55,12 @@ export interface AddOperatorOptions extends AddOptions {
 
 export async function addOperator(operand: string | undefined, options: AddOperatorOptions): Promise<void> {
   if (options.url !== undefined) return importOperator(operand, options);
-  const name = checkName(oneName(operand, options.name, 'operator'), 'an operator');
+  const name = checkNewName(oneName(operand, options.name, 'operator'), 'an operator');
   await changePlace(options, (place, report) => {
     requireNew(place, name);
     using pair =
       options.privateKey === undefined
-        ? newKey(place, name, report)
+        ? newOperatorKey(place, name, report)
         : resolveKey(options.privateKey, place.keys);
     if (pair.kind !== 'operator') throw new Failure(`${pair.publicKey} is not the key of an operator`);
     if (options.privateKey !== undefined)
@@ -69,8 +68,9 @@ export async function addOperator(operand: string | undefined, options: AddOpera
     const claims = { ...newOperator(pair.publicKey, name), ...times(options, new Date()) };
     const token = encodeJwt(claims, pair);
     OperatorStore.create(place.locations.stores, token, { name });
-    remember(place, { operator: name });
     report.ok(`added operator ${quote(name)}`);
+    report.settle();
+    remember(place, { operator: name });
     if (!options.sys && !options.generateSigningKey) return;
     // From here on it is there; what follows signs with this key, wherever it was taken from.
     completeOperator(openContext({ ...options, operator: name }), options, report);
@@ -84,8 +84,8 @@ function requireNew({ locations }: Workplace, name: string): void {
   if (there !== undefined) throw new Failure(`the operator ${quote(there)} already exists`);
 }
 
-function newKey(place: Workplace, operator: string, report: Report) {
-  const { key } = generateKey(place, 'operator', { use: 'identity', operator });
+function newOperatorKey(place: Workplace, operator: string, report: Report) {
+  const key = newKey(place, 'operator', { use: 'identity', operator }, report);
   report.ok(`generated and stored operator key ${quote(key)}`);
   return resolveKey(key, place.keys);
 }
@@ -98,28 +98,30 @@ function completeOperator(context: StoreContext, options: AddOperatorOptions, re
   let { claims } = store.operator();
   let signer = key;
   if (options.generateSigningKey) {
-    const made = generateKey(context, 'operator', { use: 'signing-key', operator });
-    claims = { ...claims, nats: { ...claims.nats, signing_keys: [made.key] } };
+    signer = newKey(context, 'operator', { use: 'signing-key', operator }, report);
+    claims = { ...claims, nats: { ...claims.nats, signing_keys: [signer] } };
     saveOperator(context, claims, { key });
-    signer = made.key;
-    report.ok(`created operator signing key: ${made.key}`);
+    report.ok(`created operator signing key: ${signer}`);
+    report.settle();
   }
   if (!options.sys) return;
   const account = 'SYS';
-  const made = generateKey(context, 'account', { use: 'identity', operator, account });
-  const signing = generateKey(context, 'account', { use: 'signing-key', operator, account });
-  const sys = newAccount(made.key, account);
+  const made = newKey(context, 'account', { use: 'identity', operator, account }, report);
+  const signing = newKey(context, 'account', { use: 'signing-key', operator, account }, report);
+  const sys = newAccount(made, account);
   saveAccount(
     context,
     account,
-    { ...sys, nats: { ...sys.nats, exports: SYSTEM_EXPORTS, signing_keys: [signing.key] } },
+    { ...sys, nats: { ...sys.nats, exports: SYSTEM_EXPORTS, signing_keys: [signing] } },
     { key: signer },
   );
-  report.ok(`created system_account: name:${account} id:${made.key}`);
-  saveOperator(context, { ...claims, nats: { ...claims.nats, system_account: made.key } }, { key });
-  const user = generateKey(context, 'user', { use: 'identity', operator, account, user: 'sys' });
-  const { token } = saveUser(context, account, 'sys', newUser(user.key, 'sys'), { key: signing.key });
-  report.ok(`created system account user: name:sys id:${user.key}`);
+  report.ok(`created system_account: name:${account} id:${made}`);
+  report.settle();
+  saveOperator(context, { ...claims, nats: { ...claims.nats, system_account: made } }, { key });
+  const user = newKey(context, 'user', { use: 'identity', operator, account, user: 'sys' }, report);
+  const { token } = saveUser(context, account, 'sys', newUser(user, 'sys'), { key: signing });
+  report.ok(`created system account user: name:sys id:${user}`);
+  report.settle();
   const creds = keys.writeCreds(operator, account, 'sys', token);
   report.ok(`system account user creds file stored in ${shownPath(creds ?? '')}`);
 }
@@ -153,7 +155,7 @@ async function importOperator(operand: string | undefined, options: AddOperatorO
   }
   const token = tokenIn(await readInput(file));
   const { claims } = decodeOperator(token);
-  const name = checkName(maybeName(operand, options.name, 'operator') ?? claims.name ?? '', 'an operator');
+  const name = checkNewName(maybeName(operand, options.name, 'operator') ?? claims.name ?? '', 'an operator');
   await changePlace(options, (place, report) => {
     if (OperatorStore.list(place.locations.stores).includes(name) && options.force) {
       const { store } = openContext({ ...options, operator: name });
@@ -165,8 +167,9 @@ async function importOperator(operand: string | undefined, options: AddOperatorO
       requireNew(place, name);
       OperatorStore.create(place.locations.stores, token, { name, managed: true });
     }
-    remember(place, { operator: name });
     report.ok(`imported operator ${quote(name)}`);
+    report.settle();
+    remember(place, { operator: name });
   });
 }
 
@@ -174,7 +177,7 @@ export async function addAccount(
   operand: string | undefined,
   options: AddOptions & PermissionOptions,
 ): Promise<void> {
-  const name = checkName(oneName(operand, options.name, 'account'), 'an account');
+  const name = checkNewName(oneName(operand, options.name, 'account'), 'an account');
   await changeStore(options, (context, report) => {
     const { store, keys } = context;
     const there = store.accountNames().find((each) => each.toLowerCase() === name.toLowerCase());
@@ -183,7 +186,8 @@ export async function addAccount(
     // Before anything is made: whether anybody here may sign it.
     if (!store.managed) accountSigner(store.operator().claims, keys, { key }).pair.wipe();
     const note = { use: 'identity', operator: store.name, account: name } as const;
-    const [made = ''] = keysNamed(context, 'account', [options.publicKey ?? 'generate'], note);
+    const references = [options.publicKey ?? 'generate'];
+    const [made = ''] = keysNamed(context, 'account', { flag: '-k', references }, note, report);
     if (options.publicKey === undefined) report.ok(`generated and stored account key ${quote(made)}`);
     const claims = { ...newAccount(made, name), ...times(options, new Date()) };
     const permissions = changePermissions(claims.nats.default_permissions ?? {}, options, report);
@@ -193,8 +197,9 @@ export async function addAccount(
       { ...claims, nats: { ...claims.nats, default_permissions: permissions } },
       { key },
     );
-    remember(context, { operator: store.name, account: name });
     report.ok(`added account ${quote(name)}`);
+    report.settle();
+    remember(context, { operator: store.name, account: name });
   });
 }
 
@@ -202,7 +207,7 @@ export async function addUser(
   operand: string | undefined,
   options: AddOptions & CommonOptions & UserLimitOptions & { readonly account?: string },
 ): Promise<void> {
-  const name = checkName(oneName(operand, options.name, 'user'), 'a user');
+  const name = checkNewName(oneName(operand, options.name, 'user'), 'a user');
   await changeStore(options, (context, report) => {
     const { store, keys } = context;
     const account = accountMeant(context, options.account);
@@ -213,15 +218,21 @@ export async function addUser(
     requireBearerAllowed(context, account, options);
     const role = signer.scope?.role;
     const note = { use: 'identity', operator: store.name, account, user: name, role } as const;
-    const [made = ''] = keysNamed(context, 'user', [options.publicKey ?? 'generate'], note);
+    const references = [options.publicKey ?? 'generate'];
+    const [made = ''] = keysNamed(context, 'user', { flag: '-k', references }, note, report);
     const claims = { ...newUser(made, name, { scoped: role !== undefined }), ...times(options, new Date()) };
     const tags = [...new Set((options.tag ?? []).map((tag) => tag.trim().toLowerCase()))].sort();
     const nats = { ...claims.nats, tags };
     const limits = role === undefined ? changeUserLimits(nats, options, report) : nats;
     const { token } = saveUser(context, account, name, { ...claims, nats: limits }, { key });
     if (options.publicKey === undefined) report.ok(`generated and stored user key ${quote(made)}`);
-    reportCreds(context, account, name, token, report);
-    report.ok(`added user ${quote(name)} to account ${quote(account)}`);
+    report.settle();
+    try {
+      reportCreds(context, account, name, token, report);
+    } finally {
+      report.ok(`added user ${quote(name)} to account ${quote(account)}`);
+      report.settle();
+    }
   });
 }
 

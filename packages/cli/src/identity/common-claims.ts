@@ -72,21 +72,29 @@ const normalTag = (tag: string): string => tag.trim().toLowerCase();
 export function keysNamed(
   place: Workplace,
   kind: KeyKind,
-  references: readonly string[],
+  { flag, references }: { readonly flag: string; readonly references: readonly string[] },
   note: Omit<KeyNote, 'key'>,
+  report: Report,
 ): string[] {
   return references.map((reference) => {
-    if (reference === 'generate') return generateKey(place, kind, note).key;
-    const key = publicKeyNamed(place, kind, reference);
+    if (reference === 'generate') return newKey(place, kind, note, report);
+    const key = publicKeyNamed(place, kind, flag, reference);
     place.ledger.note({ key, ...note });
     return key;
   });
 }
 
-export function publicKeyNamed(place: Workplace, kind: KeyKind, reference: string): string {
+/** Makes a key and keeps it, unless the token that is to name it is not written. */
+export function newKey(place: Workplace, kind: KeyKind, note: Omit<KeyNote, 'key'>, report: Report): string {
+  const { key } = generateKey(place, kind, note);
+  report.onFailure(() => place.keys.remove(key));
+  return key;
+}
+
+function publicKeyNamed(place: Workplace, kind: KeyKind, flag: string, reference: string): string {
   const found = kindOfPublicKey(reference);
   if (found === undefined) {
-    using pair = resolveKey(reference, place.keys);
+    using pair = resolveKey(reference, place.keys, { flag });
     return requireKind(pair.publicKey, pair.kind, kind);
   }
   return requireKind(reference, found, kind);

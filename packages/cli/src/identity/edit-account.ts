@@ -73,6 +73,7 @@ export async function editAccount(operand: string | undefined, options: EditAcco
       trace,
     };
     saveAccount(context, name, { ...claims, nats }, { key: options.privateKey, before: before.iss });
+    report.settle();
     retire(context, removed);
     warnOfRefusedUsers(context, name, removed, report);
     report.ok(`edited account ${quote(name)}`);
@@ -89,7 +90,7 @@ function changeSigningKeys(
 ): NonNullable<AccountClaims['nats']['signing_keys']> {
   const before = nats.signing_keys ?? [];
   const note = { use: 'signing-key', operator: context.store.name, account } as const;
-  const added = keysNamed(context, 'account', options.sk ?? [], note);
+  const added = keysNamed(context, 'account', { flag: '--sk', references: options.sk ?? [] }, note, report);
   for (const key of added) report.ok(`added signing key ${quote(key)}`);
   for (const key of removed) report.ok(`removed signing key ${quote(key)}`);
   if (added.length + removed.length === 0) return before;

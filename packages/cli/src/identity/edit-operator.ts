@@ -43,6 +43,7 @@ export async function editOperator(options: EditOperatorOptions): Promise<void> 
     if (strict) requireNobodyElse(context, before, nats.signing_keys);
     const changed = { ...claims, nats: { ...nats, strict_signing_key_usage: strict } };
     saveOperator(context, changed, { key: options.privateKey });
+    report.settle();
     const removed = options.rmSk ?? [];
     retire(context, removed);
     warnOfRefusedAccounts(context, removed, report);
@@ -60,7 +61,7 @@ function changeSigningKeys(
   const missing = rmSk.find((key) => !nats.signing_keys?.includes(key));
   if (missing !== undefined) throw new Failure(`${quote(missing)} is no signing key of the operator`);
   const note = { use: 'signing-key', operator: context.store.name } as const;
-  const added = keysNamed(context, 'operator', options.sk ?? [], note);
+  const added = keysNamed(context, 'operator', { flag: '--sk', references: options.sk ?? [] }, note, report);
   for (const key of added) report.ok(`added signing key ${quote(key)}`);
   for (const key of rmSk) report.ok(`removed signing key ${quote(key)}`);
   return withoutItems(withItems(nats.signing_keys, added), rmSk);

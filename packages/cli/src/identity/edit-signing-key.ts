@@ -1,7 +1,6 @@
 import {
   type AccountClaims,
   accountMeant,
-  generateKey,
   type StoreContext,
   saveAccount,
   signingKeysOf,
@@ -9,6 +8,7 @@ import {
 } from '@coffer/identity';
 import { Failure } from '../failure.js';
 import { quote } from '../quote.js';
+import { newKey } from './common-claims.js';
 import { anyGiven, changeUserLimits, USER_LIMIT_FLAGS, type UserLimitOptions } from './permissions.js';
 import { inKeyOrder, keyOf, signingKeyNamed } from './signing-keys.js';
 import { changeStore, maybeName, type Report, type StoreOptions } from './workplace.js';
@@ -49,6 +49,7 @@ export async function editSigningKey(
     const others = (claims.nats.signing_keys ?? []).filter((entry) => keyOf(entry) !== key);
     const nats = { ...claims.nats, signing_keys: inKeyOrder([...others, scope]) };
     saveAccount(context, account, { ...claims, nats }, { key: options.privateKey, before: claims.iss });
+    report.settle();
     context.ledger.note({ key, use: 'signing-key', operator: context.store.name, account, role: scope.role });
     warnOfOwnLimits(context, account, key, report);
     report.ok(`edited signing key ${quote(key)}`);
@@ -65,7 +66,7 @@ const newScope = (key: string): UserScope => ({
 
 function generate(context: StoreContext, account: string, report: Report): string {
   const note = { use: 'signing-key', operator: context.store.name, account } as const;
-  const { key } = generateKey(context, 'account', note);
+  const key = newKey(context, 'account', note, report);
   report.ok(`added signing key ${quote(key)}`);
   return key;
 }
@@ -82,7 +83,7 @@ function requireFreeRole(claims: AccountClaims, named: string, role: string): vo
 
 /** Of users that the key signed before it had a scope: nats-server refuses them. */
 function warnOfOwnLimits({ store }: StoreContext, account: string, key: string, report: Report): void {
-  for (const { name, jwt } of store.users(account)) {
+  for (const { name, jwt } of store.scanUsers(account).tokens) {
     const { iss, nats } = jwt.claims;
     if (iss !== key || (nats.subs === undefined && nats.data === undefined && nats.payload === undefined))
       continue;

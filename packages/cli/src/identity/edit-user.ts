@@ -27,8 +27,13 @@ export async function editUser(operand: string | undefined, options: EditUserOpt
     const common = changeCommon(claims, options, report, new Date());
     const nats = signer.scope === undefined ? changeUserLimits(common.nats, options, report) : common.nats;
     const { token, scope } = saveUser(context, account, name, { ...common, nats }, wanted);
+    report.settle();
     if (scope !== undefined) ledger.note({ key: claims.sub, role: scope.role });
-    reportCreds(context, account, name, token, report);
-    report.ok(`edited user ${quote(name)}`);
+    try {
+      reportCreds(context, account, name, token, report);
+    } finally {
+      report.ok(`edited user ${quote(name)}`);
+      report.settle();
+    }
   });
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
   OperatorStore,
@@ -31,6 +32,9 @@ function choose(options: EnvOptions): void {
   const stores = options.store === undefined ? locations.stores : resolve(options.store);
   const current = readCurrentContext(locations.config);
   const operators = OperatorStore.list(stores);
+  if (options.store !== undefined && !existsSync(stores)) {
+    throw new Failure(`there is no folder ${stores}: make it first, or look how it is written`);
+  }
   const operator =
     options.operator ??
     known(current.operator, operators) ??

@@ -1,6 +1,8 @@
 import { type GraphNode, graphOf, takeSnapshot } from '@coffer/identity';
 import { paint, print, printJson } from '../output.js';
 import { displayName } from '../quote.js';
+import { failForDamaged } from './damaged.js';
+import { shownKey } from './key-names.js';
 import { openStore, type StoreOptions } from './workplace.js';
 
 /** `graph`. */
@@ -9,9 +11,11 @@ export async function graph(options: object): Promise<void> {
     readonly json?: boolean;
     readonly longIds?: boolean;
   };
-  const root = graphOf(takeSnapshot(openStore(folders)));
+  const snapshot = takeSnapshot(openStore(folders));
+  const root = graphOf(snapshot);
   if (json) await printJson(root);
   else await print(draw(root, longIds ?? false).join('\n'));
+  await failForDamaged(snapshot.damaged, 'what they say, and what their keys signed, is not drawn');
 }
 
 /** One line for each node, with the lines of a tree before it. */
@@ -27,7 +31,7 @@ function draw(node: GraphNode, longIds: boolean): string[] {
 
 function line(node: GraphNode, longIds: boolean): string {
   const { what, name, key, role, standing, state } = node;
-  const shown = longIds ? key : `${key.slice(0, 4)}…${key.slice(-4)}`;
+  const shown = shownKey(key, longIds);
   const said = [what === 'key' ? keyName(node) : `${what} ${paint('bold', displayName(name))}`, shown];
   if (role) said.push(`role ${paint('bold', displayName(role))}`);
   if (standing === 'removed') said.push(paint('red', 'removed: what it signed is refused'));

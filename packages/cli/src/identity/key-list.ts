@@ -1,4 +1,11 @@
-import { accountMeant, kindOfPublicKey, type StoreContext, signingKeysOf } from '@coffer/identity';
+import {
+  accountMeant,
+  type DamagedToken,
+  kindOfPublicKey,
+  type StoreContext,
+  signingKeysOf,
+  takeSnapshot,
+} from '@coffer/identity';
 
 /** Which keys there are, what they are for, and whether their seeds are here. */
 export interface ListedKey {
@@ -63,8 +70,18 @@ function operatorKeys({ store, keys }: StoreContext): ListedKey[] {
   ];
 }
 
+/** Files of which it is not known what keys they name. */
+export function damagedAmong(context: StoreContext, choice: KeyChoice): readonly DamagedToken[] {
+  const { damaged } = takeSnapshot(context);
+  const one = choice.account ?? context.defaultAccount;
+  if (choice.all || choice.notReferenced || one === undefined) return damaged;
+  return damaged.filter(({ kind, name, account }) => (kind === 'account' ? name : account) === one);
+}
+
 function accountKeys({ store, keys }: StoreContext, account: string, user: string | undefined): ListedKey[] {
-  const { claims, text } = store.account(account);
+  const jwt = store.scanAccounts().tokens.find(({ name }) => name === account)?.jwt;
+  if (jwt === undefined) return [];
+  const { claims, text } = jwt;
   const common = { kind: 'account', entity: account, account };
   return [
     { ...common, key: claims.sub, signing: false, stored: keys.has(claims.sub), token: text },
@@ -76,8 +93,8 @@ function accountKeys({ store, keys }: StoreContext, account: string, user: strin
       ...(scope === undefined ? {} : { role: scope.role }),
     })),
     ...store
-      .users(account)
-      .filter(({ name }) => user === undefined || name === user)
+      .scanUsers(account)
+      .tokens.filter(({ name }) => user === undefined || name === user)
       .map(({ name, jwt }) => ({
         kind: 'user',
         entity: name,

@@ -4,8 +4,9 @@ import { type KeyPair, keyPairFromFile, openWorkplace } from '@coffer/identity';
 import { Failure, systemReason } from '../failure.js';
 import { print, printJson } from '../output.js';
 import { quote } from '../quote.js';
+import { failForDamaged } from './damaged.js';
 import { writeNew } from './files.js';
-import { chosenKeys, type KeyChoice, type ListedKey } from './key-list.js';
+import { chosenKeys, damagedAmong, type KeyChoice, type ListedKey } from './key-list.js';
 import { Table } from './table.js';
 import { openStore, Report, type StoreOptions } from './workplace.js';
 
@@ -32,6 +33,7 @@ export async function importKeys(options: ImportOptions): Promise<void> {
     report.ok(`${pair.publicKey} was added to the keystore`);
     pair.wipe();
   }
+  report.settle();
   await report.print();
   if (failed > 0) throw new Failure(`${failed} of ${files.length} files hold no seed`);
 }
@@ -83,14 +85,18 @@ export async function exportKeys(options: ExportOptions): Promise<void> {
         }
         if (options.remove) context.keys.remove(key);
         report.ok(`${options.remove ? 'moved' : 'exported'} ${quote(key)}`);
+        report.settle();
       }
       if (!options.includeJwts || token === undefined) continue;
       await writeNew(join(dir, `${key}.jwt`), Buffer.from(token), options.force === true);
       report.ok(`exported ${quote(`${key}.jwt`)}`);
+      report.settle();
     }
+    report.settle();
   } finally {
     await report.print();
   }
+  await failForDamaged(damagedAmong(context, options), 'the keys that they name are left out');
 }
 
 type ListOptions = StoreOptions & KeyChoice & { readonly json?: boolean; readonly showSeeds?: boolean };
@@ -104,16 +110,22 @@ export async function listKeys(options: ListOptions): Promise<void> {
   };
   if (options.json) {
     const records = new Map(context.ledger.records().map((record) => [record.key, record]));
-    return printJson(
+    await printJson(
       chosen.map(({ token: _, ...each }) => ({
         ...each,
         made: records.get(each.key)?.at,
         ...(options.showSeeds ? { seed: seedOf(each.key) } : {}),
       })),
     );
+  } else if (chosen.length === 0) {
+    await print('no keys matched query');
+  } else {
+    await print(options.showSeeds ? seedTable(chosen, seedOf) : keyTable(chosen));
   }
-  if (chosen.length === 0) return print('no keys matched query');
-  await print(options.showSeeds ? seedTable(chosen, seedOf) : keyTable(chosen));
+  const so = options.notReferenced
+    ? 'keys that they name are among these'
+    : 'the keys that they name are left out';
+  await failForDamaged(damagedAmong(context, options), so);
 }
 
 const INDENT: Record<string, string> = { account: ' ', user: '  ' };

@@ -50,6 +50,12 @@ export async function push(options: object): Promise<void> {
   if (json) await printJson({ servers: claims.servers, pushed, pruned });
   else await print(describePush(claims, pushed, pruned).join('\n'));
   const answers = [...pushed.flatMap((one) => one.answers), ...(pruned?.answers ?? [])];
+  if (pruned?.answers.some(({ ok, message }) => !ok && /delete must be enabled/.test(message))) {
+    throw new Failure(
+      'nats-servers delete accounts only with "allow_delete: true" in the resolver of their configuration, in which ' +
+        '"generate config --nats-resolver" writes false',
+    );
+  }
   if (answers.some(({ ok }) => !ok)) throw new Failure('not every server did what it was asked: see above');
 }
 
@@ -146,10 +152,16 @@ async function readAuthorities(path: string): Promise<string> {
 export function pusher(
   context: StoreContext,
   target: PushTarget,
+  tell: (line: string) => void,
 ): (names: readonly string[]) => Promise<void> {
   return async (names) => {
     const { openClaims: open, pushAccounts: give, requirePushed } = await import('@coffer/identity');
     await using claims = await open(context, target);
-    requirePushed(await give(context, claims, names));
+    const pushed = await give(context, claims, names);
+    requirePushed(pushed);
+    for (const { account, answers } of pushed) {
+      const servers = answers.map(({ server }) => displayName(server)).join(', ');
+      tell(`${displayName(account)} to ${claims.servers.join(', ')}, taken by ${servers}`);
+    }
   };
 }

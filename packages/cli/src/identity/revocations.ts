@@ -52,7 +52,7 @@ export async function list(options: object): Promise<void> {
   const context = openStore(folders);
   const named = accountMeant(context, account);
   const revocations = Object.entries(context.store.account(named).claims.nats.revocations ?? {});
-  const names = new Map(context.store.users(named).map(({ name, jwt }) => [jwt.claims.sub, name]));
+  const names = new Map(context.store.scanUsers(named).tokens.map(({ name, jwt }) => [jwt.claims.sub, name]));
   if (json) {
     await printJson({
       account: named,

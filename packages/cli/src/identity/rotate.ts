@@ -3,11 +3,14 @@ import {
   type Reissued,
   type RotationReport,
   rotateSigningKey,
-  ServersError,
+  type StoreContext,
+  signingKeysOf,
 } from '@coffer/identity';
 import { Failure } from '../failure.js';
 import { note, paint, print, printJson } from '../output.js';
 import { displayName } from '../quote.js';
+import { damagedLine } from './damaged.js';
+import { keyMeant } from './key-names.js';
 import { pusher, type ServerOptions, targetOf } from './push.js';
 import { openStore, type StoreOptions } from './workplace.js';
 
@@ -17,6 +20,7 @@ export interface RotateOptions extends StoreOptions, ServerOptions {
   readonly old?: string;
   readonly role?: string;
   readonly keepOld?: boolean;
+  readonly deleteOldSeed?: boolean;
   readonly push?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
@@ -24,28 +28,36 @@ export interface RotateOptions extends StoreOptions, ServerOptions {
 
 /** `rotate-signing-key`. */
 export async function rotate(options: object): Promise<void> {
-  const { account, operator, old, role, keepOld, dryRun, privateKey, json, push, ...rest } =
+  const { account, operator, old, role, keepOld, deleteOldSeed, dryRun, privateKey, json, push, ...rest } =
     options as RotateOptions;
+  if (account === undefined && !operator) {
+    throw new Failure('say whose signing key is to be replaced: --account NAME, or --operator');
+  }
   const context = openStore(rest);
+  const of = operator ? undefined : accountMeant(context, account);
   const wanted = {
-    account: operator ? undefined : accountMeant(context, account),
-    old,
+    account: of,
+    old: old === undefined ? undefined : keyMeant(old, signingKeys(context, of)),
     role,
     key: privateKey,
     keepOld,
+    deleteOldSeed,
   };
   if (operator && push && !dryRun) requireKnown(await rotateSigningKey(context, { ...wanted, dryRun: true }));
-  const rotation = rotateSigningKey(context, {
+  const pushed: string[] = [];
+  const report = await rotateSigningKey(context, {
     ...wanted,
     dryRun,
-    push: push ? pusher(context, await targetOf(rest)) : undefined,
-  });
-  const report = await rotation.catch((error) => {
-    if (!(error instanceof ServersError)) throw error;
-    throw new Failure(`${error.message}; the rotation is not at its end: run it again to go on`);
+    push: push ? pusher(context, await targetOf(rest), (line) => pushed.push(line)) : undefined,
   });
   if (json) await printJson({ dryRun: dryRun ?? false, ...report });
-  else await tell(report, dryRun ?? false);
+  else await tell(report, dryRun ?? false, pushed);
+  if (report.damaged.length > 0 && !dryRun) throw new Failure('not all could be signed anew: see above');
+}
+
+function signingKeys({ store }: StoreContext, account: string | undefined): Iterable<string> {
+  if (account === undefined) return store.operator().claims.nats.signing_keys ?? [];
+  return signingKeysOf(store.account(account).claims).keys();
 }
 
 /** A server keeps an account that a key signed which it does not know, and at its next start has none. */
@@ -57,8 +69,11 @@ function requireKnown({ resumed }: RotationReport): void {
   );
 }
 
-async function tell(report: RotationReport, dryRun: boolean): Promise<void> {
-  const { of, name, old, role, reissued, left, duties } = report;
+async function tell(report: RotationReport, dryRun: boolean, pushed: readonly string[]): Promise<void> {
+  const { of, name, old, role, left, damaged, duties } = report;
+  const [before, reissued] = [true, false].map((was) =>
+    report.reissued.filter((one) => (one.before ?? false) === was),
+  ) as [Reissued[], Reissued[]];
   const whose = `${of} ${displayName(name)}${role ? `, role ${displayName(role)}` : ''}`;
   const begun = report.resumed ? ' (going on with what was begun)' : '';
   await print(
@@ -67,6 +82,12 @@ async function tell(report: RotationReport, dryRun: boolean): Promise<void> {
       `  old  ${old}${report.oldKey === 'kept' ? '  stays for now' : dryRun ? '  goes last' : '  removed'}`,
       `  new  ${report.new ?? 'is made'}`,
       ...section(`${dryRun ? 'Would be signed' : 'Signed'} anew`, reissued.map(reissuedLine)),
+      ...section(
+        'Signed anew in an earlier run, and the same now: who has these creds keeps them',
+        before.map(reissuedLine),
+      ),
+      ...section('Pushed', pushed),
+      ...section('NOT signed anew, since what it holds cannot be read', damaged.map(damagedLine)),
       ...section(
         'Not signed anew, since revoked',
         left.map((one) => `${one.kind} ${displayName(one.name)} of ${displayName(one.account)}`),

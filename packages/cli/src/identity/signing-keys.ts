@@ -31,7 +31,7 @@ export function warnOfRefusedUsers(
   removed: readonly string[],
   report: Report,
 ): void {
-  for (const { name, jwt } of store.users(account)) {
+  for (const { name, jwt } of store.scanUsers(account).tokens) {
     if (!removed.includes(jwt.claims.iss)) continue;
     report.warn(
       `user ${quote(name)} was signed with a key that is removed, and is refused until it is signed anew`,
@@ -44,7 +44,7 @@ export function warnOfRefusedAccounts(
   removed: readonly string[],
   report: Report,
 ): void {
-  for (const { name, jwt } of store.accounts()) {
+  for (const { name, jwt } of store.scanAccounts().tokens) {
     if (!removed.includes(jwt.claims.iss)) continue;
     report.warn(
       `account ${quote(name)} was signed with a key that is removed, and is refused until it is signed anew`,

@@ -7,7 +7,7 @@ import {
   operatorFindings,
   userFindings,
 } from '@coffer/identity';
-import { Failure } from '../failure.js';
+import { Failure, isForPeople } from '../failure.js';
 import { print, printJson } from '../output.js';
 import { quote } from '../quote.js';
 import { readInput } from './files.js';
@@ -56,7 +56,16 @@ function checkStore({ account, allAccounts, ...options }: ValidateOptions): Chec
 async function checkFile(file: string): Promise<Checked[]> {
   const text = (await readInput(file)).toString('latin1');
   const lines = text.split('\n').map((line) => line.slice(line.indexOf('|') + 1).trim());
-  return lines.filter((line) => line !== '').map((line) => checkToken(line));
+  return lines.flatMap((line, index) => (line === '' ? [] : checkLine(line, index + 1)));
+}
+
+function checkLine(line: string, number: number): Checked {
+  try {
+    return checkToken(line);
+  } catch (error) {
+    if (!isForPeople(error)) throw error;
+    return { title: `Line ${number}`, findings: [{ level: 'error', text: error.message }] };
+  }
 }
 
 function checkToken(token: string): Checked {

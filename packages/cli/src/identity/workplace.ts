@@ -20,9 +20,14 @@ export interface StoreOptions {
   readonly privateKey?: string;
 }
 
-/** What a command has done, a line each, as nsc says it. */
+/**
+ * What a command has done, a line each, as nsc says it. Lines wait until what they tell of is done: a command that fails prints
+ * those alone that came before the last `settle`.
+ */
 export class Report {
   readonly #lines: string[] = [];
+  readonly #undo: (() => void)[] = [];
+  #settled = 0;
 
   ok(line: string): void {
     this.#lines.push(`[ OK ] ${line}`);
@@ -32,8 +37,24 @@ export class Report {
     this.#lines.push(`[WARN] ${line}`);
   }
 
+  /** What a failure before the next `settle` takes back. */
+  onFailure(undo: () => void): void {
+    this.#undo.push(undo);
+  }
+
+  /** All that was told up to here is done, whatever comes. */
+  settle(): void {
+    this.#settled = this.#lines.length;
+    this.#undo.length = 0;
+  }
+
+  takeBack(): void {
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  /** Prints what is done. */
   async print(): Promise<void> {
-    if (this.#lines.length > 0) await print(this.#lines.join('\n'));
+    if (this.#settled > 0) await print(this.#lines.slice(0, this.#settled).join('\n'));
   }
 }
 
@@ -64,6 +85,11 @@ export async function changePlace(
   const report = new Report();
   try {
     await changing(place, () => change(place, report));
+    report.settle();
+  } catch (error) {
+    // Of a file that could not be written it is not known how far that came: what it may name stays.
+    if (!(error instanceof StoreError && error.code === 'file_failed')) report.takeBack();
+    throw error;
   } finally {
     await report.print();
   }
@@ -75,8 +101,10 @@ function hinting<T>(open: () => T): T {
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== 'no_store') throw error;
     throw new Failure(
-      `${error.message}; "coffer identity add operator NAME" makes one, "coffer identity env" shows where it is looked ` +
-        'for and chooses one, -H DIR looks elsewhere',
+      /several/.test(error.message)
+        ? error.message
+        : `${error.message}; "coffer identity add operator NAME" makes one, "coffer identity env" shows where it is looked ` +
+            'for and chooses one, -H DIR looks elsewhere',
     );
   }
 }

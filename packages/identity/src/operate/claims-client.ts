@@ -17,11 +17,12 @@ const SUBJECTS = {
   list: '$SYS.REQ.CLAIMS.LIST',
   delete: '$SYS.REQ.CLAIMS.DELETE',
   lookup: (account: string) => `$SYS.REQ.ACCOUNT.${account}.CLAIMS.LOOKUP`,
+  info: (account: string) => `$SYS.REQ.ACCOUNT.${account}.INFO`,
 } as const;
 
 /** What a user needs to be allowed to push, list and delete; for a user that is made for just that. */
 export const CLAIMS_PERMISSIONS = {
-  pub: { allow: [SUBJECTS.list, SUBJECTS.update, SUBJECTS.delete, SUBJECTS.lookup('*')] },
+  pub: { allow: [SUBJECTS.list, SUBJECTS.update, SUBJECTS.delete, SUBJECTS.lookup('*'), SUBJECTS.info('*')] },
   sub: { allow: ['_INBOX.>'] },
 } as const;
 
@@ -101,6 +102,15 @@ export class ClaimsClient implements AsyncDisposable {
     return [...keys].sort();
   }
 
+  /** The account’s token by which each server lives that has loaded it: not always the one that it keeps. */
+  async inForce(account: string): Promise<{ readonly server: string; readonly token: string }[]> {
+    if (!isAccountKey(account)) throw failed('only an account can be looked up, by its key (A…)');
+    return (await this.#heard(SUBJECTS.info(account))).flatMap(({ server, data }) => {
+      const token = textOf(data, 'jwt');
+      return token === '' ? [] : [{ server, token }];
+    });
+  }
+
   /** The account’s token as the server has it. */
   async lookup(account: string): Promise<string | undefined> {
     if (!isAccountKey(account)) throw failed('only an account can be looked up, by its key (A…)');
@@ -141,6 +151,14 @@ export class ClaimsClient implements AsyncDisposable {
 
   /** What each server answers; servers without a resolver of their own say nothing. */
   async #ask(subject: string, payload = ''): Promise<Answer[]> {
+    const heard = await this.#heard(subject, payload);
+    if (heard.length > 0) return heard;
+    throw failed(
+      'no server answered: does it have a resolver of type full, and is the user one of its system account?',
+    );
+  }
+
+  async #heard(subject: string, payload = ''): Promise<Answer[]> {
     const heard: Answer[] = [];
     try {
       const options = {
@@ -154,10 +172,7 @@ export class ClaimsClient implements AsyncDisposable {
     } catch (error) {
       if (!isNoResponders(error)) throw failed('the server did not answer', error);
     }
-    if (heard.length > 0) return heard;
-    throw failed(
-      'no server answered: does it have a resolver of type full, and is the user one of its system account?',
-    );
+    return heard;
   }
 }
 

@@ -74,10 +74,31 @@ export async function pushAccounts(
 ): Promise<Pushed[]> {
   const tokens = names.map((name) => ({ name, jwt: store.account(name) }));
   if (!force) for (const { name, jwt } of tokens) requirePushable(store, name, jwt);
-  return inGroups(tokens, async ({ name, jwt }) => ({
-    account: name,
-    answers: await client.update(jwt.text),
-  }));
+  return inGroups(tokens, async ({ name, jwt }) => {
+    const answers = await client.update(jwt.text);
+    return { account: name, answers: [...answers, ...(await notTakenOn(client, jwt))] };
+  });
+}
+
+/** A server says that it has a token, and then goes on with the older one if it does not trust who signed the new one. */
+async function notTakenOn(client: ClaimsClient, { claims, text }: Jwt<'account'>): Promise<ServerAnswer[]> {
+  const kept = await client.lookup(claims.sub);
+  const inForce = await client.inForce(claims.sub);
+  const answers = inForce
+    .filter(({ token }) => token !== text)
+    .map(({ server }) => ({
+      server,
+      ok: false,
+      message:
+        'it has the token, and goes on with an older one: does the operator’s token in its configuration name the key that ' +
+        'signed this one?',
+    }));
+  const replaced = {
+    server: '',
+    ok: false,
+    message: 'asked for the account afterwards, it answers with another token',
+  };
+  return kept === text ? answers : [...answers, replaced];
 }
 
 function requirePushable(store: StoreContext['store'], name: string, jwt: Jwt<'account'>): void {

@@ -8,20 +8,22 @@ import type { Jwt } from '../tokens/jwt.js';
 export interface CredsState {
   /** Nothing if the user's seed is neither in the key folder nor in an old creds file. */
   readonly path?: string | undefined;
+  /** They hold the token that is here. */
+  readonly current?: boolean;
 }
 
 export function credsState(
   { keys, store }: StoreContext,
   account: string,
   user: string,
-  { claims }: Jwt<'user'>,
+  { claims, text }: Jwt<'user'>,
 ): CredsState {
   const path = keys.credsPath(store.name, account, user);
-  if (keys.has(claims.sub)) return { path };
   const old = oldCreds(path);
   const here = old !== undefined && publicKeyOf(old.seed) === claims.sub;
   old?.seed.fill(0);
-  return here ? { path } : {};
+  const current = here && old?.jwt === text;
+  return here || keys.has(claims.sub) ? { path, current } : {};
 }
 
 /**

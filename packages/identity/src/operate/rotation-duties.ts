@@ -15,13 +15,19 @@ export function dutiesOf(
   context: StoreContext,
   plan: RotationPlan,
   creds: ReadonlyMap<PlannedUser, CredsState>,
-  { pushed, keepOld }: { readonly pushed: boolean; readonly keepOld: boolean },
+  {
+    pushed,
+    keepOld,
+    deleteOldSeed,
+  }: { readonly pushed: boolean; readonly keepOld: boolean; readonly deleteOldSeed: boolean },
 ): Duty[] {
   const [written, unwritten] = [true, false].map((here) =>
     plan.users.filter((user) => (creds.get(user)?.path !== undefined) === here),
   ) as [PlannedUser[], PlannedUser[]];
   return [
-    ...(written.length > 0 ? [COPIES] : []),
+    ...(written.some((user) => user.jwt.claims.iss === plan.old || !creds.get(user)?.current)
+      ? [COPIES]
+      : []),
     ...unwritten.map((user) => seedElsewhere(context, user)),
     ...plan.byUrl.map(({ account, subject, url }) => ({
       who: `account ${account}`,
@@ -31,6 +37,14 @@ export function dutiesOf(
     ...strangersDuties(context, plan),
     ...serverDuties(context, plan, pushed),
     ...(keepOld ? [{ who: 'you', must: 'the old key still counts: run this again without --keep-old' }] : []),
+    ...(!keepOld && !deleteOldSeed && context.keys.has(plan.old)
+      ? [
+          {
+            who: 'you',
+            must: `the seed of the old key, of no use any more, is still in ${context.keys.pathOf(plan.old)}`,
+          },
+        ]
+      : []),
   ];
 }
 
@@ -90,7 +104,7 @@ function serverDuties(
         : [name, ...activations.map((one) => one.holder.name)];
     if (changed.length > 0) {
       duties.push({
-        who: 'nats-servers',
+        who: 'nats-servers, if there are any',
         must: `they learn of ${[...new Set(changed)].join(', ')} by "coffer identity push" or a new configuration`,
       });
     }

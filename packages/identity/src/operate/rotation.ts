@@ -1,14 +1,15 @@
+import { IdentityError } from '../errors.js';
 import { createKeyPair, type KeyPair } from '../keys/key-pair.js';
 import { changing, type StoreContext } from '../store/context.js';
 import { StoreError } from '../store/errors.js';
 import { issueTime, saveAccount, saveOperator } from '../store/save.js';
-import type { AccountClaims, Import, OperatorClaims } from '../tokens/claims.js';
+import { type AccountClaims, type Import, type OperatorClaims, signingKeysOf } from '../tokens/claims.js';
 import { encodeJwt } from '../tokens/jwt.js';
 import { ActivationLedger } from './activation-ledger.js';
-import { type CredsState, credsState, renewCreds } from './renewed-creds.js';
-import { type Duty, dutiesOf } from './rotation-duties.js';
+import { renewCreds } from './renewed-creds.js';
 import { type Rotation, RotationJournal } from './rotation-journal.js';
 import { type PlannedUser, planRotation, type RotationPlan, type RotationRequest } from './rotation-plan.js';
+import { type RotationReport, reportOf } from './rotation-report.js';
 
 /**
  * Replaces a signing key: a new one joins it, everything that the old one signed is signed anew, and the old one goes last. So
@@ -19,42 +20,14 @@ export interface RotationOptions extends RotationRequest {
   readonly dryRun?: boolean | undefined;
   /** Ends before the old key goes: run again without it to end the rotation. */
   readonly keepOld?: boolean | undefined;
+  /** Deletes the seed of the old key at the end. */
+  readonly deleteOldSeed?: boolean | undefined;
   /** Gives accounts of these names to nats-servers, as they stand in the folder then. */
   readonly push?: ((accounts: readonly string[]) => Promise<void>) | undefined;
   readonly now?: (() => Date) | undefined;
 }
 
-/** What a rotation did or, as a dry run, would do. */
-export interface RotationReport {
-  readonly of: 'operator' | 'account';
-  readonly name: string;
-  readonly old: string;
-  /** Nothing before the key is made. */
-  readonly new?: string | undefined;
-  readonly role?: string | undefined;
-  /** It had been begun before. */
-  readonly resumed: boolean;
-  readonly reissued: readonly Reissued[];
-  /** Revoked tokens, which are not signed again. */
-  readonly left: RotationPlan['revoked'];
-  /** Files that could not be read, so that nothing in them was signed anew. */
-  readonly damaged: RotationPlan['damaged'];
-  readonly oldKey: 'removed' | 'kept';
-  readonly pushed: boolean;
-  readonly duties: readonly Duty[];
-}
-
-export interface Reissued {
-  readonly kind: 'account' | 'user' | 'activation';
-  readonly name: string;
-  /** The account that a user belongs to; that holds an activation token. */
-  readonly account?: string | undefined;
-  readonly subject: string;
-  /** Of a user: its creds file, if it could be written. */
-  readonly creds?: string | undefined;
-}
-
-/** @throws StoreError as `planRotation`; whatever `push` throws */
+/** @throws StoreError as `planRotation`, `rotation_begun` for what went wrong after the first change */
 export async function rotateSigningKey(
   context: StoreContext,
   options: RotationOptions,
@@ -66,13 +39,32 @@ export async function rotateSigningKey(
     const rotation = begin(context, plan, journal);
     const report = reportOf(context, plan, options, rotation.new);
     using pair = newPair(context, rotation.new);
-    await (plan.of === 'account' ? rotateOfAccount : rotateOfOperator)(context, plan, pair, options);
+    const rotate = plan.of === 'account' ? rotateOfAccount : rotateOfOperator;
+    await rotate(context, plan, pair, options).catch((error) => {
+      throw error instanceof IdentityError ? halfWay(context, plan, error) : error;
+    });
     if (!options.keepOld) {
       context.ledger.note({ key: plan.old, retired: now(options).toISOString() });
       journal.remove(rotation);
+      if (options.deleteOldSeed) context.keys.remove(plan.old);
     }
     return report;
   });
+}
+
+function halfWay({ store }: StoreContext, { of, name, old }: RotationPlan, error: IdentityError): StoreError {
+  const counts =
+    of === 'operator'
+      ? (store.operator().claims.nats.signing_keys ?? []).includes(old)
+      : signingKeysOf(store.account(name).claims).has(old);
+  const standing = counts
+    ? 'the new key has joined, and the old one STILL COUNTS'
+    : 'the old key is taken out here, and may still count where servers have not heard of it';
+  return new StoreError(
+    'rotation_begun',
+    `${error.message}; the rotation is not at its end: ${standing}. Once that is mended, run it again to go on`,
+    { cause: error },
+  );
 }
 
 /** The key is written down before it is made, so that none is made twice and forgotten. */
@@ -223,55 +215,3 @@ function editAccount(
 }
 
 const now = ({ now = () => new Date() }: RotationOptions): Date => now();
-
-function reportOf(
-  context: StoreContext,
-  plan: RotationPlan,
-  options: RotationOptions,
-  key: string | undefined,
-): RotationReport {
-  const creds = new Map<PlannedUser, CredsState>(
-    plan.users.map((user) => [user, credsState(context, user.account, user.name, user.jwt)]),
-  );
-  const pushed = options.push !== undefined;
-  return {
-    of: plan.of,
-    name: plan.name,
-    old: plan.old,
-    new: key ?? plan.begun?.new,
-    role: plan.scope?.role,
-    resumed: plan.begun !== undefined,
-    reissued: [
-      ...plan.accounts.map(({ name, jwt }) => ({ kind: 'account' as const, name, subject: jwt.claims.sub })),
-      ...plan.users.map((user) => {
-        const { name, account, jwt } = user;
-        return {
-          kind: 'user' as const,
-          name,
-          account,
-          subject: jwt.claims.sub,
-          creds: creds.get(user)?.path,
-        };
-      }),
-      ...plan.activations.map(({ holder, jwt }) => ({
-        kind: 'activation' as const,
-        name: jwt.claims.nats.subject ?? '',
-        account: holder.name,
-        subject: jwt.claims.sub,
-      })),
-      ...plan.givenAway.map(({ claims }) => ({
-        kind: 'activation' as const,
-        name: claims.nats.subject ?? '',
-        subject: claims.sub,
-      })),
-    ],
-    left: plan.revoked,
-    damaged: plan.damaged,
-    oldKey: options.keepOld ? 'kept' : 'removed',
-    pushed,
-    duties: dutiesOf(context, plan, creds, {
-      pushed,
-      keepOld: options.keepOld === true,
-    }),
-  };
-}

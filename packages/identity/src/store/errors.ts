@@ -9,7 +9,7 @@ import { IdentityError } from '../errors.js';
  * - `no_signer` (no key that may sign is in the key folder), `wrong_signer` (this key may not sign that), `no_key` (what `-K`
  *   names is no key);
  * - `store_busy` (another command changes this store, and does not come to an end),
- *   `clock_behind` (a token here is from the future).
+ *   `clock_behind` (a token here is from the future), `rotation_begun` (it ended half-way, and is to be run again).
  */
 export type StoreErrorCode =
   | 'no_store'
@@ -22,7 +22,8 @@ export type StoreErrorCode =
   | 'wrong_signer'
   | 'no_key'
   | 'store_busy'
-  | 'clock_behind';
+  | 'clock_behind'
+  | 'rotation_begun';
 
 /** An error of the store. Its message is a sentence for people, and never holds a seed or a token. */
 export class StoreError extends IdentityError<StoreErrorCode> {}

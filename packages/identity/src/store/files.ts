@@ -16,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { parsePublicKey } from '../keys/nkey.js';
 import { wipeable } from '../keys/wipeable.js';
 import { StoreError } from './errors.js';
 
@@ -53,6 +54,31 @@ export function checkName(name: string, what: string): string {
                 : undefined;
   if (problem === undefined) return name;
   throw new StoreError('invalid_name', `this name of ${what} ${problem}; it names files, so choose another`);
+}
+
+/**
+ * Whether something new may have this name. Beyond `checkName`: what commands and policies take for all of them, or for a key,
+ * could not be named afterwards.
+ *
+ * @throws StoreError `invalid_name`
+ */
+export function checkNewName(name: string, what: string): string {
+  checkName(name, what);
+  const problem = /[*>]/.test(name)
+    ? 'has a * or > in it, which stand for all'
+    : isPublicKey(name)
+      ? 'is a public key'
+      : undefined;
+  if (problem === undefined) return name;
+  throw new StoreError('invalid_name', `this name of ${what} ${problem}: choose another`);
+}
+
+function isPublicKey(name: string): boolean {
+  try {
+    return parsePublicKey(name).kind !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** The bytes of a file, in memory that the receiver can wipe; nothing if there is no such file. */

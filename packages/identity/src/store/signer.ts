@@ -107,7 +107,7 @@ function choose(
   what: string,
   scopes: ReadonlyMap<string, UserScope | undefined> = new Map(),
 ): Signer {
-  const pair = key === undefined ? firstHere(may, keys, before, what) : resolveKey(key, keys, scopes);
+  const pair = key === undefined ? firstHere(may, keys, before, what) : resolveKey(key, keys, { scopes });
   if (!may.includes(pair.publicKey)) {
     pair.wipe();
     throw new StoreError(
@@ -140,14 +140,18 @@ function firstHere(
 /**
  * Finds the pair of a key that a person named.
  *
- * @param reference a seed, a file with one, a public key whose seed is in the key folder, or a role
+ * @param reference a seed, a file with one, a public key whose seed is in the key folder, or a role of `scopes`
+ * @param flag by which the person named it
  * @returns for the receiver to wipe
  * @throws StoreError `no_key`
  */
 export function resolveKey(
   reference: string,
   keys: KeyFolder,
-  scopes: ReadonlyMap<string, UserScope | undefined> = new Map(),
+  {
+    flag = '-K',
+    scopes = new Map(),
+  }: { readonly flag?: string; readonly scopes?: ReadonlyMap<string, UserScope | undefined> } = {},
 ): KeyPair {
   if (reference.length === SEED_LENGTH && reference.startsWith('S')) {
     const pair = pairOfSeed(reference);
@@ -164,9 +168,15 @@ export function resolveKey(
   }
   const pair = keyPairFromFile(reference.replace(/^~(?=\/)/, homedir()));
   if (pair !== undefined) return pair;
+  if (/[/.]/.test(reference)) {
+    // A seed that is mistyped is not shown.
+    const shown = /[A-Z2-7]{30}/.test(reference) ? '' : `: ${reference}`;
+    throw new StoreError('no_key', `${flag} names a file with a seed, and there is no such file${shown}`);
+  }
+  const roles = scopes.size > 0 ? ', no role of the account' : '';
   throw new StoreError(
     'no_key',
-    'the key is named by what is no seed, no file, no public key and no role of the account: check how it is written',
+    `what ${flag} names is no public key${roles}, no file and no seed: check how it is written`,
   );
 }
 
