@@ -55,6 +55,10 @@ function addForms(command: Command): Command {
   return command
     .option('-J, --json', 'print the claims as JSON')
     .option('-R, --raw', 'print the token itself')
+    .option(
+      '-F, --field <path>',
+      'print one of the claims as JSON: sub, nats.limits.conn, nats.exports[0].name',
+    )
     .option('-o, --output-file <file>', 'into a file (default: standard output)');
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { defineCommand } from './define.js';
+import { defineAbsent } from './define-identity-absent.js';
 import { defineIdentityOperate } from './define-identity-operate.js';
 import { defineIdentityRevoke } from './define-identity-revoke.js';
 import { defineIdentityStore } from './define-identity-store.js';
@@ -15,4 +16,5 @@ export function defineIdentityCommands(program: Command): void {
   defineIdentityStore(identity);
   defineIdentityOperate(identity);
   defineIdentityRevoke(identity);
+  defineAbsent(identity);
 }

@@ -38,6 +38,18 @@ describe('a token', () => {
     );
   });
 
+  test('shows one of its claims, as JSON', async () => {
+    using own = nscHome();
+    const describe = (field: string) => own.ok('describe', 'user', '-a', 'demoA', 'demolimited', '-F', field);
+    const all = JSON.parse(await own.ok('describe', 'user', '-a', 'demoA', 'demolimited', '-J'));
+    expect(await describe('sub')).toBe(`"${all.sub}"\n`);
+    expect(JSON.parse(await describe('nats'))).toEqual(all.nats);
+    expect(await describe('nats.src[0]')).toBe('"127.0.0.0/8"\n');
+    expect(await own.fails('describe', 'operator', '--field', 'nats.constructor')).toContain(
+      'this token has no "nats.constructor"; --json shows what it has',
+    );
+  });
+
   test('of a stranger steers no terminal', async () => {
     using own = home();
     using operator = createKeyPair('operator');

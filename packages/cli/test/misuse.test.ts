@@ -8,6 +8,18 @@ describe('a mistake', () => {
     ['lst', 'unknown command \'lst\' (Did you mean list?); see "coffer --help"'],
     ['token revok x', 'unknown command \'revok\' (Did you mean revoke?); see "coffer token --help"'],
     ['get --verison 3 x', 'unknown option \'--verison\' (Did you mean --version?); see "coffer get --help"'],
+    [
+      'identity select operator X',
+      '"select" of nsc’s is not here: "coffer identity env --operator NAME --account NAME" chooses what is current',
+    ],
+    [
+      'identity init -i --name X',
+      '"init" of nsc’s is not here: "coffer server init" makes an operator, an account and a user; "coffer identity add" each by itself',
+    ],
+    [
+      'identity generate diagram operator',
+      '"generate diagram" of nsc’s is not here: "coffer identity graph" draws who signed whom',
+    ],
     ['get', 'missing required argument \'name\'; see "coffer get --help"'],
     ['get a b', 'too many arguments for \'get\'. Expected 1 argument but got 2; see "coffer get --help"'],
     ['get -s', 'option \'-s, --server <address>\' argument missing; see "coffer get --help"'],

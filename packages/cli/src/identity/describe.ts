@@ -3,7 +3,7 @@ import { Failure } from '../failure.js';
 import { accountTables, type TableOptions } from './describe-account.js';
 import { activationTable, operatorTable, userTable } from './describe-tables.js';
 import { readInput, writeOutput } from './files.js';
-import { claimsJson } from './json.js';
+import { claimsJson, fieldJson } from './json.js';
 import { maybeName, openStore, type StoreOptions } from './workplace.js';
 
 /** `coffer identity describe`: tokens as tables, as JSON, or as they are. */
@@ -14,6 +14,7 @@ interface DescribeOptions extends StoreOptions, TableOptions {
   readonly file?: string;
   readonly json?: boolean;
   readonly raw?: boolean;
+  readonly field?: string;
   readonly outputFile?: string;
 }
 
@@ -72,6 +73,8 @@ function storeOf(operator: string | undefined, options: StoreOptions): OperatorS
 
 async function show(token: string, options: DescribeOptions, table: () => string): Promise<void> {
   if (options.raw) return writeOutput(options.outputFile, token + (options.outputFile ? '' : '\n'));
-  decodeJwt(token);
-  await writeOutput(options.outputFile, `${options.json ? claimsJson(token) : table()}\n`);
+  const { claims } = decodeJwt(token);
+  const { field, json } = options;
+  const text = field === undefined ? (json ? claimsJson(token) : table()) : fieldJson(claims, field);
+  await writeOutput(options.outputFile, `${text}\n`);
 }

@@ -188,6 +188,14 @@ const watched = (source: OperatorSource, token: string | undefined): Watched => 
   looking: false,
 });
 
+/**
+ * As {@link readOperator}, with an end where the disk does not answer.
+ *
+ * @throws CofferError `invalid_argument`
+ */
+export const readOperatorInTime = (source: OperatorSource): Promise<string> =>
+  inTime(readOperator(source), source);
+
 async function inTime(
   reading: Promise<string>,
   source: OperatorSource,

@@ -16,7 +16,7 @@ import type { Logger } from 'pino';
 import type { NatsResolverConfig, TrustConfig } from '../config/trust.js';
 import { AccountFiles } from './account-files.js';
 import { AccountWatch } from './account-watch.js';
-import { Operators, operatorSources, readOperator } from './operators.js';
+import { Operators, operatorSources, readOperatorInTime } from './operators.js';
 import { Proofs } from './proofs.js';
 
 /** What of the engine trust stands on: revocations and the newest tokens seen live in the store. */
@@ -128,7 +128,7 @@ export class Trust {
  */
 export async function checkTrustFiles(config: TrustConfig | undefined): Promise<void> {
   if (config === undefined) return;
-  await Promise.all(sourcesOf(config).map(readOperator));
+  await Promise.all(sourcesOf(config).map(readOperatorInTime));
   const { creds, ca } = config.resolver?.nats ?? {};
   if (creds) (await readNamed(creds, CREDS)).fill(0);
   if (ca) await readNamed(ca, CA);
