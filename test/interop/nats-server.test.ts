@@ -352,6 +352,28 @@ describe('the configuration that is generated', () => {
 });
 
 describe("the rotation of the operator's signing key", () => {
+  it('that is pushed to a server which does not know the new key is a push that failed', async () => {
+    await using own = await NatsServer.start({
+      operator: token('O.jwt'),
+      systemAccount: claimsOf(token('O.jwt')).nats.system_account,
+      accounts: { [claimsOf(token('O.jwt')).nats.system_account]: accountToken('SYS') },
+    });
+    await identity(`push --all --url ${own.url}`);
+    await connect(creds('C', 'stranger'), own.url);
+    const before = new Set(claimsOf(token('O.jwt')).nats.signing_keys);
+    await identity('edit operator --sk generate');
+    const [added] = claimsOf(token('O.jwt')).nats.signing_keys.filter((key: string) => !before.has(key));
+    const [former] = before;
+    await identity(`edit account C -K ${added}`);
+    await expect(identity(`push --account C --url ${own.url} --json`)).rejects.toThrow('not every server');
+    const { code, stdout } = await coffer(['identity', 'push', '--account', 'C', '--url', own.url], { env });
+    expect(code).toBe(1);
+    expect(stdout.toString()).toMatch(/failed to push C to nats-server .*goes on with an older one/);
+    await identity(`edit account C -K ${former}`);
+    await identity(`edit operator --rm-sk ${added}`);
+    await identity(`push --account C --url ${own.url}`);
+  });
+
   it('goes on while servers are started anew with the token that has both keys', async () => {
     const tokens = async () => {
       const { system_account } = claimsOf(token('O.jwt')).nats;

@@ -52,10 +52,14 @@ export function addFolderOptions(command: Command): Command {
 }
 
 export function addSignerOption(command: Command): Command {
-  return command.option(
-    '-K, --private-key <key>',
+  return addKeyOption(
+    command,
     'who signs: a public key whose seed is in the key folder, a file with a seed, the role of a scoped signing key, or a seed',
   );
+}
+
+export function addKeyOption(command: Command, description: string): Command {
+  return command.option('-K, --private-key <key>', description);
 }
 
 export function addNameOption(command: Command, what: string): Command {

@@ -18,6 +18,7 @@ export function defineIdentityRevoke(identity: Command): void {
       'a public key: of an operator, account, user, component, host …, and all that it signed',
     )
     .option('--reason <text>', 'why, for those who read the list later')
+    .option('--yes', 'do not ask before you revoke yourself')
     .option(
       '--lift <id>',
       'believe again what this revocation is about ("revocations list --server" shows ids)',

@@ -3,6 +3,7 @@ import { addJsonOption, defineCommand, examples } from './define.js';
 import { defineIdentityEdits } from './define-identity-edit.js';
 import {
   addAccountOption,
+  addKeyOption,
   addList,
   addNameOption,
   addPermissionOptions,
@@ -29,7 +30,7 @@ function defineAdd(group: Command): void {
   const commands = () => import('./identity/add.js');
 
   const operator = addTimeOptions(
-    addSignerOption(
+    addKeyOption(
       addNameOption(
         defineCommand(
           group,
@@ -39,6 +40,7 @@ function defineAdd(group: Command): void {
         ),
         'operator',
       ),
+      'its key: a public key whose seed is in the key folder, a file with a seed, or a seed',
     ),
   )
     .option(

@@ -131,6 +131,22 @@ describe('users', () => {
     expect(readdirSync(join(own.path, 'stores'))).toEqual([]);
   });
 
+  test('whom an edit leaves as they are are not signed anew', async () => {
+    using own = nscHome();
+    const before = own.open().store.user('demoA', 'demoU').text;
+    const said = await own.ok('edit', 'user', '-a', 'demoA', 'demoU', '--rm', 'no.such');
+    expect(said).toBe('[WARN] nothing was changed: all is so already\n');
+    expect(own.open().store.user('demoA', 'demoU').text).toBe(before);
+  });
+
+  test('that are deleted and not revoked go on with their creds, as it says', async () => {
+    using own = nscHome();
+    const { sub } = own.open().store.user('demoA', 'demoU').claims;
+    expect(await own.ok('delete', 'user', '-a', 'demoA', 'demoU')).toContain(
+      `"coffer identity revocations add-user --account demoA ${sub}" revokes them`,
+    );
+  });
+
   test('have their creds written again', async () => {
     using own = nscHome();
     const creds = await own.ok('generate', 'creds', '-a', 'demoA', 'demoU');

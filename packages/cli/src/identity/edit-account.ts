@@ -72,6 +72,7 @@ export async function editAccount(operand: string | undefined, options: EditAcco
       default_permissions: permissions,
       trace,
     };
+    if (report.saysNothing(options)) return;
     saveAccount(context, name, { ...claims, nats }, { key: options.privateKey, before: before.iss });
     report.settle();
     retire(context, removed);

@@ -42,6 +42,7 @@ export async function editOperator(options: EditOperatorOptions): Promise<void> 
     }
     if (strict) requireNobodyElse(context, before, nats.signing_keys);
     const changed = { ...claims, nats: { ...nats, strict_signing_key_usage: strict } };
+    if (report.saysNothing(options)) return;
     saveOperator(context, changed, { key: options.privateKey });
     report.settle();
     const removed = options.rmSk ?? [];

@@ -26,6 +26,7 @@ export async function editUser(operand: string | undefined, options: EditUserOpt
     requireBearerAllowed(context, account, options);
     const common = changeCommon(claims, options, report, new Date());
     const nats = signer.scope === undefined ? changeUserLimits(common.nats, options, report) : common.nats;
+    if (report.saysNothing(options)) return;
     const { token, scope } = saveUser(context, account, name, { ...common, nats }, wanted);
     report.settle();
     if (scope !== undefined) ledger.note({ key: claims.sub, role: scope.role });

@@ -2,6 +2,7 @@ import type { Client, Revocation } from '@coffer/client';
 import { type ConnectionOptions, withClient } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { print, printJson, table } from '../output.js';
+import { askToGoOn } from '../question.js';
 import { displayName, quote } from '../quote.js';
 
 export interface RevokeOptions extends ConnectionOptions {
@@ -10,6 +11,7 @@ export interface RevokeOptions extends ConnectionOptions {
   readonly reason?: string;
   readonly lift?: string;
   readonly json?: boolean;
+  readonly yes?: boolean;
 }
 
 export async function revoke(options: RevokeOptions): Promise<void> {
@@ -31,12 +33,29 @@ export async function revoke(options: RevokeOptions): Promise<void> {
   }
   const what = key === undefined ? { jti: jti as string } : { key };
   const because = reason === undefined ? {} : { reason };
-  const made = await withClient(options, (client: Client) =>
-    during('failed to revoke', client.admin.revoke({ ...what, ...because })),
-  );
+  const made = await withClient(options, async (client: Client) => {
+    if (key !== undefined && !options.yes) await askIfOwn(client, key);
+    return during('failed to revoke', client.admin.revoke({ ...what, ...because }));
+  });
   if (options.json) return printJson(made);
   const name = made.kind === 'key' ? `The key ${made.value}` : `The token with the jti ${made.value}`;
   await print(`${name} is revoked, since ${instant(made.revokedAt)} (${made.id})`);
+}
+
+/** Who revokes its own user or account can take it back over the admin socket alone. */
+async function askIfOwn(client: Client, key: string): Promise<void> {
+  const { principals } = await during('failed to revoke', client.whoami());
+  const isOwn = principals.some(({ id }) =>
+    id
+      .replace(/^nats:/, '')
+      .split('/')
+      .includes(key),
+  );
+  if (!isOwn) return;
+  await askToGoOn(
+    'This revokes the account or user as which you ask: you are let in no more, and only the server’s admin socket lifts it',
+    { refused: 'nothing was revoked' },
+  );
 }
 
 /** Those of a server, in force. */

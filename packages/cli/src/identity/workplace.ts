@@ -37,6 +37,13 @@ export class Report {
     this.#lines.push(`[WARN] ${line}`);
   }
 
+  /** Whether there is nothing to sign anew for, which it then says; `-K` alone is something. */
+  saysNothing({ privateKey }: StoreOptions): boolean {
+    if (this.#lines.length > 0 || privateKey !== undefined) return false;
+    this.warn('nothing was changed: all is so already');
+    return true;
+  }
+
   /** What a failure before the next `settle` takes back. */
   onFailure(undo: () => void): void {
     this.#undo.push(undo);
