@@ -47,6 +47,12 @@ describe('when a signing key has leaked', () => {
     expect(readFileSync(accountFile)).toEqual(before);
   });
 
+  it('whoever would revoke the account it comes from is asked first', async () => {
+    const revoke = ['identity', 'revoke', '--key', installation.account];
+    await expect(installation.as('admin', ...revoke)).rejects.toThrow(/let in no more.*--yes/);
+    await installation.everybodyGetsTheirs();
+  });
+
   it('the rotation shuts the stranger out within a second, and everybody else gets their secret', async () => {
     const stranger = new Stranger(installation, leaked);
     const { told } = await stranger.watch();
