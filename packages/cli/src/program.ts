@@ -1,3 +1,4 @@
+import { masked } from '@coffer/identity/masked';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { act, addConnectionOptions, defineCommand, examples, explainMisuse } from './define.js';
 import { defineAdminCommands } from './define-admin.js';
@@ -21,7 +22,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (error instanceof Ending) return error.exitCode;
     if (isBrokenPipe(error)) return 1;
     await note(`${paint('red', 'coffer:', process.stderr)} ${oneLine(explain(error))}`).catch(() => {});
-    if (process.env.COFFER_DEBUG && error instanceof Error) console.error(error.stack);
+    if (process.env.COFFER_DEBUG && error instanceof Error) console.error(masked(error.stack ?? ''));
     return error instanceof Failure ? error.exitCode : 1;
   }
 }
@@ -104,7 +105,7 @@ function explain(error: unknown): string {
   return `unexpected error: ${message} (please report this; COFFER_DEBUG=1 shows where it came from)`;
 }
 
-/** Also keeps what a name or a server says from steering the terminal. */
+/** Also keeps what a name or a server says from steering the terminal, and what is secret, though an argument, off it. */
 function oneLine(text: string): string {
-  return text.replace(/\p{C}+/gu, ' ');
+  return masked(text.replace(/\p{C}+/gu, ' '));
 }

@@ -1,3 +1,5 @@
+import { masked } from '@coffer/identity/masked';
+
 const SHORT: Record<string, string> = {
   '\u0007': '\\a',
   '\b': '\\b',
@@ -11,13 +13,18 @@ const SHORT: Record<string, string> = {
 };
 const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u;
 
-/** Quotes text as Go's `%q` does, in which setec's messages show names. */
+/** Quotes text as Go's `%q` does, in which setec's messages show names; but no seed or token that stands in place of a name. */
 export function quote(text: string): string {
-  return `"${Array.from(text, quoteCharacter).join('')}"`;
+  return `"${Array.from(masked(text), quoteCharacter).join('')}"`;
 }
 
-/** A name as it is, or quoted when it holds what a terminal would obey or a table could not hold. */
-export function displayName(name: string): string {
+/** A name as it is, or quoted when it holds what a terminal would obey or a table could not hold; no seed or token either. */
+export function displayName(text: string): string {
+  return displayText(masked(text));
+}
+
+/** The same for what may be secret. */
+export function displayText(name: string): string {
   return [...name].every((character) => PRINTABLE.test(character)) ? name : quote(name);
 }
 

@@ -1,3 +1,5 @@
+import { masked } from './masked.js';
+
 /**
  * What can be wrong with a key, a box, a token or a proof:
  *
@@ -36,12 +38,15 @@ export type IdentityErrorCode =
   | 'proof_too_long_lived'
   | 'proof_request';
 
-/** The one family of errors of this package. Programs match on `code`; a message never holds a key or a token. */
+/**
+ * The one family of errors of this package. Programs match on `code`; a message never holds a seed or a token, even if it
+ * quotes what somebody wrote.
+ */
 export class IdentityError<Code extends string = IdentityErrorCode> extends Error {
   readonly code: Code;
 
   constructor(code: Code, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(masked(message), options);
     this.name = 'IdentityError';
     this.code = code;
   }

@@ -22,7 +22,14 @@ import {
 } from '@coffer/identity';
 import { Failure } from '../failure.js';
 import { quote } from '../quote.js';
-import { type CommonOptions, keysNamed, newKey, type TimeOptions, times } from './common-claims.js';
+import {
+  type CommonOptions,
+  keysNamed,
+  newKey,
+  normalTag,
+  type TimeOptions,
+  times,
+} from './common-claims.js';
 import { readInput } from './files.js';
 import {
   anyGiven,
@@ -221,7 +228,7 @@ export async function addUser(
     const references = [options.publicKey ?? 'generate'];
     const [made = ''] = keysNamed(context, 'user', { flag: '-k', references }, note, report);
     const claims = { ...newUser(made, name, { scoped: role !== undefined }), ...times(options, new Date()) };
-    const tags = [...new Set((options.tag ?? []).map((tag) => tag.trim().toLowerCase()))].sort();
+    const tags = [...new Set((options.tag ?? []).map(normalTag))].sort();
     const nats = { ...claims.nats, tags };
     const limits = role === undefined ? changeUserLimits(nats, options, report) : nats;
     const { token } = saveUser(context, account, name, { ...claims, nats: limits }, { key });

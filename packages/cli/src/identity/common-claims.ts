@@ -6,6 +6,7 @@ import {
   resolveKey,
   type Workplace,
 } from '@coffer/identity';
+import { holdsSeed } from '@coffer/identity/masked';
 import { Failure } from '../failure.js';
 import { quote } from '../quote.js';
 import { parseTime, shownTime, withItems, withoutItems } from './flags.js';
@@ -62,7 +63,10 @@ export function changeCommon<T extends CommonClaims>(
   } as T;
 }
 
-const normalTag = (tag: string): string => tag.trim().toLowerCase();
+export function normalTag(tag: string): string {
+  if (holdsSeed(tag)) throw new Failure('a tag is not secret, and this one has a seed in it: choose another');
+  return tag.trim().toLowerCase();
+}
 
 /**
  * The public keys that a flag names: public keys, `generate` for a new one, files with seeds, or seeds.

@@ -6,6 +6,7 @@ import {
   signingKeysOf,
   type UserScope,
 } from '@coffer/identity';
+import { holdsSeed } from '@coffer/identity/masked';
 import { Failure } from '../failure.js';
 import { quote } from '../quote.js';
 import { newKey } from './common-claims.js';
@@ -36,6 +37,9 @@ export async function editSigningKey(
   await changeStore(options, (context, report) => {
     const account = accountMeant(context, options.account);
     const { claims } = context.store.account(account);
+    if (holdsSeed(options.role ?? '')) {
+      throw new Failure('a role is not secret, and this one has a seed in it: choose another');
+    }
     if (options.role !== undefined) requireFreeRole(claims, named, options.role);
     const key = named === 'generate' ? generate(context, account, report) : signingKeyNamed(claims, named);
     const before: UserScope = signingKeysOf(claims).get(key) ?? newScope(key);

@@ -1,6 +1,7 @@
 import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeFolder } from '@coffer/identity';
+import { holdsSeed } from '@coffer/identity/masked';
 import { Failure, systemReason } from '../failure.js';
 import { write } from '../output.js';
 
@@ -21,18 +22,22 @@ export async function writeOutput(path: string | undefined, data: string | Uint8
 
 /** Writes a file, mode 0600, and its folder, mode 0700; one that is there only if `replace`. */
 export async function writeNew(path: string, data: Uint8Array, replace: boolean): Promise<void> {
+  requireNoSeed(path);
   makeFolder(dirname(path));
   await writeAs(replace ? 'w' : 'wx', path, data);
 }
 
 async function writeAs(flags: string, path: string, data: string | Uint8Array): Promise<void> {
+  requireNoSeed(path);
   try {
     const file = await open(path, flags, 0o600);
     try {
+      // A device or a pipe belongs to others, too.
+      const isRegular = (await file.stat()).isFile();
       // It may have been there, for all to read.
-      await file.chmod(0o600);
+      if (isRegular) await file.chmod(0o600);
       await file.writeFile(data);
-      await file.sync();
+      if (isRegular) await file.sync();
     } finally {
       await file.close();
     }
@@ -40,4 +45,8 @@ async function writeAs(flags: string, path: string, data: string | Uint8Array): 
     const again = (error as NodeJS.ErrnoException).code === 'EEXIST' ? '; --force replaces it' : '';
     throw new Failure(`cannot write ${path}: ${systemReason(error)}${again}`);
   }
+}
+
+function requireNoSeed(path: string): void {
+  if (holdsSeed(path)) throw new Failure('a file cannot be called by a seed, which is secret: name another');
 }

@@ -145,6 +145,6 @@ function keyTable(chosen: readonly ListedKey[]): string {
 function seedTable(chosen: readonly ListedKey[], seedOf: (key: string) => string | undefined): string {
   const table = new Table('Seeds Keys', 'Entity', 'Private Key', 'Signing Key');
   for (const each of chosen)
-    table.row(indented(each), seedOf(each.key) ?? `${each.key} [!]`, star(each.signing));
+    table.seedRow(indented(each), seedOf(each.key) ?? `${each.key} [!]`, star(each.signing));
   return `${table}[ ! ] seed is not stored\n`;
 }

@@ -1,4 +1,4 @@
-import { displayName } from '../quote.js';
+import { displayName, displayText } from '../quote.js';
 
 /** Draws tables as nsc does: a title, headers if there are any, rows, and lines between them. */
 export class Table {
@@ -15,6 +15,12 @@ export class Table {
   row(...cells: readonly string[]): this {
     // What another wrote into a token must not steer the terminal.
     this.#rows.push(cells.map(displayName));
+    return this;
+  }
+
+  /** A row in which a seed is to be seen. */
+  seedRow(...cells: readonly string[]): this {
+    this.#rows.push(cells.map(displayText));
     return this;
   }
 

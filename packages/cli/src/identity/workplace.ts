@@ -7,6 +7,7 @@ import {
   StoreError,
   type Workplace,
 } from '@coffer/identity';
+import { masked } from '@coffer/identity/masked';
 import { Failure } from '../failure.js';
 import { print } from '../output.js';
 
@@ -30,11 +31,11 @@ export class Report {
   #settled = 0;
 
   ok(line: string): void {
-    this.#lines.push(`[ OK ] ${line}`);
+    this.#lines.push(masked(`[ OK ] ${line}`));
   }
 
   warn(line: string): void {
-    this.#lines.push(`[WARN] ${line}`);
+    this.#lines.push(masked(`[WARN] ${line}`));
   }
 
   /** Whether there is nothing to sign anew for, which it then says; `-K` alone is something. */

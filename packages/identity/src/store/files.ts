@@ -18,6 +18,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { parsePublicKey } from '../keys/nkey.js';
 import { wipeable } from '../keys/wipeable.js';
+import { holdsSeed } from '../masked.js';
 import { StoreError } from './errors.js';
 
 /**
@@ -51,7 +52,9 @@ export function checkName(name: string, what: string): string {
               ? 'begins or ends with a blank'
               : /\p{C}/u.test(name) || !name.isWellFormed()
                 ? 'has a character in it that does not show'
-                : undefined;
+                : holdsSeed(name)
+                  ? 'is a seed, or has one in it, which is secret'
+                  : undefined;
   if (problem === undefined) return name;
   throw new StoreError('invalid_name', `this name of ${what} ${problem}; it names files, so choose another`);
 }
@@ -222,7 +225,14 @@ export function listFolder(path: string): { readonly name: string; readonly isFo
   });
 }
 
-export const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+export const isFile = (path: string): boolean => {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+};
 export const isFolder = (path: string): boolean => {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
@@ -231,8 +241,9 @@ export const isFolder = (path: string): boolean => {
   }
 };
 
+/** Of a name that is too long there can be no file either. */
 export const isMissing = (error: unknown): boolean =>
-  ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+  ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes((error as NodeJS.ErrnoException).code ?? '');
 
 /** Turns what the operating system says into one of our errors. */
 function doing<T>(what: string, path: string, act: () => T): T {
@@ -254,6 +265,7 @@ const REASONS: Record<string, string> = {
   EISDIR: 'it is a folder',
   ENOTDIR: 'a part of its path is no folder',
   EEXIST: 'a file of that name is in the way',
+  ENAMETOOLONG: 'the name is too long',
 };
 
 function openIfThere(path: string): number | undefined {
