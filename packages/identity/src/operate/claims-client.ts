@@ -4,7 +4,7 @@ import { type KeyPair, keyPairFromSeed } from '../keys/key-pair.js';
 import { parsePublicKey } from '../keys/nkey.js';
 import { type Creds, parseCreds } from '../tokens/creds.js';
 import { type Json, parseJson } from '../tokens/json.js';
-import { encodeJwt } from '../tokens/jwt.js';
+import { decodeAccount, encodeJwt } from '../tokens/jwt.js';
 
 /**
  * The accounts that nats-servers know, over NATS: read and changed by a user of the system account, where the servers have a
@@ -50,6 +50,10 @@ export interface ServerAnswer {
 /** How long after an answer another one may come, of another server of the cluster. */
 const STALL_MS = 300;
 
+/** Each server of a cluster answers once: a list of all accounts, or a sentence. */
+const MOST_ANSWERS = 1_000;
+const MOST_BYTES = 64 * 1024 * 1024;
+
 /** A connection to the system account. */
 export class ClaimsClient implements AsyncDisposable {
   readonly #connection: NatsConnection;
@@ -89,7 +93,8 @@ export class ClaimsClient implements AsyncDisposable {
 
   /** Gives all servers an account’s token. */
   async update(token: string): Promise<ServerAnswer[]> {
-    return this.#answers(SUBJECTS.update, token);
+    const { sub } = decodeAccount(token).claims;
+    return this.#answers(SUBJECTS.update, token, sub);
   }
 
   /** The keys of the accounts that any of the servers has. */
@@ -142,10 +147,19 @@ export class ClaimsClient implements AsyncDisposable {
     await this.close();
   }
 
-  async #answers(subject: string, payload: string): Promise<ServerAnswer[]> {
+  /** @param account that an answer must name; one about several names none */
+  async #answers(subject: string, payload: string, account?: string): Promise<ServerAnswer[]> {
     return (await this.#ask(subject, payload)).map(({ server, data, error }) => {
-      const ok = error === undefined || error === null;
-      return { server, ok, message: ok ? textOf(data, 'message') : textOf(error, 'description') };
+      if (error !== undefined && error !== null) {
+        return {
+          server,
+          ok: false,
+          message: textOf(error, 'description') || 'it refused, and did not say why',
+        };
+      }
+      const ok =
+        fieldOf(data, 'code') === 200 && (account === undefined || textOf(data, 'account') === account);
+      return { server, ok, message: ok ? textOf(data, 'message') : 'its answer does not say that it did it' };
     });
   }
 
@@ -160,6 +174,8 @@ export class ClaimsClient implements AsyncDisposable {
 
   async #heard(subject: string, payload = ''): Promise<Answer[]> {
     const heard: Answer[] = [];
+    const end = performance.now() + this.#timeoutMs;
+    let bytes = 0;
     try {
       const options = {
         strategy: 'stall',
@@ -167,7 +183,13 @@ export class ClaimsClient implements AsyncDisposable {
         stall: STALL_MS,
       } as Partial<RequestManyOptions>;
       for await (const message of await this.#connection.requestMany(subject, payload, options)) {
+        bytes += message.data.length;
+        if (heard.length >= MOST_ANSWERS || bytes > MOST_BYTES) {
+          throw failed('the servers answered more than any cluster would: look at who answers there');
+        }
         heard.push(answerOf(message));
+        // While answers keep coming, the connection's own limit of time may not be kept.
+        if (performance.now() > end) break;
       }
     } catch (error) {
       if (!isNoResponders(error)) throw failed('the server did not answer', error);
@@ -190,9 +212,12 @@ function answerOf({ data }: Msg): Answer {
 
 /** What a server says is shown to people: a field that is no text is none. */
 function textOf(value: Json | undefined, field: string): string {
-  const text = (value as Record<string, Json> | null | undefined)?.[field];
+  const text = fieldOf(value, field);
   return typeof text === 'string' ? text : '';
 }
+
+const fieldOf = (value: Json | undefined, field: string): Json | undefined =>
+  (value as Record<string, Json> | null | undefined)?.[field];
 
 function userOf(user: ClaimsServers['user']): { jwt: string; keyPair: KeyPair; release: () => void } {
   if (!(user instanceof Uint8Array)) return { ...user, release: () => {} };
