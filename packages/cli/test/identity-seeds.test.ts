@@ -2,9 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createKeyPair } from '@coffer/identity';
 import { describe, expect, test } from 'vitest';
-import { nscHome } from './identity-home.js';
+import { home, nscHome } from './identity-home.js';
+import { coffer } from './run.js';
+
+const KILL_AT_CHANGE = fileURLToPath(new URL('./kill-at-change.mjs', import.meta.url));
 
 const seedOf = (kind: 'operator' | 'user'): string => {
   using pair = createKeyPair(kind);
@@ -90,4 +94,24 @@ describe('creds written to what is no file', () => {
     expect(await read).toMatch(/BEGIN USER NKEY SEED/);
     expect(statSync(pipe).mode & 0o777).toBe(0o644);
   });
+});
+
+describe('an operator with a system account', () => {
+  test.each([3, 9, 15, 21, 27, 33, 39])(
+    'is made whole or not at all when it is killed at change %i',
+    async (change) => {
+      using own = home();
+      const add = ['identity', 'add', 'operator', 'O', '--sys', '--generate-signing-key'];
+      const killing = { NODE_OPTIONS: `--import=${KILL_AT_CHANGE}`, KILL_AT: String(change) };
+      await coffer(add, { env: { HOME: own.path, ...killing } });
+      const again = await coffer(add, { env: { HOME: own.path } });
+      if (again.code !== 0) expect(again.stderr).toMatch(/already exists/);
+      const operator = JSON.parse(await own.ok('describe', 'operator', '-n', 'O', '--json')).nats;
+      expect(operator.signing_keys).toHaveLength(1);
+      const account = JSON.parse(await own.ok('describe', 'account', '-n', 'SYS', '--json'));
+      expect(account.sub).toBe(operator.system_account);
+      expect(await own.ok('generate', 'creds', '-a', 'SYS', '-n', 'sys')).toMatch(/BEGIN NATS USER JWT/);
+      expect(readdirSync(join(own.path, '.local/share/nats/nsc/stores'))).toEqual(['O']);
+    },
+  );
 });

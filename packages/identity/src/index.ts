@@ -86,7 +86,7 @@ export {
   type Workplace,
 } from './store/context.js';
 export { StoreError, type StoreErrorCode } from './store/errors.js';
-export { checkName, checkNewName, makeFolder } from './store/files.js';
+export { makeFolder } from './store/files.js';
 export type { Finding } from './store/finding.js';
 export { findingsIn, type StoreFindings } from './store/findings.js';
 export { KeyFolder, keyPairFromFile } from './store/key-folder.js';
@@ -99,6 +99,7 @@ export {
   readCurrentContext,
   writeCurrentContext,
 } from './store/locations.js';
+export { checkName, checkNewName } from './store/names.js';
 export { type DamagedToken, OperatorStore, type Scan } from './store/operator-store.js';
 export { inJetStreamOrder, inTemplateOrder } from './store/order.js';
 export {

@@ -74,13 +74,12 @@ export async function addOperator(operand: string | undefined, options: AddOpera
       place.ledger.note({ key: pair.publicKey, use: 'identity', operator: name });
     const claims = { ...newOperator(pair.publicKey, name), ...times(options, new Date()) };
     const token = encodeJwt(claims, pair);
-    OperatorStore.create(place.locations.stores, token, { name });
     report.ok(`added operator ${quote(name)}`);
+    OperatorStore.create(place.locations.stores, token, { name }, (store) =>
+      completeOperator({ ...place, store, defaultAccount: undefined }, options, report),
+    );
     report.settle();
     remember(place, { operator: name });
-    if (!options.sys && !options.generateSigningKey) return;
-    // From here on it is there; what follows signs with this key, wherever it was taken from.
-    completeOperator(openContext({ ...options, operator: name }), options, report);
   });
 }
 
@@ -109,7 +108,6 @@ function completeOperator(context: StoreContext, options: AddOperatorOptions, re
     claims = { ...claims, nats: { ...claims.nats, signing_keys: [signer] } };
     saveOperator(context, claims, { key });
     report.ok(`created operator signing key: ${signer}`);
-    report.settle();
   }
   if (!options.sys) return;
   const account = 'SYS';
@@ -123,12 +121,11 @@ function completeOperator(context: StoreContext, options: AddOperatorOptions, re
     { key: signer },
   );
   report.ok(`created system_account: name:${account} id:${made}`);
-  report.settle();
   saveOperator(context, { ...claims, nats: { ...claims.nats, system_account: made } }, { key });
   const user = newKey(context, 'user', { use: 'identity', operator, account, user: 'sys' }, report);
   const { token } = saveUser(context, account, 'sys', newUser(user, 'sys'), { key: signing });
   report.ok(`created system account user: name:sys id:${user}`);
-  report.settle();
+  report.onFailure(() => keys.removeCreds(operator, account, 'sys'));
   const creds = keys.writeCreds(operator, account, 'sys', token);
   report.ok(`system account user creds file stored in ${shownPath(creds ?? '')}`);
 }

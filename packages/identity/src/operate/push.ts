@@ -1,6 +1,6 @@
 import { changing, type StoreContext } from '../store/context.js';
 import { StoreError } from '../store/errors.js';
-import { checkName } from '../store/files.js';
+import { checkName } from '../store/names.js';
 import { operatorSigner } from '../store/signer.js';
 import { decodeAccount, type Jwt } from '../tokens/jwt.js';
 import { ClaimsClient, type ServerAnswer, ServersError } from './claims-client.js';

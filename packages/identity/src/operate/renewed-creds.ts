@@ -54,7 +54,7 @@ export function renewCreds(
 
 /** What a creds file holds, if it is one. */
 function oldCreds(path: string): Creds | undefined {
-  const bytes = readBytes(path);
+  const bytes = readBytes(path, { secret: true });
   if (bytes === undefined) return undefined;
   try {
     return parseCreds(bytes);

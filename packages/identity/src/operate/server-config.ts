@@ -1,5 +1,5 @@
 import { IdentityError } from '../errors.js';
-import { checkName } from '../store/files.js';
+import { checkName } from '../store/names.js';
 import { decodeAccount, decodeOperator } from '../tokens/jwt.js';
 
 /**

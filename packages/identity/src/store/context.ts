@@ -130,9 +130,16 @@ export function remember(
   });
 }
 
-/** Runs a change while no other command of ours changes the same stores. Read within it what it changes. */
-export function changing<T>({ locations }: Workplace, change: () => T | Promise<T>): Promise<T> {
-  return withLock(locations.stores, change);
+/**
+ * Runs a change while no other command of ours changes the same stores, after it has tidied up what a killed one left. Read
+ * within it what it changes.
+ */
+export function changing<T>({ locations, keys }: Workplace, change: () => T | Promise<T>): Promise<T> {
+  return withLock(locations.stores, () => {
+    keys.removeDrafts();
+    OperatorStore.removeUnfinished(locations.stores);
+    return change();
+  });
 }
 
 const onlyOne = <T>(items: readonly T[]): T | undefined => (items.length === 1 ? items[0] : undefined);

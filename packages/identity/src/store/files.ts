@@ -16,9 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { parsePublicKey } from '../keys/nkey.js';
 import { wipeable } from '../keys/wipeable.js';
-import { holdsSeed } from '../masked.js';
 import { StoreError } from './errors.js';
 
 /**
@@ -31,66 +29,22 @@ import { StoreError } from './errors.js';
 const FILE_BYTES = 2 * 1024 * 1024;
 /** What comes out of a pipe is a seed or creds. */
 const PIPE_BYTES = 64 * 1024;
-const NAME_BYTES = 200;
 
 /**
- * Whether `name` can be that of an operator, an account or a user, which names files and folders.
+ * The bytes of a file, in memory that the receiver can wipe; nothing if there is no such file.
  *
- * @throws StoreError `invalid_name`
+ * @param secret it is one of ours with a seed: if others may read it, they may no more
  */
-export function checkName(name: string, what: string): string {
-  const problem =
-    name === ''
-      ? 'is empty'
-      : Buffer.byteLength(name) > NAME_BYTES
-        ? `has more than ${NAME_BYTES} bytes`
-        : /[/\\]/.test(name)
-          ? 'has a / or \\ in it'
-          : name.startsWith('.')
-            ? 'begins with a dot'
-            : name !== name.trim()
-              ? 'begins or ends with a blank'
-              : /\p{C}/u.test(name) || !name.isWellFormed()
-                ? 'has a character in it that does not show'
-                : holdsSeed(name)
-                  ? 'is a seed, or has one in it, which is secret'
-                  : undefined;
-  if (problem === undefined) return name;
-  throw new StoreError('invalid_name', `this name of ${what} ${problem}; it names files, so choose another`);
-}
-
-/**
- * Whether something new may have this name. Beyond `checkName`: what commands and policies take for all of them, or for a key,
- * could not be named afterwards.
- *
- * @throws StoreError `invalid_name`
- */
-export function checkNewName(name: string, what: string): string {
-  checkName(name, what);
-  const problem = /[*>]/.test(name)
-    ? 'has a * or > in it, which stand for all'
-    : isPublicKey(name)
-      ? 'is a public key'
-      : undefined;
-  if (problem === undefined) return name;
-  throw new StoreError('invalid_name', `this name of ${what} ${problem}: choose another`);
-}
-
-function isPublicKey(name: string): boolean {
-  try {
-    return parsePublicKey(name).kind !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-/** The bytes of a file, in memory that the receiver can wipe; nothing if there is no such file. */
-export function readBytes(path: string): Buffer | undefined {
+export function readBytes(
+  path: string,
+  { secret = false }: { readonly secret?: boolean } = {},
+): Buffer | undefined {
   return doing('read', path, () => {
     const file = openIfThere(path);
     if (file === undefined) return undefined;
     try {
       const found = fstatSync(file);
+      if (secret && found.isFile() && (found.mode & 0o077) !== 0) makeSecret(file);
       // Of a pipe, such as a shell's <(…), only the end tells how long it is.
       const room = found.isFile() ? found.size : PIPE_BYTES + 1;
       const tooLarge = new StoreError('damaged_store', `${path} is too large to be what its name says`);
@@ -123,28 +77,79 @@ export function writeFile(
   content: Uint8Array | string,
   { mode = 0o600, fixed = false }: { mode?: number; fixed?: boolean } = {},
 ): void {
-  const folder = dirname(path);
-  makeFolder(folder);
+  const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+  makeFolder(dirname(path));
   doing('write', path, () => {
     const wanted = fixed ? mode : (modeOf(path) ?? mode);
-    const draft = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+    for (let triesLeft = 3; !replace(path, bytes, wanted, triesLeft > 0); triesLeft--) {
+      makeFolder(dirname(path));
+    }
+    syncFolder(dirname(path));
+  });
+}
+
+/** Answers false if somebody who tidies up took the draft away, with its folder perhaps. */
+function replace(path: string, bytes: Uint8Array, mode: number, mayFail: boolean): boolean {
+  const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+  try {
     const file = openSync(draft, 'wx', 0o600);
     try {
-      try {
-        const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-        for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-        fchmodSync(file, wanted);
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(draft, path);
-    } catch (error) {
-      rmSync(draft, { force: true });
-      throw error;
+      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+      fchmodSync(file, mode);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
     }
-    syncFolder(folder);
-  });
+    renameSync(draft, path);
+    return true;
+  } catch (error) {
+    rmSync(draft, { force: true });
+    if (mayFail && (error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** What `writeFile` had written when it was killed: it ends with these twelve digits. */
+const DRAFT = /^\..+\.[0-9a-f]{12}$/;
+
+/** Removes what was left, under a folder, of files whose writing was killed, and whose names end like this. */
+export function removeDrafts(folder: string, ending: string): void {
+  for (const path of pathsUnder(folder)) {
+    const name = basename(path);
+    if (DRAFT.test(name) && name.slice(0, -'.0123456789ab'.length).endsWith(ending)) removeQuietly(path);
+  }
+}
+
+function pathsUnder(folder: string): string[] {
+  try {
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((path) => join(folder, path));
+  } catch {
+    // Nothing is there, or it cannot be looked into: then nothing of ours was left there either.
+    return [];
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Another was faster, or it belongs to somebody else.
+  }
+}
+
+/** It may be somebody else's file, which can be read all the same. */
+function makeSecret(file: number): void {
+  try {
+    fchmodSync(file, 0o600);
+  } catch {
+    // As its owner wants it.
+  }
+}
+
+/** Puts a folder in its place, where there is none or an empty one. */
+export function moveFolder(from: string, to: string): void {
+  doing('make', to, () => renameSync(from, to));
+  syncFolder(dirname(to));
 }
 
 /** Adds a line at the end of a file, in one write. */
@@ -225,6 +230,21 @@ export function listFolder(path: string): { readonly name: string; readonly isFo
   });
 }
 
+/** The folders in a folder that are not to be seen. */
+export function hiddenFolders(path: string): string[] {
+  return doing('list', path, () => {
+    try {
+      const entries = readdirSync(path, { withFileTypes: true });
+      return entries
+        .filter((each) => each.name.startsWith('.') && each.isDirectory())
+        .map(({ name }) => name);
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  });
+}
+
 export const isFile = (path: string): boolean => {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
@@ -265,6 +285,7 @@ const REASONS: Record<string, string> = {
   EISDIR: 'it is a folder',
   ENOTDIR: 'a part of its path is no folder',
   EEXIST: 'a file of that name is in the way',
+  ENOTEMPTY: 'a folder of that name is in the way',
   ENAMETOOLONG: 'the name is too long',
 };
 

@@ -1,19 +1,20 @@
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type KeyPair, keyPairFromSeed } from '../keys/key-pair.js';
 import { parsePublicKey } from '../keys/nkey.js';
 import { formatCreds } from '../tokens/creds.js';
 import { decodeUser } from '../tokens/jwt.js';
 import { StoreError } from './errors.js';
 import {
-  checkName,
   isFile,
   listFolder,
   readBytes,
+  removeDrafts,
   removeEmptyFolder,
   removeFile,
   removeFolder,
   writeFile,
 } from './files.js';
+import { checkName } from './names.js';
 
 /**
  * nsc's folder of seeds and creds: `keys/<kind>/<2nd and 3rd character>/<public key>.nk` holds a seed, and
@@ -45,7 +46,7 @@ export class KeyFolder {
    */
   read(key: string): KeyPair | undefined {
     const path = this.pathOf(key);
-    const bytes = readBytes(path);
+    const bytes = readBytes(path, { secret: true });
     if (bytes === undefined) return undefined;
     try {
       const pair = keyPairFromSeed(trimmed(bytes));
@@ -79,6 +80,7 @@ export class KeyFolder {
   remove(key: string): boolean {
     const path = this.pathOf(key);
     const was = removeFile(path);
+    removeDrafts(dirname(path), basename(path));
     removeEmptyFolder(dirname(path));
     return was;
   }
@@ -132,7 +134,16 @@ export class KeyFolder {
   }
 
   removeCreds(operator: string, account: string, user: string): boolean {
-    return removeFile(this.credsPath(operator, account, user));
+    const path = this.credsPath(operator, account, user);
+    const was = removeFile(path);
+    removeDrafts(dirname(path), `.${basename(path)}`);
+    return was;
+  }
+
+  /** Removes the seeds and creds that a command had half written when it was killed. */
+  removeDrafts(): void {
+    removeDrafts(join(this.folder, 'keys'), '.nk');
+    removeDrafts(join(this.folder, 'creds'), '.creds');
   }
 
   removeCredsOf(operator: string, account?: string): void {

@@ -1,16 +1,21 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { decodeAccount, decodeOperator, decodeUser, type Jwt } from '../tokens/jwt.js';
 import { StoreError } from './errors.js';
 import {
-  checkName,
+  hiddenFolders,
   isFile,
+  isFolder,
   listFolder,
   makeFolder,
+  moveFolder,
   readText,
+  removeEmptyFolder,
   removeFile,
   removeFolder,
   writeFile,
 } from './files.js';
+import { checkName } from './names.js';
 
 /** A file that should hold a token and does not. */
 export interface DamagedToken {
@@ -64,26 +69,42 @@ export class OperatorStore {
   }
 
   /**
-   * Makes the folder of a new operator.
+   * Makes the folder of a new operator, all of it or, if that fails or is killed, nothing. Call within `changing`.
    *
-   * @throws StoreError `exists`, `invalid_name`
+   * @param complete puts into the new store what is to be there from the start
+   * @throws StoreError `exists`, `invalid_name`; whatever `complete` throws
    */
   static create(
     stores: string,
     token: string,
     { name, managed = false }: { name: string; managed?: boolean },
-  ) {
+    complete: (store: OperatorStore) => void = () => {},
+  ): OperatorStore {
     const folder = join(stores, checkName(name, 'an operator'));
-    if (listFolder(folder).length > 0 || isFile(join(folder, '.nsc'))) {
-      throw new StoreError('exists', `the operator ${quote(name)} exists already, in ${stores}`);
-    }
+    requireNone(folder, name, stores);
     decodeOperator(token);
-    makeFolder(join(folder, 'accounts'));
-    const store = new OperatorStore(folder, name, managed);
-    store.writeOperator(token);
-    // The folder is an operator's once this is there, so it comes last.
-    writeFile(join(folder, '.nsc'), JSON.stringify({ managed, name, kind: 'operator', version: '1' }));
-    return store;
+    const unfinished = join(stores, `${UNFINISHED}${randomBytes(6).toString('hex')}`);
+    try {
+      const store = new OperatorStore(join(unfinished, name), name, managed);
+      makeFolder(join(store.folder, 'accounts'));
+      store.writeOperator(token);
+      writeFile(
+        join(store.folder, '.nsc'),
+        JSON.stringify({ managed, name, kind: 'operator', version: '1' }),
+      );
+      complete(store);
+      moveFolder(store.folder, folder);
+    } finally {
+      removeFolder(unfinished);
+    }
+    return new OperatorStore(folder, name, managed);
+  }
+
+  /** Removes what was left of operators whose making was killed. Call within `changing`, which does it. */
+  static removeUnfinished(stores: string): void {
+    for (const name of hiddenFolders(stores)) {
+      if (name.startsWith(UNFINISHED)) removeFolder(join(stores, name));
+    }
   }
 
   /** @throws StoreError `not_found`, `damaged_store` */
@@ -198,6 +219,23 @@ export class OperatorStore {
   #accountFolder(name: string): string {
     return join(this.folder, 'accounts', checkName(name, 'an account'));
   }
+}
+
+/** In a folder of stores, where nsc does not look into folders without `.nsc`: operators that are not made yet. */
+const UNFINISHED = '.coffer.new.';
+
+/** Folders alone, without anything in them, are what an older coffer left when it was killed. */
+function requireNone(folder: string, name: string, stores: string): void {
+  if (isFile(join(folder, '.nsc'))) {
+    throw new StoreError('exists', `the operator ${quote(name)} exists already, in ${stores}`);
+  }
+  removeEmptyFolder(join(folder, 'accounts'));
+  removeEmptyFolder(folder);
+  if (!isFolder(folder) && !isFile(folder)) return;
+  throw new StoreError(
+    'exists',
+    `${folder} is in the way of the operator ${quote(name)}, and is no operator's folder: move it away, or choose another name`,
+  );
 }
 
 function parseMark(path: string, text: string): { name: string; managed: boolean } {
