@@ -353,25 +353,27 @@ describe('the configuration that is generated', () => {
 
 describe("the rotation of the operator's signing key", () => {
   it('that is pushed to a server which does not know the new key is a push that failed', async () => {
+    await identity('add account D');
+    await identity('add user --account D visitor');
     await using own = await NatsServer.start({
       operator: token('O.jwt'),
       systemAccount: claimsOf(token('O.jwt')).nats.system_account,
       accounts: { [claimsOf(token('O.jwt')).nats.system_account]: accountToken('SYS') },
     });
     await identity(`push --all --url ${own.url}`);
-    await connect(creds('C', 'stranger'), own.url);
+    await connect(creds('D', 'visitor'), own.url);
     const before = new Set(claimsOf(token('O.jwt')).nats.signing_keys);
     await identity('edit operator --sk generate');
     const [added] = claimsOf(token('O.jwt')).nats.signing_keys.filter((key: string) => !before.has(key));
     const [former] = before;
-    await identity(`edit account C -K ${added}`);
-    await expect(identity(`push --account C --url ${own.url} --json`)).rejects.toThrow('not every server');
-    const { code, stdout } = await coffer(['identity', 'push', '--account', 'C', '--url', own.url], { env });
+    await identity(`edit account D -K ${added}`);
+    await expect(identity(`push --account D --url ${own.url} --json`)).rejects.toThrow('not every server');
+    const { code, stdout } = await coffer(['identity', 'push', '--account', 'D', '--url', own.url], { env });
     expect(code).toBe(1);
-    expect(stdout.toString()).toMatch(/failed to push C to nats-server .*goes on with an older one/);
-    await identity(`edit account C -K ${former}`);
+    expect(stdout.toString()).toMatch(/failed to push D to nats-server .*goes on with an older one/);
+    await identity(`edit account D -K ${former}`);
     await identity(`edit operator --rm-sk ${added}`);
-    await identity(`push --account C --url ${own.url}`);
+    await identity(`push --account D --url ${own.url}`);
   });
 
   it('goes on while servers are started anew with the token that has both keys', async () => {

@@ -10,6 +10,8 @@ export function masked(text: string): string {
 export const holdsSeed = (text: string): boolean => SEED.test(text);
 
 const SEED = /S[A-Z2-7]{57}/i;
-const SEED_LIKE = /(?<![A-Z0-9])S[A-Z0-9]{53,}|[A-Z0-9]{58,}|(?<![A-Za-z0-9])s[a-z2-7]{57}(?![A-Za-z0-9])/g;
+/** A whole one inside of other text, or a word that is about as long as one. */
+const SEED_LIKE =
+  /S[ACMNOPUVX][A-Z2-7]{56}|(?<![A-Z0-9])S[A-Z0-9]{53,61}(?![A-Z0-9])|(?<![A-Za-z0-9])s[a-z2-7]{57}(?![A-Za-z0-9])/g;
 /** The base64url of `{"`, and the rest of a JWT. */
 const TOKEN_LIKE = /\beyJ[\w-]{16,}(?:\.[\w-]*){0,2}/g;
