@@ -1,5 +1,6 @@
 import sodium from 'sodium-native';
 import { IdentityError } from '../errors.js';
+import { asBuffer } from './as-buffer.js';
 import { decodeSeed, encodePublicKey, encodeSeed, KEY_BYTES, type KeyKind, parsePublicKey } from './nkey.js';
 import { wipeable } from './wipeable.js';
 
@@ -149,5 +150,3 @@ function consumeSeed(kind: KeyKind, seed: Buffer): KeyPair {
     sodium.sodium_memzero(seed);
   }
 }
-
-const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

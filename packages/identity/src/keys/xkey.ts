@@ -1,5 +1,6 @@
 import sodium from 'sodium-native';
 import { IdentityError } from '../errors.js';
+import { asBuffer } from './as-buffer.js';
 import type { KeyPair } from './key-pair.js';
 import { parsePublicKey } from './nkey.js';
 
@@ -65,5 +66,3 @@ function curveKey(text: string): Buffer {
   if (kind !== 'curve') throw new IdentityError('wrong_key_kind', 'only curve keys (X…) seal and open');
   return asBuffer(bytes);
 }
-
-const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,5 +1,6 @@
 import sodium from 'sodium-native';
 import { IdentityError } from '../errors.js';
+import { asBuffer } from '../keys/as-buffer.js';
 
 /**
  * coffer-proof-v1: what a user of NATS shows to a coffer server over HTTP, in place of a token.
@@ -48,7 +49,7 @@ export function isNoNonceInC(signed: Uint8Array): boolean {
 
 export function sha256(bytes: Uint8Array): Buffer {
   const hash = Buffer.alloc(HASH_BYTES);
-  sodium.crypto_hash_sha256(hash, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+  sodium.crypto_hash_sha256(hash, asBuffer(bytes));
   return hash;
 }
 

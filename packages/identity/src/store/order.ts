@@ -6,7 +6,8 @@
  */
 const PERMISSIONS = ['pub', 'sub', 'resp'];
 const NATS_LIMITS = ['subs', 'data', 'payload'];
-const JETSTREAM = [
+/** Of an account, or of one of its tiers. */
+export const JETSTREAM = [
   'mem_storage',
   'disk_storage',
   'streams',
@@ -15,7 +16,7 @@ const JETSTREAM = [
   'mem_max_stream_bytes',
   'disk_max_stream_bytes',
   'max_bytes_required',
-];
+] as const;
 const USER_LIMITS = [
   ...PERMISSIONS,
   ...['src', 'times', 'times_location'],

@@ -9,6 +9,7 @@ import type {
 import { signingKeysOf } from '../tokens/claims.js';
 import { hasWildcards, permissionProblem, subjectProblem } from '../tokens/subjects.js';
 import { error, type Finding, infoFindings, isBadUrl, when } from './finding.js';
+import { JETSTREAM } from './order.js';
 import { kindOfPublicKey } from './signer.js';
 import { exportFindings, importFindings } from './validate-exchange.js';
 
@@ -110,17 +111,6 @@ export function accountFindings(claims: AccountClaims, now: Date = new Date()): 
     ...infoFindings(nats),
   ];
 }
-
-const JETSTREAM = [
-  'mem_storage',
-  'disk_storage',
-  'streams',
-  'consumer',
-  'max_ack_pending',
-  'mem_max_stream_bytes',
-  'disk_max_stream_bytes',
-  'max_bytes_required',
-];
 
 export function userFindings(claims: UserClaims, now: Date = new Date()): Finding[] {
   return [...timeFindings(claims, now), ...limitFindings(claims.nats)];

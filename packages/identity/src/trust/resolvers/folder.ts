@@ -32,7 +32,6 @@ interface Asked extends Found {
 class FolderResolver implements Required<AccountResolver> {
   readonly #dir: string;
   readonly #poll = new Poll(() => this.#look());
-  readonly #listeners = new Set<(account?: string) => void>();
   /** By account. */
   readonly #asked = new Map<string, Asked>();
 
@@ -58,17 +57,11 @@ class FolderResolver implements Required<AccountResolver> {
   }
 
   watch(changed: (account?: string) => void): () => void {
-    this.#listeners.add(changed);
-    this.#poll.start();
-    return () => {
-      this.#listeners.delete(changed);
-      if (this.#listeners.size === 0) this.#poll.stop();
-    };
+    return this.#poll.subscribe(changed);
   }
 
   async close(): Promise<void> {
-    this.#listeners.clear();
-    this.#poll.stop();
+    this.#poll.close();
   }
 
   #paths(account: string): [string, string] {
@@ -118,7 +111,7 @@ class FolderResolver implements Required<AccountResolver> {
       if (!(error instanceof LookupError)) return;
       this.#asked.delete(account);
     }
-    for (const listener of [...this.#listeners]) listener(account);
+    this.#poll.tell(account);
   }
 }
 

@@ -7,11 +7,13 @@ const SETTLE_MS = 10;
 
 /**
  * Looks at files again and again, and as soon as the system tells that something happened in their folders: no event tells of
- * every way in which a file changes, nor on every file system. Keeps no process alive.
+ * every way in which a file changes, nor on every file system. It does so as long as somebody wants to hear of changes, and keeps
+ * no process alive.
  */
 export class Poll {
   readonly #look: () => Promise<void>;
   readonly #watchers = new Map<string, FSWatcher>();
+  readonly #listeners = new Set<(account?: string) => void>();
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #looking = false;
@@ -26,13 +28,32 @@ export class Poll {
     return this.#timer !== undefined;
   }
 
-  start(): void {
+  /** As `AccountResolver.watch`: calls `changed` with what `tell` is given, until the answer is called. */
+  subscribe(changed: (account?: string) => void): () => void {
+    this.#listeners.add(changed);
+    this.#start();
+    return () => {
+      this.#listeners.delete(changed);
+      if (this.#listeners.size === 0) this.#stop();
+    };
+  }
+
+  tell(account: string): void {
+    for (const listener of [...this.#listeners]) listener(account);
+  }
+
+  close(): void {
+    this.#listeners.clear();
+    this.#stop();
+  }
+
+  #start(): void {
     if (this.running) return;
     this.#timer = setInterval(() => void this.#now(), EVERY_MS).unref();
     void this.#now();
   }
 
-  stop(): void {
+  #stop(): void {
     clearInterval(this.#timer);
     clearTimeout(this.#soon);
     this.#timer = undefined;

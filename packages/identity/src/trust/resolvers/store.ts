@@ -21,7 +21,6 @@ export function storeResolver(dir: string): Required<AccountResolver> {
 class StoreResolver implements Required<AccountResolver> {
   readonly #dir: string;
   readonly #poll = new Poll(() => this.#look());
-  readonly #listeners = new Set<(account?: string) => void>();
   #files: ReadonlyMap<string, Found> = new Map();
   #texts: ReadonlyMap<string, string> = new Map();
   /** Nothing was delivered before the first look. */
@@ -44,17 +43,11 @@ class StoreResolver implements Required<AccountResolver> {
   }
 
   watch(changed: (account?: string) => void): () => void {
-    this.#listeners.add(changed);
-    this.#poll.start();
-    return () => {
-      this.#listeners.delete(changed);
-      if (this.#listeners.size === 0) this.#poll.stop();
-    };
+    return this.#poll.subscribe(changed);
   }
 
   async close(): Promise<void> {
-    this.#listeners.clear();
-    this.#poll.stop();
+    this.#poll.close();
   }
 
   #isFresh(): boolean {
@@ -104,7 +97,7 @@ class StoreResolver implements Required<AccountResolver> {
     const changed = new Set([...before.keys(), ...texts.keys()]);
     for (const account of changed) {
       if (before.get(account) === texts.get(account)) continue;
-      for (const listener of [...this.#listeners]) listener(account);
+      this.#poll.tell(account);
     }
   }
 }
