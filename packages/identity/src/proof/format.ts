@@ -55,11 +55,12 @@ export function sha256(bytes: Uint8Array): Buffer {
 
 /**
  * The one way to write a server's URL as an audience: `http(s)://HOST[:PORT][/BASE]`, lower case, no default port, no
- * slash at its end.
+ * slash at its end. Behind NATS, where a server has no URL, it is `xkey:X…`: one of its transit keys, as it is.
  *
  * @throws IdentityError `malformed_audience` for any other URL, and for one with a user, a query or a fragment
  */
 export function audienceOf(url: string): string {
+  if (TRANSIT_AUDIENCE.test(url)) return url;
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   const { protocol, origin, pathname } = parsed ?? {};
   const audience = `${origin}${pathname?.replace(/\/+$/, '')}`;
@@ -74,5 +75,7 @@ export function audienceOf(url: string): string {
   return audience;
 }
 
+const TRANSIT_AUDIENCE = /^xkey:X[A-Z2-7]{55}$/;
+
 /** An audience as a proof may name it. */
-export const AUDIENCE = /^https?:\/\/[\x21-\x7e]{1,500}$/;
+export const AUDIENCE = /^(?:https?:\/\/[\x21-\x7e]{1,500}|xkey:X[A-Z2-7]{55})$/;
