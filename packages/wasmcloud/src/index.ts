@@ -20,4 +20,15 @@ export type {
   ServedBackend,
   TransitKeys,
 } from './backend/options.js';
+export { serveBackend } from './backend/serve.js';
 export { SecretsError, type SecretsErrorCode } from './protocol/errors.js';
+export { HOST_XKEY, PROOF, REQUEST_INFO, RESPONSE_XKEY } from './protocol/headers.js';
+export {
+  API_VERSION,
+  type BackendAddress,
+  DEFAULT_PREFIX,
+  isSubjectPrefix,
+  isSubjectToken,
+  operationSubject,
+  subjectBase,
+} from './protocol/subjects.js';

@@ -112,6 +112,8 @@ export interface BackendTrust {
     | ((token: { readonly jti: string; readonly key: string; readonly issuer: string }) => boolean)
     | undefined;
   readonly clockSkewSeconds?: number | undefined;
+  /** For what `selfIssued` believes; a verifier has its own. */
+  readonly now?: (() => Date) | undefined;
 }
 
 export interface BackendOptions {
@@ -151,7 +153,7 @@ export type Operation =
 /** What became of a request. */
 export interface Answered {
   readonly operation: Operation;
-  /** `ok`, `busy`, or the code of the error. */
+  /** `ok`, `busy`, `dropped` (no reply subject, hence nothing done), or the code of the error. */
   readonly result: string;
   readonly seconds: number;
   /** Why the tokens were refused, for the log: never a token. */
@@ -163,6 +165,8 @@ export interface Answered {
 /** A backend that answers. */
 export interface ServedBackend {
   readonly inFlight: number;
+  /** False once it is drained, or its connection closed, or NATS has not let it subscribe (which `onError` is told). */
+  readonly serving: boolean;
   /**
    * Takes no more requests, answers those that it has, all of them, and ends. What NATS has not delivered yet goes to other
    * members of the queue group.

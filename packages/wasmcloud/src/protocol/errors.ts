@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** Errors of the protocol that carry no text. */
 export const PLAIN_ERRORS = [
   'SecretNotFound',
@@ -37,4 +39,37 @@ export class SecretsError extends Error {
     this.code = code;
     this.text = text;
   }
+
+  /** As serde writes an enum: its name, or an object of its name and its text. */
+  toJSON(): string | Record<string, string> {
+    return isTextError(this.code) ? { [this.code]: this.text } : this.code;
+  }
+}
+
+const isTextError = (code: string): boolean => (TEXT_ERRORS as readonly string[]).includes(code);
+
+const plain = z.enum(PLAIN_ERRORS).transform((code) => new SecretsError(code));
+const withText = z
+  .partialRecord(z.enum(TEXT_ERRORS), z.string())
+  .refine((value) => Object.keys(value).length === 1)
+  .transform((value) => {
+    const [[code, text]] = Object.entries(value) as [[SecretsErrorCode, string]];
+    return new SecretsError(code, text);
+  });
+
+/** An error as it stands in an answer. */
+export const errorSchema = z.union([plain, withText]);
+
+/** That of `put_secret`, which has an error more; we write `InvalidPayload` there, as secrets-nats-kv does. */
+export const putErrorSchema = z.union([
+  errorSchema,
+  z.literal('NoSecretProvided').transform(() => new SecretsError('InvalidPayload')),
+]);
+
+/** Reads an error where it stands as text, as `CODE` or `CODE: text`; any other text is `Other`. */
+export function errorFromText(text: string): SecretsError {
+  const [code = '', ...rest] = text.split(': ');
+  if ((PLAIN_ERRORS as readonly string[]).includes(text)) return new SecretsError(text as SecretsErrorCode);
+  if (isTextError(code)) return new SecretsError(code as SecretsErrorCode, rest.join(': '));
+  return new SecretsError('Other', text);
 }

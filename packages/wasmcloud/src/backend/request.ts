@@ -1,0 +1,45 @@
+import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import { SecretsError } from '../protocol/errors.js';
+import { HOST_XKEY, PROOF, REQUEST_INFO } from '../protocol/headers.js';
+import { isXkey } from '../protocol/sealing.js';
+import { type Asked, parseSubject } from '../protocol/subjects.js';
+import type { Asker } from './options.js';
+
+/** A message that wants an answer, with all that is read of it in the turn in which it came. */
+export interface Request extends Asked {
+  readonly subject: string;
+  readonly reply: string;
+  readonly payload: Uint8Array;
+  /** Undefined: none at all; null: such as nobody can read. */
+  readonly headers: MsgHdrs | undefined | null;
+}
+
+export function readRequest(base: string, message: Msg): Request {
+  const { subject, reply = '', data } = message;
+  return { ...parseSubject(base, subject), subject, reply, payload: data, headers: headersOf(message) };
+}
+
+function headersOf(message: Msg): MsgHdrs | undefined | null {
+  try {
+    return message.headers;
+  } catch {
+    return null;
+  }
+}
+
+/** @throws SecretsError `InvalidHeaders`, `InvalidXKey` */
+export function hostXkeyOf({ headers }: Request): string {
+  if (!headers) throw new SecretsError('InvalidHeaders');
+  const xkey = headers.get(HOST_XKEY);
+  if (!isXkey(xkey)) throw new SecretsError('InvalidXKey');
+  return xkey;
+}
+
+export function askerOf({ subject, payload, headers }: Request): Asker {
+  return {
+    subject,
+    payload,
+    proof: headers?.get(PROOF) || undefined,
+    requestInfo: headers?.get(REQUEST_INFO) || undefined,
+  };
+}

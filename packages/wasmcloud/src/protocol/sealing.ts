@@ -1,0 +1,46 @@
+import { createKeyPair, IdentityError, type KeyPair, open, parsePublicKey, seal } from '@coffer/identity';
+import { SecretsError } from './errors.js';
+
+/** A sealed answer: the box, and the public key that it comes from. */
+export interface SealedAnswer {
+  readonly box: Uint8Array;
+  readonly responseXkey: string;
+}
+
+/** Whether a text is the public xkey of somebody. */
+export function isXkey(text: string): boolean {
+  try {
+    return parsePublicKey(text).kind === 'curve';
+  } catch (error) {
+    if (error instanceof IdentityError) return false;
+    throw error;
+  }
+}
+
+/**
+ * Seals an answer from a key that is made for it alone and wiped at once, and wipes the plaintext.
+ *
+ * @throws SecretsError `EncryptionError`
+ */
+export function sealAnswer(plaintext: Uint8Array, hostXkey: string): SealedAnswer {
+  using key = createKeyPair('curve');
+  try {
+    return { box: seal(plaintext, key, hostXkey), responseXkey: key.publicKey };
+  } catch (error) {
+    throw new SecretsError('EncryptionError', '', { cause: error });
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+/** Opens a box; undefined: it is none, or not for this key, or not from that one. */
+export function openBox(box: Uint8Array, recipient: KeyPair, sender: string): Uint8Array | undefined {
+  try {
+    return open(box, recipient, sender);
+  } catch (error) {
+    if (error instanceof IdentityError && (error.code === 'open_failed' || error.code === 'malformed_box')) {
+      return undefined;
+    }
+    throw error;
+  }
+}
