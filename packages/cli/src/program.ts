@@ -5,6 +5,7 @@ import { defineAdminCommands } from './define-admin.js';
 import { defineIdentityCommands } from './define-identity.js';
 import { defineSecretCommands } from './define-secrets.js';
 import { defineUseCommands } from './define-use.js';
+import { defineWasmcloudCommands } from './define-wasmcloud.js';
 import { Ending, Failure, isForPeople } from './failure.js';
 import { isBrokenPipe, note, paint } from './output.js';
 import { readVersion } from './version.js';
@@ -46,6 +47,7 @@ function createProgram(): Command {
   defineUseCommands(program);
   defineAdminCommands(program);
   defineIdentityCommands(program);
+  defineWasmcloudCommands(program);
   defineCompletion(program);
   return program;
 }
