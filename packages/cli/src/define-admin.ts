@@ -133,7 +133,7 @@ export function addServerOptions(command: Command): Command {
     .option('--public-url <url>', 'the URL that callers use, which proofs of identities are made for')
     .option(
       '--trust-operator <file>',
-      'let callers in whose identities descend from the operator with this token; as often as you like',
+      'let callers in whose identities descend from the operator with this token or key (O…); as often as you like',
       collect,
     )
     .option(

@@ -196,4 +196,5 @@ export type {
 export { folderResolver } from './trust/resolvers/folder.js';
 export { type NatsResolverOptions, natsResolver } from './trust/resolvers/nats.js';
 export { storeResolver } from './trust/resolvers/store.js';
+export { readTrustedOperator, type TrustedOperator } from './trust/tokens.js';
 export { Verifier } from './trust/verifier.js';

@@ -185,3 +185,66 @@ describe('a chain', () => {
     });
   });
 });
+
+describe('an operator who is trusted by its key alone', () => {
+  const knownByKey = () => {
+    const world = new World();
+    world.operators = [world.operator.publicKey];
+    return world;
+  };
+
+  it('vouches for accounts whose token that very key signed, and for all below them', async () => {
+    const world = knownByKey();
+    world.resolver.put(world.accountToken({}, { signer: world.operator }));
+    const operator = { key: world.operator.publicKey, name: '' };
+    const links = [{ what: 'operator', key: operator.key, issuer: undefined }, {}, {}];
+    for (const signer of [world.account, world.signer]) {
+      const chain = await world.verifier().verify(world.userToken({}, { signer }), ALL);
+      expect(chain).toMatchObject({ operator, links });
+    }
+    const token = world.wascapToken(component.publicKey, world.signer);
+    expect(await world.verifier().verify(token, ALL)).toMatchObject({ kind: 'component', operator });
+  });
+
+  it('vouches for no account whose token a signing key signed', async () => {
+    const world = knownByKey();
+    await expect(world.verifier().verify(world.userToken(), ALL)).rejects.toMatchObject({
+      code: 'unknown_issuer',
+    });
+  });
+
+  it('is revoked by its key, at once', async () => {
+    const world = knownByKey();
+    world.resolver.put(world.accountToken({}, { signer: world.operator }));
+    const verifier = world.verifier();
+    const chain = await verifier.verify(world.userToken(), ALL);
+    world.revocations.revokeKey(world.operator.publicKey);
+    expect(verifier.isLive(chain)).toBe(false);
+    await expect(verifier.verify(world.userToken(), ALL)).rejects.toMatchObject({ code: 'key_revoked' });
+  });
+
+  it('is trusted although a token of it was seen before, and by its token where there is one beside the key', async () => {
+    const world = new World();
+    world.resolver.put(world.accountToken({}, { signer: world.operator }));
+    const verifier = world.verifier();
+    await verifier.verify(world.userToken(), ALL);
+    world.operators = [world.operator.publicKey];
+    expect(await verifier.verify(world.userToken(), ALL)).toMatchObject({ operator: { name: '' } });
+
+    world.now++;
+    world.operators = [world.operatorToken({ strict_signing_key_usage: true }), world.operator.publicKey];
+    await expect(verifier.verify(world.userToken(), ALL)).rejects.toMatchObject({
+      code: 'strict_signing_keys',
+    });
+  });
+
+  it('is no account, and no key with a mistake in it', async () => {
+    const world = knownByKey();
+    world.resolver.put(world.accountToken({}, { signer: world.operator }));
+    const mistaken = world.operator.publicKey.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
+    world.operators = [world.account.publicKey, mistaken];
+    await expect(world.verifier().verify(world.userToken(), ALL)).rejects.toMatchObject({
+      code: 'unknown_issuer',
+    });
+  });
+});

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { createKeyPair } from '@coffer/identity';
 import { describe, expect, it } from 'vitest';
 import { compareConfigs } from '../src/config/changes.js';
 import { explainConfig } from '../src/config/explain.js';
@@ -56,6 +57,12 @@ trust:
     expect(await trustOf('trust: {resolver: {store: /nsc/stores/O}}\n')).toEqual(expected);
     expect(loadConfig({ flags: { trustStore: '/nsc/stores/O' }, env: { HOME } }).trust).toEqual(expected);
     expect(loadConfig({ env: { HOME, COFFER_TRUST_STORE: '/nsc/stores/O' } }).trust).toEqual(expected);
+  });
+
+  it('takes an operator by its public key alone, which is no path', async () => {
+    const key = createKeyPair('operator').publicKey;
+    const yaml = `trust: {operators: [${key}, ./o.jwt], resolver: {folder: /a}}\n`;
+    expect(await trustOf(yaml)).toMatchObject({ operators: [key, resolve('./o.jwt')] });
   });
 
   it('comes from a flag before the environment before the file', async () => {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createKeyPair, encodeWascap } from '@coffer/identity';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type OperatorSource, Operators, readOperator } from '../src/trust/operators.js';
@@ -103,6 +104,32 @@ describe('the file of an operator’s token', () => {
   it('on a disk that does not answer keeps a server from starting', async () => {
     const never = { patienceMs: 20, read: () => new Promise<string>(() => {}) };
     await expect(open([{ file: '/dead/o.jwt' }], never)).rejects.toThrow('/dead/o.jwt does not answer');
+  });
+});
+
+describe('an operator without a token of NATS', () => {
+  it('is trusted by its key alone, where that key signed its accounts', async () => {
+    const operator = new Operator(await temporaryFolder());
+    const account = operator.account('A');
+    const alice = account.user('alice');
+    const { publicKey } = operator.keys;
+    const trust = { ...trusting(''), operators: [publicKey], resolver: { store: operator.folder } };
+    const server = await startTestServer({ dev: false, trust });
+    const status = async () => (await read(server, alice, '/api/whoami')).status;
+    expect(await status()).toBe(401);
+    account.save({}, { signer: operator.keys });
+    await expect.poll(status).toBe(200);
+  });
+
+  it('may have one of wasmCloud, and no key in place of it in a file', async () => {
+    const operator = createKeyPair('operator');
+    const token = encodeWascap({ sub: operator.publicKey, wascap: { name: 'op' } }, operator);
+    const file = join(await temporaryFolder(), 'op.jwt');
+    writeFileSync(file, `${token}\n`);
+    expect(await readOperator({ file })).toBe(token);
+    expect(await readOperator({ token })).toBe(token);
+    writeFileSync(file, operator.publicKey);
+    await expect(readOperator({ file })).rejects.toThrow(`${file} holds a key and no token`);
   });
 });
 

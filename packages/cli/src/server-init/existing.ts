@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { decodeOperator, tokenIn } from '@coffer/identity';
+import { kindOfPublicKey, readTrustedOperator, tokenIn } from '@coffer/identity';
 import type { ConfigSources, ServerConfig, Setting } from '@coffer/server';
 import { Failure } from '../failure.js';
 import { absolute } from './config-file.js';
@@ -57,11 +57,12 @@ export function trustsAlready(
   );
 }
 
-/** The key of an operator, by an entry of `trust.operators`: a token, or a file with one. */
+/** The key of an operator, by an entry of `trust.operators`: itself, a token, or a file with one. */
 function operatorIn(entry: string): string | undefined {
+  if (kindOfPublicKey(entry) === 'operator') return entry;
   try {
     const bytes = entry.startsWith('eyJ') ? Buffer.from(entry) : readFileSync(entry);
-    return decodeOperator(tokenIn(bytes)).claims.sub;
+    return readTrustedOperator(tokenIn(bytes)).key;
   } catch {
     return undefined;
   }

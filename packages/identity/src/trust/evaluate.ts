@@ -27,7 +27,7 @@ export function chainUnder(
   const scope = scopeOf(caller, standing, removed);
   checkRevoked(caller, standing);
   const { operator, token, key, name } = standing;
-  const tokens = [operator, token, caller].filter((one) => one !== undefined);
+  const tokens = [operator?.token, token, caller].filter((one) => one !== undefined);
   const base = {
     ...baseOf(caller, tokens, [...standing.links, linkTo(caller)]),
     account: { key, name },

@@ -8,7 +8,7 @@ import { checkOperator, type OperatorSet, Operators } from './operators.js';
 import type { HostTrust, Revocations, VerifierOptions } from './options.js';
 import { Seen } from './seen.js';
 import { type Standing, standingOf } from './standing.js';
-import type { AccountToken, CallerToken, LinkToken, OperatorToken } from './tokens.js';
+import type { AccountToken, CallerToken, LinkToken, OperatorToken, TrustedOperator } from './tokens.js';
 
 /** A chain with what it rests on, to be looked at again at every use. */
 export interface Entry extends Verified {
@@ -164,13 +164,13 @@ export class Judge {
     return set;
   }
 
-  #holding({ tokens }: OperatorSet): OperatorToken[] {
+  #holding({ trusted }: OperatorSet): OperatorToken[] {
     const ground = this.#ground();
-    const checked = (operator: OperatorToken) => {
+    const checked = (operator: TrustedOperator) => {
       checkOperator(operator, ground);
-      return operator;
+      return operator.token;
     };
-    const holding = tokens.filter((operator) => ifGood(() => checked(operator)));
+    const holding = trusted.flatMap((operator) => ifGood(() => checked(operator)) ?? []);
     this.seen.see(holding);
     return holding;
   }
@@ -185,7 +185,7 @@ export class Judge {
 }
 
 export const tokensOf = ({ operator, token }: Standing): LinkToken[] =>
-  [operator, token].filter((one) => one !== undefined);
+  [operator?.token, token].filter((one) => one !== undefined);
 
 function ifGood<T>(judge: () => T): T | undefined {
   try {

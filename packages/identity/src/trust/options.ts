@@ -41,7 +41,11 @@ export interface HostTrust {
 }
 
 export interface VerifierOptions {
-  /** The tokens of trusted operators, of NATS or of wasmCloud; asked at every use, so that they may change. */
+  /**
+   * The tokens of trusted operators, of NATS or of wasmCloud, or their public keys; asked at every use, so that they may change.
+   * Below an operator that is known by its key alone, accounts hold whose token that very key signed: what its token would say
+   * of signing keys and of strict signing key usage is not known, and it does not expire.
+   */
   readonly operators: () => readonly string[];
   /** Public keys of accounts that are trusted without an operator; one whose token another has signed is refused. */
   readonly accounts?: readonly string[] | undefined;

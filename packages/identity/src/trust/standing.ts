@@ -1,13 +1,13 @@
 import type { ChainLink } from './chain.js';
 import { checkAge, checkLink, failing, type Ground } from './ground.js';
 import { checkOperator, type OperatorSet } from './operators.js';
-import type { AccountToken, LinkToken, OperatorToken } from './tokens.js';
+import type { AccountToken, TrustedOperator } from './tokens.js';
 
 /** An account that somebody trusted vouches for. */
 export interface Standing {
   readonly key: string;
   readonly name: string;
-  readonly operator?: OperatorToken | undefined;
+  readonly operator?: TrustedOperator | undefined;
   /** Absent for a bare trusted account of which the resolver has no token. */
   readonly token?: AccountToken | undefined;
   /** Its own key signs for nobody. */
@@ -57,7 +57,7 @@ export function standingOf(
   }
   const former = anchors.operators.removed.get(token.issuer);
   if (former) {
-    const isThere = anchors.operators.tokens.some(({ key }) => key === former.key);
+    const isThere = anchors.operators.trusted.some(({ key }) => key === former.key);
     throw link(
       'signing_key_removed',
       isThere
@@ -68,10 +68,10 @@ export function standingOf(
   throw link('unknown_issuer', `no trusted operator has the key ${token.issuer}, which signed its token`);
 }
 
-const operatorOf = ({ issuer }: AccountToken, { tokens }: OperatorSet): OperatorToken | undefined =>
-  tokens.find(({ key, signers }) => key === issuer || signers.has(issuer));
+const operatorOf = ({ issuer }: AccountToken, { trusted }: OperatorSet): TrustedOperator | undefined =>
+  trusted.find(({ key, signers }) => key === issuer || signers.has(issuer));
 
-function underOperator(token: AccountToken, operator: OperatorToken, ground: Ground): Standing {
+function underOperator(token: AccountToken, operator: TrustedOperator, ground: Ground): Standing {
   checkOperator(operator, ground);
   if (operator.strict && !operator.signers.has(token.issuer)) {
     throw failing(token)(
@@ -82,7 +82,8 @@ function underOperator(token: AccountToken, operator: OperatorToken, ground: Gro
   checkLink(token, ground);
   checkAge(token, ground);
   const { key, name } = token;
-  return { key, name, operator, token, strict: operator.strict, links: [linkTo(operator), linkTo(token)] };
+  const above = operator.token ?? { what: 'operator', key: operator.key, name: operator.name };
+  return { key, name, operator, token, strict: operator.strict, links: [linkTo(above), linkTo(token)] };
 }
 
 function bareStanding(key: string, token: AccountToken | undefined, ground: Ground): Standing {
@@ -104,4 +105,4 @@ function bareStanding(key: string, token: AccountToken | undefined, ground: Grou
   return { key, name: self.name, token, strict: false, links: [link] };
 }
 
-export const linkTo = ({ what, key, name, issuer }: LinkToken): ChainLink => ({ what, key, name, issuer });
+export const linkTo = ({ what, key, name, issuer }: ChainLink): ChainLink => ({ what, key, name, issuer });

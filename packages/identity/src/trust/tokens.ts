@@ -42,6 +42,16 @@ export interface AccountToken extends LinkToken {
   readonly text: string;
 }
 
+/** An operator that somebody decided to trust. */
+export interface TrustedOperator {
+  readonly key: string;
+  readonly name: string;
+  readonly signers: ReadonlySet<string>;
+  readonly strict: boolean;
+  /** Absent where it is known by its key alone: then nothing is known of its signing keys, and only its own key signs. */
+  readonly token?: OperatorToken | undefined;
+}
+
 /** The token of a caller. */
 export interface CallerToken extends LinkToken {
   readonly what: ChainKind;
@@ -68,6 +78,14 @@ export function readOperator(text: string): OperatorToken {
     signers: new Set(claims.nats.signing_keys ?? []),
     strict: claims.nats.strict_signing_key_usage === true,
   };
+}
+
+/** @param text a token, or a public key @throws IdentityError as `readOperator` */
+export function readTrustedOperator(text: string): TrustedOperator {
+  if (isKeyOf('operator', text)) return { key: text, name: '', signers: new Set(), strict: false };
+  const token = readOperator(text);
+  const { key, name, signers, strict } = token;
+  return { key, name, signers, strict, token };
 }
 
 /** @throws IdentityError as `decodeAccount` and `decodeWascap` */
@@ -133,9 +151,11 @@ export function accountIn(text: string): AccountToken | undefined {
   }
 }
 
-export function isAccountKey(text: unknown): text is string {
+export const isAccountKey = (text: unknown): text is string => isKeyOf('account', text);
+
+export function isKeyOf(kind: 'operator' | 'account', text: unknown): text is string {
   try {
-    return typeof text === 'string' && parsePublicKey(text).kind === 'account';
+    return typeof text === 'string' && parsePublicKey(text).kind === kind;
   } catch (error) {
     if (error instanceof IdentityError) return false;
     throw error;

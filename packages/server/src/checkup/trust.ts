@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { accountInspector, decodeOperator } from '@coffer/identity';
+import { accountInspector, readTrustedOperator } from '@coffer/identity';
 import type { ServerConfig } from '../config/config.js';
 import type { TrustConfig } from '../config/trust.js';
 import { parseListenAddress } from '../listen/address.js';
@@ -27,8 +27,12 @@ export async function checkTrusted(config: ServerConfig, now: Date): Promise<rea
 }
 
 async function checkOperator(source: OperatorSource, now: Date): Promise<Finding> {
-  const { sub, name = '', exp } = decodeOperator(await readOperator(source)).claims;
-  const who = `operator ${name === '' ? sub : `${name} (${sub})`}`;
+  const { key, name, token } = readTrustedOperator(await readOperator(source));
+  const who = `operator ${name === '' ? key : `${name} (${key})`}`;
+  if (token === undefined) {
+    return ok(SUBJECT, `${who}, by its key alone: accounts that one of its signing keys signed are refused`);
+  }
+  const { exp } = token;
   if (exp !== undefined && exp * 1000 <= now.getTime()) {
     const since = new Date(exp * 1000).toISOString();
     return problem(
@@ -102,9 +106,9 @@ export async function checkNewest(
   const { resolver, accounts, clockSkewSeconds } = trust;
   const operators = await readable(operatorSources(trust.operators, resolver?.store));
   const stale = operators
-    .map((token) => decodeOperator(token).claims)
-    .filter(({ sub, iat }) => iat < (issued.get(sub) ?? 0))
-    .map(({ sub, name }) => problem(SUBJECT, `the token of operator ${name ?? ''} (${sub}) ${OLDER}`));
+    .flatMap((text) => readTrustedOperator(text).token ?? [])
+    .filter(({ key, iat }) => iat < (issued.get(key) ?? 0))
+    .map(({ key, name }) => problem(SUBJECT, `the token of operator ${name} (${key}) ${OLDER}`));
   if (resolver === undefined || resolver.nats !== undefined || stale.length > 0) return stale;
   return looking(SUBJECT, async () => {
     const memory = { newest: (key: string) => issued.get(key), remember: async () => {} };

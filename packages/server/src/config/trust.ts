@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { CofferError } from '@coffer/engine';
-import { audienceOf, IdentityError, parsePublicKey } from '@coffer/identity';
+import { audienceOf, IdentityError, kindOfPublicKey } from '@coffer/identity';
 import { isLoopback, parseListenAddress } from '../listen/address.js';
 import type { FileConfig } from './file.js';
 
@@ -24,7 +24,7 @@ export interface NatsResolverConfig {
 
 /** Whose identities count. */
 export interface TrustConfig {
-  /** The trusted operators: each a path of a file with its token, or the token. None: that of the store. */
+  /** The trusted operators: each a path of a file with its token, the token, or its public key alone. None: that of the store. */
   readonly operators: readonly string[];
   /** Accounts that are trusted without an operator, by their public keys. */
   readonly accounts: readonly string[];
@@ -56,7 +56,7 @@ export function trustConfig({ flags, env, file }: StatedTrust): TrustConfig | un
   const store = flags.trustStore ?? (env.COFFER_TRUST_STORE || undefined);
   if (operators === undefined && store === undefined && file === undefined) return undefined;
   return {
-    operators: (operators ?? []).map((one) => (isToken(one) ? one : resolve(one))),
+    operators: (operators ?? []).map((one) => (isToken(one) || isOperatorKey(one) ? one : resolve(one))),
     accounts: file?.accounts ?? [],
     resolver: store === undefined ? absolute(file?.resolver) : { store: resolve(store) },
     audiences: file?.audiences ?? [],
@@ -67,6 +67,9 @@ export function trustConfig({ flags, env, file }: StatedTrust): TrustConfig | un
 
 /** Whether an entry of `operators` is a token itself, and no path. */
 export const isToken = (entry: string): boolean => /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(entry);
+
+/** Whether an entry of `operators` is the public key of one, who is known by it alone. */
+export const isOperatorKey = (entry: string): boolean => kindOfPublicKey(entry) === 'operator';
 
 /** What of a configuration decides whether its trust can be. */
 interface Trusting {
@@ -112,11 +115,7 @@ export function checkTrust({ trust, dev, listen, publicUrl }: Trusting): void {
 }
 
 function requireAccount(text: string): void {
-  try {
-    if (parsePublicKey(text).kind === 'account') return;
-  } catch (error) {
-    if (!(error instanceof IdentityError)) throw error;
-  }
+  if (kindOfPublicKey(text) === 'account') return;
   throw refuse('trust.accounts takes public keys of accounts, which begin with A and have 56 characters');
 }
 

@@ -2,9 +2,9 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CofferError } from '@coffer/engine';
-import { decodeOperator, IdentityError, tokenIn } from '@coffer/identity';
+import { IdentityError, readTrustedOperator, tokenIn } from '@coffer/identity';
 import type { Logger } from 'pino';
-import { isToken } from '../config/trust.js';
+import { isOperatorKey, isToken } from '../config/trust.js';
 
 export interface OperatorOptions {
   readonly log: Logger;
@@ -28,8 +28,9 @@ const MOST_STUCK = 2;
 /** No larger file is read; an operator's token has about a thousand bytes. */
 const FILE_BYTES = 1024 * 1024;
 
-/** Where an operator's token is: itself, in a file, or in a folder of an nsc store. */
+/** Where an operator's token is: itself, in a file, or in a folder of an nsc store. Or there is its key alone. */
 export type OperatorSource =
+  | { readonly key: string }
   | { readonly token: string }
   | { readonly file: string }
   | { readonly store: string };
@@ -37,7 +38,10 @@ export type OperatorSource =
 /** @param store where there are no operators, that of this store is meant */
 export function operatorSources(operators: readonly string[], store: string | undefined): OperatorSource[] {
   if (operators.length === 0 && store !== undefined) return [{ store }];
-  return operators.map((one) => (isToken(one) ? { token: one } : { file: one }));
+  return operators.map((one) => {
+    if (isOperatorKey(one)) return { key: one };
+    return isToken(one) ? { token: one } : { file: one };
+  });
 }
 
 /** A file that does not answer: nothing is known of it. */
@@ -218,11 +222,13 @@ function noAnswer(source: OperatorSource): NoAnswer {
 }
 
 /**
- * The token of an operator. That it is signed is checked, not whether its time is right.
+ * The token of an operator, of NATS or of wasmCloud, or its key where there is nothing else. That a token is signed is checked,
+ * not whether its time is right.
  *
  * @throws CofferError `invalid_argument`
  */
 export async function readOperator(source: OperatorSource): Promise<string> {
+  if ('key' in source) return source.key;
   if ('token' in source) return operatorIn(Buffer.from(source.token), 'an entry of trust.operators');
   const path = 'file' in source ? source.file : await operatorOf(source.store);
   return operatorIn(await readRegular(path), path);
@@ -252,7 +258,9 @@ function checkRegular(stats: Stats, path: string): void {
 function operatorIn(bytes: Uint8Array, where: string): string {
   try {
     if (bytes.length > FILE_BYTES) throw refuse(`${where} is too large for a token`);
-    return decodeOperator(tokenIn(bytes)).text;
+    const text = tokenIn(bytes);
+    if (readTrustedOperator(text).token === undefined) throw refuse(`${where} holds a key and no token`);
+    return text;
   } catch (error) {
     if (!(error instanceof IdentityError)) throw error;
     throw refuse(`${where} is no token of an operator: ${error.message}`);
