@@ -5,7 +5,13 @@ import { displayName } from './quote.js';
 interface Entry {
   readonly seq?: unknown;
   readonly time?: unknown;
-  readonly principal?: { readonly id?: unknown; readonly user?: unknown; readonly ip?: unknown };
+  readonly principal?: {
+    readonly id?: unknown;
+    readonly user?: unknown;
+    readonly ip?: unknown;
+    readonly application?: unknown;
+    readonly host?: unknown;
+  };
   readonly action?: unknown;
   readonly authorized?: unknown;
   readonly secret?: unknown;
@@ -58,9 +64,14 @@ function subject({ secret, secretVersion, target, count, addresses, upTo }: Entr
 }
 
 function by({ principal }: Entry): string {
-  const { id, user, ip } = principal ?? {};
+  const { id, user, ip, application, host } = principal ?? {};
   const name = user === undefined || user === id ? text(id) : `${text(user)} (${text(id)})`;
-  return `by ${name}${ip === undefined ? '' : ` from ${text(ip)}`}`;
+  const from = ip === undefined ? '' : ` from ${text(ip)}`;
+  const claims = [
+    ...(application === undefined ? [] : [`application ${text(application)}`]),
+    ...(host === undefined ? [] : [`host ${text(host)}`]),
+  ];
+  return `by ${name}${from}${claims.length === 0 ? '' : `, ${claims.join(', ')}`}`;
 }
 
 /** Nothing in a log steers the terminal. */

@@ -31,6 +31,8 @@ export function defineAuditCommands(program: Command): void {
     .option('--principal <id>', 'by this principal: its id, such as token:0123456789abcdef, or its name')
     .option('--secret <pattern>', 'about these secrets; * stands for any characters')
     .option('--action <action>', 'get, info, put, create-version, activate, delete, apply-policy, …')
+    .option('--application <pattern>', 'of requests that claimed to be for these applications')
+    .option('--host <pattern>', 'of requests that claimed to come from these hosts')
     .option('--since <time>', 'from this time on')
     .option('--until <time>', 'up to this time');
   actOnServer(addReadingOptions(query), async (options) => (await commands()).query(options));

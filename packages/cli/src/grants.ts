@@ -3,17 +3,25 @@ import { jsonText } from './quote.js';
 
 /** A grant on one line, in the policy file's own notation. */
 export function grantLine(grant: Grant): string {
-  return `to: ${flow(grant.to)}, actions: ${flow(grant.actions)}, secrets: ${flow(grant.secrets)}`;
+  return parts(grant).join(', ');
 }
 
 /** A policy file with these grants; what `policy show` prints, `policy apply` takes. */
 export function policyText(grants: readonly Grant[]): string {
   if (grants.length === 0) return 'grants: []';
-  const entries = grants.map(
-    (grant) =>
-      `  - to: ${flow(grant.to)}\n    actions: ${flow(grant.actions)}\n    secrets: ${flow(grant.secrets)}`,
-  );
+  const entries = grants.map((grant) => `  - ${parts(grant).join('\n    ')}`);
   return `grants:\n${entries.join('\n')}`;
+}
+
+function parts({ to, actions, secrets, when }: Grant): string[] {
+  const always = [`to: ${flow(to)}`, `actions: ${flow(actions)}`, `secrets: ${flow(secrets)}`];
+  if (when === undefined) return always;
+  const { application, host } = when;
+  const conditions = [
+    ...(application ? [`application: ${flow(application)}`] : []),
+    ...(host ? [`host: ${flow(host)}`] : []),
+  ];
+  return [...always, `when: {${conditions.join(', ')}}`];
 }
 
 /** YAML's flow notation holds JSON's, in which a word that is safe everywhere needs no quotes. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Action, Grant } from '@coffer/client';
+import type { Action, Grant, GrantConditions } from '@coffer/client';
 import { isAlias, parseDocument, visit } from 'yaml';
 import { Failure, systemReason } from './failure.js';
 import { type IdentityNames, PrincipalReader, type ResolvedName, text } from './policy-principals.js';
@@ -16,6 +16,7 @@ const ACTIONS: readonly Action[] = [
   'metrics',
 ];
 const GRANT_KEYS = ['to', 'actions', 'secrets'] as const;
+const CONDITIONS = ['application', 'host'] as const;
 
 /** What a policy file says, in ids alone. */
 export interface PolicyFile {
@@ -40,7 +41,7 @@ export async function readPolicyFile(path: string, identityDir?: string): Promis
     );
   }
   // Most files name no identity, and need not load what knows them.
-  const identities = text.includes('nats') ? await import('./identity-names.js') : undefined;
+  const identities = /nats|component|provider/.test(text) ? await import('./identity-names.js') : undefined;
   try {
     return parsePolicy(text, identities && (() => identities.openNames(identityDir)));
   } catch (error) {
@@ -49,7 +50,7 @@ export async function readPolicyFile(path: string, identityDir?: string): Promis
 }
 
 /**
- * Strict: what is not exactly `grants: [{to, actions, secrets}]`, with `aliases: {name: id}` if there are any, is a Failure,
+ * Strict: what is not exactly `grants: [{to, actions, secrets, when?}]`, with `aliases: {name: id}` if there are any, is a Failure,
  * so that no typo widens or drops a grant.
  *
  * @param openNames whom to ask for the keys of accounts and users; called once, and only if there is a name to look up
@@ -69,12 +70,28 @@ export function parsePolicy(
 }
 
 function grant(value: unknown, path: string, principals: PrincipalReader): Grant {
-  const { to, actions, secrets } = fields(value, path, GRANT_KEYS);
-  return {
+  const { to, actions, secrets, when } = fields(value, path, GRANT_KEYS, ['when']);
+  const read = {
     to: filledList(to, `${path}.to`, principals.read),
     actions: filledList(actions, `${path}.actions`, action),
     secrets: filledList(secrets, `${path}.secrets`, text),
   };
+  // Written with nothing behind it, it is null: that is no grant without conditions.
+  if (when === undefined) return read;
+  if (read.actions.some((each) => each !== 'get')) {
+    throw new Failure(`${path}.when: stands in grants whose only action is get`);
+  }
+  return { ...read, when: conditions(when, `${path}.when`) };
+}
+
+function conditions(value: unknown, path: string): GrantConditions {
+  const stated = fields(value, path, [], CONDITIONS);
+  if (Object.keys(stated).length === 0) {
+    throw new Failure(`${path}: is empty; write ${CONDITIONS.join(', ')}, or leave it out`);
+  }
+  const list = (name: (typeof CONDITIONS)[number]) =>
+    name in stated && { [name]: filledList(stated[name], `${path}.${name}`, text) };
+  return { ...list('application'), ...list('host') };
 }
 
 function parseYaml(text: string): unknown {
@@ -102,12 +119,13 @@ function fields<K extends string, O extends string = never>(
   optional: readonly O[] = [],
 ): Record<K | O, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Failure(`${path || 'the file'}: must hold ${keys.join(', ')}`);
+    throw new Failure(`${path || 'the file'}: must hold ${(keys.length > 0 ? keys : optional).join(', ')}`);
   }
   const within = path === '' ? '' : `${path}.`;
+  const known: readonly string[] = [...keys, ...optional];
   for (const key of Object.keys(value)) {
-    if (!([...keys, ...optional] as readonly string[]).includes(key)) {
-      throw new Failure(`${within}${key}: unknown key, write ${keys.join(', ')}`);
+    if (!known.includes(key)) {
+      throw new Failure(`${within}${key}: unknown key, write ${known.join(', ')}`);
     }
   }
   const missing = keys.find((key) => !(key in value));

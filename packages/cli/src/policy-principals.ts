@@ -22,17 +22,18 @@ function needsNames(id: string): boolean {
 }
 
 /**
- * The id with its names made keys: `nats:ACCOUNT/USER`, `nats-tag:ACCOUNT:TAG`. Keys, and patterns with a `*` in the
- * account, stay as they are.
+ * The id with its names made keys: `nats:ACCOUNT/USER`, `nats-tag:ACCOUNT:TAG`, `component:ACCOUNT/KEY`, `provider:ACCOUNT/KEY`.
+ * Keys, and patterns with a `*` in the account, stay as they are.
  *
  * @throws Failure if a name is not exactly one key's
  */
 function resolveId(id: string, names: IdentityNames): string {
   const parts = partsOf(id);
   if (parts === undefined || !needsNames(id)) return id;
-  const { prefix, account, user, tag } = parts;
+  const { prefix, account, user, tag, entity } = parts;
   const key = isName(account) ? names.accountKey(account) : account;
   if (tag !== undefined) return `${prefix}${key}:${tag}`;
+  if (entity !== undefined) return `${prefix}${key}/${entity}`;
   if (user === undefined || !isName(user)) return `${prefix}${key}/${user ?? ''}`;
   if (key.includes('*')) {
     throw new Failure(`${quote(id)}: whose user ${quote(user)} is meant cannot be told: name the account`);
@@ -45,13 +46,19 @@ interface Parts {
   readonly account: string;
   readonly user?: string;
   readonly tag?: string;
+  /** A component or provider, which has no name that is only its own. */
+  readonly entity?: string;
 }
 
 function partsOf(id: string): Parts | undefined {
   const tagged = /^(?<prefix>nats-tag:)(?<account>[^:]+):(?<tag>.+)$/s.exec(id)?.groups;
   const user = /^(?<prefix>nats:)(?<account>[^/]+)\/(?<user>.+)$/s.exec(id)?.groups;
-  return (tagged ?? user) as Parts | undefined;
+  const entity = /^(?<prefix>component:|provider:)(?<account>[^/]+)\/(?<entity>.+)$/s.exec(id)?.groups;
+  return (tagged ?? user ?? (entity?.account === SELF_ISSUED ? undefined : entity)) as Parts | undefined;
 }
+
+/** In the place of an account: what is believed on its own word. */
+const SELF_ISSUED = 'self-issued';
 
 /** What has the form of a key is one, right or wrong: nobody's name has it. */
 const isName = (part: string): boolean => !part.includes('*') && !/^[A-Z2-7]{56}$/.test(part);
@@ -118,7 +125,7 @@ export class PrincipalReader {
 
 const ALIAS = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,99}$/u;
 /** Ids without a colon. */
-const BUILT_IN: ReadonlySet<string> = new Set(['socket', 'dev', 'server']);
+const BUILT_IN: ReadonlySet<string> = new Set(['socket', 'dev', 'server', 'nats-permission']);
 
 export function text(value: unknown, path: string): string {
   if (typeof value !== 'string' || value === '') throw new Failure(`${path}: must be text`);

@@ -146,6 +146,23 @@ describe('policy', () => {
     );
   });
 
+  test('has conditions, which apply, show and whoami tell', async () => {
+    const { id, token } = await newToken('conditional');
+    const grant = `to: ["token:${id}"], actions: [get], secrets: ["app/*"], when: {application: [shop, "shop-*"], host: ["N1"]}`;
+    writeFileSync(policyFile, `grants: [{${grant}}]`);
+    expect((await admin(`policy apply ${policyFile}`)).stdout).toContain(`+ ${grant}\n`);
+    const { stdout: shown } = await admin('policy show');
+    expect(shown).toContain(
+      '    secrets: ["app/*"]\n    when: {application: [shop, "shop-*"], host: ["N1"]}\n',
+    );
+    writeFileSync(policyFile, shown);
+    expect((await admin(`policy apply ${policyFile}`)).stdout).toMatch(/^0 added, 0 removed, 1 unchanged/);
+    expect((await server.run(['whoami'], { env: { COFFER_TOKEN: token } })).stdout).toContain(grant);
+    // Over HTTP nothing is claimed that could meet them.
+    await admin('put app/x', { input: 'v1' });
+    expect(await server.run(['get', 'app/x'], { env: { COFFER_TOKEN: token } })).toMatchObject({ code: 1 });
+  });
+
   test('check needs no server, and names the place of a mistake', async () => {
     writeFileSync(policyFile, 'grants: [{ to: [a], actions: [get], secrets: [b] }]');
     expect(await coffer(['policy', 'check', policyFile])).toEqual({
@@ -157,7 +174,7 @@ describe('policy', () => {
     expect(await coffer(['policy', 'check', policyFile])).toEqual({
       code: 1,
       stdout: '',
-      stderr: `coffer: ${policyFile}: grants[0].action: unknown key, write to, actions, secrets\n`,
+      stderr: `coffer: ${policyFile}: grants[0].action: unknown key, write to, actions, secrets, when\n`,
     });
     expect((await coffer(['policy', 'check', '/nowhere'])).stderr).toBe(
       'coffer: cannot read /nowhere: no such file\n',

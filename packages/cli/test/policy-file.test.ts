@@ -10,6 +10,14 @@ const GRANTS = [
     actions: ['create-version', 'admin'],
     secrets: ['1', 'null', '- x', '# y', 'ключ', '\u009b2J'],
   },
+  {
+    to: ['a:b'],
+    actions: ['get'],
+    secrets: ['x'],
+    when: { application: ['shop', '}, {', '*'], host: ['N*'] },
+  },
+  { to: ['a:b'], actions: ['get'], secrets: ['x'], when: { application: ['shop'] } },
+  { to: ['a:b'], actions: ['get'], secrets: ['x'], when: { host: ['true'] } },
 ] as const;
 
 describe('a policy file', () => {
@@ -23,7 +31,9 @@ describe('a policy file', () => {
   test('is read back as it is shown, whatever stands in it', () => {
     expect(parsePolicy(policyText(GRANTS)).grants).toEqual(GRANTS);
     expect(parsePolicy(policyText([])).grants).toEqual([]);
-    expect(parsePolicy(`grants: [{${grantLine(GRANTS[0])}}]`).grants).toEqual([GRANTS[0]]);
+    for (const grant of GRANTS) {
+      expect(parsePolicy(`grants: [{${grantLine(grant)}}]`).grants).toEqual([grant]);
+    }
   });
 
   test.each([
@@ -35,8 +45,33 @@ describe('a policy file', () => {
     ['grants: [x]', 'grants[0]: must hold to, actions, secrets'],
     ['grants: [{to: [a], actions: [get]}]', 'grants[0].secrets: missing'],
     [
-      'grants: [{to: [a], actions: [get], secrets: [b], when: {}}]',
-      'grants[0].when: unknown key, write to, actions',
+      'grants: [{to: [a], actions: [get], secrets: [b], where: {}}]',
+      'grants[0].where: unknown key, write to, actions, secrets, when',
+    ],
+    ['grants: [{to: [a], actions: [get], secrets: [b], when: {}}]', 'grants[0].when: is empty'],
+    [
+      'grants: [{to: [a], actions: [get], secrets: [b], when: }]',
+      'grants[0].when: must hold application, host',
+    ],
+    [
+      'grants: [{to: [a], actions: [get], secrets: [b], when: {applications: [c]}}]',
+      'grants[0].when.applications: unknown key, write application, host',
+    ],
+    [
+      'grants: [{to: [a], actions: [get], secrets: [b], when: {application: c}}]',
+      'grants[0].when.application: must be a list',
+    ],
+    [
+      'grants: [{to: [a], actions: [get], secrets: [b], when: {application: [c], host: []}}]',
+      'grants[0].when.host: is empty',
+    ],
+    [
+      'grants: [{to: [a], actions: [get], secrets: [b], when: {host: [1]}}]',
+      'grants[0].when.host[0]: must be text',
+    ],
+    [
+      'grants: [{to: [a], actions: [get, info], secrets: [b], when: {host: [c]}}]',
+      'grants[0].when: stands in grants whose only action is get',
     ],
     ['grants: [{to: a, actions: [get], secrets: [b]}]', 'grants[0].to: must be a list'],
     ['grants: [{to: [], actions: [get], secrets: [b]}]', 'grants[0].to: is empty'],
@@ -60,6 +95,7 @@ describe('a policy file', () => {
 
 const ACCOUNT = `A${'B'.repeat(55)}`;
 const USER = `U${'C'.repeat(55)}`;
+const COMPONENT = `M${'D'.repeat(55)}`;
 
 const names = () => ({
   accountKey(name: string) {
@@ -84,6 +120,11 @@ describe('the principals of a policy file', () => {
     [`nats:main/${USER}`, `nats:${ACCOUNT}/${USER}`],
     ['nats-tag:main:team:web', `nats-tag:${ACCOUNT}:team:web`],
     ['nats:*/alice*', 'nats:*/alice*'],
+    [`component:main/${COMPONENT}`, `component:${ACCOUNT}/${COMPONENT}`],
+    ['provider:main/*', `provider:${ACCOUNT}/*`],
+    [`component:${ACCOUNT}/${COMPONENT}`, `component:${ACCOUNT}/${COMPONENT}`],
+    [`component:self-issued/${COMPONENT}`, `component:self-issued/${COMPONENT}`],
+    ['component:*', 'component:*'],
     ['nats:*', 'nats:*'],
     ['token:abc', 'token:abc'],
   ])('%j is %s', (written, id) => {
@@ -110,6 +151,7 @@ describe('the principals of a policy file', () => {
 
   test.each([
     ['"nats:main/bob"', '', 'grants[0].to[0]: there is no user "bob"'],
+    ['"component:other/M1"', '', 'grants[0].to[0]: there is no account "other"'],
     ['"nats:other/alice"', '', 'grants[0].to[0]: there is no account "other"'],
     ['"nats:*/alice"', '', 'grants[0].to[0]: "nats:*/alice": whose user "alice" is meant cannot be told'],
     ['alise', 'aliases: {alice: "token:a"}', 'grants[0].to[0]: "alise" is no alias of this file'],

@@ -5,6 +5,7 @@ import type {
   AuditHead,
   AuditLineRef,
   Grant,
+  GrantConditions,
   KeyRotation,
   Keys,
   NewToken,
@@ -252,6 +253,18 @@ function grant(value: unknown, path: string): Grant {
     // A newer server may know actions that we do not; to read a policy we need not know them.
     actions: list(fields.actions, `${path}.actions`, string) as Action[],
     secrets: list(fields.secrets, `${path}.secrets`, string),
+    ...(fields.when == null ? {} : { when: conditions(fields.when, `${path}.when`) }),
+  };
+}
+
+function conditions(value: unknown, path: string): GrantConditions {
+  const { application, host, ...others } = object(value, path);
+  // Without a condition that we do not know, the grant would seem to be wider than it is.
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw malformed(`${path}.${unknown}`, 'a condition that this client knows');
+  return {
+    ...(application == null ? {} : { application: list(application, `${path}.application`, string) }),
+    ...(host == null ? {} : { host: list(host, `${path}.host`, string) }),
   };
 }
 

@@ -66,6 +66,19 @@ export interface Grant {
   readonly to: readonly string[];
   readonly actions: readonly Action[];
   readonly secrets: readonly string[];
+  /** Only in a grant of `get` alone. */
+  readonly when?: GrantConditions;
+}
+
+/**
+ * What must be so besides for a grant to hold: each list that is there has a pattern that matches what the request claims. It
+ * narrows and proves nothing. Only requests over NATS claim anything.
+ */
+export interface GrantConditions {
+  /** Names of applications. */
+  readonly application?: readonly string[];
+  /** Keys of hosts. */
+  readonly host?: readonly string[];
 }
 
 /** One proven identity of the caller's. `id` is what grants name; `name` is for people's eyes. */
@@ -146,6 +159,10 @@ export interface AuditQuery {
   /** A pattern of names, in which each `*` stands for any run of characters. */
   readonly secret?: string;
   readonly action?: string;
+  /** A pattern of the applications that requests claimed to be for. */
+  readonly application?: string;
+  /** A pattern of the hosts that they claimed to come from. */
+  readonly host?: string;
   readonly since?: Date;
   readonly until?: Date;
 }

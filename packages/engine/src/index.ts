@@ -25,7 +25,14 @@ export type { BackupFacts } from './backup/produce.js';
 export { type Restored, type RestoreOptions, restoreBackup } from './backup/restore.js';
 export { type VerifyBackupOptions, verifyBackup } from './backup/verify.js';
 export { type ClosedSource, writeBackup } from './backup/write.js';
-export type { Caller, Principal, PrincipalKind, Session } from './caller.js';
+export {
+  type Caller,
+  type Conditions,
+  NATS_PERMISSION,
+  type Principal,
+  type PrincipalKind,
+  type Session,
+} from './caller.js';
 export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { canLockMemory } from './crypto/secure-memory.js';
 export { Engine } from './engine.js';
@@ -60,3 +67,4 @@ export type {
 export { Timings, type TimingsSnapshot } from './timings.js';
 export type { WatchEnd, WatchEvent } from './watch/watch.js';
 export { WATCH_PATTERNS, type WatchOptions } from './watch/watchers.js';
+export { CONDITIONS, type When } from './when.js';

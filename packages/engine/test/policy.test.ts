@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { matches, Pattern } from '../src/grant.js';
 import { ACTIONS, type Action, type Caller, canonical, type Engine, type Grant } from '../src/index.js';
+import { matches, Pattern } from '../src/patterns.js';
 import { auditEntries } from './audit-file.js';
 import { admin, bytes, codeOf, openEngine, token } from './support.js';
 

@@ -174,6 +174,38 @@ describe('the policy', () => {
     expect([late.status, late.json.code]).toEqual([409, 'policy_changed']);
   });
 
+  it('has conditions, which no caller over HTTP meets, and which are shown', async () => {
+    const server = await startTestServer({ dev: false });
+    const { token, id } = await makeToken(server);
+    await call(server, 'put', { Name: 'a', Value: 'eA==' }, { socket: true });
+    const always = { to: [`token:${id}`], actions: ['get'], secrets: ['b'] };
+    const grants = [
+      { ...always, secrets: ['a'], when: { application: ['shop'], host: ['N*'] } },
+      { ...always, secrets: ['a'], when: { host: ['*'] } },
+      always,
+    ];
+    const { json } = await admin(server, '/api/admin/policy', { grants });
+    expect(json).toMatchObject({ added: grants, removed: [] });
+    expect((await admin(server, '/api/admin/policy')).json.grants).toEqual(grants);
+    expect((await admin(server, '/api/whoami', undefined, bearer(token))).json.grants).toEqual(grants);
+    expect((await call(server, 'get', { Name: 'a' }, bearer(token))).status).toBe(403);
+    const again = await admin(server, '/api/admin/policy', { grants });
+    expect(again.json).toMatchObject({ added: [], removed: [], unchanged: 3 });
+    const left = await admin(server, '/api/admin/policy', { grants: [always] });
+    expect(left.json).toMatchObject({ added: [], removed: grants.slice(0, 2) });
+  });
+
+  it.each([
+    ['that state nothing', ['get'], {}],
+    ['that are empty', ['get'], { application: [] }],
+    ['on more than get', ['get', 'info'], { application: ['shop'] }],
+  ])('is refused with conditions %s', async (_, actions, when) => {
+    const server = await startTestServer();
+    const grants = [{ to: ['token:a'], actions, secrets: ['*'], when }];
+    const { status, json } = await admin(server, '/api/admin/policy', { grants });
+    expect([status, json.code]).toEqual([400, 'invalid_policy']);
+  });
+
   it('keeps what a caller may not read as dark as what is not there', async () => {
     const server = await startTestServer({ dev: false });
     const { token } = await makeToken(server);
@@ -206,8 +238,23 @@ describe('administration', () => {
   it.each([
     [
       '/api/admin/policy',
-      { grants: [{ to: ['x'], actions: ['get'], secrets: ['*'], when: {} }] },
-      'grants[0].when: unknown key',
+      { grants: [{ to: ['x'], actions: ['get'], secrets: ['*'], where: {} }] },
+      'grants[0].where: unknown key',
+    ],
+    [
+      '/api/admin/policy',
+      { grants: [{ to: ['x'], actions: ['get'], secrets: ['*'], when: { lattice: ['x'] } }] },
+      'grants[0].when.lattice: unknown key',
+    ],
+    [
+      '/api/admin/policy',
+      { grants: [{ to: ['x'], actions: ['get'], secrets: ['*'], when: { host: 'x' } }] },
+      'grants[0].when.host: ',
+    ],
+    [
+      '/api/admin/policy',
+      { grants: [{ to: ['x'], actions: ['get'], secrets: ['*'], when: null }] },
+      'grants[0].when: ',
     ],
     [
       '/api/admin/policy',

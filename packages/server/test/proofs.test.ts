@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { createKeyPair, encodeJwt, newAccount } from '@coffer/identity';
+import { createKeyPair, encodeJwt, encodePublicKey, newAccount } from '@coffer/identity';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
 import {
@@ -488,6 +488,9 @@ describe('a proof that is junk', () => {
   });
 });
 
+const keyOf = (kind: 'account' | 'component' | 'provider') => encodePublicKey(kind, Buffer.alloc(32, 7));
+const [ACCOUNT, COMPONENT, PROVIDER] = [keyOf('account'), keyOf('component'), keyOf('provider')];
+
 describe('a policy', () => {
   it.each([
     ['nats:A/U', 400],
@@ -497,6 +500,21 @@ describe('a policy', () => {
     ['nats:*', 200],
     ['token:whatever', 200],
     ['other:thing', 200],
+    [`component:${ACCOUNT}/${COMPONENT}`, 200],
+    [`component:self-issued/${COMPONENT}`, 200],
+    [`component:${ACCOUNT}/*`, 200],
+    ['component:*', 200],
+    [`component:${ACCOUNT}/${PROVIDER}`, 400],
+    [`component:${COMPONENT}`, 400],
+    [`component:${COMPONENT}/${COMPONENT}`, 400],
+    [`component:${ACCOUNT}/${COMPONENT}/x`, 400],
+    [`component:${ACCOUNT}/${COMPONENT.replace(/.$/, '2')}`, 400],
+    ['component:main/billing', 400],
+    ['component:', 400],
+    [`provider:${ACCOUNT}/${PROVIDER}`, 200],
+    [`provider:self-issued/${PROVIDER}`, 200],
+    [`provider:${ACCOUNT}/${COMPONENT}`, 400],
+    ['nats-permission', 400],
   ])('with a grant to %s is answered %i', async (to, status) => {
     const server = await startTestServer();
     const grants = [{ to: [to], actions: ['get'], secrets: ['*'] }];

@@ -30,17 +30,21 @@ export async function query(
     principal?: string;
     secret?: string;
     action?: string;
+    application?: string;
+    host?: string;
     since?: string;
     until?: string;
   },
 ): Promise<void> {
-  const { principal, secret, action } = options;
+  const { principal, secret, action, application, host } = options;
   const since = options.since === undefined ? undefined : parseTime('--since', options.since);
   const until = options.until === undefined ? undefined : parseTime('--until', options.until);
   const passed = await read(options, {
     ...(principal !== undefined && { principal }),
     ...(secret !== undefined && { secret }),
     ...(action !== undefined && { action }),
+    ...(application !== undefined && { application }),
+    ...(host !== undefined && { host }),
     ...(since && { since }),
     ...(until && { until }),
   });

@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 
-import type { Caller, Principal } from '../caller.js';
+import type { Caller, Conditions, Principal } from '../caller.js';
 
 /**
  * What was asked, and by whom.
@@ -14,6 +14,7 @@ import type { Caller, Principal } from '../caller.js';
  *   outcome names the intent's `seq` in `intent`;
  * - `operation`: the operation id of a change, the caller's own or one made for it;
  * - `error`: the code, when an allowed request had no effect; `recovered`: an outcome found after a crash;
+ * - `application` and `host`, in `principal`: what the request claimed of itself, shortened if it is long;
  * - `revision`: in the outcome of a change that was made, the store's sequence, which by then was durable.
  *
  * Checkpoints (`action: "checkpoint"`) are signed by the server, see `checkpointMessage`.
@@ -103,7 +104,7 @@ export class EntryEncoder {
   }
 
   /** `ip` and `user` are setec's; `id` and `kind` say who it was beyond names. */
-  #encodeCaller({ principals, address }: Caller): string {
+  #encodeCaller({ principals, address, conditions }: Caller): string {
     const self = principals[0];
     let text = this.#principals.get(self);
     if (text === undefined) {
@@ -112,9 +113,23 @@ export class EntryEncoder {
       this.#principals.set(self, text);
     }
     if (principals.length > 1) text += `,"also":${JSON.stringify(principals.slice(1).map(({ id }) => id))}`;
+    if (conditions) text += encodeConditions(conditions);
     return address === 'unix' ? `${text}}` : `${text},"ip":${quote(address)}}`;
   }
 }
+
+/** What strangers claim of themselves is not to fill the disk. */
+const CLAIM_LENGTH = 256;
+
+function encodeConditions({ application, host }: Conditions): string {
+  let text = '';
+  if (application !== undefined) text += `,"application":${quote(shortened(application))}`;
+  if (host !== undefined) text += `,"host":${quote(shortened(host))}`;
+  return text;
+}
+
+const shortened = (text: string): string =>
+  text.length > CLAIM_LENGTH ? `${text.slice(0, CLAIM_LENGTH)}…` : text;
 
 /** Most names need no escape, and to see that is cheaper than JSON.stringify. */
 const PLAIN = /^[\w/.:@-]*$/;

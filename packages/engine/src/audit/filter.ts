@@ -1,5 +1,5 @@
 import { CofferError } from '../errors.js';
-import { Pattern } from '../grant.js';
+import { Pattern } from '../patterns.js';
 import { AUDIT_ACTIONS } from './entry.js';
 import { LineHead } from './line-head.js';
 
@@ -10,6 +10,9 @@ export interface AuditFilter {
   /** A pattern of names. */
   readonly secret?: string | undefined;
   readonly action?: string | undefined;
+  /** A pattern of the applications that requests claimed to be for, and of the hosts that they claimed to come from. */
+  readonly application?: string | undefined;
+  readonly host?: string | undefined;
   readonly since?: Date | undefined;
   /** Entries of this very moment are in. */
   readonly until?: Date | undefined;
@@ -18,7 +21,13 @@ export interface AuditFilter {
 interface Fields {
   readonly action?: unknown;
   readonly secret?: unknown;
-  readonly principal?: { readonly id?: unknown; readonly user?: unknown; readonly also?: unknown };
+  readonly principal?: {
+    readonly id?: unknown;
+    readonly user?: unknown;
+    readonly also?: unknown;
+    readonly application?: unknown;
+    readonly host?: unknown;
+  };
 }
 
 /**
@@ -36,10 +45,15 @@ export function requireKnownAction({ action }: AuditFilter): void {
 
 /** Tells whether a line is wanted; undefined where all are. A line that is no entry of ours never is. */
 export function matcherOf(filter: AuditFilter): ((line: Buffer) => boolean) | undefined {
-  const { principal, secret, action, since, until } = filter;
-  if ([principal, secret, action, since, until].every((part) => part === undefined)) return undefined;
-  const pattern = secret === undefined ? undefined : new Pattern(secret);
-  const deep = principal !== undefined || action !== undefined || pattern !== undefined;
+  const { since, until, ...deeper } = filter;
+  const deep = Object.values(deeper).some((part) => part !== undefined);
+  if (!deep && since === undefined && until === undefined) return undefined;
+  const { principal, action } = deeper;
+  const isWanted = {
+    secret: matcher(deeper.secret),
+    application: matcher(deeper.application),
+    host: matcher(deeper.host),
+  };
   return (line) => {
     const time = LineHead.of(line)?.time;
     if (time === undefined || (since && time < since.getTime()) || (until && time > until.getTime()))
@@ -48,9 +62,18 @@ export function matcherOf(filter: AuditFilter): ((line: Buffer) => boolean) | un
     const fields = fieldsOf(line);
     if (!fields) return false;
     if (action !== undefined && fields.action !== action) return false;
-    if (pattern && !(typeof fields.secret === 'string' && pattern.matches(fields.secret))) return false;
+    if (!isWanted.secret(fields.secret)) return false;
+    if (!isWanted.application(fields.principal?.application)) return false;
+    if (!isWanted.host(fields.principal?.host)) return false;
     return principal === undefined || isBy(fields, principal);
   };
+}
+
+/** Matches everything where nothing is wanted in particular, an entry without the field too. */
+function matcher(wanted: string | undefined): (field: unknown) => boolean {
+  if (wanted === undefined) return () => true;
+  const pattern = new Pattern(wanted);
+  return (field) => typeof field === 'string' && pattern.matches(field);
 }
 
 function isBy({ principal }: Fields, wanted: string): boolean {

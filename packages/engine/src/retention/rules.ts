@@ -1,6 +1,6 @@
 import { CofferError } from '../errors.js';
-import { Pattern } from '../grant.js';
 import type { Head } from '../head.js';
+import { Pattern } from '../patterns.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 

@@ -1,7 +1,7 @@
 import type { Administration } from '../administration.js';
 import type { Caller } from '../caller.js';
 import type { Catalog } from '../catalog.js';
-import type { Pattern } from '../grant.js';
+import type { Pattern } from '../patterns.js';
 import type { Policy } from '../policy.js';
 import type { SecretInfo } from '../secret.js';
 import { infoOf } from '../secrets.js';

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Caller } from '../caller.js';
 import { CofferError } from '../errors.js';
 import type { Gate } from '../gate.js';
-import { Pattern } from '../grant.js';
+import { Pattern } from '../patterns.js';
 import { Watch, type WatchEvent, type WatchParts } from './watch.js';
 
 const HEARTBEAT_MS = 15_000;

@@ -80,6 +80,12 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
       inQuery('principal', 'Entries of this principal: its id, or its name.', schemas.auditText),
       inQuery('secret', 'Entries about secrets that match this pattern.', schemas.auditText),
       inQuery('action', 'Entries of this action.', schemas.auditAction),
+      inQuery(
+        'application',
+        'Entries of requests for applications that match this pattern.',
+        schemas.auditText,
+      ),
+      inQuery('host', 'Entries of requests from hosts that match this pattern.', schemas.auditText),
       inQuery('since', 'Entries from this time on.', schemas.auditTime),
       inQuery('until', 'Entries up to this time.', schemas.auditTime),
     ],

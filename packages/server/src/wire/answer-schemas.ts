@@ -42,7 +42,15 @@ const principal = z
   .meta({ id: 'Principal', description: 'Who somebody is: grants name the id.' });
 
 export const grant = z
-  .strictObject({ to: patterns, actions: z.array(z.enum(ACTIONS)), secrets: patterns })
+  .strictObject({
+    to: patterns,
+    actions: z.array(z.enum(ACTIONS)),
+    secrets: patterns,
+    when: z
+      .strictObject({ application: patterns.optional(), host: patterns.optional() })
+      .meta({ id: 'Conditions' })
+      .optional(),
+  })
   .meta({ id: 'Grant' });
 
 export const whoami = z.strictObject({

@@ -6,6 +6,7 @@ import type {
   SecretInfo,
   SecretValue,
   TokenInfo,
+  When,
 } from '@coffer/engine';
 
 /** What Go's encoding/json escapes beyond JSON's own rules. */
@@ -45,8 +46,12 @@ export function revocation({ id, kind, value, reason, revokedAt, revokedBy }: Re
   return { id, kind, value, reason, revokedAt, revokedBy };
 }
 
-export function grant({ to, actions, secrets }: Grant) {
-  return { to, actions, secrets };
+export function grant({ to, actions, secrets, when }: Grant) {
+  return { to, actions, secrets, ...(when && { when: conditions(when) }) };
+}
+
+function conditions({ application, host }: When) {
+  return { application, host };
 }
 
 export function principal({ id, kind, name }: Principal) {

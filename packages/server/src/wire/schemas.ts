@@ -97,6 +97,8 @@ export const auditRequest = z.strictObject({
   principal: auditText.optional(),
   secret: auditText.optional(),
   action: auditAction.optional(),
+  application: auditText.optional(),
+  host: auditText.optional(),
   since: auditTime.optional(),
   until: auditTime.optional(),
 });
@@ -163,13 +165,32 @@ const pattern = z.string().meta({
   maxLength: 1024,
 });
 
+const when = z
+  .strictObject({
+    application: z.array(pattern).meta(SOME).optional(),
+    host: z.array(pattern).meta(SOME).optional(),
+  })
+  .meta({
+    id: 'NewConditions',
+    description:
+      'What the request must claim for the grant to hold: of each list that is there, a pattern matches. Narrows, proves nothing.',
+    minProperties: 1,
+  });
+
 export const grant = z
   .strictObject({
     to: z.array(pattern).meta(SOME),
     actions: z.array(z.enum(ACTIONS)).meta(SOME),
     secrets: z.array(pattern).meta(SOME),
+    when: when.optional(),
   })
-  .meta({ id: 'NewGrant' });
+  .meta({
+    id: 'NewGrant',
+    // Conditions stand in grants of get alone.
+    if: { required: ['when'] },
+    // biome-ignore lint/suspicious/noThenProperty: a word of JSON Schema
+    then: { properties: { actions: { items: { const: 'get' } } } },
+  });
 
 export const applyPolicyRequest = z.strictObject({
   grants: z.array(grant),
