@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec nats nats-c schemathesis wrk strace zsh fish
+#   test/peers/install.sh setec nats nats-c secrets-nats-kv wasmcloud-client schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
 # nats    nats-server, nats-jwt around the Go libraries for tokens and keys, and nats-connect around the Go client (nats/go.mod
 #         pins them), beside it
 # nats-c  nats-connect-c around the NATS client for C, which is Debian's libnats-dev
+# secrets-nats-kv   wasmCloud's own backend, from crates.io, built with cargo, into .../peers/bin
+# wasmcloud-client  a program around wasmCloud's client library for secrets (wasmcloud-client/Cargo.lock pins it), beside it
 # schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
 # wrk, strace, zsh, fish   Debian's packages, unless they are on the PATH already
 set -euo pipefail
@@ -64,6 +66,36 @@ install_nats_c() {
   echo "$stamp" >"$cache/nats-c.stamp"
 }
 
+install_secrets_nats_kv() {
+  local version=0.2.0
+  [ "$(cat "$cache/secrets-nats-kv.stamp" 2>/dev/null)" = "$version" ] && return
+  require_cargo secrets-nats-kv
+  echo 'Building secrets-nats-kv (some minutes the first time) …'
+  mkdir -p "$cache/bin"
+  nice cargo install --quiet --locked --root "$cache/secrets-nats-kv" "secrets-nats-kv@$version" </dev/null
+  ln -sf ../secrets-nats-kv/bin/secrets-nats-kv "$cache/bin/secrets-nats-kv"
+  echo "$version" >"$cache/secrets-nats-kv.stamp"
+}
+
+install_wasmcloud_client() {
+  local stamp
+  stamp=$(cat wasmcloud-client/Cargo.* wasmcloud-client/src/*.rs | cksum)
+  [ "$(cat "$cache/wasmcloud-client.stamp" 2>/dev/null)" = "$stamp" ] && return
+  require_cargo wasmcloud-client
+  echo 'Building wasmcloud-client (some minutes the first time) …'
+  mkdir -p "$cache/bin"
+  local target=$cache/build/wasmcloud-client
+  nice cargo build --quiet --release --locked --manifest-path wasmcloud-client/Cargo.toml --target-dir "$target" </dev/null
+  cp "$target/release/wasmcloud-client" "$cache/bin/"
+  # Hundreds of megabytes.
+  rm -rf "$target"
+  echo "$stamp" >"$cache/wasmcloud-client.stamp"
+}
+
+require_cargo() {
+  command -v cargo >/dev/null || fail "$1 is built with cargo: install Rust 1.85 or newer first"
+}
+
 install_schemathesis() {
   local python=${PYTHON:-python3} stamp
   "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
@@ -95,14 +127,17 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-[ $# -gt 0 ] || fail 'name what to install: setec, nats, nats-c, schemathesis, wrk, strace, zsh, fish'
+PEERS='setec, nats, nats-c, secrets-nats-kv, wasmcloud-client, schemathesis, wrk, strace, zsh, fish'
+[ $# -gt 0 ] || fail "name what to install: $PEERS"
 for name in "$@"; do
   case $name in
     setec) install_setec ;;
     nats) install_nats ;;
     nats-c) install_nats_c ;;
+    secrets-nats-kv) install_secrets_nats_kv ;;
+    wasmcloud-client) install_wasmcloud_client ;;
     schemathesis) install_schemathesis ;;
     wrk | strace | zsh | fish) install_debian "$name" ;;
-    *) fail "unknown peer '$name'; known are setec, nats, nats-c, schemathesis, wrk, strace, zsh, fish" ;;
+    *) fail "unknown peer '$name'; known are $PEERS" ;;
   esac
 done

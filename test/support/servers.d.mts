@@ -10,7 +10,9 @@ export function peer(
     | 'nats-server'
     | 'nats-jwt'
     | 'nats-connect'
-    | 'nats-connect-c',
+    | 'nats-connect-c'
+    | 'secrets-nats-kv'
+    | 'wasmcloud-client',
 ): string;
 
 /** Command and arguments that run the `coffer` command of this repository, for `Process` and `run`. */

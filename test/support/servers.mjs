@@ -18,7 +18,7 @@ export function peer(name) {
     process.env.COFFER_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'coffer');
   const path = join(cache, 'peers', 'bin', name);
   if (!existsSync(path))
-    throw new Error(`${name} is not installed: run test/peers/install.sh setec nats nats-c schemathesis`);
+    throw new Error(`${name} is not installed: run test/peers/install.sh, as .ci/run does`);
   return path;
 }
 
