@@ -21,6 +21,9 @@ export type {
   TransitKeys,
 } from './backend/options.js';
 export { serveBackend } from './backend/serve.js';
+export { AdminClient, type AdminClientOptions, type AdminRequestOptions } from './host/admin-client.js';
+export { NoAnswerError } from './host/ask.js';
+export { type HostRequest, SecretsClient, type SecretsClientOptions } from './host/secrets-client.js';
 export { SecretsError, type SecretsErrorCode } from './protocol/errors.js';
 export { HOST_XKEY, PROOF, REQUEST_INFO, RESPONSE_XKEY } from './protocol/headers.js';
 export {
