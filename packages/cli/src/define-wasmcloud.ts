@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { act, addJsonOption, defineCommand, examples } from './define.js';
+import { addFolderOptions, addKeyOption } from './define-identity-options.js';
 
 /** Declares the commands on wasmCloud's secrets. Each loads its code only when it runs. */
 export function defineWasmcloudCommands(program: Command): void {
@@ -10,6 +11,7 @@ export function defineWasmcloudCommands(program: Command): void {
     'The commands of secrets-nats-kv, with its arguments, options and environment, and more.',
   ).helpGroup('wasmCloud:');
   defineInspect(wasmcloud);
+  definePermissions(wasmcloud);
 }
 
 function defineInspect(wasmcloud: Command): void {
@@ -29,4 +31,47 @@ function defineInspect(wasmcloud: Command): void {
     'coffer wasmcloud inspect build/http_hello_s.wasm',
     'coffer wasmcloud inspect build/provider.par.gz --json | jq -r .principal',
   );
+}
+
+function definePermissions(wasmcloud: Command): void {
+  const permissions = addAddressOptions(
+    defineCommand(
+      wasmcloud,
+      'permissions',
+      'make NATS users for hosts, administrators and backends, with what each may do',
+      'Makes an account in the store of "coffer identity", with a role and a user for each: host may ask for secrets, admin may ' +
+        'also put them and edit mappings, backend alone may listen and answer. With --plain it writes a configuration for ' +
+        'servers without an operator. What is there already stays, so that it can be run again.',
+    ),
+  )
+    .option('--operator <name>', 'the operator (default: the current one)')
+    .option('--account <name>', 'the account (default: WASMCLOUD-SECRETS)')
+    .option(
+      '--lattice <name>',
+      'let the hosts of a lattice in this account ask, too: exports and imports what they ask',
+    )
+    .option(
+      '--plain <file>',
+      'write a server configuration with users by their keys, and their seeds beside it',
+    )
+    .option('-F, --force', 'with --plain: replace the file; seeds that are there stay')
+    .option('--show', 'print what each role may do, and make nothing');
+  addFolderOptions(addKeyOption(permissions, 'who signs the account: a key of the operator'));
+  act(addJsonOption(permissions), async (options) =>
+    (await import('./wasmcloud/permissions.js')).permissions(options),
+  );
+  examples(
+    permissions,
+    'coffer wasmcloud permissions --show',
+    'coffer wasmcloud permissions --lattice PRODUCTION',
+    'coffer wasmcloud permissions --plain /etc/nats/secrets.conf',
+  );
+}
+
+/** Which backend is meant. */
+function addAddressOptions(command: Command): Command {
+  return command
+    .option('-s, --subject-base <subject>', 'what the subjects begin with (default: wasmcloud.secrets)')
+    .option('-n, --name <name>', 'the name of the backend (default: nats-kv)')
+    .option('--nats-queue-base <group>', 'what the queue group begins with (default: wasmcloud_secrets)');
 }

@@ -105,6 +105,8 @@ describe('help and version', () => {
     'identity validate',
     'identity delete user',
     'identity env',
+    'wasmcloud inspect',
+    'wasmcloud permissions',
   ])('coffer %s --help explains it', async (command) => {
     const { code, stdout, stderr } = await coffer([...command.split(' '), '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -114,6 +116,7 @@ describe('help and version', () => {
   test('coffer --help has every command in a group of its kind', async () => {
     const { stdout } = await coffer(['--help']);
     expect(stdout).toMatch(/^Identities:\n {2}identity /m);
+    expect(stdout).toMatch(/^wasmCloud:\n {2}wasmcloud /m);
     expect(stdout).toMatch(/^Help:\n {2}completion .*\n {2}help /m);
   });
 

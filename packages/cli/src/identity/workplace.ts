@@ -84,10 +84,11 @@ export async function changeStore(
   await changePlace(options, (_place, report) => change(openStore(options), report));
 }
 
-/** The same where there need not be an operator yet. */
+/** The same where there need not be an operator yet. @param quiet prints nothing */
 export async function changePlace(
   options: StoreOptions,
   change: (place: Workplace, report: Report) => void | Promise<void>,
+  { quiet = false } = {},
 ): Promise<void> {
   const place = openWorkplace(options);
   const report = new Report();
@@ -99,7 +100,7 @@ export async function changePlace(
     if (!(error instanceof StoreError && error.code === 'file_failed')) report.takeBack();
     throw error;
   } finally {
-    await report.print();
+    if (!quiet) await report.print();
   }
 }
 

@@ -1,0 +1,38 @@
+import { type BackendAddress, isSubjectPrefix, isSubjectToken } from '@coffer/wasmcloud';
+import { Failure } from '../failure.js';
+import { quote } from '../quote.js';
+
+/** Which backend is meant, by the options of secrets-nats-kv. */
+export interface AddressOptions {
+  readonly subjectBase?: string;
+  readonly name?: string;
+  readonly natsQueueBase?: string;
+}
+
+export const DEFAULT_NAME = 'nats-kv';
+const DEFAULT_QUEUE_BASE = 'wasmcloud_secrets';
+
+/** Where the backend that is meant listens. */
+export function addressOf({ subjectBase, name = DEFAULT_NAME }: AddressOptions): Required<BackendAddress> {
+  const prefix = subjectBase ?? 'wasmcloud.secrets';
+  if (!isSubjectPrefix(prefix)) {
+    throw new Failure(
+      `invalid --subject-base ${quote(prefix)}: write words with dots between them, such as wasmcloud.secrets`,
+    );
+  }
+  if (!isSubjectToken(name)) {
+    throw new Failure(
+      `invalid --name ${quote(name)}: write one word without dots and wildcards, such as nats-kv`,
+    );
+  }
+  return { prefix, name };
+}
+
+/** Instances of one group share the requests; secrets-nats-kv's is called the same. */
+export function queueGroupOf({ natsQueueBase, name = DEFAULT_NAME }: AddressOptions): string {
+  const base = natsQueueBase ?? DEFAULT_QUEUE_BASE;
+  if (!isSubjectPrefix(base)) {
+    throw new Failure(`invalid --nats-queue-base ${quote(base)}: it has no spaces and no wildcards`);
+  }
+  return `${base}.${name}`;
+}

@@ -1,0 +1,99 @@
+import { dirname, join } from 'node:path';
+import { createKeyPair, type KeyPair, keyPairFromFile } from '@coffer/identity';
+import { writeNew } from '../identity/files.js';
+import { print, printJson } from '../output.js';
+import { shellWord } from '../welcome.js';
+import type { PermissionsOptions } from './permissions.js';
+import { ANSWER_SECONDS, type Role } from './roles.js';
+
+/**
+ * For nats-servers without an operator: an account with users by their keys, to be included in the configuration; each key's
+ * seed in a file beside it.
+ *
+ * Source: nats-server's configuration (`accounts`, `permissions`, `allow_responses`).
+ */
+export async function writePlain(
+  path: string,
+  {
+    roles,
+    account = 'WASMCLOUD-SECRETS',
+    force,
+    json,
+  }: PermissionsOptions & { readonly roles: readonly Role[] },
+): Promise<void> {
+  const users: {
+    readonly role: Role;
+    readonly key: string;
+    readonly seed: string;
+    readonly isNew: boolean;
+  }[] = [];
+  for (const role of roles) {
+    const seed = join(dirname(path), `${role.name}.nk`);
+    const before = keyPairFromFile(seed);
+    using pair = before ?? createKeyPair('user');
+    if (before === undefined) await writeSeed(seed, pair);
+    users.push({ role, key: pair.publicKey, seed, isNew: before === undefined });
+  }
+  await writeNew(path, Buffer.from(configuration(account, users)), force === true);
+  if (json) {
+    const told = users.map(({ role, key, seed }) => [role.name, { key, seed }]);
+    return printJson({ file: path, account, users: Object.fromEntries(told) });
+  }
+  await print(
+    [
+      `[ OK ] wrote \`${path}\``,
+      ...users.map(
+        ({ role, key, seed, isNew }) =>
+          `[ OK ] ${role.name} ${key}: seed ${isNew ? 'written to' : 'was in'} \`${seed}\``,
+      ),
+      '',
+      `Write  include ${JSON.stringify(path)}  into the nats-server’s configuration, by a path from where that is, and reload it:`,
+      '  nats-server --signal reload',
+      'Then serve, and administer, each with its key:',
+      `  coffer wasmcloud run --nats-nkey-file ${shellWord(users.at(-1)?.seed ?? '')} …`,
+      `  coffer wasmcloud put NAME --nats-nkey-file ${shellWord(users[1]?.seed ?? '')}`,
+      'Stock hosts come with a token and its seed, or with nothing: how they come to such a server, the file says at its end.',
+    ].join('\n'),
+  );
+}
+
+async function writeSeed(path: string, pair: KeyPair): Promise<void> {
+  const seed = pair.seed();
+  try {
+    await writeNew(path, seed, false);
+  } finally {
+    seed.fill(0);
+  }
+}
+
+function configuration(
+  account: string,
+  users: readonly { readonly role: Role; readonly key: string }[],
+): string {
+  const [host] = users;
+  return `# Who may do what with secrets of wasmCloud’s; made by "coffer wasmcloud permissions --plain".
+accounts {
+  ${JSON.stringify(account)}: {
+    users: [
+${users.map(({ role, key }) => user(role, key)).join('\n')}
+    ]
+  }
+}
+
+# Stock wasmCloud hosts cannot come with a key alone. They come with nothing, and are the hosts of this file, with the next
+# line; whoever reaches the server is a host then, and must be kept away from it. With an operator they come with creds.
+# no_auth_user: ${host?.key}
+`;
+}
+
+function user({ name, publish, subscribe, answers }: Role, key: string): string {
+  const list = (subjects: readonly string[]) => subjects.map((subject) => JSON.stringify(subject)).join(', ');
+  return `      # ${name}
+      {
+        nkey: ${key}
+        permissions: {
+          publish: { ${publish.length > 0 ? `allow: [${list(publish)}]` : 'deny: [">"]'} }
+          subscribe: { allow: [${list(subscribe)}] }${answers ? `\n          allow_responses: { max: 1, expires: "${ANSWER_SECONDS}s" }` : ''}
+        }
+      }`;
+}
