@@ -40,6 +40,7 @@ export interface SealedValue {
   readonly key: Buffer;
   readonly record: Buffer;
   readonly binding: RecordBinding;
+  readonly binary: boolean;
 }
 
 /** Bytes of a value record's own id. */
@@ -140,6 +141,7 @@ export class Catalog {
       key: storageKey,
       record: record.bytes as Buffer,
       binding: { version, generation: known.generation },
+      binary: known.binary,
     };
   }
 

@@ -32,8 +32,16 @@ import { Revocations, type TakenOver, type ToTakeOver } from './revocations.js';
 import { Keys, type KeysInfo, type Rotation } from './rotation/keys.js';
 import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
 import { RootKeys } from './rotation/root-key-rotation.js';
-import type { SecretInfo, SecretValue } from './secret.js';
+import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
+import {
+  type NewTransitKey,
+  type RetiredTransitKey,
+  type TransitKeyInfo,
+  type TransitKeyName,
+  type TransitKeyPair,
+  TransitKeys,
+} from './transit-keys.js';
 import { Feed } from './watch/feed.js';
 import type { WatchEvent } from './watch/watch.js';
 import { Watchers, type WatchOptions } from './watch/watchers.js';
@@ -59,6 +67,7 @@ export class Engine {
   readonly #changes: ManifestChanges;
   readonly #administration: Administration;
   readonly #revocations: Revocations;
+  readonly #transitKeys: TransitKeys;
   readonly #backups: Backups;
   readonly #auditReading: AuditReading;
   readonly #watchers: Watchers;
@@ -86,6 +95,7 @@ export class Engine {
     this.serverKey = parts.signer.publicKey;
     this.#administration = new Administration(manifest, changes, gate, now);
     this.#revocations = new Revocations({ manifest, changes, gate, now, policy, knows });
+    this.#transitKeys = new TransitKeys({ manifest, changes, gate, now, policy, knows });
     this.#context = {
       catalog,
       gate,
@@ -229,8 +239,30 @@ export class Engine {
   }
 
   /** @returns the number of the new version, or of the highest one if that has this value already */
-  put(caller: Caller, name: string, value: Uint8Array, change?: Change): Promise<number> {
-    return this.#run(() => this.#secrets.put(caller, name, value, change));
+  put(
+    caller: Caller,
+    name: string,
+    value: Uint8Array,
+    change?: Change,
+    options?: ValueOptions,
+  ): Promise<number> {
+    return this.#run(() => this.#secrets.put(caller, name, value, change, options));
+  }
+
+  /**
+   * Makes a version and activates it, in one change; if the highest one has this value already, activates that. A name that
+   * exists takes the rights to `put` and to `activate`, a new one takes `put` alone.
+   *
+   * @returns the number of the version that is active now
+   */
+  putAndActivate(
+    caller: Caller,
+    name: string,
+    value: Uint8Array,
+    change?: Change,
+    options?: ValueOptions,
+  ): Promise<number> {
+    return this.#run(() => this.#secrets.putAndActivate(caller, name, value, change, options));
   }
 
   /** Makes a version of an unused number and activates it. */
@@ -376,6 +408,52 @@ export class Engine {
   }
 
   /**
+   * The keys that requests to a backend are sealed to, the newest first, with copies of their seeds, which the receiver wipes.
+   * For the server's own use: it is not audited.
+   *
+   * @throws CofferError `stopped`, `tampered`
+   */
+  transitKeys(backend: string): TransitKeyPair[] {
+    if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
+    return this.#transitKeys.pairs(backend);
+  }
+
+  /**
+   * Makes a key the current one of its backend; those before it stay until they are retired. Needs unscoped `admin`, as all on
+   * transit keys. A repetition of the operation adds nothing, whatever key it brings.
+   *
+   * @returns the current key
+   * @throws CofferError `access_denied`; `invalid_argument`, also where the seed is not the public key's; `conflict` for a key
+   *   that was retired or replaced, and where the ring is full
+   */
+  addTransitKey(caller: Caller, key: NewTransitKey, change?: Change): Promise<TransitKeyInfo> {
+    return this.#run(() => this.#transitKeys.add(caller, key, change));
+  }
+
+  /**
+   * Requests sealed to this key are opened no more, for good.
+   *
+   * @throws CofferError `access_denied`, `not_found`, `invalid_argument` for the current key
+   */
+  retireTransitKey(caller: Caller, key: TransitKeyName, change?: Change): Promise<void> {
+    return this.#run(() => this.#transitKeys.retire(caller, key, change));
+  }
+
+  /** Of each backend, or of one, the newest first; without seeds. */
+  listTransitKeys(caller: Caller, backend?: string): Promise<TransitKeyInfo[]> {
+    return this.#run(() => this.#transitKeys.list(caller, backend));
+  }
+
+  /**
+   * Calls `listener` when a transit key was added or retired, in the turn in which that becomes true.
+   *
+   * @returns a function that ends it
+   */
+  onTransitChange(listener: () => void): () => void {
+    return this.#transitKeys.onChange(listener);
+  }
+
+  /**
    * A backup of the store and of the audit log as they are at the moment of the first `next`, while others read and write:
    * the bytes of a file, to be put wherever they are safe. It is whole when the iterator comes to its end.
    *
@@ -411,12 +489,19 @@ export class Engine {
    */
   takeAway({
     why,
+    transitKeysRetired,
     ...what
-  }: ToTakeAway & ToTakeOver & { readonly why: string }): Promise<TakenAway & TakenOver> {
+  }: ToTakeAway &
+    ToTakeOver & {
+      readonly why: string;
+      readonly transitKeysRetired: readonly RetiredTransitKey[];
+    }): Promise<TakenAway & TakenOver & { readonly transitKeysRetired: readonly TransitKeyName[] }> {
     return this.#run(async () => {
       await this.#context.gate.allow({ caller: SERVER, action: 'restore', target: why });
       const taken = await this.#administration.takeAway(what);
-      return { ...taken, ...(await this.#revocations.takeOver(what)) };
+      const takenOver = await this.#revocations.takeOver(what);
+      const retired = await this.#transitKeys.takeOver(transitKeysRetired);
+      return { ...taken, ...takenOver, transitKeysRetired: retired };
     });
   }
 

@@ -25,6 +25,8 @@ export interface VersionEntry {
   /** Generation of the head that brought the value in; the value's record is bound to it. */
   readonly generation: number;
   readonly createdAt: Date;
+  /** It was put as binary: whoever gets it as text or bytes gets bytes, even where they would be text. */
+  readonly binary: boolean;
 }
 
 /** The short names keep a head small: opening a store reads all of them. */
@@ -32,7 +34,8 @@ interface HeadJson {
   n: string;
   a: number;
   h: number;
-  v: [number, string, number, number][];
+  /** The last field stands only where it is 1: binary; since format 4. */
+  v: [number: number, recordId: string, generation: number, createdAt: number, binary?: 1][];
   d?: [number, number][];
   o?: readonly OperationJson[];
   s?: string;
@@ -45,11 +48,12 @@ export function encodeHead(head: Head): Buffer {
     n: head.name,
     a: head.active,
     h: head.highest,
-    v: [...head.versions].map(([number, { recordId, generation, createdAt }]) => [
+    v: [...head.versions].map(([number, { recordId, generation, createdAt, binary }]) => [
       number,
       Buffer.from(recordId).toString('base64'),
       generation,
       createdAt.getTime(),
+      ...(binary ? ([1] as const) : ([] as const)),
     ]),
     ...(head.deleted.length > 0 && { d: head.deleted.map(([from, to]): [number, number] => [from, to]) }),
     ...(recent.length > 0 && { o: recent }),
@@ -72,9 +76,14 @@ export function decodeHead(plaintext: Buffer): Head {
     active: json.a,
     highest: json.h,
     versions: new Map(
-      json.v.map(([number, recordId, generation, createdAt]) => [
+      json.v.map(([number, recordId, generation, createdAt, binary]) => [
         number,
-        { recordId: Buffer.from(recordId, 'base64'), generation, createdAt: new Date(createdAt) },
+        {
+          recordId: Buffer.from(recordId, 'base64'),
+          generation,
+          createdAt: new Date(createdAt),
+          binary: binary === 1,
+        },
       ]),
     ),
     deleted: json.d ?? [],

@@ -17,7 +17,7 @@ import { decodeOperations, encodeOperations, type OperationJson } from './operat
 import type { Storage } from './storage/storage.js';
 
 /** The layout of all records of the engine's, see `upgrade.ts`. A store with a higher number is refused. */
-export const STORE_FORMAT = 3;
+export const STORE_FORMAT = 4;
 const DOMAIN = Buffer.from('coffer-key-ring-v1\0');
 
 /**

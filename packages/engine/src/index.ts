@@ -31,6 +31,7 @@ export {
   NATS_PERMISSION,
   type Principal,
   type PrincipalKind,
+  SERVER,
   type Session,
 } from './caller.js';
 export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
@@ -54,7 +55,7 @@ export type { RetentionRule } from './retention/rules.js';
 export type { RevocationRequest } from './revocation.js';
 export type { DataKeyInfo, KeysInfo, Rotation } from './rotation/keys.js';
 export type { RotationProgress } from './rotation/rewriter.js';
-export type { SecretInfo, SecretValue } from './secret.js';
+export type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 export { LmdbStorage } from './storage/lmdb.js';
 export type {
   Storage,
@@ -65,6 +66,7 @@ export type {
   Summariser,
 } from './storage/storage.js';
 export { Timings, type TimingsSnapshot } from './timings.js';
+export type { NewTransitKey, TransitKeyInfo, TransitKeyName, TransitKeyPair } from './transit-keys.js';
 export type { WatchEnd, WatchEvent } from './watch/watch.js';
 export { WATCH_PATTERNS, type WatchOptions } from './watch/watchers.js';
 export { CONDITIONS, type When } from './when.js';

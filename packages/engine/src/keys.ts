@@ -19,7 +19,7 @@ export const valueKey = (head: Uint8Array, recordId: Uint8Array): Buffer =>
   Buffer.concat([VALUE_PREFIX, head.subarray(HEAD_PREFIX.length), recordId]);
 
 /** What each has a record of its own under the manifest. */
-export type PolicyKind = 'grant' | 'token' | 'revocation' | 'issued';
+export type PolicyKind = 'grant' | 'token' | 'revocation' | 'issued' | 'transit-key';
 
 /** `p` ‖ blinded id (32): one grant, token or the like. */
 export const policyKey = (ring: KeyRing, kind: PolicyKind, id: string): Buffer =>

@@ -1,6 +1,8 @@
+import { asBuffer } from './bytes.js';
 import { EMPTY_DIGEST, recordMember, toggle } from './crypto/digest.js';
 import type { KeyRing } from './crypto/key-ring.js';
-import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
+import { generationOf, type RecordBinding, type RecordSealer, tampered } from './crypto/records.js';
+import { wipe } from './crypto/secure-memory.js';
 import type { Grant } from './grant.js';
 import type { FoundHead } from './integrity.js';
 import { manifestKey, POLICY_PREFIX, policyKey } from './keys.js';
@@ -15,6 +17,8 @@ import {
   type Revocation,
   recordName,
   type StoredToken,
+  type TransitKey,
+  withoutSeed,
 } from './policy-record.js';
 import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
 import type { Storage } from './storage/storage.js';
@@ -42,8 +46,8 @@ interface ManifestJson {
 const BINDING_VERSION = 0;
 
 /**
- * The head over grants, tokens, revocations and what was issued, each of which is a record of its own. It holds a digest over them, so that none of them
- * can be taken away or put back, and a generation that only grows.
+ * The head over grants, tokens, revocations, what was issued and transit keys, each of which is a record of its own. It holds a
+ * digest over them, so that none of them can be taken away or put back, and a generation that only grows.
  */
 export class Manifest {
   readonly #storage: Storage;
@@ -103,6 +107,38 @@ export class Manifest {
     return this.#all('issued').map(({ issued }) => issued);
   }
 
+  /** The newest first: a retired one as new as its retirement. */
+  get transitKeys(): TransitKey[] {
+    return [...this.#records.values()]
+      .sort((a, b) => b.generation - a.generation)
+      .flatMap(({ record }) => (record.kind === 'transit-key' ? [record.transitKey] : []));
+  }
+
+  /**
+   * A copy of the seed of a transit key, for the caller to wipe; undefined if it was retired this very moment. It is read from
+   * the store, so that none lies in memory here.
+   *
+   * @throws CofferError `tampered`
+   */
+  transitSeed(transitKey: TransitKey): Buffer | undefined {
+    const known = this.#records.get(idOf({ kind: 'transit-key', transitKey }));
+    const stored = known && this.#storage.get(known.key);
+    if (!known || !stored) throw tampered(this.#key);
+    const sealed = asBuffer(stored.bytes);
+    const plaintext = this.#sealer.open(known.key, sealed);
+    try {
+      if (generationOf(sealed) > known.generation) return undefined;
+      const record = decodePolicyRecord(plaintext);
+      const whole = generationOf(sealed) === known.generation && record.kind === 'transit-key' && record.seed;
+      if (!whole) throw tampered(known.key);
+      const seed = Buffer.from(new ArrayBuffer(whole.length));
+      seed.set(whole);
+      return seed;
+    } finally {
+      wipe(plaintext);
+    }
+  }
+
   /** @throws CofferError as {@link Storage.commit} */
   async commit({
     write = [],
@@ -134,14 +170,11 @@ export class Manifest {
         bytes: this.#sealer.seal(this.#key, binding, Buffer.from(JSON.stringify(json))),
       },
       expectedRevision: this.#revision,
-      put: added.map(({ record, key }) => ({
-        key,
-        bytes: this.#sealer.seal(key, binding, encodePolicyRecord(record)),
-      })),
+      put: added.map(({ record, key }) => ({ key, bytes: this.#seal(key, binding, record) })),
       remove: remove.map((record) => this.#keyOf(record)),
     });
     for (const record of remove) this.#records.delete(idOf(record));
-    for (const one of added) this.#records.set(idOf(one.record), one);
+    for (const one of added) this.#records.set(idOf(one.record), { ...one, record: withoutSeed(one.record) });
     this.#digest = digest;
     this.generation = generation;
     this.policyGeneration = policy;
@@ -184,12 +217,21 @@ export class Manifest {
     for (const [found, { bytes }] of this.#storage.scan(POLICY_PREFIX)) {
       const key = Buffer.from(found);
       const sealed = Buffer.from(bytes);
-      const record = decodePolicyRecord(this.#sealer.open(key, sealed));
+      const plaintext = this.#sealer.open(key, sealed);
+      const record = withoutSeed(decodePolicyRecord(plaintext));
+      wipe(plaintext);
       const generation = generationOf(sealed);
       this.#records.set(idOf(record), { record, key, generation });
       digest = this.#toggle(digest, key, generation);
     }
     return Buffer.from(digest);
+  }
+
+  #seal(key: Buffer, binding: RecordBinding, record: PolicyRecord): Buffer {
+    const plaintext = encodePolicyRecord(record);
+    const sealed = this.#sealer.seal(key, binding, plaintext);
+    wipe(plaintext);
+    return sealed;
   }
 
   #toggle(digest: Uint8Array, key: Uint8Array, generation: number): Uint8Array {

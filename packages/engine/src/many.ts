@@ -23,7 +23,13 @@ export interface ManyRequest {
 
 /** What became of one request. The bytes of a value belong to the receiver, who wipes them after use. */
 export type ManyAnswer =
-  | { readonly name: string; readonly version: number; readonly value: Uint8Array }
+  | {
+      readonly name: string;
+      readonly version: number;
+      readonly value: Uint8Array;
+      /** As {@link SecretValue} has it. */
+      readonly binary: boolean;
+    }
   | { readonly name: string; readonly version: number; readonly unchanged: true }
   /** `too_large`: the values before it fill the answer: ask again. Those behind the first such one were not looked at. */
   | { readonly name: string; readonly error: 'access_denied' | 'not_found' | 'tampered' | 'too_large' };
@@ -165,7 +171,7 @@ function open(catalog: Catalog, found: Found): Opened {
   try {
     const value = catalog.openValue(sealed);
     return {
-      answer: { name, version: sealed.binding.version, value },
+      answer: { name, version: sealed.binding.version, value, binary: sealed.binary },
       decided: { asked, decision: ALLOWED },
     };
   } catch (error) {

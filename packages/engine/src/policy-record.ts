@@ -35,12 +35,27 @@ export interface IssuedRecord {
   readonly iat: number;
 }
 
+/** A key that requests over NATS are sealed to; its seed is beside it. */
+export interface TransitKey {
+  /** Whose requests. */
+  readonly backend: string;
+  /** `X…` */
+  readonly publicKey: string;
+  readonly createdAt: Date;
+  /** Principal id. */
+  readonly createdBy: string;
+  /** Then no seed is kept. */
+  readonly retiredAt?: Date;
+}
+
 /** What the manifest is over: each is a record of its own. */
 export type PolicyRecord =
   | { readonly kind: 'grant'; readonly grant: Grant }
   | { readonly kind: 'token'; readonly token: StoredToken }
   | { readonly kind: 'revocation'; readonly revocation: Revocation }
-  | { readonly kind: 'issued'; readonly issued: IssuedRecord };
+  | { readonly kind: 'issued'; readonly issued: IssuedRecord }
+  /** The seed's 32 bytes are in the record only on its way into the store or out of it. */
+  | { readonly kind: 'transit-key'; readonly transitKey: TransitKey; readonly seed?: Uint8Array };
 
 /** What of a kind there is but one of each. */
 export function recordName(record: PolicyRecord): string {
@@ -53,6 +68,8 @@ export function recordName(record: PolicyRecord): string {
       return revokedName(record.revocation);
     case 'issued':
       return record.issued.key;
+    case 'transit-key':
+      return `${record.transitKey.backend} ${record.transitKey.publicKey}`;
   }
 }
 
@@ -62,18 +79,47 @@ export const revokedName = ({ kind, value }: Pick<Revocation, 'kind' | 'value'>)
 
 export const idOf = (record: PolicyRecord): string => `${record.kind} ${recordName(record)}`;
 
-export const encodePolicyRecord = (record: PolicyRecord): Buffer => Buffer.from(JSON.stringify(record));
+/** Between the JSON, which never has this byte, and what is no JSON: a seed, which is to be in no string. */
+const END_OF_JSON = Buffer.of(0);
 
-export function decodePolicyRecord(plaintext: Buffer): PolicyRecord {
-  const record = JSON.parse(plaintext.toString()) as PolicyRecord;
-  if (record.kind === 'token') return { kind: 'token', token: withDates(record.token) };
-  if (record.kind !== 'revocation') return record;
-  const { revocation } = record;
-  return {
-    kind: 'revocation',
-    revocation: { ...revocation, revokedAt: new Date(revocation.revokedAt) },
-  };
+/** JSON, and of a transit key a zero byte and its seed behind it. The receiver wipes it. */
+export function encodePolicyRecord(record: PolicyRecord): Buffer {
+  if (record.kind !== 'transit-key') return Buffer.from(JSON.stringify(record));
+  const { seed, ...rest } = record;
+  const json = Buffer.from(JSON.stringify(rest));
+  return seed ? Buffer.concat([json, END_OF_JSON, seed]) : json;
 }
+
+/** Reads what {@link encodePolicyRecord} wrote. A seed is a part of `plaintext` still, and is wiped with it. */
+export function decodePolicyRecord(plaintext: Buffer): PolicyRecord {
+  const end = plaintext.indexOf(END_OF_JSON);
+  const json = end < 0 ? plaintext : plaintext.subarray(0, end);
+  const record = JSON.parse(json.toString()) as PolicyRecord;
+  switch (record.kind) {
+    case 'token':
+      return { kind: 'token', token: withDates(record.token) };
+    case 'revocation': {
+      const { revocation } = record;
+      return { kind: 'revocation', revocation: { ...revocation, revokedAt: new Date(revocation.revokedAt) } };
+    }
+    case 'transit-key': {
+      const transitKey = withTimes(record.transitKey);
+      return { kind: 'transit-key', transitKey, ...(end >= 0 && { seed: plaintext.subarray(end + 1) }) };
+    }
+    default:
+      return record;
+  }
+}
+
+/** Without what is not to stay in memory. */
+export const withoutSeed = (record: PolicyRecord): PolicyRecord =>
+  record.kind === 'transit-key' ? { kind: 'transit-key', transitKey: record.transitKey } : record;
+
+const withTimes = ({ createdAt, retiredAt, ...rest }: TransitKey): TransitKey => ({
+  ...rest,
+  createdAt: new Date(createdAt),
+  ...(retiredAt && { retiredAt: new Date(retiredAt) }),
+});
 
 function withDates({ createdAt, expiresAt, revokedAt, ...rest }: StoredToken): StoredToken {
   return {

@@ -10,4 +10,12 @@ export interface SecretInfo {
 export interface SecretValue {
   readonly value: Uint8Array;
   readonly version: number;
+  /** It was put as binary, whatever its bytes are. */
+  readonly binary: boolean;
+}
+
+/** What a new version is beside its bytes. */
+export interface ValueOptions {
+  /** Default false. The same bytes as another kind are another version. */
+  readonly binary?: boolean | undefined;
 }

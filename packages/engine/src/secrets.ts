@@ -7,7 +7,7 @@ import type { Catalog, Entry, HeadChange, SealedValue } from './catalog.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
-import type { Gate } from './gate.js';
+import { accessDenied, type Gate } from './gate.js';
 import type { Action } from './grant.js';
 import type { Head, VersionEntry } from './head.js';
 import { Locks } from './locks.js';
@@ -22,7 +22,7 @@ import {
   repetitionOf,
 } from './operations.js';
 import type { Policy } from './policy.js';
-import type { SecretInfo, SecretValue } from './secret.js';
+import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 
 /** How often a change is tried again that another instance's change overtook. */
 const ATTEMPTS = 16;
@@ -88,22 +88,48 @@ export class Secrets {
     return this.#reveal(asked, entry, undefined, room);
   }
 
-  async put(caller: Caller, name: string, value: Uint8Array, change?: Change): Promise<number> {
+  async put(
+    caller: Caller,
+    name: string,
+    value: Uint8Array,
+    change?: Change,
+    { binary = false }: ValueOptions = {},
+  ): Promise<number> {
     checkValue(value, this.#context.limits);
-    return this.#change({ caller, action: 'put', name, value, change }, (entry, next) => {
-      if (!entry)
-        return next({ ...firstHead(name), ...this.#withVersion(undefined, 1, 1) }, { version: 1, result: 1 });
-      const { active, highest, versions } = entry.head;
-      if (versions.has(highest) && this.#hasValue(entry, highest, value)) return { result: highest };
-      if (highest === MAX_VERSION) {
-        throw new CofferError(
-          'versions_exhausted',
-          'this secret has used up its version numbers: delete it, or use another name',
-        );
-      }
-      const version = highest + 1;
+    return this.#change({ caller, action: 'put', name, value, binary, change }, (entry, next) => {
+      if (!entry) return this.#first(name, binary, next);
+      const { active, highest } = entry.head;
+      if (this.#isHighest(entry, value, binary)) return { result: highest };
+      const version = numberAfter(highest);
       return next(
-        { ...entry.head, ...this.#withVersion(entry, version, active) },
+        { ...entry.head, ...this.#withVersion(entry, version, active, binary) },
+        { version, result: version },
+      );
+    });
+  }
+
+  /** As {@link put}, and what it answers is the active version then: one change. */
+  async putAndActivate(
+    caller: Caller,
+    name: string,
+    value: Uint8Array,
+    change?: Change,
+    { binary = false }: ValueOptions = {},
+  ): Promise<number> {
+    checkValue(value, this.#context.limits);
+    const asked = { caller, action: 'put-and-activate', right: 'put', name, value, binary, change } as const;
+    return this.#change(asked, (entry, next) => {
+      if (!entry) return this.#first(name, binary, next);
+      // The first version is active by itself; only from the second on does it take another one out of use.
+      if (!this.#context.policy().allows(caller, 'activate', name)) throw accessDenied();
+      const { active, highest } = entry.head;
+      if (this.#isHighest(entry, value, binary)) {
+        if (active === highest) return { result: highest };
+        return next({ ...entry.head, active: highest }, { result: highest, urgent: true });
+      }
+      const version = numberAfter(highest);
+      return next(
+        { ...entry.head, ...this.#withVersion(entry, version, version, binary) },
         { version, result: version },
       );
     });
@@ -123,7 +149,10 @@ export class Secrets {
       if (head.versions.has(version) || hasNumber(head.deleted, version)) {
         throw new CofferError('version_taken', 'version already set');
       }
-      return next({ ...head, ...this.#withVersion(entry, version, version) }, { version, result: version });
+      return next(
+        { ...head, ...this.#withVersion(entry, version, version, false) },
+        { version, result: version },
+      );
     });
   }
 
@@ -211,7 +240,7 @@ export class Secrets {
       return gate.fail(asked, error);
     }
     return gate.allow(asked).then(
-      () => ({ value, version }),
+      () => ({ value, version, binary: sealed.binary }),
       (error: unknown) => {
         wipe(value);
         throw error;
@@ -224,19 +253,19 @@ export class Secrets {
    * nothing and is logged once.
    */
   async #change(ask: Ask, plan: (entry: Entry | undefined, next: Next) => Plan): Promise<number> {
-    const { caller, action, name, version, value, change } = ask;
+    const { caller, action, right = action as Action, name, version, value, change } = ask;
     checkWritableName(name, this.#context.limits);
     const { operation, ...counting } = this.#context.gate.operationOf(change);
     const { given } = counting;
     const asked = { caller, action, secret: name, secretVersion: version, operation };
-    await this.#refusal(asked, action as Action);
+    await this.#refusal(asked, right);
     const by = caller.principals[0].id;
     const request = given ? this.#requestDigest(ask) : '';
     const made = await this.#locks.run(name, async () => {
       const { catalog, gate } = this.#context;
       // A permission that was taken away, or a caller that has ended, while the change waited for its turn is gone at once.
       if (!this.#context.knows(caller)) return gate.deny(asked);
-      await this.#refusal(asked, action as Action);
+      await this.#refusal(asked, right);
       const decide = (): Plan => {
         const before = catalog.entry(name);
         const { operations: known = NO_OPERATIONS } = before?.head ?? {};
@@ -258,6 +287,7 @@ export class Secrets {
       try {
         planned = decide();
       } catch (error) {
+        if (isDenial(error)) return gate.deny(asked);
         return gate.fail(asked, error);
       }
       if (!planned.commit) {
@@ -325,11 +355,13 @@ export class Secrets {
     entry: Entry | undefined,
     version: number,
     active: number,
+    binary: boolean,
   ): Pick<Head, 'versions' | 'active' | 'highest'> {
     const added = {
       recordId: this.#context.catalog.newRecordId(),
       generation: 0,
       createdAt: this.#context.now(),
+      binary,
     };
     const versions = [...(entry?.head.versions ?? []), [version, added] as const];
     return {
@@ -337,6 +369,17 @@ export class Secrets {
       active,
       highest: Math.max(entry?.head.highest ?? 0, version),
     };
+  }
+
+  #first(name: string, binary: boolean, next: Next): Plan {
+    const head = { ...firstHead(name), ...this.#withVersion(undefined, 1, 1, binary) };
+    return next(head, { version: 1, result: 1 });
+  }
+
+  /** True if the highest version has this value already, of this kind. */
+  #isHighest(entry: Entry, value: Uint8Array, binary: boolean): boolean {
+    const { highest, versions } = entry.head;
+    return versions.get(highest)?.binary === binary && this.#hasValue(entry, highest, value);
   }
 
   #hasValue(entry: Entry, version: number, value: Uint8Array): boolean {
@@ -351,8 +394,9 @@ export class Secrets {
     }
   }
 
-  #requestDigest({ action, name, version, value }: Ask): string {
-    const head = Buffer.from(`${JSON.stringify([action, name, version ?? 0])}\0`);
+  #requestDigest({ action, name, version, value, binary }: Ask): string {
+    const asked = [action, name, version ?? 0, ...(binary ? ['binary'] : [])];
+    const head = Buffer.from(`${JSON.stringify(asked)}\0`);
     const message = Buffer.concat([head, value ?? Buffer.alloc(0)]);
     const digest = this.#context.ring.authenticate(message).subarray(0, 16).toString('base64');
     wipe(message);
@@ -363,9 +407,12 @@ export class Secrets {
 interface Ask {
   readonly caller: Caller;
   readonly action: AuditAction;
+  /** That the caller needs whatever there is; if not given, the action's own. */
+  readonly right?: Action;
   readonly name: string;
   readonly version?: number;
   readonly value?: Uint8Array;
+  readonly binary?: boolean;
   readonly change: Change | undefined;
 }
 
@@ -395,6 +442,15 @@ const firstHead = (name: string): Head => ({
   operations: NO_OPERATIONS,
 });
 
+/** @throws CofferError `versions_exhausted` */
+function numberAfter(highest: number): number {
+  if (highest < MAX_VERSION) return highest + 1;
+  throw new CofferError(
+    'versions_exhausted',
+    'this secret has used up its version numbers: delete it, or use another name',
+  );
+}
+
 function boundTo(versions: Head['versions'], version: number, generation: number): Head['versions'] {
   const bound = new Map(versions);
   bound.set(version, { ...(versions.get(version) as VersionEntry), generation });
@@ -409,5 +465,7 @@ export const infoOf = ({ head }: Entry): SecretInfo => ({
 
 export const isConflict = (error: unknown): boolean =>
   error instanceof CofferError && error.code === 'conflict';
+
+const isDenial = (error: unknown): boolean => error instanceof CofferError && error.code === 'access_denied';
 
 export const notFound = () => new CofferError('not_found', 'not found');

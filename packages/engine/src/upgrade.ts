@@ -25,6 +25,8 @@ export interface UpgradeContext {
  *   them is refused.
  * - Format 3: under the manifest there are records of revocations and of what was issued; heads, the manifest and the header
  *   know operations that are spent. An older coffer would take the first for tokens, and let the others count twice.
+ * - Format 4: heads know which versions were put as binary, grants have conditions, and under the manifest there are records
+ *   of transit keys. An older coffer would forget the first, grant without the second, and take the third for tokens.
  *
  * @throws CofferError `storage_full`, `io`: the store stays as it was
  */

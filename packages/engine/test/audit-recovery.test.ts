@@ -9,7 +9,17 @@ import { AuditLog } from '../src/audit/log.js';
 import type { Engine, Signer } from '../src/index.js';
 import { NO_ANCHOR } from '../src/integrity.js';
 import { type AuditLine, auditEntries, auditLines, auditPath, verifyLog } from './audit-file.js';
-import { admin, bytes, codeOf, createSigner, openEngine, temporaryFolder, text, token } from './support.js';
+import {
+  admin,
+  bytes,
+  codeOf,
+  createSigner,
+  newTransitKey,
+  openEngine,
+  temporaryFolder,
+  text,
+  token,
+} from './support.js';
 
 const sha256 = (line: string | Buffer) => createHash('sha256').update(line).digest('hex');
 
@@ -176,6 +186,9 @@ describe('an intent that a crash left open', () => {
   const changes: [string, (engine: Engine) => Promise<unknown>][] = [
     ['put', (e) => e.put(admin, 'a', bytes('new'))],
     ['put of a new name', (e) => e.put(admin, 'b', bytes('new'))],
+    ['put-and-activate', (e) => e.putAndActivate(admin, 'a', bytes('new'), undefined, { binary: true })],
+    ['put-and-activate of a new name', (e) => e.putAndActivate(admin, 'b', bytes('new'))],
+    ['put-and-activate of what is there', (e) => e.putAndActivate(admin, 'a', bytes('two'))],
     ['create-version', (e) => e.createVersion(admin, 'a', 9, bytes('new'))],
     ['activate', (e) => e.activate(admin, 'a', 2)],
     ['delete-version', (e) => e.deleteVersion(admin, 'a', 2)],
@@ -189,6 +202,16 @@ describe('an intent that a crash left open', () => {
     ],
     ['create-token', (e) => e.createToken(admin, { name: 'x' })],
     ['apply-policy', (e) => e.applyPolicy(admin, [{ to: ['token:a'], actions: ['get'], secrets: ['a'] }])],
+    ['add-transit-key', (e) => e.addTransitKey(admin, newTransitKey())],
+    [
+      'retire-transit-key',
+      async (e) => {
+        const old = newTransitKey();
+        await e.addTransitKey(admin, old);
+        await e.addTransitKey(admin, newTransitKey());
+        await e.retireTransitKey(admin, old);
+      },
+    ],
     ['change of the root key', (e) => e.rotateKeys(admin, { root: true })],
     [
       'destruction of a data key by the server',
@@ -227,13 +250,14 @@ describe('an intent that a crash left open', () => {
     expect(await verifyLog(auditPath(stateDir), reopened)).toMatchObject({ openIntents: [] });
   });
 
-  it.each(['put', 'delete', 'apply-policy', 'create-token'])(
+  it.each(['put', 'put-and-activate', 'delete', 'apply-policy', 'create-token', 'retire-transit-key'])(
     'of a %s that was not made is closed as such',
     async (action) => {
       const { engine, folder, stateDir } = await openEngine();
       await engine.put(admin, 'a', bytes('one'));
       await engine.close();
-      const about = action === 'put' || action === 'delete' ? { secret: 'a' } : { target: '1 grants' };
+      const isOfSecret = action.startsWith('put') || action === 'delete';
+      const about = isOfSecret ? { secret: 'a' } : { target: '1 grants' };
       await appendIntent(stateDir, { action, operation: 'never-made', ...about });
       const { engine: reopened } = await openEngine(folder);
       expect(await outcomes(stateDir)).toMatchObject([

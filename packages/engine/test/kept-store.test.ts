@@ -104,9 +104,9 @@ describe('a store that an earlier coffer wrote', () => {
     await first.engine.put(admin, 'new/secret', Buffer.from('a new value'));
     await first.engine.close();
     expect(first.notices).toEqual([
-      expect.stringMatching(/^The store was brought from format 1 to 3\. As it was/),
+      expect.stringMatching(/^The store was brought from format 1 to 4\. As it was/),
     ]);
-    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 3 });
+    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 4 });
 
     const second = await open(folder);
     const { value } = await second.engine.get(admin, 'new/secret');
@@ -139,7 +139,7 @@ describe('a store that an earlier coffer wrote', () => {
     const { folder, content } = await keptStore('store-format-1');
     // A folder where the backup's name would be taken: no file can be made under it.
     const now = () => new Date('2026-11-22T12:00:00Z');
-    await mkdir(join(folder, 'state', 'before-format-3-20261122T120000Z.coffer-backup'));
+    await mkdir(join(folder, 'state', 'before-format-4-20261122T120000Z.coffer-backup'));
     const refused = Engine.open({ ...engineOptions(folder), createSigner: signing.createSigner, now });
     await expect(refused).rejects.toMatchObject({ code: 'io' });
     expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 1 });
@@ -157,9 +157,9 @@ describe('a store that an earlier coffer wrote', () => {
     await first.engine.delete(admin, 'new/secret');
     await first.engine.close();
     expect(first.notices).toEqual([
-      expect.stringMatching(/^The store was brought from format 2 to 3\. As it was/),
+      expect.stringMatching(/^The store was brought from format 2 to 4\. As it was/),
     ]);
-    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 3 });
+    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 4 });
     expect(await backupsIn(folder)).toHaveLength(1);
     const verdict = await verifyAuditLog(join(folder, 'state', 'audit'), {
       storeId: content.storeId,
@@ -170,7 +170,7 @@ describe('a store that an earlier coffer wrote', () => {
     expect(verdict.entries).toBeGreaterThan(70);
   });
 
-  test('of format 3, with revocations and operations that count once, opens as it is', async () => {
+  test('of format 3, with revocations and operations that count once, is upgraded', async () => {
     const { folder, content } = await keptStore<Content3>('store-format-3');
     const { revocations, issued, spent } = content;
     const { engine, notices } = await open(folder);
@@ -188,8 +188,9 @@ describe('a store that an earlier coffer wrote', () => {
     expect(codes).toEqual(repeated.map(() => 'operation_reused'));
     await engine.put(admin, 'new/secret', Buffer.from('a new value'));
     await engine.close();
-    expect(notices).toEqual([]);
-    expect(await backupsIn(folder)).toEqual([]);
+    expect(notices).toEqual([expect.stringMatching(/^The store was brought from format 3 to 4\. As it was/)]);
+    expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 4 });
+    expect(await backupsIn(folder)).toHaveLength(1);
   });
 
   test('cannot be put in the place of its own upgraded self, whatever it says of its age', async () => {

@@ -368,7 +368,12 @@ describe('a newer format', () => {
     await rewriteRecord(stateDir, bytes('header'), (record) =>
       Buffer.concat([
         record.subarray(0, 8),
-        bytes(record.subarray(8).toString().replace('"format":3', '"format":4')),
+        bytes(
+          record
+            .subarray(8)
+            .toString()
+            .replace(/"format":\d+/, '"format":99'),
+        ),
       ]),
     );
     await writeFile(keyFile, 'anything');

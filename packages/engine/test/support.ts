@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import sodium from 'sodium-native';
 import { onTestFinished } from 'vitest';
 
-import type { Caller, CofferError, EngineOptions, Signer } from '../src/index.js';
+import { publicXkeyOf } from '../src/crypto/xkey.js';
+import type { Caller, CofferError, EngineOptions, NewTransitKey, Signer } from '../src/index.js';
 import { Engine, parseRootKey } from '../src/index.js';
 
 /** Every right, on every secret. */
@@ -40,6 +41,12 @@ export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'coffer-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
+}
+
+export function newTransitKey(backend = 'nats-kv'): NewTransitKey {
+  const seed = Buffer.alloc(32);
+  sodium.randombytes_buf(seed);
+  return { backend, publicKey: publicXkeyOf(seed), seed };
 }
 
 /** An Ed25519 signer whose public key is hex; the server's is an nkey. */

@@ -14,7 +14,14 @@ export {
   publicKeyOf,
   verify,
 } from './keys/key-pair.js';
-export { encodePublicKey, type KeyKind, type PublicKey, parsePublicKey } from './keys/nkey.js';
+export {
+  decodeSeed,
+  encodePublicKey,
+  type KeyKind,
+  type PublicKey,
+  parsePublicKey,
+  type Seed,
+} from './keys/nkey.js';
 export { BOX_OVERHEAD, open, seal } from './keys/xkey.js';
 export { ActivationLedger } from './operate/activation-ledger.js';
 export {

@@ -161,8 +161,8 @@ function warning({ content: { madeAt } }: Restored): string[] {
 }
 
 function mergedLines(restored: Restored, verbose: boolean): string[] {
-  const { tokensRevoked, identitiesRevoked, grantsRemoved, newest, policyChanges, deletedSince, madeSince } =
-    restored;
+  const { tokensRevoked, identitiesRevoked, transitKeysRetired, grantsRemoved } = restored;
+  const { newest, policyChanges, deletedSince, madeSince } = restored;
   const list = (lines: readonly string[]) => lines.map((line) => `  ${line}`);
   const secretLines = ({ secrets, versions }: Restored['deletedSince']) =>
     verbose
@@ -186,6 +186,10 @@ function mergedLines(restored: Restored, verbose: boolean): string[] {
             (newest === undefined ? ', those that were lifted as well, which a log cannot vouch for' : ''),
         ]),
     ...list(identitiesRevoked.map(({ kind, value }) => `${kind} ${value}`)),
+    ...(transitKeysRetired.length === 0
+      ? []
+      : [`${count(transitKeysRetired.length, 'transit key')} retired since the backup: retired here too`]),
+    ...list(transitKeysRetired.map(({ backend, publicKey }) => `${backend} ${publicKey}`)),
     ...(newest === undefined
       ? [
           policyChanges > 0

@@ -46,6 +46,7 @@ const SUBJECT_ACTIONS = [
   'get',
   'info',
   'put',
+  'put-and-activate',
   'create-version',
   'activate',
   'delete',
@@ -70,6 +71,9 @@ const SUBJECT_ACTIONS = [
   'list-revocations',
   'lift-revocation',
   'issued',
+  'add-transit-key',
+  'retire-transit-key',
+  'list-transit-keys',
 ] as const;
 
 export type AuditAction = (typeof SUBJECT_ACTIONS)[number];

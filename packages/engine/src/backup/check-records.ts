@@ -114,7 +114,7 @@ export class RecordCheck {
       } else if (startsWith(key, POLICY_PREFIX)) {
         this.#policy = this.#toggle(this.#policy, key, generation);
         const { kind } = decodePolicyRecord(plaintext);
-        if (kind !== 'issued') this.#counts[`${kind}s`]++;
+        if (kind === 'grant' || kind === 'token' || kind === 'revocation') this.#counts[`${kind}s`]++;
       } else {
         throw this.#blame(`it has a record of an unknown kind (${key.toString('hex')})`);
       }

@@ -5,8 +5,9 @@ import { wipe } from '../crypto/secure-memory.js';
 import type { Grant } from '../grant.js';
 import { decodeHead } from '../head.js';
 import { HEAD_PREFIX, POLICY_PREFIX } from '../keys.js';
-import { decodePolicyRecord, type IssuedRecord, type Revocation } from '../policy-record.js';
+import { decodePolicyRecord, type IssuedRecord, type Revocation, type TransitKey } from '../policy-record.js';
 import type { StoredRecord } from '../storage/storage.js';
+import type { RetiredTransitKey } from '../transit-keys.js';
 
 /** What a state of a store knows, without values, from its records as they come. */
 export class StateContents {
@@ -16,6 +17,7 @@ export class StateContents {
   /** Those in force. */
   readonly revocations: Revocation[] = [];
   readonly issued: IssuedRecord[] = [];
+  readonly transitKeysRetired: RetiredTransitKey[] = [];
   /** Numbers of the versions of each secret, by name. */
   readonly secrets = new Map<string, readonly number[]>();
   readonly #sealer: RecordSealer;
@@ -38,11 +40,16 @@ export class StateContents {
     if (!deletedAt) this.secrets.set(name, [...versions.keys()]);
   }
 
+  #addTransitKey({ backend, publicKey, retiredAt }: TransitKey): void {
+    if (retiredAt) this.transitKeysRetired.push({ backend, publicKey, retiredAt });
+  }
+
   #addPolicy(plaintext: Buffer): void {
     const record = decodePolicyRecord(plaintext);
     if (record.kind === 'grant') this.grants.push(record.grant);
     else if (record.kind === 'revocation') this.revocations.push(record.revocation);
     else if (record.kind === 'issued') this.issued.push(record.issued);
+    else if (record.kind === 'transit-key') this.#addTransitKey(record.transitKey);
     else if (record.token.revokedAt) this.revoked.set(record.token.id, record.token.revokedAt);
   }
 }

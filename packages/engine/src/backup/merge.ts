@@ -1,6 +1,7 @@
 import type { Grant } from '../grant.js';
 import { grantId } from '../grant.js';
 import { type IssuedRecord, type Revocation, revokedName } from '../policy-record.js';
+import type { RetiredTransitKey } from '../transit-keys.js';
 import type { StateContents } from './contents.js';
 import type { NewerState } from './newer.js';
 
@@ -12,6 +13,8 @@ export interface Merged {
   readonly revocations: readonly Revocation[];
   /** All that were seen, of a key perhaps several. */
   readonly issued: readonly IssuedRecord[];
+  /** As {@link revocations}: what was retired anywhere. */
+  readonly transitKeysRetired: readonly RetiredTransitKey[];
   /** Grants of the backup that the newest state does not give. */
   readonly grantsGone: readonly Grant[];
   /** The place of that newest state; undefined if only logs could be read, or nothing newer than the backup. */
@@ -47,7 +50,12 @@ export function mergeNewer(
   const revoked = new Map(newer.flatMap((state) => [...state.revoked]));
   const known = newer.flatMap(({ state, log }) => state ?? log ?? []);
   const revocations = distinct(known.flatMap(({ revocations }) => revocations));
-  const taken = { revoked, revocations, issued: known.flatMap(({ issued }) => issued) };
+  const taken = {
+    revoked,
+    revocations,
+    issued: known.flatMap(({ issued }) => issued),
+    transitKeysRetired: known.flatMap(({ transitKeysRetired }) => transitKeysRetired),
+  };
   const policyChanges = Math.max(0, ...newer.map(({ log }) => log?.policyChanges ?? 0));
   if (!newest) {
     const deleted = new Set(newer.flatMap(({ log }) => [...(log?.deletions ?? [])]));

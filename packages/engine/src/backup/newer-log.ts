@@ -6,6 +6,7 @@ import { type Entry, isSigned, parseEntry, type StoreSigning } from '../audit/ve
 import { CofferError } from '../errors.js';
 import type { IssuedRecord, Revocation } from '../policy-record.js';
 import { issuedIn, newRevocationId, revokedIn } from '../revocation.js';
+import { type RetiredTransitKey, transitKeyIn } from '../transit-keys.js';
 
 /** What an audit log tells of the time after a backup. */
 export interface LogFindings {
@@ -14,6 +15,7 @@ export interface LogFindings {
   /** Tokens and keys that were revoked, whether that was lifted or not. */
   readonly revocations: readonly Revocation[];
   readonly issued: readonly IssuedRecord[];
+  readonly transitKeysRetired: readonly RetiredTransitKey[];
   /** How often grants were changed behind the backup's last line. */
   readonly policyChanges: number;
   /** Secrets that were deleted, or lost versions, behind it. */
@@ -35,7 +37,8 @@ interface LoggedAct {
 }
 
 /** What is looked for; most lines are neither. */
-const LOOKED_FOR = /"action":"(revoke-token|revoke|issued|apply-policy|delete|prune|checkpoint)"/;
+const LOOKED_FOR =
+  /"action":"(revoke-token|revoke|issued|retire-transit-key|apply-policy|delete|prune|checkpoint)"/;
 const TOKEN_ID = /^[0-9a-f]{16}$/;
 
 /**
@@ -115,6 +118,7 @@ class Findings {
     return {
       revocations: acts.flatMap(revocationOf),
       issued: acts.flatMap(issuedOf),
+      transitKeysRetired: acts.flatMap(retiredOf),
       revoked: new Map(revocations.map(({ target, time }) => [target as string, timeOf(time)])),
       policyChanges: new Set(since.filter(isPolicyChange).map(({ seq, intent = seq }) => intent)).size,
       deletions: new Set(
@@ -166,6 +170,11 @@ function revocationOf({ action, target = '', time, principal }: LoggedAct): Revo
 function issuedOf({ action, target = '' }: LoggedAct): IssuedRecord[] {
   const issued = action === 'issued' ? issuedIn(target) : undefined;
   return issued ? [issued] : [];
+}
+
+function retiredOf({ action, target = '', time }: LoggedAct): RetiredTransitKey[] {
+  const retired = action === 'retire-transit-key' ? transitKeyIn(target) : undefined;
+  return retired ? [{ ...retired, retiredAt: timeOf(time) }] : [];
 }
 
 /** A line that was changed may have any; that it took a right away counts. */

@@ -10,6 +10,7 @@ import type { Grant } from '../grant.js';
 import { parseHeader } from '../header.js';
 import { HEADER_KEY } from '../keys.js';
 import type { IssuedRecord, Revocation } from '../policy-record.js';
+import type { RetiredTransitKey } from '../transit-keys.js';
 import { RecordCheck } from './check-records.js';
 import { StateContents } from './contents.js';
 import { MAGIC } from './format.js';
@@ -30,6 +31,7 @@ export interface NewerState {
     readonly grants: readonly Grant[];
     readonly revocations: readonly Revocation[];
     readonly issued: readonly IssuedRecord[];
+    readonly transitKeysRetired: readonly RetiredTransitKey[];
     readonly secrets: ReadonlyMap<string, readonly number[]>;
   };
   readonly log?: LogFindings;
@@ -194,9 +196,10 @@ function requireSameStore(path: string, storeId: Buffer, options: NewerOptions):
   );
 }
 
-const contentsOf = ({ grants, revocations, issued, secrets }: StateContents) => ({
+const contentsOf = ({ grants, revocations, issued, transitKeysRetired, secrets }: StateContents) => ({
   grants,
   revocations,
   issued,
+  transitKeysRetired,
   secrets,
 });

@@ -12,6 +12,7 @@ import { AUDIT_FOLDER, STORE_FOLDER } from '../options.js';
 import type { TakenOver } from '../revocations.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import { LmdbWriter } from '../storage/lmdb-writer.js';
+import type { TransitKeyName } from '../transit-keys.js';
 import { BackupCheck, type BackupContent } from './check.js';
 import { StateContents } from './contents.js';
 import { type Damage, describeDamage, isDamaged, madeOfDamage, ValueSurvey } from './damage.js';
@@ -48,7 +49,8 @@ export interface RestoreOptions extends VerifyBackupOptions {
 export interface Restored
   extends TakenAway,
     TakenOver,
-    Omit<Merged, 'revoked' | 'grantsGone' | 'revocations' | 'issued'> {
+    Omit<Merged, 'revoked' | 'grantsGone' | 'revocations' | 'issued' | 'transitKeysRetired'> {
+  readonly transitKeysRetired: readonly TransitKeyName[];
   readonly content: BackupContent;
   /** What was accepted. */
   readonly damage: Damage;
@@ -83,15 +85,16 @@ async function build(folder: string, backup: OpenedBackup, options: RestoreOptio
   const content = await unpack(folder, backup, contents);
   const damage = await readBack(folder, backup, content, options);
   if (isDamaged(damage) && !options.acceptDamage) throw madeOfDamage(damage);
-  const newer = await newerStates(backup, content, options);
-  const { revoked, grantsGone, revocations, issued, ...found } = mergeNewer(
+  const states = await newerStates(backup, content, options);
+  const { revoked, grantsGone, revocations, issued, transitKeysRetired, ...found } = mergeNewer(
     { sequence: content.sequence, contents },
-    newer,
+    states,
   );
   const engine = await openRestored(folder, options, damage);
   try {
     const why = whyOf(content, options, damage);
-    const taken = await engine.takeAway({ revoked, grants: grantsGone, revocations, issued, why });
+    const newer = { revoked, grants: grantsGone, revocations, issued, transitKeysRetired };
+    const taken = await engine.takeAway({ ...newer, why });
     return { content, damage, ...taken, ...found };
   } finally {
     await engine.close();

@@ -6,6 +6,7 @@ import type { Signer } from '../audit/signer.js';
 import { asBuffer } from '../bytes.js';
 import { RecordSealer } from '../crypto/records.js';
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
+import { wipe } from '../crypto/secure-memory.js';
 import { CofferError, systemError } from '../errors.js';
 import { lookAtRing, parseHeader, STORE_FORMAT } from '../header.js';
 import { type Anchor, HeadsIntegrity } from '../integrity.js';
@@ -130,7 +131,9 @@ async function look(reader: LmdbReader, options: InspectStoreOptions): Promise<S
 function issuedIn({ snapshot }: LmdbReader, sealer: RecordSealer): Map<string, number> {
   const issued = new Map<string, number>();
   for (const [key, { bytes }] of snapshot.scan(POLICY_PREFIX)) {
-    const record = decodePolicyRecord(sealer.open(asBuffer(key), asBuffer(bytes)));
+    const plaintext = sealer.open(asBuffer(key), asBuffer(bytes));
+    const record = decodePolicyRecord(plaintext);
+    wipe(plaintext);
     if (record.kind === 'issued') issued.set(record.issued.key, record.issued.iat);
   }
   return issued;
