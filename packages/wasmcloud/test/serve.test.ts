@@ -2,6 +2,7 @@ import { connect } from '@nats-io/transport-node';
 import { describe, expect, it } from 'vitest';
 import { canary, findCanary } from '../../../test/support/canary.mjs';
 import { operationSubject, SecretsClient } from '../src/index.js';
+import { RawPublisher } from './raw-publisher.js';
 import { NAME, until, World } from './world.js';
 
 /** A `fetch` that waits until it is let go. */
@@ -72,6 +73,27 @@ describe('a backend', () => {
       'put_secret dropped',
     ]);
     expect(fetched).toBe(0);
+  });
+
+  it('is not cut off by whom it could answer to with an endless line only', async () => {
+    await using world = await World.start();
+    let disconnected = false;
+    void (async () => {
+      for await (const { type } of world.backendNats.status()) disconnected ||= type === 'disconnect';
+    })();
+    world.secrets.set('k', { version: '1', kind: 'string', value: canary('k') });
+    const publisher = await RawPublisher.to(world.server);
+    const subject = operationSubject({ name: NAME }, 'get');
+    const payload = Buffer.from('x');
+    // Each of these bytes is read as a character of three.
+    publisher.publish(subject, new Uint8Array(3_000).fill(0xff), { payload });
+    publisher.publish(subject, 'a\u00a0b', { payload });
+    await until(() => world.answered.length === 2, 'both messages');
+    expect(world.answered.map(({ result }) => result)).toEqual(['dropped', 'dropped']);
+    expect(await world.ask('get', world.secretRequest('k'))).toHaveProperty('secret');
+    expect(disconnected).toBe(false);
+    expect(world.errors).toEqual([]);
+    publisher.close();
   });
 
   it('says that a value does not fit, and by how much, as the server has it', async () => {

@@ -1,7 +1,7 @@
 import { IdentityError, parsePublicKey } from '@coffer/identity';
 import type { z } from 'zod';
 import { encodeSecret } from '../protocol/encode-secret.js';
-import { SecretsError } from '../protocol/errors.js';
+import { SecretsError, type SecretsErrorCode } from '../protocol/errors.js';
 import { readJson } from '../protocol/json.js';
 import {
   getSecretSchema,
@@ -61,7 +61,7 @@ const getSecret: Perform = async (ground, request, heard) => {
 const putSecret: Perform = async (ground, request, heard) => {
   const operations = administration(ground);
   const hostXkey = sealedBy(request, PUT_BYTES);
-  const put = opened(ground.transit, request, hostXkey, putRequestSchema);
+  const put = opened(ground.transit, request, hostXkey, putRequestSchema, 'InvalidPayload');
   // Both given: the string wins.
   const [kind, value] =
     typeof put.string_secret === 'string'
@@ -127,12 +127,13 @@ function opened<S extends z.ZodType>(
   { payload }: Request,
   hostXkey: string,
   schema: S,
+  otherwise: SecretsErrorCode = 'InvalidRequest',
 ): z.output<S> {
   const plaintext = transit.open(payload, hostXkey);
   if (plaintext === undefined) throw new SecretsError('DecryptionError');
   try {
     const message = readJson(schema, plaintext);
-    if (message === undefined) throw new SecretsError('InvalidRequest');
+    if (message === undefined) throw new SecretsError(otherwise);
     return message;
   } finally {
     plaintext.fill(0);

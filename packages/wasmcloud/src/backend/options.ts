@@ -153,7 +153,7 @@ export type Operation =
 /** What became of a request. */
 export interface Answered {
   readonly operation: Operation;
-  /** `ok`, `busy`, `dropped` (no reply subject, hence nothing done), or the code of the error. */
+  /** `ok`, `busy`, `dropped` (no subject to reply to, hence nothing done), or the code of the error. */
   readonly result: string;
   readonly seconds: number;
   /** Why the tokens were refused, for the log: never a token. */

@@ -19,6 +19,12 @@ export function readRequest(base: string, message: Msg): Request {
   return { ...parseSubject(base, subject), subject, reply, payload: data, headers: headersOf(message) };
 }
 
+/**
+ * Whether an answer can be published there. White space would end the subject in our own line to the server; and bytes that are
+ * no UTF-8 have become longer in being read, so that this line might grow beyond what a server takes before it hangs up.
+ */
+export const isReplySubject = (reply: string): boolean => /^[^\s\p{Cc}\ufffd]+$/u.test(reply);
+
 function headersOf(message: Msg): MsgHdrs | undefined | null {
   try {
     return message.headers;

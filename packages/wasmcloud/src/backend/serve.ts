@@ -7,7 +7,7 @@ import { Lineage } from './lineage.js';
 import { type Ground, PERFORM } from './operations.js';
 import type { Answered, BackendOptions, Entity, Operation, ServedBackend } from './options.js';
 import { reasonOf } from './refusal.js';
-import { type Request, readRequest } from './request.js';
+import { isReplySubject, type Request, readRequest } from './request.js';
 import { TransitOpener } from './transit.js';
 
 const DEFAULT_IN_FLIGHT = 256;
@@ -96,7 +96,7 @@ class Backend implements ServedBackend {
       const { operation } = request;
       const note = (told: Told) => this.#note(operation, started, told);
       // As secrets-nats-kv: what nobody waits for is not done.
-      if (request.reply === '') note({ result: 'dropped' });
+      if (!isReplySubject(request.reply)) note({ result: 'dropped' });
       else if (operation === 'server_xkey') this.#tellXkey(request, note);
       else if (this.#inFlight >= this.#maxInFlight) {
         this.#publish(request, errorAnswer(operation, BUSY));

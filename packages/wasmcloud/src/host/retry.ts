@@ -10,8 +10,6 @@ export interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
   /** Whether what may have been done already may be done again. */
   readonly repeatable: boolean;
-  /** 0 to 1, for the pauses; default `Math.random`. */
-  readonly random?: (() => number) | undefined;
 }
 
 const FIRST_PAUSE_MS = 50;
@@ -23,7 +21,7 @@ const LONGEST_PAUSE_MS = 2_000;
  */
 export async function retrying<T>(
   attempt: (timeoutMs: number) => Promise<T>,
-  { deadlineMs, timeoutMs, signal, repeatable, random = Math.random }: RetryOptions,
+  { deadlineMs, timeoutMs, signal, repeatable }: RetryOptions,
 ): Promise<T> {
   const end = performance.now() + deadlineMs;
   for (let tries = 0; ; tries++) {
@@ -32,7 +30,7 @@ export async function retrying<T>(
       return await attempt(Math.ceil(Math.min(timeoutMs, left)));
     } catch (error) {
       const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** tries);
-      const wait = longest * (0.5 + random() / 2);
+      const wait = longest * (0.5 + Math.random() / 2);
       if (!mayTryAgain(error, repeatable) || performance.now() + wait >= end) throw error;
       await pauseUnlessAborted(wait, signal);
     }
