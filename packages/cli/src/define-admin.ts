@@ -122,7 +122,7 @@ export function addServerOptions(command: Command): Command {
     .option('--state-dir <dir>', 'where the store and the audit log are (default: ~/.local/state/coffer)')
     .option(
       '--root-key <spec>',
-      'file:PATH, passphrase:prompt, passphrase:file:PATH or passphrase:env:NAME ' +
+      'file:PATH, passphrase:prompt, passphrase:file:PATH, passphrase:env:NAME, xkey-seed:file:PATH or xkey-seed:env:NAME ' +
         '(default: file:~/.config/coffer/root.key)',
     )
     .option(
@@ -268,7 +268,8 @@ function defineKeys(program: Command): void {
     )
     .option(
       '--to <spec>',
-      'with --root, over the admin socket: file:PATH, passphrase:file:PATH or passphrase:env:NAME, as the server sees it',
+      'with --root, over the admin socket: file:PATH, passphrase:file:PATH, passphrase:env:NAME, xkey-seed:file:PATH or ' +
+        'xkey-seed:env:NAME, as the server sees it',
     )
     .option('--no-wait', 'do not wait for the re-encryption');
   actOnServer(addJsonOption(rotate), async (options) =>

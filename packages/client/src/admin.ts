@@ -206,8 +206,8 @@ export class Admin {
    * Puts a new data key in force, or with `root` a new root key. Records are re-encrypted under a new data key in the
    * background; {@link keyRotation} tells how far that is.
    *
-   * @param options `to`: where the server finds or makes the new root key, `file:PATH`, `passphrase:file:PATH` or
-   *   `passphrase:env:NAME`; without it the file of the present one is replaced.
+   * @param options `to`: where the server finds or makes the new root key, `file:PATH`, `passphrase:file:PATH`,
+   *   `passphrase:env:NAME`, `xkey-seed:file:PATH` or `xkey-seed:env:NAME`; without it the file of the present one is replaced.
    */
   rotateKeys(options: { readonly root?: boolean; readonly to?: string } & ChangeOptions = {}): Promise<Keys> {
     const { root, to } = options;

@@ -189,7 +189,7 @@ export interface AuditHead {
 /** A server's keys, without themselves. */
 export interface Keys {
   readonly rootKey: {
-    /** `file` or `passphrase`; a newer server may know others. */
+    /** `file`, `passphrase` or `xkey-seed`; a newer server may know others. */
     readonly kind: string;
     /** Fingerprint; none of a passphrase. */
     readonly id?: string;

@@ -3,6 +3,7 @@ import {
   createRootKey,
   type FoundRootKey,
   findRootKey,
+  idOf,
   isRootKeyParameters,
   type RootKey,
   type RootKeyParameters,
@@ -245,8 +246,8 @@ export async function ringOf(
 
 function wrongRootKey(wanted: RootKeyParameters, found: string | undefined, hint?: string): CofferError {
   const record = `record ${HEADER_KEY.toString('hex')}`;
-  const known =
-    wanted.kind === 'file' && wanted.id !== undefined && found !== undefined && wanted.id !== found;
+  const id = idOf(wanted);
+  const known = id !== undefined && found !== undefined && id !== found;
   if (!known) {
     return new CofferError(
       'wrong_root_key',
@@ -256,8 +257,8 @@ function wrongRootKey(wanted: RootKeyParameters, found: string | undefined, hint
   return new CofferError(
     'wrong_root_key',
     `the root key does not open this store (${record}): it is ${found}, and since ${wanted.since} the store's is ` +
-      `${wanted.id}; ${hint ? `that one is kept in ${hint}` : 'find the file with that key'}, and name it with --root-key, ` +
-      'or as rootKey in the configuration',
+      `${id}; ${hint ? `that one is kept in ${hint}` : `find the ${wanted.kind === 'file' ? 'file with that key' : 'xkey seed of that key'}`}, ` +
+      'and name it with --root-key, or as rootKey in the configuration',
   );
 }
 

@@ -30,8 +30,11 @@ const signing = { createSigner, verify: verifySignature };
 const rootKeyIn = (folder: string) => parseRootKey(`file:${join(folder, 'root.key')}`);
 
 /** With the root key of the store in `folder`. */
-export const verifyIn = (folder: string, path: string): Promise<BackupContent> =>
-  verifyBackup(path, { ...signing, rootKey: rootKeyIn(folder) });
+export const verifyIn = (
+  folder: string,
+  path: string,
+  { rootKey = rootKeyIn(folder) }: { rootKey?: RestoreOptions['rootKey'] } = {},
+): Promise<BackupContent> => verifyBackup(path, { ...signing, rootKey });
 
 /** Into `folder/NAME/state`, with the root key of `folder`. */
 export const restoreIn = (

@@ -60,6 +60,6 @@ function settingsOf({
 
 /** A server may be started in another folder than this command. */
 export function absolute(rootKey: string): string {
-  const [, kind = '', path = ''] = /^((?:passphrase:)?file:)(.+)$/.exec(rootKey) ?? [];
+  const [, kind = '', path = ''] = /^((?:passphrase:|xkey-seed:)?file:)(.+)$/.exec(rootKey) ?? [];
   return path === '' ? rootKey : `${kind}${resolve(path)}`;
 }

@@ -1,5 +1,5 @@
 import type { KeyRing } from '../crypto/key-ring.js';
-import { findRootKey } from '../crypto/root-key.js';
+import { findRootKey, idOf } from '../crypto/root-key.js';
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { CofferError } from '../errors.js';
 import { type Header, parseHeader, ringOf } from '../header.js';
@@ -21,8 +21,8 @@ export async function openRingOf(
     advice: 'name the root key that its store had then with --root-key',
   };
   return openRing(preamble.storeId, header, spec, { ...context, whenMissing }, (given) => {
-    const id =
-      header.rootKey.kind === 'file' && header.rootKey.id !== undefined ? ` ${header.rootKey.id}` : '';
+    const known = idOf(header.rootKey);
+    const id = known === undefined ? '' : ` ${known}`;
     return (
       `the root key does not open this backup, and the file is not damaged: it was made on ${preamble.madeAt.toISOString()} ` +
       `under the ${KINDS[header.rootKey.kind]}${id}, and ${given}: name the root key of that time`
@@ -68,4 +68,8 @@ export function headerOf(preamble: Preamble): Header {
   }
 }
 
-const KINDS = { file: 'root key', passphrase: 'root key of a passphrase' } as const;
+const KINDS = {
+  file: 'root key',
+  passphrase: 'root key of a passphrase',
+  'xkey-seed': 'root key of an xkey seed',
+} as const;

@@ -1,9 +1,6 @@
-import { open } from 'node:fs/promises';
-
 import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
-import { requirePrivate } from '../files.js';
-import { refuseInsideStateFolder } from './key-file.js';
+import { readGiven } from './given.js';
 import type { PassphraseSource, RootKeyContext } from './root-key-spec.js';
 import { wipe } from './secure-memory.js';
 
@@ -36,27 +33,5 @@ async function passphraseFrom(source: PassphraseSource, context: RootKeyContext)
     }
     return asBuffer(await context.promptPassphrase('Passphrase of the root key: '));
   }
-  if (source.from === 'env') {
-    const value = (context.env ?? process.env)[source.name];
-    if (value === undefined) {
-      throw new CofferError(
-        'no_root_key',
-        `the environment variable ${source.name} with the passphrase is not set`,
-      );
-    }
-    return Buffer.from(value);
-  }
-  await refuseInsideStateFolder(source.path, context);
-  const handle = await open(source.path, 'r').catch((error: NodeJS.ErrnoException) => {
-    throw new CofferError('no_root_key', `the passphrase file ${source.path} cannot be read (${error.code})`);
-  });
-  try {
-    requirePrivate('passphrase file', source.path, await handle.stat());
-    const content = await handle.readFile();
-    // One final newline is the editor's, not the passphrase's.
-    const end = content.at(-1) === 0x0a ? (content.at(-2) === 0x0d ? 2 : 1) : 0;
-    return content.subarray(0, content.length - end);
-  } finally {
-    await handle.close();
-  }
+  return readGiven(source, 'passphrase', context);
 }

@@ -8,6 +8,7 @@ import { readNewPassphrase, readPassphrase } from './passphrase.js';
 import { RandomPool } from './random-pool.js';
 import type { PassphraseSource, RootKeyContext, RootKeySpec } from './root-key-spec.js';
 import { secureBuffer, wipe } from './secure-memory.js';
+import { seedKey } from './seed-key.js';
 
 /** Wraps and unwraps the key ring. Asynchronous, since a KMS does it elsewhere. */
 export interface RootKey {
@@ -21,7 +22,7 @@ export interface RootKey {
   wipe(): void;
 }
 
-export type RootKeyParameters = FileParameters | PassphraseParameters;
+export type RootKeyParameters = FileParameters | PassphraseParameters | SeedParameters;
 
 interface FileParameters {
   readonly kind: 'file';
@@ -40,11 +41,20 @@ interface PassphraseParameters {
   readonly since?: string;
 }
 
+interface SeedParameters {
+  readonly kind: 'xkey-seed';
+  /** {@link RootKey.id} of what is derived. */
+  readonly id: string;
+  readonly since: string;
+}
+
 export function isRootKeyParameters(value: unknown): value is RootKeyParameters {
   const { kind, id, since, salt, passes, memoryBytes } = (value ?? {}) as Record<string, unknown>;
   if (since !== undefined && (typeof since !== 'string' || !/^[\d-]{10}T[\d:.]{8,12}Z$/.test(since)))
     return false;
-  if (kind === 'file') return id === undefined || (typeof id === 'string' && /^[0-9a-f]{16}$/.test(id));
+  const isId = typeof id === 'string' && /^[0-9a-f]{16}$/.test(id);
+  if (kind === 'file') return id === undefined || isId;
+  if (kind === 'xkey-seed') return isId && since !== undefined;
   return (
     kind === 'passphrase' &&
     typeof salt === 'string' &&
@@ -52,6 +62,10 @@ export function isRootKeyParameters(value: unknown): value is RootKeyParameters 
     Number.isInteger(memoryBytes)
   );
 }
+
+/** The fingerprint of the root key that is wanted, where it has one. */
+export const idOf = (parameters: RootKeyParameters): string | undefined =>
+  parameters.kind === 'passphrase' ? undefined : parameters.id;
 
 /** Argon2id at 256 MiB and 3 passes: what a guess costs who has stolen a store. */
 const ARGON_PASSES = 3;
@@ -63,6 +77,14 @@ const ARGON_MEMORY_MAX = 4 * 1024 * 1024 * 1024;
 export async function createRootKey(spec: RootKeySpec, context: RootKeyContext): Promise<RootKey> {
   const since = (context.now?.() ?? new Date()).toISOString();
   if (spec.kind === 'file') return newFileKey(await readOrCreateKeyFile(spec.path, context), since);
+  if (spec.kind === 'xkey-seed') {
+    const key = await seedKey(spec.source, context);
+    const id = keyId(key);
+    context.onNotice(
+      'Losing the xkey seed loses every secret in this store: keep a copy of it where the store is not.',
+    );
+    return new LocalRootKey(key, { kind: 'xkey-seed', id, since }, id);
+  }
   const salt = Buffer.alloc(sodium.crypto_pwhash_SALTBYTES);
   sodium.randombytes_buf(salt);
   const parameters = {
@@ -105,6 +127,10 @@ export async function findRootKey(
   if (spec.kind === 'file' && parameters.kind === 'file') return findFileKey(spec.path, parameters, context);
   if (spec.kind === 'passphrase' && parameters.kind === 'passphrase') {
     return { rootKey: await passphraseKey(spec.source, parameters, context) };
+  }
+  if (spec.kind === 'xkey-seed' && parameters.kind === 'xkey-seed') {
+    const key = await seedKey(spec.source, context);
+    return { rootKey: new LocalRootKey(key, parameters, keyId(key)) };
   }
   const since = parameters.since === undefined ? '' : `, since ${parameters.since}`;
   throw new CofferError(

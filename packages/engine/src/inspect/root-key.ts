@@ -2,10 +2,11 @@ import { keyId, readKeyFile, refuseInsideStateFolder } from '../crypto/key-file.
 import { readPassphrase } from '../crypto/passphrase.js';
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { wipe } from '../crypto/secure-memory.js';
+import { seedKey } from '../crypto/seed-key.js';
 
 /** What can be told of a root key without a store. */
 export type RootKeyState =
-  /** A key file, or a passphrase, that can be used. `id` is the public fingerprint of a key from a file. */
+  /** A key file, a passphrase or an xkey seed that can be used. `id` is the public fingerprint where it has one. */
   | { readonly found: true; readonly id?: string }
   /** A key file that is not there: a server would make it for an empty store. */
   | { readonly found: false }
@@ -27,10 +28,14 @@ export async function inspectRootKey(
     wipe(await readPassphrase(spec.source, quiet));
     return { found: true };
   }
-  await refuseInsideStateFolder(spec.path, quiet);
-  const key = await readKeyFile(spec.path);
+  const key = spec.kind === 'file' ? await keyIn(spec.path, quiet) : await seedKey(spec.source, quiet);
   if (key === undefined) return { found: false };
   const id = keyId(key);
   wipe(key);
   return { found: true, id };
+}
+
+async function keyIn(path: string, context: RootKeyContext): Promise<Buffer | undefined> {
+  await refuseInsideStateFolder(path, context);
+  return readKeyFile(path);
 }

@@ -13,7 +13,7 @@ import type { RootKeys } from './root-key-rotation.js';
 /** The keys of a store, without themselves. */
 export interface KeysInfo {
   readonly rootKey: {
-    readonly kind: 'file' | 'passphrase';
+    readonly kind: 'file' | 'passphrase' | 'xkey-seed';
     /** Fingerprint, 16 hexadecimal digits; none of a passphrase. */
     readonly id?: string;
     /** Since when the store is sealed by it; not known of a store that is older than this field. */
@@ -37,7 +37,7 @@ export interface DataKeyInfo {
 /** Which key to change: the data key, or the root key. */
 export interface Rotation {
   readonly root?: boolean | undefined;
-  /** Where the new root key is, or is to be made: `file:PATH`, `passphrase:file:PATH` or `passphrase:env:NAME`. */
+  /** Where the new root key is, or is to be made: `file:PATH`, `passphrase:file:PATH`, `passphrase:env:NAME`, `xkey-seed:file:PATH` or `xkey-seed:env:NAME`. */
   readonly to?: string | undefined;
 }
 

@@ -37,6 +37,13 @@ export class RootKeys {
   async next(present: RootKey, to: string | undefined): Promise<NextRootKey> {
     if (to !== undefined) return this.#elsewhere(present, parseTarget(to), to);
     if (this.#spec.kind === 'file') return this.#inPlace(present, this.#spec.path);
+    if (this.#spec.kind === 'xkey-seed') {
+      throw new CofferError(
+        'conflict',
+        'this store is sealed by a root key derived from an xkey seed, which is given: name a key file, "to": "file:PATH", ' +
+          'which is made, or where another seed or a passphrase is',
+      );
+    }
     throw new CofferError(
       'conflict',
       'this store is sealed by a passphrase, which can only be given: change it where it is read from, then say where ' +
@@ -145,4 +152,4 @@ function parseTarget(text: string): RootKeySpec {
   return spec;
 }
 
-const TARGET = /^((passphrase:)?file:\/|passphrase:env:)[^\p{Cc}]+$/u;
+const TARGET = /^((passphrase:|xkey-seed:)?file:\/|(passphrase|xkey-seed):env:)[^\p{Cc}]+$/u;

@@ -68,7 +68,11 @@ const OTHER_VARIABLES = [
 
 /** A misspelt variable is silently nothing. */
 function checkVariables(env: ConfigSources['env'], { rootKey }: ServerConfig): Finding[] {
-  const known = new Set([...CONFIG_VARIABLES, ...OTHER_VARIABLES, rootKey.replace(/^passphrase:env:/, '')]);
+  const known = new Set([
+    ...CONFIG_VARIABLES,
+    ...OTHER_VARIABLES,
+    rootKey.replace(/^(passphrase|xkey-seed):env:/, ''),
+  ]);
   return Object.keys(env)
     .filter((name) => name.startsWith('COFFER_') && !known.has(name))
     .map((name) =>

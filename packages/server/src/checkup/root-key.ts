@@ -19,6 +19,10 @@ export async function checkRootKey(
     if (spec.kind === 'passphrase') {
       return ok(SUBJECT, `a passphrase from ${spec.source.from === 'env' ? 'the environment' : 'a file'}`);
     }
+    if (spec.kind === 'xkey-seed') {
+      const where = spec.source.from === 'env' ? 'the environment' : 'a file';
+      return ok(SUBJECT, `derived from an xkey seed in ${where} (${state.found ? state.id : ''})`);
+    }
     const { path } = spec;
     if (state.found) {
       const id = state.id === undefined ? '' : ` (${state.id})`;

@@ -27,7 +27,7 @@ export interface ServerConfig {
   /** `HOST:PORT`; port 0 is any free one. */
   readonly listen: string;
   readonly stateDir: string;
-  /** `file:PATH`, `passphrase:prompt`, `passphrase:file:PATH` or `passphrase:env:NAME`. */
+  /** `file:PATH`, `passphrase:` with `prompt`, `file:PATH` or `env:NAME`, `xkey-seed:` with `file:PATH` or `env:NAME`. */
   readonly rootKey: string;
   /** Development: this machine only, every caller may do everything, and the store is marked. */
   readonly dev: boolean;

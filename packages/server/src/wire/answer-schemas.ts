@@ -127,7 +127,7 @@ const rotation = z
 export const keys = z
   .strictObject({
     rootKey: z.strictObject({
-      kind: z.enum(['file', 'passphrase']),
+      kind: z.enum(['file', 'passphrase', 'xkey-seed']),
       id: z.string().optional(),
       since: time.optional(),
     }),

@@ -206,7 +206,8 @@ export const rotateKeysRequest = z
       .string()
       .meta({
         description: 'Where the new root key is, or a key file is to be made, on the server.',
-        pattern: '^((passphrase:)?file:/|passphrase:env:)[^\\u0000-\\u001f\\u007f-\\u009f]+$',
+        pattern:
+          '^((passphrase:|xkey-seed:)?file:/|(passphrase|xkey-seed):env:)[^\\u0000-\\u001f\\u007f-\\u009f]+$',
       })
       .optional(),
   })
