@@ -10,7 +10,7 @@ import {
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { Mapping, Operation, Secret, SecretQuery } from '../backend/options.js';
 import { encodePut } from '../protocol/encode-secret.js';
-import { errorFromText, SecretsError } from '../protocol/errors.js';
+import { errorFromText, SecretsError, told } from '../protocol/errors.js';
 import { HOST_XKEY, PROOF } from '../protocol/headers.js';
 import { readJson } from '../protocol/json.js';
 import { mappingsSchema, putAnswerSchema } from '../protocol/messages.js';
@@ -188,6 +188,6 @@ interface AdminRequest {
 function revisionIn({ data }: Msg): number {
   const answer = readJson(putAnswerSchema, data);
   if (answer === undefined) throw strange();
-  if (answer.error) throw answer.error;
+  if (answer.error) throw told(answer.error);
   return answer.revision;
 }

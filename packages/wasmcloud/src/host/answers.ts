@@ -2,7 +2,7 @@ import type { KeyPair } from '@coffer/identity';
 import type { Msg } from '@nats-io/transport-node';
 import type { z } from 'zod';
 import type { Secret } from '../backend/options.js';
-import { SecretsError } from '../protocol/errors.js';
+import { SecretsError, told } from '../protocol/errors.js';
 import { RESPONSE_XKEY } from '../protocol/headers.js';
 import { readJson } from '../protocol/json.js';
 import { refusalSchema, secretResponseSchema } from '../protocol/messages.js';
@@ -25,7 +25,7 @@ export function openAnswer<S extends z.ZodType>(answer: Msg, own: KeyPair, schem
   }
   try {
     const message = readJson(schema, plaintext);
-    if (message === undefined) throw readJson(refusalSchema, plaintext)?.error ?? strange();
+    if (message === undefined) throw refusalIn(plaintext);
     return message;
   } finally {
     plaintext.fill(0);
@@ -35,7 +35,7 @@ export function openAnswer<S extends z.ZodType>(answer: Msg, own: KeyPair, schem
 /** As {@link openAnswer}, for a secret, which has exactly one value. */
 export function openSecret(answer: Msg, own: KeyPair): Secret {
   const { secret, error } = openAnswer(answer, own, secretResponseSchema);
-  if (error) throw error;
+  if (error) throw told(error);
   const { version, string_secret: text, binary_secret: bytes } = secret ?? {};
   if (version === undefined || version === '' || (text == null) === (bytes == null)) throw strange();
   return text != null
@@ -43,9 +43,10 @@ export function openSecret(answer: Msg, own: KeyPair): Secret {
     : { version, kind: 'binary', value: Uint8Array.from(bytes ?? []) };
 }
 
-/** What a plain answer says, which can only be a refusal. */
+/** What a plain answer says, and one that is nothing else: a refusal, if anything. */
 function refusalIn(data: Uint8Array): SecretsError {
-  return readJson(refusalSchema, data)?.error ?? strange();
+  const refusal = readJson(refusalSchema, data);
+  return refusal ? told(refusal.error) : strange();
 }
 
 /**

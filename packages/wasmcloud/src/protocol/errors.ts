@@ -48,13 +48,21 @@ export class SecretsError extends Error {
 
 const isTextError = (code: string): boolean => (TEXT_ERRORS as readonly string[]).includes(code);
 
-const plain = z.enum(PLAIN_ERRORS).transform((code) => new SecretsError(code));
+/** An error as it was read. It becomes a `SecretsError` where it is thrown, whose stack then says where that was. */
+export interface ToldError {
+  readonly code: SecretsErrorCode;
+  readonly text: string;
+}
+
+export const told = ({ code, text }: ToldError): SecretsError => new SecretsError(code, text);
+
+const plain = z.enum(PLAIN_ERRORS).transform((code): ToldError => ({ code, text: '' }));
 const withText = z
   .partialRecord(z.enum(TEXT_ERRORS), z.string())
   .refine((value) => Object.keys(value).length === 1)
-  .transform((value) => {
+  .transform((value): ToldError => {
     const [[code, text]] = Object.entries(value) as [[SecretsErrorCode, string]];
-    return new SecretsError(code, text);
+    return { code, text };
   });
 
 /** An error as it stands in an answer. */
@@ -63,7 +71,7 @@ export const errorSchema = z.union([plain, withText]);
 /** That of `put_secret`, which has an error more; we write `InvalidPayload` there, as secrets-nats-kv does. */
 export const putErrorSchema = z.union([
   errorSchema,
-  z.literal('NoSecretProvided').transform(() => new SecretsError('InvalidPayload')),
+  z.literal('NoSecretProvided').transform((): ToldError => ({ code: 'InvalidPayload', text: '' })),
 ]);
 
 /** Reads an error where it stands as text, as `CODE` or `CODE: text`; any other text is `Other`. */
