@@ -2,7 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { completeLimits, createLog, type RunningServer, startServer } from '@coffer/server';
+import {
+  completeLimits,
+  completeWasmcloud,
+  createLog,
+  type RunningServer,
+  startServer,
+} from '@coffer/server';
 import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
 import { canary } from '../support/canary.mjs';
@@ -44,7 +50,7 @@ it('a production server lets no credentials pass that somebody made up', async (
 });
 
 async function run(server: RunningServer, check: (statuses: number[], sent: string) => void): Promise<void> {
-  const { port } = server.address;
+  const port = server.address?.port ?? 0;
   const batches = fc.sample(fc.array(connection(), { minLength: BATCH, maxLength: BATCH }), {
     numRuns: RUNS,
     seed: SEED,
@@ -81,6 +87,7 @@ async function start(dev: boolean): Promise<RunningServer> {
         idleSeconds: 0.4,
       }),
       storage: {},
+      wasmcloud: completeWasmcloud(),
     },
     { log: createLog('error'), onNotice: () => {} },
   );

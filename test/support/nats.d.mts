@@ -20,8 +20,10 @@ export class NatsServer implements AsyncDisposable {
   readonly folder: TemporaryFolder;
   /** The folder of the full resolver: a file `KEY.jwt` for each account. */
   readonly resolverDir: string;
-  /** Stops it, and starts it again on the same port with what it has kept. */
-  restart(): Promise<void>;
+  /** Stops it until `restart`. */
+  pause(): Promise<void>;
+  /** Stops it if it runs, and starts it on the same port with what it has kept. @param changes other lines for its configuration file */
+  restart(changes?: { readonly config?: string }): Promise<void>;
   stop(): Promise<Exit>;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -22,12 +22,8 @@ export class NatsServer {
               `system_account: ${systemAccount}`,
               `resolver: { type: full, dir: ${JSON.stringify(resolverDir)}, allow_delete: true, interval: "2m" }`,
             ];
-      const lines = [
-        ...trust,
-        `jetstream: { store_dir: ${JSON.stringify(folder.join('jetstream'))} }`,
-        config,
-      ];
-      const server = new NatsServer(folder, resolverDir, lines);
+      const lines = [...trust, `jetstream: { store_dir: ${JSON.stringify(folder.join('jetstream'))} }`];
+      const server = new NatsServer(folder, resolverDir, lines, config);
       await server.#begin(-1);
       return server;
     } catch (error) {
@@ -37,24 +33,31 @@ export class NatsServer {
   }
 
   #lines;
+  #config;
 
-  constructor(folder, resolverDir, lines) {
+  constructor(folder, resolverDir, lines, config) {
     this.folder = folder;
     this.resolverDir = resolverDir;
     this.#lines = lines;
+    this.#config = config;
   }
 
   get url() {
     return `nats://127.0.0.1:${this.port}`;
   }
 
-  async restart() {
+  async pause() {
     await this.process.stop();
+  }
+
+  async restart({ config = this.#config } = {}) {
+    if (this.process.running) await this.process.stop();
+    this.#config = config;
     await this.#begin(this.port);
   }
 
   async stop() {
-    const exit = await this.process.stop();
+    const exit = this.process.running ? await this.process.stop() : await this.process.exited;
     this.folder[Symbol.dispose]();
     return exit;
   }
@@ -65,7 +68,7 @@ export class NatsServer {
 
   async #begin(port) {
     const file = this.folder.join('server.conf');
-    writeFileSync(file, ['host: 127.0.0.1', `port: ${port}`, ...this.#lines, ''].join('\n'));
+    writeFileSync(file, ['host: 127.0.0.1', `port: ${port}`, ...this.#lines, this.#config, ''].join('\n'));
     this.process = new Process(peer('nats-server'), ['-c', file]);
     try {
       const [, found] = await this.process.waitFor(/Listening for client connections on 127\.0\.0\.1:(\d+)/);

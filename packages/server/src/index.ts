@@ -42,6 +42,13 @@ export {
   type StorageLimits,
 } from './config/config.js';
 export { explainConfig, type Setting, type SettingSource } from './config/explain.js';
+export {
+  completeWasmcloud,
+  DEFAULT_BACKEND,
+  type NatsConfig,
+  type NatsTls,
+  type WasmcloudConfig,
+} from './config/nats.js';
 export { grantEverything, withEverything } from './init.js';
 export type { ListenAddress } from './listen/address.js';
 export { createLog, type LogLevel } from './log.js';

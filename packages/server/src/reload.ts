@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { compareConfigs } from './config/changes.js';
 import type { ServerConfig } from './config/config.js';
 import type { RateLimits } from './limit/rate-limits.js';
+import type { NatsDoor } from './nats/door.js';
 import type { Certificate } from './tls/certificate.js';
 import type { Trust } from './trust/trust.js';
 
@@ -13,6 +14,7 @@ export interface LiveParts {
   readonly rates: RateLimits;
   readonly engine: Pick<Engine, 'setRetention'>;
   readonly trust: Trust | undefined;
+  readonly nats: Pick<NatsDoor, 'configure'> | undefined;
 }
 
 /**
@@ -41,7 +43,7 @@ export class Reloader {
   }
 
   async #reload(read: () => ServerConfig): Promise<void> {
-    const { log, certificate, rates, engine, trust } = this.#parts;
+    const { log, certificate, rates, engine, trust, nats } = this.#parts;
     try {
       const wanted = read();
       const { live, needRestart } = compareConfigs(this.#running, wanted);
@@ -52,6 +54,7 @@ export class Reloader {
       const renewed = install?.();
       installTrust?.();
       rates.configure(wanted.limits);
+      if (wanted.nats) nats?.configure(wanted.nats);
       log.level = wanted.logLevel ?? this.#firstLevel;
       this.#running = this.#merge(wanted);
       const report = { applied: live, needRestart, ...(certificate && { newCertificate: renewed }) };
@@ -65,9 +68,10 @@ export class Reloader {
     }
   }
 
-  #merge({ logLevel, tls, limits, retention, trust }: ServerConfig): ServerConfig {
+  #merge({ logLevel, tls, limits, retention, trust, nats, wasmcloud }: ServerConfig): ServerConfig {
     const { principalRequestsPerSecond, addressRequestsPerSecond, failuresPerMinute } = limits;
     const rates = { principalRequestsPerSecond, addressRequestsPerSecond, failuresPerMinute };
+    const { mappingAccount, allowUnauthenticatedAdmin } = wasmcloud;
     const running = this.#running;
     return {
       ...running,
@@ -75,6 +79,11 @@ export class Reloader {
       retention,
       ...(running.tls && tls && { tls }),
       ...(running.trust && trust && { trust: { ...running.trust, operators: trust.operators } }),
+      ...(running.nats &&
+        nats && {
+          nats: { ...running.nats, allowOpen: nats.allowOpen },
+          wasmcloud: { ...running.wasmcloud, mappingAccount, allowUnauthenticatedAdmin },
+        }),
       limits: { ...running.limits, ...rates },
     };
   }

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { type CofferError, type Engine, MANY_BYTES, parseRootKey } from '@coffer/engine';
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
+import { checkNats } from './config/nats.js';
 import { checkTrust } from './config/trust.js';
 import { endProcess, printNotice } from './ending.js';
 import { createApp } from './http/app.js';
@@ -15,7 +16,7 @@ import { BodyReader } from './http/body.js';
 import { RequestIds } from './http/request-id.js';
 import { SharedRoom } from './http/room.js';
 import { RateLimits } from './limit/rate-limits.js';
-import { formatAddress, type ListenAddress, parseListenAddress } from './listen/address.js';
+import { formatAddress, type ListenAddress, listenAddress } from './listen/address.js';
 import type { RequestListener } from './listen/bare-answer.js';
 import { checkSocketPath } from './listen/bind.js';
 import { Doors } from './listen/doors.js';
@@ -23,6 +24,7 @@ import { guardHost } from './listen/guards.js';
 import { createLog } from './log.js';
 import { Exposition } from './metrics/exposition.js';
 import { RequestMetrics } from './metrics/requests.js';
+import { NatsDoor } from './nats/door.js';
 import { openEngine } from './open-engine.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
@@ -49,9 +51,9 @@ export interface StartOptions {
 
 /** A server that accepts requests. */
 export interface RunningServer {
-  /** Where it listens, with the port that it got. */
-  readonly address: ListenAddress;
-  /** The same as a URL: `https:` if it serves over TLS. */
+  /** Where it listens, with the port that it got; undefined: it has no TCP door. */
+  readonly address: ListenAddress | undefined;
+  /** The same as a URL, `https:` if it serves over TLS; without a TCP door `unix:` and the admin socket. */
   readonly url: string;
   /** The admin socket, `<stateDir>/admin.sock`. */
   readonly socketPath: string;
@@ -80,15 +82,21 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   const socketPath = join(stateDir, 'admin.sock');
   checkExposure(config);
   checkTrust(config);
+  checkNats(config);
   checkSocketPath(socketPath);
   parseRootKey(config.rootKey);
   // First of all: a mistake in files is found before a root key is made, or a person asked for a passphrase.
   const certificate = config.tls && (await Certificate.open(config.tls, { log, onNotice }));
   const { promptPassphrase } = options;
+  let nats: NatsDoor | undefined;
   const opened = await checkTrustFiles(config.trust)
+    .then(async () => {
+      nats = config.nats && (await NatsDoor.open(config.nats, { log }));
+    })
     .then(() => openEngine(config, { promptPassphrase, onFatal, onNotice }))
-    .catch((error: unknown) => {
+    .catch(async (error: unknown) => {
       certificate?.close();
+      await nats?.close(0);
       throw error;
     });
   const { engine } = opened;
@@ -97,8 +105,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   let audiences: readonly string[] = [];
   let closed: Promise<void> | undefined;
   const close = () => {
-    closed ??= doors
-      .close(GRACE_MS)
+    closed ??= Promise.all([doors.close(GRACE_MS), nats?.close(GRACE_MS)])
       .then(() => certificate?.close())
       .then(() => trust?.close())
       .then(() => opened.close());
@@ -109,8 +116,11 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     trust = config.trust && (await Trust.open(config.trust, { engine, log, audiences: () => audiences }));
     const address = await openDoors(doors, { config, engine, log, socketPath, certificate, rates, trust });
     audiences = audiencesOf(config, address);
-    const reloader = new Reloader(config, { log, certificate, rates, engine, trust });
-    const url = `${certificate === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
+    const reloader = new Reloader(config, { log, certificate, rates, engine, trust, nats });
+    const url =
+      address === undefined
+        ? `unix:${socketPath}`
+        : `${certificate === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
     log.info({ ...address, tls: certificate !== undefined, development: config.dev }, 'listening');
     const reload = (read: () => ServerConfig) => reloader.reload(read);
     return { address, url, socketPath, engine, reload, close, [Symbol.asyncDispose]: close };
@@ -137,7 +147,7 @@ interface DoorParts {
 async function openDoors(
   doors: Doors,
   { config, engine, log, socketPath, certificate, rates, trust }: DoorParts,
-): Promise<ListenAddress> {
+): Promise<ListenAddress | undefined> {
   const version = readVersion();
   const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
   const openApi = Buffer.from(JSON.stringify(openApiDocument(facts)));
@@ -185,12 +195,10 @@ async function openDoors(
   const development = new DevelopmentAuthenticator();
   const credentials = new CredentialAuthenticator(engine, trust?.proofs, log);
   await doors.listenUnix(socketPath, serve(config.dev ? development : new SocketAuthenticator(credentials)));
+  const address = listenAddress(config.listen);
+  if (address === undefined) return undefined;
   const overTcp = serve(rates.guard(config.dev ? development : credentials), rates);
-  return doors.listenTcp(
-    parseListenAddress(config.listen),
-    config.dev ? guardHost(overTcp) : overTcp,
-    certificate,
-  );
+  return doors.listenTcp(address, config.dev ? guardHost(overTcp) : overTcp, certificate);
 }
 
 /** One caller may leave a quarter of it untaken, and the largest answer of values in any case. */

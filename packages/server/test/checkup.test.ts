@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
 import { type ConfigFlags, checkConfiguration } from '../src/index.js';
-import { listing, startTestServer, temporaryFolder } from './support.js';
+import { listing, startTestServer, tcpOf, temporaryFolder } from './support.js';
 
 const authority = new Authority();
 
@@ -47,7 +47,7 @@ describe('checking a configuration', () => {
     const { folder, stateDir, rootKey } = await place();
     const server = await startTestServer({ dev: false, stateDir, rootKey });
     const before = listing(folder);
-    const listen = `127.0.0.1:${server.address.port}`;
+    const listen = `127.0.0.1:${tcpOf(server).port}`;
     expect(await complaints({ listen, stateDir, rootKey })).toEqual([]);
     expect(listing(folder)).toEqual(before);
   });

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { completeLimits, loadConfig } from '../src/index.js';
+import { completeLimits, completeWasmcloud, loadConfig } from '../src/index.js';
 import { temporaryFolder } from './support.js';
 
 const HOME = '/home/ada';
@@ -22,6 +22,7 @@ describe('the configuration', () => {
       insecureHttp: false,
       publicUrl: undefined,
       limits: completeLimits(),
+      wasmcloud: completeWasmcloud(),
       storage: {},
     });
     const env = { HOME, XDG_STATE_HOME: '/state', XDG_CONFIG_HOME: 'relative' };

@@ -5,7 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
 import type { RunningServer } from '../src/index.js';
-import { type Changes, call, startTestServer, temporaryFolder } from './support.js';
+import { type Changes, call, startTestServer, tcpOf, temporaryFolder } from './support.js';
 
 /** How long each flood lasts; COFFER_FLOOD_MS makes it longer. */
 const FLOOD_MS = Number(process.env.COFFER_FLOOD_MS ?? 1_000);
@@ -85,7 +85,7 @@ async function expectService(server: RunningServer, token: string, ca?: string):
 const from =
   (server: RunningServer, localAddress = ENEMY) =>
   () =>
-    connectTcp({ ...server.address, localAddress });
+    connectTcp({ ...tcpOf(server), localAddress });
 
 /** Writes again and again, as fast as the server takes it. */
 function pour(socket: Socket, text: () => string | Buffer, over: () => boolean): void {

@@ -9,6 +9,8 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import {
   completeLimits,
+  completeWasmcloud,
+  type ListenAddress,
   type RunningServer,
   type ServerConfig,
   type StartOptions,
@@ -36,6 +38,7 @@ export async function testConfig(changes: Changes = {}): Promise<ServerConfig> {
     dev: true,
     insecureHttp: false,
     storage: { minFreeBytes: 0 },
+    wasmcloud: completeWasmcloud(),
     ...changes,
     limits: completeLimits(changes.limits),
   };
@@ -51,6 +54,12 @@ export async function startTestServer(
   const server = await startServer(await testConfig(changes), { ...silent, ...options });
   onTestFinished(() => server.close());
   return server;
+}
+
+/** Where the TCP door is. */
+export function tcpOf({ address }: Pick<RunningServer, 'address'>): ListenAddress {
+  if (address === undefined) throw new Error('this server has no TCP door');
+  return address;
 }
 
 export interface Answer {
@@ -76,7 +85,7 @@ export interface Sent {
 /** One request on a connection of its own. */
 export function send(server: RunningServer, path: string, sent: Sent = {}): Promise<Answer> {
   const { method = 'GET', headers = {}, body, socket = false, from, ca, signal } = sent;
-  const place = from === undefined ? server.address : { ...server.address, localAddress: from };
+  const place = from === undefined ? tcpOf(server) : { ...tcpOf(server), localAddress: from };
   const where = socket ? { socketPath: server.socketPath } : { ...place, ...(ca && { ca }) };
   const open = ca ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
@@ -121,7 +130,7 @@ export class RawConnection {
 
   /** @param from the address to come from; of loopback a client may take any */
   constructor(server: RunningServer, from = '127.0.0.1') {
-    this.socket = connect({ ...server.address, localAddress: from });
+    this.socket = connect({ ...tcpOf(server), localAddress: from });
     this.socket.on('error', () => {});
     this.socket.on('data', (chunk) => {
       this.#received += chunk.toString('latin1');

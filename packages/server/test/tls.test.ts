@@ -8,7 +8,14 @@ import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority, type Issued } from '../../../test/support/certificates.mjs';
 import { type RunningServer, startServer } from '../src/index.js';
-import { type Changes, RawConnection, startTestServer, temporaryFolder, testConfig } from './support.js';
+import {
+  type Changes,
+  RawConnection,
+  startTestServer,
+  tcpOf,
+  temporaryFolder,
+  testConfig,
+} from './support.js';
 
 const DAY = 24 * 60 * 60 * 1000;
 const authority = new Authority();
@@ -157,7 +164,7 @@ describe('a server with a certificate', () => {
   it('is not held up at its end by clients that have not shaken hands', async () => {
     const { tls } = await files();
     const server = await startTestServer({ tls });
-    const silent = connectTcp(server.address);
+    const silent = connectTcp(tcpOf(server));
     const half = new RawConnection(server);
     half.write(Buffer.from([0x16, 0x03, 0x01, 0x00]));
     onTestFinished(() => void silent.destroy());

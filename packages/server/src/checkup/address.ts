@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import type { ServerConfig } from '../config/config.js';
-import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
+import { formatAddress, isLoopback, listenAddress } from '../listen/address.js';
 import { listenTcp } from '../listen/bind.js';
 import { type Finding, looking, ok, warning } from './finding.js';
 
@@ -14,7 +14,8 @@ const SUBJECT = 'address';
 export async function checkAddress(config: ServerConfig, taken: boolean): Promise<readonly Finding[]> {
   const { listen, insecureHttp, tls } = config;
   return looking(SUBJECT, async () => {
-    const address = parseListenAddress(listen);
+    const address = listenAddress(listen);
+    if (address === undefined) return ok(SUBJECT, 'none, but for the admin socket');
     const where = formatAddress(address);
     if (!taken && address.port !== 0) {
       const server = createServer();

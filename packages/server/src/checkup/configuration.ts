@@ -6,6 +6,7 @@ import { checkCertificate } from './certificate.js';
 import { checkDisk } from './disk.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { checkStateFolder } from './folder.js';
+import { checkNatsSetup } from './nats.js';
 import { checkRootKey } from './root-key.js';
 import { checkTrusted } from './trust.js';
 
@@ -28,6 +29,7 @@ export async function checkConfiguration(sources: ConfigSources, now = new Date(
     ...(await checkStateFolder(config.stateDir)),
     ...(await checkRootKey(config, sources.env)),
     ...(await checkTrusted(config, now)),
+    ...(await checkNatsSetup(config)),
     ...(await checkDisk(config)),
   ];
   return { ...explained, findings, owner };

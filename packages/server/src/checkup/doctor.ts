@@ -7,6 +7,7 @@ import { checkConfiguration } from './configuration.js';
 import { checkFiles } from './files.js';
 import { type Finding, ok } from './finding.js';
 import { checkMachine } from './machine.js';
+import { checkNatsServer } from './nats.js';
 import { checkStore } from './store.js';
 import { checkNewest } from './trust.js';
 
@@ -37,6 +38,7 @@ export async function checkInstallation(
     ...store.findings,
     ...(await checkNewest(config, store.state?.keys?.issued ?? new Map(), now)),
     ...(isThere ? await checkAuditLog(stateDir, store.state, { running, now }) : []),
+    ...(await checkNatsServer(config)),
     ok('server', running ? `${owner}, has the store open` : 'none has the store open'),
   ];
   return {

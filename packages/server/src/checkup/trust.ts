@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { accountInspector, readTrustedOperator } from '@coffer/identity';
 import type { ServerConfig } from '../config/config.js';
 import type { TrustConfig } from '../config/trust.js';
-import { parseListenAddress } from '../listen/address.js';
+import { listenAddress } from '../listen/address.js';
 import { AccountFiles, type AccountProblem } from '../trust/account-files.js';
 import { audiencesOf } from '../trust/audiences.js';
 import { type OperatorSource, operatorSources, readOperator } from '../trust/operators.js';
@@ -138,8 +138,8 @@ async function checkNats({ servers, creds, ca }: NonNullable<NonNullable<TrustCo
 }
 
 function checkAudiences(config: ServerConfig): Finding {
-  const { port, host } = parseListenAddress(config.listen);
-  const audiences = audiencesOf(config, { host, port });
+  const audiences = audiencesOf(config, listenAddress(config.listen));
+  if (audiences.length === 0) return ok(SUBJECT, 'proofs count over NATS only');
   return ok(SUBJECT, `proofs are to name ${audiences.join(' or ')}`);
 }
 

@@ -10,6 +10,9 @@ const LIVE: ReadonlySet<string> = new Set([
   'limits.failuresPerMinute',
   'retention',
   'trust.operators',
+  'nats.allowOpen',
+  'wasmcloud.mappingAccount',
+  'wasmcloud.allowUnauthenticatedAdmin',
 ]);
 
 /** Settings that differ between two configurations, as `limits.failuresPerMinute`. */
@@ -28,10 +31,13 @@ export function compareConfigs(running: ServerConfig, wanted: ServerConfig): Con
   const sameProtocol = (running.tls === undefined) === (wanted.tls === undefined);
   // Nor does one that knows tokens alone begin to know identities, nor the reverse.
   const sameTrust = (running.trust === undefined) === (wanted.trust === undefined);
+  // Nor is a door opened or shut.
+  const sameNats = (running.nats === undefined) === (wanted.nats === undefined);
   const isLive = (setting: string) =>
     LIVE.has(setting) &&
     (sameProtocol || !setting.startsWith('tls.')) &&
-    (sameTrust || !setting.startsWith('trust.'));
+    (sameTrust || !setting.startsWith('trust.')) &&
+    (sameNats || !/^(nats|wasmcloud)\./.test(setting));
   return { live: changed.filter(isLive), needRestart: changed.filter((setting) => !isLive(setting)) };
 }
 

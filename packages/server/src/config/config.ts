@@ -3,11 +3,12 @@ import { join, resolve } from 'node:path';
 import { type AuditSettings, CofferError, DEFAULT_LIMITS, type RetentionRule } from '@coffer/engine';
 import type { BodyLimits } from '../http/body.js';
 import type { RequestRates } from '../limit/rate-limits.js';
-import { formatAddress, isLoopback, parseListenAddress } from '../listen/address.js';
+import { formatAddress, isLoopback, listenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
 import { LOG_LEVELS, type LogLevel } from '../log.js';
 import type { TlsFiles } from '../tls/pair.js';
 import { type ConfigFile, type FileConfig, openConfigFile } from './file.js';
+import { checkNats, completeWasmcloud, type NatsConfig, natsConfig, type WasmcloudConfig } from './nats.js';
 import { checkTrust, type TrustConfig, trustConfig } from './trust.js';
 
 export interface ServerLimits extends BodyLimits, ConnectionLimits, RequestRates {
@@ -24,7 +25,7 @@ export interface StorageLimits {
 
 /** Everything that a server needs to know before it starts. Made by {@link loadConfig}, or by hand in tests. */
 export interface ServerConfig {
-  /** `HOST:PORT`; port 0 is any free one. */
+  /** `HOST:PORT`; port 0 is any free one. `none`: nowhere, and callers come over the admin socket and NATS. */
   readonly listen: string;
   readonly stateDir: string;
   /** `file:PATH`, `passphrase:` with `prompt`, `file:PATH` or `env:NAME`, `xkey-seed:` with `file:PATH` or `env:NAME`. */
@@ -39,6 +40,10 @@ export interface ServerConfig {
   readonly publicUrl?: string | undefined;
   /** Whose identities count; absent: nobody's, and callers come with tokens. */
   readonly trust?: TrustConfig | undefined;
+  /** Where NATS is; absent: there is no NATS door. */
+  readonly nats?: NatsConfig | undefined;
+  /** What is served there. */
+  readonly wasmcloud: WasmcloudConfig;
   /** Of the log on standard error; absent: `info`, or what the one who starts the server chose. */
   readonly logLevel?: LogLevel | undefined;
   readonly limits: ServerLimits;
@@ -144,6 +149,8 @@ export function assembleConfig({ flags = {}, env, file }: ConfigSources): Assemb
     ),
     publicUrl: choose(flags.publicUrl, 'COFFER_PUBLIC_URL', 'publicUrl'),
     trust: trustConfig({ flags, env, file: fromFile.trust }),
+    nats: natsConfig(fromFile.nats),
+    wasmcloud: completeWasmcloud(fromFile.wasmcloud),
     logLevel: noting(() => logLevel(env)) ?? fromFile.logLevel,
     limits: completeLimits(fromFile.limits),
     storage: fromFile.storage ?? {},
@@ -154,6 +161,13 @@ export function assembleConfig({ flags = {}, env, file }: ConfigSources): Assemb
   noting(() => checkExposure(config));
   noting(() => checkPublicUrl(config.publicUrl));
   noting(() => checkTrust(config));
+  noting(() => checkNats(config));
+  noting(() => {
+    if (fromFile.wasmcloud === undefined || fromFile.nats !== undefined) return;
+    throw refuse(
+      'wasmcloud is served over NATS, and there is none: write nats: {servers: [nats://HOST:4222], …}, too',
+    );
+  });
   return { config, file: opened, problems };
 }
 
@@ -187,8 +201,8 @@ export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits 
  * @throws CofferError `invalid_argument`
  */
 export function checkExposure({ listen, dev, insecureHttp, tls }: ServerConfig): void {
-  const address = parseListenAddress(listen);
-  if (isLoopback(address.host)) return;
+  const address = listenAddress(listen);
+  if (address === undefined || isLoopback(address.host)) return;
   const where = formatAddress(address);
   if (dev) {
     throw refuse(`a development server lets everybody in and listens on this machine only, not on ${where}`);

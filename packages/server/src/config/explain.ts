@@ -1,4 +1,5 @@
 import { DEFAULT_MIN_FREE_BYTES, SEGMENT_BYTES, SEGMENT_DAYS } from '@coffer/engine';
+import { maskLogin } from '../nats/servers.js';
 import { type AssembledConfig, assembleConfig, type ConfigFlags, type ConfigSources } from './config.js';
 
 /** One setting of a server's, and who decided it. */
@@ -58,7 +59,7 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
   };
   const settings = leavesOf({ ...config, storage, audit }).map(([path, value]): Setting => {
     const key = path.join('.');
-    return { key, value, from: sourceOf(key, path) };
+    return { key, value: key.endsWith('.servers') ? masked(value) : value, from: sourceOf(key, path) };
   });
   return { ...assembled, settings };
 
@@ -72,6 +73,10 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
     return { kind: 'file', name: file.path, ...(line === undefined ? {} : { line }) };
   }
 }
+
+/** URLs of NATS servers may hold a password. */
+const masked = (servers: unknown): unknown =>
+  Array.isArray(servers) ? servers.map((server: string) => maskLogin(server)) : servers;
 
 /** Plain objects are gone into; lists are values. */
 function leavesOf(value: object, path: readonly string[] = []): [readonly string[], unknown][] {

@@ -52,6 +52,27 @@ const trust = z.strictObject({
   maxAgeSeconds: seconds.optional(),
 });
 
+const nats = z.strictObject({
+  servers: z.array(z.string().min(1)).min(1),
+  creds: path.optional(),
+  nkey: path.optional(),
+  tls: z.strictObject({ ca: path.optional(), cert: path.optional(), key: path.optional() }).optional(),
+  allowOpen: z.boolean().optional(),
+});
+
+const keys = z.array(z.string()).min(1);
+
+const wasmcloud = z.strictObject({
+  name: z.string().optional(),
+  prefix: z.string().optional(),
+  queueGroup: z.string().optional(),
+  trust: z.enum(['lineage', 'self-issued']).optional(),
+  hosts: z.strictObject({ keys: keys.optional(), clusters: keys.optional() }).optional(),
+  mappingAccount: z.string().optional(),
+  allowUnauthenticatedAdmin: z.boolean().optional(),
+  maxInFlight: z.int().min(1).max(65_536).optional(),
+});
+
 /** The configuration file. A key that is not here is an error. */
 const fileSchema = z.strictObject({
   listen: z.string().optional(),
@@ -87,6 +108,8 @@ const fileSchema = z.strictObject({
     .optional(),
   retention: z.array(retentionRule).optional(),
   trust: trust.optional(),
+  nats: nats.optional(),
+  wasmcloud: wasmcloud.optional(),
   storage: z
     .strictObject({
       quotaBytes: bytes.optional(),

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { CofferError } from '@coffer/engine';
 import { audienceOf, IdentityError, kindOfPublicKey } from '@coffer/identity';
-import { isLoopback, parseListenAddress } from '../listen/address.js';
+import { isLoopback, listenAddress } from '../listen/address.js';
 import type { FileConfig } from './file.js';
 
 /** Where the tokens of accounts are. Exactly one of the three. */
@@ -106,7 +106,8 @@ export function checkTrust({ trust, dev, listen, publicUrl }: Trusting): void {
       'trust.resolver is missing: say where the tokens of accounts are, store: DIR, folder: DIR or nats: {servers: […]}',
     );
   }
-  if (publicUrl === undefined && audiences.length === 0 && !isLoopback(parseListenAddress(listen).host)) {
+  const address = listenAddress(listen);
+  if (publicUrl === undefined && audiences.length === 0 && address && !isLoopback(address.host)) {
     throw refuse(
       'trust needs publicUrl, for a proof counts for one server alone: write the URL that callers use, such as ' +
         'publicUrl: https://coffer.example.com',

@@ -24,6 +24,14 @@ export function parseListenAddress(text: string): ListenAddress {
   return { host, port };
 }
 
+/** In place of an address: no TCP door. */
+export const LISTEN_NOWHERE = 'none';
+
+/** @returns undefined for `none` @throws CofferError as {@link parseListenAddress} */
+export function listenAddress(text: string): ListenAddress | undefined {
+  return text === LISTEN_NOWHERE ? undefined : parseListenAddress(text);
+}
+
 export function formatAddress({ host, port }: ListenAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

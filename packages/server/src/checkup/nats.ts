@@ -1,0 +1,57 @@
+import { stat } from 'node:fs/promises';
+import { connect } from '@nats-io/transport-node';
+import type { ServerConfig } from '../config/config.js';
+import { connectionOptions } from '../nats/connection.js';
+import { checkNatsFiles } from '../nats/credentials.js';
+import { describeNatsError } from '../nats/describe-error.js';
+import { tryOpenness } from '../nats/openness.js';
+import { maskLogin } from '../nats/servers.js';
+import { type Finding, looking, ok, problem, warning } from './finding.js';
+import { checkFolderOfKey } from './folder.js';
+
+const SUBJECT = 'NATS';
+
+/** Whether the files that the connection needs can be used, and are for their owner only. */
+export async function checkNatsSetup(config: ServerConfig): Promise<readonly Finding[]> {
+  const { nats } = config;
+  if (nats === undefined) return [];
+  return looking(SUBJECT, async () => {
+    checkNatsFiles(nats);
+    const secret = [nats.creds, nats.nkey, nats.tls?.key].filter((path) => path !== undefined);
+    const findings = await Promise.all(secret.map(checkSecretFile));
+    return findings.flat();
+  });
+}
+
+async function checkSecretFile(path: string): Promise<readonly Finding[]> {
+  if (((await stat(path)).mode & 0o077) !== 0) {
+    return [problem(SUBJECT, `others can read ${path}: chmod 600 ${path}`)];
+  }
+  return [ok(SUBJECT, `${path}, for its owner only`), ...(await checkFolderOfKey(SUBJECT, path))];
+}
+
+/** Whether NATS can be reached, lets us in, and lets nobody in without credentials. */
+export async function checkNatsServer(config: ServerConfig): Promise<readonly Finding[]> {
+  const { nats } = config;
+  if (nats === undefined) return [];
+  return looking(SUBJECT, async () => {
+    const where = nats.servers.map(maskLogin).join(', ');
+    const options = { ...connectionOptions(nats, () => {}), reconnect: false };
+    const connection = await connect(options).catch((error: unknown) => {
+      throw new Error(`${where}: ${describeNatsError(error)}`, { cause: error });
+    });
+    try {
+      const { version = '' } = connection.info ?? {};
+      const { state, says = '' } = await tryOpenness(connection, nats);
+      if (state === 'closed')
+        return ok(SUBJECT, `${where} (${version}) lets us in, and nobody without credentials`);
+      if (nats.allowOpen) return warning(SUBJECT, `${where} (${version}): ${says}`);
+      return problem(
+        SUBJECT,
+        `${where} (${version}): ${says}: "coffer wasmcloud permissions" writes what closes it`,
+      );
+    } finally {
+      await connection.close();
+    }
+  });
+}

@@ -1,0 +1,118 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { CofferError } from '@coffer/engine';
+import { decodeUser, IdentityError, type KeyPair, keyPairFromSeed, parseCreds } from '@coffer/identity';
+import type { Auth, Authenticator, TlsOptions } from '@nats-io/transport-node';
+import type { NatsConfig } from '../config/nats.js';
+import { parseNatsServers } from './servers.js';
+
+/**
+ * Answers NATS's challenge at each connection, from the file as it is then: who renews it needs no restart. No seed stays in
+ * memory.
+ *
+ * @param onProblem told why a file cannot be used; NATS then refuses us, and is asked again
+ */
+export function authenticatorOf(config: NatsConfig, onProblem: (reason: string) => void): Authenticator {
+  const { login } = parseNatsServers(config.servers);
+  return (nonce): Auth => {
+    if (login) return 'token' in login ? { auth_token: login.token } : login;
+    try {
+      return withUser(config, (user): Auth => {
+        if (user === undefined) return undefined;
+        const sig = nonce ? Buffer.from(user.keys.sign(Buffer.from(nonce))).toString('base64url') : '';
+        return { nkey: user.keys.publicKey, sig, ...(user.jwt !== undefined && { jwt: user.jwt }) };
+      });
+    } catch (error) {
+      onProblem((error as Error).message);
+      return undefined;
+    }
+  };
+}
+
+/** The files are read at each connection, too. `undefined`: TLS is the server's choice. */
+export function tlsOf({ servers, tls }: NatsConfig): TlsOptions | undefined {
+  if (tls === undefined && !parseNatsServers(servers).tls) return undefined;
+  const { ca, cert, key } = tls ?? {};
+  return { ...(ca && { caFile: ca }), ...(cert && { certFile: cert }), ...(key && { keyFile: key }) };
+}
+
+/** The account that our own creds are of, by its key; undefined where nothing signed says so. */
+export function ownAccount(config: NatsConfig): string | undefined {
+  return withUser(config, (user) => {
+    if (user?.jwt === undefined) return undefined;
+    const { iss, nats } = decodeUser(user.jwt).claims;
+    return nats.issuer_account ?? iss;
+  });
+}
+
+/**
+ * Reads all files that the connection to NATS needs, to find out whether it can be made.
+ *
+ * @throws CofferError `invalid_argument`, one sentence: what cannot be used
+ */
+export function checkNatsFiles(config: NatsConfig | undefined): void {
+  if (config === undefined) return;
+  withUser(config, () => {});
+  const { ca, cert, key } = config.tls ?? {};
+  for (const [setting, path] of [
+    ['nats.tls.ca', ca],
+    ['nats.tls.cert', cert],
+  ] as const) {
+    if (path === undefined) continue;
+    const text = read(setting, path);
+    try {
+      new X509Certificate(text);
+    } catch {
+      throw refuse(`${setting}: ${path} holds no certificate (PEM)`);
+    }
+  }
+  if (key !== undefined) read('nats.tls.key', key).fill(0);
+}
+
+/** Lends the user of `creds` or `nkey`; undefined: there is neither. */
+function withUser<T>(
+  { creds, nkey }: NatsConfig,
+  use: (user: { readonly keys: KeyPair; readonly jwt?: string | undefined } | undefined) => T,
+): T {
+  const [setting, path] =
+    creds === undefined ? (['nats.nkey', nkey] as const) : (['nats.creds', creds] as const);
+  if (path === undefined) return use(undefined);
+  const content = read(setting, path);
+  let keys: KeyPair | undefined;
+  try {
+    const { jwt, seed } =
+      creds === undefined ? { jwt: undefined, seed: trimmed(content) } : parseCreds(content);
+    try {
+      keys = keyPairFromSeed(seed);
+    } finally {
+      seed.fill(0);
+    }
+    if (keys.kind !== 'user') throw refuse(`${setting}: ${path} holds no seed of a user (SU…)`);
+    return use({ keys, jwt });
+  } catch (error) {
+    if (!(error instanceof IdentityError)) throw error;
+    throw refuse(`${setting}: ${path} cannot be used: ${error.message}`);
+  } finally {
+    keys?.wipe();
+    content.fill(0);
+  }
+}
+
+/** Editors end a file with a new line. */
+function trimmed(content: Buffer): Buffer {
+  let end = content.length;
+  while (end > 0 && (content[end - 1] ?? 0) <= 0x20) end--;
+  return Buffer.from(content.subarray(0, end));
+}
+
+function read(setting: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const reason = code === 'ENOENT' ? 'is not there' : `cannot be read (${code})`;
+    throw new CofferError('invalid_argument', `${setting}: ${path} ${reason}`, { cause });
+  }
+}
+
+const refuse = (message: string): CofferError => new CofferError('invalid_argument', message);
