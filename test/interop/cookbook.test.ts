@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { Client } from '@coffer/client';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { admin, openEngine } from '../../packages/engine/test/support.js';
 import { TemporaryFolder } from '../support/processes.mjs';
 import { CofferServer, coffer } from '../support/servers.mjs';
 
@@ -168,13 +169,38 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   },
 };
 
+const ACCOUNT = 'AAQOZ36UGX6LBNEC2DGRATZSARR2BI2AY4FN3LNXGRK6XKKWZBWZ7JIR';
+const BILLING = `component:${ACCOUNT}/MD5B7V2RP3BTVVXQLUTIGOUSPPONAHOFIPKKICWCYGYLMYHQ7WXA45BC`;
+const DATABASE = `provider:${ACCOUNT}/VARYCN2SGGVXHWW3YR32BWYQFOJ2NZ5CTBPABY3OXT546AT56QEIGEA6`;
+const HOST = 'NAA2C2BXZH4IUODVC4BZMSAE5OUBXOLLYBLESIYRLNON7TX2PHTYPFWN';
+const ANOTHER = `component:${ACCOUNT}/M${'A'.repeat(55)}`;
+const STRANGER = `component:A${'B'.repeat(55)}/MD5B7V2RP3BTVVXQLUTIGOUSPPONAHOFIPKKICWCYGYLMYHQ7WXA45BC`;
+
+/** What the recipe for components says: only over NATS there are such callers. */
+const COMPONENTS = {
+  heading: 'Components of wasmCloud',
+  may: [
+    [BILLING, 'prod/billing/key', {}],
+    [BILLING, 'prod/shop/key', { application: 'shop-eu' }],
+    [ANOTHER, 'prod/shop/key', { application: 'shop' }],
+    [DATABASE, 'prod/db/password', { host: HOST }],
+  ],
+  mayNot: [
+    [BILLING, 'prod/shop/key', { application: 'bank' }],
+    [BILLING, 'prod/shop/key', {}],
+    [ANOTHER, 'prod/billing/key', { application: 'shop' }],
+    [STRANGER, 'prod/shop/key', { application: 'shop' }],
+    [DATABASE, 'prod/db/password', { host: HOST.replace(/.$/, 'A') }],
+  ],
+} as const;
+
 describe('the policy cookbook', () => {
   const policies = policiesOf(
     readFileSync(new URL('../../docs/policy-cookbook.md', import.meta.url), 'utf8'),
   );
 
   it('has a test for every recipe, and recipes that coffer policy check takes', async () => {
-    expect([...policies.keys()]).toEqual(Object.keys(RECIPES));
+    expect([...policies.keys()]).toEqual([...Object.keys(RECIPES), COMPONENTS.heading]);
     using folder = new TemporaryFolder();
     const checked = [...policies.values()].map(async (policy, index) => {
       const file = folder.join(`${index}.yaml`);
@@ -213,6 +239,23 @@ describe('the policy cookbook', () => {
     }
     for (const client of clients) client.close();
   });
+});
+
+it('the policy cookbook allows components and providers what it says, for the applications and hosts that it says', async () => {
+  const text = readFileSync(new URL('../../docs/policy-cookbook.md', import.meta.url), 'utf8');
+  const { grants } = parse(policiesOf(text).get(COMPONENTS.heading) ?? '');
+  const { engine } = await openEngine();
+  await engine.applyPolicy(admin, grants);
+  const outcome = ([id, name, conditions]: (typeof COMPONENTS)['may' | 'mayNot'][number]): Promise<string> =>
+    engine.get({ principals: [{ id, kind: 'component' }], address: 'nats', conditions }, name).then(
+      () => 'allowed',
+      ({ code }) => code,
+    );
+  // What is allowed is not there.
+  for (const deed of COMPONENTS.may) expect(await outcome(deed), `${deed}`).toBe('not_found');
+  for (const deed of COMPONENTS.mayNot) expect(await outcome(deed), `${deed}`).toBe('access_denied');
+  const list = await engine.list({ principals: [{ id: BILLING, kind: 'component' }], address: 'nats' });
+  expect(list).toEqual([]);
 });
 
 /** The YAML blocks that are whole policies, by the heading that they stand under. */

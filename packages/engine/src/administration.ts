@@ -4,12 +4,12 @@ import type { AuditAction, AuditSubject } from './audit/entry.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
 import { accessDenied, type Gate } from './gate.js';
-import { canonical, type Grant, grantId } from './grant.js';
+import { canonical, type Grant, grantId, requireFewGrants } from './grant.js';
 import type { Manifest } from './manifest.js';
 import type { ManifestChanges, PlannedChange } from './manifest-changes.js';
 import type { Change } from './operations.js';
 import { Policy } from './policy.js';
-import type { PolicyRecord, StoredToken } from './policy-record.js';
+import { recordOf, type StoredToken } from './policy-record.js';
 
 /** Marks a bearer token of coffer's, for secret scanners as well as for us. */
 const TOKEN_PREFIX = 'cft_';
@@ -252,6 +252,12 @@ export class Administration {
     return { tokensRevoked, grantsRemoved: grants };
   }
 
+  /** The grants of the manifest hold from now on: called in the turn in which they became true. */
+  renewPolicy(): void {
+    this.policy = new Policy(this.#manifest.grants);
+    this.onChange('grants');
+  }
+
   #mayApply(caller: Caller, wanted: ReadonlyMap<string, Grant>): boolean {
     if (!this.knows(caller)) return false;
     const within = [...wanted.values()].every((grant) => this.#administers(caller, grant));
@@ -299,8 +305,8 @@ export class Administration {
   ): Promise<void> {
     return this.#changes.make(asked, change, request, plan, ({ write = [], newPolicy }) => {
       for (const record of write) if (record.kind === 'token') this.#know(record.token);
-      if (newPolicy) this.policy = new Policy(this.#manifest.grants);
-      this.onChange(newPolicy ? 'grants' : 'tokens');
+      if (newPolicy) this.renewPolicy();
+      else this.onChange('tokens');
     });
   }
 
@@ -314,19 +320,6 @@ export class Administration {
     this.#byPrincipal.set(principal.id, token);
   }
 }
-
-/** More would make each first request of a principal slow. */
-const GRANTS = 10_000;
-
-function requireFewGrants(count: number): void {
-  if (count <= GRANTS) return;
-  throw new CofferError(
-    'invalid_policy',
-    `a policy has at most ${GRANTS} grants: join some of them by patterns`,
-  );
-}
-
-const recordOf = (grant: Grant): PolicyRecord => ({ kind: 'grant', grant });
 
 const infoOf = ({ hash: _, ...info }: StoredToken): TokenInfo => info;
 

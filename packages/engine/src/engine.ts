@@ -19,6 +19,7 @@ import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
 import { ManifestChanges } from './manifest-changes.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
+import { type Mapping, Mappings } from './mappings.js';
 import { DEFAULT_LIMITS } from './names.js';
 import { closeStore, type OpenStore, openStore, rootKeyContext } from './open-store.js';
 import type { Change } from './operations.js';
@@ -66,6 +67,7 @@ export class Engine {
   readonly #secrets: Secrets;
   readonly #changes: ManifestChanges;
   readonly #administration: Administration;
+  readonly #mappings: Mappings;
   readonly #revocations: Revocations;
   readonly #transitKeys: TransitKeys;
   readonly #backups: Backups;
@@ -94,6 +96,9 @@ export class Engine {
     this.development = options.development ?? false;
     this.serverKey = parts.signer.publicKey;
     this.#administration = new Administration(manifest, changes, gate, now);
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const renewPolicy = () => this.#administration.renewPolicy();
+    this.#mappings = new Mappings({ changes, gate, limits, policy, knows, renewPolicy });
     this.#revocations = new Revocations({ manifest, changes, gate, now, policy, knows });
     this.#transitKeys = new TransitKeys({ manifest, changes, gate, now, policy, knows });
     this.#context = {
@@ -101,7 +106,7 @@ export class Engine {
       gate,
       ring: header.ring,
       now,
-      limits: { ...DEFAULT_LIMITS, ...options.limits },
+      limits,
       policy,
       knows,
     };
@@ -354,6 +359,32 @@ export class Engine {
     change?: Change,
   ): Promise<PolicyDifference> {
     return this.#run(() => this.#administration.applyPolicy(caller, grants, options, change));
+  }
+
+  /**
+   * Lets a component or provider get these secrets, whether they are there yet or not: a grant to `entity`, its principal. For
+   * who administers each of the names, and for what NATS itself lets through.
+   *
+   * @throws CofferError `access_denied`, `invalid_argument` for another principal, no names, more than 1,000, or a pattern,
+   *   `invalid_name`, `name_too_long`, `invalid_policy`
+   */
+  mapEntity(caller: Caller, entity: string, names: readonly string[], change?: Change): Promise<void> {
+    return this.#run(() => this.#mappings.map(caller, entity, names, change));
+  }
+
+  /**
+   * Takes that back. What is not mapped is passed over.
+   *
+   * @throws CofferError as {@link mapEntity}, and `conflict` if another grant lets it get one of them all the same: the mapping
+   *   is gone then, and the right is not
+   */
+  unmapEntity(caller: Caller, entity: string, names: readonly string[], change?: Change): Promise<void> {
+    return this.#run(() => this.#mappings.unmap(caller, entity, names, change));
+  }
+
+  /** All mappings, of the names that the caller administers; by principal. */
+  mappings(caller: Caller): Promise<Mapping[]> {
+    return this.#run(() => this.#mappings.list(caller));
   }
 
   /**

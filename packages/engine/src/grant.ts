@@ -61,3 +61,15 @@ export function grantId({ to, actions, secrets, when }: Grant): string {
   const lists = [to, actions, secrets];
   return JSON.stringify(when ? [...lists, when.application ?? null, when.host ?? null] : lists);
 }
+
+/** More would make the policy slow to change. */
+const GRANTS = 10_000;
+
+/** @throws CofferError `invalid_policy` */
+export function requireFewGrants(count: number): void {
+  if (count <= GRANTS) return;
+  throw new CofferError(
+    'invalid_policy',
+    `a policy has at most ${GRANTS} grants: join some of them by patterns`,
+  );
+}

@@ -47,6 +47,7 @@ export { storeOwner } from './inspect/owner.js';
 export { inspectRootKey, type RootKeyState } from './inspect/root-key.js';
 export { type InspectStoreOptions, inspectStore, type StoreKeys, type StoreState } from './inspect/store.js';
 export { MANY_BYTES, MANY_REQUESTS, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
+export type { Mapping } from './mappings.js';
 export { DEFAULT_LIMITS, type Limits, MAX_VERSION } from './names.js';
 export type { Change } from './operations.js';
 export { AUDIT_FOLDER, type AuditSettings, DEFAULT_MIN_FREE_BYTES, type EngineOptions } from './options.js';

@@ -48,6 +48,10 @@ export function checkVersion(version: number): void {
   }
 }
 
+/** Names or patterns in one line: separated by spaces, and quoted where they could be mistaken for several. */
+export const listed = (names: readonly string[]): string =>
+  names.map((name) => (/^[^\s"]+$/.test(name) ? name : JSON.stringify(name))).join(' ');
+
 /** Byte order of UTF-8, which differs from JavaScript's order of UTF-16 units beyond the basic plane. */
 export function compareNames(a: string, b: string): number {
   const length = Math.min(a.length, b.length);

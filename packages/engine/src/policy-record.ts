@@ -57,6 +57,8 @@ export type PolicyRecord =
   /** The seed's 32 bytes are in the record only on its way into the store or out of it. */
   | { readonly kind: 'transit-key'; readonly transitKey: TransitKey; readonly seed?: Uint8Array };
 
+export const recordOf = (grant: Grant): PolicyRecord => ({ kind: 'grant', grant });
+
 /** What of a kind there is but one of each. */
 export function recordName(record: PolicyRecord): string {
   switch (record.kind) {

@@ -23,6 +23,8 @@ import {
 
 const sha256 = (line: string | Buffer) => createHash('sha256').update(line).digest('hex');
 
+const COMPONENT = `component:A${'A'.repeat(55)}/M${'C'.repeat(55)}`;
+
 /** A copy of a store as a `kill -9` at this moment would leave it; nothing may be under way. */
 async function crashed(folder: string): Promise<string> {
   const copy = await temporaryFolder();
@@ -212,6 +214,18 @@ describe('an intent that a crash left open', () => {
         await e.retireTransitKey(admin, old);
       },
     ],
+    ['add-mapping', (e) => e.mapEntity(admin, COMPONENT, ['a', 'b'])],
+    [
+      'remove-mapping',
+      async (e) => {
+        await e.applyPolicy(admin, [{ to: [COMPONENT], actions: ['get'], secrets: ['a', 'b'] }]);
+        await e.unmapEntity(admin, COMPONENT, ['a']);
+      },
+    ],
+    [
+      'put of a request that claims something',
+      (e) => e.put({ ...admin, conditions: { application: 'shop "x"', host: 'N' } }, 'a', bytes('new')),
+    ],
     ['change of the root key', (e) => e.rotateKeys(admin, { root: true })],
     [
       'destruction of a data key by the server',
@@ -250,23 +264,45 @@ describe('an intent that a crash left open', () => {
     expect(await verifyLog(auditPath(stateDir), reopened)).toMatchObject({ openIntents: [] });
   });
 
-  it.each(['put', 'put-and-activate', 'delete', 'apply-policy', 'create-token', 'retire-transit-key'])(
-    'of a %s that was not made is closed as such',
-    async (action) => {
-      const { engine, folder, stateDir } = await openEngine();
-      await engine.put(admin, 'a', bytes('one'));
-      await engine.close();
-      const isOfSecret = action.startsWith('put') || action === 'delete';
-      const about = isOfSecret ? { secret: 'a' } : { target: '1 grants' };
-      await appendIntent(stateDir, { action, operation: 'never-made', ...about });
-      const { engine: reopened } = await openEngine(folder);
-      expect(await outcomes(stateDir)).toMatchObject([
-        { action, operation: 'never-made', error: 'not_made', ...about },
-      ]);
-      expect((await verifyLog(auditPath(stateDir), reopened)).openIntents).toEqual([]);
-      expect((await reopened.info(admin, 'a')).versions).toEqual([1]);
-    },
-  );
+  it('of a mapping that was removed does not bring it back', async () => {
+    const { engine, folder } = await openEngine();
+    await engine.mapEntity(admin, COMPONENT, ['a', 'b']);
+    await engine.unmapEntity(admin, COMPONENT, ['a']);
+    const copy = await crashed(folder);
+    await cutFrom(
+      join(copy, 'state'),
+      ({ action, phase }) => action === 'remove-mapping' && phase === 'outcome',
+    );
+    const { engine: reopened, stateDir } = await openEngine(copy);
+    expect(await outcomes(stateDir)).toMatchObject([
+      { action: 'remove-mapping', target: `${COMPONENT} a`, authorized: true },
+    ]);
+    expect(await reopened.mappings(admin)).toEqual([{ principal: COMPONENT, names: ['b'] }]);
+  });
+
+  it.each([
+    'put',
+    'put-and-activate',
+    'delete',
+    'apply-policy',
+    'create-token',
+    'add-mapping',
+    'remove-mapping',
+    'retire-transit-key',
+  ])('of a %s that was not made is closed as such', async (action) => {
+    const { engine, folder, stateDir } = await openEngine();
+    await engine.put(admin, 'a', bytes('one'));
+    await engine.close();
+    const isOfSecret = action.startsWith('put') || action === 'delete';
+    const about = isOfSecret ? { secret: 'a' } : { target: '1 grants' };
+    await appendIntent(stateDir, { action, operation: 'never-made', ...about });
+    const { engine: reopened } = await openEngine(folder);
+    expect(await outcomes(stateDir)).toMatchObject([
+      { action, operation: 'never-made', error: 'not_made', ...about },
+    ]);
+    expect((await verifyLog(auditPath(stateDir), reopened)).openIntents).toEqual([]);
+    expect((await reopened.info(admin, 'a')).versions).toEqual([1]);
+  });
 
   it('is not taken for made because another principal used the same operation id', async () => {
     const { engine, folder, stateDir } = await openEngine();

@@ -141,6 +141,17 @@ describe('a restore that merges what is newer', () => {
     expect(valid(await openRestored(folder), tokens)).toEqual(['kept']);
   });
 
+  test('from the log of a store that is gone: mappings count as changes of the policy', async () => {
+    const { engine, folder, path, stateDir } = await scene();
+    const component = `component:A${'A'.repeat(55)}/M${'C'.repeat(55)}`;
+    await engine.mapEntity(admin, component, ['a', 'b']);
+    await engine.unmapEntity(admin, component, ['a']);
+    await engine.mappings(admin);
+    await engine.close();
+    await rm(join(stateDir, 'store'), { recursive: true });
+    expect(await restoreIn(folder, path, { mergeFrom: [stateDir] })).toMatchObject({ policyChanges: 3 });
+  });
+
   test.each([
     ['that it failed', { error: 'io' }],
     ['that a start found it not made', { error: 'not_made', recovered: true }],

@@ -52,6 +52,17 @@ describe('a disk with less room than is to stay free', () => {
     expect((await engine.policy(admin)).grants).toEqual([]);
   });
 
+  it('does not keep a mapping from being removed, of which others stay', async () => {
+    const component = `component:A${'A'.repeat(55)}/M${'C'.repeat(55)}`;
+    const { engine: before, folder } = await openEngine();
+    await before.mapEntity(admin, component, ['a', 'b']);
+    await before.close();
+    const { engine } = await openEngine(folder, FULL);
+    await engine.unmapEntity(admin, component, ['a']);
+    expect(await codeOf(engine.mapEntity(admin, component, ['c']))).toBe('storage_full');
+    expect(await engine.mappings(admin)).toEqual([{ principal: component, names: ['b'] }]);
+  });
+
   it('takes deletions that are asked together with what is refused', async () => {
     const { engine: before, folder } = await openEngine();
     for (const name of ['a', 'b']) await before.put(admin, name, Buffer.alloc(10_000, 1));

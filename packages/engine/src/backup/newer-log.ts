@@ -38,7 +38,7 @@ interface LoggedAct {
 
 /** What is looked for; most lines are neither. */
 const LOOKED_FOR =
-  /"action":"(revoke-token|revoke|issued|retire-transit-key|apply-policy|delete|prune|checkpoint)"/;
+  /"action":"(revoke-token|revoke|issued|retire-transit-key|apply-policy|(add|remove)-mapping|delete|prune|checkpoint)"/;
 const TOKEN_ID = /^[0-9a-f]{16}$/;
 
 /**
@@ -183,5 +183,7 @@ function timeOf(text: string): Date {
   return Number.isNaN(time.getTime()) ? new Date() : time;
 }
 
+const POLICY_CHANGES = new Set(['apply-policy', 'add-mapping', 'remove-mapping']);
+
 const isPolicyChange = ({ action, phase }: LoggedAct): boolean =>
-  action === 'apply-policy' && phase !== undefined;
+  POLICY_CHANGES.has(action) && phase !== undefined;

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Caller } from '../caller.js';
 import { CofferError } from '../errors.js';
 import type { Gate } from '../gate.js';
+import { listed } from '../names.js';
 import { Pattern } from '../patterns.js';
 import { Watch, type WatchEvent, type WatchParts } from './watch.js';
 
@@ -70,7 +71,7 @@ export class Watchers {
     const { secrets = [], since, signal, heartbeatMs = HEARTBEAT_MS } = options;
     const patterns = patternsOf(secrets);
     const watch = new Watch(this.#parts, { caller, patterns, since, signal, heartbeatMs });
-    const asked = { caller, action: 'watch', target: describe(secrets) } as const;
+    const asked = { caller, action: 'watch', target: listed(secrets) || '*' } as const;
     if (!watch.entitled) await this.#gate.deny(asked);
     this.#admit(watch);
     try {
@@ -118,7 +119,3 @@ function patternsOf(secrets: readonly string[]): Pattern[] {
   }
   return secrets.map((pattern) => new Pattern(pattern));
 }
-
-/** For the audit log: separated by spaces, and quoted where they could be mistaken for several. */
-const describe = (secrets: readonly string[]): string =>
-  secrets.map((pattern) => (/^[^\s"]+$/.test(pattern) ? pattern : JSON.stringify(pattern))).join(' ') || '*';
