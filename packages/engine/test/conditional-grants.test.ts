@@ -12,7 +12,7 @@ import {
 } from '../src/index.js';
 import { Policy } from '../src/policy.js';
 import { auditEntries, auditPath, verifyLog } from './audit-file.js';
-import { admin, bytes, codeOf, openEngine, text, token } from './support.js';
+import { admin, bytes, codeOf, newTransitKey, openEngine, text, token } from './support.js';
 
 const alice = token('alice');
 
@@ -286,6 +286,8 @@ describe('the principal nats-permission', () => {
     expect(await engine.put(permitted, 'x/y', bytes('1'))).toBe(1);
     expect(await engine.put(permitted, 'x/y', bytes('2'))).toBe(2);
     await engine.activate(permitted, 'x/y', 2);
+    expect(await engine.putAndActivate(permitted, 'x/y', bytes('3'))).toBe(3);
+    expect(await engine.info(admin, 'x/y')).toMatchObject({ activeVersion: 3 });
     expect(engine.whoami(permitted).grants).toEqual([
       { to: ['nats-permission'], actions: ['put', 'activate'], secrets: ['*'] },
     ]);
@@ -320,6 +322,10 @@ describe('the principal nats-permission', () => {
       engine.revoke(caller, { jti: 'x' }),
       engine.revocations(caller),
       engine.liftRevocation(caller, '0123456789abcdef'),
+      engine.mappings(caller),
+      engine.addTransitKey(caller, newTransitKey()),
+      engine.retireTransitKey(caller, newTransitKey()),
+      engine.listTransitKeys(caller),
       engine.keys(caller),
       engine.rotation(caller),
       engine.rotateKeys(caller),
