@@ -118,6 +118,22 @@ describe('audit query', () => {
     ).toEqual([5]);
   });
 
+  test('finds and tells what was asked on behalf of an application, or from a host', async () => {
+    const copy = stateCopy();
+    const claims = '"user":"socket","application":"shop \\u001b[2J","host":"N1"';
+    changeLine(copy, 4, (line) => line.replace('"user":"socket"', claims));
+    const query = async (...more: string[]) =>
+      (await coffer(['audit', 'query', '--state-dir', copy, ...more])).stdout;
+    const told = await query('--application', 'shop*');
+    expect(told).toMatch(/^ +4 .* by socket, application "shop \\x1b\[2J", host N1\n$/);
+    expect(await query('--host', 'N1')).toBe(told);
+    expect(await query('--application', 'shop*', '--host', 'N2')).toBe('');
+    expect(await admin('audit query --application shop* --host N1')).toMatchObject({
+      code: 0,
+      stderr: 'coffer: no entries match\n',
+    });
+  });
+
   test('refuses an action that there is not, and says when nothing matches', async () => {
     for (const where of ['', ` --state-dir ${server.stateDir}`]) {
       expect(await admin(`audit query --action gett${where}`)).toMatchObject({

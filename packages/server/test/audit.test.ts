@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
-import { Client } from '@coffer/client';
+import { type AuditQuery, Client } from '@coffer/client';
 import { describe, expect, it } from 'vitest';
 import {
   auditVerifier,
@@ -58,10 +58,27 @@ describe('GET /api/admin/audit', () => {
     '?since=yesterday',
     '?since=2026-13-01T00:00:00Z',
     '?principal=',
+    '?application=',
+    '?host=a&host=b',
     '?nonsense=1',
   ])('refuses %s as a wrong query', async (query) => {
     const { server } = await production();
     expect((await read(server, query)).status).toBe(400);
+  });
+
+  it('finds what was asked on behalf of an application, or from a host', async () => {
+    const { server, client } = await production();
+    const principals = [{ id: 'component:x', kind: 'component' }] as const;
+    for (const application of ['shop', 'shop-eu', 'bank']) {
+      const conditions = { application, host: `N${application}` };
+      await server.engine.get({ principals, address: 'nats', conditions }, 'a').catch(() => undefined);
+    }
+    const found = async (query: AuditQuery) =>
+      (await all(client.admin.audit(query))).map((line) => JSON.parse(line).principal.application);
+    expect(await found({ application: 'shop*' })).toEqual(['shop', 'shop-eu']);
+    expect(await found({ host: 'Nbank' })).toEqual(['bank']);
+    expect(await found({ host: 'Nbank', application: 'shop' })).toEqual([]);
+    client.close();
   });
 
   it('is for administrators', async () => {
