@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { act, addJsonOption, defineCommand, examples } from './define.js';
 import { addFolderOptions, addKeyOption } from './define-identity-options.js';
+import { addAddressOptions, addQueueOption } from './define-wasmcloud-options.js';
+import { defineWasmcloudSecrets } from './define-wasmcloud-secrets.js';
 
 /** Declares the commands on wasmCloud's secrets. Each loads its code only when it runs. */
 export function defineWasmcloudCommands(program: Command): void {
@@ -10,6 +12,7 @@ export function defineWasmcloudCommands(program: Command): void {
     'serve secrets to wasmCloud hosts over NATS, and administer them there',
     'The commands of secrets-nats-kv, with its arguments, options and environment, and more.',
   ).helpGroup('wasmCloud:');
+  defineWasmcloudSecrets(wasmcloud);
   defineInspect(wasmcloud);
   definePermissions(wasmcloud);
 }
@@ -34,14 +37,16 @@ function defineInspect(wasmcloud: Command): void {
 }
 
 function definePermissions(wasmcloud: Command): void {
-  const permissions = addAddressOptions(
-    defineCommand(
-      wasmcloud,
-      'permissions',
-      'make NATS users for hosts, administrators and backends, with what each may do',
-      'Makes an account in the store of "coffer identity", with a role and a user for each: host may ask for secrets, admin may ' +
-        'also put them and edit mappings, backend alone may listen and answer. With --plain it writes a configuration for ' +
-        'servers without an operator. What is there already stays, so that it can be run again.',
+  const permissions = addQueueOption(
+    addAddressOptions(
+      defineCommand(
+        wasmcloud,
+        'permissions',
+        'make NATS users for hosts, administrators and backends, with what each may do',
+        'Makes an account in the store of "coffer identity", with a role and a user for each: host may ask for secrets, admin may ' +
+          'also put them and edit mappings, backend alone may listen and answer. With --plain it writes a configuration for ' +
+          'servers without an operator. What is there already stays, so that it can be run again.',
+      ),
     ),
   )
     .option('--operator <name>', 'the operator (default: the current one)')
@@ -66,12 +71,4 @@ function definePermissions(wasmcloud: Command): void {
     'coffer wasmcloud permissions --lattice PRODUCTION',
     'coffer wasmcloud permissions --plain /etc/nats/secrets.conf',
   );
-}
-
-/** Which backend is meant. */
-function addAddressOptions(command: Command): Command {
-  return command
-    .option('-s, --subject-base <subject>', 'what the subjects begin with (default: wasmcloud.secrets)')
-    .option('-n, --name <name>', 'the name of the backend (default: nats-kv)')
-    .option('--nats-queue-base <group>', 'what the queue group begins with (default: wasmcloud_secrets)');
 }

@@ -105,6 +105,11 @@ describe('help and version', () => {
     'identity validate',
     'identity delete user',
     'identity env',
+    'wasmcloud put',
+    'wasmcloud get',
+    'wasmcloud add-mapping',
+    'wasmcloud remove-mapping',
+    'wasmcloud list-mappings',
     'wasmcloud inspect',
     'wasmcloud permissions',
   ])('coffer %s --help explains it', async (command) => {

@@ -1,0 +1,58 @@
+import { NoAnswerError, SecretsError } from '@coffer/wasmcloud';
+import { Failure } from '../failure.js';
+import type { Asked } from './backend.js';
+
+/** Runs a request to a backend. When it is refused, the failure begins with `what`, and says in words what the protocol's error means. */
+export async function inWords<T>(what: string, asked: Asked, request: Promise<T>): Promise<T> {
+  try {
+    return await request;
+  } catch (error) {
+    if (!(error instanceof SecretsError)) throw error;
+    throw new Failure(`${what}: ${sentence(error, asked)}`);
+  }
+}
+
+function sentence(error: SecretsError, asked: Asked): string {
+  if (error instanceof NoAnswerError) return noAnswer(error);
+  const { code, text } = error;
+  switch (code) {
+    case 'Unauthorized':
+      return unauthorized(asked);
+    case 'SecretNotFound':
+      return 'there is no such secret or version';
+    case 'DecryptionError':
+      return asked.transitKeyGiven === undefined
+        ? 'the backend could not open the request'
+        : `the backend could not open the request: the key of ${asked.transitKeyGiven} is none of its transit keys; without it the ` +
+            'backend is asked for its key';
+    case 'InvalidRequest':
+      return 'the backend does not take this request: a version is a number, and a secret’s name may not have a * in it';
+    case 'InvalidPayload':
+      return 'the backend does not take this value: it is empty, or too large';
+    default:
+      return text === '' ? `the backend answers ${code}` : text;
+  }
+}
+
+function noAnswer({ text }: NoAnswerError): string {
+  if (/^no backend listens/.test(text)) {
+    return (
+      `${text}; "coffer wasmcloud run" starts one, --name and --subject-base name another; creds of another account do not ` +
+      'reach it, either'
+    );
+  }
+  if (/does not let this connection publish/.test(text)) {
+    return `${text}: come with creds that may, as those of the role admin that "coffer wasmcloud permissions" makes`;
+  }
+  return text;
+}
+
+function unauthorized({ signer }: Asked): string {
+  if (signer === undefined) {
+    return (
+      'the backend does not let those do this who do not show who they are: --creds FILE signs the request, and grants decide ' +
+      'then'
+    );
+  }
+  return `${signer} may not do this: no grant in the policy allows it; --unsigned leaves the decision to NATS, for put and mappings`;
+}

@@ -1,0 +1,62 @@
+import { createKeyPair, encodeWascap, tokenIn } from '@coffer/identity';
+import { NoAnswerError, type Secret, SecretsClient, SecretsError } from '@coffer/wasmcloud';
+import { read } from '../connection.js';
+import { Failure } from '../failure.js';
+import { note } from '../output.js';
+import { quote } from '../quote.js';
+import { addressOf } from './address.js';
+import { withNats } from './backend.js';
+import type { GetOptions } from './get.js';
+import { readSigned } from './signed-file.js';
+
+const PATIENCE_MS = 5_000;
+
+/**
+ * Asks as a host does that is to start a component, to find out why it does not get its secrets.
+ *
+ * @param as a signed file, or a token
+ */
+export async function getAsHost(name: string, as: string, options: GetOptions): Promise<Secret> {
+  const { prefix, name: backend } = addressOf(options);
+  const { token } = await readSigned(as);
+  const hostJwt = options.hostJwt === undefined ? selfSigned() : tokenIn(read('--host-jwt', options.hostJwt));
+  if (options.hostJwt === undefined)
+    await note('Asking as a host with a key of its own, as stock hosts have it');
+  const { secretVersion: version, field, application } = options;
+  return withNats(options, async (nats) => {
+    const client = new SecretsClient({ nats, prefix, timeoutMs: PATIENCE_MS, deadlineMs: PATIENCE_MS });
+    try {
+      const asked = { backend, key: name, version, field, entityJwt: token, hostJwt };
+      return await client.get({
+        ...asked,
+        ...(application !== undefined && { application: { name: application } }),
+      });
+    } catch (error) {
+      if (!(error instanceof SecretsError)) throw error;
+      throw new Failure(`failed to get secret ${quote(name)} as a host: ${sentence(error)}`);
+    }
+  });
+}
+
+/** A stock host makes its key and the account that signs it afresh at each start. */
+function selfSigned(): string {
+  using account = createKeyPair('account');
+  using host = createKeyPair('server');
+  const wascap = { name: 'coffer wasmcloud get', labels: { self_signed: 'true' } };
+  return encodeWascap({ sub: host.publicKey, wascap }, account);
+}
+
+const HINTS: Partial<Record<SecretsError['code'], string>> = {
+  Unauthorized:
+    'the backend believes the token, and no grant lets its entity have this secret: "coffer wasmcloud add-mapping KEY --secret ' +
+    'NAME" does; "coffer wasmcloud inspect" shows the key, and the principal that grants name',
+  SecretNotFound: 'its entity may have the secret, and there is none of this name and version',
+  InvalidRequest: 'a version is a number, and a field stands in a secret that is a JSON object',
+};
+
+/** The protocol's word first: it is what stands in a host's log. */
+function sentence(error: SecretsError): string {
+  if (error instanceof NoAnswerError) return error.text;
+  const hint = HINTS[error.code];
+  return hint === undefined ? error.message : `${error.code}: ${hint}`;
+}
