@@ -1,4 +1,5 @@
-import type { Finished, Process } from './processes.d.mts';
+import type { NatsServer } from './nats.d.mts';
+import type { Exit, Finished, Process, TemporaryFolder } from './processes.d.mts';
 
 /** What a host asks for. */
 export interface HostRequest {
@@ -51,12 +52,30 @@ export class WasmcloudClient implements AsyncDisposable {
   readonly process: Process;
   /** As a host, it asks for the backend's transit key before the first request, and never again. */
   get(request: HostRequest): Promise<HostAnswer>;
-  /** So many gets, so many at a time. */
-  bench(request: HostRequest & { readonly count: number; readonly in_flight: number }): Promise<LoadReport>;
+  /** So many gets, and for at least so long; with `keys`, of the secrets `<key>0`, `<key>1`, … in turn. */
+  bench(
+    request: HostRequest & {
+      readonly count?: number;
+      readonly seconds?: number;
+      readonly keys?: number;
+      readonly in_flight: number;
+    },
+  ): Promise<LoadReport>;
   /** Gets until it is stopped; one that is not answered is made again until it is. */
   load(request: HostRequest & { readonly in_flight: number; readonly expect: string }): {
     stop(): Promise<LoadReport>;
   };
+  /** What wadm makes of a manifest: what is wrong with it, and what hosts are told to fetch. */
+  manifest(text: string): Promise<{
+    readonly failures: readonly string[];
+    readonly secrets?: readonly (Pick<HostRequest, 'backend' | 'key' | 'application' | 'policy'> & {
+      /** The component or provider. */
+      readonly of: string;
+      readonly name: string;
+      readonly field: string | null;
+      readonly version: string | null;
+    })[];
+  }>;
   /** As if the host had started anew: asks for the transit key again. */
   forget(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -82,7 +101,40 @@ export class SecretsNatsKvServer implements AsyncDisposable {
     readonly url: string;
     readonly transitSeed: string;
     readonly encryptionSeed: string;
+    /** More arguments. */
+    readonly args?: readonly string[];
   }): Promise<SecretsNatsKvServer>;
   readonly process: Process;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The seeds of two xkeys, as secrets-nats-kv has them. */
+export interface BackendSeeds {
+  readonly transit: string;
+  readonly encryption: string;
+}
+
+export function newSeeds(): BackendSeeds;
+
+/** `coffer wasmcloud run`, its state in FOLDER/state. */
+export class CofferBackend implements AsyncDisposable {
+  /** Starts one and waits until it serves. A folder of the caller's is kept after `stop`, any other removed. */
+  static start(options: {
+    readonly nats: Pick<NatsServer, 'url'>;
+    readonly folder?: TemporaryFolder;
+    /** In its environment; by default new ones. */
+    readonly seeds?: BackendSeeds;
+    /** Who is trusted, and more. */
+    readonly args?: readonly string[];
+    readonly env?: Readonly<Record<string, string>>;
+  }): Promise<CofferBackend>;
+  readonly process: Process;
+  readonly folder: TemporaryFolder;
+  readonly stateDir: string;
+  readonly seeds: BackendSeeds;
+  /** The admin socket, as `coffer -s` takes it. */
+  readonly socket: string;
+  /** Stops it; an error if it said the value of a secret, see canary.mjs. */
+  stop(): Promise<Exit>;
   [Symbol.asyncDispose](): Promise<void>;
 }

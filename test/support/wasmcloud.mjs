@@ -1,8 +1,13 @@
-import { Process, run } from './processes.mjs';
-import { peer } from './servers.mjs';
+import { join } from 'node:path';
+import { createKeyPair } from '@coffer/identity';
+import { expectNoCanary } from './canary.mjs';
+import { Process, run, TemporaryFolder } from './processes.mjs';
+import { cofferCommand, peer } from './servers.mjs';
 
 // Plain JavaScript, since bench/ runs without a build; the contract stands in wasmcloud.d.mts.
 
+/** What `coffer wasmcloud run` says once it answers. */
+const SERVING = /serv/;
 const ADDRESS = { prefix: 'wasmcloud.secrets', backend: 'nats-kv' };
 
 export class WasmcloudClient {
@@ -29,6 +34,11 @@ export class WasmcloudClient {
         return (await answer).report;
       },
     };
+  }
+
+  async manifest(text) {
+    const { id, ...answer } = await this.#ask('manifest', { text });
+    return answer;
   }
 
   async forget() {
@@ -61,9 +71,9 @@ export async function secretsNatsKv(args, { url, transitSeed, creds, env = {} })
 }
 
 export class SecretsNatsKvServer {
-  static async start({ url, transitSeed, encryptionSeed }) {
+  static async start({ url, transitSeed, encryptionSeed, args = [] }) {
     const env = { TRANSIT_XKEY_SEED: transitSeed, ENCRYPTION_XKEY_SEED: encryptionSeed };
-    const process = new Process(peer('secrets-nats-kv'), ['run', '--nats-address', url], { env });
+    const process = new Process(peer('secrets-nats-kv'), ['run', '--nats-address', url, ...args], { env });
     await process.waitFor(/Starting secrets backend/);
     return new SecretsNatsKvServer(process);
   }
@@ -75,4 +85,56 @@ export class SecretsNatsKvServer {
   async [Symbol.asyncDispose]() {
     await this.process.stop();
   }
+}
+
+export class CofferBackend {
+  static async start({ nats, folder, seeds = newSeeds(), args = [], env = {} }) {
+    const own = folder === undefined ? new TemporaryFolder() : undefined;
+    const home = folder ?? own;
+    const stateDir = home.join('state');
+    const command = cofferCommand(
+      ...['wasmcloud', 'run', '--nats-address', nats.url, '--state-dir', stateDir, ...args],
+    );
+    const process = new Process(...command, {
+      env: { TRANSIT_XKEY_SEED: seeds.transit, ENCRYPTION_XKEY_SEED: seeds.encryption, ...env },
+    });
+    try {
+      await process.waitFor(SERVING);
+      return new CofferBackend({ process, folder: home, stateDir, seeds }, own);
+    } catch (error) {
+      await process.kill().catch(() => {});
+      own?.[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #own;
+
+  constructor({ process, folder, stateDir, seeds }, own) {
+    this.process = process;
+    this.folder = folder;
+    this.stateDir = stateDir;
+    this.seeds = seeds;
+    this.socket = `unix:${join(stateDir, 'admin.sock')}`;
+    this.#own = own;
+  }
+
+  async stop() {
+    const exit = await this.process.stop();
+    this.#own?.[Symbol.dispose]();
+    expectNoCanary(this.process.output, "the backend's output");
+    return exit;
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.stop();
+  }
+}
+
+export function newSeeds() {
+  const seed = () => {
+    const pair = createKeyPair('curve');
+    return Buffer.from(pair.seed()).toString();
+  };
+  return { transit: seed(), encryption: seed() };
 }

@@ -7,14 +7,16 @@
 //!         (and field, version, application, policy)
 //!         → {"id":1,"secret":{"version":"1","string":"…"}} or, for bytes, {"…","binary":"<base64>"},
 //!           or {"id":1,"error":{"kind":"server","text":"…"}}, as the library says it
-//!     {"id":2,"op":"bench","count":1000,"in_flight":32, … as get}   → {"id":2,"report":{…}}
+//!     {"id":2,"op":"bench","count":1000,"seconds":5,"in_flight":32,"keys":16, … as get}   → {"id":2,"report":{…}}
 //!     {"id":3,"op":"load","in_flight":16,"expect":"value", … as get}
 //!         gets over and over, and again whatever was not answered, until
 //!     {"id":4,"op":"stop"}                                          → {"id":3,"report":{…}}
 //!     {"id":5,"op":"forget"}   asks for the backend's transit key again before the next get   → {"id":5}
+//!     {"id":6,"op":"manifest","text":"…"}  what wadm makes of a manifest → {"id":6,"failures":["…"],"secrets":[{…}]}
 //!
 //! As a host does, it asks for a backend's transit key once, and seals each request with a key made for it alone.
 
+mod manifest;
 mod measure;
 mod request;
 
@@ -71,6 +73,12 @@ async fn main() -> Result<(), Failure> {
             "forget" => {
                 hosts.forget().await;
                 answers.send(json!({ "id": id }))?;
+            }
+            "manifest" => {
+                let text = rest["text"].as_str().unwrap_or_default();
+                let mut answer = manifest::read(text).await;
+                answer["id"] = json!(id);
+                answers.send(answer)?;
             }
             "get" | "bench" | "load" => {
                 let get: Get = serde_json::from_value(rest)?;

@@ -6,26 +6,27 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde_json::{json, Value};
+use wasmcloud_secrets_client::SecretClientError;
 
 use crate::request::{is_unanswered, kind_of, Get, Hosts};
 
-/// `count` gets with `in_flight` at a time, none of them made again.
+/// Gets with `in_flight` at a time, `count` of them and for at least as many `seconds`, none of them made again.
 pub async fn bench(hosts: &Hosts, get: &Get) -> Value {
     let taken = AtomicUsize::new(0);
     let start = Instant::now();
     let workers = (0..get.in_flight).map(|_| async {
         let mut seen = Seen::default();
-        while taken.fetch_add(1, Ordering::Relaxed) < get.count {
+        loop {
+            let number = taken.fetch_add(1, Ordering::Relaxed);
+            if number >= get.count && start.elapsed().as_secs_f64() >= get.seconds {
+                return seen;
+            }
             let began = Instant::now();
-            match hosts.get(get).await {
+            match hosts.get(&get.spread(number)).await {
                 Ok(_) => seen.latencies.push(began.elapsed()),
-                Err(error) => {
-                    seen.first_error.get_or_insert(error.to_string());
-                    seen.count(kind_of(&error))
-                }
+                Err(error) => seen.fail(&error),
             }
         }
-        seen
     });
     let seen = Seen::merged(join_all(workers).await);
     seen.report(start.elapsed())
@@ -50,10 +51,7 @@ pub async fn load(hosts: &Hosts, get: &Get, stopped: &AtomicBool) -> Value {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                         continue;
                     }
-                    Err(error) => {
-                        seen.first_error.get_or_insert(error.to_string());
-                        seen.count(kind_of(&error))
-                    }
+                    Err(error) => seen.fail(&error),
                 }
                 break;
             }
@@ -74,6 +72,11 @@ struct Seen {
 impl Seen {
     fn count(&mut self, kind: &'static str) {
         *self.others.entry(kind).or_default() += 1;
+    }
+
+    fn fail(&mut self, error: &SecretClientError) {
+        self.first_error.get_or_insert(error.to_string());
+        self.count(kind_of(error));
     }
 
     fn merged(all: Vec<Seen>) -> Seen {

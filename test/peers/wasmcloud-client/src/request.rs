@@ -1,5 +1,6 @@
 //! One request, as a host makes it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use wasmcloud_secrets_client::{Client, SecretClientError};
 use wasmcloud_secrets_types::{Application, Context, Secret, SecretRequest};
 
 /// What to ask for, and how often.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Get {
     pub prefix: String,
     pub backend: String,
@@ -27,8 +28,23 @@ pub struct Get {
     #[serde(default)]
     pub count: usize,
     #[serde(default)]
+    pub seconds: f64,
+    /// Ask for `<key>0` to `<key><keys - 1>` in turn, instead of for `key`.
+    #[serde(default)]
+    pub keys: usize,
+    #[serde(default)]
     pub in_flight: usize,
     pub expect: Option<String>,
+}
+
+impl Get {
+    pub fn spread(&self, number: usize) -> Cow<'_, Get> {
+        if self.keys == 0 {
+            return Cow::Borrowed(self);
+        }
+        let key = format!("{}{}", self.key, number % self.keys);
+        Cow::Owned(Get { key, ..self.clone() })
+    }
 }
 
 /// The clients of one host: one for each backend, with the transit key that it was told.
