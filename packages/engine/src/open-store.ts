@@ -104,6 +104,7 @@ export function rootKeyContext(options: EngineOptions): RootKeyContext {
     stateDir: options.stateDir,
     development: options.development ?? false,
     promptPassphrase: options.promptPassphrase,
+    env: options.env,
     now: options.now,
     onNotice: (sentence) => options.onNotice?.(sentence),
   };

@@ -34,6 +34,8 @@ export interface EngineOptions {
   readonly storage?: Partial<SpaceLimits> | undefined;
   readonly audit?: AuditSettings | undefined;
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
+  /** Where root keys `passphrase:env:` and `xkey-seed:env:` are looked for; `process.env` if not given. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   /** Opens although the store or the audit log was put back to an earlier state; the log tells that it was accepted. */
   readonly acceptRollback?: boolean | undefined;
   /** Which old versions need not be kept; none: all are kept. See {@link RetentionRule}. */

@@ -82,6 +82,7 @@ describe('a root key from the seed of an xkey', () => {
     });
     await reads(folder, fromEnvironment);
     vi.unstubAllEnvs();
+    await reads(folder, { ...fromEnvironment, env: { [NAME]: seed } });
     const file = join(folder, 'seed');
     await writeFile(file, `${seed}\n`, { mode: 0o600 });
     const rootKeyFile = parseRootKey(`xkey-seed:file:${file}`);

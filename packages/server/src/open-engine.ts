@@ -17,7 +17,7 @@ export interface OpenEngine {
  */
 export async function openEngine(
   config: ServerConfig,
-  talk: Pick<EngineOptions, 'promptPassphrase' | 'onFatal' | 'onNotice'>,
+  talk: Pick<EngineOptions, 'promptPassphrase' | 'env' | 'onFatal' | 'onNotice'>,
 ): Promise<OpenEngine> {
   const stateDir = resolve(config.stateDir);
   const rootKey = parseRootKey(config.rootKey);

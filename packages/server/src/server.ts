@@ -43,6 +43,8 @@ export interface StartOptions {
   readonly log?: Logger;
   /** Asks a person for the root key's passphrase, for `passphrase:prompt`. The bytes are wiped after use. */
   readonly promptPassphrase?: (question: string) => Promise<Uint8Array>;
+  /** Where a root key in the environment is looked for. Default: `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Default: one sentence on standard error, and the process ends at once with exit code 1. */
   readonly onFatal?: (error: CofferError) => void;
   /** A sentence that a person should read, such as that a root key was made. Default: one line on standard error. */
@@ -87,13 +89,13 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   parseRootKey(config.rootKey);
   // First of all: a mistake in files is found before a root key is made, or a person asked for a passphrase.
   const certificate = config.tls && (await Certificate.open(config.tls, { log, onNotice }));
-  const { promptPassphrase } = options;
+  const { promptPassphrase, env } = options;
   let nats: NatsDoor | undefined;
   const opened = await checkTrustFiles(config.trust)
     .then(async () => {
       nats = config.nats && (await NatsDoor.open(config.nats, { log }));
     })
-    .then(() => openEngine(config, { promptPassphrase, onFatal, onNotice }))
+    .then(() => openEngine(config, { promptPassphrase, env, onFatal, onNotice }))
     .catch(async (error: unknown) => {
       certificate?.close();
       await nats?.close(0);

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { completeLimits, completeWasmcloud, loadConfig } from '../src/index.js';
+import { completeLimits, completeWasmcloud, type FileConfig, loadConfig } from '../src/index.js';
 import { temporaryFolder } from './support.js';
 
 const HOME = '/home/ada';
@@ -48,6 +48,23 @@ describe('the configuration', () => {
       stateDir: '/env',
       rootKey: 'file:/file.key',
     });
+  });
+
+  it('puts settings of a command over those of the file, and others behind them', async () => {
+    const file = await configFile('nats: { servers: [nats://file:1] }\nwasmcloud: { name: vault }\n');
+    const over = {
+      wasmcloud: { prefix: 'acme.secrets', trust: 'self-issued' as const },
+      retention: [{ secrets: ['*'], keepVersions: 5 }],
+    } satisfies FileConfig;
+    const under = { listen: 'none', nats: { servers: ['nats://under:1'], allowOpen: true } };
+    expect(loadConfig({ env: { HOME }, file, settings: { over, under } })).toMatchObject({
+      listen: 'none',
+      nats: { servers: ['nats://file:1'], allowOpen: true },
+      wasmcloud: { name: 'vault', prefix: 'acme.secrets', trust: 'self-issued' },
+      retention: over.retention,
+    });
+    const wrong = { over: { retention: [{ secrets: ['*'], keepVersions: 0 }] } };
+    expect(() => loadConfig({ env: { HOME }, settings: wrong })).toThrow(/retention/);
   });
 
   it('takes a certificate and its key together or not at all, each by flag before environment before file', async () => {

@@ -45,7 +45,7 @@ export interface RootKeyContext {
   /** Asks a person; needed for `passphrase:prompt` only. The bytes are wiped after use. */
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
   /** Where `passphrase:env:` and `xkey-seed:env:` look; `process.env` if not given. */
-  readonly env?: Record<string, string | undefined> | undefined;
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   readonly now?: (() => Date) | undefined;
   /** What cannot be read when the key file is not there, and what to do; by default for a store. */
   readonly whenMissing?: { readonly what: string; readonly advice: string } | undefined;

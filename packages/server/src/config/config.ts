@@ -7,7 +7,7 @@ import { formatAddress, isLoopback, listenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
 import { LOG_LEVELS, type LogLevel } from '../log.js';
 import type { TlsFiles } from '../tls/pair.js';
-import { type ConfigFile, type FileConfig, openConfigFile } from './file.js';
+import { type ConfigFile, checkedSettings, type FileConfig, openConfigFile } from './file.js';
 import { checkNats, completeWasmcloud, type NatsConfig, natsConfig, type WasmcloudConfig } from './nats.js';
 import { checkTrust, type TrustConfig, trustConfig } from './trust.js';
 
@@ -83,6 +83,8 @@ export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The configuration file, where no flag names one. */
   readonly file?: string | undefined;
+  /** Settings as a file has them, for a command with flags of its own: some that go before the file, some behind it. */
+  readonly settings?: { readonly over?: FileConfig | undefined; readonly under?: FileConfig | undefined };
 }
 
 export const DEFAULT_LISTEN = '127.0.0.1:2633';
@@ -110,11 +112,12 @@ export interface AssembledConfig {
 }
 
 /** The same, with everything that is wrong instead of the first of it. */
-export function assembleConfig({ flags = {}, env, file }: ConfigSources): AssembledConfig {
+export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigSources): AssembledConfig {
   const path = flags.config ?? (env.COFFER_CONFIG || undefined) ?? file;
   const opened = path === undefined ? undefined : openConfigFile(path);
-  const fromFile = opened?.settings ?? {};
-  const problems: CofferError[] = [...(opened?.problems ?? [])];
+  const { under = {}, over = {} } = settings;
+  const fromFile = layered(under, opened?.settings ?? {}, over);
+  const problems: CofferError[] = [...(opened?.problems ?? []), ...checkedSettings(over)];
   const noting = <T>(check: () => T): T | undefined => {
     try {
       return check();
@@ -170,6 +173,19 @@ export function assembleConfig({ flags = {}, env, file }: ConfigSources): Assemb
   });
   return { config, file: opened, problems };
 }
+
+/** Each setting from the last layer that states it, also within sections. */
+function layered(...layers: readonly FileConfig[]): FileConfig {
+  const result: Record<string, unknown> = {};
+  for (const [key, value] of layers.flatMap((layer) => Object.entries(layer))) {
+    const before = result[key];
+    result[key] = isSection(before) && isSection(value) ? { ...before, ...value } : value;
+  }
+  return result;
+}
+
+const isSection = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** All limits, the stated ones and the defaults of the others. */
 export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits {

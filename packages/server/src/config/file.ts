@@ -158,6 +158,12 @@ export function openConfigFile(path: string): ConfigFile {
   return { path, settings: withoutWrong(content, result.error.issues), problems, lineOf };
 }
 
+/** What is wrong with settings that stand in no file. */
+export function checkedSettings(settings: FileConfig): readonly CofferError[] {
+  const { error } = fileSchema.safeParse(settings);
+  return (error?.issues ?? []).map((issue) => refuse(describeIssue(issue)));
+}
+
 /** What is left when everything that is wrong is taken out. */
 function withoutWrong(content: unknown, issues: readonly z.core.$ZodIssue[]): FileConfig {
   const rest = structuredClone(content);
