@@ -22,7 +22,7 @@ export {
   parsePublicKey,
   type Seed,
 } from './keys/nkey.js';
-export { BOX_OVERHEAD, open, seal } from './keys/xkey.js';
+export { BOX_OVERHEAD, type FreshBox, open, seal, sealFresh } from './keys/xkey.js';
 export { ActivationLedger } from './operate/activation-ledger.js';
 export {
   CLAIMS_PERMISSIONS,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createKeyPair, keyPairFromSeed, open, seal } from '../src/index.js';
+import { createKeyPair, keyPairFromSeed, open, seal, sealFresh } from '../src/index.js';
 import { fromBase64, vectors, wascap } from './vectors.js';
 
 const withCode = (code: string) => expect.objectContaining({ name: 'IdentityError', code });
@@ -34,6 +34,23 @@ describe('an xkey box', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it('from a key made for it alone opens as any other, and each comes from another key', () => {
+    using recipient = createKeyPair('curve');
+    using stranger = createKeyPair('curve');
+    const senders = new Set<string>();
+    for (const length of [0, 1, 64, 5_000]) {
+      const plaintext = Buffer.alloc(length, 7);
+      const { box, sender } = sealFresh(plaintext, recipient.publicKey);
+      senders.add(sender);
+      expect(Buffer.from(open(box, recipient, sender))).toEqual(plaintext);
+      expect(() => open(box, stranger, sender)).toThrow(withCode('open_failed'));
+      expect(() => open(box, recipient, stranger.publicKey)).toThrow(withCode('open_failed'));
+    }
+    expect(senders.size).toBe(4);
+    const user = createKeyPair('user').publicKey;
+    expect(() => sealFresh(new Uint8Array(), user)).toThrow(withCode('wrong_key_kind'));
   });
 
   it('does not open when any bit of it is changed', () => {

@@ -2,7 +2,8 @@ import sodium from 'sodium-native';
 import { IdentityError } from '../errors.js';
 import { asBuffer } from './as-buffer.js';
 import type { KeyPair } from './key-pair.js';
-import { parsePublicKey } from './nkey.js';
+import { encodePublicKey, KEY_BYTES, parsePublicKey } from './nkey.js';
+import { wipeable } from './wipeable.js';
 
 /**
  * Boxes of xkeys, from one curve key to another: `xkv1` ‖ nonce (24) ‖ NaCl `crypto_box` (X25519, XSalsa20-Poly1305).
@@ -30,6 +31,38 @@ export function seal(plaintext: Uint8Array, sender: KeyPair, recipient: string):
     sodium.crypto_box_easy(box.subarray(NONCE_END), asBuffer(plaintext), nonce, to, secret),
   );
   return box;
+}
+
+/** A box, and the public curve key that it comes from. */
+export interface FreshBox {
+  readonly box: Uint8Array;
+  readonly sender: string;
+}
+
+/**
+ * Seals `plaintext` to the holder of the public curve key `recipient` as {@link seal} does, from a key that is made for this box
+ * alone and is gone with it. At half the cost of making a key pair for it: its secret half lives for microseconds, in memory
+ * that is wiped, and needs no locked page of its own.
+ *
+ * @throws IdentityError `wrong_key_kind` if the recipient is no curve key, and as `parsePublicKey`
+ */
+export function sealFresh(plaintext: Uint8Array, recipient: string): FreshBox {
+  const to = curveKey(recipient);
+  const box = Buffer.alloc(plaintext.length + BOX_OVERHEAD);
+  const random = wipeable(KEY_BYTES + sodium.crypto_box_NONCEBYTES);
+  try {
+    sodium.randombytes_buf(random);
+    const secret = random.subarray(0, KEY_BYTES);
+    const from = Buffer.alloc(KEY_BYTES);
+    sodium.crypto_scalarmult_base(from, secret);
+    const nonce = random.subarray(KEY_BYTES);
+    VERSION.copy(box);
+    nonce.copy(box, VERSION.length);
+    sodium.crypto_box_easy(box.subarray(NONCE_END), asBuffer(plaintext), nonce, to, secret);
+    return { box, sender: encodePublicKey('curve', from) };
+  } finally {
+    random.fill(0);
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { createKeyPair, IdentityError, type KeyPair, open, parsePublicKey, seal } from '@coffer/identity';
+import { IdentityError, type KeyPair, open, parsePublicKey, sealFresh } from '@coffer/identity';
 import { SecretsError } from './errors.js';
 
 /** A sealed answer: the box, and the public key that it comes from. */
@@ -18,14 +18,14 @@ export function isXkey(text: string): boolean {
 }
 
 /**
- * Seals an answer from a key that is made for it alone and wiped at once, and wipes the plaintext.
+ * Seals an answer from a key that is made for it alone, and wipes the plaintext.
  *
  * @throws SecretsError `EncryptionError`
  */
 export function sealAnswer(plaintext: Uint8Array, hostXkey: string): SealedAnswer {
-  using key = createKeyPair('curve');
   try {
-    return { box: seal(plaintext, key, hostXkey), responseXkey: key.publicKey };
+    const { box, sender } = sealFresh(plaintext, hostXkey);
+    return { box, responseXkey: sender };
   } catch (error) {
     throw new SecretsError('EncryptionError', '', { cause: error });
   } finally {
