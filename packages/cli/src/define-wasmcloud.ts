@@ -3,6 +3,7 @@ import { act, addJsonOption, defineCommand, examples } from './define.js';
 import { addFolderOptions, addKeyOption } from './define-identity-options.js';
 import { addAddressOptions, addQueueOption } from './define-wasmcloud-options.js';
 import { defineWasmcloudSecrets } from './define-wasmcloud-secrets.js';
+import { defineTransitCommands } from './define-wasmcloud-transit.js';
 
 /** Declares the commands on wasmCloud's secrets. Each loads its code only when it runs. */
 export function defineWasmcloudCommands(program: Command): void {
@@ -15,6 +16,7 @@ export function defineWasmcloudCommands(program: Command): void {
   defineWasmcloudSecrets(wasmcloud);
   defineInspect(wasmcloud);
   definePermissions(wasmcloud);
+  defineTransitCommands(wasmcloud);
 }
 
 function defineInspect(wasmcloud: Command): void {

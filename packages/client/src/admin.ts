@@ -14,6 +14,7 @@ import type {
   PolicyChange,
   Revocation,
   TokenInfo,
+  TransitKey,
 } from './types.js';
 
 /** The server is never silent for so long, but when its disk is. */
@@ -214,6 +215,47 @@ export class Admin {
     return this.#send(
       { path: '/api/admin/keys/rotate', action: 'rotate a key', body: { root, to }, change: options },
       answers.keys,
+    );
+  }
+
+  /** The keys that wasmCloud hosts seal their requests to, of each backend the newest first. */
+  transitKeys(options?: CallOptions): Promise<TransitKey[]> {
+    return this.#send(
+      { path: '/api/admin/transit-keys', action: 'list transit keys', read: options },
+      answers.transitKeyList,
+    );
+  }
+
+  /** Makes a new transit key, which hosts are told from now on. The older ones are served until they are retired. */
+  rotateTransitKey(backend: string, options: ChangeOptions = {}): Promise<TransitKey> {
+    return this.#send(
+      {
+        path: '/api/admin/transit-keys/rotate',
+        action: 'rotate a transit key',
+        body: { backend },
+        change: options,
+      },
+      answers.transitKey,
+    );
+  }
+
+  /**
+   * What is sealed to this transit key is served no more, for good. Hosts that know only that key must be started anew.
+   *
+   * @param key not the current one
+   */
+  retireTransitKey(
+    { backend, publicKey }: Pick<TransitKey, 'backend' | 'publicKey'>,
+    options: ChangeOptions = {},
+  ): Promise<void> {
+    return this.#send(
+      {
+        path: '/api/admin/transit-keys/retire',
+        action: 'retire a transit key',
+        body: { backend, publicKey },
+        change: options,
+      },
+      () => undefined,
     );
   }
 }

@@ -17,6 +17,7 @@ import type {
   SecretInfo,
   SecretValue,
   TokenInfo,
+  TransitKey,
   Whoami,
 } from './types.js';
 
@@ -30,6 +31,7 @@ const MAX_VERSION = 2 ** 32 - 1;
 const ID_128 = /^[0-9a-f]{32}$/;
 const SHA_256 = /^[0-9a-f]{64}$/;
 const SERVER_KEY = /^N[A-Z2-7]{55}$/;
+const XKEY = /^X[A-Z2-7]{55}$/;
 const TOKEN_ID = /^[0-9a-f]{16}$/;
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;
 const WORD = /^[\x21-\x7e]{1,256}$/;
@@ -178,6 +180,22 @@ export function revocation(value: unknown, path = 'the body'): Revocation {
     reason: string(fields.reason, `${path}.reason`),
     revokedAt: date(fields.revokedAt, `${path}.revokedAt`),
     revokedBy: string(fields.revokedBy, `${path}.revokedBy`),
+  };
+}
+
+export function transitKeyList(value: unknown): TransitKey[] {
+  return list(object(value, 'the body').keys, 'the body.keys', transitKey);
+}
+
+export function transitKey(value: unknown, path = 'the body'): TransitKey {
+  const fields = object(value, path);
+  return {
+    backend: word(fields.backend, `${path}.backend`),
+    publicKey: formed(fields.publicKey, `${path}.publicKey`, XKEY, 'the public key of an xkey'),
+    createdAt: date(fields.createdAt, `${path}.createdAt`),
+    createdBy: string(fields.createdBy, `${path}.createdBy`),
+    current: fields.current === true,
+    ...(fields.lastUsedAt == null ? {} : { lastUsedAt: date(fields.lastUsedAt, `${path}.lastUsedAt`) }),
   };
 }
 

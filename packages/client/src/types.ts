@@ -131,6 +131,21 @@ export interface Revocation {
   readonly revokedBy: string;
 }
 
+/** A key that wasmCloud hosts seal their requests to a backend to. */
+export interface TransitKey {
+  /** Such as `nats-kv`. */
+  readonly backend: string;
+  /** `X…` */
+  readonly publicKey: string;
+  readonly createdAt: Date;
+  /** The principal that made it. */
+  readonly createdBy: string;
+  /** Hosts are told this one; the others are served until they are retired. */
+  readonly current: boolean;
+  /** Since the server began; undefined if no request was sealed to it. */
+  readonly lastUsedAt?: Date;
+}
+
 /** The grants in force. Each change makes `generation` grow. */
 export interface Policy {
   readonly generation: number;

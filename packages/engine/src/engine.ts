@@ -450,11 +450,12 @@ export class Engine {
   }
 
   /**
-   * Makes a key the current one of its backend; those before it stay until they are retired. Needs unscoped `admin`, as all on
+   * Makes a key the current one of its backend, whose first one only the server makes; those before it stay until they are retired. Needs unscoped `admin`, as all on
    * transit keys. A repetition of the operation adds nothing, whatever key it brings.
    *
    * @returns the current key
-   * @throws CofferError `access_denied`; `invalid_argument`, also where the seed is not the public key's; `conflict` for a key
+   * @throws CofferError `access_denied`; `invalid_argument`, also where the seed is not the public key's; `not_found` where there
+   *   is no key before it; `conflict` for a key
    *   that was retired or replaced, and where the ring is full
    */
   addTransitKey(caller: Caller, key: NewTransitKey, change?: Change): Promise<TransitKeyInfo> {

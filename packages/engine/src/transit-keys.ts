@@ -9,8 +9,8 @@ import type { Change } from './operations.js';
 import type { Policy } from './policy.js';
 import type { TransitKey } from './policy-record.js';
 
-/** A backend's name: one token of a NATS subject. */
-const BACKEND = /^[A-Za-z0-9_-]{1,64}$/;
+/** A backend's name: one token of a NATS subject, printable ASCII without `.`, `*` and `>`. */
+const BACKEND = /^[!-)+,\-/-=?-~]{1,128}$/;
 const SEED_BYTES = 32;
 /** Of one backend: each request may be tried with all of them. */
 const LIVE_KEYS = 32;
@@ -91,7 +91,8 @@ export class TransitKeys {
    * Makes this the current key of its backend. A repetition of the operation adds nothing, whatever key it brings.
    *
    * @returns the current key
-   * @throws CofferError `access_denied`; `invalid_argument`; `conflict` for a key that was retired, or is in the ring and not the
+   * @throws CofferError `access_denied`; `invalid_argument`; `not_found` where there is none before it, since the first one is the
+   *   server's to make; `conflict` for a key that was retired, or is in the ring and not the
    *   current one, and where the ring is full
    */
   async add(
@@ -110,6 +111,8 @@ export class TransitKeys {
       const live = this.#live(backend);
       if (known && known === live[0]) return undefined;
       if (known) throw new CofferError('conflict', known.retiredAt ? RETIRED : REPLACED);
+      if (live.length === 0 && caller !== SERVER)
+        throw new CofferError('not_found', `${NO_BACKEND} ${backend}`);
       if (live.length >= LIVE_KEYS) {
         throw new CofferError(
           'conflict',
@@ -222,6 +225,8 @@ export class TransitKeys {
   }
 }
 
+const NO_BACKEND =
+  'no server has served this backend from here, which is when its first transit key is made:';
 const RETIRED = 'this transit key was retired, and a retired key does not come back: make another one';
 const REPLACED = 'this transit key is in the ring already, and another one has replaced it: make a new one';
 
@@ -238,7 +243,7 @@ function checkBackend(backend: string): void {
   if (BACKEND.test(backend)) return;
   throw new CofferError(
     'invalid_argument',
-    "a backend's name has 1 to 64 characters: letters, digits, _ and -",
+    "a backend's name is one token of a subject: 1 to 128 characters of ASCII without spaces, dots and wildcards",
   );
 }
 

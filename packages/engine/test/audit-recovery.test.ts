@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { AuditLog } from '../src/audit/log.js';
-import type { Engine, Signer } from '../src/index.js';
+import { type Engine, SERVER, type Signer } from '../src/index.js';
 import { NO_ANCHOR } from '../src/integrity.js';
 import { type AuditLine, auditEntries, auditLines, auditPath, verifyLog } from './audit-file.js';
 import {
@@ -204,12 +204,12 @@ describe('an intent that a crash left open', () => {
     ],
     ['create-token', (e) => e.createToken(admin, { name: 'x' })],
     ['apply-policy', (e) => e.applyPolicy(admin, [{ to: ['token:a'], actions: ['get'], secrets: ['a'] }])],
-    ['add-transit-key', (e) => e.addTransitKey(admin, newTransitKey())],
+    ['add-transit-key', (e) => e.addTransitKey(SERVER, newTransitKey())],
     [
       'retire-transit-key',
       async (e) => {
         const old = newTransitKey();
-        await e.addTransitKey(admin, old);
+        await e.addTransitKey(SERVER, old);
         await e.addTransitKey(admin, newTransitKey());
         await e.retireTransitKey(admin, old);
       },

@@ -15,7 +15,7 @@ async function withKeys(
 ): Promise<Awaited<ReturnType<typeof openEngine>> & { keys: NewTransitKey[] }> {
   const opened = await openEngine();
   const keys = Array.from({ length: count }, () => newTransitKey());
-  for (const key of keys) await opened.engine.addTransitKey(admin, key);
+  for (const key of keys) await opened.engine.addTransitKey(SERVER, key);
   return { ...opened, keys };
 }
 
@@ -37,8 +37,8 @@ describe('a ring of transit keys', () => {
   it('is the backend’s own, and empty where there is none', async () => {
     const { engine } = await openEngine();
     const [kv, vault] = [newTransitKey(), newTransitKey('vault')];
-    await engine.addTransitKey(admin, kv);
-    await engine.addTransitKey(admin, vault);
+    await engine.addTransitKey(SERVER, kv);
+    await engine.addTransitKey(SERVER, vault);
     expect([ringOf(engine), ringOf(engine, 'vault'), ringOf(engine, 'kube')]).toEqual([
       [pairOf(kv)],
       [pairOf(vault)],
@@ -94,6 +94,18 @@ describe('a ring of transit keys', () => {
     expect(await codeOf(engine.retireTransitKey(admin, { ...old, backend: 'vault' }))).toBe('not_found');
   });
 
+  it('has its first key from the server, and from nobody who mistypes a name', async () => {
+    const { engine } = await openEngine();
+    expect(await codeOf(engine.addTransitKey(admin, newTransitKey()))).toBe('not_found');
+    await engine.addTransitKey(SERVER, newTransitKey());
+    await engine.addTransitKey(admin, newTransitKey());
+    expect(await codeOf(engine.addTransitKey(admin, newTransitKey('nats-vk')))).toBe('not_found');
+    expect((await engine.listTransitKeys(admin)).map(({ backend }) => backend)).toEqual([
+      'nats-kv',
+      'nats-kv',
+    ]);
+  });
+
   it('takes the current key again without a change, and not one that was replaced', async () => {
     const { engine, stateDir, keys } = await withKeys(2);
     const [old, current] = keys as [NewTransitKey, NewTransitKey];
@@ -117,7 +129,7 @@ describe('a ring of transit keys', () => {
     const { engine } = await openEngine();
     const key = newTransitKey();
     const wrong: NewTransitKey[] = [
-      ...['', 'a.b', 'a b', '>', '*', 'a'.repeat(65)].map((backend) => ({ ...key, backend })),
+      ...['', 'a.b', 'a b', '>', '*', 'ä', 'a\n', 'a'.repeat(129)].map((backend) => ({ ...key, backend })),
       ...['', `U${'A'.repeat(55)}`, `SX${'A'.repeat(56)}`].map((publicKey) => ({ ...key, publicKey })),
       { ...key, seed: key.seed.subarray(1) },
       { ...key, seed: newTransitKey().seed },
@@ -131,7 +143,7 @@ describe('a ring of transit keys', () => {
     const seen: number[] = [];
     const end = engine.onTransitChange(() => seen.push(engine.transitKeys('nats-kv').length));
     const [old, current] = [newTransitKey(), newTransitKey()];
-    await engine.addTransitKey(admin, old);
+    await engine.addTransitKey(SERVER, old);
     await engine.addTransitKey(admin, current);
     await engine.addTransitKey(admin, current, { operation: 'changes-nothing' });
     await engine.revoke(admin, { jti: 'J' });
@@ -176,11 +188,11 @@ describe('a ring of transit keys', () => {
   });
 
   it('has one new key when the same rotation is asked for again with another', async () => {
-    const { engine } = await openEngine();
+    const { engine } = await withKeys(1);
     const change = { operation: 'rotate' };
     const made = await engine.addTransitKey(admin, newTransitKey(), change);
     expect(await engine.addTransitKey(admin, newTransitKey(), change)).toEqual(made);
-    expect(engine.transitKeys('nats-kv')).toHaveLength(1);
+    expect(engine.transitKeys('nats-kv')).toHaveLength(2);
     expect(await codeOf(engine.addTransitKey(admin, newTransitKey('vault'), change))).toBe(
       'operation_reused',
     );

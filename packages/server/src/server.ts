@@ -32,6 +32,7 @@ import { Certificate } from './tls/certificate.js';
 import { audiencesOf } from './trust/audiences.js';
 import { checkTrustFiles, Trust } from './trust/trust.js';
 import { readVersion } from './version.js';
+import { TransitUse } from './wasmcloud/transit-use.js';
 
 /** How long requests that are under way may take to end when the server closes. */
 const GRACE_MS = 10_000;
@@ -116,7 +117,17 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   try {
     const rates = new RateLimits(config.limits);
     trust = config.trust && (await Trust.open(config.trust, { engine, log, audiences: () => audiences }));
-    const address = await openDoors(doors, { config, engine, log, socketPath, certificate, rates, trust });
+    const parts = {
+      config,
+      engine,
+      log,
+      socketPath,
+      certificate,
+      rates,
+      trust,
+      transitUse: new TransitUse(),
+    };
+    const address = await openDoors(doors, parts);
     audiences = audiencesOf(config, address);
     const reloader = new Reloader(config, { log, certificate, rates, engine, trust, nats });
     const url =
@@ -140,6 +151,7 @@ interface DoorParts {
   readonly certificate: Certificate | undefined;
   readonly rates: RateLimits;
   readonly trust: Trust | undefined;
+  readonly transitUse: TransitUse;
 }
 
 /**
@@ -148,7 +160,7 @@ interface DoorParts {
  */
 async function openDoors(
   doors: Doors,
-  { config, engine, log, socketPath, certificate, rates, trust }: DoorParts,
+  { config, engine, log, socketPath, certificate, rates, trust, transitUse }: DoorParts,
 ): Promise<ListenAddress | undefined> {
   const version = readVersion();
   const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
@@ -190,6 +202,7 @@ async function openDoors(
       heartbeatMs,
       version,
       openApi,
+      transitUse,
       proofs: trust?.proofs,
     };
     return createApp({ ...shared, authenticator, bodies, answers, rates: limits });

@@ -1,5 +1,7 @@
 import type { Caller, Change, Engine, Grant } from '@coffer/engine';
 import type { z } from 'zod';
+import { rotateTransitKey } from '../wasmcloud/transit-ring.js';
+import type { TransitUse } from '../wasmcloud/transit-use.js';
 import * as answers from '../wire/answers.js';
 import { jsonReader } from '../wire/request.js';
 import * as schemas from '../wire/schemas.js';
@@ -10,6 +12,7 @@ interface AdminContext {
   readonly engine: Engine;
   readonly caller: Caller;
   readonly change: Change | undefined;
+  readonly transitUse: Pick<TransitUse, 'lastUsed'>;
 }
 
 /** A GET and a POST of one path; both answer what becomes JSON. */
@@ -93,6 +96,25 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
     post: post(schemas.rotateKeysRequest, async (rotation, { engine, caller, change }) =>
       answers.keys(await engine.rotateKeys(caller, rotation, change)),
     ),
+  },
+
+  '/api/admin/transit-keys': {
+    get: async ({ engine, caller, transitUse }) => ({
+      keys: (await engine.listTransitKeys(caller)).map((key) => answers.transitKey(key, transitUse)),
+    }),
+  },
+
+  '/api/admin/transit-keys/rotate': {
+    post: post(schemas.rotateTransitKeyRequest, async ({ backend }, { engine, caller, change, transitUse }) =>
+      answers.transitKey(await rotateTransitKey(engine, backend, caller, change), transitUse),
+    ),
+  },
+
+  '/api/admin/transit-keys/retire': {
+    post: post(schemas.retireTransitKeyRequest, async (key, { engine, caller, change }) => {
+      await engine.retireTransitKey(caller, key, change);
+      return {};
+    }),
   },
 };
 

@@ -6,6 +6,7 @@ import type { RequestListener } from '../listen/bare-answer.js';
 import type { RequestMetrics } from '../metrics/requests.js';
 import { Refusal } from '../refusal.js';
 import type { Proofs } from '../trust/proofs.js';
+import type { TransitUse } from '../wasmcloud/transit-use.js';
 import { manyAnswer } from '../wire/many.js';
 import { jsonReader } from '../wire/request.js';
 import { backupRequest, getManyRequest } from '../wire/schemas.js';
@@ -39,6 +40,8 @@ export interface AppParts {
   readonly rates: RateLimits | undefined;
   /** Undefined: no identities are trusted. */
   readonly proofs: Pick<Proofs, 'refusedRequest'> | undefined;
+  /** When transit keys were last used. */
+  readonly transitUse: Pick<TransitUse, 'lastUsed'>;
   /** Why the server takes no new work, if it does not. */
   readonly notReady: () => string | undefined;
   /** Aborted when the server closes: answers without an end of their own end then. */
@@ -187,11 +190,11 @@ function withBody<T>(
 function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
   return async (exchange, parts) => {
     const { incoming, reply } = exchange;
-    const { engine, authenticator } = parts;
+    const { engine, authenticator, transitUse } = parts;
     if (get !== undefined && incoming.method === 'GET') {
       const caller = await admitGet(incoming, authenticator);
       reply.answerTo(caller);
-      reply.json(JSON.stringify(await get({ engine, caller, change: undefined })));
+      reply.json(JSON.stringify(await get({ engine, caller, change: undefined, transitUse })));
       return;
     }
     if (post === undefined) throw new Refusal('invalid_method', 'only GET requests allowed');
@@ -199,7 +202,7 @@ function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
     reply.answerTo(caller);
     const change = changeOf(incoming, caller);
     const answer = await withBody(exchange, parts, caller, bodyKind, async (body) =>
-      post(body, { engine, caller, change }),
+      post(body, { engine, caller, change, transitUse }),
     );
     reply.json(JSON.stringify(answer));
   };

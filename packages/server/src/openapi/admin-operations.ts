@@ -4,6 +4,7 @@ import { json, type Operation, type Parameter, type RequestBody } from './operat
 
 const CHANGE_ERRORS = ['invalid_argument', 'operation_reused', 'conflict'] as const;
 const JTI = 'IGTAGBPIJUCKUYXQNWUPGVDVKT5FQPNKMCHLC3HVVKXWVT2OBCRQ';
+const XKEY = 'XAD2G7F4CQQJHSFXKXOBWEHINS2CMN2K2FVKQU7NBPP4BMVYNUOHZWPX';
 const GRANT = { to: ['token:0123456789abcdef'], actions: ['get'], secrets: ['prod/*'] };
 
 /** Administration: `/api/admin/…`. */
@@ -127,6 +128,31 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     request: body(schemas.rotateKeysRequest, {}),
     answers: { 200: json(answers.keys, 'The keys, the new one in force') },
     errors: CHANGE_ERRORS,
+  },
+  'GET /api/admin/transit-keys': {
+    ...admin('listTransitKeys', 'The keys that wasmCloud hosts seal their requests to'),
+    description:
+      'Needs `admin` on `*`. Those that are served, of each backend the newest first, without what opens requests.',
+    answers: { 200: json(answers.transitKeyList, 'The keys, with when each was last used') },
+  },
+  'POST /api/admin/transit-keys/rotate': {
+    ...admin('rotateTransitKey', 'Make a new transit key, which hosts are told from now on'),
+    description:
+      'Needs `admin` on `*`. Requests that are sealed to the older ones are served on, until they are retired. The same operation ' +
+      'id again makes no other.',
+    change: true,
+    request: body(schemas.rotateTransitKeyRequest, { backend: 'nats-kv' }),
+    answers: { 200: json(answers.transitKey, 'The current key') },
+    errors: [...CHANGE_ERRORS, 'not_found'],
+  },
+  'POST /api/admin/transit-keys/retire': {
+    ...admin('retireTransitKey', 'Serve no more what is sealed to a transit key, for good'),
+    description:
+      'Needs `admin` on `*`. Hosts that know only that key must be started anew. The current one stays.',
+    change: true,
+    request: body(schemas.retireTransitKeyRequest, { backend: 'nats-kv', publicKey: XKEY }),
+    answers: { 200: json(answers.empty, 'It is retired') },
+    errors: [...CHANGE_ERRORS, 'not_found'],
   },
 };
 

@@ -143,6 +143,19 @@ export const keys = z
   })
   .meta({ id: 'Keys' });
 
+export const transitKey = z
+  .strictObject({
+    backend: z.string(),
+    publicKey: z.string(),
+    createdAt: time,
+    createdBy: z.string(),
+    current: z.boolean().describe('Hosts are told this one'),
+    lastUsedAt: time.optional().describe('Since the server began; absent if no request was sealed to it'),
+  })
+  .meta({ id: 'TransitKey' });
+
+export const transitKeyList = z.strictObject({ keys: z.array(transitKey) });
+
 export const keyRotation = z.strictObject({ rotation });
 
 export const ready = z.strictObject({ ready: z.literal(true), writable: z.boolean() });

@@ -6,8 +6,10 @@ import type {
   SecretInfo,
   SecretValue,
   TokenInfo,
+  TransitKeyInfo,
   When,
 } from '@coffer/engine';
+import type { TransitUse } from '../wasmcloud/transit-use.js';
 
 /** What Go's encoding/json escapes beyond JSON's own rules. */
 const GO_ESCAPES = /[<>&\u2028\u2029]/g;
@@ -56,6 +58,14 @@ function conditions({ application, host }: When) {
 
 export function principal({ id, kind, name }: Principal) {
   return { id, kind, name };
+}
+
+/** @param use what tells when it was used last, since the server began */
+export function transitKey(
+  { backend, publicKey, createdAt, createdBy, current }: TransitKeyInfo,
+  use: Pick<TransitUse, 'lastUsed'>,
+) {
+  return { backend, publicKey, createdAt, createdBy, current, lastUsedAt: use.lastUsed(publicKey) };
 }
 
 export function keys({ rootKey, dataKeys, rotation }: KeysInfo) {

@@ -214,3 +214,16 @@ export const rotateKeysRequest = z
   .meta({
     anyOf: [{ required: ['root'], properties: { root: { const: true } } }, { not: { required: ['to'] } }],
   });
+
+const backend = z.string().meta({
+  description:
+    'The name of a backend: one token of a NATS subject, printable ASCII without `.`, `*` and `>`.',
+  pattern: '^[!-)+,\\-/-=?-~]{1,128}$',
+});
+
+export const rotateTransitKeyRequest = z.strictObject({ backend });
+
+export const retireTransitKeyRequest = z.strictObject({
+  backend,
+  publicKey: z.string().meta({ description: 'Of an xkey.', pattern: '^X[A-Z2-7]{55}$' }),
+});

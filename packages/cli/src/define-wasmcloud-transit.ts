@@ -1,0 +1,45 @@
+import type { Command } from 'commander';
+import { act, addConnectionOptions, addJsonOption, defineCommand, examples } from './define.js';
+
+/** Declares the commands on transit keys, which ask a coffer server over HTTP or its admin socket, and not NATS. */
+export function defineTransitCommands(wasmcloud: Command): void {
+  const commands = () => import('./wasmcloud/transit.js');
+  const list = defineCommand(
+    wasmcloud,
+    'transit-keys',
+    'list the keys that hosts seal their requests to',
+    'Asks a coffer server, not NATS. The current key is what hosts are told, once in their life; the others are served until ' +
+      'they are retired. When each was last used is known since the server began.',
+  ).option('-n, --name <name>', 'of one backend (default: of all)');
+  onServer(addJsonOption(list), async (options) => (await commands()).list(options));
+
+  const rotate = defineCommand(
+    wasmcloud,
+    'rotate-transit',
+    'make a new transit key, which hosts are told from now on',
+    'While the server runs. Hosts that know an older key are served on, until you retire it.',
+  ).option('-n, --name <name>', 'the name of the backend (default: nats-kv)');
+  onServer(addJsonOption(rotate), async (options) => (await commands()).rotate(options));
+
+  const retire = defineCommand(
+    wasmcloud,
+    'retire-transit <key>',
+    'serve no more what is sealed to an older transit key, for good',
+    'Hosts that know only that key get no secrets until they are started anew. Asks first if the key was used since the server ' +
+      'began.',
+  )
+    .option('-n, --name <name>', 'the name of the backend (default: nats-kv)')
+    .option('--yes', 'do not ask');
+  onServer(retire, async (options, key) => (await commands()).retire(key ?? '', options));
+  examples(
+    retire,
+    'coffer wasmcloud rotate-transit',
+    'coffer wasmcloud transit-keys            LAST USED shows whether hosts still use the old one',
+    'coffer wasmcloud retire-transit XAD2G7F4CQQJHSFXKXOBWEHINS2CMN2K2FVKQU7NBPP4BMVYNUOHZWPX',
+  );
+}
+
+/** Without `-s`, which is the subject base on the other commands of this group. */
+function onServer(command: Command, run: Parameters<typeof act>[1]): Command {
+  return act(addConnectionOptions(command, '--server <address>'), run);
+}

@@ -1,0 +1,75 @@
+import type { TransitKey } from '@coffer/client';
+import { type ConnectionOptions, withClient } from '../connection.js';
+import { during, Failure } from '../failure.js';
+import { print, printJson, table } from '../output.js';
+import { askToGoOn } from '../question.js';
+import { displayName } from '../quote.js';
+import { DEFAULT_NAME } from './address.js';
+
+export interface TransitOptions extends ConnectionOptions {
+  readonly name?: string;
+  readonly json?: boolean;
+}
+
+const PUBLIC_KEY = /^X[A-Z2-7]{55}$/;
+
+export async function list({ name, json, ...options }: TransitOptions): Promise<void> {
+  const all = await withClient(options, (client) =>
+    during('failed to list transit keys', client.admin.transitKeys()),
+  );
+  const keys = all.filter(({ backend }) => name === undefined || backend === name);
+  if (json) return printJson({ keys });
+  if (keys.length === 0)
+    return print('There are none: the server makes the first one when it serves a backend.');
+  await print(table([['BACKEND', 'KEY', 'STATE', 'CREATED', 'LAST USED'], ...keys.map(row)]));
+}
+
+export async function rotate({ name = DEFAULT_NAME, json, ...options }: TransitOptions): Promise<void> {
+  await withClient(options, async (client) => {
+    const key = await during('failed to rotate the transit key', client.admin.rotateTransitKey(name));
+    if (json) return printJson(key);
+    await print(
+      `${key.publicKey} is the current transit key of ${displayName(name)}: hosts that start are told it. The older ones are ` +
+        'served until you retire them; "coffer wasmcloud transit-keys" shows whether they are in use.',
+    );
+  });
+}
+
+export async function retire(
+  publicKey: string,
+  { name: backend = DEFAULT_NAME, yes = false, ...options }: TransitOptions & { readonly yes?: boolean },
+): Promise<void> {
+  // What is no public key may be a seed: it is neither sent nor shown.
+  if (!PUBLIC_KEY.test(publicKey)) {
+    throw new Failure(
+      'KEY is a public key: 56 characters, beginning with X; "coffer wasmcloud transit-keys" lists them',
+    );
+  }
+  await withClient(options, async (client) => {
+    if (!yes) {
+      const keys = await during('failed to list transit keys', client.admin.transitKeys());
+      await askIfInUse(keys.find((key) => key.backend === backend && key.publicKey === publicKey));
+    }
+    await during('failed to retire the transit key', client.admin.retireTransitKey({ backend, publicKey }));
+  });
+}
+
+async function askIfInUse(key: TransitKey | undefined): Promise<void> {
+  // That the current one stays is the server's to say.
+  if (key?.lastUsedAt === undefined || key.current) return;
+  await askToGoOn(
+    `This key was last used at ${instant(key.lastUsedAt)}: hosts that know no other get no secrets until they are started anew`,
+    { refused: 'nothing was retired' },
+  );
+}
+
+const row = ({ backend, publicKey, current, createdAt, lastUsedAt }: TransitKey): string[] => [
+  displayName(backend),
+  publicKey,
+  current ? 'current' : 'served',
+  instant(createdAt),
+  lastUsedAt ? instant(lastUsedAt) : '-',
+];
+
+/** RFC 3339 in UTC, to the second. */
+const instant = (time: Date): string => time.toISOString().replace(/\.\d+Z$/, 'Z');
