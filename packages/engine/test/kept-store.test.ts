@@ -38,6 +38,19 @@ interface Content3 extends Content {
   readonly spent: Readonly<Record<'secret' | 'policy' | 'rotation', string>>;
 }
 
+/** What stores have beyond it since format 4. */
+interface Content4 extends Content {
+  readonly secrets: readonly (Content['secrets'][number] & { readonly binary?: readonly number[] })[];
+  /** By backend, the newest first; seeds in base64. */
+  readonly transitKeys: Readonly<Record<string, readonly KeptKey[]>>;
+  readonly retired: KeptKey;
+}
+
+interface KeptKey {
+  readonly publicKey: string;
+  readonly seed: string;
+}
+
 /** A copy of a store that an earlier version of coffer wrote, as that version left it. */
 async function keptStore<C extends Content = Content>(name: string): Promise<{ folder: string; content: C }> {
   const kept = join(import.meta.dirname, 'vectors', name);
@@ -191,6 +204,30 @@ describe('a store that an earlier coffer wrote', () => {
     expect(notices).toEqual([expect.stringMatching(/^The store was brought from format 3 to 4\. As it was/)]);
     expect(await storedHeader(join(folder, 'state'))).toMatchObject({ format: 4 });
     expect(await backupsIn(folder)).toHaveLength(1);
+  });
+
+  test('of format 4, with binary values, conditions and transit keys, opens as it is', async () => {
+    const { folder, content } = await keptStore<Content4>('store-format-4');
+    const { engine, notices } = await open(folder);
+    await expectContent(engine, content);
+    for (const { name, values, binary = [] } of content.secrets) {
+      for (const version of Object.keys(values).map(Number)) {
+        expect((await engine.get(admin, name, version)).binary).toBe(binary.includes(version));
+      }
+    }
+    for (const [backend, keys] of Object.entries(content.transitKeys)) {
+      const found = engine
+        .transitKeys(backend)
+        .map(({ publicKey, seed }) => ({ publicKey, seed: Buffer.from(seed).toString('base64') }));
+      expect(found).toEqual(keys);
+    }
+    const { publicKey, seed } = content.retired;
+    const again = { backend: 'nats-kv', publicKey, seed: Buffer.from(seed, 'base64') };
+    expect(await codeOf(engine.addTransitKey(admin, again))).toBe('conflict');
+    await engine.put(admin, 'new/secret', Buffer.from('a new value'));
+    await engine.close();
+    expect(notices).toEqual([]);
+    expect(await backupsIn(folder)).toEqual([]);
   });
 
   test('cannot be put in the place of its own upgraded self, whatever it says of its age', async () => {

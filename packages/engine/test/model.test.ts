@@ -1,13 +1,18 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
-import type { CofferError, Engine } from '../src/index.js';
+import type { CofferError, Engine, SecretValue } from '../src/index.js';
 import { MAX_VERSION } from '../src/index.js';
 import { admin, openEngine, temporaryFolder } from './support.js';
 
+interface Value {
+  readonly value: string;
+  readonly binary: boolean;
+}
+
 /** The spec as simply as it can be said: what each verb does to plain maps. */
 class Model {
-  readonly secrets = new Map<string, { active: number; used: Set<number>; versions: Map<number, string> }>();
+  readonly secrets = new Map<string, { active: number; used: Set<number>; versions: Map<number, Value> }>();
 
   list() {
     return [...this.secrets]
@@ -27,32 +32,39 @@ class Model {
     const secret = this.secrets.get(name);
     const number = version || (secret?.active ?? 0);
     const value = secret?.versions.get(number);
-    return value === undefined ? 'not_found' : { value, version: number };
+    return value === undefined ? 'not_found' : { ...value, version: number };
   }
 
   getIfChanged(name: string, known: number) {
     return this.secrets.get(name)?.active === known ? undefined : this.get(name, 0);
   }
 
-  put(name: string, value: string) {
+  put(name: string, value: Value) {
     const secret = this.secrets.get(name);
     if (!secret) {
       this.secrets.set(name, { active: 1, used: new Set([1]), versions: new Map([[1, value]]) });
       return 1;
     }
     const highest = Math.max(...secret.used);
-    if (secret.versions.get(highest) === value) return highest;
+    const newest = secret.versions.get(highest);
+    if (newest?.value === value.value && newest.binary === value.binary) return highest;
     if (highest === MAX_VERSION) return 'versions_exhausted';
     secret.used.add(highest + 1);
     secret.versions.set(highest + 1, value);
     return highest + 1;
   }
 
+  putAndActivate(name: string, value: Value) {
+    const version = this.put(name, value);
+    if (typeof version === 'number') this.activate(name, version);
+    return version;
+  }
+
   createVersion(name: string, version: number, value: string) {
     const secret = this.secrets.get(name) ?? { active: 0, used: new Set(), versions: new Map() };
     if (secret.used.has(version)) return 'version_taken';
     secret.used.add(version);
-    secret.versions.set(version, value);
+    secret.versions.set(version, { value, binary: false });
     secret.active = version;
     this.secrets.set(name, secret);
     return undefined;
@@ -83,7 +95,7 @@ type Step =
   | { verb: 'list' | 'reopen' }
   | { verb: 'info' | 'delete'; name: string }
   | { verb: 'get' | 'getIfChanged' | 'activate' | 'deleteVersion'; name: string; version: number }
-  | { verb: 'put'; name: string; value: string }
+  | { verb: 'put' | 'putAndActivate'; name: string; value: string; binary: boolean }
   | { verb: 'createVersion'; name: string; version: number; value: string };
 
 const name = fc.constantFrom('a', 'a/b', 'ｚ', '😀', 'line\nbreak\u2028', ' ');
@@ -93,7 +105,15 @@ const version = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(MAX_VERSION - 1, MAX_VERSION) },
 );
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 30, arbitrary: fc.record({ verb: fc.constant('put'), name, value }) },
+  {
+    weight: 30,
+    arbitrary: fc.record({
+      verb: fc.constantFrom('put', 'put', 'putAndActivate'),
+      name,
+      value,
+      binary: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, fc.constant(true)),
+    }),
+  },
   { weight: 15, arbitrary: fc.record({ verb: fc.constant('createVersion'), name, version, value }) },
   { weight: 15, arbitrary: fc.record({ verb: fc.constant('activate'), name, version }) },
   { weight: 15, arbitrary: fc.record({ verb: fc.constant('deleteVersion'), name, version }) },
@@ -112,8 +132,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** What the engine answers, in the model's terms. */
 async function ask(engine: Engine, step: Step): Promise<unknown> {
-  const plain = (found: { value: Uint8Array; version: number } | undefined) =>
-    found && { value: Buffer.from(found.value).toString(), version: found.version };
+  const plain = (found: SecretValue | undefined) =>
+    found && { ...found, value: Buffer.from(found.value).toString() };
   const run = (): Promise<unknown> => {
     switch (step.verb) {
       case 'list':
@@ -125,7 +145,11 @@ async function ask(engine: Engine, step: Step): Promise<unknown> {
       case 'getIfChanged':
         return engine.getIfChanged(admin, step.name, step.version).then(plain);
       case 'put':
-        return engine.put(admin, step.name, Buffer.from(step.value));
+        return engine.put(admin, step.name, Buffer.from(step.value), undefined, { binary: step.binary });
+      case 'putAndActivate':
+        return engine.putAndActivate(admin, step.name, Buffer.from(step.value), undefined, {
+          binary: step.binary,
+        });
       case 'createVersion':
         return engine.createVersion(admin, step.name, step.version, Buffer.from(step.value));
       case 'activate':
@@ -152,7 +176,9 @@ function expected(model: Model, step: Step): unknown {
     case 'getIfChanged':
       return model.getIfChanged(step.name, step.version);
     case 'put':
-      return model.put(step.name, step.value);
+      return model.put(step.name, { value: step.value, binary: step.binary });
+    case 'putAndActivate':
+      return model.putAndActivate(step.name, { value: step.value, binary: step.binary });
     case 'createVersion':
       return model.createVersion(step.name, step.version, step.value);
     case 'activate':

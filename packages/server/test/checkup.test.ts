@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { createKeyPair } from '@coffer/identity';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
 import { type ConfigFlags, checkConfiguration } from '../src/index.js';
@@ -126,6 +127,19 @@ describe('checking a configuration', () => {
         { COFFER_PASSPHRASE: 'long enough' },
       ),
     ).toEqual([]);
+  });
+
+  it('finds an xkey seed that is not there or is none, and takes its variable for no misspelling', async () => {
+    const { flags } = await place();
+    const derived = { ...flags, rootKey: 'xkey-seed:env:COFFER_SEED' };
+    expect(await complaints(derived)).toEqual([
+      'problem root key: the environment variable COFFER_SEED with the xkey seed is not set',
+    ]);
+    expect(await complaints(derived, { COFFER_SEED: 'no seed' })).toEqual([
+      expect.stringMatching(/^problem root key: .*COFFER_SEED holds no seed of an xkey, which has 58/),
+    ]);
+    const seed = Buffer.from(createKeyPair('curve').seed()).toString();
+    expect(await complaints(derived, { COFFER_SEED: seed })).toEqual([]);
   });
 
   it('finds a folder in which others can put another root key', async () => {
