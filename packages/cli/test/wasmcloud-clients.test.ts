@@ -66,7 +66,6 @@ describe('coffer wasmcloud put', () => {
 
   it.each<[string, string[], RunOptions, string, string]>([
     ['--string', ['--string', value], {}, 'string', value],
-    ['--string from standard input', ['--string', '-'], { input: `${value}\n` }, 'string', `${value}\n`],
     ['--binary', ['--binary', file], {}, 'binary', '\xff\0\x01'],
     ['--binary from standard input', ['--binary', '-'], { input: 'text' }, 'binary', 'text'],
     ['SECRET_STRING_VALUE', [], { env: { SECRET_STRING_VALUE: value } }, 'string', value],
@@ -83,10 +82,20 @@ describe('coffer wasmcloud put', () => {
     expect(text).toMatchObject({ code: 0, stderr: `Read ${value.length} bytes from stdin\n` });
     const bytes = await run(['put', 'db', '--json'], { input: Buffer.from([0xfe, 0xff]) });
     expect(JSON.parse(bytes.stdout)).toEqual({ name: 'db', version: 2, kind: 'binary' });
+    await run(['put', 'db', '--string', '-', '--verbatim'], { input: `${value}\n` });
+    const doubtful = await run(['put', 'db', '--string', '-'], { input: `${value}\n` });
+    expect(doubtful.stderr).toMatch(/surrounding whitespace, specify --verbatim .* or --trim-space/);
     expect(operations.puts).toEqual([
       { key: 'db', kind: 'string', value },
       { key: 'db', kind: 'binary', value: '\xfe\xff' },
+      { key: 'db', kind: 'string', value: `${value}\n` },
     ]);
+  });
+
+  it('takes no bytes for a string', async () => {
+    const { code, stderr } = await run(['put', 'db', '--string', '-'], { input: Buffer.from([0xff]) });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^coffer: this is no text in UTF-8: use --binary$/m);
   });
 
   it('seals to the key of TRANSIT_XKEY_SEED without asking, and to the backend’s where there is none', async () => {
@@ -147,7 +156,7 @@ describe('coffer wasmcloud put', () => {
     [['--string', 'a', '--binary', 'b'], {}, /^use either --string or --binary$/],
     [[], { env: { SECRET_STRING_VALUE: 'a', SECRET_BINARY_FILE: 'b' } }, /are both set: unset one of them/],
     [['--binary', '/nowhere'], {}, /^cannot read --binary \/nowhere: no such file$/],
-    [['--string', '-'], { input: Buffer.from([0xff]) }, /^this is no text in UTF-8: use --binary$/],
+
     [['--string', 'v', '--creds', 'x', '--unsigned'], {}, /^--creds signs requests, and --unsigned does not/],
     [['--string', 'v', '-t', 'XABC'], {}, /key/],
     [['--string', 'v', '-n', 'a.b'], {}, /^invalid --name "a\.b"/],

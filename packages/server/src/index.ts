@@ -42,7 +42,7 @@ export {
   type StorageLimits,
 } from './config/config.js';
 export { explainConfig, type Setting, type SettingSource } from './config/explain.js';
-export type { FileConfig } from './config/file.js';
+export type { FileConfig, PartialSettings } from './config/file.js';
 export {
   completeWasmcloud,
   DEFAULT_BACKEND,

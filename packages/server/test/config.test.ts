@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { completeLimits, completeWasmcloud, type FileConfig, loadConfig } from '../src/index.js';
+import { completeLimits, completeWasmcloud, loadConfig, type PartialSettings } from '../src/index.js';
 import { temporaryFolder } from './support.js';
 
 const HOME = '/home/ada';
@@ -53,13 +53,14 @@ describe('the configuration', () => {
   it('puts settings of a command over those of the file, and others behind them', async () => {
     const file = await configFile('nats: { servers: [nats://file:1] }\nwasmcloud: { name: vault }\n');
     const over = {
+      nats: { creds: '/over.creds' },
       wasmcloud: { prefix: 'acme.secrets', trust: 'self-issued' as const },
       retention: [{ secrets: ['*'], keepVersions: 5 }],
-    } satisfies FileConfig;
+    } satisfies PartialSettings;
     const under = { listen: 'none', nats: { servers: ['nats://under:1'], allowOpen: true } };
     expect(loadConfig({ env: { HOME }, file, settings: { over, under } })).toMatchObject({
       listen: 'none',
-      nats: { servers: ['nats://file:1'], allowOpen: true },
+      nats: { servers: ['nats://file:1'], creds: '/over.creds', allowOpen: true },
       wasmcloud: { name: 'vault', prefix: 'acme.secrets', trust: 'self-issued' },
       retention: over.retention,
     });

@@ -30,7 +30,7 @@ function sentence(error: SecretsError, asked: Asked): string {
     case 'InvalidPayload':
       return 'the backend does not take this value: it is empty, or too large';
     default:
-      return text === '' ? `the backend answers ${code}` : text;
+      return text === '' ? `the backend answers ${code}` : withHint(text, asked);
   }
 }
 
@@ -56,3 +56,9 @@ function unauthorized({ signer }: Asked): string {
   }
   return `${signer} may not do this: no grant in the policy allows it; --unsigned leaves the decision to NATS, for put and mappings`;
 }
+
+/** A server that knows nobody by a proof lets NATS decide, where nobody shows one. */
+const withHint = (text: string, { signer }: Asked): string =>
+  signer !== undefined && /trusts no identities/.test(text)
+    ? `${text}; --unsigned leaves the decision to NATS, for put and mappings`
+    : text;

@@ -51,7 +51,7 @@ async function givenValue(options: PutOptions): Promise<Value> {
         : 'SECRET_STRING_VALUE and SECRET_BINARY_FILE are both set: unset one of them, or use --string or --binary',
     );
   }
-  if (string === '-') return text(await readStandardInput());
+  if (string === '-') return text(await readValue(options));
   if (string !== undefined) return text(Buffer.from(string));
   if (binary === '-') return { kind: 'binary', value: await readStandardInput() };
   if (binary !== undefined) {

@@ -7,7 +7,13 @@ import { formatAddress, isLoopback, listenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
 import { LOG_LEVELS, type LogLevel } from '../log.js';
 import type { TlsFiles } from '../tls/pair.js';
-import { type ConfigFile, checkedSettings, type FileConfig, openConfigFile } from './file.js';
+import {
+  type ConfigFile,
+  type FileConfig,
+  openConfigFile,
+  type PartialSettings,
+  problemsOf,
+} from './file.js';
 import { checkNats, completeWasmcloud, type NatsConfig, natsConfig, type WasmcloudConfig } from './nats.js';
 import { checkTrust, type TrustConfig, trustConfig } from './trust.js';
 
@@ -84,7 +90,10 @@ export interface ConfigSources {
   /** The configuration file, where no flag names one. */
   readonly file?: string | undefined;
   /** Settings as a file has them, for a command with flags of its own: some that go before the file, some behind it. */
-  readonly settings?: { readonly over?: FileConfig | undefined; readonly under?: FileConfig | undefined };
+  readonly settings?: {
+    readonly over?: PartialSettings | undefined;
+    readonly under?: PartialSettings | undefined;
+  };
 }
 
 export const DEFAULT_LISTEN = '127.0.0.1:2633';
@@ -117,7 +126,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
   const opened = path === undefined ? undefined : openConfigFile(path);
   const { under = {}, over = {} } = settings;
   const fromFile = layered(under, opened?.settings ?? {}, over);
-  const problems: CofferError[] = [...(opened?.problems ?? []), ...checkedSettings(over)];
+  const problems: CofferError[] = [...(opened?.problems ?? []), ...problemsOf(fromFile)];
   const noting = <T>(check: () => T): T | undefined => {
     try {
       return check();
@@ -175,7 +184,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
 }
 
 /** Each setting from the last layer that states it, also within sections. */
-function layered(...layers: readonly FileConfig[]): FileConfig {
+function layered(...layers: readonly PartialSettings[]): FileConfig {
   const result: Record<string, unknown> = {};
   for (const [key, value] of layers.flatMap((layer) => Object.entries(layer))) {
     const before = result[key];

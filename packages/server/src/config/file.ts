@@ -120,6 +120,13 @@ const fileSchema = z.strictObject({
 
 export type FileConfig = z.output<typeof fileSchema>;
 
+/** Settings of which not even a section need be whole. */
+export type PartialSettings = {
+  readonly [K in keyof FileConfig]?: FileConfig[K] extends readonly unknown[] | undefined
+    ? FileConfig[K]
+    : Partial<FileConfig[K]> | undefined;
+};
+
 /** A configuration file with all that is wrong in it. */
 export interface ConfigFile {
   readonly path: string;
@@ -158,8 +165,8 @@ export function openConfigFile(path: string): ConfigFile {
   return { path, settings: withoutWrong(content, result.error.issues), problems, lineOf };
 }
 
-/** What is wrong with settings that stand in no file. */
-export function checkedSettings(settings: FileConfig): readonly CofferError[] {
+/** What is wrong with settings that do not all stand in the file. */
+export function problemsOf(settings: FileConfig): readonly CofferError[] {
   const { error } = fileSchema.safeParse(settings);
   return (error?.issues ?? []).map((issue) => refuse(describeIssue(issue)));
 }
