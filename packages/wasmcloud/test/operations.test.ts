@@ -87,7 +87,11 @@ describe('mappings', () => {
 
   it('are listed under seal, to whoever says to whom', async () => {
     const operations = new Administration();
-    await operations.addMapping(component, ['b', 'a'], { subject: '', payload: new Uint8Array(0) });
+    await operations.addMapping(component, ['b', 'a'], {
+      subject: '',
+      reply: '',
+      payload: new Uint8Array(0),
+    });
     await using world = await World.start({ operations });
     const mapping = { entity: component, names: ['a', 'b'] };
     expect(await world.ask('list_mappings', '')).toEqual({ mappings: [mapping] });

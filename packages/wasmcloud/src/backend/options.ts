@@ -60,11 +60,16 @@ export type FetchSecret = (query: SecretQuery, requester: Requester) => Promise<
 /** What an administrative request shows of its sender, beside that NATS let it publish. All of it is its sender's word. */
 export interface Asker {
   readonly subject: string;
+  /** Where the answer goes. Only nats-server itself makes one that begins with `_R_.`: for a request through a service import. */
+  readonly reply: string;
   /** The bytes of the message as they came, which a proof is bound to. */
   readonly payload: Uint8Array;
-  /** Header `Coffer-Proof`. */
+  /** Header `Coffer-Proof`; of several all, which is no proof. */
   readonly proof?: string | undefined;
-  /** Header `Nats-Request-Info`, which nats-server writes where a service import shares its requester. */
+  /**
+   * Header `Nats-Request-Info`; of several all, which is no JSON. nats-server writes it where a service import shares its
+   * requester, and hands it on as it is where there is no service import.
+   */
   readonly requestInfo?: string | undefined;
 }
 

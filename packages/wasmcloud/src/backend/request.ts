@@ -1,4 +1,4 @@
-import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import { Match, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import { SecretsError } from '../protocol/errors.js';
 import { HOST_XKEY, PROOF, REQUEST_INFO } from '../protocol/headers.js';
 import { isXkey } from '../protocol/sealing.js';
@@ -41,11 +41,8 @@ export function hostXkeyOf({ headers }: Request): string {
   return xkey;
 }
 
-export function askerOf({ subject, payload, headers }: Request): Asker {
-  return {
-    subject,
-    payload,
-    proof: headers?.get(PROOF) || undefined,
-    requestInfo: headers?.get(REQUEST_INFO) || undefined,
-  };
+export function askerOf({ subject, reply, payload, headers }: Request): Asker {
+  // In whatever case it is written: a header that is passed over would make of a request that shows its sender one that does not.
+  const all = (name: string) => headers?.values(name, Match.IgnoreCase).join(', ') || undefined;
+  return { subject, reply, payload, proof: all(PROOF), requestInfo: all(REQUEST_INFO) };
 }
