@@ -6,6 +6,7 @@ import type { RateLimits } from './limit/rate-limits.js';
 import type { NatsDoor } from './nats/door.js';
 import type { Certificate } from './tls/certificate.js';
 import type { Trust } from './trust/trust.js';
+import type { WasmcloudBackend } from './wasmcloud/serve.js';
 
 /** What of a running server can be set anew. */
 export interface LiveParts {
@@ -15,6 +16,7 @@ export interface LiveParts {
   readonly engine: Pick<Engine, 'setRetention'>;
   readonly trust: Trust | undefined;
   readonly nats: Pick<NatsDoor, 'configure'> | undefined;
+  readonly wasmcloud: Pick<WasmcloudBackend, 'configure'> | undefined;
 }
 
 /**
@@ -43,7 +45,7 @@ export class Reloader {
   }
 
   async #reload(read: () => ServerConfig): Promise<void> {
-    const { log, certificate, rates, engine, trust, nats } = this.#parts;
+    const { log, certificate, rates, engine, trust, nats, wasmcloud } = this.#parts;
     try {
       const wanted = read();
       const { live, needRestart } = compareConfigs(this.#running, wanted);
@@ -54,7 +56,10 @@ export class Reloader {
       const renewed = install?.();
       installTrust?.();
       rates.configure(wanted.limits);
-      if (wanted.nats) nats?.configure(wanted.nats);
+      if (wanted.nats) {
+        nats?.configure(wanted.nats);
+        wasmcloud?.configure(wanted.wasmcloud);
+      }
       log.level = wanted.logLevel ?? this.#firstLevel;
       this.#running = this.#merge(wanted);
       const report = { applied: live, needRestart, ...(certificate && { newCertificate: renewed }) };

@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { type CofferError, type Engine, MANY_BYTES, parseRootKey } from '@coffer/engine';
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
-import { checkNats } from './config/nats.js';
+import { believedHosts, checkNats } from './config/nats.js';
 import { checkTrust } from './config/trust.js';
 import { endProcess, printNotice } from './ending.js';
 import { createApp } from './http/app.js';
@@ -25,6 +25,7 @@ import { createLog } from './log.js';
 import { Exposition } from './metrics/exposition.js';
 import { RequestMetrics } from './metrics/requests.js';
 import { NatsDoor } from './nats/door.js';
+import { type NatsFacts, natsFactsOf, notServing } from './nats/facts.js';
 import { openEngine } from './open-engine.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
@@ -32,6 +33,7 @@ import { Certificate } from './tls/certificate.js';
 import { audiencesOf } from './trust/audiences.js';
 import { checkTrustFiles, Trust } from './trust/trust.js';
 import { readVersion } from './version.js';
+import { WasmcloudBackend } from './wasmcloud/serve.js';
 import { TransitUse } from './wasmcloud/transit-use.js';
 
 /** How long requests that are under way may take to end when the server closes. */
@@ -42,6 +44,11 @@ const HEARTBEAT_MS = 15_000;
 export interface StartOptions {
   /** Default: JSON lines on standard error. */
   readonly log?: Logger;
+  /**
+   * The 58 characters of an xkey's seed (`SX…`), which becomes the transit key of the NATS door unless that has had it. They stay
+   * the caller's, who wipes them.
+   */
+  readonly transitSeed?: Uint8Array | undefined;
   /** Asks a person for the root key's passphrase, for `passphrase:prompt`. The bytes are wiped after use. */
   readonly promptPassphrase?: (question: string) => Promise<Uint8Array>;
   /** Where a root key in the environment is looked for. Default: `process.env`. */
@@ -105,10 +112,12 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   const { engine } = opened;
   const doors = new Doors(config.limits);
   let trust: Trust | undefined;
+  let wasmcloud: WasmcloudBackend | undefined;
   let audiences: readonly string[] = [];
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= Promise.all([doors.close(GRACE_MS), nats?.close(GRACE_MS)])
+      .then(() => wasmcloud?.close())
       .then(() => certificate?.close())
       .then(() => trust?.close())
       .then(() => opened.close());
@@ -116,8 +125,11 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   };
   try {
     const rates = new RateLimits(config.limits);
-    trust = config.trust && (await Trust.open(config.trust, { engine, log, audiences: () => audiences }));
-    const parts = {
+    const trusting = { engine, log, audiences: () => audiences, hosts: believedHosts(config.wasmcloud) };
+    trust = config.trust && (await Trust.open(config.trust, trusting));
+    const transitUse = new TransitUse();
+    const natsFacts = () => nats && natsFactsOf(nats, wasmcloud, transitUse);
+    const address = await openDoors(doors, {
       config,
       engine,
       log,
@@ -125,11 +137,17 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       certificate,
       rates,
       trust,
-      transitUse: new TransitUse(),
-    };
-    const address = await openDoors(doors, parts);
+      transitUse,
+      natsFacts,
+    });
     audiences = audiencesOf(config, address);
-    const reloader = new Reloader(config, { log, certificate, rates, engine, trust, nats });
+    if (config.nats && nats) {
+      const { transitSeed } = options;
+      const served = { ...config, nats: config.nats };
+      const parts = { config: served, engine, door: nats, trust, log, transitUse, transitSeed, onNotice };
+      wasmcloud = await WasmcloudBackend.open(parts);
+    }
+    const reloader = new Reloader(config, { log, certificate, rates, engine, trust, nats, wasmcloud });
     const url =
       address === undefined
         ? `unix:${socketPath}`
@@ -152,6 +170,8 @@ interface DoorParts {
   readonly rates: RateLimits;
   readonly trust: Trust | undefined;
   readonly transitUse: TransitUse;
+  /** Undefined: there is no NATS door. */
+  readonly natsFacts: () => NatsFacts | undefined;
 }
 
 /**
@@ -160,13 +180,15 @@ interface DoorParts {
  */
 async function openDoors(
   doors: Doors,
-  { config, engine, log, socketPath, certificate, rates, trust, transitUse }: DoorParts,
+  { config, engine, log, socketPath, certificate, rates, trust, transitUse, natsFacts }: DoorParts,
 ): Promise<ListenAddress | undefined> {
   const version = readVersion();
   const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
   const openApi = Buffer.from(JSON.stringify(openApiDocument(facts)));
+  const natsIsAll = listenAddress(config.listen) === undefined;
   const notReady = () =>
-    engine.stopped?.message ?? (doors.closing ? 'the server is shutting down' : undefined);
+    engine.stopped?.message ??
+    (doors.closing ? 'the server is shutting down' : natsIsAll ? notServing(natsFacts()) : undefined);
   const { requestSeconds, idleSeconds } = config.limits;
   // A connection on which nothing moves for the sum of the two is cut.
   const heartbeatMs = Math.min(HEARTBEAT_MS, ((requestSeconds + idleSeconds) * 1000) / 4);
@@ -184,6 +206,7 @@ async function openDoors(
     limited: rates.rejected,
     connections: doors.connections(),
     certificateEnd: certificate?.validTo,
+    nats: natsFacts(),
     trust: trust && { proofs: trust.proofs.results, missingOperators: trust.missingOperators },
   });
   const metrics = { exposition: new Exposition(), facts: serverFacts };
@@ -198,6 +221,7 @@ async function openDoors(
       requests,
       metrics,
       notReady,
+      natsFacts,
       closing,
       heartbeatMs,
       version,

@@ -85,8 +85,9 @@ export interface Sent {
 /** One request on a connection of its own. */
 export function send(server: RunningServer, path: string, sent: Sent = {}): Promise<Answer> {
   const { method = 'GET', headers = {}, body, socket = false, from, ca, signal } = sent;
-  const place = from === undefined ? tcpOf(server) : { ...tcpOf(server), localAddress: from };
-  const where = socket ? { socketPath: server.socketPath } : { ...place, ...(ca && { ca }) };
+  const where = socket
+    ? { socketPath: server.socketPath }
+    : { ...tcpOf(server), ...(from && { localAddress: from }), ...(ca && { ca }) };
   const open = ca ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const request = open(

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { CofferError } from '@coffer/engine';
-import { IdentityError, type KeyKind, parsePublicKey } from '@coffer/identity';
+import { type KeyKind, kindOfPublicKey } from '@coffer/identity';
 import { DEFAULT_PREFIX, isSubjectPrefix, isSubjectToken } from '@coffer/wasmcloud';
 import { parseNatsServers } from '../nats/servers.js';
 import type { FileConfig } from './file.js';
@@ -78,6 +78,11 @@ export function completeWasmcloud(stated: FileConfig['wasmcloud'] = {}): Wasmclo
   };
 }
 
+/** Undefined: any host is believed. */
+export function believedHosts({ hosts }: WasmcloudConfig): WasmcloudConfig['hosts'] | undefined {
+  return hosts.keys === undefined && hosts.clusters === undefined ? undefined : hosts;
+}
+
 /** What of a configuration decides whether its NATS door can be. */
 interface Serving {
   readonly nats?: NatsConfig | undefined;
@@ -153,18 +158,9 @@ function requireKeys(
   keys: readonly string[] = [],
   kinds: Partial<Record<KeyKind, readonly [what: string, letter: string]>>,
 ): void {
-  if (keys.every((key) => kindOf(key) in kinds)) return;
+  if (keys.every((key) => (kindOfPublicKey(key) ?? '') in kinds)) return;
   const named = Object.values(kinds).map(([what, letter]) => `${what} (${letter}…)`);
   throw refuse(`${setting} takes public keys of ${named.join(' or ')}, of 56 characters`);
-}
-
-function kindOf(key: string): string {
-  try {
-    return parsePublicKey(key).kind;
-  } catch (error) {
-    if (error instanceof IdentityError) return '';
-    throw error;
-  }
 }
 
 function refuse(message: string): CofferError {

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { RateLimits } from '../limit/rate-limits.js';
 import type { RequestListener } from '../listen/bare-answer.js';
 import type { RequestMetrics } from '../metrics/requests.js';
+import type { NatsFacts } from '../nats/facts.js';
 import { Refusal } from '../refusal.js';
 import type { Proofs } from '../trust/proofs.js';
 import type { TransitUse } from '../wasmcloud/transit-use.js';
@@ -44,6 +45,8 @@ export interface AppParts {
   readonly transitUse: Pick<TransitUse, 'lastUsed'>;
   /** Why the server takes no new work, if it does not. */
   readonly notReady: () => string | undefined;
+  /** How the NATS door is; undefined: there is none. */
+  readonly natsFacts: () => NatsFacts | undefined;
   /** Aborted when the server closes: answers without an end of their own end then. */
   readonly closing: AbortSignal;
   /** How often an answer without an end of its own shows that it lives, when it has nothing else to say. */
@@ -259,10 +262,16 @@ async function answerWhoami({ incoming, reply }: Exchange, parts: AppParts): Pro
 }
 
 /** A full disk is no reason to send readers elsewhere: they are served. */
-async function answerReadiness({ reply }: Exchange, { engine, notReady }: AppParts): Promise<void> {
+async function answerReadiness({ reply }: Exchange, parts: AppParts): Promise<void> {
+  const { engine, notReady, natsFacts } = parts;
   const writable = await engine.isWritable();
   const reason = notReady();
-  if (reason === undefined) reply.json(JSON.stringify({ ready: true, writable }));
+  const facts = natsFacts();
+  const nats = facts && {
+    serving: facts.notServingSince === undefined,
+    notServingSince: facts.notServingSince,
+  };
+  if (reason === undefined) reply.json(JSON.stringify({ ready: true, writable, nats }));
   else reply.notReady(reason);
 }
 

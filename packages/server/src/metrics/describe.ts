@@ -1,6 +1,7 @@
 import type { EngineFacts } from '@coffer/engine';
 import type { LimitReason } from '../limit/rate-limits.js';
 import type { ConnectionCounts } from '../listen/connections.js';
+import type { NatsFacts } from '../nats/facts.js';
 import type { ProofResult } from '../trust/proofs.js';
 import { counter, type Family, gauge, histogram, type Sample } from './family.js';
 import type { RequestTimings } from './requests.js';
@@ -22,14 +23,21 @@ export interface ServerFacts {
   readonly trust:
     | { readonly proofs: Readonly<Record<ProofResult, number>>; readonly missingOperators: number }
     | undefined;
+  /** Undefined: there is no NATS door. */
+  readonly nats: NatsFacts | undefined;
 }
 
 /**
  * The server's own metrics. Labels have few values that are known beforehand: no secret, no principal and no address is among
- * them. docs/monitoring.md explains each; a test holds the two against each other.
+ * them; public keys are, of transit keys alone. docs/monitoring.md explains each; a test holds the two against each other.
  */
 export function describeServer(facts: ServerFacts): Family[] {
-  return [...describeDoor(facts), ...describeTrust(facts), ...describeEngine(facts.engine)];
+  return [
+    ...describeDoor(facts),
+    ...describeTrust(facts),
+    ...describeNats(facts),
+    ...describeEngine(facts.engine),
+  ];
 }
 
 function describeDoor({
@@ -102,6 +110,41 @@ function describeTrust({ trust }: ServerFacts): Family[] {
       'coffer_trusted_operators_missing',
       'Trusted operators whose token cannot be read now.',
       trust.missingOperators,
+    ),
+  ];
+}
+
+function describeNats({ nats }: ServerFacts): Family[] {
+  if (nats === undefined) return [];
+  const { counts, transitKeys } = nats;
+  return [
+    gauge('coffer_nats_connected', '1 if there is a connection to NATS.', Number(nats.connected)),
+    gauge(
+      'coffer_nats_serving',
+      '1 if requests are served over NATS.',
+      Number(nats.notServingSince === undefined),
+    ),
+    counter('coffer_nats_reconnects_total', 'Connections to NATS that were made again.', nats.reconnects),
+    counter(
+      'coffer_wasmcloud_requests_total',
+      'Requests over NATS, by what became of them.',
+      (counts?.results ?? []).map(({ operation, result, count }): Sample => [{ operation, result }, count]),
+    ),
+    histogram(
+      'coffer_wasmcloud_request_duration_seconds',
+      'From a request over NATS to its answer.',
+      (counts?.timings ?? []).map(({ operation, timings }) => ({ labels: { operation }, timings })),
+    ),
+    gauge('coffer_wasmcloud_in_flight', 'Requests over NATS that are not answered yet.', nats.inFlight),
+    counter(
+      'coffer_wasmcloud_self_issued_total',
+      'Tokens that were believed on their own word.',
+      counts?.selfIssued ?? 0,
+    ),
+    gauge(
+      'coffer_wasmcloud_transit_key_last_use_timestamp_seconds',
+      'When a request was last opened with this transit key; absent until the first one since the start.',
+      transitKeys.map(({ key, lastUsed }): Sample => [{ key }, lastUsed.getTime() / 1000]),
     ),
   ];
 }

@@ -10,6 +10,8 @@ import { type Openness, tryOpenness } from './openness.js';
 
 /** How soon an open or undecided server is looked at again. */
 const AGAIN_MS = 2_000;
+/** So many times as long until what was not allowed is tried again. */
+const DENIED = 5;
 /** How long a request may wait until it is known whether the server is closed; a host waits for 10 s. */
 const PATIENCE_MS = 8_000;
 
@@ -81,10 +83,16 @@ export class NatsDoor {
     return door;
   }
 
-  /** From here on, whenever there is a connection that may be served on. @param serve makes the backend of a connection */
-  serve(serve: (connection: NatsConnection) => ServedBackend): void {
+  /**
+   * From here on, whenever there is a connection that may be served on. Settles when NATS knows of what is served, where there is
+   * one already.
+   *
+   * @param serve makes the backend of a connection
+   */
+  async serve(serve: (connection: NatsConnection) => ServedBackend): Promise<void> {
     this.#serve = serve;
     this.#begin();
+    await this.#served?.flush().catch(() => {});
   }
 
   /** Undefined: it serves. */
@@ -229,11 +237,25 @@ export class NatsDoor {
   /** A backend of its own for each connection: one that is made again keeps what was subscribed to. */
   #begin(): void {
     const connection = this.#link?.connection;
-    if (!this.#serve || !connection || connection === this.#served || this.#refusal() !== undefined) return;
-    if (this.#closing.signal.aborted || connection.isClosed()) return;
+    if (!this.#serve || !connection || this.#refusal() !== undefined) return;
+    const isServed = connection === this.#served && this.#backends.some(({ serving }) => serving);
+    if (isServed || this.#closing.signal.aborted || connection.isClosed()) return;
     this.#served = connection;
     this.#backends = [...this.#backends.filter(({ inFlight }) => inFlight > 0), this.#serve(connection)];
     this.#note();
-    this.#options.log.info('serving over NATS');
+    void this.#watch(connection);
+  }
+
+  /** What NATS does not let us subscribe to now it may later: permissions change while we are connected. */
+  async #watch(connection: NatsConnection): Promise<void> {
+    await connection.flush().catch(() => {});
+    this.#note();
+    if (this.#serving) this.#options.log.info('serving over NATS');
+    if (this.#backends.some(({ serving }) => serving) || connection.isClosed()) return;
+    const pause = (this.#options.againMs ?? AGAIN_MS) * DENIED;
+    wait(pause, undefined, { signal: this.#closing.signal, ref: false }).then(
+      () => this.#begin(),
+      () => {},
+    );
   }
 }

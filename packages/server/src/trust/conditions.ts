@@ -10,18 +10,26 @@ export interface UserConditions {
   readonly connectionTypes?: readonly string[] | undefined;
 }
 
-/** NATS knows no such type, and passes over the ones that it does not know. */
-const CONNECTION_TYPE = 'HTTP';
+/** The way in which a proof comes, as a user's `allowed_connection_types` name it. NATS itself knows no `HTTP`, and passes over it. */
+export type ConnectionType = 'HTTP' | 'STANDARD';
 
 /**
  * Why a user may not come in this way; undefined: it may.
  *
- * @param address of the peer as `addressOf` writes it; behind a proxy it is the proxy's
+ * @param address of the peer as `addressOf` writes it; behind a proxy it is the proxy's. `nats`: nobody knows
  */
-export function whyNot(user: UserConditions, address: string, now: Date): string | undefined {
+export function whyNot(
+  user: UserConditions,
+  address: string,
+  now: Date,
+  type: ConnectionType = 'HTTP',
+): string | undefined {
   const { src, connectionTypes } = user;
-  if (connectionTypes?.length && !connectionTypes.some((type) => type.toUpperCase() === CONNECTION_TYPE)) {
-    return `this user may connect as ${connectionTypes.join(', ')} only: its allowed_connection_types need ${CONNECTION_TYPE}`;
+  if (connectionTypes?.length && !connectionTypes.some((one) => one.toUpperCase() === type)) {
+    return `this user may connect as ${connectionTypes.join(', ')} only: its allowed_connection_types need ${type}`;
+  }
+  if (src?.length && type === 'STANDARD') {
+    return 'this user may come from the networks in its src only, and through NATS nobody sees from where it comes';
   }
   if (src?.length && !liesIn(src, address)) {
     return 'this user may not come from your address: its src has other networks';

@@ -12,7 +12,7 @@ import {
 import type { Logger } from 'pino';
 import type { KnownCaller, ProofReader, ShownProof } from '../http/authenticate.js';
 import { Refusal } from '../refusal.js';
-import { endOfHours, whyNot } from './conditions.js';
+import { type ConnectionType, endOfHours, whyNot } from './conditions.js';
 import { principalsOf } from './principals.js';
 import { VerifiedProofs } from './verified-proofs.js';
 
@@ -31,8 +31,12 @@ export type ProofResult =
 
 export interface ProofOptions {
   readonly verifier: Pick<Verifier, 'verify' | 'isLive'>;
-  /** The server's own URLs. */
+  /** Whom a proof is to name: the server's own URLs, or what stands for it elsewhere. */
   readonly audiences: () => readonly string[];
+  /** How the proofs come. Default `HTTP`. */
+  readonly connectionType?: ConnectionType;
+  /** To count in, together with others. */
+  readonly results?: Record<ProofResult, number>;
   readonly clockSkewSeconds: number;
   readonly log?: Pick<Logger, 'debug'>;
   readonly now?: () => Date;
@@ -45,18 +49,7 @@ type Principals = readonly [Principal, ...Principal[]];
  * trusted, whether the user's key signed the proof, and whether the user may come in this way. What costs little comes first.
  */
 export class Proofs implements ProofReader {
-  readonly results: Record<ProofResult, number> = {
-    verified: 0,
-    malformed: 0,
-    audience: 0,
-    time: 0,
-    chain: 0,
-    revoked: 0,
-    signature: 0,
-    conditions: 0,
-    request: 0,
-    resolver: 0,
-  };
+  readonly results: Record<ProofResult, number>;
   readonly #options: ProofOptions;
   readonly #now: () => Date;
   readonly #verified = new VerifiedProofs();
@@ -64,6 +57,7 @@ export class Proofs implements ProofReader {
 
   constructor(options: ProofOptions) {
     this.#options = options;
+    this.results = options.results ?? noResults();
     this.#now = options.now ?? (() => new Date());
   }
 
@@ -108,7 +102,7 @@ export class Proofs implements ProofReader {
 
   #admit({ id, expiresAt, request }: Proof, chain: UserChain, address: string): KnownCaller {
     const now = this.#now();
-    const reason = whyNot(chain.user, address, now);
+    const reason = whyNot(chain.user, address, now, this.#options.connectionType);
     if (reason !== undefined) throw this.#refusal('conditions', reason);
     this.results.verified++;
     // From here on no clock that may differ from ours takes the proof for good.
@@ -173,6 +167,19 @@ export class Proofs implements ProofReader {
     return new Refusal('unauthenticated', message);
   }
 }
+
+const noResults = (): Record<ProofResult, number> => ({
+  verified: 0,
+  malformed: 0,
+  audience: 0,
+  time: 0,
+  chain: 0,
+  revoked: 0,
+  signature: 0,
+  conditions: 0,
+  request: 0,
+  resolver: 0,
+});
 
 /** Of a token that its issuer has signed. To read all of it again would double what a stranger costs. */
 const subjectOf = (jwt: string): string =>

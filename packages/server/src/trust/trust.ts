@@ -4,6 +4,7 @@ import {
   type AccountResolver,
   accountInspector,
   folderResolver,
+  type HostTrust,
   IdentityError,
   type InspectedAccount,
   memoryResolver,
@@ -17,7 +18,7 @@ import type { NatsResolverConfig, TrustConfig } from '../config/trust.js';
 import { AccountFiles } from './account-files.js';
 import { AccountWatch } from './account-watch.js';
 import { Operators, operatorSources, readOperatorInTime } from './operators.js';
-import { Proofs } from './proofs.js';
+import { type ProofOptions, Proofs } from './proofs.js';
 
 /** What of the engine trust stands on: revocations and the newest tokens seen live in the store. */
 type TrustEngine = Pick<
@@ -30,6 +31,8 @@ export interface TrustOptions {
   readonly log: Logger;
   /** The server's own URLs, once it has them. */
   readonly audiences: () => readonly string[];
+  /** Which hosts of wasmCloud are believed; default: any. */
+  readonly hosts?: HostTrust | undefined;
 }
 
 /**
@@ -38,7 +41,9 @@ export interface TrustOptions {
  * Life: `open`, then `close`.
  */
 export class Trust {
+  /** Of those who come over HTTP. */
   readonly proofs: Proofs;
+  readonly #proofOptions: ProofOptions;
   readonly #operators: Operators;
   readonly #verifier: Verifier;
   readonly #resolver: AccountResolver;
@@ -49,15 +54,17 @@ export class Trust {
       operators,
       verifier,
       resolver,
-      proofs,
-    }: Pick<Trust, 'proofs'> & {
+      proofOptions,
+    }: {
       operators: Operators;
       verifier: Verifier;
       resolver: AccountResolver;
+      proofOptions: ProofOptions;
     },
     unlisten: () => void,
   ) {
-    this.proofs = proofs;
+    this.proofs = new Proofs(proofOptions);
+    this.#proofOptions = proofOptions;
     this.#operators = operators;
     this.#verifier = verifier;
     this.#resolver = resolver;
@@ -65,7 +72,7 @@ export class Trust {
   }
 
   /** @throws CofferError `invalid_argument`, one sentence: what cannot be read */
-  static async open(config: TrustConfig, { engine, log, audiences }: TrustOptions): Promise<Trust> {
+  static async open(config: TrustConfig, { engine, log, audiences, hosts }: TrustOptions): Promise<Trust> {
     const { accounts, clockSkewSeconds, maxAgeSeconds } = config;
     // Before it is there nobody has asked it anything.
     let verifier: Verifier | undefined;
@@ -78,6 +85,7 @@ export class Trust {
         accounts,
         resolver,
         ...memoryOf(engine),
+        hosts,
         clockSkewSeconds,
         maxAgeSeconds,
       });
@@ -87,15 +95,26 @@ export class Trust {
         verifier.onChange(() => engine.recheckCallers()),
         () => watch?.close(),
       ];
-      const proofs = new Proofs({ verifier, audiences, clockSkewSeconds, log });
+      const proofOptions = { verifier, audiences, clockSkewSeconds, log };
       const unlisten = () => {
         for (const stop of stops) stop();
       };
-      return new Trust({ operators, verifier, resolver, proofs }, unlisten);
+      return new Trust({ operators, verifier, resolver, proofOptions }, unlisten);
     } catch (error) {
       operators.close();
       throw error;
     }
+  }
+
+  /** Tells whose a token is. */
+  get verifier(): Pick<Verifier, 'verify' | 'isLive'> {
+    return this.#verifier;
+  }
+
+  /** Proofs of those who come over NATS, counted with the others. @param audiences whom they are to name */
+  proofsOverNats(audiences: () => readonly string[]): Proofs {
+    const { results } = this.proofs;
+    return new Proofs({ ...this.#proofOptions, audiences, results, connectionType: 'STANDARD' });
   }
 
   /** Trusted operators whose token cannot be used now. */

@@ -158,7 +158,17 @@ export const transitKeyList = z.strictObject({ keys: z.array(transitKey) });
 
 export const keyRotation = z.strictObject({ rotation });
 
-export const ready = z.strictObject({ ready: z.literal(true), writable: z.boolean() });
+export const ready = z.strictObject({
+  ready: z.literal(true),
+  writable: z.boolean(),
+  nats: z
+    .strictObject({
+      serving: z.boolean(),
+      notServingSince: time.optional().describe('Why, the server’s log says.'),
+    })
+    .optional()
+    .describe('Where the configuration names NATS.'),
+});
 export const notReady = z.strictObject({ ready: z.literal(false), reason: z.string() });
 
 export const problem = z

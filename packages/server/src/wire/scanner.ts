@@ -41,6 +41,11 @@ export class Scanner {
     this.#bytes = bytes;
   }
 
+  /** How many bytes are consumed. */
+  get position(): number {
+    return this.#at;
+  }
+
   /** The next byte that is no white space, without consuming it; negative at the end. */
   peek(): number {
     for (;;) {

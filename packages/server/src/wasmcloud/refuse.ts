@@ -1,0 +1,53 @@
+import { CofferError, type ErrorCode } from '@coffer/engine';
+import { SecretsError } from '@coffer/wasmcloud';
+import { Refusal } from '../refusal.js';
+
+/** The engine's errors as the protocol's, as far as it has one that says it. */
+const CODES: Partial<Record<ErrorCode, ConstructorParameters<typeof SecretsError>[0]>> = {
+  not_found: 'SecretNotFound',
+  access_denied: 'Unauthorized',
+  invalid_name: 'InvalidRequest',
+  name_too_long: 'InvalidRequest',
+  reserved_name: 'InvalidRequest',
+  invalid_version: 'InvalidRequest',
+};
+
+/** Sentences that are for the caller: what it did, or what it can do. */
+const TOLD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'value_too_large',
+  'versions_exhausted',
+  'operation_reused',
+  'invalid_policy',
+  'invalid_argument',
+  'policy_changed',
+  'conflict',
+  'busy',
+]);
+
+/** In place of sentences that name our disk and its folders; the log has those. */
+const OUR_OWN: Partial<Record<ErrorCode, string>> = {
+  storage_full: 'the server has no room to write; it goes on as soon as there is',
+  stopped: 'the server is stopping',
+  abandoned: 'the server is stopping',
+};
+
+/**
+ * What an error is answered with over NATS. What is ours to answer for stays as it is: the backend says so, and the log has it.
+ */
+export function asSecretsError(error: unknown): unknown {
+  if (error instanceof Refusal) return new SecretsError('Other', error.message, { cause: error });
+  if (!(error instanceof CofferError)) return error;
+  const code = CODES[error.code];
+  if (code !== undefined) return new SecretsError(code, '', { cause: error });
+  const says = OUR_OWN[error.code] ?? (TOLD.has(error.code) ? error.message : undefined);
+  return says === undefined ? error : new SecretsError('Other', says, { cause: error });
+}
+
+/** Does something of the engine's, and throws what the protocol has for its errors. */
+export async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw asSecretsError(error);
+  }
+}
