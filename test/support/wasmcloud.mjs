@@ -7,7 +7,7 @@ import { cofferCommand, peer } from './servers.mjs';
 // Plain JavaScript, since bench/ runs without a build; the contract stands in wasmcloud.d.mts.
 
 /** What `coffer wasmcloud run` says once it answers. */
-const SERVING = /serv/;
+const SERVING = /coffer serves \S+ to wasmCloud/;
 const ADDRESS = { prefix: 'wasmcloud.secrets', backend: 'nats-kv' };
 
 export class WasmcloudClient {

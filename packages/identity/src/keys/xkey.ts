@@ -22,7 +22,7 @@ export const BOX_OVERHEAD = NONCE_END + sodium.crypto_box_MACBYTES;
  * @throws IdentityError `wrong_key_kind` if one of the keys is no curve key, `key_wiped`, and as `parsePublicKey`
  */
 export function seal(plaintext: Uint8Array, sender: KeyPair, recipient: string): Uint8Array {
-  const box = Buffer.alloc(plaintext.length + BOX_OVERHEAD);
+  const box = Buffer.allocUnsafe(plaintext.length + BOX_OVERHEAD);
   VERSION.copy(box);
   const nonce = box.subarray(VERSION.length, NONCE_END);
   sodium.randombytes_buf(nonce);
@@ -48,12 +48,12 @@ export interface FreshBox {
  */
 export function sealFresh(plaintext: Uint8Array, recipient: string): FreshBox {
   const to = curveKey(recipient);
-  const box = Buffer.alloc(plaintext.length + BOX_OVERHEAD);
+  const box = Buffer.allocUnsafe(plaintext.length + BOX_OVERHEAD);
   const random = wipeable(KEY_BYTES + sodium.crypto_box_NONCEBYTES);
   try {
     sodium.randombytes_buf(random);
     const secret = random.subarray(0, KEY_BYTES);
-    const from = Buffer.alloc(KEY_BYTES);
+    const from = Buffer.allocUnsafe(KEY_BYTES);
     sodium.crypto_scalarmult_base(from, secret);
     const nonce = random.subarray(KEY_BYTES);
     VERSION.copy(box);
