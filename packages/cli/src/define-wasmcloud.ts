@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { act, addJsonOption, defineCommand, examples } from './define.js';
 import { addFolderOptions, addKeyOption } from './define-identity-options.js';
 import { addAddressOptions, addQueueOption } from './define-wasmcloud-options.js';
+import { defineWasmcloudRun } from './define-wasmcloud-run.js';
 import { defineWasmcloudSecrets } from './define-wasmcloud-secrets.js';
 import { defineTransitCommands } from './define-wasmcloud-transit.js';
 
@@ -13,6 +14,7 @@ export function defineWasmcloudCommands(program: Command): void {
     'serve secrets to wasmCloud hosts over NATS, and administer them there',
     'The commands of secrets-nats-kv, with its arguments, options and environment, and more.',
   ).helpGroup('wasmCloud:');
+  defineWasmcloudRun(wasmcloud);
   defineWasmcloudSecrets(wasmcloud);
   defineInspect(wasmcloud);
   definePermissions(wasmcloud);

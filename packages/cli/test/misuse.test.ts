@@ -105,6 +105,7 @@ describe('help and version', () => {
     'identity validate',
     'identity delete user',
     'identity env',
+    'wasmcloud run',
     'wasmcloud put',
     'wasmcloud get',
     'wasmcloud add-mapping',

@@ -51,14 +51,10 @@ export async function startServer(...args: readonly string[]): Promise<RunningSe
   const rootKey = args.includes('--dev') ? [] : ['--root-key', `file:${join(folder, 'root.key')}`];
   const listen = ['--listen', '127.0.0.1:0', '--state-dir', stateDir];
   const child = start(['server', ...listen, ...rootKey, ...args], {});
-  const welcome = await untilItServes(child);
+  const welcome = await untilItSays(child, /^Programs then|^ {2}.* list$/m);
   const [url = ''] = /https?:\/\/\S+/.exec(welcome) ?? [];
 
-  const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
-    const end = ended(child);
-    child.kill(signal);
-    return end;
-  };
+  const stop = stopper(child);
   return {
     url,
     stateDir,
@@ -81,14 +77,39 @@ function start(args: readonly string[], env: Record<string, string>): ChildProce
   });
 }
 
-function untilItServes(child: ChildProcess): Promise<string> {
+function stopper(child: ChildProcess): RunningServer['stop'] {
+  return async (signal = 'SIGTERM') => {
+    const end = ended(child);
+    child.kill(signal);
+    return end;
+  };
+}
+
+/** Starts `coffer wasmcloud run`, and waits until it serves. */
+export async function startWasmcloud(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Pick<RunningServer, 'welcome' | 'stop'> & AsyncDisposable> {
+  const child = start(['wasmcloud', 'run', ...args], env);
+  const welcome = await untilItSays(child, /^ {2}.* policy show$/m);
+  const stop = stopper(child);
+  return {
+    welcome,
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop('SIGKILL');
+    },
+  };
+}
+
+function untilItSays(child: ChildProcess, last: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
     let stdout = '';
     let stderr = '';
     child.stderr?.setEncoding('utf8').on('data', (text) => (stderr += text));
     child.stdout?.setEncoding('utf8').on('data', (text) => {
       stdout += text;
-      if (/^Programs then|^ {2}.* list$/m.test(stdout)) resolve(stdout);
+      if (last.test(stdout)) resolve(stdout);
     });
     child.once('close', () => reject(new Error(`the server ended: ${stdout}${stderr}`)));
   });

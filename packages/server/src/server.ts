@@ -68,6 +68,8 @@ export interface RunningServer {
   /** The admin socket, `<stateDir>/admin.sock`. */
   readonly socketPath: string;
   readonly engine: Engine;
+  /** Why nothing is served over NATS at this moment; undefined: it serves, or there is no NATS door. */
+  notServing(): string | undefined;
   /**
    * Takes over what of a new configuration can be taken over without a restart: the certificate, limits of rate, the log's level.
    * The log says what was done; what is wrong changes nothing.
@@ -154,7 +156,16 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
         : `${certificate === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
     log.info({ ...address, tls: certificate !== undefined, development: config.dev }, 'listening');
     const reload = (read: () => ServerConfig) => reloader.reload(read);
-    return { address, url, socketPath, engine, reload, close, [Symbol.asyncDispose]: close };
+    return {
+      address,
+      url,
+      socketPath,
+      engine,
+      notServing: () => nats?.notServing?.reason,
+      reload,
+      close,
+      [Symbol.asyncDispose]: close,
+    };
   } catch (error) {
     await close();
     throw error;

@@ -1,8 +1,5 @@
-import { setFlagsFromString } from 'node:v8';
-
-import { note, print } from '../output.js';
-import { promptPassphrase } from '../passphrase.js';
 import { welcome } from '../welcome.js';
+import { serve } from './serve.js';
 
 export interface ServerOptions {
   readonly dev?: boolean;
@@ -19,56 +16,13 @@ export interface ServerOptions {
   readonly acceptRollback?: boolean;
 }
 
-/**
- * V8 lets the heap grow to four times what is in use before it collects. Two and a half times costs no throughput that
- * could be measured here, and takes some 40 MB off the peak under load.
- */
-const HEAP_GROWTH = '--heap-growing-percent=150';
-
-/** Runs a server until SIGTERM or SIGINT; SIGHUP has it read its configuration again. */
+/** `coffer server`. */
 export async function server(options: ServerOptions): Promise<void> {
-  setFlagsFromString(HEAP_GROWTH);
-  const { createLog, loadConfig, startServer } = await import('@coffer/server');
-  // Without a listener Node opens its inspector, to which every user of this machine can connect.
-  process.on('SIGUSR1', () => {});
-  // When the terminal is closed that a development server was started in, nobody wants it any more.
-  const isWatched = options.dev === true && process.stdin.isTTY;
-  const signal = stopSignal(isWatched ? ['SIGTERM', 'SIGINT', 'SIGHUP'] : ['SIGTERM', 'SIGINT']);
-  let onHangUp = () => {};
-  if (!isWatched) process.on('SIGHUP', () => onHangUp());
-  const read = () => loadConfig({ flags: options, env: process.env });
-  const config = read();
-  // On a terminal a person reads, to whom each line of JSON is noise.
-  const log = createLog(config.logLevel ?? (process.stderr.isTTY ? 'warn' : 'info'));
-  const running = await startServer(config, { log, promptPassphrase });
-  onHangUp = () => void running.reload(read);
-  await unlessUnread(
-    print(
-      welcome({ ...running, dev: config.dev, stateDir: config.stateDir, trusts: config.trust !== undefined }),
-    ),
-  );
-  await unlessUnread(note(`coffer: ${await signal}: finishing what is under way`));
-  await running.close();
-  await unlessUnread(note('coffer: stopped'));
-}
-
-/** A server goes on, and ends as it should, when nobody reads what it says any more. */
-async function unlessUnread(saying: Promise<void>): Promise<void> {
-  await saying.catch(() => undefined);
-}
-
-/**
- * The first signal ends the server gracefully, a later one at once. Those that come within a second are one: of a
- * single Ctrl-C npm passes its own on to a program that got it already.
- */
-function stopSignal(signals: readonly NodeJS.Signals[]): Promise<string> {
-  return new Promise((resolve) => {
-    let since: number | undefined;
-    const stop = (signal: string) => {
-      if (since !== undefined && Date.now() - since > 1000) process.exit(1);
-      since ??= Date.now();
-      resolve(signal);
-    };
-    for (const one of signals) process.on(one, stop);
+  const { loadConfig } = await import('@coffer/server');
+  await serve({
+    read: () => loadConfig({ flags: options, env: process.env }),
+    welcome: (running, { dev, stateDir, trust }) =>
+      welcome({ ...running, dev, stateDir, trusts: trust !== undefined }),
+    endsWithTerminal: options.dev === true && process.stdin.isTTY,
   });
 }
