@@ -154,7 +154,8 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       address === undefined
         ? `unix:${socketPath}`
         : `${certificate === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
-    log.info({ ...address, tls: certificate !== undefined, development: config.dev }, 'listening');
+    if (address)
+      log.info({ ...address, tls: certificate !== undefined, development: config.dev }, 'listening');
     const reload = (read: () => ServerConfig) => reloader.reload(read);
     return {
       address,

@@ -53,6 +53,20 @@ describe('a server with a NATS door', () => {
     expect(await world.get('db')).toBe('string 1 x');
   });
 
+  it('says that NATS does not let it subscribe, and serves once it may', async () => {
+    const users = (subscribe: string) =>
+      `authorization: { users: [{user: coffer, password: hello, permissions: {subscribe: "${subscribe}", publish: ">"}}] }`;
+    const natsServer = await startNats({ config: users('_INBOX.>') });
+    const world = await WasmWorld.start({}, { natsServer });
+    expect((await ready(world)).status).toBe(503);
+    expect(world.log.says('NATS does not let us do what we want to')).toMatchObject([
+      { reason: expect.stringMatching(/Permissions Violation for Subscription to "wasmcloud\.secrets/) },
+    ]);
+    await natsServer.restart({ config: users('>') });
+    await until(async () => (await ready(world)).status === 200, 'readiness');
+    expect(await world.refusal('db')).toBe('Unauthorized');
+  });
+
   it.each([
     ['a NATS server that lets everybody in', {}],
     ['a file that is not there', { creds: '/nowhere/coffer.creds' }],

@@ -43,6 +43,8 @@ export class NatsDoor {
   #link: NatsLink | undefined;
   /** Of the connection as it is now; undefined while it is being found out, or there is none. */
   #openness: Openness | undefined;
+  /** What is found now ends the start, which says so. */
+  #starting = true;
   #serving = false;
   #since = new Date();
   readonly #waiting = new Set<() => void>();
@@ -80,6 +82,7 @@ export class NatsDoor {
       await door.close(0);
       throw new CofferError('invalid_argument', `${says}: ${WHAT_TO_DO}`);
     }
+    door.#starting = false;
     return door;
   }
 
@@ -189,6 +192,7 @@ export class NatsDoor {
     const { log } = this.#options;
     const before = this.#openness;
     if (before?.state === state && before.says === says) return;
+    if (this.#starting && this.#refuses({ state })) return;
     if (state === 'closed') {
       if (before !== undefined) log.info('the NATS server does not let everybody in any more');
     } else if (this.#config.allowOpen) {
