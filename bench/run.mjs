@@ -2,13 +2,14 @@
  * Measures coffer against the real setec server on this machine; prints medians, ratios, targets and conditions, and
  * exits 1 when a target is missed.
  *
- *   npm run bench                          everything, five runs (about eight minutes)
- *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli, rotation, identity
+ *   npm run bench                          everything, five runs (about nine minutes)
+ *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli, rotation, identity,
+ *                                          wasmcloud
  *   npm run bench -- --runs 1 --seconds 2
  *
  * Both servers write every access to their audit logs before they answer; coffer also checks a bearer token and its
  * grants. State folders lie in the system's temporary folder (TMPDIR moves them: it should be on a disk). Needs
- * `test/peers/install.sh setec nats wrk`. Nothing leaves the loopback interface.
+ * `test/peers/install.sh setec nats wrk secrets-nats-kv wasmcloud-client`. Nothing leaves the loopback interface.
  */
 import { parseArgs } from 'node:util';
 import { conditions } from './machine.mjs';
