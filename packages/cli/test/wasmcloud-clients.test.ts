@@ -14,7 +14,6 @@ import {
 } from '@coffer/identity';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { canary, expectNoCanary } from '../../../test/support/canary.mjs';
-import { NatsServer } from '../../../test/support/nats.mjs';
 import { SecretsError } from '../../wasmcloud/src/index.js';
 import { Administration } from '../../wasmcloud/test/administration.js';
 import { World } from '../../wasmcloud/test/world.js';
@@ -191,6 +190,9 @@ describe('coffer wasmcloud put', () => {
     expect(await sentence(new SecretsError('Other', 'the store is full'))).toBe(
       'failed to put secret "db": the store is full',
     );
+    expect(await sentence(new SecretsError('InvalidPayload'))).toMatch(
+      /its name is empty, or it is too large$/,
+    );
     expect(await sentence(new SecretsError('PolicyError'))).toMatch(/the backend answers PolicyError$/);
   });
 });
@@ -297,55 +299,5 @@ describe('coffer wasmcloud add-mapping, list-mappings and remove-mapping', () =>
     [['add-mapping', createKeyPair('component').seed().toString(), '--secret', 'x'], /is the public key of/],
   ])('%j: a sentence that says what is wrong', async (args, why) => {
     expect(await fails(args)).toMatch(why);
-  });
-});
-
-describe('NATS', () => {
-  it('that nobody runs, or where no backend listens: a sentence that says what to look at', async () => {
-    const { stderr } = await coffer([
-      'wasmcloud',
-      'list-mappings',
-      '--nats-address',
-      'nats://u:pw@127.0.0.1:1',
-    ]);
-    expect(stderr).toBe(
-      'coffer: cannot connect to NATS at 127.0.0.1:1: connection refused: check that nats-server runs, and that --nats-address ' +
-        'is right\n',
-    );
-    expect(await fails(['list-mappings', '-n', 'vault'])).toMatch(
-      /^failed to list mappings: no backend listens on wasmcloud\.secrets\.v1alpha1\.vault\.list_mappings; "coffer wasmcloud run"/,
-    );
-    for (const address of ['a:b:c', 'http://x', 'x:99999', ''])
-      expect((await coffer(['wasmcloud', 'list-mappings', '--nats-address', address])).stderr).toMatch(
-        /^coffer: invalid --nats-address: write HOST:PORT/,
-      );
-  });
-
-  it('that demands a user gets the one of the URL, of the creds, or of the key', async () => {
-    const config = `authorization { users: [{user: u, password: "p@w"}, {nkey: ${user.publicKey}}] }`;
-    await using server = await NatsServer.start({ config });
-    const nkey = join(folder, 'user.nk');
-    writeFileSync(nkey, user.seed());
-    const said = async (address: string, ...args: string[]) =>
-      (await coffer(['wasmcloud', 'list-mappings', '--nats-address', address, ...args])).stderr;
-    const where = `127.0.0.1:${server.port}`;
-    expect(await said(`nats://u:p%40w@${where}`)).toMatch(/no backend listens/);
-    expect(await said(where, '--nats-nkey-file', nkey)).toMatch(/no backend listens/);
-    expect(await said(where)).toMatch(/does not let in who comes with nothing: use --nats-creds-file FILE/);
-    expect(await said(where, '--nats-creds-file', creds)).toMatch(
-      /no backend listens|does not let in the user/,
-    );
-    const wrong = await said(`nats://u:wrong@${where}`);
-    expect(wrong).toContain('does not let in');
-    expect(wrong).not.toContain('wrong');
-    expect(await said(`nats://u:pw@${where}`, '--nats-nkey-file', nkey)).toMatch(/names a user, and/);
-    using stranger = createKeyPair('user');
-    writeFileSync(nkey, stranger.seed());
-    expect(await said(where, '--nats-nkey-file', nkey)).toMatch(
-      /does not let in the user of --nats-nkey-file/,
-    );
-    using other = createKeyPair('account');
-    writeFileSync(nkey, other.seed());
-    expect(await said(where, '--nats-nkey-file', nkey)).toMatch(/holds the seed of no user/);
   });
 });

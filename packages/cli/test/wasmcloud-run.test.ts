@@ -85,7 +85,7 @@ describe('coffer wasmcloud run, on a NATS server in operator mode', () => {
     expect(server.welcome).toMatch(/^ {2}subjects: +wasmcloud\.secrets\.v1alpha1\.nats-kv\.>$/m);
     expect(server.welcome).toMatch(/^ {2}queue group: +wasmcloud_secrets\.nats-kv$/m);
     expect(server.welcome).toMatch(/^ {2}transit key: +X[A-Z2-7]{55}$/m);
-    expect(server.welcome).toContain(`account ${account.publicKey}`);
+    expect(server.welcome).toMatch(new RegExp(`mappings under: account ${account.publicKey}$`, 'm'));
     expect(server.welcome).toContain(`${at.state}/admin.sock`);
 
     const value = canary('run');

@@ -28,7 +28,7 @@ function sentence(error: SecretsError, asked: Asked): string {
     case 'InvalidRequest':
       return 'the backend does not take this request: a version is a number, and a secret’s name may not have a * in it';
     case 'InvalidPayload':
-      return 'the backend does not take this value: it is empty, or too large';
+      return 'the backend does not take this request: its name is empty, or it is too large';
     default:
       return text === '' ? `the backend answers ${code}` : withHint(text, asked);
   }
@@ -43,6 +43,12 @@ function noAnswer({ text }: NoAnswerError): string {
   }
   if (/does not let this connection publish/.test(text)) {
     return `${text}: come with creds that may, as those of the role admin that "coffer wasmcloud permissions" makes`;
+  }
+  if (/max_payload/.test(text)) {
+    return (
+      'it is too large for one message of this NATS server, in which bytes take up to four times their number: its max_payload ' +
+      'says how large one may be'
+    );
   }
   return text;
 }

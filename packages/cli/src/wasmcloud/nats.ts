@@ -39,7 +39,8 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
       ...((tls || ca !== undefined) && { tls: { ...(ca && { ca: ca.toString() }) } }),
     });
   } catch (error) {
-    throw new Failure(`cannot connect to NATS at ${where}: ${reasonOf(error, user)}`);
+    const named = login === undefined ? user?.named : '--nats-address';
+    throw new Failure(`cannot connect to NATS at ${where}: ${reasonOf(error, named)}`);
   } finally {
     user?.wipe();
   }
@@ -150,14 +151,14 @@ function loginOf(text: string): Login {
   }
 }
 
-function reasonOf(error: unknown, user: User | undefined): string {
+function reasonOf(error: unknown, named: string | undefined): string {
   if (error instanceof errors.UserAuthenticationExpiredError) {
-    return `the creds have expired (${user?.named}): ask whoever gave them to you for new ones`;
+    return `the creds have expired (${named}): ask whoever gave them to you for new ones`;
   }
   if (error instanceof errors.AuthorizationError) {
-    return user === undefined
+    return named === undefined
       ? 'it does not let in who comes with nothing: use --nats-creds-file FILE or NATS_CREDSFILE'
-      : `it does not let in the user of ${user.named}`;
+      : `it does not let in the user of ${named}`;
   }
   const { message, code } = causeOf(error);
   if (code === 'ECONNREFUSED' || /ECONNREFUSED|connection refused/i.test(message)) {

@@ -13,7 +13,7 @@ export function runWelcome(running: RunningServer, config: ServerConfig): string
     ['NATS:', (nats?.servers ?? []).map(withoutLogin).join(', ')],
     ['transit key:', currentTransitKey(running, wasmcloud.name)],
     ['trust:', trustOf(config)],
-    ...(wasmcloud.mappingAccount === undefined ? [] : [['mappings under:', wasmcloud.mappingAccount]]),
+    ['mappings under:', mappingsOf(config)],
     ['state folder:', config.stateDir],
     ['admin socket:', running.socketPath],
     ...onTcp,
@@ -73,6 +73,17 @@ function trustOf({ trust, wasmcloud }: ServerConfig): string {
     ...(wasmcloud.trust === 'self-issued' ? ['any component on its own word'] : []),
   ];
   return named.join(', ');
+}
+
+/** To whom the server takes a key in a mapping to belong. */
+function mappingsOf({ trust, wasmcloud }: ServerConfig): string {
+  if (wasmcloud.mappingAccount !== undefined) return `account ${wasmcloud.mappingAccount}`;
+  if (trust === undefined) return 'the component’s own word';
+  const { operators, accounts, resolver } = trust;
+  const [only, ...others] = operators.length === 0 && resolver?.store === undefined ? accounts : [];
+  return only !== undefined && others.length === 0
+    ? `account ${only}`
+    : 'nobody yet: --mapping-account A… says which of the accounts signs components';
 }
 
 /** Without what may be secret in a URL. */

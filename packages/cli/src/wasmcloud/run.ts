@@ -145,8 +145,10 @@ function settingsOf(
     }),
     ...trustSettings(options),
   };
+  const [onlyAccount, ...others] = options.trustedAccount ?? [];
   const under: PartialSettings = {
     listen: 'none',
+    ...(onlyAccount !== undefined && others.length === 0 && { wasmcloud: { mappingAccount: onlyAccount } }),
     nats: { servers: ['127.0.0.1:4222'] },
     ...(env[ROOT_KEY_SEED] && { rootKey: `xkey-seed:env:${ROOT_KEY_SEED}` }),
   };
