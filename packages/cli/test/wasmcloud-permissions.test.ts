@@ -108,6 +108,8 @@ function holdsTheRoles(open: (role: keyof Files) => Promise<NatsConnection>): vo
     expect(await refused(backend, publish(backend), own)).toEqual(own);
     expect(await refused(backend, subscribe(backend), [`${BASE}.>`])).toEqual([`${BASE}.>`]);
     expect(await refused(backend, subscribe(backend), ['_INBOX.>'])).toEqual(['_INBOX.>']);
+    expect(await refused(backend, subscribe(backend), ['_INBOX_coffer.x'])).toEqual([]);
+    expect(await refused(backend, publish(backend), ['$SYS.REQ.USER.INFO'])).toEqual([]);
     await serve(backend);
     for (const [nats, subject] of [
       [host, `${BASE}.get`],
@@ -281,7 +283,7 @@ describe('coffer wasmcloud permissions', () => {
     expect(stdout).toContain('  subscribe  acme.secrets.v1alpha1.vault.> wasmcloud_secrets.vault\n');
     const { host, backend } = await made(own, '--show');
     expect(host).toEqual({ publish: ASK, subscribe: ['_INBOX.>'], answers: false });
-    expect(backend).toMatchObject({ publish: [], answers: true });
+    expect(backend).toMatchObject({ publish: ['$SYS.REQ.USER.INFO'], answers: true });
   });
 
   it.each<[string[], RegExp]>([

@@ -1,4 +1,4 @@
-import { createProof, type KeyPair } from '@coffer/identity';
+import { createProof, type KeyPair, seal } from '@coffer/identity';
 import { HOST_XKEY, PROOF } from '@coffer/wasmcloud';
 import { headers, type Msg } from '@nats-io/transport-node';
 import { describe, expect, it } from 'vitest';
@@ -304,20 +304,23 @@ describe('signed administration', () => {
     const connection = await world.connect();
     const xkey = (await connection.request(`${SUBJECT}.server_xkey`)).string();
     const subject = `${SUBJECT}.list_mappings`;
+    const [own, other] = [newKeys('curve'), newKeys('curve')];
+    const box = seal(Buffer.from('{}'), own, xkey);
     const proof = createProof({
       jwt: signer.jwt,
       keyPair: signer.keys,
       audience: `xkey:${xkey}`,
-      request: { method: 'NATS', path: `/${subject}`, body: new Uint8Array(0) },
+      request: { method: 'NATS', path: `/${subject}`, body: box },
     });
-    const ask = async () => {
+    const ask = async (answerTo: KeyPair) => {
       const hdrs = headers();
       hdrs.set(PROOF, proof);
-      hdrs.set(HOST_XKEY, newKeys('curve').publicKey);
-      return (await connection.request(subject, '', { headers: hdrs, timeout: 5_000 })).string();
+      hdrs.set(HOST_XKEY, answerTo.publicKey);
+      return (await connection.request(subject, box, { headers: hdrs, timeout: 5_000 })).string();
     };
-    expect(await ask()).toMatch(/^xkv1/);
-    expect(await ask()).toMatch(/shown before/);
+    expect(await ask(other)).toMatch(/DecryptionError/);
+    expect(await ask(own)).toMatch(/^xkv1/);
+    expect(await ask(own)).toMatch(/shown before/);
   });
 
   it('takes proofs for each transit key that is served, and none for one that is retired', async () => {
@@ -338,6 +341,7 @@ describe('signed administration', () => {
     );
     await engine.retireTransitKey(admin, { backend: 'nats-kv', publicKey: old?.publicKey ?? '' });
     expect(await refusalOf(first.putSecret('db', text('y')))).toBe('DecryptionError');
-    expect(await refusalOf(first.listMappings())).toMatch(/this proof is for xkey:/);
+    const mapping = first.addMapping(newKeys('component').publicKey, ['db']);
+    expect(await refusalOf(mapping)).toMatch(/this proof is for xkey:/);
   });
 });

@@ -94,15 +94,16 @@ describe('mappings', () => {
     });
     await using world = await World.start({ operations });
     const mapping = { entity: component, names: ['a', 'b'] };
-    expect(await world.ask('list_mappings', '')).toEqual({ mappings: [mapping] });
-    const { plaintext, responseXkey } = await world.exchange(`list_mappings.${component}`, '');
+    expect(await world.ask('list_mappings', {})).toEqual({ mappings: [mapping] });
+    const { plaintext, responseXkey } = await world.exchange(`list_mappings.${component}`, {});
     expect(JSON.parse(plaintext)).toEqual({ mappings: [mapping] });
     expect(responseXkey).toMatch(/^X/);
-    expect((await world.send('list_mappings', '', null)).json()).toEqual({ error: 'InvalidHeaders' });
-    expect((await world.send('list_mappings', '', { a: 'b' })).json()).toEqual({ error: 'InvalidXKey' });
-    expect(await world.ask('list_mappings.x', '')).toMatchObject({ error: { Other: expect.any(String) } });
+    expect((await world.send('list_mappings', 'x', null)).json()).toEqual({ error: 'InvalidHeaders' });
+    expect((await world.send('list_mappings', 'x', { a: 'b' })).json()).toEqual({ error: 'InvalidXKey' });
+    expect(await world.ask('list_mappings', '[]')).toEqual({ error: 'InvalidRequest' });
+    expect(await world.ask('list_mappings.x', {})).toMatchObject({ error: { Other: expect.any(String) } });
     operations.refuse = new SecretsError('Unauthorized');
-    expect(await world.ask('list_mappings', '')).toEqual({ error: 'Unauthorized' });
+    expect(await world.ask('list_mappings', {})).toEqual({ error: 'Unauthorized' });
   });
 });
 

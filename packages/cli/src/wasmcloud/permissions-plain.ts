@@ -4,7 +4,7 @@ import { writeNew } from '../identity/files.js';
 import { print, printJson } from '../output.js';
 import { shellWord } from '../welcome.js';
 import type { PermissionsOptions } from './permissions.js';
-import { ANSWER_SECONDS, type Role } from './roles.js';
+import { ANSWER_SECONDS, type Role, STANDARD } from './roles.js';
 
 /**
  * For nats-servers without an operator: an account with users by their keys, to be included in the configuration; each key's
@@ -91,6 +91,7 @@ function user({ name, publish, subscribe, answers }: Role, key: string): string 
   return `      # ${name}
       {
         nkey: ${key}
+        allowed_connection_types: [${STANDARD}]
         permissions: {
           publish: { ${publish.length > 0 ? `allow: [${list(publish)}]` : 'deny: [">"]'} }
           subscribe: { allow: [${list(subscribe)}] }${answers ? `\n          allow_responses: { max: 1, expires: "${ANSWER_SECONDS}s" }` : ''}

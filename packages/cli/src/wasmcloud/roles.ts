@@ -18,7 +18,12 @@ export interface Role {
  * which is sealed to them.
  */
 const INBOXES = '_INBOX.>';
+/** A backend asks nobody but the NATS server, in which account it is, and hears nothing else in its inboxes. */
+const OWN_INBOXES = '_INBOX_coffer.>';
+const WHO_AM_I = '$SYS.REQ.USER.INFO';
 export const ANSWER_SECONDS = 60;
+/** How clients connect, in the words of nats-server. */
+export const STANDARD = 'STANDARD';
 
 export function rolesOf(address: Required<BackendAddress>, queueGroup: string): readonly Role[] {
   const get = [operationSubject(address, 'get'), operationSubject(address, 'server_xkey')];
@@ -33,17 +38,24 @@ export function rolesOf(address: Required<BackendAddress>, queueGroup: string): 
   return [
     { name: 'host', publish: get, subscribe: [INBOXES], answers: false },
     { name: 'admin', publish: [...get, ...administer], subscribe: [INBOXES], answers: false },
-    { name: 'backend', publish: [], subscribe: [`${subjectBase(address)}.> ${queueGroup}`], answers: true },
+    {
+      name: 'backend',
+      publish: [WHO_AM_I],
+      subscribe: [`${subjectBase(address)}.> ${queueGroup}`, OWN_INBOXES],
+      answers: true,
+    },
   ];
 }
 
 /** What a role may, as tokens of NATS say it; whatever is not listed it may not. */
-export function templateOf({ publish, subscribe, answers }: Role): UserPermissionLimits {
+export function templateOf({ name, publish, subscribe, answers }: Role): UserPermissionLimits {
   return {
     pub: publish.length > 0 ? { allow: [...publish].sort() } : {},
     sub: { allow: [...subscribe].sort() },
-    // With this and without a list, nothing else may be published.
+    // Beside the list; with this and without a list, nothing else may be published.
     ...(answers && { resp: { max: 1, ttl: ANSWER_SECONDS * 1_000_000_000 } }),
+    // None of them comes as a leaf node, which could say in another's name who asks; an administrator’s creds serve coffer’s HTTP, too.
+    allowed_connection_types: name === 'admin' ? ['HTTP', STANDARD] : [STANDARD],
     subs: -1,
     data: -1,
     payload: -1,

@@ -7,6 +7,8 @@ import { describeNatsError } from './describe-error.js';
 import { Seldom } from './seldom.js';
 import { parseNatsServers } from './servers.js';
 
+/** Its own, so that a backend need not be allowed to listen to the answers of others. */
+const INBOXES = '_INBOX_coffer';
 const CONNECT_MS = 5_000;
 /** Between two attempts; as much again by chance, so that not all servers come back at once. */
 const RETRY_MS = 1_000;
@@ -22,6 +24,7 @@ export function connectionOptions(
   return {
     servers: [...parseNatsServers(config.servers).addresses],
     name: 'coffer',
+    inboxPrefix: INBOXES,
     timeout: CONNECT_MS,
     authenticator: authenticatorOf(config, onProblem),
     ...(tls && { tls }),

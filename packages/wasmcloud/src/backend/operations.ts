@@ -5,6 +5,7 @@ import { SecretsError, type SecretsErrorCode } from '../protocol/errors.js';
 import { readJson } from '../protocol/json.js';
 import {
   getSecretSchema,
+  listMappingsSchema,
   mappingNamesSchema,
   putRequestSchema,
   secretRequestSchema,
@@ -93,7 +94,8 @@ const editMapping =
 
 const listMappings: Perform = async (ground, request, heard) => {
   const operations = administration(ground);
-  const hostXkey = hostXkeyOf(request);
+  const hostXkey = sealedBy(request, REQUEST_BYTES);
+  opened(ground.transit, request, hostXkey, listMappingsSchema);
   const entity = request.entity === undefined ? undefined : entityKey(request.entity);
   heard();
   const mappings = await operations.listMappings(entity, askerOf(request));

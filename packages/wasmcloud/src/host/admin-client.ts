@@ -90,7 +90,7 @@ export class AdminClient {
   /** coffer's own. @param entity undefined: of all */
   async listMappings(entity?: string, options: AdminRequestOptions = {}): Promise<readonly Mapping[]> {
     return await this.#send(
-      { operation: 'list_mappings', entity },
+      { operation: 'list_mappings', entity, message: Buffer.from('{}') },
       options,
       (answer, own) => openAnswer(answer, own, mappingsSchema).mappings,
     );

@@ -6,7 +6,7 @@ import { errorSchema, putErrorSchema } from './errors.js';
  * Where wasmCloud has an `Option`, a field may be absent or null.
  *
  * Source: wasmCloud's crates secrets-types (`SecretRequest`, `SecretResponse`) and secrets-nats-kv (`PutSecretRequest`,
- * `PutSecretResponse`); the last two here are coffer's own.
+ * `PutSecretResponse`); the last ones here are coffer's own.
  */
 
 /** No half of a surrogate pair, which is no text to Rust. */
@@ -54,6 +54,9 @@ export const mappingNamesSchema = z.array(text).transform((names) => [...new Set
 
 export const getSecretSchema = z.object({ key: text, field: optional, version: optional });
 export type GetSecretRequest = z.output<typeof getSecretSchema>;
+
+/** Sealed though it says nothing: only who has the xkey that the answer is for can have sent it. */
+export const listMappingsSchema = z.object({});
 
 export const mappingsSchema = z.object({
   mappings: z.array(z.object({ entity: text, account: text.optional(), names: z.array(text) })),
