@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { PartialSettings, ServerConfig } from '@coffer/server';
 import { serve } from '../commands/serve.js';
 import { Failure } from '../failure.js';
@@ -36,6 +37,13 @@ const API_VERSION = 'v1alpha1';
 const STOCK_BUCKET = 'WASMCLOUD_SECRETS';
 const ROOT_KEY_SEED = 'ENCRYPTION_XKEY_SEED';
 
+/**
+ * V8 lets the space of young objects grow to 16 MB, three times over. What a request over NATS leaves behind is small and soon
+ * dead: a space that stays as it is once the program is loaded costs no time that could be measured here, and takes some 15 MB
+ * off the peak under load. (Over HTTP it costs throughput.)
+ */
+const YOUNG_GROWTH = '--semi-space-growth-factor=1';
+
 export async function run(options: RunOptions): Promise<void> {
   await refuseAndNote(options);
   const transitSeed = seedBytes('-t', options.transitXkeySeed || process.env.TRANSIT_XKEY_SEED);
@@ -50,6 +58,7 @@ export async function run(options: RunOptions): Promise<void> {
     const config = loadConfig({ flags: flagsOf(options), env, settings: settingsOf(options, env) });
     return withQueueGroup(config, options);
   };
+  if (options.listen === undefined) setFlagsFromString(YOUNG_GROWTH);
   try {
     await serve({ read, welcome: runWelcome, start: { env, ...(transitSeed && { transitSeed }) } });
   } finally {
