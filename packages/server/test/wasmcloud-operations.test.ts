@@ -1,5 +1,5 @@
 import { createProof, type KeyPair, seal } from '@coffer/identity';
-import { HOST_XKEY, PROOF } from '@coffer/wasmcloud';
+import { HOST_XKEY, PROOF, REQUEST_INFO } from '@coffer/wasmcloud';
 import { headers, type Msg } from '@nats-io/transport-node';
 import { describe, expect, it } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
@@ -287,6 +287,22 @@ describe('signed administration', () => {
       );
       expect(answer.string()).toMatch(/^Other: /);
     }
+  });
+
+  it.each([
+    ['proof', PROOF, ''],
+    ['blank proof', PROOF, '   '],
+    ['proof in another case', PROOF.toUpperCase(), ''],
+    ['requester', REQUEST_INFO, ''],
+  ])('with an empty %s is refused, and is not taken for unsigned', async (_, name, value) => {
+    const { world } = await signedWorld();
+    const connection = await world.connect();
+    const hdrs = headers();
+    hdrs.set(name, value);
+    const subject = `${SUBJECT}.add_mapping.${world.component.publicKey}`;
+    const answer = await connection.request(subject, '["db"]', { headers: hdrs, timeout: 5_000 });
+    expect(answer.string()).toMatch(/^Other: /);
+    expect(world.audit().filter(({ action }) => action === 'add-mapping')).toEqual([]);
   });
 
   it('is answered as it was when it comes again, and is no second change', async () => {

@@ -41,8 +41,12 @@ export function hostXkeyOf({ headers }: Request): string {
   return xkey;
 }
 
+/** @throws SecretsError `InvalidHeaders` where nobody can say whether they show the sender */
 export function askerOf({ subject, reply, payload, headers }: Request): Asker {
-  // In whatever case it is written: a header that is passed over would make of a request that shows its sender one that does not.
-  const all = (name: string) => headers?.values(name, Match.IgnoreCase).join(', ') || undefined;
+  if (headers === null) throw new SecretsError('InvalidHeaders');
+  // In whatever case it is written, and empty, too: a header that is passed over would make of a request that shows its sender one
+  // that does not.
+  const all = (name: string) =>
+    headers?.has(name, Match.IgnoreCase) ? headers.values(name, Match.IgnoreCase).join(', ') : undefined;
   return { subject, reply, payload, proof: all(PROOF), requestInfo: all(REQUEST_INFO) };
 }
