@@ -121,6 +121,18 @@ describe('coffer wasmcloud inspect', () => {
     expect(other).toMatchObject({ code: 1, told: { content: 'changed' } });
     const more = await seen(packed(tar({ 'claims.jwt': token, 'aarch64-linux.bin': program })));
     expect(more).toMatchObject({ code: 1, told: { content: 'changed' } });
+    const none = await seen(packed(tar({ 'claims.jwt': token })));
+    expect(none).toMatchObject({ code: 1, told: { content: 'changed' } });
+  });
+
+  it('tells of a provider archive that a program is gone, and says nothing where there was none', async () => {
+    const [here, gone] = [Buffer.from('here'), Buffer.from('gone')];
+    const both = { 'x86_64-linux': hashOf(here), 'aarch64-linux': hashOf(gone) };
+    const archive = tar({ 'claims.jwt': providerToken(account, both).token, 'x86_64-linux.bin': here });
+    expect(await seen(archive)).toMatchObject({ code: 1, told: { content: 'changed' } });
+    const { code, told } = await seen(tar({ 'claims.jwt': providerToken(account, {}).token }));
+    expect(code).toBe(0);
+    expect(told).not.toHaveProperty('content');
   });
 
   it('reads bare tokens of hosts and accounts, from an operand, a file and standard input', async () => {

@@ -45,7 +45,7 @@ interface Seen {
   readonly signingKeys?: readonly string[];
   readonly targets?: readonly string[];
   readonly signature: 'right' | 'wrong';
-  /** Whether the file is the one that was signed; not of bare tokens, nor of tokens too old to say it. */
+  /** Whether the file is the one that was signed; not of bare tokens, of tokens too old to say it, nor where there is no program. */
   readonly content?: 'as signed' | 'changed';
   /** What grants name, of components and providers: under the issuer, and where trust is self-issued. */
   readonly principal?: string;
@@ -129,10 +129,11 @@ function contentOf(file: SignedFile, { wascap, wascap_revision: revision }: Wasc
   if (file.form === 'token') return undefined;
   if (file.form === 'archive') {
     const hashes = (wascap?.target_hashes ?? {}) as Readonly<Record<string, unknown>>;
-    const same = [...file.targets].every(
-      ([target, hash]) => Object.hasOwn(hashes, target) && hashes[target] === hash,
-    );
-    return same ? 'as signed' : 'changed';
+    const targets = new Set([...Object.keys(hashes), ...file.targets.keys()]);
+    if (targets.size === 0) return undefined;
+    const isSame = (target: string) =>
+      Object.hasOwn(hashes, target) && hashes[target] === file.targets.get(target);
+    return [...targets].every(isSame) ? 'as signed' : 'changed';
   }
   if (wascap?.hash === file.hash) return 'as signed';
   return (revision ?? 0) < REVISION_WITH_HASH ? undefined : 'changed';
