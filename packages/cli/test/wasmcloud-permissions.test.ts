@@ -1,6 +1,6 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createKeyPair, openContext } from '@coffer/identity';
+import { createKeyPair, openContext, saveAccount, signingKeysOf } from '@coffer/identity';
 import {
   type Authenticator,
   connect,
@@ -206,6 +206,45 @@ describe('coffer wasmcloud permissions, in operator mode', () => {
     expect(await own.ok('validate', '--all-accounts')).not.toContain('!');
   });
 
+  it('bounds a role of before that lacks what roles have now: answers, and how its users connect', async () => {
+    using old = home();
+    await old.ok('add', 'operator', 'O', '--sys', '--generate-signing-key');
+    await old.ok('add', 'account', 'OLD');
+    const context = openContext({ env: {}, cwd: old.path, home: old.path });
+    const { claims } = context.store.account('OLD');
+    const roles = await made(old, '--show');
+    const signing_keys = Object.entries<{ publish: string[]; subscribe: string[] }>(roles).map(
+      ([role, may]) => {
+        using pair = createKeyPair('account');
+        const template = {
+          pub: { allow: may.publish },
+          sub: { allow: may.subscribe },
+          subs: -1,
+          data: -1,
+          payload: -1,
+        };
+        const key = pair.publicKey;
+        writeFileSync(join(old.path, `${role}.nk`), pair.seed(), { mode: 0o600 });
+        return { kind: 'user_scope' as const, key, role, template, description: '' };
+      },
+    );
+    saveAccount(context, 'OLD', { ...claims, nats: { ...claims.nats, signing_keys } }, {});
+    const keys = signing_keys.map(({ role }) => join(old.path, `${role}.nk`));
+    await old.ok('import', 'keys', '--dir', dirname(keys[0] as string));
+    await made(old, '--account', 'OLD');
+    const { store } = openContext({ env: {}, cwd: old.path, home: old.path });
+    const now = Object.fromEntries(
+      [...signingKeysOf(store.account('OLD').claims).values()].map((scope) => [scope?.role, scope?.template]),
+    );
+    expect(now.host?.allowed_connection_types).toEqual(['STANDARD']);
+    expect(now.admin?.allowed_connection_types).toEqual(['HTTP', 'STANDARD']);
+    expect(now.backend).toMatchObject({
+      allowed_connection_types: ['STANDARD'],
+      resp: { max: 1, ttl: 60_000_000_000 },
+    });
+    expect((await wasmcloud(old, 'permissions', '--account', 'OLD')).stdout).not.toContain('[ OK ]');
+  });
+
   it('warns of those in a shared account who are bounded by nothing, and touches no role that is not its own', async () => {
     const shared = await wasmcloud(own, 'permissions', '--account', 'STRANGERS');
     expect(shared.stdout).toMatch(/\[WARN\] in this account mallory may publish or subscribe without bounds/);
@@ -298,6 +337,20 @@ describe('coffer wasmcloud permissions', () => {
     const { code, stdout, stderr } = await wasmcloud(own, 'permissions', ...args);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(why);
+  });
+
+  it('refuses a seed file that others can read, and takes it once they cannot', async () => {
+    using own = home();
+    const file = join(own.path, 'x.conf');
+    const seed = join(own.path, 'admin.nk');
+    writeFileSync(seed, createKeyPair('user').seed(), { mode: 0o644 });
+    const { code, stderr } = await wasmcloud(own, 'permissions', '--plain', file);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /the seed in .*admin\.nk can be read by others \(its mode is 644\): "chmod 600 .*admin\.nk"/,
+    );
+    chmodSync(seed, 0o600);
+    expect(await wasmcloud(own, 'permissions', '--plain', file)).toMatchObject({ code: 0, stderr: '' });
   });
 
   it('refuses a seed file that holds none', async () => {

@@ -127,9 +127,25 @@ function scopeOf(
         'the lists of "coffer wasmcloud permissions --show" to "coffer identity edit signing-key"',
     );
   }
-  const isChanged = pub.isChanged || sub.isChanged;
+  const lacking = lackingIn(template, wanted);
+  const isChanged = pub.isChanged || sub.isChanged || Object.keys(lacking).length > 0;
   if (isChanged) report.ok(`added what was missing to the role ${quote(role.name)}`);
-  return { scope: { ...there, template: { ...template, pub: pub.now, sub: sub.now } }, isChanged };
+  return {
+    scope: { ...there, template: { ...template, pub: pub.now, sub: sub.now, ...lacking } },
+    isChanged,
+  };
+}
+
+type Bounds = Pick<UserScope['template'], 'resp' | 'allowed_connection_types'>;
+
+/** What a role that is there does not say, and one that was made now would. No list of connection types lets any count. */
+function lackingIn(before: Bounds, { resp, allowed_connection_types }: Bounds): Bounds {
+  const types = before.allowed_connection_types ?? [];
+  const all = [...new Set([...types, ...(allowed_connection_types ?? [])])].sort();
+  return {
+    ...(resp != null && before.resp == null && { resp }),
+    ...(all.length > types.length && { allowed_connection_types: all }),
+  };
 }
 
 type Lists = UserScope['template']['pub'];

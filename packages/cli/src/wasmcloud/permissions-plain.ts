@@ -1,5 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createKeyPair, type KeyPair, keyPairFromFile } from '@coffer/identity';
+import { Failure } from '../failure.js';
 import { writeNew } from '../identity/files.js';
 import { print, printJson } from '../output.js';
 import { shellWord } from '../welcome.js';
@@ -32,6 +34,7 @@ export async function writePlain(
     const before = keyPairFromFile(seed);
     using pair = before ?? createKeyPair('user');
     if (before === undefined) await writeSeed(seed, pair);
+    else await refuseReadable(seed);
     users.push({ role, key: pair.publicKey, seed, isNew: before === undefined });
   }
   await writeNew(path, Buffer.from(configuration(account, users)), force === true);
@@ -54,6 +57,16 @@ export async function writePlain(
       `  coffer wasmcloud put NAME --nats-nkey-file ${shellWord(users[1]?.seed ?? '')}`,
       'Stock hosts come with a token and its seed, or with nothing: how they come to such a server, the file says at its end.',
     ].join('\n'),
+  );
+}
+
+/** A seed that others could read is theirs, too: it makes nobody a host, or an administrator, unseen. */
+async function refuseReadable(path: string): Promise<void> {
+  const { mode } = await stat(path);
+  if ((mode & 0o077) === 0) return;
+  throw new Failure(
+    `the seed in ${path} can be read by others (its mode is ${(mode & 0o777).toString(8)}): "chmod 600 ${shellWord(path)}" keeps it, ` +
+      'if nobody has had it; without the file a new one is made',
   );
 }
 
