@@ -76,7 +76,7 @@ export class Reloader {
   #merge({ logLevel, tls, limits, retention, trust, nats, wasmcloud }: ServerConfig): ServerConfig {
     const { principalRequestsPerSecond, addressRequestsPerSecond, failuresPerMinute } = limits;
     const rates = { principalRequestsPerSecond, addressRequestsPerSecond, failuresPerMinute };
-    const { mappingAccount, allowUnauthenticatedAdmin } = wasmcloud;
+    const { mappingAccount, allowUnauthenticatedAdmin, unsignedAdmin } = wasmcloud;
     const running = this.#running;
     return {
       ...running,
@@ -87,7 +87,7 @@ export class Reloader {
       ...(running.nats &&
         nats && {
           nats: { ...running.nats, allowOpen: nats.allowOpen },
-          wasmcloud: { ...running.wasmcloud, mappingAccount, allowUnauthenticatedAdmin },
+          wasmcloud: { ...running.wasmcloud, mappingAccount, allowUnauthenticatedAdmin, unsignedAdmin },
         }),
       limits: { ...running.limits, ...rates },
     };

@@ -146,7 +146,17 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     if (config.nats && nats) {
       const { transitSeed } = options;
       const served = { ...config, nats: config.nats };
-      const parts = { config: served, engine, door: nats, trust, log, transitUse, transitSeed, onNotice };
+      const parts = {
+        config: served,
+        engine,
+        door: nats,
+        trust,
+        rates,
+        log,
+        transitUse,
+        transitSeed,
+        onNotice,
+      };
       wasmcloud = await WasmcloudBackend.open(parts);
     }
     const reloader = new Reloader(config, { log, certificate, rates, engine, trust, nats, wasmcloud });

@@ -33,6 +33,7 @@ describe('the configuration of NATS', () => {
       trust: 'lineage',
       hosts: {},
       allowUnauthenticatedAdmin: false,
+      unsignedAdmin: 'permitted',
       maxInFlight: 256,
     });
   });
@@ -104,6 +105,11 @@ ${TRUSTING}`);
         `nats: {servers: [a]}\nwasmcloud: {mappingAccount: ${key('account')}}\n${TRUSTING}`,
         'mappingAccount is none of trust.accounts',
       ],
+      [`nats: {servers: [a]}\nwasmcloud: {unsignedAdmin: no}\n${TRUSTING}`, ':2: wasmcloud.unsignedAdmin: '],
+      [
+        `nats: {servers: [a]}\nwasmcloud: {unsignedAdmin: refused, allowUnauthenticatedAdmin: true}\n${TRUSTING}`,
+        'wasmcloud.unsignedAdmin refuses it: keep one of them',
+      ],
       [
         `nats: {servers: [a]}\nwasmcloud: {hosts: {keys: [${USER}]}}\n${TRUSTING}`,
         'wasmcloud.hosts.keys takes public keys of hosts',
@@ -129,6 +135,17 @@ ${TRUSTING}`);
   it('needs no publicUrl without a TCP door, and no TLS', async () => {
     await expect(load(`listen: 0.0.0.0:1\n${TRUSTING}`)).rejects.toThrow();
     expect((await load(`listen: none\n${TRUSTING}`)).listen).toBe('none');
+  });
+
+  it('explains who may administer unsigned', async () => {
+    const folder = await temporaryFolder();
+    const config = join(folder, 'coffer.yaml');
+    writeFileSync(config, `nats: {servers: [a]}\nwasmcloud: {unsignedAdmin: refused}\n${TRUSTING}`);
+    const { settings } = explainConfig({ flags: { config }, env: { HOME: folder } });
+    expect(settings.find(({ key }) => key === 'wasmcloud.unsignedAdmin')).toMatchObject({
+      value: 'refused',
+      from: { kind: 'file', line: 2 },
+    });
   });
 
   it('is explained without the password in a URL', async () => {

@@ -96,6 +96,45 @@ describe('unsigned administration', () => {
     expect(await anybody.putSecret('db', text('x'))).toBe(1);
   });
 
+  it('counts for nothing where it is refused, so that a signed put does not come again without its proof', async () => {
+    const world = await WasmWorld.start({ wasmcloud: { unsignedAdmin: 'refused' } });
+    const signer = await user(world);
+    await world.grant(everything(signer.id));
+    const admin = await world.admin({ proofUser: signer.proofUser });
+    const spy = await world.connect();
+    const seen: Msg[] = [];
+    spy.subscribe(`${SUBJECT}.put_secret`, { callback: (_error, message) => void seen.push(message) });
+    await spy.flush();
+    await admin.putSecret('db', text('old'));
+    await admin.putSecret('db', text('new'));
+    await until(() => seen.length > 0, 'the recorded put');
+    const [recorded] = seen as [Msg];
+    const stripped = headers();
+    stripped.set(HOST_XKEY, recorded.headers?.get(HOST_XKEY) ?? '');
+    const again = () =>
+      spy
+        .request(recorded.subject, recorded.data, { headers: stripped, timeout: 5_000 })
+        .then((m) => m.string());
+    const refused = /takes no unsigned administration.*sign it/;
+    expect(await again()).toMatch(refused);
+    expect(await refusalOf((await world.admin()).addMapping(world.component.publicKey, ['db']))).toMatch(
+      refused,
+    );
+    expect(Buffer.from((await admin.getSecret({ key: 'db' })).value).toString()).toBe('new');
+
+    const { config } = world;
+    const unsigned = async (unsignedAdmin: 'permitted' | 'refused') => {
+      await world.server.reload(() => ({ ...config, wasmcloud: { ...config.wasmcloud, unsignedAdmin } }));
+      expect(world.log.says('configuration read again').at(-1)).toMatchObject({
+        applied: ['wasmcloud.unsignedAdmin'],
+        needRestart: [],
+      });
+      return refusalOf((await world.admin()).putSecret('other', text('x')));
+    };
+    expect(await unsigned('permitted')).toBe('done');
+    expect(await unsigned('refused')).toMatch(refused);
+  });
+
   it('answers nothing while the NATS server is open, and goes on when it is closed', async () => {
     const world = await WasmWorld.start();
     await world.open();
@@ -359,5 +398,40 @@ describe('signed administration', () => {
     expect(await refusalOf(first.putSecret('db', text('y')))).toBe('DecryptionError');
     const mapping = first.addMapping(newKeys('component').publicKey, ['db']);
     expect(await refusalOf(mapping)).toMatch(/this proof is for xkey:/);
+  });
+});
+
+describe('a limit of requests', () => {
+  const limits = { principalRequestsPerSecond: 0.001 };
+  const limited = async (world: WasmWorld) =>
+    /coffer_http_requests_limited_total\{limit="principal"\} (\d+)/.exec(await world.metrics())?.[1];
+
+  it('holds for components, before the store is asked', async () => {
+    const world = await WasmWorld.start({ limits });
+    await world.open();
+    await world.put('db', 'x');
+    expect(await world.get('db')).toBe('string 1 x');
+    expect(await world.refusal('db')).toMatch(
+      /^Other: busy: too many requests of component:A.*try again in \d+ s$/,
+    );
+    expect(world.audit().filter(({ action }) => action === 'get')).toHaveLength(1);
+    expect(await limited(world)).toBe('1');
+  });
+
+  it('holds for each who administers, and for all together who are not known', async () => {
+    const world = await WasmWorld.start({ limits });
+    const [first, second] = [await user(world), await user(world)];
+    await world.grant(everything(first.id), everything(second.id));
+    const busy = /^Other: busy: too many requests of/;
+    for (const { proofUser } of [first, second]) {
+      const admin = await world.admin({ proofUser });
+      expect(await refusalOf(admin.putSecret('db', text('x')))).toBe('done');
+      expect(await refusalOf(admin.getSecret({ key: 'db' }))).toMatch(busy);
+      expect(await refusalOf(admin.listMappings())).toMatch(busy);
+      expect(await refusalOf(admin.addMapping(world.component.publicKey, ['db']))).toMatch(busy);
+    }
+    expect(await refusalOf((await world.admin()).putSecret('db', text('y')))).toBe('done');
+    expect(await refusalOf((await world.admin()).putSecret('db', text('z')))).toMatch(busy);
+    expect(await limited(world)).toBe('7');
   });
 });

@@ -1,11 +1,12 @@
-import type { KeyPair } from '@coffer/identity';
+import { encodeJwt, type KeyPair, memoryResolver, newUser, Verifier } from '@coffer/identity';
 import { REQUEST_INFO } from '@coffer/wasmcloud';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { NatsServer } from '../../../test/support/nats.mjs';
-import { cannotBeForged, requesterOf } from '../src/wasmcloud/request-info.js';
+import { cannotBeForged, namedRequester } from '../src/wasmcloud/request-info.js';
+import { Requesters } from '../src/wasmcloud/requesters.js';
 import { NatsOperator, type NatsUser, natsUser, newKeys, until, withoutCredentials } from './nats-world.js';
-import { comingWith, WasmWorld } from './wasm-world.js';
+import { comingWith, trustingAccounts, type WasmChanges, WasmWorld } from './wasm-world.js';
 
 const SUBJECT = 'wasmcloud.secrets.v1alpha1.nats-kv';
 
@@ -29,12 +30,19 @@ class Imports {
     this.silent = this.#operator.account('S', { imports: [{ ...service, account }] });
   }
 
-  static async start(): Promise<Imports> {
+  static async start(changes: (imports: Imports) => WasmChanges = () => ({})): Promise<Imports> {
     const imports = new Imports();
     imports.natsServer = await imports.#operator.start();
     const { creds } = await natsUser(imports.backend);
     const nats = { ...withoutCredentials(imports.natsServer), creds };
-    imports.world = await WasmWorld.start({ nats }, { natsServer: imports.natsServer });
+    const account = newKeys('account');
+    const { importing, natsServer } = imports;
+    const trust = trustingAccounts(account.publicKey, importing.publicKey);
+    const wasmcloud = { mappingAccount: account.publicKey };
+    imports.world = await WasmWorld.start(
+      { nats, trust, wasmcloud, ...changes(imports) },
+      { natsServer, account },
+    );
     return imports;
   }
 
@@ -89,11 +97,41 @@ describe('a request through a service import that shares its requester', () => {
     const other = await natsUser(imports.importing);
     await imports.grantTo(imports.importing, other);
     const [first, second] = [await imports.connect(user), await imports.connect(other)];
+    expect(await imports.mapping(first)).toBe('Unauthorized');
     await imports.world.post('revocations', { key: user.keys.publicKey, reason: 'leaked' });
-    expect(await imports.mapping(first)).toMatch(/your identity is revoked/);
+    expect(await imports.mapping(first)).toMatch(/^Other: user U.* revoked/);
     expect(await imports.mapping(second)).toBe('ok');
     await imports.world.post('revocations', { key: imports.importing.publicKey, reason: 'leaked' });
-    expect(await imports.mapping(second)).toMatch(/your identity is revoked/);
+    expect(await imports.mapping(second)).toMatch(/^Other: user U.* revoked/);
+  });
+
+  it('counts where nobody may administer unsigned, too', async () => {
+    const imports = await Imports.start(() => ({ wasmcloud: { unsignedAdmin: 'refused' } }));
+    const user = await natsUser(imports.importing);
+    await imports.grantTo(imports.importing, user);
+    const admin = await imports.world.admin({ nats: await imports.connect(user) });
+    expect(await admin.putSecret('db', { kind: 'string', value: Buffer.from('x') })).toBe(1);
+  });
+
+  it('is refused where its account is not trusted, or nobody is', async () => {
+    const unknown = await Imports.start(() => {
+      const { publicKey } = newKeys('account');
+      return { trust: trustingAccounts(publicKey), wasmcloud: { mappingAccount: publicKey } };
+    });
+    const stranger = await natsUser(unknown.importing);
+    await unknown.grantTo(unknown.importing, stranger);
+    expect(await unknown.mapping(await unknown.connect(stranger))).toMatch(
+      /your identity is not trusted here/,
+    );
+
+    const none = await Imports.start(() => ({ trust: undefined, wasmcloud: { trust: 'self-issued' } }));
+    const user = await natsUser(none.importing);
+    await none.grantTo(none.importing, user);
+    expect(await none.mapping(await none.connect(user))).toMatch(
+      /this server trusts no identities, so that a requester/,
+    );
+    for (const { world } of [unknown, none])
+      expect(world.audit().some(({ action }) => action === 'add-mapping')).toBe(false);
   });
 
   it('is refused where it is not shared, and is not taken for unsigned', async () => {
@@ -182,17 +220,14 @@ describe('Nats-Request-Info', () => {
     ['a server without an operator', { ownAccount: undefined }, {}, /made of keys/],
     ['a name for an account', {}, { acc: 'ACME' }, /not made of keys/],
     ['a name for a user', {}, { user: 'ada' }, /not made of keys/],
-    ['another account', {}, { acc: 'other' }, /another user than your token/],
     ['no token', {}, { jwt: undefined }, /not made of keys/],
-    ['a token that is none', {}, { jwt: 'x.y.z' }, /another user than your token/],
   ])('is not believed of %s', async (_, ground, claims, says) => {
     const account = newKeys('account');
     const { keys, jwt } = await natsUser(account);
     const info: Record<string, unknown> = { acc: account.publicKey, user: keys.publicKey, jwt, ...claims };
-    if (info.acc === 'other') info.acc = newKeys('account').publicKey;
     const ownAccount = 'own' in claims ? account.publicKey : newKeys('account').publicKey;
-    const known = { serverVersion: '2.15.2', ownAccount, keyRevoked: () => false, ...ground };
-    const ask = () => requesterOf({ requestInfo: JSON.stringify(info), reply: '_R_.a.b' }, known);
+    const known = { serverVersion: '2.15.2', ownAccount, ...ground };
+    const ask = () => namedRequester({ requestInfo: JSON.stringify(info), reply: '_R_.a.b' }, known);
     expect(ask).toThrow(says);
   });
 
@@ -200,12 +235,86 @@ describe('Nats-Request-Info', () => {
     const account = newKeys('account');
     const { keys, jwt } = await natsUser(account);
     const info = JSON.stringify({ acc: account.publicKey, user: keys.publicKey, jwt });
-    const ground = {
-      serverVersion: '2.15.2',
-      ownAccount: newKeys('account').publicKey,
-      keyRevoked: () => false,
-    };
-    expect(requesterOf({ requestInfo: info, reply: '_R_.a.b' }, ground).principals[0].id).toMatch(/^nats:A/);
-    expect(() => requesterOf({ requestInfo: `${info}, ${info}`, reply: '_R_.a.b' }, ground)).toThrow();
+    const ground = { serverVersion: '2.15.2', ownAccount: newKeys('account').publicKey };
+    expect(namedRequester({ requestInfo: info, reply: '_R_.a.b' }, ground).user).toBe(keys.publicKey);
+    expect(() => namedRequester({ requestInfo: `${info}, ${info}`, reply: '_R_.a.b' }, ground)).toThrow();
+  });
+});
+
+describe('a requester, whoever has written its header and its reply', () => {
+  const revoked = new Set<string>();
+  /** What a leaf node of our own account can send: all of it is its own choice. */
+  function shown(account: KeyPair, jwt: string, claims: { acc?: string; user: string }) {
+    const info = { acc: account.publicKey, jwt, ...claims };
+    return { requestInfo: JSON.stringify(info), reply: '_R_.forged.x' };
+  }
+  function trusting(account: KeyPair) {
+    const verifier = new Verifier({
+      operators: () => [],
+      accounts: [account.publicKey],
+      resolver: memoryResolver([]),
+      revocations: { tokenRevoked: () => false, keyRevoked: (key) => revoked.has(key) },
+    });
+    onTestFinished(() => verifier.close());
+    const requesters = new Requesters({ verifier });
+    const ground = { serverVersion: '2.15.2', ownAccount: newKeys('account').publicKey };
+    return { verifier, callerOf: (asker: ReturnType<typeof shown>) => requesters.callerOf(asker, ground) };
+  }
+  async function world(nats: Parameters<typeof natsUser>[1] = {}, claims: { exp?: number } = {}) {
+    const account = newKeys('account');
+    const { keys, jwt } = await natsUser(account, nats, claims);
+    return { account, jwt, user: keys.publicKey, ...trusting(account) };
+  }
+
+  it('is the user of a token that holds, with its tags, for as long as it holds', async () => {
+    const { account, jwt, user, verifier, callerOf } = await world({ tags: ['ops'] });
+    const { principals, session } = await callerOf(shown(account, jwt, { user }));
+    expect(principals.map(({ id }) => id)).toEqual([
+      `nats:${account.publicKey}/${user}`,
+      `nats-tag:${account.publicKey}:ops`,
+    ]);
+    expect(session?.isLive()).toBe(true);
+    revoked.add(user);
+    verifier.changed();
+    expect(session?.isLive()).toBe(false);
+    await expect(callerOf(shown(account, jwt, { user }))).rejects.toThrow(/revoked/);
+  });
+
+  it('is nobody by a token that no trusted account has signed, whatever account that names', async () => {
+    const { account, user, callerOf } = await world();
+    const claims = newUser(user, 'U');
+    const nats = { ...claims.nats, issuer_account: account.publicKey };
+    const forged = encodeJwt({ ...claims, nats }, newKeys('account'));
+    await expect(callerOf(shown(account, forged, { user }))).rejects.toThrow(/not trusted here/);
+    await expect(callerOf(shown(account, 'x.y.z', { user }))).rejects.toThrow(/your token on NATS/);
+  });
+
+  it('is nobody by the token of another user, or of another account', async () => {
+    const { account, jwt, user, callerOf } = await world();
+    const other = newKeys('user').publicKey;
+    const says = /names another user than your token does/;
+    await expect(callerOf(shown(account, jwt, { user: other }))).rejects.toThrow(says);
+    const acc = newKeys('account').publicKey;
+    await expect(callerOf(shown(account, jwt, { acc, user }))).rejects.toThrow(says);
+  });
+
+  it.each([
+    ['has expired', {}, { exp: 1_000 }, /expired/],
+    ['names networks', { src: ['127.0.0.1/32'] }, {}, /nobody sees from where it comes/],
+    [
+      'names hours that are over',
+      { times: [{ start: '00:00:00', end: '00:00:00' }] },
+      {},
+      /not come at this time/,
+    ],
+    ['is for other ways than NATS', { allowed_connection_types: ['HTTP'] }, {}, /need STANDARD/],
+  ])('is nobody by a token that %s', async (_, nats, claims, says) => {
+    const { account, jwt, user, callerOf } = await world(nats as object, claims);
+    await expect(callerOf(shown(account, jwt, { user }))).rejects.toThrow(says);
+  });
+
+  it.each(['STANDARD', 'LEAFNODE', 'WEBSOCKET'])('may have come to NATS as %s', async (type) => {
+    const { account, jwt, user, callerOf } = await world({ allowed_connection_types: [type] });
+    await expect(callerOf(shown(account, jwt, { user }))).resolves.toMatchObject({ address: 'nats' });
   });
 });

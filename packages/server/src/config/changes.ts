@@ -13,6 +13,7 @@ const LIVE: ReadonlySet<string> = new Set([
   'nats.allowOpen',
   'wasmcloud.mappingAccount',
   'wasmcloud.allowUnauthenticatedAdmin',
+  'wasmcloud.unsignedAdmin',
 ]);
 
 /** Settings that differ between two configurations, as `limits.failuresPerMinute`. */

@@ -70,6 +70,7 @@ const wasmcloud = z.strictObject({
   hosts: z.strictObject({ keys: keys.optional(), clusters: keys.optional() }).optional(),
   mappingAccount: z.string().optional(),
   allowUnauthenticatedAdmin: z.boolean().optional(),
+  unsignedAdmin: z.enum(['permitted', 'refused']).optional(),
   maxInFlight: z.int().min(1).max(65_536).optional(),
 });
 

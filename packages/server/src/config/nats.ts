@@ -43,6 +43,8 @@ export interface WasmcloudConfig {
   readonly mappingAccount?: string | undefined;
   /** Take unsigned administration although the NATS server lets everybody in. */
   readonly allowUnauthenticatedAdmin: boolean;
+  /** Unsigned administration: whose NATS permits it, as secrets-nats-kv's own tools come, or nobody's. */
+  readonly unsignedAdmin: 'permitted' | 'refused';
   readonly maxInFlight: number;
 }
 
@@ -74,6 +76,7 @@ export function completeWasmcloud(stated: FileConfig['wasmcloud'] = {}): Wasmclo
     hosts,
     mappingAccount,
     allowUnauthenticatedAdmin: stated.allowUnauthenticatedAdmin ?? false,
+    unsignedAdmin: stated.unsignedAdmin ?? 'permitted',
     maxInFlight: stated.maxInFlight ?? DEFAULT_IN_FLIGHT,
   };
 }
@@ -130,7 +133,7 @@ function checkCredentials({ servers, creds, nkey, tls }: NatsConfig): void {
 }
 
 function checkBackend(wasmcloud: WasmcloudConfig, trust: TrustConfig | undefined): void {
-  const { name, prefix, queueGroup, hosts, mappingAccount } = wasmcloud;
+  const { name, prefix, queueGroup, hosts, mappingAccount, unsignedAdmin } = wasmcloud;
   if (!isSubjectToken(name)) {
     throw refuse('wasmcloud.name is one token of a subject: no dots, wildcards or spaces');
   }
@@ -143,6 +146,11 @@ function checkBackend(wasmcloud: WasmcloudConfig, trust: TrustConfig | undefined
     cluster: ['clusters', 'C'],
     account: ['accounts', 'A'],
   });
+  if (unsignedAdmin === 'refused' && wasmcloud.allowUnauthenticatedAdmin) {
+    throw refuse(
+      'wasmcloud.allowUnauthenticatedAdmin takes unsigned administration from everybody, and wasmcloud.unsignedAdmin refuses it: keep one of them',
+    );
+  }
   if (mappingAccount === undefined) return;
   requireKeys('wasmcloud.mappingAccount', [mappingAccount], { account: ['accounts', 'A'] });
   const onlyAccounts = trust && trust.operators.length === 0 && trust.resolver?.store === undefined;

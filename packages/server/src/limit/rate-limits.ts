@@ -5,7 +5,7 @@ import { networkOf } from '../listen/address.js';
 import { Refusal } from '../refusal.js';
 import { type Rate, TokenBuckets } from './token-buckets.js';
 
-/** How often callers on TCP may ask. 0 or absent: as often as they like. */
+/** How often callers on TCP, and the known ones over NATS, may ask. 0 or absent: as often as they like. */
 export interface RequestRates {
   /** Of one principal, each secret of a `get-many` counted; a second's worth may come at once. */
   readonly principalRequestsPerSecond?: number | undefined;
@@ -19,7 +19,7 @@ export interface RequestRates {
 export type LimitReason = 'principal' | 'address' | 'stranger';
 
 /**
- * What callers of one listening address have asked for lately, and whether they may ask again.
+ * What callers have asked for lately on TCP and over NATS, and whether they may ask again.
  *
  * A stranger's tries are counted by address, and honest callers may be behind the same address: who comes with a valid token
  * is never turned away for what a stranger did.
@@ -57,11 +57,17 @@ export class RateLimits {
     this.#take(this.#addresses, networkOfCaller(request), 'address', 'too many requests from your address');
   }
 
+  /** One request of a caller who is known, whichever way it came. @throws Refusal `rate_limited` */
+  admitPrincipal({ principals: [{ id }] }: Pick<Caller, 'principals'>): void {
+    if (this.#principals === undefined) return;
+    this.#take(this.#principals, id, 'principal', `too many requests of ${id}`);
+  }
+
   /** Lets the callers whom it knows pass as often as they may. */
   guard(authenticator: Authenticator): Authenticator {
     const admit = (request: IncomingMessage, caller: KnownCaller | undefined) => {
       if (caller === undefined) this.#admitStranger(request);
-      else this.#admitPrincipal(caller);
+      else this.admitPrincipal(caller);
       return caller;
     };
     const refuse = (request: IncomingMessage, error: unknown): never => {
@@ -98,11 +104,6 @@ export class RateLimits {
   /** What one request asked for counts as so many; the first was counted when it was let in. */
   count({ principals: [{ id }] }: Caller, requests: number): void {
     if (requests > 1) this.#principals?.charge(id, requests - 1);
-  }
-
-  #admitPrincipal({ principals: [{ id }] }: Caller): void {
-    if (this.#principals === undefined) return;
-    this.#take(this.#principals, id, 'principal', `too many requests of ${id}`);
   }
 
   #admitStranger(request: IncomingMessage): void {

@@ -72,7 +72,7 @@ function describeDoor({
     ),
     counter(
       'coffer_http_requests_limited_total',
-      'Requests answered 429, by whose limit.',
+      'Requests answered 429, or busy over NATS, by whose limit.',
       Object.entries(limited).map(([limit, count]): Sample => [{ limit }, count]),
     ),
     gauge(

@@ -10,8 +10,22 @@ export interface UserConditions {
   readonly connectionTypes?: readonly string[] | undefined;
 }
 
-/** The way in which a proof comes, as a user's `allowed_connection_types` name it. NATS itself knows no `HTTP`, and passes over it. */
-export type ConnectionType = 'HTTP' | 'STANDARD';
+/**
+ * The way in which a user comes, as its `allowed_connection_types` name it. NATS itself knows no `HTTP`, and passes over it.
+ * `NATS`: by a connection that nats-server has let in, of whichever of its types.
+ */
+export type ConnectionType = 'HTTP' | 'STANDARD' | 'NATS';
+
+/** Source: nats-server 2.15 and nats-io/jwt v2 (`user_claims.go`, `ConnectionType…`). */
+const OF_NATS: ReadonlySet<string> = new Set([
+  'STANDARD',
+  'WEBSOCKET',
+  'LEAFNODE',
+  'LEAFNODE_WS',
+  'MQTT',
+  'MQTT_WS',
+  'IN_PROCESS',
+]);
 
 /**
  * Why a user may not come in this way; undefined: it may.
@@ -25,10 +39,12 @@ export function whyNot(
   type: ConnectionType = 'HTTP',
 ): string | undefined {
   const { src, connectionTypes } = user;
-  if (connectionTypes?.length && !connectionTypes.some((one) => one.toUpperCase() === type)) {
-    return `this user may connect as ${connectionTypes.join(', ')} only: its allowed_connection_types need ${type}`;
+  const fits = (one: string) => (type === 'NATS' ? OF_NATS.has(one) : one === type);
+  if (connectionTypes?.length && !connectionTypes.some((one) => fits(one.toUpperCase()))) {
+    const needed = type === 'NATS' ? 'STANDARD' : type;
+    return `this user may connect as ${connectionTypes.join(', ')} only: its allowed_connection_types need ${needed}`;
   }
-  if (src?.length && type === 'STANDARD') {
+  if (src?.length && type !== 'HTTP') {
     return 'this user may come from the networks in its src only, and through NATS nobody sees from where it comes';
   }
   if (src?.length && !liesIn(src, address)) {

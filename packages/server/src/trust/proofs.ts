@@ -1,4 +1,3 @@
-import type { Principal } from '@coffer/engine';
 import {
   ChainError,
   checkProof,
@@ -12,8 +11,9 @@ import {
 import type { Logger } from 'pino';
 import type { KnownCaller, ProofReader, ShownProof } from '../http/authenticate.js';
 import { Refusal } from '../refusal.js';
-import { type ConnectionType, endOfHours, whyNot } from './conditions.js';
-import { principalsOf } from './principals.js';
+import { chainRefusal, isOurOwn, isRevoked } from './chain-refusal.js';
+import { type ConnectionType, whyNot } from './conditions.js';
+import { Users } from './users.js';
 import { VerifiedProofs } from './verified-proofs.js';
 
 /** What became of a proof, for the metrics. */
@@ -42,8 +42,6 @@ export interface ProofOptions {
   readonly now?: () => Date;
 }
 
-type Principals = readonly [Principal, ...Principal[]];
-
 /**
  * Reads proofs of users: whether one is for this server and this moment, whether the user's token descends from who is
  * trusted, whether the user's key signed the proof, and whether the user may come in this way. What costs little comes first.
@@ -53,10 +51,11 @@ export class Proofs implements ProofReader {
   readonly #options: ProofOptions;
   readonly #now: () => Date;
   readonly #verified = new VerifiedProofs();
-  readonly #principals = new WeakMap<UserChain, Principals>();
+  readonly #users: Users;
 
   constructor(options: ProofOptions) {
     this.#options = options;
+    this.#users = new Users(options.verifier);
     this.results = options.results ?? noResults();
     this.#now = options.now ?? (() => new Date());
   }
@@ -108,48 +107,15 @@ export class Proofs implements ProofReader {
     // From here on no clock that may differ from ours takes the proof for good.
     const until = new Date((expiresAt + this.#options.clockSkewSeconds) * 1000);
     const proof: ShownProof = { id, until, ...(request && { request }) };
-    return { principals: this.#principalsOf(chain), address, session: this.#sessionOf(chain, now), proof };
+    return { ...this.#users.callerOf(chain, address, now), proof };
   }
 
-  /** What began with a proof goes on after its minute, as long as the user is one. */
-  #sessionOf(chain: UserChain, now: Date): NonNullable<KnownCaller['session']> {
-    const { verifier } = this.#options;
-    const { user } = chain;
-    const ends = [
-      chain.expiresAt === undefined ? undefined : chain.expiresAt * 1000,
-      endOfHours(user, now)?.getTime(),
-    ].filter((end) => end !== undefined);
-    return {
-      ...(ends.length > 0 && { expiresAt: new Date(Math.min(...ends)) }),
-      isLive: () => verifier.isLive(chain),
-    };
-  }
-
-  /** The same objects for the same chain: the audit log remembers how they are written. */
-  #principalsOf(chain: UserChain): Principals {
-    const known = this.#principals.get(chain) ?? principalsOf(chain);
-    this.#principals.set(chain, known);
-    return known;
-  }
-
-  /**
-   * Why the chain fails is told to who holds the user's key, as far as it is about the user. Anybody can have a user's key and
-   * name an account in its token: that account's name and state are not for them to know.
-   */
   #refuseChain(proof: Proof, error: unknown): never {
     if (!(error instanceof ChainError)) return this.#checked(() => rethrow(error));
-    if (OUR_OWN.has(error.code)) {
-      this.results.resolver++;
-      this.#options.log?.debug({ code: error.code, reason: error.message }, 'an identity cannot be verified');
-      const details = { unknownCaller: true, retryAfter: RETRY_SECONDS };
-      throw new Refusal('busy', 'the server cannot verify your account just now: try again soon', details);
-    }
-    this.#checked(() => verifyProofSignature(proof, subjectOf(proof.jwt)));
-    const result = REVOKED.has(error.code) ? 'revoked' : 'chain';
-    const isOwn = error.link.startsWith('user ') && error.code !== 'unknown_issuer';
-    if (isOwn) throw this.#refusal(result, error.message);
-    this.#options.log?.debug({ code: error.code, reason: error.message }, 'an identity is not trusted');
-    throw this.#refusal(result, NOT_TRUSTED);
+    // Who does not hold the user's key is told that alone.
+    if (!isOurOwn(error)) this.#checked(() => verifyProofSignature(proof, subjectOf(proof.jwt)));
+    this.results[isOurOwn(error) ? 'resolver' : isRevoked(error) ? 'revoked' : 'chain']++;
+    throw chainRefusal(error, this.#options.log);
   }
 
   /** Turns what is wrong with a proof into an answer. */
@@ -188,17 +154,6 @@ const subjectOf = (jwt: string): string =>
 function rethrow(error: unknown): never {
   throw error;
 }
-
-const RETRY_SECONDS = 1;
-
-const NOT_TRUSTED =
-  'your identity is not trusted here: nobody whom this server trusts vouches for the account that your token names, or for ' +
-  'the key that signed it; the server’s log says which, at level debug';
-
-/** The chain may be good: what it takes to say so could not be had. */
-const OUR_OWN: ReadonlySet<string> = new Set<ChainError['code']>(['resolver_failed', 'memory_failed']);
-
-const REVOKED: ReadonlySet<string> = new Set<ChainError['code']>(['revoked', 'token_revoked', 'key_revoked']);
 
 const RESULTS: Readonly<Record<string, ProofResult>> = {
   proof_expired: 'time',

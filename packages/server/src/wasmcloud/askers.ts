@@ -5,20 +5,28 @@ import { type Asker, SecretsError } from '@coffer/wasmcloud';
 import type { KnownCaller } from '../http/authenticate.js';
 import { Refusal } from '../refusal.js';
 import type { Proofs } from '../trust/proofs.js';
-import { NotBelieved, type RequestInfoGround, requesterOf } from './request-info.js';
+import { translated } from './refuse.js';
+import { NotBelieved, type RequestInfoGround } from './request-info.js';
+import type { Requesters } from './requesters.js';
 
 /** As long as any proof counts, so many are remembered. */
 const REMEMBERED = 10_000;
 
+const READING = 'to read takes a signed request: "coffer wasmcloud" signs with --creds';
+
 const UNSIGNED: Caller = { principals: [NATS_PERMISSION], address: 'nats' };
 
 export interface AskersParts {
-  readonly engine: Pick<Engine, 'refusedStranger' | 'keyRevoked'>;
+  readonly engine: Pick<Engine, 'refusedStranger'>;
   /** Undefined: no identities are trusted. */
   readonly proofs: Pick<Proofs, 'read' | 'refusedRequest'> | undefined;
-  readonly nats: () => Omit<RequestInfoGround, 'keyRevoked'>;
-  /** Whether an unsigned change counts: who may publish it, NATS decides, or nobody does. */
-  readonly takesUnsigned: () => boolean;
+  /** Undefined as `proofs`. */
+  readonly requesters: Pick<Requesters, 'callerOf'> | undefined;
+  readonly nats: () => RequestInfoGround;
+  /** Why an unsigned change counts for nothing; undefined: it counts, and who may publish it, NATS decides. */
+  readonly refusesUnsigned: () => string | undefined;
+  /** Lets a caller pass as often as it may. @throws Refusal */
+  readonly admit: (caller: Caller) => void;
 }
 
 /** A caller, and its change as its proof labels it. */
@@ -42,28 +50,33 @@ export class Askers {
     this.#now = now;
   }
 
-  /** Who asks for a change. @throws SecretsError `Other`, which says why it is nobody */
+  /** Who asks for a change. @throws SecretsError `Other`, which says why it is nobody, or that it asks too often */
   async changing(asker: Asker): Promise<KnownAsker> {
-    const { proof, requestInfo } = asker;
-    if (proof !== undefined) return await this.#proven(asker, proof);
-    if (requestInfo !== undefined) return { caller: this.#imported(asker), change: undefined };
-    if (this.#parts.takesUnsigned()) return { caller: UNSIGNED, change: undefined };
-    throw this.#stranger(
-      'this NATS server lets everybody in, so that an unsigned request counts for nothing: sign it ("coffer wasmcloud" does, with ' +
-        '--creds), or have the server configured with wasmcloud.allowUnauthenticatedAdmin',
-    );
+    const known = await this.#known(asker, this.#parts.refusesUnsigned);
+    await this.#admit(known.caller);
+    return known;
   }
 
   /** Who wants to read. What NATS lets through is not enough. @throws SecretsError as {@link changing} */
   async reading(asker: Asker): Promise<Caller> {
+    const { caller, change } = await this.#known(asker, () => READING);
+    // First: what is overheard and sent again does not count as its signer's.
+    if (asker.proof !== undefined) this.#once(asker.proof, change?.until);
+    await this.#admit(caller);
+    return caller;
+  }
+
+  async #known(asker: Asker, refusesUnsigned: () => string | undefined): Promise<KnownAsker> {
     const { proof, requestInfo } = asker;
-    if (proof !== undefined) {
-      const { caller, change } = await this.#proven(asker, proof);
-      this.#once(proof, change?.until);
-      return caller;
-    }
-    if (requestInfo !== undefined) return this.#imported(asker);
-    throw this.#stranger('to read takes a signed request: "coffer wasmcloud" signs with --creds');
+    if (proof !== undefined) return await this.#proven(asker, proof);
+    if (requestInfo !== undefined) return { caller: await this.#imported(asker), change: undefined };
+    const reason = refusesUnsigned();
+    if (reason !== undefined) throw this.#stranger(reason);
+    return { caller: UNSIGNED, change: undefined };
+  }
+
+  #admit(caller: Caller): Promise<void> {
+    return translated(async () => this.#parts.admit(caller));
   }
 
   async #proven({ subject, payload }: Asker, proof: string): Promise<KnownAsker> {
@@ -97,10 +110,15 @@ export class Askers {
     }
   }
 
-  #imported(asker: Asker): Caller {
-    const { engine, nats } = this.#parts;
+  async #imported(asker: Asker): Promise<Caller> {
+    const { requesters, nats } = this.#parts;
+    if (requesters === undefined) {
+      throw this.#stranger(
+        'this server trusts no identities, so that a requester shared by a service import counts for nobody: have trust configured',
+      );
+    }
     try {
-      return requesterOf(asker, { ...nats(), keyRevoked: (key) => engine.keyRevoked(key) });
+      return await requesters.callerOf(asker, nats());
     } catch (error) {
       if (error instanceof NotBelieved) throw this.#stranger(error.message);
       throw error;

@@ -19,6 +19,8 @@ export interface OwnBackendParts {
   readonly verifier: Pick<Verifier, 'isLive'> | undefined;
   /** Entities are believed on their own word, too. */
   readonly selfIssued: boolean;
+  /** Lets a caller pass as often as it may. @throws Refusal */
+  readonly admit: (caller: Caller) => void;
   /** Why nothing may be answered at this moment, if it may not. */
   readonly admission: () => Promise<string | undefined>;
 }
@@ -28,7 +30,9 @@ export function ownBackend(parts: OwnBackendParts): FetchSecret {
   const known: Known = { ...parts, known: new WeakMap() };
   return async (query, requester) => {
     await requireAdmission(parts.admission);
-    return fetchSecret(parts.engine, callerOf(requester, known), query);
+    const caller = callerOf(requester, known);
+    await translated(async () => parts.admit(caller));
+    return fetchSecret(parts.engine, caller, query);
   };
 }
 

@@ -35,7 +35,10 @@ const OUR_OWN: Partial<Record<ErrorCode, string>> = {
  * What an error is answered with over NATS. What is ours to answer for stays as it is: the backend says so, and the log has it.
  */
 export function asSecretsError(error: unknown): unknown {
-  if (error instanceof Refusal) return new SecretsError('Other', error.message, { cause: error });
+  if (error instanceof Refusal) {
+    const says = error.code === 'rate_limited' ? `busy: ${error.message}` : error.message;
+    return new SecretsError('Other', says, { cause: error });
+  }
   if (!(error instanceof CofferError)) return error;
   const code = CODES[error.code];
   if (code !== undefined) return new SecretsError(code, '', { cause: error });

@@ -1,5 +1,4 @@
-import type { Caller } from '@coffer/engine';
-import { decodeUser, IdentityError, kindOfPublicKey } from '@coffer/identity';
+import { kindOfPublicKey } from '@coffer/identity';
 import type { Asker } from '@coffer/wasmcloud';
 import { z } from 'zod';
 
@@ -14,7 +13,13 @@ export interface RequestInfoGround {
   readonly serverVersion: string | undefined;
   /** The account that requests come by; undefined: it is not made of a key. */
   readonly ownAccount: string | undefined;
-  readonly keyRevoked: (key: string) => boolean;
+}
+
+/** Whom a request's header names; whether that is so, their token has to show. */
+export interface NamedRequester {
+  readonly account: string;
+  readonly user: string;
+  readonly jwt: string;
 }
 
 /** Why a requester is not believed, in a sentence for it. */
@@ -26,16 +31,17 @@ export class NotBelieved extends Error {}
  * Anybody in our own account can send that header, and nats-server hands it on as it is: it counts only where the reply shows that
  * the request came through a service import, for which nats-server writes the header anew. In it `user` is what its client
  * says in CONNECT, and nobody checks that: the user is whose token stands there, for which nats-server asked for the signature.
+ * Of a leaf node's messages nats-server checks neither reply nor header: the token must be one of who is trusted, too.
  *
  * Source: nats-server 2.15 (`client.go`: `processServiceImport`, `processInboundClientMsg`, `getRawAuthUser`; `auth.go`:
  * `processClientOrLeafAuthentication`). Before 2.11.15 and 2.12.6 the header could be forged (CVE-2026-33223, CVE-2026-33246).
  *
  * @throws NotBelieved
  */
-export function requesterOf(
+export function namedRequester(
   { requestInfo = '', reply }: Pick<Asker, 'requestInfo' | 'reply'>,
-  { serverVersion, ownAccount, keyRevoked }: RequestInfoGround,
-): Caller {
+  { serverVersion, ownAccount }: RequestInfoGround,
+): NamedRequester {
   if (!reply.startsWith(IMPORTED)) {
     throw new NotBelieved(
       'Nats-Request-Info counts only where nats-server wrote it, for a request through a service import',
@@ -46,29 +52,21 @@ export function requesterOf(
       `this NATS server (${serverVersion ?? 'of no version'}) can be made to write a wrong Nats-Request-Info: it takes 2.11.15, 2.12.6 or a newer one`,
     );
   }
-  const { account, user } = identityIn(requestInfo);
+  const named = identityIn(requestInfo);
   // Below it nats-server is not in operator mode, and checks no tokens.
-  if (ownAccount === undefined || account === ownAccount) {
+  if (ownAccount === undefined || named.account === ownAccount) {
     throw new NotBelieved(
       'a service import shares its requester only where both accounts are made of keys, and are not the same',
     );
   }
-  if (keyRevoked(account) || keyRevoked(user)) throw new NotBelieved('your identity is revoked');
-  return { principals: [{ id: `nats:${account}/${user}`, kind: 'nats' }], address: 'nats' };
+  return named;
 }
 
-function identityIn(text: string): { readonly account: string; readonly user: string } {
+function identityIn(text: string): NamedRequester {
   const { acc, user, jwt } = read(text);
   const areKeys = kindOfPublicKey(acc) === 'account' && kindOfPublicKey(user) === 'user';
-  if (!areKeys)
-    throw new NotBelieved(
-      'your identity on NATS is not made of keys: come as a user of an operator’s account',
-    );
-  const claims = claimsOf(jwt);
-  if (claims === undefined || claims.sub !== user || (claims.nats.issuer_account ?? claims.iss) !== acc) {
-    throw new NotBelieved('your connection to NATS names another user than your token does');
-  }
-  return { account: acc, user };
+  if (areKeys) return { account: acc, user, jwt };
+  throw new NotBelieved('your identity on NATS is not made of keys: come as a user of an operator’s account');
 }
 
 function read(text: string): z.output<typeof clientInfo> {
@@ -78,15 +76,6 @@ function read(text: string): z.output<typeof clientInfo> {
     throw new NotBelieved(
       'your identity on NATS is not made of keys: come as a user of an operator’s account',
     );
-  }
-}
-
-function claimsOf(jwt: string) {
-  try {
-    return decodeUser(jwt).claims;
-  } catch (error) {
-    if (error instanceof IdentityError) return undefined;
-    throw error;
   }
 }
 

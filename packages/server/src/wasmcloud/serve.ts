@@ -6,6 +6,7 @@ import type { ServerConfig } from '../config/config.js';
 import type { NatsConfig, WasmcloudConfig } from '../config/nats.js';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from '../config/trust.js';
 import { framesOf } from '../http/refuse.js';
+import type { RateLimits } from '../limit/rate-limits.js';
 import { ownAccount } from '../nats/credentials.js';
 import type { NatsDoor } from '../nats/door.js';
 import { Seldom } from '../nats/seldom.js';
@@ -15,6 +16,7 @@ import { WasmcloudMetrics } from './metrics.js';
 import { ownOperations } from './operations.js';
 import { ownBackend } from './own-backend.js';
 import { mappingPrincipal } from './principals.js';
+import { Requesters } from './requesters.js';
 import { TransitRing } from './transit-ring.js';
 import type { TransitUse } from './transit-use.js';
 
@@ -23,6 +25,7 @@ export interface WasmcloudParts {
   readonly engine: Engine;
   readonly door: NatsDoor;
   readonly trust: Trust | undefined;
+  readonly rates: Pick<RateLimits, 'admitPrincipal'>;
   readonly log: Logger;
   readonly transitUse: TransitUse;
   /** An xkey's seed, which becomes the current transit key unless the ring has had it. */
@@ -68,8 +71,8 @@ export class WasmcloudBackend {
   }
 
   /** Takes over what may change while it runs. */
-  configure({ mappingAccount, allowUnauthenticatedAdmin }: WasmcloudConfig): void {
-    this.#settings = { ...this.#settings, mappingAccount, allowUnauthenticatedAdmin };
+  configure({ mappingAccount, allowUnauthenticatedAdmin, unsignedAdmin }: WasmcloudConfig): void {
+    this.#settings = { ...this.#settings, mappingAccount, allowUnauthenticatedAdmin, unsignedAdmin };
   }
 
   close(): void {
@@ -77,7 +80,7 @@ export class WasmcloudBackend {
   }
 
   #serve(nats: NatsConnection): ServedBackend {
-    const { engine, trust, door, config } = this.#parts;
+    const { engine, trust, door, config, rates } = this.#parts;
     const { name, prefix, queueGroup, maxInFlight, trust: believed } = this.#settings;
     const verifier = trust?.verifier;
     const selfIssued = believed === 'self-issued';
@@ -96,7 +99,13 @@ export class WasmcloudBackend {
           engine.tokenRevoked(jti) || engine.keyRevoked(key) || engine.keyRevoked(issuer),
         clockSkewSeconds: config.trust?.clockSkewSeconds ?? DEFAULT_CLOCK_SKEW_SECONDS,
       },
-      fetch: ownBackend({ engine, verifier, selfIssued, admission }),
+      fetch: ownBackend({
+        engine,
+        verifier,
+        selfIssued,
+        admission,
+        admit: (caller) => rates.admitPrincipal(caller),
+      }),
       operations: ownOperations({
         engine,
         askers: this.#askers(),
@@ -110,13 +119,15 @@ export class WasmcloudBackend {
   }
 
   #askers(): Askers {
-    const { engine, trust, door, config } = this.#parts;
+    const { engine, trust, door, config, rates, log } = this.#parts;
     const own = accountOf(config.nats);
     return new Askers({
       engine,
       proofs: trust?.proofsOverNats(() => this.transitKeys.map((key) => `xkey:${key}`)),
       nats: () => ({ serverVersion: door.serverVersion, ownAccount: own }),
-      takesUnsigned: () => door.closed || this.#settings.allowUnauthenticatedAdmin,
+      requesters: trust && new Requesters({ verifier: trust.verifier, log }),
+      refusesUnsigned: () => whyNotUnsigned(this.#settings, door.closed),
+      admit: (caller) => rates.admitPrincipal(caller),
     });
   }
 
@@ -146,6 +157,21 @@ export class WasmcloudBackend {
       'a request over NATS failed, for a reason that is ours',
     );
   }
+}
+
+/** Why an unsigned change counts for nothing; undefined: it counts. */
+function whyNotUnsigned(
+  { unsignedAdmin, allowUnauthenticatedAdmin }: WasmcloudConfig,
+  natsIsClosed: boolean,
+): string | undefined {
+  if (unsignedAdmin === 'refused') {
+    return 'this server takes no unsigned administration (wasmcloud.unsignedAdmin: refused): sign it ("coffer wasmcloud" does, with --creds)';
+  }
+  if (natsIsClosed || allowUnauthenticatedAdmin) return undefined;
+  return (
+    'this NATS server lets everybody in, so that an unsigned request counts for nothing: sign it ("coffer wasmcloud" does, with ' +
+    '--creds), or have the server configured with wasmcloud.allowUnauthenticatedAdmin'
+  );
 }
 
 /** While the creds cannot be read, nobody's requester is believed. */
