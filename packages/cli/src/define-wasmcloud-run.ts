@@ -85,5 +85,11 @@ function addTrustOptions(command: Command): Command {
         '--allow-unauthenticated-admin',
         'let anybody put secrets and edit mappings on such a NATS server',
       ),
+    )
+    .addOption(
+      option(
+        '--signed-admin-only',
+        'take no unsigned administration: whoever NATS lets publish put_secret could put every secret',
+      ),
     );
 }

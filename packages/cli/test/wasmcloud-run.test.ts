@@ -203,6 +203,19 @@ describe('coffer wasmcloud run, in place of secrets-nats-kv on an open NATS serv
     expect(await ask(['get', 'db', '--as', component.token])).toMatchObject({ stdout: canary('seed') });
   });
 
+  it('takes no unsigned administration with --signed-admin-only, and not together with the flag that takes any', async () => {
+    const args = [...place().args, '--nats-address', nats.url, '--signed-admin-only'];
+    const both = await coffer(['wasmcloud', 'run', ...args, ...open]);
+    expect(both).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/wasmcloud\.unsignedAdmin refuses it: keep one of them/),
+    });
+    await start([...args, ...open.slice(0, -1)]);
+    const { code, stderr } = await ask(['put', 'db', '--string', 'x']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/takes no unsigned administration/);
+  });
+
   it('keeps as many versions as --max-secret-history says', async () => {
     const at = place();
     await start([...at.args, '--nats-address', nats.url, ...open, '--max-secret-history', '2']);

@@ -31,6 +31,7 @@ export type RunOptions = AddressOptions &
     readonly trust?: 'lineage' | 'self-issued';
     readonly allowOpenNats?: boolean;
     readonly allowUnauthenticatedAdmin?: boolean;
+    readonly signedAdminOnly?: boolean;
   };
 
 const API_VERSION = 'v1alpha1';
@@ -148,6 +149,7 @@ function settingsOf(
       trust: options.trust,
       mappingAccount: options.mappingAccount,
       allowUnauthenticatedAdmin: options.allowUnauthenticatedAdmin,
+      unsignedAdmin: options.signedAdminOnly ? 'refused' : undefined,
     }),
     ...(maxSecretHistory !== undefined && {
       retention: [{ secrets: ['*'], keepVersions: historyOf(maxSecretHistory) }],
