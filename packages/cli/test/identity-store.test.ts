@@ -139,7 +139,12 @@ describe("nsc's store", () => {
     }
     const theirs = treeOf(NSC).filter((path) => /^(stores|nkeys)/.test(path));
     const ours = treeOf(own.path).filter((path) => /^(stores|nkeys)/.test(path));
-    expect(ours.map(withoutShard).sort()).toEqual(theirs.map(withoutShard).sort());
+    // Two keys may share a shard.
+    const shape = (paths: readonly string[]) => {
+      const shapes = paths.map(withoutShard).sort();
+      return shapes.filter((path, at) => !path.endsWith('/…') || path !== shapes[at - 1]);
+    };
+    expect(shape(ours)).toEqual(shape(theirs));
     for (const path of ours) {
       const found = statSync(join(own.path, path));
       expect(found.mode & 0o777, path).toBe(found.isDirectory() ? 0o700 : 0o600);

@@ -31,7 +31,7 @@ describe('NATS', () => {
     );
     await using server = await NatsServer.start();
     expect(await said(server.url, '-n', 'vault')).toMatch(
-      /^coffer: failed to list mappings: no backend listens on wasmcloud\.secrets\.v1alpha1\.vault\.list_mappings; "coffer wasmcloud run"/,
+      /^coffer: failed to list mappings: no backend listens on wasmcloud\.secrets\.v1alpha1\.vault\.server_xkey; "coffer wasmcloud run"/,
     );
     for (const address of ['a:b:c', 'http://x', 'x:99999', ''])
       expect(await said(address)).toMatch(/^coffer: invalid --nats-address: write HOST:PORT/);
