@@ -1,3 +1,4 @@
+import { encodeWascap } from '@coffer/identity';
 import { describe, expect, it } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
 import { newKeys, until } from './nats-world.js';
@@ -117,6 +118,14 @@ describe('coffer’s own backend', () => {
     expect(await world.get('db', anybody)).toBe('string 1 x');
     expect(world.log.says('believed on its own word (').length).toBe(2);
     expect(await world.metrics()).toContain('coffer_wasmcloud_self_issued_total 2');
+    const boasting = encodeWascap(
+      { sub: world.component.publicKey, wascap: { name: 'x'.repeat(100_000) } },
+      newKeys('account'),
+    );
+    expect(await world.get('db', { entityJwt: boasting })).toBe('string 1 x');
+    const said = world.log.says('believed on its own word (');
+    expect(said).toHaveLength(3);
+    expect(JSON.stringify(said[2]).length).toBeLessThan(1_000);
   });
 
   it('gives who is trusted both principals, while others are believed on their own word', async () => {

@@ -1,7 +1,7 @@
 import type { Principal } from '@coffer/engine';
 import type { UserChain } from '@coffer/identity';
+import { shownName } from './shown-name.js';
 
-const NAME_LENGTH = 128;
 /** A user with more of them has none beyond: each costs a look at the policy. */
 const TAGS = 64;
 const TAG_BYTES = 128;
@@ -22,7 +22,7 @@ export function principalsOf({
   tags,
   role,
 }: Pick<UserChain, 'subject' | 'name' | 'account' | 'tags' | 'role'>): [Principal, ...Principal[]] {
-  const shown = name.replace(/\p{C}/gu, '').slice(0, NAME_LENGTH).toWellFormed();
+  const shown = shownName(name);
   const user: Principal = {
     id: `nats:${account.key}/${subject}`,
     kind: 'nats',

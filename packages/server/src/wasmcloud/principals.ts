@@ -3,12 +3,10 @@ import { kindOfPublicKey } from '@coffer/identity';
 import { type Entity, SecretsError } from '@coffer/wasmcloud';
 import type { WasmcloudConfig } from '../config/nats.js';
 import type { TrustConfig } from '../config/trust.js';
+import { shownName } from '../trust/shown-name.js';
 
 /** In the place of an account, for whom is believed on its own word. */
 const SELF_ISSUED = 'self-issued';
-
-/** A name chosen by whoever signed the token is shown to people, and no longer than this. */
-const NAME_LENGTH = 128;
 
 /**
  * The principals of a component or provider: that below its verified account, and, where entities are believed on their own
@@ -18,7 +16,7 @@ export function principalsOfEntity(
   { kind, key, name, account }: Pick<Entity, 'kind' | 'key' | 'name' | 'account'>,
   selfIssued: boolean,
 ): [Principal, ...Principal[]] {
-  const shown = name.replace(/\p{C}/gu, '').slice(0, NAME_LENGTH).toWellFormed();
+  const shown = shownName(name);
   const below = (issuer: string): Principal => ({
     id: `${kind}:${issuer}/${key}`,
     kind,

@@ -10,6 +10,7 @@ import type { RateLimits } from '../limit/rate-limits.js';
 import { ownAccount } from '../nats/credentials.js';
 import type { NatsDoor } from '../nats/door.js';
 import { Seldom } from '../nats/seldom.js';
+import { shownName } from '../trust/shown-name.js';
 import type { Trust } from '../trust/trust.js';
 import { Askers } from './askers.js';
 import { WasmcloudMetrics } from './metrics.js';
@@ -142,7 +143,7 @@ export class WasmcloudBackend {
     this.metrics.selfIssued++;
     const issuer = token.claims.iss;
     this.#parts.log.warn(
-      { kind, key, name, issuer },
+      { kind, key, name: shownName(name), issuer },
       'a token is believed on its own word (wasmcloud.trust: self-issued)',
     );
   }
