@@ -1,8 +1,9 @@
-import { createKeyPair } from '@coffer/identity';
+import { createKeyPair, type KeyPair, seal } from '@coffer/identity';
+import { headers } from '@nats-io/transport-node';
 import { describe, expect, it } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
-import { HOST_XKEY, SecretsError } from '../src/index.js';
-import { World } from './world.js';
+import { HOST_XKEY, operationSubject, SecretsError } from '../src/index.js';
+import { NAME, World } from './world.js';
 
 describe('get', () => {
   it('answers with a string and with bytes, each from a key of its own', async () => {
@@ -52,12 +53,16 @@ describe('get', () => {
     expect(world.answered).toMatchObject([{ operation: 'get', result: 'PolicyError', stranger: false }]);
   });
 
-  it('names the mistake in a request that is none, in the order of secrets-nats-kv', async () => {
+  it('names the mistake in a request that is none: without headers that, and then in the order of secrets-nats-kv', async () => {
     await using world = await World.start();
     const error = async (payload: string, told: Record<string, string> | null) =>
       (await world.send('get', payload, told)).json();
     const own = createKeyPair('curve').publicKey;
-    expect(await error('', null)).toEqual({ error: 'InvalidPayload' });
+    expect(await error('', null)).toEqual({ error: 'InvalidHeaders' });
+    expect(await error('', { other: 'y' })).toEqual({ error: 'InvalidPayload' });
+    expect(await error('', { [HOST_XKEY]: createKeyPair('curve').publicKey })).toEqual({
+      error: 'InvalidPayload',
+    });
     expect(await error('x', null)).toEqual({ error: 'InvalidHeaders' });
     expect(await error('x', { other: 'y' })).toEqual({ error: 'InvalidXKey' });
     expect(await error('x', { [HOST_XKEY.toLowerCase()]: own })).toEqual({ error: 'InvalidXKey' });
@@ -67,5 +72,22 @@ describe('get', () => {
     expect(await error('x', { [HOST_XKEY]: own })).toEqual({ error: 'DecryptionError' });
     expect(await error('x'.repeat(300_000), { [HOST_XKEY]: own })).toEqual({ error: 'InvalidPayload' });
     expect(world.answered.every(({ stranger }) => stranger)).toBe(true);
+  });
+
+  it('takes no request that says twice who asks, or for what', async () => {
+    await using world = await World.start();
+    world.secrets.set('k', { version: '1', kind: 'string', value: canary('k') });
+    const own = createKeyPair('curve');
+    const request = JSON.stringify(world.secretRequest('k'));
+    const box = seal(Buffer.from(request), own, (world.transit[0] as KeyPair).publicKey);
+    const twice = headers();
+    twice.append(HOST_XKEY, own.publicKey);
+    twice.append(HOST_XKEY, createKeyPair('curve').publicKey);
+    const subject = operationSubject({ name: NAME }, 'get');
+    const answer = await world.nats.request(subject, box, { timeout: 10_000, headers: twice });
+    expect(answer.json()).toEqual({ error: 'InvalidXKey' });
+    const doubled = request.replace('{', '{"key":"other",');
+    expect(await world.ask('get', doubled)).toEqual({ error: 'InvalidRequest' });
+    expect(await world.ask('get', request)).toHaveProperty('secret');
   });
 });

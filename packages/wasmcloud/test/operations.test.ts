@@ -35,7 +35,8 @@ describe('put_secret', () => {
     const xkey = createKeyPair('curve').publicKey;
     const plain = async (payload: string, told: Record<string, string> | null) =>
       (await world.send('put_secret', payload, told)).json();
-    expect(await plain('', null)).toEqual({ revision: 0, error: 'InvalidPayload' });
+    expect(await plain('', { a: 'b' })).toEqual({ revision: 0, error: 'InvalidPayload' });
+    expect(await plain('', null)).toEqual({ revision: 0, error: 'InvalidHeaders' });
     expect(await plain('x', null)).toEqual({ revision: 0, error: 'InvalidHeaders' });
     expect(await plain('x', { a: 'b' })).toEqual({ revision: 0, error: 'InvalidXKey' });
     expect(await plain('x', { [HOST_XKEY]: 'malformed' })).toEqual({ revision: 0, error: 'InvalidXKey' });
@@ -48,13 +49,16 @@ describe('put_secret', () => {
     operations.refuse = new SecretsError('Unauthorized');
     const whole = { ...nothing, string_secret: 's' };
     expect(await world.ask('put_secret', whole)).toEqual({ revision: 0, error: 'Unauthorized' });
+    operations.refuse = new SecretsError('InvalidRequest');
+    expect(await world.ask('put_secret', whole)).toEqual({ revision: 0, error: 'InvalidPayload' });
+    expect(world.answered.at(-1)).toMatchObject({ result: 'InvalidPayload', stranger: false });
     operations.refuse = new Error(canary('never said'));
     expect(await world.ask('put_secret', whole)).toEqual({
       revision: 0,
       error: { Other: 'the backend failed, and has said why in its log' },
     });
     expect(world.errors).toEqual([operations.refuse]);
-    expect(world.answered.at(-2)).toMatchObject({ result: 'Unauthorized', stranger: false });
+    expect(world.answered.at(-3)).toMatchObject({ result: 'Unauthorized', stranger: false });
     expect(operations.puts).toEqual([]);
   });
 });

@@ -6,6 +6,7 @@ import { encodePut, encodeSecret } from '../src/protocol/encode-secret.js';
 import { errorFromText, errorSchema, putErrorSchema } from '../src/protocol/errors.js';
 import { readJson } from '../src/protocol/json.js';
 import {
+  getSecretSchema,
   mappingNamesSchema,
   putRequestSchema,
   secretRequestSchema,
@@ -122,6 +123,32 @@ describe('messages', () => {
 
   it('are UTF-8, and nothing is put in the place of what is none', () => {
     expect(readJson(mappingNamesSchema, Buffer.from([0x5b, 0x22, 0xff, 0x22, 0x5d]))).toBeUndefined();
+  });
+
+  it.each([
+    '{"key":"a","key":"b"}',
+    '{"k\\u0065y":"a" ,\n"key"\t:"b"}',
+    '{"key":"a","version":"\\\\","version":"\\"b"}',
+    '{"key":"a","__proto__":1,"__proto__":2}',
+    '{"key":"a","more":[{"b":{"c":1,"c":1}}]}',
+  ])('have no member twice: %s', (json) => {
+    expect(read(getSecretSchema, json)).toBeUndefined();
+  });
+
+  it('have any member once, whatever its name and its value look like', () => {
+    const value = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('":', '\\', '\\":"', '{"key":1}'),
+      fc.jsonValue(),
+    );
+    const name = fc.oneof(fc.string(), fc.constantFrom('":"', '\\', '\\"', '__proto__', '{', ','));
+    fc.assert(
+      fc.property(fc.dictionary(name, value), fc.constantFrom(0, 1, '\t'), (more, space) => {
+        const json = JSON.stringify({ ...more, key: 'k', version: null, field: null }, null, space);
+        expect(read(getSecretSchema, json)).toMatchObject({ key: 'k' });
+      }),
+    );
+    expect(read(getSecretSchema, `{"key":"k","x":${'['.repeat(50_000)}${']'.repeat(50_000)}}`)).toBeDefined();
   });
 
   it.each(['[256]', '[-1]', '[1.5]', '["1"]', '{}', '"x"', '[null]'])(

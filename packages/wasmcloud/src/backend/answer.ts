@@ -19,11 +19,17 @@ export function sealedAnswer({ box, responseXkey }: SealedAnswer): Answer {
   return { payload: box, headers: hdrs };
 }
 
+/** Which error is told: secrets-nats-kv's own CLI knows fewer of `put_secret`, reports others as they stand, and fails. */
+export function toldAs(operation: Operation, error: SecretsError): SecretsError {
+  if (operation !== 'put_secret' || error.code !== 'InvalidRequest') return error;
+  return new SecretsError('InvalidPayload', '', { cause: error.cause });
+}
+
 /** An error, in the form in which the operation's peers read it. Never sealed: hosts read the reason in plain ones only. */
 export function errorAnswer(operation: Operation, error: SecretsError): Answer {
   switch (operation) {
     case 'put_secret':
-      return jsonAnswer({ revision: 0, error: putError(error) });
+      return jsonAnswer({ revision: 0, error });
     case 'add_mapping':
     case 'remove_mapping':
       return textAnswer(error.message);
@@ -31,7 +37,3 @@ export function errorAnswer(operation: Operation, error: SecretsError): Answer {
       return jsonAnswer({ error });
   }
 }
-
-/** secrets-nats-kv's own CLI knows fewer errors there; what it does not know it reports as it stands, and fails. */
-const putError = (error: SecretsError): SecretsError =>
-  error.code === 'InvalidRequest' ? new SecretsError('InvalidPayload') : error;

@@ -33,11 +33,10 @@ function headersOf(message: Msg): MsgHdrs | undefined | null {
   }
 }
 
-/** @throws SecretsError `InvalidHeaders`, `InvalidXKey` */
-export function hostXkeyOf({ headers }: Request): string {
-  if (!headers) throw new SecretsError('InvalidHeaders');
-  const xkey = headers.get(HOST_XKEY);
-  if (!isXkey(xkey)) throw new SecretsError('InvalidXKey');
+/** @throws SecretsError `InvalidXKey`, for several, too: who asks is one */
+export function hostXkeyOf(headers: MsgHdrs): string {
+  const [xkey, ...more] = headers.values(HOST_XKEY);
+  if (xkey === undefined || more.length > 0 || !isXkey(xkey)) throw new SecretsError('InvalidXKey');
   return xkey;
 }
 

@@ -2,7 +2,7 @@ import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { SecretsError } from '../protocol/errors.js';
 import { ANSWER_HEADER_BYTES } from '../protocol/headers.js';
 import { DEFAULT_PREFIX, isSubjectPrefix, subjectBase } from '../protocol/subjects.js';
-import { type Answer, errorAnswer, textAnswer } from './answer.js';
+import { type Answer, errorAnswer, textAnswer, toldAs } from './answer.js';
 import { Lineage } from './lineage.js';
 import { type Ground, PERFORM } from './operations.js';
 import type { Answered, BackendOptions, Entity, Operation, ServedBackend } from './options.js';
@@ -133,7 +133,8 @@ class Backend implements ServedBackend {
     }
   }
 
-  #refuse(request: Request, error: SecretsError, heard: boolean, note: Note): void {
+  #refuse(request: Request, refused: SecretsError, heard: boolean, note: Note): void {
+    const error = toldAs(request.operation, refused);
     try {
       this.#publish(request, errorAnswer(request.operation, error));
     } catch (failure) {
