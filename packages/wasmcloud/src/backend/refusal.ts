@@ -1,6 +1,9 @@
 import { ChainError, type ChainErrorCode, IdentityError } from '@coffer/identity';
 import { SecretsError } from '../protocol/errors.js';
 
+/** Whoever asks again later may be answered. */
+export const BUSY = new SecretsError('Other', 'busy');
+
 /** What is said to whoever shows a token that is refused. The log says more: `reasonOf`. */
 const SENTENCES: Partial<Record<ChainErrorCode, string>> = {
   unknown_issuer: 'no trusted account has signed this token',
@@ -36,7 +39,12 @@ function sentence(code: keyof typeof WANTED, error: IdentityError<string>): stri
   return error.message;
 }
 
-/** Why a token was refused, in full, for those who run the service. */
+/** Whatever a token says of itself, a line of the log stays one. */
+const REASON_LENGTH = 512;
+
+/** Why a token was refused, for those who run the service. */
 export function reasonOf(error: SecretsError): string | undefined {
-  return error.cause instanceof IdentityError ? error.cause.message : undefined;
+  return error.cause instanceof IdentityError
+    ? error.cause.message.slice(0, REASON_LENGTH).toWellFormed()
+    : undefined;
 }

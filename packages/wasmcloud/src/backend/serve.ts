@@ -6,14 +6,16 @@ import { type Answer, errorAnswer, textAnswer, toldAs } from './answer.js';
 import { Lineage } from './lineage.js';
 import { type Ground, PERFORM } from './operations.js';
 import type { Answered, BackendOptions, Entity, Operation, ServedBackend } from './options.js';
-import { reasonOf } from './refusal.js';
+import { BUSY, reasonOf } from './refusal.js';
 import { isReplySubject, type Request, readRequest } from './request.js';
 import { TransitOpener } from './transit.js';
+import { Turns } from './turns.js';
 
 const DEFAULT_IN_FLIGHT = 256;
+/** Begun in one turn of the event loop: to open a request, and to check what it holds, keeps everybody else waiting. */
+const BEGUN_AT_ONCE = 16;
 /** Of nats-server, for the moment in which there is none to ask. */
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
-const BUSY = new SecretsError('Other', 'busy');
 const OWN_MISTAKE = new SecretsError('Other', 'the backend failed, and has said why in its log');
 
 /**
@@ -32,6 +34,7 @@ class Backend implements ServedBackend {
   readonly #base: string;
   readonly #ground: Ground;
   readonly #maxInFlight: number;
+  readonly #turns = new Turns(BEGUN_AT_ONCE);
   readonly #subscription: Subscription;
   #inFlight = 0;
   #serving = true;
@@ -120,6 +123,8 @@ class Backend implements ServedBackend {
     this.#inFlight++;
     let heard = false;
     try {
+      const turn = this.#turns.next();
+      if (turn) await turn;
       const answer = await PERFORM[operation](this.#ground, request, () => {
         heard = true;
       });
@@ -140,7 +145,8 @@ class Backend implements ServedBackend {
     } catch (failure) {
       this.#mistake(failure);
     }
-    note({ result: error.code, reason: reasonOf(error), stranger: !heard && error !== OWN_MISTAKE });
+    const result = error === BUSY ? 'busy' : error.code;
+    note({ result, reason: reasonOf(error), stranger: !heard && error !== OWN_MISTAKE });
   }
 
   /** @throws SecretsError for an answer that NATS would not take */

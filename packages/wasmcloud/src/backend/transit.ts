@@ -1,11 +1,24 @@
 import type { KeyPair } from '@coffer/identity';
-import { openBox } from '../protocol/sealing.js';
+import { isBox, openBox } from '../protocol/sealing.js';
+import { Allowance } from './allowance.js';
 import type { TransitKeys } from './options.js';
+import { BUSY } from './refusal.js';
+
+/** The newest key and that of the others which was of use last: for any request, they are tried. */
+const ALWAYS_TRIED = 2;
+/** Of all other keys together: whoever may publish could else make us try each of them for each message, and do nothing else. */
+const OTHER_TRIES = { perSecond: 200, most: 200 };
+/** To try a key on so many bytes costs twice as much as on none. */
+const BYTES_AS_A_TRY = 128 * 1024;
+/** More than a ring has. */
+const REMEMBERED = 64;
 
 /** Opens requests with whichever transit key they were sealed to. To try one costs as much as opening. */
 export class TransitOpener {
   readonly #keys: TransitKeys;
-  #lastUsed: string | undefined;
+  readonly #others = new Allowance(OTHER_TRIES);
+  /** Public keys that opened something, the last one first. */
+  #recent: readonly string[] = [];
 
   constructor(keys: TransitKeys) {
     this.#keys = keys;
@@ -18,23 +31,42 @@ export class TransitOpener {
     return newest.publicKey;
   }
 
-  /** Undefined: no key opens it. The plaintext is the caller's to wipe. */
+  /**
+   * Undefined: no key opens it. The plaintext is the caller's to wipe.
+   *
+   * @throws SecretsError `Other: busy`: a key that was not tried may open it, later
+   */
   open(box: Uint8Array, hostXkey: string): Uint8Array | undefined {
-    for (const key of this.#inOrder()) {
+    if (!isBox(box)) return undefined;
+    const cost = 1 + box.length / BYTES_AS_A_TRY;
+    for (const [tried, key] of this.#inOrder().entries()) {
+      if (tried >= ALWAYS_TRIED && !this.#others.take(cost)) throw BUSY;
       const plaintext = openBox(box, key, hostXkey);
       if (plaintext === undefined) continue;
-      this.#lastUsed = key.publicKey;
-      this.#keys.used(key.publicKey);
+      this.#used(key);
       return plaintext;
     }
     return undefined;
   }
 
-  /** The one that opened the last request first: hosts keep to the key that they know. */
+  #used({ publicKey }: KeyPair): void {
+    this.#keys.used(publicKey);
+    if (this.#recent[0] === publicKey) return;
+    this.#recent = [publicKey, ...this.#recent.filter((other) => other !== publicKey)].slice(0, REMEMBERED);
+  }
+
+  /** The newest, and the others as they were of use, then by age; the first two in the order in which they were of use. */
   #inOrder(): readonly KeyPair[] {
     const keys = this.#keys.keys();
-    if (keys[0]?.publicKey === this.#lastUsed) return keys;
-    const last = keys.filter(({ publicKey }) => publicKey === this.#lastUsed);
-    return [...last, ...keys.filter(({ publicKey }) => publicKey !== this.#lastUsed)];
+    const [newest, second] = keys;
+    if (newest === undefined || second === undefined) return keys;
+    const [likeliest = second, ...others] = keys.slice(1).sort((a, b) => this.#age(a) - this.#age(b));
+    const first = this.#age(likeliest) < this.#age(newest) ? [likeliest, newest] : [newest, likeliest];
+    return [...first, ...others];
+  }
+
+  #age({ publicKey }: KeyPair): number {
+    const at = this.#recent.indexOf(publicKey);
+    return at < 0 ? REMEMBERED : at;
   }
 }

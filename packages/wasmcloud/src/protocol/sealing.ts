@@ -1,4 +1,4 @@
-import { IdentityError, type KeyPair, open, parsePublicKey, sealFresh } from '@coffer/identity';
+import { BOX_OVERHEAD, IdentityError, type KeyPair, open, parsePublicKey, sealFresh } from '@coffer/identity';
 import { SecretsError } from './errors.js';
 
 /** A sealed answer: the box, and the public key that it comes from. */
@@ -32,6 +32,11 @@ export function sealAnswer(plaintext: Uint8Array, hostXkey: string): SealedAnswe
     plaintext.fill(0);
   }
 }
+
+/** Whether bytes have the form of a box, which shows at once; whether it opens is dear to find out. */
+export const isBox = (bytes: Uint8Array): boolean =>
+  bytes.length >= BOX_OVERHEAD &&
+  Buffer.from(bytes.buffer, bytes.byteOffset, 4).toString('latin1') === 'xkv1';
 
 /** Opens a box; undefined: it is none, or not for this key, or not from that one. */
 export function openBox(box: Uint8Array, recipient: KeyPair, sender: string): Uint8Array | undefined {
