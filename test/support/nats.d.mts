@@ -24,6 +24,8 @@ export class NatsServer implements AsyncDisposable {
   pause(): Promise<void>;
   /** Stops it if it runs, and starts it on the same port with what it has kept. @param changes other lines for its configuration file */
   restart(changes?: { readonly config?: string }): Promise<void>;
+  /** Has it read its configuration again while it runs. Begin with `restart`: its port may not change. */
+  reload(changes?: { readonly config?: string }): Promise<void>;
   stop(): Promise<Exit>;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -56,6 +56,13 @@ export class NatsServer {
     await this.#begin(this.port);
   }
 
+  async reload({ config = this.#config } = {}) {
+    this.#config = config;
+    this.#write(this.port);
+    this.process.signal('SIGHUP');
+    await this.process.waitFor(/Reloaded server configuration|Failed to reload/);
+  }
+
   async stop() {
     const exit = this.process.running ? await this.process.stop() : await this.process.exited;
     this.folder[Symbol.dispose]();
@@ -67,9 +74,7 @@ export class NatsServer {
   }
 
   async #begin(port) {
-    const file = this.folder.join('server.conf');
-    writeFileSync(file, ['host: 127.0.0.1', `port: ${port}`, ...this.#lines, this.#config, ''].join('\n'));
-    this.process = new Process(peer('nats-server'), ['-c', file]);
+    this.process = new Process(peer('nats-server'), ['-c', this.#write(port)]);
     try {
       const [, found] = await this.process.waitFor(/Listening for client connections on 127\.0\.0\.1:(\d+)/);
       await this.process.waitFor(/Server is ready/);
@@ -78,5 +83,11 @@ export class NatsServer {
       await this.process.kill().catch(() => {});
       throw error;
     }
+  }
+
+  #write(port) {
+    const file = this.folder.join('server.conf');
+    writeFileSync(file, ['host: 127.0.0.1', `port: ${port}`, ...this.#lines, this.#config, ''].join('\n'));
+    return file;
   }
 }

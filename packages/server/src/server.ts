@@ -103,7 +103,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   let nats: NatsDoor | undefined;
   const opened = await checkTrustFiles(config.trust)
     .then(async () => {
-      nats = config.nats && (await NatsDoor.open(config.nats, { log }));
+      nats = config.nats && (await NatsDoor.open(config.nats, { log, backend: config.wasmcloud }));
     })
     .then(() => openEngine(config, { promptPassphrase, env, onFatal, onNotice }))
     .catch(async (error: unknown) => {

@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect, type Msg } from '@nats-io/transport-node';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
-import type { NatsConfig } from '../src/index.js';
+import { completeWasmcloud, type NatsConfig } from '../src/index.js';
 import { NatsDoor } from '../src/nats/door.js';
 import {
   asUser,
@@ -17,13 +18,18 @@ import {
 } from './nats-world.js';
 import { temporaryFolder } from './support.js';
 
+const BASE = 'wasmcloud.secrets.v1alpha1.nats-kv';
 const served = { inFlight: 0, serving: true, drain: async () => {} };
 
-async function open(config: NatsConfig) {
+async function open(config: NatsConfig, { everyMs = 60_000, answers = false } = {}) {
   const { log, lines, says } = readableLog();
-  const door = await NatsDoor.open(config, { log, againMs: 50 });
+  const door = await NatsDoor.open(config, { log, againMs: 50, everyMs, backend: completeWasmcloud() });
   onTestFinished(() => door.close(0));
-  door.serve(() => served);
+  await door.serve((connection) => {
+    const callback = (_: unknown, message: Msg) => void message.respond('here');
+    if (answers) connection.subscribe(`${BASE}.>`, { queue: 'q', callback });
+    return served;
+  });
   return { door, lines, says };
 }
 
@@ -93,6 +99,98 @@ describe('a NATS server that lets everybody in', () => {
     await until(async () => /lets everybody in/.test((await door.admission()) ?? ''), 'the door to stop');
     door.configure({ allowOpen: true });
     await until(() => door.notServing === undefined, 'the door to serve');
+  });
+});
+
+describe('a NATS server of which only a part is open', () => {
+  const USERS = 'accounts { A: { users: [{user: coffer, password: hello}, {user: anyone, password: y}] } }';
+  const OPENED = `${USERS}\nno_auth_user: anyone`;
+
+  /** A member of a cluster; `first` is one that is there already. */
+  async function member(config: string, name: string, first?: { routes: string }) {
+    const others = first ? `, routes: ["nats://${first.routes}"]` : '';
+    const cluster = `server_name: ${name}\ncluster { name: c, host: 127.0.0.1, port: -1${others} }`;
+    const nats = await startNats({ config: `${config}\njetstream: disabled\n${cluster}` });
+    const [, routes = ''] = await nats.process.waitFor(/route connections on (127\.0\.0\.1:\d+)/);
+    return { nats, routes };
+  }
+
+  it('is refused where another member of the cluster is open', async () => {
+    const first = await member(USERS, 'one');
+    const second = await member(OPENED, 'two', first);
+    const connection = await connect({ servers: first.nats.url, user: 'coffer', pass: 'hello' });
+    onTestFinished(() => connection.close());
+    const told = () => connection.info?.connect_urls?.some((url) => url.endsWith(`:${second.nats.port}`));
+    await until(() => told() === true, 'the servers to find each other');
+    await expect(open(asUser(first.nats))).rejects.toThrow(OPEN);
+  });
+
+  it('stops being served when an open member joins the cluster', async () => {
+    const first = await member(USERS, 'one');
+    const { door, says } = await open(asUser(first.nats));
+    expect(door.notServing).toBeUndefined();
+    await member(OPENED, 'two', first);
+    await until(() => says('nothing is served over NATS until it is closed').length > 0, 'the error');
+    expect(await door.admission()).toMatch(/lets everybody in/);
+  });
+
+  it('goes on being served while a member cannot be tried, and says so', async () => {
+    const nats = await startNats({ config: CLOSED });
+    const config = asUser(nats);
+    const { door, lines } = await open({ ...config, servers: [...config.servers, 'nats://127.0.0.1:1'] });
+    expect([door.notServing, door.closed]).toEqual([undefined, true]);
+    const untried = ['127.0.0.1:1 (connection refused)'];
+    expect(lines.filter((line) => 'untried' in line)).toMatchObject([{ untried }]);
+  });
+});
+
+describe('strangers in another account', () => {
+  const accounts = (imports: string) => `no_auth_user: anyone
+    accounts {
+      SECRETS: { users: [{user: coffer, password: hello}], exports: [{service: "${BASE}.>"}, {service: "${BASE}.add_mapping.*"}] }
+      LATTICE: { users: [{user: anyone, password: x}], imports: [${imports}] }
+    }`;
+  const imported = (subject: string) =>
+    accounts(`{service: {account: SECRETS, subject: "${BASE}.${subject}"}}`);
+
+  it.each(['>', 'get', 'put_secret', 'add_mapping.*'])(
+    'are refused when it imports ….%s',
+    async (subject) => {
+      const nats = await startNats({ config: imported(subject) });
+      await expect(open(asUser(nats), { answers: true })).rejects.toThrow(
+        /into an account from which the requests of hosts are answered: it imports.*no_auth_user/,
+      );
+    },
+  );
+
+  it('do no harm when it imports nothing, as far as can be seen', async () => {
+    const nats = await startNats({ config: accounts('') });
+    const { door, says } = await open(asUser(nats), { answers: true });
+    expect([door.notServing, door.closed]).toEqual([undefined, true]);
+    expect(says('strangers are let into another account')).toHaveLength(1);
+  });
+
+  it('do no harm by listening there', async () => {
+    const nats = await startNats({ config: accounts('') });
+    const stranger = await connect({ servers: nats.url });
+    onTestFinished(() => stranger.close());
+    stranger.subscribe('>');
+    await stranger.flush();
+    const { door } = await open(asUser(nats), { answers: true });
+    expect(door.closed).toBe(true);
+  });
+
+  it('stop the service when the account imports it later', async () => {
+    const nats = await startNats({ config: accounts('') });
+    await nats.restart();
+    const { door } = await open(asUser(nats), { answers: true, everyMs: 50 });
+    expect(await door.admission()).toBeUndefined();
+    await nats.reload({ config: imported('>') });
+    await until(
+      async () => /it imports the service/.test((await door.admission()) ?? ''),
+      'the door to stop',
+    );
+    expect(door.reconnects).toBe(0);
   });
 });
 

@@ -85,6 +85,24 @@ describe('a server with a NATS door', () => {
     expect(existsSync(config.stateDir)).toBe(false);
   });
 
+  it('does not start where strangers in another account reach it, and does where they do not', async () => {
+    const base = 'wasmcloud.secrets.v1alpha1.nats-kv';
+    const accounts = (imports: string) =>
+      `no_auth_user: anyone
+      accounts {
+        SECRETS: { users: [{user: coffer, password: hello}], exports: [{service: "${base}.>"}] }
+        LATTICE: { users: [{user: anyone, password: x}], imports: [${imports}] }
+      }`;
+    const reached = accounts(`{service: {account: SECRETS, subject: "${base}.get"}}`);
+    const natsServer = await startNats({ config: reached });
+    await expect(WasmWorld.start({}, { natsServer })).rejects.toThrow(/it imports the service.*no_auth_user/);
+    await natsServer.restart({ config: accounts('') });
+    const world = await WasmWorld.start({}, { natsServer });
+    await world.open();
+    await world.put('db', 'x');
+    expect(await world.get('db')).toBe('string 1 x');
+  });
+
   it('counts requests by what became of them', async () => {
     const world = await WasmWorld.start();
     await world.open();

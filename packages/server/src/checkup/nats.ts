@@ -30,9 +30,9 @@ async function checkSecretFile(path: string): Promise<readonly Finding[]> {
   return [ok(SUBJECT, `${path}, for its owner only`), ...(await checkFolderOfKey(SUBJECT, path))];
 }
 
-/** Whether NATS can be reached, lets us in, and lets nobody in without credentials. */
+/** Whether NATS can be reached, lets us in, and lets nobody in without credentials, as far as that can be seen from here. */
 export async function checkNatsServer(config: ServerConfig): Promise<readonly Finding[]> {
-  const { nats } = config;
+  const { nats, wasmcloud: backend } = config;
   if (nats === undefined) return [];
   return looking(SUBJECT, async () => {
     const where = nats.servers.map(maskLogin).join(', ');
@@ -42,10 +42,15 @@ export async function checkNatsServer(config: ServerConfig): Promise<readonly Fi
     });
     try {
       const { version = '' } = connection.info ?? {};
-      const { state, says = '' } = await tryOpenness(connection, nats);
-      if (state === 'closed')
-        return ok(SUBJECT, `${where} (${version}) lets us in, and nobody without credentials`);
-      if (nats.allowOpen) return warning(SUBJECT, `${where} (${version}): ${says}`);
+      const found = await tryOpenness(connection, { config: nats, backend, subscribed: false });
+      const { state, says = '', untried = [] } = found;
+      if (state === 'closed') {
+        const closed = `${where} (${version}) lets us in, and nobody without credentials`;
+        if (untried.length === 0) return ok(SUBJECT, closed);
+        return warning(SUBJECT, `${closed}, as far as could be tried; not ${untried.join('; ')}`);
+      }
+      if (nats.allowOpen || found.needsSubscription)
+        return warning(SUBJECT, `${where} (${version}): ${says}`);
       return problem(
         SUBJECT,
         `${where} (${version}): ${says}: "coffer wasmcloud permissions" writes what closes it`,

@@ -36,6 +36,8 @@ export interface NatsLinkOptions {
   /** Told of each connection and reconnection. A reconnection is the same object; after a connection that ended for good comes another. */
   readonly onConnected: (connection: NatsConnection) => void;
   readonly onLost: () => void;
+  /** The server tells of others of its cluster, come or gone. */
+  readonly onClusterChanged?: (connection: NatsConnection) => void;
   /** What NATS says of a subject that we may not use, or of anything else that is no reason to part. */
   readonly onError?: (error: Error) => void;
 }
@@ -139,6 +141,8 @@ export class NatsLink {
       else if (status.type === 'reconnect') {
         this.#reconnects++;
         this.#found(connection);
+      } else if (status.type === 'update') {
+        if (this.#connected && status.added?.length) this.#options.onClusterChanged?.(connection);
       } else if (status.type === 'error') this.#complain(status.error);
     }
     if (this.#connected) this.#lost();

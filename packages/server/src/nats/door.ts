@@ -3,26 +3,22 @@ import { CofferError } from '@coffer/engine';
 import type { ServedBackend } from '@coffer/wasmcloud';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
-import type { NatsConfig } from '../config/nats.js';
+import type { NatsConfig, WasmcloudConfig } from '../config/nats.js';
 import { NatsLink } from './connection.js';
 import { checkNatsFiles } from './credentials.js';
-import { type Openness, tryOpenness } from './openness.js';
+import { AGAIN_MS, OpennessWatch } from './openness-watch.js';
 
-/** How soon an open or undecided server is looked at again. */
-const AGAIN_MS = 2_000;
 /** So many times as long until what was not allowed is tried again. */
 const DENIED = 5;
-/** How long a request may wait until it is known whether the server is closed; a host waits for 10 s. */
-const PATIENCE_MS = 8_000;
-
-const WHAT_TO_DO =
-  'whoever reaches it can read what hosts ask for, and answer them. Close it ("coffer wasmcloud permissions" writes accounts, ' +
-  'users and permissions for it), or say in so many words that it may be open: nats.allowOpen: true, or --allow-open-nats';
 
 export interface NatsDoorOptions {
   readonly log: Logger;
-  /** How soon to look again, in milliseconds. */
+  /** Whose requests nobody may reach without credentials. */
+  readonly backend: Pick<WasmcloudConfig, 'name' | 'prefix'>;
+  /** How soon to look again at a server that is open, in milliseconds. */
   readonly againMs?: number;
+  /** How often to look at one that is closed, in milliseconds. */
+  readonly everyMs?: number;
 }
 
 /** Why nothing is served over NATS, and since when. */
@@ -39,23 +35,27 @@ export interface NotServing {
 export class NatsDoor {
   readonly #options: NatsDoorOptions;
   readonly #closing = new AbortController();
-  #config: NatsConfig;
+  readonly #watch: OpennessWatch;
   #link: NatsLink | undefined;
-  /** Of the connection as it is now; undefined while it is being found out, or there is none. */
-  #openness: Openness | undefined;
-  /** What is found now ends the start, which says so. */
-  #starting = true;
   #serving = false;
   #since = new Date();
-  readonly #waiting = new Set<() => void>();
-  #turn = 0;
   #serve: ((connection: NatsConnection) => ServedBackend) | undefined;
   #served: NatsConnection | undefined;
   #backends: ServedBackend[] = [];
 
   private constructor(config: NatsConfig, options: NatsDoorOptions) {
-    this.#config = config;
     this.#options = options;
+    this.#watch = new OpennessWatch({
+      ...options,
+      config,
+      signal: this.#closing.signal,
+      subscribed: (connection) => this.#isServed(connection),
+      subscribe: (connection) => this.#subscribe(connection),
+      onDecided: () => {
+        this.#note();
+        if (this.#watch.refusal === undefined) this.#begin();
+      },
+    });
   }
 
   /**
@@ -71,18 +71,14 @@ export class NatsDoor {
     door.#link = await NatsLink.open(config, {
       log,
       onConnected: (connection) => {
-        const looking = door.#look(connection);
+        const looking = door.#watch.look(connection);
         first ??= looking;
       },
-      onLost: () => door.#forget(),
+      onLost: () => door.#watch.forget(),
+      onClusterChanged: (connection) => void door.#watch.look(connection),
     });
     await first;
-    if (door.#refuses(door.#openness)) {
-      const says = door.#openness?.says;
-      await door.close(0);
-      throw new CofferError('invalid_argument', `${says}: ${WHAT_TO_DO}`);
-    }
-    door.#starting = false;
+    await door.#started();
     return door;
   }
 
@@ -91,10 +87,17 @@ export class NatsDoor {
    * one already.
    *
    * @param serve makes the backend of a connection
+   * @throws CofferError `invalid_argument`: a stranger was seen to reach what is served, and may not
    */
   async serve(serve: (connection: NatsConnection) => ServedBackend): Promise<void> {
     this.#serve = serve;
-    this.#begin();
+    const connection = this.#link?.connection;
+    if (this.connected && connection && this.#watch.needsSubscription) {
+      this.#watch.starting = true;
+      await this.#watch.look(connection);
+      await this.#started();
+    }
+    if (this.#watch.refusal === undefined) this.#begin();
     await this.#served?.flush().catch(() => {});
   }
 
@@ -104,9 +107,9 @@ export class NatsDoor {
     return reason === undefined ? undefined : { reason, since: this.#since };
   }
 
-  /** Whether only those with credentials can publish; false while nobody knows. */
+  /** Whether only those with credentials can publish, as far as can be seen; false while nobody knows. */
   get closed(): boolean {
-    return this.#openness?.state === 'closed';
+    return this.#watch.closed;
   }
 
   get connected(): boolean {
@@ -128,9 +131,9 @@ export class NatsDoor {
 
   /** Takes over what may change while it runs. */
   configure({ allowOpen }: Pick<NatsConfig, 'allowOpen'>): void {
-    this.#config = { ...this.#config, allowOpen };
+    this.#watch.configure(allowOpen);
     const connection = this.#link?.connection;
-    if (this.connected && connection) void this.#look(connection);
+    if (this.connected && connection) void this.#watch.look(connection);
   }
 
   /**
@@ -139,8 +142,8 @@ export class NatsDoor {
    * @returns why not
    */
   async admission(): Promise<string | undefined> {
-    if (this.#openness === undefined && !this.#closing.signal.aborted) await this.#known();
-    return this.#refusal();
+    await this.#watch.known();
+    return this.#watch.refusal;
   }
 
   /** Answers what has come, for at most so long, and ends. */
@@ -151,61 +154,12 @@ export class NatsDoor {
     await this.#link?.close();
   }
 
-  #known(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, PATIENCE_MS);
-      this.#waiting.add(done);
-      const waiting = this.#waiting;
-      function done() {
-        clearTimeout(timer);
-        waiting.delete(done);
-        resolve();
-      }
-    });
-  }
-
-  #forget(): void {
-    this.#turn++;
-    this.#decided(undefined);
-  }
-
-  /** Looks until it is clear, and then as long as the server is open and may not be; until the connection is another. */
-  async #look(connection: NatsConnection): Promise<void> {
-    const turn = ++this.#turn;
-    const { againMs = AGAIN_MS } = this.#options;
-    const openness = await tryOpenness(connection, this.#config).catch(
-      (error: Error): Openness => ({ state: 'undecided', says: error.message }),
-    );
-    if (turn !== this.#turn || this.#closing.signal.aborted) return;
-    this.#tell(openness);
-    this.#decided(openness);
-    this.#begin();
-    if (openness.state === 'closed' || (openness.state === 'open' && this.#config.allowOpen)) return;
-    const pause = againMs * (1 + Math.random());
-    wait(pause, undefined, { signal: this.#closing.signal, ref: false }).then(
-      () => (turn === this.#turn ? this.#look(connection) : undefined),
-      () => {},
-    );
-  }
-
-  #tell({ state, says }: Openness): void {
-    const { log } = this.#options;
-    const before = this.#openness;
-    if (before?.state === state && before.says === says) return;
-    if (this.#starting && this.#refuses({ state })) return;
-    if (state === 'closed') {
-      if (before !== undefined) log.info('the NATS server does not let everybody in any more');
-    } else if (this.#config.allowOpen) {
-      log.warn({ reason: says }, 'requests are served although strangers may be on the NATS server');
-    } else if (state === 'open')
-      log.error(`${says}, and nothing is served over NATS until it is closed: ${WHAT_TO_DO}`);
-    else log.warn({ reason: says }, 'nothing is served over NATS until this is clear');
-  }
-
-  #decided(openness: Openness | undefined): void {
-    this.#openness = openness;
-    this.#note();
-    if (openness !== undefined) for (const done of [...this.#waiting]) done();
+  async #started(): Promise<void> {
+    const reason = this.#watch.refusesStart();
+    this.#watch.starting = false;
+    if (reason === undefined) return;
+    await this.close(0);
+    throw new CofferError('invalid_argument', reason);
   }
 
   #note(): void {
@@ -214,21 +168,10 @@ export class NatsDoor {
     this.#serving = serving;
   }
 
-  #refuses(openness: Openness | undefined): boolean {
-    return openness?.state === 'open' && !this.#config.allowOpen;
-  }
-
-  /** Why requests are not answered, if they are not. */
-  #refusal(): string | undefined {
-    if (this.#openness?.state === 'closed') return undefined;
-    if (this.#config.allowOpen && this.#openness !== undefined) return undefined;
-    return this.#openness?.says ?? 'whether the NATS server lets everybody in is not known yet';
-  }
-
   #reason(): string | undefined {
     if (this.#closing.signal.aborted) return 'the server is shutting down';
     if (!this.connected) return this.#link?.problem ?? 'the connection is being made';
-    return this.#refusal() ?? this.#backendsProblem();
+    return this.#watch.refusal ?? this.#backendsProblem();
   }
 
   #backendsProblem(): string | undefined {
@@ -238,27 +181,36 @@ export class NatsDoor {
       : 'the NATS server does not let us subscribe to the requests of hosts: see the log';
   }
 
+  #isServed(connection: NatsConnection): boolean {
+    return connection === this.#served && this.#backends.some(({ serving }) => serving);
+  }
+
+  async #subscribe(connection: NatsConnection): Promise<boolean> {
+    this.#begin();
+    await connection.flush().catch(() => {});
+    return this.#isServed(connection);
+  }
+
   /** A backend of its own for each connection: one that is made again keeps what was subscribed to. */
   #begin(): void {
     const connection = this.#link?.connection;
-    if (!this.#serve || !connection || this.#refusal() !== undefined) return;
-    const isServed = connection === this.#served && this.#backends.some(({ serving }) => serving);
-    if (isServed || this.#closing.signal.aborted || connection.isClosed()) return;
+    if (!this.#serve || !connection || this.#isServed(connection)) return;
+    if (this.#closing.signal.aborted || connection.isClosed()) return;
     this.#served = connection;
     this.#backends = [...this.#backends.filter(({ inFlight }) => inFlight > 0), this.#serve(connection)];
     this.#note();
-    void this.#watch(connection);
+    void this.#follow(connection);
   }
 
   /** What NATS does not let us subscribe to now it may later: permissions change while we are connected. */
-  async #watch(connection: NatsConnection): Promise<void> {
+  async #follow(connection: NatsConnection): Promise<void> {
     await connection.flush().catch(() => {});
     this.#note();
     if (this.#serving) this.#options.log.info('serving over NATS');
     if (this.#backends.some(({ serving }) => serving) || connection.isClosed()) return;
     const pause = (this.#options.againMs ?? AGAIN_MS) * DENIED;
     wait(pause, undefined, { signal: this.#closing.signal, ref: false }).then(
-      () => this.#begin(),
+      () => (this.#watch.refusal === undefined ? this.#begin() : undefined),
       () => {},
     );
   }

@@ -1,103 +1,103 @@
-import { setTimeout as wait } from 'node:timers/promises';
-import { connect, type NatsConnection, type RequestManyOptions } from '@nats-io/transport-node';
-import type { NatsConfig } from '../config/nats.js';
-import { tlsOf } from './credentials.js';
-import { describeNatsError, isRefusal } from './describe-error.js';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { NatsConfig, WasmcloudConfig } from '../config/nats.js';
 import { parseNatsServers } from './servers.js';
+import { type Attempt, accountOf, comeAsStranger, reachableSubjects } from './stranger.js';
 
-/** nats-server answers with who asks (2.15: `events.go`, `userInfoReq`). */
-const USER_INFO = '$SYS.REQ.USER.INFO';
-const CONNECT_MS = 5_000;
-const ANSWER_MS = 2_000;
-/** Nobody but the server should answer; whoever else does is heard, too. */
-const STALL_MS = 200;
-
-/** Whether somebody without credentials can speak to us: `undecided` where it could not be tried. */
+/** Whether somebody without credentials was seen to speak to us: `undecided` where it could not be tried. */
 export interface Openness {
   readonly state: 'closed' | 'open' | 'undecided';
   /** Why, in a sentence, where it is not closed. */
   readonly says?: string;
+  /** Undecided for the one reason that nothing is subscribed to yet that strangers might reach. */
+  readonly needsSubscription?: boolean;
+  /** Servers at which it could not be tried, and why. */
+  readonly untried?: readonly string[];
+  /** Strangers are somewhere else on it, which is closed only as far as can be seen: at which server. */
+  readonly strangersAt?: string;
 }
 
-type Attempt =
-  | { readonly entered: true; readonly account: string | undefined }
-  | { readonly entered: false; readonly refused: boolean; readonly reason: string };
+export interface OpennessOptions {
+  readonly config: NatsConfig;
+  readonly backend: Pick<WasmcloudConfig, 'name' | 'prefix'>;
+  /** Requests of hosts come by this connection: who reaches it gets an answer. */
+  readonly subscribed: boolean;
+}
 
 /**
- * Tries to come in as a stranger would, at each of the servers: without credentials and without a client certificate. Who is let
- * in, and lands in our own account, can publish requests there and answer those of others. A stranger in another account
- * cannot.
+ * Tries to come in as a stranger would, at each server that is known: those of the configuration, the one that we are connected to,
+ * and the others of its cluster that it tells of. It is open where a stranger
+ * - comes into our own account, to publish requests there and to answer those of others,
+ * - or into another one, and gets an answer to what hosts ask: its account imports the service, or has a backend of its own by that
+ *   name, which from here is the same,
+ * - or into one that the server does not name.
+ *
+ * It is closed only when the server that we are connected to was tried. Another one that cannot be reached is told as `untried`, and
+ * does not stop the service: clusters lose members, and tell of addresses that are for others. At that moment nobody comes in by it from
+ * where we are; who calls looks again soon, whenever the cluster changes, and all the while.
+ *
+ * What this cannot find: websocket and MQTT listeners, of which nats-server tells its other clients nothing; servers that are not
+ * advertised, clusters behind gateways, leaf nodes; imports under another subject, and those of a single entity's; and a service of
+ * a stranger's account that ours imports.
  *
  * @param connection ours, connected
  */
-export async function tryOpenness(connection: NatsConnection, config: NatsConfig): Promise<Openness> {
-  const { addresses } = parseNatsServers(config.servers);
-  const demandsCertificate = connection.info?.tls_verify === true;
-  const attempts = await Promise.all(addresses.map((address) => enter(address, config, demandsCertificate)));
+export async function tryOpenness(connection: NatsConnection, options: OpennessOptions): Promise<Openness> {
+  const { config, backend, subscribed } = options;
+  const own = connection.getServer();
+  const addresses = new Set([
+    ...parseNatsServers(config.servers).addresses.map(withPort),
+    ...(connection.info?.connect_urls ?? []),
+    ...(own === '' ? [] : [own]),
+  ]);
+  const subjects = reachableSubjects(backend);
+  const attempts = await Promise.all(
+    [...addresses].map((address) => comeAsStranger(address, connection, config, subjects)),
+  );
   const entered = attempts.filter((attempt) => attempt.entered);
-  if (entered.length > 0) return judge(entered, await accountOf(connection));
-  if (attempts.some((attempt) => !attempt.entered && attempt.refused)) return { state: 'closed' };
-  const reasons = attempts.map((attempt) => (attempt.entered ? '' : attempt.reason));
+  const account = entered.length > 0 ? await accountOf(connection) : undefined;
+  const reason = whyOpen(entered, account);
+  if (reason !== undefined) return { state: 'open', says: reason };
+  const untried = attempts.filter(wasNotTried).map(({ address, reason }) => `${address} (${reason})`);
+  if (attempts.every(wasNotTried) || attempts.some((one) => one.address === own && wasNotTried(one))) {
+    const says = `whether the NATS server lets everybody in cannot be found out: ${untried.join('; ')}`;
+    return { state: 'undecided', says, untried };
+  }
+  const [first] = entered;
+  if (first === undefined) return { state: 'closed', untried };
+  if (subscribed) return { state: 'closed', untried, strangersAt: first.address };
   return {
     state: 'undecided',
-    says: `whether the NATS server lets everybody in cannot be found out: ${[...new Set(reasons)].join('; ')}`,
+    says: 'the NATS server lets everybody in, into another account; whether requests reach us from there is seen only while we serve',
+    needsSubscription: true,
+    untried,
   };
 }
 
-function judge(entered: readonly Extract<Attempt, { entered: true }>[], own: string | undefined): Openness {
+export const NO_STRANGERS = 'Let nobody in without credentials, into no account (no_auth_user)';
+
+function whyOpen(
+  entered: readonly Extract<Attempt, { entered: true }>[],
+  own: string | undefined,
+): string | undefined {
+  if (entered.length === 0) return undefined;
+  const inOwn = entered.find(({ account }) => account !== undefined && account === own);
+  if (inOwn) {
+    return `the NATS server lets everybody in, into the very account that requests come by (at ${inOwn.address})`;
+  }
+  const reaching = entered.find(({ reached }) => reached);
+  if (reaching) {
+    return (
+      `the NATS server lets everybody in (at ${reaching.address}), into an account from which the requests of hosts are answered: ` +
+      `it imports the service, or has one of its own. ${NO_STRANGERS}`
+    );
+  }
   const silent = own === undefined || entered.some(({ account }) => account === undefined);
-  if (silent) {
-    const says = `the NATS server lets in who shows no credentials, and does not say on ${USER_INFO} into which account`;
-    return { state: 'open', says };
-  }
-  if (entered.every(({ account }) => account !== own)) return { state: 'closed' };
-  return {
-    state: 'open',
-    says: 'the NATS server lets everybody in, into the very account that requests come by',
-  };
+  return silent
+    ? 'the NATS server lets in who shows no credentials, and does not say on $SYS.REQ.USER.INFO into which account'
+    : undefined;
 }
 
-async function enter(address: string, config: NatsConfig, demandsCertificate: boolean): Promise<Attempt> {
-  const { cert: _, key: __, ...tls } = config.tls ?? {};
-  const options = tlsOf({ ...config, tls: config.tls && tls });
-  let stranger: NatsConnection | undefined;
-  try {
-    stranger = await connect({
-      servers: [address],
-      name: 'coffer, to see whether everybody is let in',
-      timeout: CONNECT_MS,
-      reconnect: false,
-      ignoreClusterUpdates: true,
-      ...(options && { tls: options }),
-    });
-    return { entered: true, account: await accountOf(stranger) };
-  } catch (error) {
-    // A server that demands a certificate just ends the connection.
-    const refused = isRefusal(error) || (demandsCertificate && !isUnreachable(error));
-    return { entered: false, refused, reason: describeNatsError(error) };
-  } finally {
-    await stranger?.close();
-  }
-}
+const wasNotTried = (attempt: Attempt): attempt is Extract<Attempt, { entered: false }> =>
+  !attempt.entered && !attempt.refused;
 
-const UNREACHABLE = /connection refused|timeout|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/i;
-
-const isUnreachable = (error: unknown): boolean =>
-  error instanceof Error && UNREACHABLE.test(`${error.name} ${error.message}`);
-
-/** The account that a connection is in; undefined: nobody said, or not all said the same. */
-async function accountOf(connection: NatsConnection): Promise<string | undefined> {
-  const options = { strategy: 'stall', maxWait: ANSWER_MS, stall: STALL_MS } as Partial<RequestManyOptions>;
-  const accounts = new Set<unknown>();
-  const hear = async () => {
-    for await (const { data } of await connection.requestMany(USER_INFO, '', options)) {
-      const answer = JSON.parse(Buffer.from(data).toString()) as { data?: { account?: unknown } };
-      accounts.add(answer.data?.account);
-    }
-  };
-  // Where the inbox may not be listened to, nothing ever ends.
-  const ended = wait(2 * ANSWER_MS, undefined, { ref: false });
-  await Promise.race([hear().catch(() => accounts.add(undefined)), ended]);
-  const [account] = accounts;
-  return accounts.size === 1 && typeof account === 'string' && account !== '' ? account : undefined;
-}
+const withPort = (address: string): string => (/:\d+$/.test(address) ? address : `${address}:4222`);
