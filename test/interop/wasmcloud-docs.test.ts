@@ -76,7 +76,7 @@ describe('on a NATS server that asks who comes', () => {
     await secretsNatsKv(['add-mapping', component.publicKey, '--secret', 'db-password'], over());
     const request = { key: 'db-password', entity_jwt: tokenOf(component), host_jwt };
     expect(await client.get(request)).toHaveProperty('secret.string', canary('db'));
-    await ok('wasmcloud', 'remove-mapping', component.publicKey, '--secret', 'db-password', ...unsigned());
+    await ok('wasmcloud', 'remove-mapping', component.publicKey, '--secret', 'db-password', ...asAdmin());
     expect(await client.get(request)).toHaveProperty('error.text', 'Error fetching secret: unauthorized');
   });
 
@@ -109,7 +109,7 @@ describe('on a NATS server that asks who comes', () => {
       ok(
         ...['wasmcloud', 'add-mapping', entity.publicKey],
         ...names.flatMap((name) => ['--secret', name]),
-        ...unsigned(),
+        ...asAdmin(),
       );
     await map(component, 'shop/api-token', 'shop/smtp');
     await map(provider, 'shop/redis');
@@ -164,8 +164,6 @@ describe('on a NATS server that asks who comes', () => {
     await client.forget();
     expect(await client.get(request)).toHaveProperty('secret');
   });
-
-  const unsigned = () => [...asAdmin(), '--unsigned'];
 });
 
 describe('the configuration', () => {

@@ -46,7 +46,8 @@ function defineGet(wasmcloud: Command): void {
       wasmcloud,
       'get <secret>',
       'print the value of a secret of a backend',
-      'Prints the bytes alone; on a terminal a line feed follows them. It needs creds, by which a grant lets you read. With --as ' +
+      'Prints the bytes alone; on a terminal a line feed follows them. It is signed with your creds: the server must trust their ' +
+        'operator, and a grant must let you read. With --as ' +
         'it asks as a host would for that component or provider: to find out why one does not get its secret.',
     ),
   )
@@ -123,7 +124,8 @@ function addBackendOptions(command: Command): Command {
     )
     .option(
       '--creds <file>',
-      'sign the request with these creds (default: COFFER_CREDS, or the creds for NATS): grants decide',
+      'sign the request with these creds (default: COFFER_CREDS), so that grants decide; NATS is shown them where no others are named',
     )
+    .option('--sign', 'sign it with the creds for NATS; "get" and "list-mappings" do so of themselves')
     .option('--unsigned', 'do not sign it: NATS alone decides, by who may publish there');
 }

@@ -118,7 +118,7 @@ describe('coffer wasmcloud put', () => {
     );
   });
 
-  it('is signed with the creds that are named, for this request alone', async () => {
+  it('is signed where that is asked for, for this request alone', async () => {
     const proven = async (args: string[], env: Record<string, string> = {}) => {
       operations.askers.length = 0;
       const { code, stderr } = await run(['put', 'db', '--string', 'v', ...args], { env });
@@ -128,8 +128,8 @@ describe('coffer wasmcloud put', () => {
     for (const asker of [
       await proven(['--creds', creds]),
       await proven([], { COFFER_CREDS: creds }),
-      await proven(['--nats-creds-file', creds]),
-      await proven([], { NATS_CREDSFILE: creds }),
+      await proven(['--nats-creds-file', creds, '--sign']),
+      await proven(['--sign'], { NATS_CREDSFILE: creds }),
     ]) {
       const proof = parseProof(asker?.proof ?? '');
       verifyProofSignature(proof, user.publicKey);
@@ -139,7 +139,12 @@ describe('coffer wasmcloud put', () => {
         .digest();
       expect(matchesRequest(proof, { method: 'NATS', path: `/${asker?.subject}`, bodyHash })).toBe(true);
     }
-    expect((await proven(['--nats-creds-file', creds, '--unsigned']))?.proof).toBeUndefined();
+    for (const asker of [
+      await proven(['--nats-creds-file', creds]),
+      await proven([], { NATS_CREDSFILE: creds }),
+      await proven(['--unsigned'], { COFFER_CREDS: creds }),
+    ])
+      expect(asker?.proof).toBeUndefined();
     expect((await proven([]))?.proof).toBeUndefined();
   });
 
@@ -157,7 +162,11 @@ describe('coffer wasmcloud put', () => {
     [['--binary', '/nowhere'], {}, /^cannot read --binary \/nowhere: no such file$/],
 
     [['--string', 'v', '--creds', 'x', '--unsigned'], {}, /^--creds signs requests, and --unsigned does not/],
-    [['--string', 'v', '-t', 'XABC'], {}, /key/],
+    [['--string', 'v', '--sign', '--unsigned'], {}, /^use either --sign or --unsigned$/],
+    [['--string', 'v', '--sign'], {}, /^--sign takes creds to sign with: --creds FILE, --nats-creds-file/],
+    [['--string', 'v', '-t', 'XABC'], {}, /^what -t holds is no transit key: it is a public key \(X…/],
+    [['--string', 'v', '-t', 'garbage'], {}, /^what -t holds is no transit key/],
+    [['--string', 'v'], { env: { TRANSIT_XKEY_SEED: 'SX' } }, /^what TRANSIT_XKEY_SEED holds is no transit/],
     [['--string', 'v', '-n', 'a.b'], {}, /^invalid --name "a\.b"/],
     [['--string', 'v', '--creds', '/nowhere'], {}, /^cannot read --creds \/nowhere: no such file$/],
     [
@@ -185,13 +194,18 @@ describe('coffer wasmcloud put', () => {
     );
     expect(await sentence(new SecretsError('Unauthorized'), ['--creds', creds])).toBe(
       `failed to put secret "db": nats:${account.publicKey}/${user.publicKey} may not do this: no grant in the policy allows it; ` +
-        '--unsigned leaves the decision to NATS, for put and mappings',
+        '--unsigned leaves the decision to NATS',
+    );
+    expect(
+      await sentence(new SecretsError('Other', 'your identity is not trusted here: …'), ['--creds', creds]),
+    ).toMatch(
+      /…; --unsigned leaves the decision to NATS; for signatures .*--trust-store DIR, or --trusted-op/,
     );
     expect(await sentence(new SecretsError('Other', 'the store is full'))).toBe(
       'failed to put secret "db": the store is full',
     );
     expect(await sentence(new SecretsError('InvalidPayload'))).toMatch(
-      /its name is empty, or it is too large$/,
+      /its name is empty, or name and value together are too large$/,
     );
     expect(await sentence(new SecretsError('PolicyError'))).toMatch(/the backend answers PolicyError$/);
   });
@@ -205,12 +219,32 @@ describe('coffer wasmcloud get', () => {
     expect(operations.askers[0]?.proof).toMatch(/^cfp1\./);
   });
 
+  it('is signed with the creds for NATS, too, as nothing is read unsigned', async () => {
+    await ok(['get', 'db', '--nats-creds-file', creds]);
+    await ok(['list-mappings'], { env: { NATS_CREDSFILE: creds } });
+    for (const { proof } of operations.askers) expect(proof).toMatch(/^cfp1\./);
+    expect(operations.askers).toHaveLength(2);
+  });
+
+  it('says what is missing where the server trusts nobody who could sign, or the asker cannot', async () => {
+    operations.refuse = new SecretsError('Other', 'this server trusts no identities');
+    expect(await fails(['get', 'db', '--nats-creds-file', creds])).toMatch(
+      /--trusted-operator with --account-tokens; and nats:A\w+\/U\w+ needs a grant; .*-s unix:STATE\/admin.sock/,
+    );
+    operations.refuse = new SecretsError('Other', 'to read takes a signed request');
+    const nkey = join(folder, 'admin.nk');
+    writeFileSync(nkey, user.seed(), { mode: 0o600 });
+    expect(await fails(['list-mappings', '--nats-nkey-file', nkey])).toMatch(
+      /a key for NATS \(--nats-nkey-file\) cannot sign: .*admin\.sock/,
+    );
+  });
+
   it('takes secrets-nats-kv’s arguments', async () => {
     const told = await run(['get', 'db', '--secret-version', '3', '--json', '-b', 'B', '-e', 'SXA'], {
       env: { ENCRYPTION_XKEY_SEED: 'SXB' },
     });
     const value = Buffer.from(canary('db')).toString('base64');
-    expect(JSON.parse(told.stdout)).toEqual({ name: 'db', version: '3', kind: 'string', value });
+    expect(JSON.parse(told.stdout)).toEqual({ name: 'db', version: 3, kind: 'string', value });
     expect(told.stderr).toMatch(/^coffer: -b is passed over/m);
     expect(told.stderr).toMatch(/a seed behind -e is seen by every user/);
   });
@@ -239,7 +273,7 @@ describe('coffer wasmcloud get', () => {
         code: 0,
         stderr: 'Asking as a host with a key of its own, as stock hosts have it\n',
       });
-      expect(JSON.parse(stdout)).toMatchObject({ version: '4', kind: 'string' });
+      expect(JSON.parse(stdout)).toMatchObject({ version: 4, kind: 'string' });
 
       const host = join(folder, 'host.jwt');
       writeFileSync(host, world.hostJwt);
@@ -293,6 +327,8 @@ describe('coffer wasmcloud add-mapping, list-mappings and remove-mapping', () =>
   it.each([
     [['add-mapping', component], /^at least one secret must be provided to add a mapping/],
     [['remove-mapping', component], /^at least one secret must be provided to remove a mapping/],
+    [['add-mapping', component, '--secret', ''], /^the name of a secret is empty/],
+    [['put', '', '--string', 'v'], /^the name of a secret is empty/],
     [['add-mapping', 'db', '--secret', 'x'], /is the public key of a component \(M…\) or a provider/],
     [['add-mapping', account.publicKey, '--secret', 'x'], /is the key of no component/],
     [['list-mappings', '>'], /is the public key of a component/],

@@ -89,14 +89,15 @@ describe('coffer wasmcloud run, on a NATS server in operator mode', () => {
     expect(server.welcome).toContain(`${at.state}/admin.sock`);
 
     const value = canary('run');
-    const put = ['put', 'db', '--string', value];
+    const put = ['put', 'db', '--string', value, '--sign'];
     expect(await ask('admin', put)).toEqual({
       code: 1,
       stdout: '',
       stderr:
         `coffer: failed to put secret "db": ${admin} may not do this: no grant in the policy allows it; --unsigned leaves the ` +
-        'decision to NATS, for put and mappings\n',
+        'decision to NATS\n',
     });
+    expect((await ask('admin', ['list-mappings'])).stderr).toMatch(/no grant .* admin to list mappings; /);
     const policy = join(folder, 'policy.yaml');
     writeFileSync(
       policy,
@@ -118,7 +119,7 @@ describe('coffer wasmcloud run, on a NATS server in operator mode', () => {
       { entity: component.key, account: account.publicKey, names: ['db'] },
     ]);
     expect(await ask('admin', ['get', 'db'])).toMatchObject({ code: 0, stdout: value });
-    expect(await ask('admin', ['put', 'db', '--string', 'second', '--unsigned'])).toMatchObject({ code: 0 });
+    expect(await ask('admin', ['put', 'db', '--string', 'second'])).toMatchObject({ code: 0 });
     expect(await ask('admin', ['get', 'db', '--secret-version', '1'])).toMatchObject({ stdout: value });
     expect(await asHost()).toMatchObject({ code: 0, stdout: 'second' });
 
@@ -135,7 +136,7 @@ describe('coffer wasmcloud run, on a NATS server in operator mode', () => {
 
   it('NATS keeps hosts from administering, and strangers’ components get nothing', async () => {
     await serve();
-    const put = await ask('host', ['put', 'x', '--string', canary('x'), '--unsigned']);
+    const put = await ask('host', ['put', 'x', '--string', canary('x')]);
     expect(put.stderr).toMatch(
       /NATS does not let this connection publish on .*put_secret: come with creds that may/,
     );

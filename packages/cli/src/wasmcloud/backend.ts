@@ -1,4 +1,4 @@
-import { decodeUser, parseCreds } from '@coffer/identity';
+import { decodeUser, IdentityError, parseCreds, parsePublicKey, publicKeyOf } from '@coffer/identity';
 import { AdminClient, type BackendAddress } from '@coffer/wasmcloud';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { read } from '../connection.js';
@@ -11,7 +11,7 @@ import { noteSeedFlags, type SeedOptions } from './seeds.js';
 /** What every command takes that administers a backend. */
 export type BackendOptions = AddressOptions &
   NatsOptions &
-  SeedOptions & { readonly unsigned?: boolean; readonly json?: boolean };
+  SeedOptions & { readonly sign?: boolean; readonly unsigned?: boolean; readonly json?: boolean };
 
 /** Whom a command asks, and as whom. */
 export interface Backend {
@@ -23,25 +23,37 @@ export interface Backend {
 /** A person waits, and a backend that is started anew is back by then. */
 const PATIENCE_MS = 5_000;
 
-/** Runs `use` with a client of the backend, whose connection ends with it. */
+/**
+ * Runs `use` with a client of the backend, whose connection ends with it.
+ *
+ * @param reads nothing is read unsigned: the creds for NATS sign, too, without being asked to
+ */
 export async function withBackend<T>(
   options: BackendOptions,
   use: (backend: Backend) => Promise<T>,
+  { reads = false }: { readonly reads?: boolean } = {},
 ): Promise<T> {
   await noteSeedFlags(options);
   const address = addressOf(options);
-  const signer = signerOf(options);
+  const transitKey = transitKeyOf(options);
+  const signer = signerOf(options, reads);
   try {
     return await withNats(options, async (nats) => {
       const client = new AdminClient({
         ...address,
         nats,
-        transitKey: options.transitXkeySeed || process.env.TRANSIT_XKEY_SEED || undefined,
+        transitKey: transitKey?.key,
         proofUser: signer && { creds: signer.creds },
         timeoutMs: PATIENCE_MS,
         deadlineMs: PATIENCE_MS,
       });
-      const asked = { address, signer: signer?.principal, transitKeyGiven: transitKeyName(options) };
+      const asked: Asked = {
+        address,
+        reads,
+        signer: signer?.principal,
+        byKey: options.natsNkeyFile !== undefined,
+        transitKeyGiven: transitKey?.named,
+      };
       return use({ client, during: (what, request) => inWords(what, asked, request) });
     });
   } finally {
@@ -65,36 +77,63 @@ export async function withNats<T>(
 /** What a request was like that a backend refused. */
 export interface Asked {
   readonly address: Required<BackendAddress>;
+  readonly reads: boolean;
   /** Who signed it, as grants name it. */
   readonly signer: string | undefined;
+  /** It came to NATS by a key without a token, with which nothing can be signed. */
+  readonly byKey: boolean;
   /** What named the transit key; undefined: the backend did. */
   readonly transitKeyGiven: string | undefined;
 }
 
-function transitKeyName({ transitXkeySeed }: SeedOptions): string | undefined {
-  if (transitXkeySeed) return '-t';
-  return process.env.TRANSIT_XKEY_SEED ? 'TRANSIT_XKEY_SEED' : undefined;
+/** @throws Failure, which names where it comes from, and repeats nothing of what may be a seed */
+function transitKeyOf({ transitXkeySeed }: SeedOptions): { key: string; named: string } | undefined {
+  const named = transitXkeySeed ? '-t' : 'TRANSIT_XKEY_SEED';
+  const key = transitXkeySeed || process.env.TRANSIT_XKEY_SEED;
+  if (!key) return undefined;
+  if (isXkey(key)) return { key, named };
+  throw new Failure(
+    `what ${named} holds is no transit key: it is a public key (X…, 56 characters) or its seed (SX…, 58); without it the ` +
+      'backend is asked for its key',
+  );
 }
 
-/** Who signs requests: by default whoever comes with creds. */
-function signerOf(options: BackendOptions): { creds: Buffer; principal: string } | undefined {
-  if (options.unsigned) {
-    if (options.creds === undefined) return undefined;
+function isXkey(key: string): boolean {
+  try {
+    return parsePublicKey(key.startsWith('S') ? publicKeyOf(key) : key).kind === 'curve';
+  } catch (error) {
+    if (error instanceof IdentityError) return false;
+    throw error;
+  }
+}
+
+/** Who signs requests: only who says so, as secrets-nats-kv's users come with creds and trust nobody; and who wants to read. */
+function signerOf(options: BackendOptions, reads: boolean): { creds: Buffer; principal: string } | undefined {
+  const { sign = false, unsigned = false, creds } = options;
+  if (unsigned && sign) throw new Failure('use either --sign or --unsigned');
+  if (unsigned && creds !== undefined) {
     throw new Failure(
       '--creds signs requests, and --unsigned does not: use one of them, or --nats-creds-file',
     );
   }
-  const named = signingCreds(options);
-  if (named === undefined) return undefined;
-  const creds = read(named.named, named.path);
+  const named = unsigned ? undefined : signingCreds(options, sign || reads);
+  if (named !== undefined) return signingAs(named);
+  if (!sign) return undefined;
+  throw new Failure(
+    '--sign takes creds to sign with: --creds FILE, --nats-creds-file FILE, COFFER_CREDS or NATS_CREDSFILE',
+  );
+}
+
+function signingAs({ named, path }: Named): { creds: Buffer; principal: string } {
+  const creds = read(named, path);
   const { jwt, seed } = parseCreds(creds);
   seed.fill(0);
   const { sub, iss, nats } = decodeUser(jwt).claims;
   return { creds, principal: `nats:${nats.issuer_account ?? iss}/${sub}` };
 }
 
-function signingCreds(options: BackendOptions): Named | undefined {
+function signingCreds(options: BackendOptions, withThoseForNats: boolean): Named | undefined {
   if (options.creds !== undefined) return { named: '--creds', path: options.creds };
   if (process.env.COFFER_CREDS) return { named: 'COFFER_CREDS', path: process.env.COFFER_CREDS };
-  return natsCredsOf(options);
+  return withThoseForNats ? natsCredsOf(options) : undefined;
 }

@@ -26,9 +26,9 @@ function sentence(error: SecretsError, asked: Asked): string {
         : `the backend could not open the request: the key of ${asked.transitKeyGiven} is none of its transit keys; without it the ` +
             'backend is asked for its key';
     case 'InvalidRequest':
-      return 'the backend does not take this request: a version is a number, and a secret’s name may not have a * in it';
+      return 'the backend does not take this request: a version is a number, and a secret’s name is not too long (1,024 bytes, unless the server has another limit) and has no * in it';
     case 'InvalidPayload':
-      return 'the backend does not take this request: its name is empty, or it is too large';
+      return 'the backend does not take this request: its name is empty, or name and value together are too large';
     default:
       return text === '' ? `the backend answers ${code}` : withHint(text, asked);
   }
@@ -53,18 +53,41 @@ function noAnswer({ text }: NoAnswerError): string {
   return text;
 }
 
-function unauthorized({ signer }: Asked): string {
+const TAKE_UNSIGNED = '--unsigned leaves the decision to NATS';
+const OVER_THE_SOCKET =
+  'the server’s admin socket, "coffer -s unix:STATE/admin.sock …", is open to who administers its machine';
+
+function unauthorized({ signer, reads }: Asked): string {
   if (signer === undefined) {
     return (
       'the backend does not let those do this who do not show who they are: --creds FILE signs the request, and grants decide ' +
       'then'
     );
   }
-  return `${signer} may not do this: no grant in the policy allows it; --unsigned leaves the decision to NATS, for put and mappings`;
+  const denied = `${signer} may not do this: no grant in the policy allows it`;
+  return `${denied}; ${reads ? `${GRANT}; ${OVER_THE_SOCKET}` : TAKE_UNSIGNED}`;
 }
 
-/** A server that knows nobody by a proof lets NATS decide, where nobody shows one. */
-const withHint = (text: string, { signer }: Asked): string =>
-  signer !== undefined && /trusts no identities/.test(text)
-    ? `${text}; --unsigned leaves the decision to NATS, for put and mappings`
-    : text;
+const GRANT = '"coffer policy apply" gives it one: get to read values, admin to list mappings';
+
+/** What a server says of who signs, or does not, goes on with what to do about it here. */
+function withHint(text: string, asked: Asked): string {
+  const { signer, reads, byKey } = asked;
+  if (signer !== undefined && /trusts no identities|identity is not trusted/.test(text)) {
+    const trust =
+      'for signatures to count, the server needs the operator of these creds: "coffer wasmcloud run" takes --trust-store DIR, or ' +
+      '--trusted-operator with --account-tokens';
+    return reads
+      ? `${text}; ${trust}; and ${signer} needs a grant; ${OVER_THE_SOCKET}`
+      : `${text}; ${TAKE_UNSIGNED}; ${trust}`;
+  }
+  if (signer === undefined && /takes a signed request/.test(text)) {
+    return byKey
+      ? `${text}; a key for NATS (--nats-nkey-file) cannot sign: ${OVER_THE_SOCKET}`
+      : `${text}; ${OVER_THE_SOCKET}`;
+  }
+  if (signer === undefined && /allowUnauthenticatedAdmin/.test(text)) {
+    return `${text} ("coffer wasmcloud run --allow-unauthenticated-admin")`;
+  }
+  return text;
+}

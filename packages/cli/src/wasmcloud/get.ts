@@ -3,6 +3,7 @@ import { Failure } from '../failure.js';
 import { note, printJson, write } from '../output.js';
 import { quote } from '../quote.js';
 import { type BackendOptions, withBackend } from './backend.js';
+import { requireName } from './name.js';
 
 /** `coffer wasmcloud get`: a value from a backend, as a person who may read it, or as a host would. */
 
@@ -18,6 +19,7 @@ export type GetOptions = BackendOptions & {
 };
 
 export async function get(name: string, options: GetOptions): Promise<void> {
+  requireName(name);
   if (options.as === undefined && (options.hostJwt ?? options.application) !== undefined) {
     throw new Failure('--host-jwt and --application go with --as, which says for whom a host asks');
   }
@@ -30,7 +32,12 @@ export async function get(name: string, options: GetOptions): Promise<void> {
     requireKind(secret, options.kind);
     const { value, version, kind } = secret;
     if (options.json) {
-      return await printJson({ name, version, kind, value: Buffer.from(value).toString('base64') });
+      return await printJson({
+        name,
+        version: Number(version),
+        kind,
+        value: Buffer.from(value).toString('base64'),
+      });
     }
     await write(process.stdout, value);
     if (process.stdout.isTTY) await write(process.stdout, '\n');
@@ -40,11 +47,14 @@ export async function get(name: string, options: GetOptions): Promise<void> {
 }
 
 const ask = (name: string, options: GetOptions): Promise<Secret> =>
-  withBackend(options, ({ client, during }) =>
-    during(
-      `failed to get secret ${quote(name)}`,
-      client.getSecret({ key: name, version: options.secretVersion, field: options.field }),
-    ),
+  withBackend(
+    options,
+    ({ client, during }) =>
+      during(
+        `failed to get secret ${quote(name)}`,
+        client.getSecret({ key: name, version: options.secretVersion, field: options.field }),
+      ),
+    { reads: true },
   );
 
 async function askAsHost(name: string, as: string, options: GetOptions): Promise<Secret> {

@@ -3,6 +3,7 @@ import { Failure } from '../failure.js';
 import { print, printJson, table } from '../output.js';
 import { displayName } from '../quote.js';
 import { type BackendOptions, withBackend } from './backend.js';
+import { requireName } from './name.js';
 
 /** `coffer wasmcloud add-mapping`, `remove-mapping` and `list-mappings`: which components and providers have which secrets. */
 
@@ -26,8 +27,10 @@ export async function removeMapping(key: string, options: MappingOptions): Promi
 
 export async function listMappings(key: string | undefined, options: BackendOptions): Promise<void> {
   if (key !== undefined) requireEntity(key);
-  const mappings = await withBackend(options, ({ client, during }) =>
-    during('failed to list mappings', client.listMappings(key)),
+  const mappings = await withBackend(
+    options,
+    ({ client, during }) => during('failed to list mappings', client.listMappings(key)),
+    { reads: true },
   );
   if (options.json) return printJson(mappings);
   const rows = mappings.map(({ entity, account, names }) => [
@@ -40,6 +43,7 @@ export async function listMappings(key: string | undefined, options: BackendOpti
 
 function secretsOf(key: string, { secret: names = [] }: MappingOptions, what: string): readonly string[] {
   requireEntity(key);
+  for (const name of names) requireName(name);
   if (names.length > 0) return names;
   throw new Failure(
     `at least one secret must be provided to ${what} a mapping: --secret NAME, as often as you like`,

@@ -5,6 +5,7 @@ import { note, print, printJson } from '../output.js';
 import { displayName, quote } from '../quote.js';
 import { readStandardInput, readValue, type ValueOptions } from '../value.js';
 import { type BackendOptions, withBackend } from './backend.js';
+import { requireName } from './name.js';
 
 /** `coffer wasmcloud put`: a value into a backend, where it is the current one at once. */
 
@@ -21,6 +22,7 @@ interface Value {
 }
 
 export async function put(name: string, options: PutOptions): Promise<void> {
+  requireName(name);
   if (options.secretVersion !== undefined) {
     await note(
       'coffer: --secret-version is passed over: the backend numbers versions itself, as secrets-nats-kv does',
