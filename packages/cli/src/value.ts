@@ -26,12 +26,19 @@ const SPACES = [
   ...Array.from({ length: 11 }, (_, index) => 0x2000 + index),
 ].map((code) => Buffer.from(String.fromCodePoint(code)));
 
-/** Makes the value up, or reads it from a file, the terminal or standard input. The caller wipes it. */
-export async function readValue(options: ValueOptions): Promise<Uint8Array> {
+/**
+ * Makes the value up, or reads it from a file, the terminal or standard input. The caller wipes it.
+ *
+ * @param maxBytes of standard input
+ */
+export async function readValue(
+  options: ValueOptions,
+  maxBytes = Number.POSITIVE_INFINITY,
+): Promise<Uint8Array> {
   if (options.generate !== undefined) return generate(options);
   if (options.fromFile !== undefined) return checked(fromFile(options.fromFile), options);
   if (process.stdin.isTTY) return fromTerminal(options);
-  const value = checked(await readStandardInput(), options);
+  const value = checked(await readStandardInput(maxBytes), options);
   await note(`Read ${value.length} bytes from stdin`);
   return value;
 }
@@ -56,12 +63,22 @@ function fromFile(path: string): Uint8Array {
   }
 }
 
-/** All of it, to its end. The caller wipes it. */
-export async function readStandardInput(): Promise<Uint8Array> {
+/** All of it, to its end. The caller wipes it. @throws Failure where it is longer than `maxBytes` */
+export async function readStandardInput(maxBytes = Number.POSITIVE_INFINITY): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
+  let length = 0;
   try {
-    for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);
+    for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > maxBytes)
+        throw new Failure(`standard input is too large: it has more than ${maxBytes} bytes`);
+    }
   } catch (error) {
+    if (error instanceof Failure) {
+      for (const chunk of chunks) chunk.fill(0);
+      throw error;
+    }
     throw new Failure(`cannot read standard input: ${systemReason(error)}`);
   }
   const value = Buffer.concat(chunks);

@@ -61,7 +61,10 @@ async function fails(args: readonly string[], options: RunOptions = {}): Promise
 describe('coffer wasmcloud put', () => {
   const value = canary('put');
   const file = join(folder, 'value');
-  beforeAll(() => writeFileSync(file, Buffer.from([0xff, 0, 1])));
+  beforeAll(() => {
+    writeFileSync(file, Buffer.from([0xff, 0, 1]));
+    writeFileSync(join(folder, 'large'), Buffer.alloc(5 * 1024 * 1024 + 1));
+  });
 
   it.each<[string, string[], RunOptions, string, string]>([
     ['--string', ['--string', value], {}, 'string', value],
@@ -160,6 +163,13 @@ describe('coffer wasmcloud put', () => {
     [['--string', 'a', '--binary', 'b'], {}, /^use either --string or --binary$/],
     [[], { env: { SECRET_STRING_VALUE: 'a', SECRET_BINARY_FILE: 'b' } }, /are both set: unset one of them/],
     [['--binary', '/nowhere'], {}, /^cannot read --binary \/nowhere: no such file$/],
+    [['--binary', '/dev/zero'], {}, /^cannot read --binary \/dev\/zero: it is a pipe or a device; - reads/],
+    [
+      ['--binary', '-'],
+      { input: Buffer.alloc(5 * 1024 * 1024 + 1) },
+      /^standard input is too large: .*5242880/,
+    ],
+    [[], { env: { SECRET_BINARY_FILE: join(folder, 'large') } }, /^SECRET_BINARY_FILE .* is too large/],
 
     [['--string', 'v', '--creds', 'x', '--unsigned'], {}, /^--creds signs requests, and --unsigned does not/],
     [['--string', 'v', '--sign', '--unsigned'], {}, /^use either --sign or --unsigned$/],

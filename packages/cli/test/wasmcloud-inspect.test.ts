@@ -207,6 +207,7 @@ describe('coffer wasmcloud inspect', () => {
       /no such file; of an image in a registry, fetch it first with "wash pull"/,
     ],
     [tmpdir(), /it is a folder/],
+    ['/dev/zero', /^coffer: cannot read \/dev\/zero: it is a pipe or a device; - reads standard input\n$/],
   ])('says of %s what is wrong', async (path, why) => {
     const { code, stderr } = await coffer(['wasmcloud', 'inspect', path]);
     expect(code).toBe(1);

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
-import { read } from '../connection.js';
 import { Failure } from '../failure.js';
 import { note, print, printJson } from '../output.js';
 import { displayName, quote } from '../quote.js';
 import { readStandardInput, readValue, type ValueOptions } from '../value.js';
 import { type BackendOptions, withBackend } from './backend.js';
+import { isStandardInput, readFileUpTo } from './bounded.js';
 import { requireName } from './name.js';
 
 /** `coffer wasmcloud put`: a value into a backend, where it is the current one at once. */
@@ -15,6 +15,9 @@ export type PutOptions = BackendOptions &
     readonly binary?: string;
     readonly secretVersion?: string;
   };
+
+/** More than a backend takes by default (1 MiB), and than one message over NATS holds: how much is read before that is said. */
+const VALUE_BYTES = 5 * 1024 * 1024;
 
 interface Value {
   readonly kind: 'string' | 'binary';
@@ -53,13 +56,16 @@ async function givenValue(options: PutOptions): Promise<Value> {
         : 'SECRET_STRING_VALUE and SECRET_BINARY_FILE are both set: unset one of them, or use --string or --binary',
     );
   }
-  if (string === '-') return text(await readValue(options));
+  if (string === '-') return text(await readValue(options, VALUE_BYTES));
   if (string !== undefined) return text(Buffer.from(string));
-  if (binary === '-') return { kind: 'binary', value: await readStandardInput() };
-  if (binary !== undefined) {
-    return { kind: 'binary', value: read(stated ? '--binary' : 'SECRET_BINARY_FILE', binary) };
+  if (binary !== undefined && isStandardInput(binary)) {
+    return { kind: 'binary', value: await readStandardInput(VALUE_BYTES) };
   }
-  const value = await readValue(options);
+  if (binary !== undefined) {
+    const named = `${stated ? '--binary' : 'SECRET_BINARY_FILE'} ${binary}`;
+    return { kind: 'binary', value: readFileUpTo(VALUE_BYTES, named, binary) };
+  }
+  const value = await readValue(options, VALUE_BYTES);
   return { kind: isUtf8(value) ? 'string' : 'binary', value };
 }
 

@@ -5,6 +5,7 @@ import { tokenIn } from '@coffer/identity';
 import { Failure, systemReason } from '../failure.js';
 import { readInput } from '../identity/files.js';
 import { readStandardInput } from '../value.js';
+import { isStandardInput, noFile } from './bounded.js';
 import { isGzip, isTar, readArchive } from './provider-archive.js';
 import { isWasm, readWasm } from './wasm-file.js';
 
@@ -65,11 +66,12 @@ interface Source {
 }
 
 async function sourceOf(path: string): Promise<Source> {
-  if (path === '-' || !(await isRegular(path))) {
-    const bytes = Buffer.from(await (path === '-' ? readStandardInput() : readInput(path)));
+  if (isStandardInput(path)) {
+    const bytes = Buffer.from(await readStandardInput(WASM_BYTES));
     const head = bytes.subarray(0, HEAD_BYTES);
     return { head, size: bytes.length, stream: () => Readable.from([bytes]), all: async () => bytes };
   }
+  await requireRegular(path);
   const file = await open(path);
   try {
     const { size } = await file.stat();
@@ -81,10 +83,12 @@ async function sourceOf(path: string): Promise<Source> {
   }
 }
 
-async function isRegular(path: string): Promise<boolean> {
+async function requireRegular(path: string): Promise<void> {
   try {
-    return (await stat(path)).isFile();
+    const about = await stat(path);
+    if (!about.isFile()) throw noFile(`cannot read ${path}`, about.isDirectory());
   } catch (error) {
+    if (error instanceof Failure) throw error;
     const hint = /^[\w.-]+(:\d+)?\/.*[:@]/.test(path)
       ? '; of an image in a registry, fetch it first with "wash pull"'
       : '';
