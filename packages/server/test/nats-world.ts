@@ -10,10 +10,12 @@ import {
   newUser,
   type UserClaims,
 } from '@coffer/identity';
+import type { Msg } from '@nats-io/transport-node';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { NatsServer } from '../../../test/support/nats.mjs';
-import type { NatsConfig } from '../src/index.js';
+import { completeWasmcloud, type NatsConfig } from '../src/index.js';
+import { NatsDoor } from '../src/nats/door.js';
 import { temporaryFolder } from './support.js';
 
 /** A log that a test can read. */
@@ -52,6 +54,23 @@ export const withoutCredentials = ({ url }: { readonly url: string }): NatsConfi
   servers: [url],
   allowOpen: false,
 });
+
+/** Of the subjects of the backend that is served by default. */
+export const BASE = 'wasmcloud.secrets.v1alpha1.nats-kv';
+const served = { inFlight: 0, serving: true, drain: async () => {} };
+
+/** A NATS door that serves. @param answers whether requests of hosts are answered there, with a word */
+export async function openDoor(config: NatsConfig, { everyMs = 60_000, answers = false } = {}) {
+  const { log, lines, says } = readableLog();
+  const door = await NatsDoor.open(config, { log, againMs: 50, everyMs, backend: completeWasmcloud() });
+  onTestFinished(() => door.close(0));
+  await door.serve((connection) => {
+    const callback = (_: unknown, message: Msg) => void message.respond('here');
+    if (answers) connection.subscribe(`${BASE}.>`, { queue: 'q', callback });
+    return served;
+  });
+  return { door, lines, says };
+}
 
 export function newKeys(kind: Parameters<typeof createKeyPair>[0]): KeyPair {
   const keys = createKeyPair(kind);
