@@ -182,7 +182,7 @@ describe('the connection to NATS', () => {
     const operator = new NatsOperator();
     const account = operator.account('A');
     const nats = await operator.start();
-    const old = await natsUser(account, {}, { exp: Math.floor(Date.now() / 1000) + 2 });
+    const old = await natsUser(account, {}, { exp: Math.floor(Date.now() / 1000) + 5 });
     const { door, lines } = await openDoor({ ...withoutCredentials(nats), creds: old.creds });
     expect(door.notServing).toBeUndefined();
     await until(
