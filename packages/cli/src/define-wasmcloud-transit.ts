@@ -25,8 +25,8 @@ export function defineTransitCommands(wasmcloud: Command): void {
     wasmcloud,
     'retire-transit <key>',
     'serve no more what is sealed to an older transit key, for good',
-    'Hosts that know only that key get no secrets until they are started anew. Asks first if the key was used since the server ' +
-      'began.',
+    'Hosts that know only that key get no secrets until they are started anew. Asks first, and says when the ' +
+      'key was last used, which the server knows since it began.',
   )
     .option('-n, --name <name>', 'the name of the backend (default: nats-kv)')
     .option('--yes', 'do not ask');

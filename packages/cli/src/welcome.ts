@@ -8,6 +8,8 @@ export interface Running {
   readonly dev: boolean;
   /** Callers may come with an identity. */
   readonly trusts?: boolean;
+  /** What it serves over NATS, or why nothing. */
+  readonly nats?: string;
 }
 
 /** What a server says when it serves: where, and what to type next. */
@@ -17,6 +19,7 @@ export function welcome(running: Running): string {
     `coffer serves on ${paint('bold', url)}`,
     `  state folder:  ${running.stateDir}`,
     `  admin socket:  ${running.socketPath}`,
+    ...(running.nats === undefined ? [] : [`  NATS:          ${running.nats}`]),
   ];
   return [...where, '', ...(running.dev ? developmentAdvice(url) : productionAdvice(running, url))].join(
     '\n',

@@ -52,7 +52,15 @@ test('transit keys are listed, rotated and retired', async () => {
     { publicKey: second, current: true },
     { publicKey: first, current: false },
   ]);
-  expect(await run(`retire-transit ${first}`)).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  expect(await run(`retire-transit ${first}`)).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/not used since the server began, which may be a moment ago/),
+  });
+  expect(await run(`retire-transit ${first} --yes`)).toEqual({
+    code: 0,
+    stdout: `${first} is retired: what is sealed to it is served no more, for good.\n`,
+    stderr: '',
+  });
   expect((await run('transit-keys -n nats-kv')).stdout).not.toContain(first);
   expect(JSON.parse((await run('rotate-transit -n vault --json')).stdout)).toMatchObject({
     backend: 'vault',

@@ -127,7 +127,13 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   };
   try {
     const rates = new RateLimits(config.limits);
-    const trusting = { engine, log, audiences: () => audiences, hosts: believedHosts(config.wasmcloud) };
+    const trusting = {
+      engine,
+      log,
+      audiences: () => audiences,
+      hosts: believedHosts(config.wasmcloud),
+      onNotice,
+    };
     trust = config.trust && (await Trust.open(config.trust, trusting));
     const transitUse = new TransitUse();
     const natsFacts = () => nats && natsFactsOf(nats, wasmcloud, transitUse);

@@ -1,8 +1,11 @@
 import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AccountWatch } from '../src/trust/account-watch.js';
-import { EARLIER, read, startTrustingServer } from './identities.js';
+import { EARLIER, Operator, read, startTrustingServer } from './identities.js';
+import { startTestServer, temporaryFolder } from './support.js';
+import { trustingAccounts } from './wasm-world.js';
 
 /** A log, and its lines as they stand in it, without the time. */
 function logged() {
@@ -45,6 +48,29 @@ describe('the log of a server', () => {
       .toMatchObject([
         { level: 50, reason: expect.stringContaining(`${operator.path} is no token of an operator`) },
       ]);
+  });
+});
+
+describe('the start of a server', () => {
+  it('says that the token of an account that is trusted by its key was signed by somebody else', async () => {
+    const folder = await temporaryFolder();
+    const account = new Operator(await temporaryFolder()).account('A');
+    const stranger = account.operator.account('B');
+    const fileOf = ({ keys }: typeof account) => join(folder, `${keys.publicKey}.jwt`);
+    for (const one of [account, stranger]) writeFileSync(fileOf(one), one.save());
+    const notices: string[] = [];
+    const { log, warnings } = logged();
+    const trust = { ...trustingAccounts(account.keys.publicKey), resolver: { folder } };
+    await startTestServer(
+      { dev: false, trust },
+      { log, onNotice: (sentence) => void notices.push(sentence) },
+    );
+    const says = /it is trusted by its key, and what its token says cannot be believed/;
+    expect(notices.filter((one) => one.startsWith(folder))).toEqual([expect.stringMatching(says)]);
+    expect(notices.join()).toContain(fileOf(account));
+    expect(warnings()).toContainEqual(
+      expect.objectContaining({ file: fileOf(account), reason: expect.stringMatching(says) }),
+    );
   });
 });
 

@@ -54,6 +54,19 @@ describe('the checks of trust', () => {
     expect(await findings(flags)).toContainEqual(expect.stringMatching(/^problem: .* is not there/));
   });
 
+  it('find an account that is trusted by its key, and whose token somebody else signed', async () => {
+    const folder = await temporaryFolder();
+    const account = new Operator(await temporaryFolder()).account('A');
+    const key = account.keys.publicKey;
+    writeFileSync(join(folder, `${key}.jwt`), account.save());
+    const found = await findings({}, `trust: {accounts: [${key}], resolver: {folder: ${folder}}}\n`);
+    expect(found).toContainEqual(
+      expect.stringMatching(
+        `^problem: ${folder}/${key}.jwt: account .* is trusted by its key, and what its token says cannot`,
+      ),
+    );
+  });
+
   it('find each account whose token cannot be used, and say why', async () => {
     const operator = new Operator(await temporaryFolder());
     const good = operator.account('Good');

@@ -62,6 +62,11 @@ describe('a server with a NATS door', () => {
     expect(world.log.says('NATS does not let us do what we want to')).toMatchObject([
       { reason: expect.stringMatching(/Permissions Violation for Subscription to "wasmcloud\.secrets/) },
     ]);
+    const sentence =
+      /^these creds may not subscribe to wasmcloud\.secrets\S+ in the queue group wasmcloud_secrets\.nats-kv: use those of the role backend/;
+    expect(world.server.notServing()).toMatch(sentence);
+    expect(world.log.says('nothing is served over NATS: these creds')).toHaveLength(1);
+    expect(world.log.says('for a reason that is ours')).toEqual([]);
     await natsServer.restart({ config: users('>') });
     await until(async () => (await ready(world)).status === 200, 'readiness');
     expect(await world.refusal('db')).toBe('Unauthorized');

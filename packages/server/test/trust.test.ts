@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { memoryResolver, Verifier } from '@coffer/identity';
+import { createKeyPair, memoryResolver, Verifier } from '@coffer/identity';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Proofs } from '../src/trust/proofs.js';
@@ -25,6 +25,7 @@ import {
   temporaryFolder,
   testConfig,
 } from './support.js';
+import { trustingAccounts } from './wasm-world.js';
 
 const SOCKET = { principals: [{ id: 'socket', kind: 'socket' as const }], address: 'unix' } as const;
 
@@ -110,6 +111,15 @@ describe('trust', () => {
     account.save({ signing_keys: [] });
     copy();
     await expect.poll(status, { timeout: 1500 }).toBe(401);
+  });
+
+  it('does not begin without the folder that its accounts are in', async () => {
+    const folder = join(await temporaryFolder(), 'none');
+    const trust = { ...trustingAccounts(createKeyPair('account').publicKey), resolver: { folder } };
+    await expect(startTestServer({ dev: false, trust })).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringMatching(`^trust.resolver.folder, .*: ${folder}: it is not there$`),
+    });
   });
 
   it('takes an account that is trusted without an operator by its key', async () => {

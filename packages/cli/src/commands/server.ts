@@ -1,3 +1,4 @@
+import { subjectBase } from '@coffer/wasmcloud';
 import { welcome } from '../welcome.js';
 import { serve } from './serve.js';
 
@@ -21,8 +22,18 @@ export async function server(options: ServerOptions): Promise<void> {
   const { loadConfig } = await import('@coffer/server');
   await serve({
     read: () => loadConfig({ flags: options, env: process.env }),
-    welcome: (running, { dev, stateDir, trust }) =>
-      welcome({ ...running, dev, stateDir, trusts: trust !== undefined }),
+    welcome: (running, { dev, stateDir, trust, nats, wasmcloud }) => {
+      const problem = running.notServing();
+      const served =
+        problem === undefined ? `serves ${subjectBase(wasmcloud)}.>` : `serves nothing yet: ${problem}`;
+      return welcome({
+        ...running,
+        dev,
+        stateDir,
+        trusts: trust !== undefined,
+        ...(nats && { nats: served }),
+      });
+    },
     endsWithTerminal: options.dev === true && process.stdin.isTTY,
   });
 }

@@ -8,6 +8,8 @@ export interface Probe {
   readonly tookMs: number;
   /** Why it takes no requests; undefined if it does. */
   readonly notReady: string | undefined;
+  /** Since when nothing is served over NATS; undefined: it is, or there is no such door. */
+  readonly notServingSince: string | undefined;
   /** When its TLS certificate ends. */
   readonly validTo: Date | undefined;
 }
@@ -31,6 +33,7 @@ export async function probe(server: string, ca: Buffer | undefined): Promise<Pro
     date: Number.isNaN(date.getTime()) ? undefined : date,
     tookMs,
     notReady: answer.statusCode === 200 ? undefined : reasonIn(body, answer.statusCode ?? 0),
+    notServingSince: answer.statusCode === 200 ? notServingSince(body) : undefined,
     validTo,
   };
 }
@@ -65,6 +68,16 @@ async function read(answer: IncomingMessage): Promise<string> {
     if (body.length > MAX_BODY_BYTES) break;
   }
   return body;
+}
+
+function notServingSince(body: string): string | undefined {
+  try {
+    const { nats } = JSON.parse(body) as { nats?: { serving?: unknown; notServingSince?: unknown } };
+    if (nats?.serving !== false) return undefined;
+    return typeof nats.notServingSince === 'string' ? nats.notServingSince : 'an unknown time';
+  } catch {
+    return undefined;
+  }
 }
 
 function reasonIn(body: string, status: number): string {

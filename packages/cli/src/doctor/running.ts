@@ -36,6 +36,15 @@ export async function checkRunning(options: RunningOptions): Promise<Finding[]> 
     seen.notReady === undefined
       ? finding('server', 'ok', `${client.server} takes requests`)
       : finding('server', 'problem', `${client.server} takes no requests: ${seen.notReady}`),
+    ...(seen.notServingSince === undefined
+      ? []
+      : [
+          finding(
+            'NATS',
+            'problem',
+            `${client.server} serves nothing over NATS since ${seen.notServingSince}: its log says why`,
+          ),
+        ]),
     ...(client.exposed
       ? [
           finding(

@@ -51,16 +51,21 @@ export async function retire(
       await askIfInUse(keys.find((key) => key.backend === backend && key.publicKey === publicKey));
     }
     await during('failed to retire the transit key', client.admin.retireTransitKey({ backend, publicKey }));
+    await print(`${publicKey} is retired: what is sealed to it is served no more, for good.`);
   });
 }
 
 async function askIfInUse(key: TransitKey | undefined): Promise<void> {
   // That the current one stays is the server's to say.
-  if (key?.lastUsedAt === undefined || key.current) return;
-  await askToGoOn(
-    `This key was last used at ${instant(key.lastUsedAt)}: hosts that know no other get no secrets until they are started anew`,
-    { refused: 'nothing was retired' },
-  );
+  if (key === undefined || key.current) return;
+  // A server that was started a moment ago has seen no use of any.
+  const use =
+    key.lastUsedAt === undefined
+      ? 'This key was not used since the server began, which may be a moment ago'
+      : `This key was last used at ${instant(key.lastUsedAt)}`;
+  await askToGoOn(`${use}: hosts that know no other get no secrets until they are started anew`, {
+    refused: 'nothing was retired',
+  });
 }
 
 const row = ({ backend, publicKey, current, createdAt, lastUsedAt }: TransitKey): string[] => [

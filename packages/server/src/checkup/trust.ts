@@ -68,18 +68,24 @@ async function checkResolver(
   return [
     ...trusted,
     good > 0 ? ok(SUBJECT, count) : warning(SUBJECT, `${count}: nobody can come yet`),
-    ...tell(told, resolver.folder !== undefined),
+    ...tell(told, ({ account }) => resolver.folder !== undefined && !(account && accounts.includes(account))),
   ];
 }
 
 /** After a mistake with all accounts a person needs to see some of them. */
 const MOST = 20;
 
-/** @param shared a nats-server's folder may hold accounts of operators that are not trusted here */
-function tell(problems: readonly AccountProblem[], shared: boolean): Finding[] {
-  const findings = problems.slice(0, MOST).map(({ path, says, code }) => {
+/** @param mayBeOthers a nats-server's folder may hold accounts of operators that are not trusted here */
+function tell(
+  problems: readonly AccountProblem[],
+  mayBeOthers: (problem: AccountProblem) => boolean,
+): Finding[] {
+  const findings = problems.slice(0, MOST).map((found) => {
+    const { path, says, code } = found;
     const sentence = `${path}: ${says}: all users of this account are refused`;
-    return shared && code === 'unknown_issuer' ? warning(SUBJECT, sentence) : problem(SUBJECT, sentence);
+    return mayBeOthers(found) && code === 'unknown_issuer'
+      ? warning(SUBJECT, sentence)
+      : problem(SUBJECT, sentence);
   });
   const more = problems.length - findings.length;
   return more > 0

@@ -42,6 +42,8 @@ export class NatsDoor {
   #serve: ((connection: NatsConnection) => ServedBackend) | undefined;
   #served: NatsConnection | undefined;
   #backends: ServedBackend[] = [];
+  /** Why NATS has not let us subscribe. */
+  #denied: string | undefined;
 
   private constructor(config: NatsConfig, options: NatsDoorOptions) {
     this.#options = options;
@@ -112,6 +114,13 @@ export class NatsDoor {
     return this.#watch.closed;
   }
 
+  /** NATS does not let us subscribe. @param says why, in a sentence; the log is told once */
+  notSubscribed(says: string): void {
+    if (this.#denied === says) return;
+    this.#denied = says;
+    this.#options.log.error(`nothing is served over NATS: ${says}`);
+  }
+
   get connected(): boolean {
     return this.#link?.connected === true;
   }
@@ -178,7 +187,7 @@ export class NatsDoor {
     if (this.#backends.length === 0) return 'the server is starting';
     return this.#backends.some(({ serving }) => serving)
       ? undefined
-      : 'the NATS server does not let us subscribe to the requests of hosts: see the log';
+      : (this.#denied ?? 'the NATS server does not let us subscribe to the requests of hosts: see the log');
   }
 
   #isServed(connection: NatsConnection): boolean {
@@ -206,7 +215,10 @@ export class NatsDoor {
   async #follow(connection: NatsConnection): Promise<void> {
     await connection.flush().catch(() => {});
     this.#note();
-    if (this.#serving) this.#options.log.info('serving over NATS');
+    if (this.#serving) {
+      this.#denied = undefined;
+      this.#options.log.info('serving over NATS');
+    }
     if (this.#backends.some(({ serving }) => serving) || connection.isClosed()) return;
     const pause = (this.#options.againMs ?? AGAIN_MS) * DENIED;
     wait(pause, undefined, { signal: this.#closing.signal, ref: false }).then(

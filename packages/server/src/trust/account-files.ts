@@ -15,6 +15,8 @@ export interface AccountProblem {
   readonly says: string;
   /** Absent: the file holds no token of an account that could be judged. */
   readonly code?: ChainErrorCode;
+  /** Its public key, where that is known. */
+  readonly account?: string;
 }
 
 export interface AccountsLook {
@@ -94,7 +96,7 @@ export class AccountFiles {
       }
       const { refusal } = account;
       return refusal
-        ? { account, problem: { path, says: refusal.message, code: refusal.code } }
+        ? { account, problem: { path, says: refusal.message, code: refusal.code, account: account.key } }
         : { account };
     } catch (error) {
       if (!(error instanceof IdentityError)) throw error;

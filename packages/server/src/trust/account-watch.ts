@@ -1,6 +1,6 @@
 import type { InspectedAccount } from '@coffer/identity';
 import type { Logger } from 'pino';
-import type { AccountFiles } from './account-files.js';
+import type { AccountFiles, AccountProblem } from './account-files.js';
 
 /** Two looks find a change that stays. */
 const EVERY_MS = 2_000;
@@ -35,6 +35,19 @@ export class AccountWatch {
     this.#timer.unref();
   }
 
+  /**
+   * The look at the start: what a whole token is refused for is told at once.
+   *
+   * @returns what was found; of a folder that cannot be read nothing
+   */
+  async first(): Promise<readonly AccountProblem[]> {
+    const problems = await this.#find();
+    const judged = problems.filter(({ code }) => code !== undefined);
+    this.#before = new Map(judged.map(({ path, says }) => [path, says]));
+    this.#tell(new Map(problems.map(({ path, says }) => [path, says])));
+    return problems;
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }
@@ -42,12 +55,17 @@ export class AccountWatch {
   async #look(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
+    const problems = await this.#find();
+    this.#looking = false;
+    this.#tell(new Map(problems.map(({ path, says }) => [path, says])));
+  }
+
+  async #find(): Promise<readonly AccountProblem[]> {
     const { files, inspector } = this.#options;
     const found = await files.look(inspector()).catch((error: NodeJS.ErrnoException) => ({
       problems: [{ path: error.path ?? '', says: `it cannot be read (${error.code ?? error.message})` }],
     }));
-    this.#looking = false;
-    this.#tell(new Map(found.problems.map(({ path, says }) => [path, says])));
+    return found.problems;
   }
 
   /** A file that is being written looks damaged for a moment: what is wrong counts when it was so twice. */

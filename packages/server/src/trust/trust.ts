@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { CofferError, type Engine } from '@coffer/engine';
 import {
   type AccountResolver,
@@ -33,6 +34,8 @@ export interface TrustOptions {
   readonly audiences: () => readonly string[];
   /** Which hosts of wasmCloud are believed; default: any. */
   readonly hosts?: HostTrust | undefined;
+  /** A sentence that a person should read. */
+  readonly onNotice?: ((sentence: string) => void) | undefined;
 }
 
 /**
@@ -72,7 +75,8 @@ export class Trust {
   }
 
   /** @throws CofferError `invalid_argument`, one sentence: what cannot be read */
-  static async open(config: TrustConfig, { engine, log, audiences, hosts }: TrustOptions): Promise<Trust> {
+  static async open(config: TrustConfig, options: TrustOptions): Promise<Trust> {
+    const { engine, log, audiences, hosts, onNotice = () => {} } = options;
     const { accounts, clockSkewSeconds, maxAgeSeconds } = config;
     // Before it is there nobody has asked it anything.
     let verifier: Verifier | undefined;
@@ -90,6 +94,7 @@ export class Trust {
         maxAgeSeconds,
       });
       const watch = watchAccounts(config, { engine, log, operators });
+      if (watch && accounts.length > 0) await tellFirst(watch, accounts, onNotice);
       const stops = [
         engine.onTrustChange(onChange),
         verifier.onChange(() => engine.recheckCallers()),
@@ -148,13 +153,35 @@ export class Trust {
 export async function checkTrustFiles(config: TrustConfig | undefined): Promise<void> {
   if (config === undefined) return;
   await Promise.all(sourcesOf(config).map(readOperatorInTime));
+  await checkFolder(config.resolver?.folder);
   const { creds, ca } = config.resolver?.nats ?? {};
   if (creds) (await readNamed(creds, CREDS)).fill(0);
   if (ca) await readNamed(ca, CA);
 }
 
+/** A disk that does not answer holds up no start. */
+const FIRST_LOOK_MS = 2_000;
 const CREDS = 'trust.resolver.nats.creds';
 const CA = 'trust.resolver.nats.ca';
+
+/** It may be empty. @throws CofferError */
+async function checkFolder(folder: string | undefined): Promise<void> {
+  if (folder === undefined) return;
+  const late = wait(FOLDER_MS, 'no answer', { ref: false });
+  const looking = readdir(folder).then(
+    () => undefined,
+    ({ code }: NodeJS.ErrnoException) => WORDS[code ?? ''] ?? `it cannot be read (${code})`,
+  );
+  const problem = await Promise.race([looking, late]);
+  if (problem === undefined) return;
+  throw new CofferError(
+    'invalid_argument',
+    `trust.resolver.folder, where the tokens of accounts are: ${folder}: ${problem}`,
+  );
+}
+
+const FOLDER_MS = 5_000;
+const WORDS: Readonly<Record<string, string>> = { ENOENT: 'it is not there', ENOTDIR: 'it is no folder' };
 
 const memoryOf = (engine: TrustEngine): Required<Pick<VerifierOptions, 'issued' | 'revocations'>> => ({
   issued: {
@@ -186,6 +213,21 @@ function watchAccounts(
     return (text: string) => withoutRefusal(inspect(text));
   };
   return new AccountWatch({ files: new AccountFiles(resolver), inspector, log });
+}
+
+/** Who trusts an account by its key does not expect its token, put there by somebody else, to undo that. */
+async function tellFirst(
+  watch: AccountWatch,
+  accounts: readonly string[],
+  onNotice: (sentence: string) => void,
+): Promise<void> {
+  const late = wait(FIRST_LOOK_MS, [], { ref: false });
+  const problems = await Promise.race([watch.first(), late]);
+  for (const { path, says, account } of problems) {
+    if (account !== undefined && accounts.includes(account)) {
+      onNotice(`${path}: ${says}. Until then nobody of this account is believed.`);
+    }
+  }
 }
 
 function withoutRefusal({ key, name, iat }: InspectedAccount): InspectedAccount {

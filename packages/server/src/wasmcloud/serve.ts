@@ -9,6 +9,7 @@ import { framesOf } from '../http/refuse.js';
 import type { RateLimits } from '../limit/rate-limits.js';
 import { ownAccount } from '../nats/credentials.js';
 import type { NatsDoor } from '../nats/door.js';
+import { whyNotSubscribed } from '../nats/permission.js';
 import { Seldom } from '../nats/seldom.js';
 import { shownName } from '../trust/shown-name.js';
 import type { Trust } from '../trust/trust.js';
@@ -17,6 +18,7 @@ import { WasmcloudMetrics } from './metrics.js';
 import { ownOperations } from './operations.js';
 import { ownBackend } from './own-backend.js';
 import { mappingPrincipal } from './principals.js';
+import { Refusals } from './refusals.js';
 import { Requesters } from './requesters.js';
 import { TransitRing } from './transit-ring.js';
 import type { TransitUse } from './transit-use.js';
@@ -44,6 +46,7 @@ export class WasmcloudBackend {
   readonly #parts: WasmcloudParts;
   readonly #ring: TransitRing;
   readonly #seldom = new Seldom();
+  readonly #refusals: Refusals;
   #settings: WasmcloudConfig;
 
   /** @throws CofferError as `TransitRing.open` */
@@ -58,6 +61,7 @@ export class WasmcloudBackend {
   private constructor(parts: WasmcloudParts, ring: TransitRing) {
     this.#parts = parts;
     this.#ring = ring;
+    this.#refusals = new Refusals(parts.log);
     this.#settings = parts.config.wasmcloud;
     if (this.#settings.trust === 'self-issued') {
       parts.log.warn(
@@ -135,6 +139,7 @@ export class WasmcloudBackend {
   #answered(answered: Answered): void {
     const { engine, log } = this.#parts;
     this.metrics.answered(answered);
+    this.#refusals.answered(answered);
     if (answered.stranger) engine.refusedStranger('nats');
     log.debug({ ...answered }, 'request over NATS');
   }
@@ -150,6 +155,11 @@ export class WasmcloudBackend {
 
   /** Whatever somebody finds to make requests fail with fills no log. */
   #failed(error: unknown): void {
+    const notAllowed = whyNotSubscribed(error);
+    if (notAllowed !== undefined) {
+      this.#parts.door.notSubscribed(notAllowed);
+      return;
+    }
     const code = error instanceof CofferError ? error.code : (error as Error | undefined)?.name;
     if (!this.#seldom.may(String(code))) return;
     const reason = error instanceof CofferError ? error.message : undefined;

@@ -44,7 +44,8 @@ const REASON_LENGTH = 512;
 
 /** Why a token was refused, for those who run the service. */
 export function reasonOf(error: SecretsError): string | undefined {
-  return error.cause instanceof IdentityError
-    ? error.cause.message.slice(0, REASON_LENGTH).toWellFormed()
-    : undefined;
+  if (error.cause instanceof IdentityError) {
+    return error.cause.message.slice(0, REASON_LENGTH).toWellFormed();
+  }
+  return Object.hasOwn(WANTED, error.code) ? error.message : undefined;
 }
