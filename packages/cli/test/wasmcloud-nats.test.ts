@@ -34,7 +34,8 @@ describe('NATS', () => {
       /^coffer: failed to list mappings: no backend listens on wasmcloud\.secrets\.v1alpha1\.vault\.server_xkey; "coffer wasmcloud run"/,
     );
     for (const address of ['a:b:c', 'http://x', 'x:99999', ''])
-      expect(await said(address)).toMatch(/^coffer: invalid --nats-address: write HOST:PORT/);
+      expect(await said(address)).toContain(`coffer: invalid --nats-address "${address}": write HOST:PORT`);
+    expect(await said('u:pw@a:b:c')).toContain('--nats-address "…@a:b:c"');
   });
 
   it('that demands a user gets the one of the URL, or of the key', async () => {

@@ -198,10 +198,13 @@ describe('coffer wasmcloud permissions, in operator mode', () => {
     const again = await wasmcloud(own, 'permissions');
     expect(again).toMatchObject({ code: 0, stderr: '' });
     expect(again.stdout).not.toContain('[ OK ]');
-    expect(again.stdout).toMatch(/identity push --account WASMCLOUD-SECRETS$/m);
+    expect(again.stdout).toMatch(/identity push --account WASMCLOUD-SECRETS -u URL$/m);
     expect(again.stdout).toContain(`"nats:${before.account.key}/${before.users.admin.key}"`);
     const vault = await wasmcloud(own, 'permissions', '-n', 'vault');
     expect(vault.stdout).toContain('[ OK ] added what was missing to the role "host"');
+    expect(vault.stdout).toMatch(/wasmcloud run -n vault .*--mapping-account A…$/m);
+    expect(vault.stdout).toMatch(/wasmcloud put NAME -n vault --nats-creds-file /m);
+    expect(vault.stdout).toContain('actions: [put, activate, get, admin]');
     expect(await own.ok('describe', 'account', 'WASMCLOUD-SECRETS')).toMatch(/v1alpha1\.vault\.get /);
     expect(await own.ok('validate', '--all-accounts')).not.toContain('!');
   });

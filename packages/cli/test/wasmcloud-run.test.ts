@@ -285,9 +285,9 @@ describe('coffer wasmcloud run', () => {
   it.each<[string[], RegExp]>([
     [[], /^nobody is trusted, so that no component would get a secret: --trusted-account A… names/],
     [['--trusted-operator', 'op.jwt'], /^an operator is trusted with its accounts, .*--account-tokens DIR/],
-    [['--trusted-account', 'A1'], /trust\.accounts takes public keys of accounts/],
+    [['--trusted-account', 'A1'], /^invalid --trusted-account "A1": it takes the public key of an account/],
     [['--trusted-operator', operator, '--account-tokens', folder], /no-operator\.jwt/],
-    [['--trusted-account', A, '--mapping-account', 'X'], /mappingAccount takes public keys of accounts/],
+    [['--trusted-account', A, '--mapping-account', 'X'], /^invalid --mapping-account "X": it takes/],
     [
       ['--trusted-account', A, '--account-tokens', 'x', '--trust-store', 'y'],
       /^use either --account-tokens or/,

@@ -10,11 +10,12 @@ export interface AddressOptions {
 }
 
 export const DEFAULT_NAME = 'nats-kv';
+export const DEFAULT_PREFIX = 'wasmcloud.secrets';
 const DEFAULT_QUEUE_BASE = 'wasmcloud_secrets';
 
 /** Where the backend that is meant listens. */
 export function addressOf({ subjectBase, name = DEFAULT_NAME }: AddressOptions): Required<BackendAddress> {
-  const prefix = subjectBase ?? 'wasmcloud.secrets';
+  const prefix = subjectBase ?? DEFAULT_PREFIX;
   if (!isSubjectPrefix(prefix)) {
     throw new Failure(
       `invalid --subject-base ${quote(prefix)}: write words with dots between them, such as wasmcloud.secrets`,

@@ -1,6 +1,6 @@
 import { parsePublicKey } from '@coffer/identity';
 import { Failure } from '../failure.js';
-import { print, printJson, table } from '../output.js';
+import { note, print, printJson, table } from '../output.js';
 import { displayName } from '../quote.js';
 import { type BackendOptions, withBackend } from './backend.js';
 import { requireName } from './name.js';
@@ -33,6 +33,8 @@ export async function listMappings(key: string | undefined, options: BackendOpti
     { reads: true },
   );
   if (options.json) return printJson(mappings);
+  if (mappings.length === 0)
+    await note('There are no mappings that you may see: "coffer wasmcloud add-mapping" makes one');
   const rows = mappings.map(({ entity, account, names }) => [
     entity,
     account ?? 'self-issued',

@@ -2,6 +2,7 @@ import { decodeUser, type KeyPair, keyPairFromFile, keyPairFromSeed, parseCreds 
 import { type Auth, connect, errors, type NatsConnection } from '@nats-io/transport-node';
 import { caFrom, read } from '../connection.js';
 import { Failure } from '../failure.js';
+import { quote } from '../quote.js';
 
 /** How NATS is reached, and as whom. */
 export interface NatsOptions {
@@ -128,7 +129,7 @@ function parseAddress(text: string): Address {
     const [, scheme, login, host, port] = FORM.exec(one.trim()) ?? [];
     if (host === undefined || Number(port ?? 1) > 65_535) {
       throw new Failure(
-        'invalid --nats-address: write HOST:PORT, nats://HOST:PORT or tls://HOST:PORT, such as 127.0.0.1:4222',
+        `invalid --nats-address ${quote(withoutLogin(one))}: write HOST:PORT, nats://HOST:PORT or tls://HOST:PORT, such as 127.0.0.1:4222`,
       );
     }
     return { address: port === undefined ? host : `${host}:${port}`, scheme, login };
@@ -140,6 +141,10 @@ function parseAddress(text: string): Address {
     login: login === undefined ? undefined : loginOf(login),
   };
 }
+
+/** What stands before an @ may be a password. */
+const withoutLogin = (address: string): string =>
+  address.replace(/^(?:.*@)?/, (login) => (login === '' ? '' : '…@'));
 
 function loginOf(text: string): Login {
   const [user = '', ...rest] = text.split(':');

@@ -1,5 +1,6 @@
 import { type BackendAddress, operationSubject } from '@coffer/wasmcloud';
 import { commandFor, shellWord } from '../welcome.js';
+import { DEFAULT_NAME, DEFAULT_PREFIX } from './address.js';
 import type { PermissionsOptions } from './permissions.js';
 import type { MadeIdentities } from './permissions-identities.js';
 
@@ -12,21 +13,25 @@ export function adviceOnIdentities(
 ): string {
   const creds = (role: string) => shellWord(users[role]?.creds ?? `${role}.creds`);
   const folders = foldersOf(options);
+  const which = whichBackend(options.address);
   const name = shellWord(account.name);
   return [
     '',
-    'Type next, so that nats-servers know of it (or "generate config" for those without a resolver of their own):',
-    `  ${HERE(`identity push --account ${name}${folders}`)}`,
+    'Type next, so that nats-servers know of it; URL is one of theirs, and may be left out where the operator names it (or use',
+    '"identity generate config" for those without a resolver of their own):',
+    `  ${HERE(`identity push --account ${name} -u URL${folders}`)}`,
     ...(options.lattice === undefined
       ? []
-      : [`  ${HERE(`identity push --account ${shellWord(options.lattice)}${folders}`)}`]),
+      : [`  ${HERE(`identity push --account ${shellWord(options.lattice)} -u URL${folders}`)}`]),
     'Serve with the creds of the backend, trust the operator, for what administrators sign, and the account that signs your components:',
-    `  ${HERE(`wasmcloud run --nats-creds-file ${creds('backend')} --trust-store ${shellWord(store)} --trusted-account A…`)}`,
-    'Administer with those of admin. What is signed with them, grants decide; give them one in the policy:',
-    `  {to: ["nats:${account.key}/${users.admin?.key}"], actions: [put, activate], secrets: ["*"]}`,
-    `  ${HERE(`wasmcloud put NAME --nats-creds-file ${creds('admin')}`)}`,
+    `  ${HERE(`wasmcloud run${which} --nats-creds-file ${creds('backend')} --trust-store ${shellWord(store)} --trusted-account A… --mapping-account A…`)}`,
+    'Administer with those of admin:',
+    `  ${HERE(`wasmcloud put NAME${which} --nats-creds-file ${creds('admin')}`)}`,
+    'What is signed with them (--sign, get, list-mappings), grants decide; give them one in the policy. Without get they read no',
+    'values, and without admin they edit and list no mappings; other names than * narrow all of it:',
+    `  {to: ["nats:${account.key}/${users.admin?.key}"], actions: [put, activate, get, admin], secrets: ["*"]}`,
     `Another user, such as one for each host: ${HERE(`identity add user --account ${name} -K host${folders} NAME`)}`,
-    ...(options.lattice === undefined ? adviceOnLattices(name, options.address, folders) : []),
+    ...(options.lattice === undefined ? adviceOnLattices(name, options.address, which + folders) : []),
   ].join('\n');
 }
 
@@ -42,6 +47,13 @@ function adviceOnLattices(account: string, address: Required<BackendAddress>, fo
     `  ${operationSubject(address, 'server_xkey')}`,
   ];
 }
+
+/** The options that name the backend, where it is not the default one. */
+export const whichBackend = ({ prefix = DEFAULT_PREFIX, name = DEFAULT_NAME }: BackendAddress): string =>
+  [
+    name === DEFAULT_NAME ? '' : ` -n ${shellWord(name)}`,
+    prefix === DEFAULT_PREFIX ? '' : ` -s ${shellWord(prefix)}`,
+  ].join('');
 
 /** The options of the store, as they were given. */
 function foldersOf({ allDirs, dataDir, keystoreDir, configDir }: PermissionsOptions): string {

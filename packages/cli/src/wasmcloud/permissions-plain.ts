@@ -1,11 +1,13 @@
-import { stat } from 'node:fs/promises';
+import { chmod, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createKeyPair, type KeyPair, keyPairFromFile } from '@coffer/identity';
+import type { BackendAddress } from '@coffer/wasmcloud';
 import { Failure } from '../failure.js';
 import { writeNew } from '../identity/files.js';
 import { print, printJson } from '../output.js';
 import { shellWord } from '../welcome.js';
 import type { PermissionsOptions } from './permissions.js';
+import { whichBackend } from './permissions-advice.js';
 import { ANSWER_SECONDS, type Role, STANDARD } from './roles.js';
 
 /**
@@ -19,9 +21,10 @@ export async function writePlain(
   {
     roles,
     account = 'WASMCLOUD-SECRETS',
+    address,
     force,
     json,
-  }: PermissionsOptions & { readonly roles: readonly Role[] },
+  }: PermissionsOptions & { readonly roles: readonly Role[]; readonly address: Required<BackendAddress> },
 ): Promise<void> {
   const users: {
     readonly role: Role;
@@ -38,6 +41,8 @@ export async function writePlain(
     users.push({ role, key: pair.publicKey, seed, isNew: before === undefined });
   }
   await writeNew(path, Buffer.from(configuration(account, users)), force === true);
+  // Public keys alone: nats-server reads it as a user of its own.
+  await chmod(path, 0o644);
   if (json) {
     const told = users.map(({ role, key, seed }) => [role.name, { key, seed }]);
     return printJson({ file: path, account, users: Object.fromEntries(told) });
@@ -53,8 +58,8 @@ export async function writePlain(
       `Write  include ${JSON.stringify(path)}  into the nats-server’s configuration, by a path from where that is, and reload it:`,
       '  nats-server --signal reload',
       'Then serve, and administer, each with its key:',
-      `  coffer wasmcloud run --nats-nkey-file ${shellWord(users.at(-1)?.seed ?? '')} …`,
-      `  coffer wasmcloud put NAME --nats-nkey-file ${shellWord(users[1]?.seed ?? '')}`,
+      `  coffer wasmcloud run${whichBackend(address)} --nats-nkey-file ${shellWord(users.at(-1)?.seed ?? '')} --trusted-account A…`,
+      `  coffer wasmcloud put NAME${whichBackend(address)} --nats-nkey-file ${shellWord(users[1]?.seed ?? '')}`,
       'Stock hosts come with a token and its seed, or with nothing: how they come to such a server, the file says at its end.',
     ].join('\n'),
   );

@@ -27,7 +27,7 @@ export async function permissions(options: PermissionsOptions): Promise<void> {
   if (show) return showRoles(roles, json);
   if (plain !== undefined) {
     const { writePlain } = await import('./permissions-plain.js');
-    return writePlain(plain, { roles, ...options });
+    return writePlain(plain, { roles, ...options, address });
   }
   const { makeIdentities } = await import('./permissions-identities.js');
   return makeIdentities({ roles, address, ...options });

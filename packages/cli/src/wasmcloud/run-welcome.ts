@@ -43,18 +43,25 @@ export function runWelcome(running: RunningServer, config: ServerConfig): string
     'Type next, in another terminal:',
     `  ${coffer(`wasmcloud put db-password${which}`)}`,
     `  ${coffer(`wasmcloud add-mapping M… --secret db-password${which}`)}`,
+    ...(nats?.allowOpen && !wasmcloud.allowUnauthenticatedAdmin
+      ? ['Where NATS lets everybody in, these need --creds FILE, or --allow-unauthenticated-admin here.']
+      : []),
     'Whoever may open the admin socket administers it, without NATS:',
     `  ${socket('policy show')}`,
   ].join('\n');
 }
 
 /** The options by which other commands find the backend, where they need any. */
-function whichBackend({ wasmcloud: { prefix, name }, nats }: ServerConfig): string {
+function whichBackend({ wasmcloud, nats }: ServerConfig): string {
+  const { prefix, name } = wasmcloud;
   const address = (nats?.servers ?? []).map(withoutLogin).join(',');
   return [
     name === 'nats-kv' ? '' : ` --name ${name}`,
     prefix === 'wasmcloud.secrets' ? '' : ` --subject-base ${prefix}`,
     ['127.0.0.1:4222', 'nats://127.0.0.1:4222'].includes(address) ? '' : ` --nats-address ${address}`,
+    nats?.creds === undefined ? '' : ' --nats-creds-file ADMIN.creds',
+    wasmcloud.unsignedAdmin === 'refused' && nats?.creds !== undefined ? ' --sign' : '',
+    nats?.nkey === undefined ? '' : ' --nats-nkey-file ADMIN.nk',
   ].join('');
 }
 

@@ -76,6 +76,7 @@ async function refuseAndNote(options: RunOptions): Promise<void> {
   }
   addressOf(options);
   queueGroupOf(options);
+  requireAccounts(options);
   await requireTrust(options);
   await noteSeedFlags(options);
   if (secretsBucket !== STOCK_BUCKET) {
@@ -83,6 +84,19 @@ async function refuseAndNote(options: RunOptions): Promise<void> {
       `coffer: the bucket ${quote(secretsBucket)} is passed over: secrets are kept in the state folder, and no bucket is read or written`,
     );
   }
+}
+
+function requireAccounts({ trustedAccount = [], mappingAccount }: RunOptions): void {
+  const given = [
+    ...trustedAccount.map((key) => ['--trusted-account', key] as const),
+    ...(mappingAccount === undefined ? [] : [['--mapping-account', mappingAccount] as const]),
+  ];
+  const wrong = given.find(([, key]) => !/^A[A-Z2-7]{55}$/.test(key));
+  if (wrong === undefined) return;
+  const [flag, key] = wrong;
+  throw new Failure(
+    `invalid ${flag} ${/^S/.test(key) ? '(a seed, which is secret)' : quote(key)}: it takes the public key of an account, A… and 56 characters`,
+  );
 }
 
 /** Before anything is made: what is missing, in the words of these flags. A configuration file may say it instead. */
@@ -112,13 +126,19 @@ async function requireTrust(options: RunOptions): Promise<void> {
 
 function flagsOf(options: RunOptions) {
   const { encryptionXkeySeed, rootKey } = options;
+  const ofSeed = `xkey-seed:env:${ROOT_KEY_SEED}`;
+  if (process.env[ROOT_KEY_SEED] && rootKey !== undefined && rootKey !== ofSeed) {
+    throw new Failure(
+      `${ROOT_KEY_SEED} derives the root key, and --root-key names another: leave --root-key out, or unset ${ROOT_KEY_SEED}`,
+    );
+  }
   if (encryptionXkeySeed && rootKey !== undefined) {
     throw new Failure('-e derives the root key, and --root-key names another: use one of them');
   }
   return {
     listen: options.listen,
     stateDir: options.stateDir,
-    rootKey: encryptionXkeySeed ? `xkey-seed:env:${ROOT_KEY_SEED}` : rootKey,
+    rootKey: encryptionXkeySeed ? ofSeed : rootKey,
     config: options.config,
     acceptRollback: options.acceptRollback,
     trustOperator: options.trustedOperator,

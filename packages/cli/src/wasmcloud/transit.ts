@@ -1,4 +1,4 @@
-import type { TransitKey } from '@coffer/client';
+import type { Client, TransitKey } from '@coffer/client';
 import { type ConnectionOptions, withClient } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { print, printJson, table } from '../output.js';
@@ -11,10 +11,25 @@ export interface TransitOptions extends ConnectionOptions {
   readonly json?: boolean;
 }
 
+/** A server for wasmCloud alone has no HTTP; and here `-s`, which other commands speak of, is none of a server. */
+async function onServer<T>(options: ConnectionOptions, use: (client: Client) => Promise<T>): Promise<T> {
+  try {
+    return await withClient(options, use);
+  } catch (error) {
+    const { message } = error as Error;
+    if (!(error instanceof Failure) || !message.includes('; -s URL or COFFER_SERVER')) throw error;
+    const [what] = message.split('; -s URL or COFFER_SERVER');
+    throw new Failure(
+      `${what}; --server unix:STATE/admin.sock, or COFFER_SERVER, names the server: STATE is the state folder that "coffer ` +
+        'wasmcloud run" shows',
+    );
+  }
+}
+
 const PUBLIC_KEY = /^X[A-Z2-7]{55}$/;
 
 export async function list({ name, json, ...options }: TransitOptions): Promise<void> {
-  const all = await withClient(options, (client) =>
+  const all = await onServer(options, (client) =>
     during('failed to list transit keys', client.admin.transitKeys()),
   );
   const keys = all.filter(({ backend }) => name === undefined || backend === name);
@@ -25,7 +40,7 @@ export async function list({ name, json, ...options }: TransitOptions): Promise<
 }
 
 export async function rotate({ name = DEFAULT_NAME, json, ...options }: TransitOptions): Promise<void> {
-  await withClient(options, async (client) => {
+  await onServer(options, async (client) => {
     const key = await during('failed to rotate the transit key', client.admin.rotateTransitKey(name));
     if (json) return printJson(key);
     await print(
@@ -45,7 +60,7 @@ export async function retire(
       'KEY is a public key: 56 characters, beginning with X; "coffer wasmcloud transit-keys" lists them',
     );
   }
-  await withClient(options, async (client) => {
+  await onServer(options, async (client) => {
     if (!yes) {
       const keys = await during('failed to list transit keys', client.admin.transitKeys());
       await askIfInUse(keys.find((key) => key.backend === backend && key.publicKey === publicKey));
