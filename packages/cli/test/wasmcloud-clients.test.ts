@@ -231,7 +231,11 @@ describe('coffer wasmcloud get', () => {
 
   it('is signed with the creds for NATS, too, as nothing is read unsigned', async () => {
     await ok(['get', 'db', '--nats-creds-file', creds]);
-    await ok(['list-mappings'], { env: { NATS_CREDSFILE: creds } });
+    const { code, stderr } = await run(['list-mappings'], { env: { NATS_CREDSFILE: creds } });
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: 'There are no mappings that you may see: "coffer wasmcloud add-mapping" makes one\n',
+    });
     for (const { proof } of operations.askers) expect(proof).toMatch(/^cfp1\./);
     expect(operations.askers).toHaveLength(2);
   });
