@@ -38,9 +38,17 @@ export class TransitOpener {
    */
   open(box: Uint8Array, hostXkey: string): Uint8Array | undefined {
     if (!isBox(box)) return undefined;
-    const cost = 1 + box.length / BYTES_AS_A_TRY;
-    for (const [tried, key] of this.#inOrder().entries()) {
-      if (tried >= ALWAYS_TRIED && !this.#others.take(cost)) throw BUSY;
+    const keys = this.#inOrder();
+    const others = keys.slice(ALWAYS_TRIED);
+    const opened = this.#try(keys.slice(0, ALWAYS_TRIED), box, hostXkey);
+    if (opened || others.length === 0) return opened;
+    // All of them or none: else many askers use up what there is on their first keys, and none comes to its own.
+    if (!this.#others.take(others.length * (1 + box.length / BYTES_AS_A_TRY))) throw BUSY;
+    return this.#try(others, box, hostXkey);
+  }
+
+  #try(keys: readonly KeyPair[], box: Uint8Array, hostXkey: string): Uint8Array | undefined {
+    for (const key of keys) {
       const plaintext = openBox(box, key, hostXkey);
       if (plaintext === undefined) continue;
       this.#used(key);
