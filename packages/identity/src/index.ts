@@ -172,6 +172,7 @@ export {
   type WascapClaims,
   type WascapKind,
   type WascapToken,
+  wascapKindOf,
 } from './tokens/wascap.js';
 export type {
   Chain,

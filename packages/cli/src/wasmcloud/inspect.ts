@@ -2,9 +2,9 @@ import {
   decodeWascap,
   IdentityError,
   looksLikeWascap,
-  parsePublicKey,
   type WascapClaims,
   type WascapKind,
+  wascapKindOf,
 } from '@coffer/identity';
 import { Failure } from '../failure.js';
 import { print, printJson, table } from '../output.js';
@@ -109,18 +109,9 @@ function read(text: string): { kind: WascapKind; claims: WascapClaims; signature
     if (!(error instanceof IdentityError) || error.code !== 'bad_signature') throw error;
     // Its form was found right before its signature was looked at.
     const claims = JSON.parse(Buffer.from(text.split('.')[1] ?? '', 'base64url').toString()) as WascapClaims;
-    return { kind: KINDS[parsePublicKey(claims.sub).kind] as WascapKind, claims, signature: 'wrong' };
+    return { kind: wascapKindOf(claims.sub), claims, signature: 'wrong' };
   }
 }
-
-const KINDS: Readonly<Record<string, WascapKind>> = {
-  component: 'component',
-  provider: 'provider',
-  server: 'host',
-  account: 'account',
-  operator: 'operator',
-  cluster: 'cluster',
-};
 
 /** From this on a token's hash is of the file as it is here; hosts do not look at older ones. */
 const REVISION_WITH_HASH = 3;

@@ -87,7 +87,7 @@ export function decodeWascap(text: string): WascapToken {
     const place = read.error.issues[0]?.path.join('.') ?? '';
     throw malformed(place === '' ? 'its claims are no object' : `its field ${place} is wrong`);
   }
-  const kind = kindOf(read.data.sub);
+  const kind = wascapKindOf(read.data.sub);
   for (const signer of read.data.wascap?.valid_signers ?? []) parsePublicKey(signer);
   if (!verify(read.data.iss, signed, signature)) {
     throw new IdentityError(
@@ -122,13 +122,18 @@ export function encodeWascap(
   if (!schema.safeParse(whole).success || signer.kind === 'curve') {
     throw new IdentityError('invalid_claims', 'this token cannot be written: a field of it is wrong');
   }
-  kindOf(sub);
+  wascapKindOf(sub);
   const base64Url = (value: object) => Buffer.from(goJson(value as Json)).toString('base64url');
   const signed = `${base64Url(HEADER)}.${base64Url(whole)}`;
   return `${signed}.${Buffer.from(signer.sign(Buffer.from(signed, 'latin1'))).toString('base64url')}`;
 }
 
-function kindOf(subject: string): WascapKind {
+/**
+ * What a token is about, by the key that is its subject.
+ *
+ * @throws IdentityError `malformed_token` for a key that there are no tokens for; as `parsePublicKey`
+ */
+export function wascapKindOf(subject: string): WascapKind {
   const { kind } = parsePublicKey(subject);
   if (kind in KINDS) return KINDS[kind as keyof typeof KINDS];
   throw malformed(`there are no tokens for keys of kind ${kind}`);
