@@ -5,9 +5,21 @@ import type { Gate } from './gate.js';
 import { Locks } from './locks.js';
 import type { Manifest, ManifestChange } from './manifest.js';
 import { type Change, isRecent, repetitionOf } from './operations.js';
+import type { Policy } from './policy.js';
 
 /** What a change of the manifest is to write; what it remembers is not its affair. */
 export type PlannedChange = Omit<ManifestChange, 'operations'>;
+
+/** What stands on the manifest and on who administers everything. */
+export interface ManifestContext {
+  readonly manifest: Manifest;
+  readonly changes: ManifestChanges;
+  readonly gate: Gate;
+  readonly now: () => Date;
+  policy(): Policy;
+  /** False if a caller has ended who was let in. */
+  knows(caller: Caller): boolean;
+}
 
 /** Changes of the manifest, audited, one after the other, since all of it hangs on one head. */
 export class ManifestChanges {

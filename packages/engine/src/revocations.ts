@@ -3,12 +3,10 @@ import { hash } from 'node:crypto';
 import type { AuditSubject } from './audit/entry.js';
 import { type Caller, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
-import { accessDenied, type Gate } from './gate.js';
+import { accessDenied } from './gate.js';
 import { Locks } from './locks.js';
-import type { Manifest } from './manifest.js';
-import type { ManifestChanges, PlannedChange } from './manifest-changes.js';
+import type { ManifestContext, PlannedChange } from './manifest-changes.js';
 import type { Change } from './operations.js';
-import type { Policy } from './policy.js';
 import { type IssuedRecord, type Revocation, revokedName } from './policy-record.js';
 import {
   checkRevocationId,
@@ -35,19 +33,9 @@ export interface TakenOver {
   readonly issuedSince: readonly IssuedRecord[];
 }
 
-export interface RevocationsContext {
-  readonly manifest: Manifest;
-  readonly changes: ManifestChanges;
-  readonly gate: Gate;
-  readonly now: () => Date;
-  policy(): Policy;
-  /** False if a caller has ended who was let in. */
-  knows(caller: Caller): boolean;
-}
-
 /** Which identities are believed no more, and how new the tokens are that were seen. For who administers everything. */
 export class Revocations {
-  readonly #context: RevocationsContext;
+  readonly #context: ManifestContext;
   readonly #byName: Map<string, Revocation>;
   readonly #tokens = new Set<string>();
   readonly #keys = new Set<string>();
@@ -55,7 +43,7 @@ export class Revocations {
   readonly #listeners = new Set<() => void>();
   readonly #remembering = new Locks();
 
-  constructor(context: RevocationsContext) {
+  constructor(context: ManifestContext) {
     const { revocations, issued } = context.manifest;
     this.#context = context;
     this.#byName = new Map(revocations.map((revocation) => [revokedName(revocation), revocation]));

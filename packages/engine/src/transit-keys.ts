@@ -2,11 +2,9 @@ import type { AuditSubject } from './audit/entry.js';
 import { type Caller, SERVER } from './caller.js';
 import { isPublicXkey, publicXkeyOf } from './crypto/xkey.js';
 import { CofferError } from './errors.js';
-import { accessDenied, type Gate } from './gate.js';
-import type { Manifest } from './manifest.js';
-import type { ManifestChanges, PlannedChange } from './manifest-changes.js';
+import { accessDenied } from './gate.js';
+import type { ManifestContext, PlannedChange } from './manifest-changes.js';
 import type { Change } from './operations.js';
-import type { Policy } from './policy.js';
 import type { TransitKey } from './policy-record.js';
 
 /** A backend's name: one token of a NATS subject, printable ASCII without `.`, `*` and `>`. */
@@ -46,26 +44,16 @@ export type TransitKeyName = Pick<TransitKey, 'backend' | 'publicKey'>;
 
 export type RetiredTransitKey = TransitKeyName & { readonly retiredAt: Date };
 
-export interface TransitKeysContext {
-  readonly manifest: Manifest;
-  readonly changes: ManifestChanges;
-  readonly gate: Gate;
-  readonly now: () => Date;
-  policy(): Policy;
-  /** False if a caller has ended who was let in. */
-  knows(caller: Caller): boolean;
-}
-
 /**
  * The rings of keys that requests over NATS are sealed to, one ring a backend. A key that was replaced stays until it is retired,
  * since a host asks for the key once in its life; a retired one never comes back. For who administers everything, and for the
  * server itself.
  */
 export class TransitKeys {
-  readonly #context: TransitKeysContext;
+  readonly #context: ManifestContext;
   readonly #listeners = new Set<() => void>();
 
-  constructor(context: TransitKeysContext) {
+  constructor(context: ManifestContext) {
     this.#context = context;
   }
 
