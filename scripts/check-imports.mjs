@@ -19,7 +19,7 @@ const MAY_IMPORT = {
   console: [],
   wasmcloud: ['identity'],
   server: ['engine', 'identity', 'wasmcloud'],
-  testing: ['server'],
+  testing: ['engine', 'server'],
   cli: EVERY,
 };
 /** What a user of the package gets along with it: nothing. */

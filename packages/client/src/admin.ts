@@ -1,6 +1,6 @@
-import * as answers from './answers.js';
 import { linesOf, queryText } from './audit.js';
 import { type BackupFacts, wholeBackup } from './backup.js';
+import * as answers from './http/answers.js';
 import type {
   AuditHead,
   AuditQuery,

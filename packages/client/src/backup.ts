@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
-import { backupPreamble, parseJson } from './answers.js';
 import { CofferClientError } from './errors.js';
+import { backupPreamble, parseJson } from './http/answers.js';
 
 /** What a backup says of itself, in clear. */
 export interface BackupFacts {

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { Admin, type Open, type Send } from './admin.js';
-import * as answers from './answers.js';
 import { CofferClientError } from './errors.js';
-import { getMany } from './many.js';
-import type { Answer } from './open-answer.js';
-import { lacksRoute, refusal, type Subject } from './refusal.js';
-import { Transport } from './transport.js';
+import * as answers from './http/answers.js';
+import { getMany } from './http/many.js';
+import type { Answer } from './http/open-answer.js';
+import { lacksRoute, refusal, type Subject } from './http/refusal.js';
+import { Transport } from './http/transport.js';
+import { watch } from './http/watch.js';
 import type {
   CallOptions,
   ChangeOptions,
@@ -17,7 +18,6 @@ import type {
   WatchOptions,
   Whoami,
 } from './types.js';
-import { watch } from './watch.js';
 
 export interface ClientOptions {
   /**

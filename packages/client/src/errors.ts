@@ -25,10 +25,11 @@ export class CofferClientError extends Error {
 /**
  * What went wrong:
  *
- * - before anything was sent: `invalid_argument`, `invalid_version`, `closed`;
+ * - before anything was sent: `invalid_argument`, `invalid_version`, `undeclared` (a name that a store was not told of), `closed`;
  * - no answer: `unreachable`, `untrusted_server` (its certificate), `timeout`;
  * - an answer that cannot be one of coffer's: `bad_answer`, `answer_too_large`, `unexpected_status`, or `unsupported`: the
  *   server is setec's or too old for what was asked;
+ * - of values that are there: `not_text`, `bad_fields`, `bad_cache`, `bad_file`;
  * - a refusal: the server's own code from its `Coffer-Error` header (`access_denied`, `not_found`,
  *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …). A server that sends none, as setec
  *   does, is read by status: 400 `bad_request`, 401 `unauthenticated`, 403 `access_denied`, 404 `not_found`,
@@ -37,6 +38,7 @@ export class CofferClientError extends Error {
 export type ClientErrorCode =
   | 'invalid_argument'
   | 'invalid_version'
+  | 'undeclared'
   | 'closed'
   | 'unreachable'
   | 'untrusted_server'
@@ -45,6 +47,10 @@ export type ClientErrorCode =
   | 'answer_too_large'
   | 'unexpected_status'
   | 'unsupported'
+  | 'not_text'
+  | 'bad_fields'
+  | 'bad_cache'
+  | 'bad_file'
   | 'bad_request'
   | 'unauthenticated'
   | 'access_denied'

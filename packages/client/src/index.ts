@@ -1,6 +1,17 @@
 export { Admin } from './admin.js';
 export type { BackupFacts } from './backup.js';
+export type { Cache } from './cache/cache.js';
 export { Client, type ClientOptions } from './client.js';
 export { type ClientErrorCode, CofferClientError } from './errors.js';
 export { createProof, type ProofOptions, type ProofRequest } from './proof/proof.js';
+export type { Secret } from './secret/secret.js';
+export { SecretBytes } from './secret/secret-bytes.js';
+export type {
+  Declares,
+  StoreClient,
+  StoreEvents,
+  StoreMetrics,
+  StoreOptions,
+  Ticker,
+} from './store/options.js';
 export type * from './types.js';

@@ -1,4 +1,5 @@
 import type { CofferClientError } from './errors.js';
+import type { SecretBytes } from './secret/secret-bytes.js';
 
 /** A secret without its values. */
 export interface SecretInfo {
@@ -8,9 +9,9 @@ export interface SecretInfo {
   readonly activeVersion: number;
 }
 
-/** One version's value. The bytes are yours: wipe them with `value.fill(0)` after use. */
+/** One version's value. The bytes are yours: wipe them with `value.wipe()` after use. */
 export interface SecretValue {
-  readonly value: Uint8Array;
+  readonly value: SecretBytes;
   readonly version: number;
 }
 
@@ -23,9 +24,9 @@ export interface SecretRequest {
   readonly known?: number;
 }
 
-/** What became of a {@link SecretRequest}. The bytes of a value are yours: wipe them with `value.fill(0)` after use. */
+/** What became of a {@link SecretRequest}. The bytes of a value are yours: wipe them with `value.wipe()` after use. */
 export type SecretAnswer =
-  | { readonly name: string; readonly version: number; readonly value: Uint8Array }
+  | { readonly name: string; readonly version: number; readonly value: SecretBytes }
   /** The `known` version is the active one. */
   | { readonly name: string; readonly version: number; readonly unchanged: true }
   | {
@@ -49,6 +50,8 @@ export interface WatchOptions extends CallOptions {
   readonly secrets?: readonly string[];
   /** The id of the last event that you took, to go on behind it. */
   readonly since?: string | undefined;
+  /** Whether the process stays alive for it; default yes. */
+  readonly keepsAlive?: boolean;
   /** Once for each outage: a connection was lost, or the next one cannot be had. The watch goes on trying. */
   readonly onTrouble?: ((error: CofferClientError) => void) | undefined;
   /** The outage that `onTrouble` told of is over. */

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type RunningServer, startServer } from '../../cli/test/run.js';
+import { Transport } from '../src/http/transport.js';
+import { watch } from '../src/http/watch.js';
 import { Client, type WatchEvent } from '../src/index.js';
-import { Transport } from '../src/transport.js';
-import { watch } from '../src/watch.js';
 import { answering, serve } from './http-server.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { parseAddress } from '../address.js';
 import { CofferClientError } from '../errors.js';
+import { parseAddress } from '../http/address.js';
 import { Credentials } from './credentials.js';
 
 /** Of what a proof is made. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Address } from '../address.js';
 import { CofferClientError } from '../errors.js';
+import type { Address } from '../http/address.js';
 import { Credentials } from './credentials.js';
 import { audienceOf, signProof } from './proof.js';
 

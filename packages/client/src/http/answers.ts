@@ -1,5 +1,5 @@
-import { CofferClientError } from './errors.js';
-import { clean } from './refusal.js';
+import { CofferClientError } from '../errors.js';
+import { SecretBytes } from '../secret/secret-bytes.js';
 import type {
   Action,
   AuditHead,
@@ -19,7 +19,8 @@ import type {
   TokenInfo,
   TransitKey,
   Whoami,
-} from './types.js';
+} from '../types.js';
+import { clean } from './refusal.js';
 
 /**
  * Turns the server's answers into types that cannot be wrong. What is not as it should be is `bad_answer` with
@@ -345,10 +346,10 @@ function date(value: unknown, path: string): Date {
 }
 
 /** Decodes into memory of its own: Node's pool would share it with other buffers. */
-function bytes(value: unknown, path: string): Uint8Array {
+function bytes(value: unknown, path: string): SecretBytes {
   if (typeof value !== 'string' || value.length % 4 !== 0) throw malformed(path, 'base64');
   const padding = value.endsWith('==') ? 2 : value.endsWith('=') ? 1 : 0;
-  const decoded = new Uint8Array((value.length / 4) * 3 - padding);
+  const decoded = new SecretBytes((value.length / 4) * 3 - padding);
   // A character that is not base64 is skipped or ends the decoding, so that bytes are missing.
   if (Buffer.from(decoded.buffer).write(value, 'base64') !== decoded.length) throw malformed(path, 'base64');
   return decoded;

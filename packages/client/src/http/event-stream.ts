@@ -1,4 +1,4 @@
-import { CofferClientError } from './errors.js';
+import { CofferClientError } from '../errors.js';
 
 /** A block of a stream of server-sent events (HTML Living Standard, 9.2.6). */
 export interface Block {

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { CofferClientError } from './errors.js';
+import { CofferClientError } from '../errors.js';
 
 /** What a call was about, for the sentence that a person reads when it is refused. */
 export interface Subject {

@@ -1,4 +1,4 @@
-import { CofferClientError } from './errors.js';
+import { CofferClientError } from '../errors.js';
 
 /** Where a server is, and the credential that its URL carried. */
 export interface Address {

@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto';
+import { CofferClientError } from '../errors.js';
+import type { WatchEvent, WatchOptions } from '../types.js';
 import * as answers from './answers.js';
-import { CofferClientError } from './errors.js';
 import { readBlocks } from './event-stream.js';
 import { pause } from './pause.js';
 import { clean, lacksRoute, refusal } from './refusal.js';
 import type { Transport } from './transport.js';
-import type { WatchEvent, WatchOptions } from './types.js';
 
 /** The server shows every 15 s that it lives. */
 const SILENCE_MS = 45_000;

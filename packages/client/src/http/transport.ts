@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto';
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
+import { CofferClientError } from '../errors.js';
+import { type Prover, proverFor } from '../proof/prover.js';
 import { type Address, isLoopback, parseAddress } from './address.js';
 import { parseJson, whoami } from './answers.js';
-import { CofferClientError } from './errors.js';
 import { type Answer, type OpenAnswer, openAnswer } from './open-answer.js';
 import { pause } from './pause.js';
-import { type Prover, proverFor } from './proof/prover.js';
 
 export interface TransportOptions {
   readonly server: string;

@@ -1,5 +1,5 @@
-import { CofferClientError } from './errors.js';
-import type { SecretAnswer, SecretRequest } from './types.js';
+import { CofferClientError } from '../errors.js';
+import type { SecretAnswer, SecretRequest } from '../types.js';
 
 /** How many secrets the server takes in one request. */
 const MOST = 256;

@@ -1,0 +1,106 @@
+import type { Cache } from '../cache/cache.js';
+import type { CofferClientError } from '../errors.js';
+import type {
+  CallOptions,
+  SecretAnswer,
+  SecretInfo,
+  SecretRequest,
+  SecretValue,
+  WatchEvent,
+  WatchOptions,
+} from '../types.js';
+
+/** Where a store gets its secrets: a `Client`, a `FileClient`, an `EnvClient`, or your own. */
+export interface StoreClient {
+  get(name: string, options?: CallOptions & { readonly version?: number }): Promise<SecretValue>;
+  /** The active value if it is not that of `knownVersion`, else undefined. */
+  getIfChanged(name: string, knownVersion: number, options?: CallOptions): Promise<SecretValue | undefined>;
+  /** Without it, secrets are asked for one by one. */
+  getMany?(requests: readonly SecretRequest[], options?: CallOptions): Promise<SecretAnswer[]>;
+  /** Without it, or when it rejects with `unsupported`, only polls find what is new. */
+  watch?(options?: WatchOptions): AsyncGenerator<WatchEvent, void>;
+  /** For keyrings and versioned secrets. */
+  info?(name: string, options?: CallOptions): Promise<SecretInfo>;
+  /** For versioned secrets. */
+  createVersion?(name: string, version: number, value: Uint8Array, options?: CallOptions): Promise<void>;
+  /** True if what it lacks now it will always lack, so that waiting for it is pointless. */
+  readonly fixed?: boolean;
+}
+
+/** Says when a store polls. The default is a timer; tests have one of their own (`FakeTicker` of `@coffer/testing`). */
+export interface Ticker {
+  /**
+   * Calls `poll` whenever it is time. The promise that it gives is settled, and never rejects, when the poll is over.
+   *
+   * @returns a function that ends it
+   */
+  start(poll: () => Promise<void>): () => void;
+}
+
+export interface StoreOptions<Name extends string = string> {
+  readonly client: StoreClient;
+  /** The names of the secrets that the program needs. The store opens when each has a value. */
+  readonly secrets?: readonly Name[];
+  /** Fields whose secrets are declared along with `secrets`. */
+  readonly fields?: Declares | readonly Declares[];
+  /** Whether secrets that are not declared may be looked up; default no, and then at least one must be declared. */
+  readonly allowLookup?: boolean;
+  /** Keeps the values between two runs, so that the program starts without the server. Default: none. */
+  readonly cache?: Cache;
+  /** Cached values that the server confirmed longer ago than this, in milliseconds, are not used; default: any are. */
+  readonly maxAge?: number;
+  /**
+   * Milliseconds between two polls, ± 10 % drawn once for the store; default an hour; `Infinity` for none. With a server that pushes
+   * changes they are a safety net.
+   */
+  readonly pollInterval?: number;
+  /** Whether changes are pushed, where the server can do it; default yes. */
+  readonly watch?: boolean;
+  /**
+   * Secrets that are not declared, were not read for so many milliseconds and have no handle any more are dropped; default: none
+   * are.
+   */
+  readonly expiryAge?: number;
+  /** Ends the opening; it then rejects with the signal's reason. The open store does not heed it. */
+  readonly signal?: AbortSignal;
+  /** The same as `store.on('error', …)`, from the beginning of the opening on. */
+  readonly onError?: (error: CofferClientError) => void;
+  /** In place of the timer that `pollInterval` describes. */
+  readonly ticker?: Ticker;
+  /** Milliseconds since 1970; default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** Something that says which secrets it needs. */
+export interface Declares {
+  readonly secrets: readonly string[];
+}
+
+/** What a store tells by {@link Store.on}. */
+export interface StoreEvents {
+  /** A handle gives a new value from now on. */
+  update: { readonly name: string; readonly version: number };
+  /**
+   * Something did not work: the server cannot be reached, refuses a secret, or has it no more. The last values stay. Without a listener
+   * it becomes a warning of the process.
+   */
+  error: CofferClientError;
+}
+
+/** Counts since the store was opened. */
+export interface StoreMetrics {
+  /** Polls begun, `refresh` among them. */
+  readonly polls: number;
+  /** Those that failed, wholly or in part. */
+  readonly pollErrors: number;
+  /** When the latest began, in milliseconds since 1970; undefined before the first. */
+  readonly latestPoll: number | undefined;
+  /** How often a value was read from a handle. */
+  readonly reads: number;
+  /** New values that came, after the first of each secret. */
+  readonly updates: number;
+  /** Whether the server pushes changes at this moment. */
+  readonly watching: boolean;
+  /** Secrets held. */
+  readonly secrets: number;
+}
