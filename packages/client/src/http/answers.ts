@@ -1,5 +1,6 @@
 import { CofferClientError } from '../errors.js';
-import { SecretBytes } from '../secret/secret-bytes.js';
+import { decodeBase64 } from '../secret/base64.js';
+import type { SecretBytes } from '../secret/secret-bytes.js';
 import type {
   Action,
   AuditHead,
@@ -345,13 +346,9 @@ function date(value: unknown, path: string): Date {
   return parsed;
 }
 
-/** Decodes into memory of its own: Node's pool would share it with other buffers. */
 function bytes(value: unknown, path: string): SecretBytes {
-  if (typeof value !== 'string' || value.length % 4 !== 0) throw malformed(path, 'base64');
-  const padding = value.endsWith('==') ? 2 : value.endsWith('=') ? 1 : 0;
-  const decoded = new SecretBytes((value.length / 4) * 3 - padding);
-  // A character that is not base64 is skipped or ends the decoding, so that bytes are missing.
-  if (Buffer.from(decoded.buffer).write(value, 'base64') !== decoded.length) throw malformed(path, 'base64');
+  const decoded = decodeBase64(value);
+  if (!decoded) throw malformed(path, 'base64');
   return decoded;
 }
 
