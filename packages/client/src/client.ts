@@ -19,6 +19,7 @@ import type {
   Whoami,
 } from './types.js';
 
+/** Where the server is, who asks, and for how long. */
 export interface ClientOptions {
   /**
    * `http(s)://HOST:PORT`, or `unix:PATH` for a server's admin socket; default `http://127.0.0.1:2633`. A

@@ -1,3 +1,8 @@
+/**
+ * What a program imports to fetch its secrets. Begin with {@link Store}, or with {@link Client} where values are wanted once.
+ *
+ * @module @coffer/client
+ */
 export { Admin } from './admin.js';
 export type { BackupFacts } from './backup.js';
 export type { Cache } from './cache/cache.js';

@@ -17,6 +17,7 @@ export interface ProofOptions {
   readonly request?: ProofRequest;
 }
 
+/** The request that a proof is bound to. */
 export interface ProofRequest {
   readonly method: string;
   readonly path: string;

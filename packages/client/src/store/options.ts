@@ -12,6 +12,7 @@ import type {
 
 /** Where a store gets its secrets: a `Client`, a `FileClient`, an `EnvClient`, or your own. */
 export interface StoreClient {
+  /** The active value, or that of `version`. */
   get(name: string, options?: CallOptions & { readonly version?: number }): Promise<SecretValue>;
   /** The active value if it is not that of `knownVersion`, else undefined. */
   getIfChanged(name: string, knownVersion: number, options?: CallOptions): Promise<SecretValue | undefined>;
@@ -37,6 +38,7 @@ export interface Ticker {
   start(poll: () => Promise<void>): () => void;
 }
 
+/** What a {@link Store} holds, and how it keeps it fresh. */
 export interface StoreOptions<Name extends string = string> {
   readonly client: StoreClient;
   /** The names of the secrets that the program needs. The store opens when each has a value. */
