@@ -5,3 +5,10 @@
  */
 export { FakeClock } from './fake-clock.js';
 export { FakeTicker } from './fake-ticker.js';
+export {
+  startTestServer,
+  type TestGrant,
+  TestServer,
+  type TestServerOptions,
+  type TestToken,
+} from './test-server.js';

@@ -1,5 +1,6 @@
-import { lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import type { AddressInfo, Server } from 'node:net';
+import { isMainThread } from 'node:worker_threads';
 import { CofferError } from '@coffer/engine';
 import { formatAddress, type ListenAddress } from './address.js';
 
@@ -24,15 +25,24 @@ export async function listenUnix(server: Server, path: string): Promise<void> {
     server,
     () => {
       // bind happens within listen, and the mask is the whole process's for just that call.
-      const mask = process.umask(0o177);
-      try {
+      if (isMainThread) withMask(0o177, () => server.listen(path));
+      else {
+        // A thread cannot set it; until the mode is right the folder, which is its owner's only, has to do.
         server.listen(path);
-      } finally {
-        process.umask(mask);
+        chmodSync(path, 0o600);
       }
     },
     path,
   );
+}
+
+function withMask(mask: number, task: () => void): void {
+  const before = process.umask(mask);
+  try {
+    task();
+  } finally {
+    process.umask(before);
+  }
 }
 
 /** @throws CofferError `invalid_argument` */
