@@ -45,7 +45,7 @@ import {
 } from './transit-keys.js';
 import { Feed } from './watch/feed.js';
 import type { WatchEvent } from './watch/watch.js';
-import { Watchers, type WatchOptions } from './watch/watchers.js';
+import { DEFAULT_WATCH_LIMITS, Watchers, type WatchOptions } from './watch/watchers.js';
 
 /** How long a deleted secret's last operation is remembered, in milliseconds. */
 const TOMBSTONE_LIFE = 24 * 60 * 60 * 1_000;
@@ -96,7 +96,7 @@ export class Engine {
     this.development = options.development ?? false;
     this.serverKey = parts.signer.publicKey;
     this.#administration = new Administration(manifest, changes, gate, now);
-    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const limits = { ...DEFAULT_LIMITS, ...DEFAULT_WATCH_LIMITS, ...options.limits };
     const renewPolicy = () => this.#administration.renewPolicy();
     this.#mappings = new Mappings({ changes, gate, limits, policy, knows, renewPolicy });
     this.#revocations = new Revocations({ manifest, changes, gate, now, policy, knows });
@@ -131,7 +131,8 @@ export class Engine {
     });
     const feed = new Feed();
     catalog.onChange = (name) => feed.secretChanged(name);
-    this.#watchers = new Watchers({ feed, catalog, administration: this.#administration, now }, gate);
+    const watched = { feed, catalog, administration: this.#administration, now };
+    this.#watchers = new Watchers(watched, gate, limits);
     const run = <T>(task: () => Promise<T>) => this.#run(task);
     const ageClock = new AgeClock({
       now,

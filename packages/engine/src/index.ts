@@ -69,5 +69,10 @@ export type {
 export { Timings, type TimingsSnapshot } from './timings.js';
 export type { NewTransitKey, TransitKeyInfo, TransitKeyName, TransitKeyPair } from './transit-keys.js';
 export type { WatchEnd, WatchEvent } from './watch/watch.js';
-export { WATCH_PATTERNS, type WatchOptions } from './watch/watchers.js';
+export {
+  DEFAULT_WATCH_LIMITS,
+  WATCH_PATTERNS,
+  type WatchLimits,
+  type WatchOptions,
+} from './watch/watchers.js';
 export { CONDITIONS, type When } from './when.js';

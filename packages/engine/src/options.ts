@@ -4,6 +4,7 @@ import type { CofferError } from './errors.js';
 import type { Limits } from './names.js';
 import type { RetentionRule } from './retention/rules.js';
 import type { SpaceLimits } from './storage/space.js';
+import type { WatchLimits } from './watch/watchers.js';
 
 /** In the state folder. */
 export const STORE_FOLDER = 'store';
@@ -30,7 +31,7 @@ export interface EngineOptions {
   readonly development?: boolean;
   /** The server's signing key from a 32-byte Ed25519 seed, which the store keeps. */
   createSigner(seed: Uint8Array): Signer;
-  readonly limits?: Partial<Limits> | undefined;
+  readonly limits?: Partial<Limits & WatchLimits> | undefined;
   readonly storage?: Partial<SpaceLimits> | undefined;
   readonly audit?: AuditSettings | undefined;
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;

@@ -256,24 +256,41 @@ describe('who watches', () => {
     });
   });
 
-  it('may do so 64 times at once, and 1,024 watches may be open in all', async () => {
-    const { engine } = await openEngine();
-    const rights = Object.fromEntries(Array.from({ length: 17 }, (_, n) => [`t${n}`, ['*']]));
-    const { caller } = await withTokens(engine, rights);
+  it('may do so as often as one principal may, until all together are as many as there may be', async () => {
+    const { engine } = await openEngine(undefined, { limits: { watchers: 5, watchersPerPrincipal: 3 } });
+    const { caller } = await withTokens(engine, { one: ['*'], two: ['*'], three: ['*'] });
     const open = async (name: string) => {
       const reader = new Reader(engine, caller(name));
       await reader.next();
       return reader;
     };
-    const readers = await Promise.all(Array.from({ length: 64 }, () => open('t0')));
-    expect(await codeOf(open('t0'))).toBe('busy');
-    await readers[0]?.leave();
-    await open('t0');
-    for (let n = 1; n < 16; n++) await Promise.all(Array.from({ length: 64 }, () => open(`t${n}`)));
-    expect(await codeOf(open('t16'))).toBe('busy');
-    const news = Promise.all(readers.slice(1).map((reader) => reader.told(1)));
+    const [first, ...others] = await Promise.all([open('one'), open('one'), open('one')]);
+    const own = /^token:\S+ has 3 watchers, as many as it may \(limits\.watchersPerPrincipal\)/;
+    await expect(open('one')).rejects.toMatchObject({ code: 'busy', message: expect.stringMatching(own) });
+    await first?.leave();
+    await open('one');
+    await Promise.all([open('two'), open('two')]);
+    const all = /^there are 5 watchers, as many as there may be \(limits\.watchers\)/;
+    await expect(open('three')).rejects.toMatchObject({
+      code: 'busy',
+      message: expect.stringMatching(all),
+    });
+    const news = Promise.all(others.map((reader) => reader.told(1)));
     await engine.put(admin, 'a', bytes('x'));
-    expect(new Set((await news).flat())).toEqual(new Set(['a: *1']));
+    expect(await news).toEqual([['a: *1'], ['a: *1']]);
+  });
+
+  it('may do so 1,024 times at once where nothing else is set, and all of them hear', async () => {
+    const { engine } = await openEngine();
+    const readers = Array.from({ length: 1_024 }, () => new Reader(engine));
+    await Promise.all(readers.map((reader) => reader.next()));
+    expect(await codeOf(new Reader(engine).next())).toBe('busy');
+    await engine.put(admin, 'a', bytes('x'));
+    const told = await Promise.all(readers.map((reader) => reader.told(1)));
+    expect(new Set(told.flat())).toEqual(new Set(['a: *1']));
+    expect((await engine.facts()).watchers).toBe(1_024);
+    await Promise.all(readers.map((reader) => reader.leave()));
+    expect((await engine.facts()).watchers).toBe(0);
   });
 });
 

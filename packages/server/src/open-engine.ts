@@ -31,7 +31,7 @@ export async function openEngine(
       signingKey = keyPairFromBytes('server', seed);
       return signingKey;
     },
-    limits: { nameBytes: config.limits.nameBytes, valueBytes: config.limits.valueBytes },
+    limits: config.limits,
     storage: config.storage,
     audit: config.audit,
     retention: config.retention,

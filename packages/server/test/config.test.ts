@@ -90,7 +90,7 @@ describe('the configuration', () => {
 
   it('takes limits from the file, and derives from them what they imply', async () => {
     const file = await configFile(
-      'limits: {valueBytes: 10000000, idleSeconds: 5}\nstorage: {quotaBytes: 1000000}\n',
+      'limits: {valueBytes: 10000000, idleSeconds: 5, watchers: 9}\nstorage: {quotaBytes: 1000000}\n',
     );
     const { limits, storage } = loadConfig({ env: { HOME }, file });
     expect(limits).toMatchObject({
@@ -98,6 +98,8 @@ describe('the configuration', () => {
       idleSeconds: 5,
       nameBytes: 1024,
       headerBytes: 16_384,
+      watchers: 9,
+      watchersPerPrincipal: 1_024,
     });
     expect(limits.bodyBytes).toBeGreaterThan(40_000_000);
     expect(limits.inFlightBytes).toBeGreaterThanOrEqual(limits.bodyBytes);

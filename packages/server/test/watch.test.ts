@@ -194,11 +194,12 @@ describe('GET /api/watch', () => {
   });
 
   it('is refused when there are too many', async () => {
-    const server = await startTestServer();
-    const watches = await Promise.all(Array.from({ length: 64 }, () => open(server)));
+    const server = await startTestServer({ limits: { watchersPerPrincipal: 2 } });
+    const watches = await Promise.all([open(server), open(server)]);
     await Promise.all(watches.map(({ events }) => events.next()));
-    const { status, headers } = await open(server);
+    const { status, headers, body } = await send(server, '/api/watch', { socket: true, headers: HEADER });
     expect([status, headers['coffer-error'], headers['retry-after']]).toEqual([503, 'busy', '1']);
+    expect(JSON.parse(body).message).toContain('limits.watchersPerPrincipal');
     watches[0]?.leave();
     await expect.poll(async () => (await open(server)).status).toBe(200);
   });
@@ -239,11 +240,11 @@ describe('a watch that lasts', () => {
 
   it('and takes nothing is ended as slow', async () => {
     const server = await startTestServer({
-      limits: { headersSeconds: 1, requestSeconds: 1, idleSeconds: 1 },
+      limits: { headersSeconds: 1, requestSeconds: 1, idleSeconds: 1, watchersPerPrincipal: 4 },
     });
     const stalled = await stalledWatch(server);
     // It counts until it is ended.
-    const others = await Promise.all(Array.from({ length: 63 }, () => open(server)));
+    const others = await Promise.all(Array.from({ length: 3 }, () => open(server)));
     await Promise.all(others.map(({ events }) => events.next()));
     expect((await open(server)).status).toBe(503);
     await expect.poll(async () => (await open(server)).status, { timeout: 5_000 }).toBe(200);

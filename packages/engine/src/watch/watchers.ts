@@ -11,11 +11,17 @@ const HEARTBEAT_MS = 15_000;
 /** How many patterns a watcher may have, and how long each may be. */
 export const WATCH_PATTERNS = 32;
 const PATTERN_BYTES = 1_024;
-/** How many watchers a principal may have, and all together. */
-const WATCHERS_EACH = 64;
-const WATCHERS_ALL = 1_024;
 /** How many look for news within a turn of the event loop, so that others are served in between. */
 const WOKEN_AT_ONCE = 32;
+
+export interface WatchLimits {
+  /** How many watchers there may be at one time. */
+  readonly watchers: number;
+  /** How many of them one principal may have. */
+  readonly watchersPerPrincipal: number;
+}
+
+export const DEFAULT_WATCH_LIMITS: WatchLimits = { watchers: 4_096, watchersPerPrincipal: 1_024 };
 
 export interface WatchOptions {
   /** Patterns of names, at most {@link WATCH_PATTERNS}; none: all secrets. */
@@ -32,14 +38,18 @@ export interface WatchOptions {
 export class Watchers {
   readonly #parts: WatchParts;
   readonly #gate: Gate;
+  readonly #limits: WatchLimits;
   readonly #watches = new Set<Watch>();
+  /** How many of them each principal has. */
+  readonly #counts = new Map<string, number>();
   #waking = false;
   #wakeAgain = false;
   #closed = false;
 
-  constructor(parts: WatchParts, gate: Gate) {
+  constructor(parts: WatchParts, gate: Gate, limits: WatchLimits) {
     this.#parts = parts;
     this.#gate = gate;
+    this.#limits = limits;
     parts.feed.subscribe(() => void this.#wakeAll());
     parts.administration.onChange = (what) => {
       if (what === 'grants') parts.feed.grantsChanged();
@@ -78,17 +88,31 @@ export class Watchers {
       await this.#gate.allow(asked);
       yield* watch.events();
     } finally {
-      this.#watches.delete(watch);
+      this.#dismiss(watch);
     }
   }
 
   #admit(watch: Watch): void {
     if (this.#closed) throw new CofferError('stopped', 'the server is shutting down');
-    const own = [...this.#watches].filter(({ principal }) => principal === watch.principal).length;
-    if (own >= WATCHERS_EACH || this.#watches.size >= WATCHERS_ALL) {
-      throw new CofferError('busy', 'there are as many watchers as there may be: end some, then try again');
+    const { watchers, watchersPerPrincipal } = this.#limits;
+    const { principal } = watch;
+    const own = this.#counts.get(principal) ?? 0;
+    if (own >= watchersPerPrincipal) {
+      throw tooMany(`${principal} has ${own} watchers, as many as it may`, 'limits.watchersPerPrincipal');
+    }
+    if (this.#watches.size >= watchers) {
+      throw tooMany(`there are ${watchers} watchers, as many as there may be`, 'limits.watchers');
     }
     this.#watches.add(watch);
+    this.#counts.set(principal, own + 1);
+  }
+
+  #dismiss(watch: Watch): void {
+    const { principal } = watch;
+    const others = (this.#counts.get(principal) ?? 1) - 1;
+    this.#watches.delete(watch);
+    if (others > 0) this.#counts.set(principal, others);
+    else this.#counts.delete(principal);
   }
 
   async #wakeAll(): Promise<void> {
@@ -107,6 +131,9 @@ export class Watchers {
     this.#waking = false;
   }
 }
+
+const tooMany = (what: string, limit: string) =>
+  new CofferError('busy', `${what} (${limit}): end some, then try again`);
 
 function patternsOf(secrets: readonly string[]): Pattern[] {
   if (secrets.length > WATCH_PATTERNS) {

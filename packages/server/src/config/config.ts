@@ -1,6 +1,13 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type AuditSettings, CofferError, DEFAULT_LIMITS, type RetentionRule } from '@coffer/engine';
+import {
+  type AuditSettings,
+  CofferError,
+  DEFAULT_LIMITS,
+  DEFAULT_WATCH_LIMITS,
+  type RetentionRule,
+  type WatchLimits,
+} from '@coffer/engine';
 import type { BodyLimits } from '../http/body.js';
 import type { RequestRates } from '../limit/rate-limits.js';
 import { formatAddress, isLoopback, listenAddress } from '../listen/address.js';
@@ -17,7 +24,7 @@ import {
 import { checkNats, completeWasmcloud, type NatsConfig, natsConfig, type WasmcloudConfig } from './nats.js';
 import { checkTrust, type TrustConfig, trustConfig } from './trust.js';
 
-export interface ServerLimits extends BodyLimits, ConnectionLimits, RequestRates {
+export interface ServerLimits extends BodyLimits, ConnectionLimits, RequestRates, WatchLimits {
   /** Largest value. */
   readonly valueBytes: number;
 }
@@ -211,6 +218,8 @@ export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits 
     headerBytes: stated.headerBytes ?? 16 * 1024,
     connections,
     connectionsPerAddress: stated.connectionsPerAddress ?? Math.ceil(connections / 4),
+    watchers: stated.watchers ?? DEFAULT_WATCH_LIMITS.watchers,
+    watchersPerPrincipal: stated.watchersPerPrincipal ?? DEFAULT_WATCH_LIMITS.watchersPerPrincipal,
     principalRequestsPerSecond: stated.principalRequestsPerSecond,
     addressRequestsPerSecond: stated.addressRequestsPerSecond,
     failuresPerMinute: stated.failuresPerMinute ?? 60,

@@ -92,6 +92,8 @@ const fileSchema = z.strictObject({
       headerBytes: bytes.optional(),
       connections: z.int().min(1).optional(),
       connectionsPerAddress: z.int().min(1).optional(),
+      watchers: z.int().min(1).optional(),
+      watchersPerPrincipal: z.int().min(1).optional(),
       principalRequestsPerSecond: rate.optional(),
       addressRequestsPerSecond: rate.optional(),
       failuresPerMinute: rate.optional(),
