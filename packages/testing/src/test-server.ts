@@ -10,6 +10,7 @@ import {
 import { pino } from 'pino';
 import { StateFolder } from './state-folder.js';
 
+/** What a test server starts with; everything may be left out. */
 export interface TestServerOptions {
   /** Secrets that it has from the beginning, each with version 1. */
   readonly secrets?: Readonly<Record<string, string | Uint8Array>>;
@@ -124,6 +125,7 @@ export class TestServer implements AsyncDisposable {
     await this.engine.createVersion(OPERATOR, name, version, bytes(value));
   }
 
+  /** Makes a version the active one, which programs get from then on. */
   async mustActivate(name: string, version: number): Promise<void> {
     await this.engine.activate(OPERATOR, name, version);
   }
@@ -134,6 +136,7 @@ export class TestServer implements AsyncDisposable {
     return { value: Buffer.from(got.value), version: got.version };
   }
 
+  /** A secret's versions and which is active, without values. */
   async mustInfo(name: string): Promise<SecretInfo> {
     return this.engine.info(OPERATOR, name);
   }
