@@ -6,11 +6,16 @@
 export { Admin } from './admin.js';
 export type { BackupFacts } from './backup.js';
 export type { Cache } from './cache/cache.js';
+export { FileCache } from './cache/file-cache.js';
+export type { KeySource } from './cache/key.js';
+export { MemoryCache } from './cache/memory-cache.js';
 export { Client, type ClientOptions } from './client.js';
 export { type ClientErrorCode, CofferClientError } from './errors.js';
 export { createProof, type ProofOptions, type ProofRequest } from './proof/proof.js';
 export type { Secret } from './secret/secret.js';
 export { SecretBytes } from './secret/secret-bytes.js';
+export { EnvClient, type EnvClientOptions } from './sources/env-client.js';
+export { FileClient } from './sources/file-client.js';
 export type {
   Declares,
   StoreClient,

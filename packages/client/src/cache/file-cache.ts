@@ -1,0 +1,133 @@
+import { constants, lstatSync, mkdirSync } from 'node:fs';
+import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { CofferClientError } from '../errors.js';
+import type { Cache } from './cache.js';
+import type { KeySource } from './key.js';
+import { Seal } from './seal.js';
+
+/** Older drafts belong to no write that still goes on. */
+const ABANDONED = 60_000;
+
+/**
+ * A file that only its owner can read. It is replaced as a whole: whatever happens, it holds what was written last or before that.
+ * One process at a time should write to it.
+ *
+ * Without a key its content is setec's (see `encodeCache`), and setec's `FileClient` reads it. With one it is these bytes:
+ * `coffer-cache-v1\n`, a salt of 32 bytes that is new for each write, the content encrypted with AES-256-GCM, and the tag of 16 bytes.
+ * HKDF-SHA-256 of the key, with that salt and the first line as info, gives the 32 bytes of the AES key and the 12 of the nonce.
+ */
+export class FileCache implements Cache {
+  readonly #path: string;
+  readonly #seal: Seal;
+  #tidy = false;
+
+  /**
+   * Makes the folder, for its owner only, if it is not there. The file is made by the first write.
+   *
+   * @throws CofferClientError `bad_file` if the folder cannot be made, or `path` is there and is no file
+   */
+  constructor(path: string, options: { readonly key?: KeySource } = {}) {
+    this.#path = resolve(path);
+    this.#seal = new Seal(options.key);
+    try {
+      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+      this.#refuseOthers();
+    } catch (error) {
+      throw this.#told(error);
+    }
+  }
+
+  /** @throws CofferClientError `bad_file`, `bad_key`, or `bad_cache` if the file is not what was written with this key */
+  async read(): Promise<Uint8Array | undefined> {
+    try {
+      // Neither a link is followed nor a pipe waited for.
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      const handle = await open(this.#path, flags);
+      try {
+        if (!(await handle.stat()).isFile()) throw notAFile();
+        return await this.#seal.unseal(await handle.readFile());
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      if ((error as { code?: string }).code === 'ENOENT') return undefined;
+      throw this.#told(error);
+    }
+  }
+
+  /** @throws CofferClientError `bad_file`, `bad_key` */
+  async write(content: Uint8Array): Promise<void> {
+    try {
+      const sealed = await this.#seal.seal(content);
+      this.#refuseOthers();
+      if (!this.#tidy) await this.#removeDrafts();
+      const draft = `${this.#draftStart}${process.pid}-${Math.random().toString(36).slice(2)}`;
+      try {
+        await writeNew(draft, sealed);
+        await rename(draft, this.#path);
+      } catch (error) {
+        await unlink(draft).catch(() => {});
+        throw error;
+      }
+      await sync(dirname(this.#path));
+    } catch (error) {
+      throw this.#told(error);
+    }
+  }
+
+  get #draftStart(): string {
+    return join(dirname(this.#path), `.${basename(this.#path)}.draft-`);
+  }
+
+  #refuseOthers(): void {
+    if (!(lstatSync(this.#path, { throwIfNoEntry: false })?.isFile() ?? true)) throw notAFile();
+  }
+
+  /** Those of processes that were killed hold secrets as well. */
+  async #removeDrafts(): Promise<void> {
+    this.#tidy = true;
+    const folder = dirname(this.#path);
+    for (const name of await readdir(folder)) {
+      const path = join(folder, name);
+      if (!path.startsWith(this.#draftStart)) continue;
+      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
+      if (mtimeMs < Date.now() - ABANDONED) await unlink(path).catch(() => {});
+    }
+  }
+
+  #told(error: unknown): CofferClientError {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const ours = error instanceof CofferClientError;
+    return new CofferClientError(
+      ours && code ? code : 'bad_file',
+      `the cache ${this.#path}: ${ours ? message : code}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+async function writeNew(path: string, content: Uint8Array): Promise<void> {
+  const handle = await open(path, 'wx', 0o600);
+  try {
+    // The umask may have taken rights away.
+    await handle.chmod(0o600);
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function sync(folder: string): Promise<void> {
+  const handle = await open(folder);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+const notAFile = () => new CofferClientError('bad_file', 'it is no regular file, or a link');

@@ -1,0 +1,42 @@
+import { CofferClientError } from '../errors.js';
+import { SecretBytes } from '../secret/secret-bytes.js';
+import type { StoreClient } from '../store/options.js';
+import type { CallOptions, SecretValue } from '../types.js';
+
+export interface EnvClientOptions {
+  /** Default `process.env`. It is read whenever a secret is asked for. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What the names of variables begin with, such as `MYAPP_`. */
+  readonly prefix?: string;
+  /** Variables of secrets by name, where they are not those that are made of the name. */
+  readonly names?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Gives secrets from environment variables, for development: `prod/db-password` is `PROD_DB_PASSWORD`, its letters in capitals and
+ * everything but letters of ASCII and digits an underscore. Each has the one version 1; a variable that is empty counts as none.
+ */
+export class EnvClient implements StoreClient {
+  readonly fixed = true;
+  readonly #options: EnvClientOptions;
+
+  constructor(options: EnvClientOptions = {}) {
+    this.#options = options;
+  }
+
+  async get(name: string, options: CallOptions & { readonly version?: number } = {}): Promise<SecretValue> {
+    const { env = process.env, prefix = '', names = {} } = this.#options;
+    const variable = Object.hasOwn(names, name)
+      ? (names[name] as string)
+      : prefix + name.toUpperCase().replace(/[^A-Z0-9]/gu, '_');
+    const text = env[variable];
+    if (!text) throw new CofferClientError('not_found', `${name} is not there: ${variable} is not set`);
+    if ((options.version || 1) !== 1) throw new CofferClientError('not_found', `${name} has only version 1`);
+    return { value: SecretBytes.copyOf(new TextEncoder().encode(text)), version: 1 };
+  }
+
+  async getIfChanged(name: string, knownVersion: number): Promise<SecretValue | undefined> {
+    const secret = await this.get(name);
+    return knownVersion === secret.version ? undefined : secret;
+  }
+}
