@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import type { Client } from '@coffer/client';
+import { Admin } from '@coffer/client/admin';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { CANARY } from '../support/canary.mjs';
 
@@ -230,14 +231,14 @@ describe('a full disk', () => {
     // Too little for a header: no new key, and no file of one.
     writeFileSync(ballast, Buffer.alloc(bavail * bsize - 100 * 1024, 1));
     for (const root of [false, true]) {
-      expect(await outcomeOf(client.admin.rotateKeys({ root }))).toEqual({ code: 'storage_full' });
+      expect(await outcomeOf(new Admin(client).rotateKeys({ root }))).toEqual({ code: 'storage_full' });
     }
     expect(readdirSync(folder.path).filter((name) => name.startsWith('root.key'))).toEqual(['root.key']);
     // Enough for the header, too little for a value.
     truncateSync(ballast, bavail * bsize - 320 * 1024);
-    const enough = () => outcomeOf(client.admin.rotateKeys());
+    const enough = () => outcomeOf(new Admin(client).rotateKeys());
     await expect.poll(enough).toMatchObject({ value: { dataKeys: [{ id: 1 }, { id: 2 }] } });
-    const rotation = () => client.admin.keyRotation();
+    const rotation = () => new Admin(client).keyRotation();
     const waiting = { problem: { code: 'storage_full', message: expect.stringMatching(/waits for room/) } };
     await expect.poll(rotation, { timeout: 10_000 }).toMatchObject(waiting);
     for (let i = 0; i < 5; i++) expect((await client.get(`big/${i}`)).value).toHaveLength(value.length);
@@ -246,7 +247,7 @@ describe('a full disk', () => {
     rmSync(ballast);
     await expect.poll(rotation, { timeout: 30_000 }).toBeUndefined();
     expect(server.output.match(/waits for room/g)).toHaveLength(1);
-    expect((await client.admin.keys()).dataKeys.map(({ id }) => id)).toEqual([2]);
+    expect((await new Admin(client).keys()).dataKeys.map(({ id }) => id)).toEqual([2]);
     for (let i = 0; i < 5; i++) expect((await client.get(`big/${i}`)).value).toHaveLength(value.length);
     await expectSoundAudit(client, stateDir);
     expect((await server.stop()).code).toBe(0);

@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { Admin } from '@coffer/client/admin';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { TemporaryFolder } from '../support/processes.mjs';
@@ -39,7 +40,7 @@ test.each([
       onTestFinished(() => server.kill().then(() => undefined));
       const url = await urlOf(server).catch(() => undefined);
       if (url === undefined) continue;
-      const outcome = await outcomeOf(clientOf(url).admin.rotateKeys({ root: true }));
+      const outcome = await outcomeOf(new Admin(clientOf(url)).rotateKeys({ root: true }));
       const survived = 'value' in outcome;
       if (!survived) expect(outcome.code).toBe('unreachable');
       await server.kill();
@@ -47,11 +48,11 @@ test.each([
       const again = launch(folder);
       const client = clientOf(await urlOf(again));
       expect(Buffer.from((await client.get('kept')).value).toString()).toBe('value');
-      const { rootKey } = await client.admin.keys();
+      const { rootKey } = await new Admin(client).keys();
       await expectSoundAudit(client, folder.join('state'));
       if (survived) {
         // Whatever was left half done: a further rotation goes through.
-        const { rootKey: next } = await client.admin.rotateKeys({ root: true });
+        const { rootKey: next } = await new Admin(client).rotateKeys({ root: true });
         expect(next.id).not.toBe(rootKey.id);
         expect(readdirSync(folder.path)).toContain(`root.key.retired-${rootKey.id}`);
         await again.stop();

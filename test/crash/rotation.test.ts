@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import type { Client } from '@coffer/client';
+import { Admin } from '@coffer/client/admin';
 import { expect, test } from 'vitest';
 
 import { type Process, TemporaryFolder } from '../support/processes.mjs';
@@ -140,7 +141,7 @@ test(`the keys of ${SECRETS} secrets are changed under load, over ${KILLS.length
   /** Waits until no more than this part is left; answers how many records that is. */
   const untilLeft = async (part: number): Promise<number> => {
     for (;;) {
-      const answer = await trial.ask((client) => client.admin.keyRotation());
+      const answer = await trial.ask((client) => new Admin(client).keyRotation());
       if (!answer) continue;
       if (!answer.value) return 0;
       const { total, remaining } = answer.value;
@@ -149,10 +150,10 @@ test(`the keys of ${SECRETS} secrets are changed under load, over ${KILLS.length
   };
   const rootKeys: string[] = [];
   const newRootKey = async () => {
-    const keys = await trial.ask((client) => client.admin.rotateKeys({ root: true }));
+    const keys = await trial.ask((client) => new Admin(client).rotateKeys({ root: true }));
     if (keys) rootKeys.push(keys.value.rootKey.id as string);
   };
-  await trial.ask((client) => client.admin.rotateKeys());
+  await trial.ask((client) => new Admin(client).rotateKeys());
   const left: number[] = [];
   for (const part of KILLS) {
     const [atKill] = await Promise.all([untilLeft(part), newRootKey()]);
@@ -171,7 +172,7 @@ test(`the keys of ${SECRETS} secrets are changed under load, over ${KILLS.length
   await trial.stop();
 
   const client = await trial.start();
-  const { rootKey, dataKeys, rotation } = await client.admin.keys();
+  const { rootKey, dataKeys, rotation } = await new Admin(client).keys();
   const after = await client.list();
   expect(rotation).toBeUndefined();
   // Heads and values, and the manifest.

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Client } from '@coffer/client';
+import type { Admin } from '@coffer/client/admin';
 import { Failure, isClientError, systemReason, Unidentified } from './failure.js';
 import { note } from './output.js';
 
@@ -31,6 +32,15 @@ export async function withClient<T>(
   const client = await connect({ server, audience, ...credential, ca: caFrom('--ca', options.ca) });
   if (!again) await warnIfExposed(client);
   return hinting(credential.creds ? WITH_CREDS : WITHOUT_CREDS, whileOpen(client, use));
+}
+
+/** As {@link withClient}, for administration. */
+export async function withAdmin<T>(
+  options: ConnectionOptions,
+  use: (admin: Admin, client: Client) => Promise<T>,
+): Promise<T> {
+  const { Admin } = await import('@coffer/client/admin');
+  return withClient(options, (client) => use(new Admin(client), client));
 }
 
 const WITHOUT_CREDS = 'use --token-file FILE, --creds FILE, COFFER_TOKEN or COFFER_CREDS';

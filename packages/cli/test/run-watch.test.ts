@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Process, TemporaryFolder } from '../../../test/support/processes.mjs';
 import { CofferServer, cofferCommand } from '../../../test/support/servers.mjs';
+import { Admin } from '../../client/src/admin/index.js';
 import { Client } from '../../client/src/index.js';
 
 /** Says what it has and what it hears, and exits with the number that it reads. */
@@ -184,7 +185,7 @@ describe('coffer run --watch', () => {
     writeFileSync(file, tokens[0]?.token ?? '');
     await using running = watching(['--watch', '--token-file', file, '--env', 'A=t'], [], own.url);
     await running.waitFor(/started with one/);
-    await admin.admin.revokeToken(tokens[0]?.principal.replace('token:', '') ?? '');
+    await new Admin(admin).revokeToken(tokens[0]?.principal.replace('token:', '') ?? '');
     await running.waitFor(/coffer: warning: .*; the command keeps the values that it has\n/);
     writeFileSync(file, tokens[1]?.token ?? '');
     await admin.activate('t', 2);

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { Admin, type Open, type Send } from './admin.js';
 import { CofferClientError } from './errors.js';
 import * as answers from './http/answers.js';
+import { Caller } from './http/caller.js';
 import { getMany } from './http/many.js';
-import type { Answer } from './http/open-answer.js';
-import { lacksRoute, refusal, type Subject } from './http/refusal.js';
+import { lacksRoute } from './http/refusal.js';
+import { version } from './http/shapes.js';
 import { Transport } from './http/transport.js';
 import { watch } from './http/watch.js';
 import type {
@@ -55,8 +54,11 @@ const DEFAULT_SERVER = 'http://127.0.0.1:2633';
 const MAX_VERSION = 2 ** 32 - 1;
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
+/** For the other entries of this package. */
+export let callerOf: (client: Client) => Caller;
+
 /**
- * Calls a coffer server, or a setec one (which knows neither `whoami` nor `admin`).
+ * Calls a coffer server, or a setec one (which knows only setec's own calls).
  *
  * Every call rejects with a {@link CofferClientError}, or with its signal's reason.
  *
@@ -66,9 +68,11 @@ const MAX_TIMEOUT = 2 ** 31 - 1;
  * ```
  */
 export class Client {
-  /** Tokens and policy. */
-  readonly admin: Admin;
-  readonly #transport: Transport;
+  static {
+    callerOf = (client) => client.#caller;
+  }
+
+  readonly #caller: Caller;
   #knowsMany = true;
 
   /** Opens no connection yet. Throws `invalid_argument` for options that cannot be. */
@@ -76,7 +80,7 @@ export class Client {
     if (options.token !== undefined && options.creds !== undefined) {
       throw new CofferClientError('invalid_argument', 'give either a token or creds, not both');
     }
-    this.#transport = new Transport({
+    const transport = new Transport({
       server: options.server ?? DEFAULT_SERVER,
       token: checkedToken(options.token),
       creds: options.creds,
@@ -86,39 +90,44 @@ export class Client {
       retries: within('retries', options.retries ?? 2, 0, 10),
       maxAnswerBytes: within('maxAnswerBytes', options.maxAnswerBytes ?? 64 * 2 ** 20, 1, 2 ** 31),
     });
-    this.admin = new Admin(this.#sendAdmin, this.#openAdmin, this.server);
+    this.#caller = new Caller(transport);
   }
 
   /** The server's address, without any credential. */
   get server(): string {
-    return this.#transport.address.display;
+    return this.#caller.transport.address.display;
   }
 
   /** True if a credential is sent over a network in clear: everybody on the way can read it, and every secret. */
   get exposed(): boolean {
-    return this.#transport.exposed;
+    return this.#caller.transport.exposed;
   }
 
   /** Every secret that the caller may `info`, by name in byte order; none is an empty list. */
   list(options?: CallOptions): Promise<SecretInfo[]> {
-    return this.#read('list', {}, { action: 'list' }, options, answers.secretList);
+    return this.#caller.ask({ path: '/api/list', body: {}, action: 'list', options }, answers.secretList);
   }
 
   /** A secret's versions, without values. `not_found` if there is no such secret. */
   info(name: string, options?: CallOptions): Promise<SecretInfo> {
-    return this.#read('info', { Name: name }, { action: 'info', name }, options, answers.secretInfo);
+    return this.#caller.ask(
+      { path: '/api/info', body: { Name: name }, action: 'info', name, options },
+      answers.secretInfo,
+    );
   }
 
   /** A secret's active value, or that of `options.version`. `not_found` if there is none. */
   async get(name: string, options: CallOptions & { readonly version?: number } = {}): Promise<SecretValue> {
     const version = options.version ?? 0;
-    return this.#read(
-      'get',
-      { Name: name, Version: checkedVersion(version, 0) },
-      { action: 'get', name, ...(version === 0 ? {} : { version }) },
+    const question = {
+      path: '/api/get',
+      body: { Name: name, Version: checkedVersion(version, 0) },
+      action: 'get',
+      name,
+      ...(version && { version }),
       options,
-      answers.secretValue,
-    );
+    };
+    return this.#caller.ask(question, answers.secretValue);
   }
 
   /** The active value if it is not that of `knownVersion`, else undefined. With 0 it is always the active one. */
@@ -127,10 +136,10 @@ export class Client {
     knownVersion: number,
     options?: CallOptions,
   ): Promise<SecretValue | undefined> {
-    const request = { Name: name, Version: checkedVersion(knownVersion, 0), UpdateIfChanged: true };
-    const answer = await this.#post('get', request, options);
-    if (answer.status === 304) return undefined;
-    return this.#parse(answer, { action: 'get', name }, answers.secretValue);
+    const body = { Name: name, Version: checkedVersion(knownVersion, 0), UpdateIfChanged: true };
+    const question = { path: '/api/get', body, action: 'get', name, options };
+    const answer = await this.#caller.send(question);
+    return answer.status === 304 ? undefined : this.#caller.read(answer, question, answers.secretValue);
   }
 
   /**
@@ -156,12 +165,13 @@ export class Client {
   ): Promise<SecretAnswer[] | undefined> {
     if (!this.#knowsMany) return undefined;
     const secrets = requests.map(({ name, version, known }) => ({ name, version, known }));
-    const answer = await this.#post('get-many', { secrets }, options);
+    const question = { path: '/api/get-many', body: { secrets }, action: 'get', options };
+    const answer = await this.#caller.send(question);
     if (lacksRoute(answer)) {
       this.#knowsMany = false;
       return undefined;
     }
-    return this.#parse(answer, { action: 'get' }, answers.secretAnswers);
+    return this.#caller.read(answer, question, answers.secretAnswers);
   }
 
   async #single({ name, version, known }: SecretRequest, options?: CallOptions): Promise<SecretAnswer> {
@@ -182,13 +192,8 @@ export class Client {
    * new inactive version, unless it equals that of the highest number, which is then the answer.
    */
   async put(name: string, value: Uint8Array, options: ChangeOptions = {}): Promise<number> {
-    return this.#change(
-      'put',
-      { Name: name, Value: base64(value) },
-      { action: 'put', name },
-      options,
-      answers.version,
-    );
+    const body = { Name: name, Value: base64(value) };
+    return this.#caller.ask({ path: '/api/put', body, action: 'put', name, change: options }, version);
   }
 
   /** Makes a version of this number and activates it. `version_taken` if the number was ever used. */
@@ -198,40 +203,37 @@ export class Client {
     value: Uint8Array,
     options: ChangeOptions = {},
   ): Promise<void> {
-    return this.#change(
-      'create-version',
-      { Name: name, Version: checkedVersion(version, 1), Value: base64(value) },
-      { action: 'create-version', name, version },
-      options,
+    const body = { Name: name, Version: checkedVersion(version, 1), Value: base64(value) };
+    return this.#caller.ask(
+      { path: '/api/create-version', body, action: 'create-version', name, version, change: options },
       nothing,
     );
   }
 
   /** Makes a version the active one. `not_found` if it does not exist. */
   async activate(name: string, version: number, options: ChangeOptions = {}): Promise<void> {
-    return this.#change(
-      'activate',
-      { Name: name, Version: checkedVersion(version, 1) },
-      { action: 'activate', name, version },
-      options,
+    const body = { Name: name, Version: checkedVersion(version, 1) };
+    return this.#caller.ask(
+      { path: '/api/activate', body, action: 'activate', name, version, change: options },
       nothing,
     );
   }
 
   /** Deletes a version that is not the active one. */
   async deleteVersion(name: string, version: number, options: ChangeOptions = {}): Promise<void> {
-    return this.#change(
-      'delete-version',
-      { Name: name, Version: checkedVersion(version, 1) },
-      { action: 'delete', name, version },
-      options,
+    const body = { Name: name, Version: checkedVersion(version, 1) };
+    return this.#caller.ask(
+      { path: '/api/delete-version', body, action: 'delete', name, version, change: options },
       nothing,
     );
   }
 
   /** Deletes a secret with all its versions and the memory of their numbers. An unknown name is no error. */
   async delete(name: string, options: ChangeOptions = {}): Promise<void> {
-    return this.#change('delete', { Name: name }, { action: 'delete', name }, options, nothing);
+    return this.#caller.ask(
+      { path: '/api/delete', body: { Name: name }, action: 'delete', name, change: options },
+      nothing,
+    );
   }
 
   /**
@@ -249,92 +251,21 @@ export class Client {
    * ```
    */
   watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void> {
-    return watch(this.#transport, options);
+    return watch(this.#caller.transport, options);
   }
 
   /** Who the server takes this caller for, and the grants that apply to it. */
   async whoami(options?: CallOptions): Promise<Whoami> {
-    const answer = await this.#transport.send({
-      method: 'GET',
-      path: '/api/whoami',
-      signal: options?.signal,
-    });
-    return this.#parse(answer, { action: 'whoami' }, answers.whoami);
+    return this.#caller.ask({ path: '/api/whoami', action: 'whoami', options }, answers.whoami);
   }
 
   /** Ends the connections and wipes the key of the creds. Calls under way, and later ones, reject with the code `closed`. */
   close(): void {
-    this.#transport.close();
+    this.#caller.transport.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
-  }
-
-  async #read<T>(
-    method: string,
-    request: object,
-    subject: Subject,
-    options: CallOptions | undefined,
-    parse: (answer: unknown) => T,
-  ): Promise<T> {
-    return this.#parse(await this.#post(method, request, options), subject, parse);
-  }
-
-  async #change<T>(
-    method: string,
-    request: object,
-    subject: Subject,
-    options: ChangeOptions,
-    parse: (answer: unknown) => T,
-  ): Promise<T> {
-    return this.#parse(await this.#post(method, request, options, operationOf(options)), subject, parse);
-  }
-
-  #post(method: string, request: object, options?: CallOptions, operation?: string): Promise<Answer> {
-    return this.#transport.send({
-      method: 'POST',
-      path: `/api/${method}`,
-      body: Buffer.from(JSON.stringify(request)),
-      signal: options?.signal,
-      ...(operation === undefined ? {} : { operation }),
-    });
-  }
-
-  readonly #sendAdmin: Send = async ({ path, action, body, change, read }, parse) => {
-    const answer = await this.#transport.send({
-      method: body === undefined ? 'GET' : 'POST',
-      path,
-      signal: change?.signal ?? read?.signal,
-      ...(body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }),
-      ...(change === undefined ? {} : { operation: operationOf(change) }),
-    });
-    return this.#parse(answer, { action }, parse);
-  };
-
-  readonly #openAdmin: Open = async ({ path, action, body, idle }, options) => {
-    const answer = await this.#transport.open(
-      {
-        method: body === undefined ? 'GET' : 'POST',
-        path,
-        signal: options?.signal,
-        ...(body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) }),
-      },
-      idle === undefined ? {} : { idle },
-    );
-    if (answer.status === 200) return answer.chunks();
-    const { status, headers, body: text } = await answer.whole();
-    throw refusal(status, headers, text, { action }, this.server);
-  };
-
-  #parse<T>(answer: Answer, subject: Subject, parse: (answer: unknown) => T): T {
-    const { status, headers, body } = answer;
-    try {
-      if (status !== 200) throw refusal(status, headers, body, subject, this.server);
-      return parse(answers.parseJson(body));
-    } finally {
-      body.fill(0);
-    }
   }
 }
 
@@ -345,14 +276,6 @@ function nothing(): void {}
 /** Reads the caller's bytes in place, without a copy that nobody would wipe. */
 function base64(value: Uint8Array): string {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
-}
-
-function operationOf(options: ChangeOptions): string {
-  const operation = options.operation ?? randomUUID();
-  if (!/^[\x21-\x7e]{1,128}$/.test(operation)) {
-    throw new CofferClientError('invalid_argument', 'an operation id is 1 to 128 printable ASCII characters');
-  }
-  return operation;
 }
 
 function checkedVersion(version: number, lowest: 0 | 1): number {

@@ -3,8 +3,6 @@
  *
  * @module @coffer/client
  */
-export { Admin } from './admin.js';
-export type { BackupFacts } from './backup.js';
 export type { Cache } from './cache/cache.js';
 export { FileCache } from './cache/file-cache.js';
 export type { KeySource } from './cache/key.js';

@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { type AuditQuery, Client } from '../src/index.js';
+import { Admin, type AuditQuery } from '../src/admin/index.js';
+import { Client } from '../src/index.js';
 import { answering, serve } from './http-server.js';
 
 const LINES = { 'Content-Type': 'application/x-ndjson' };
 
 async function all(client: Client, query?: AuditQuery): Promise<string[]> {
   const lines: string[] = [];
-  for await (const line of client.admin.audit(query)) lines.push(line);
+  for await (const line of new Admin(client).audit(query)) lines.push(line);
   return lines;
 }
 
@@ -64,9 +65,9 @@ describe('the audit log', () => {
       serverKey: `N${'A'.repeat(55)}`,
     };
     await using server = await answering(200, JSON.stringify(head));
-    expect(await new Client({ server: server.url }).admin.auditHead()).toEqual(head);
+    expect(await new Admin(new Client({ server: server.url })).auditHead()).toEqual(head);
     await using other = await answering(200, JSON.stringify({ ...head, head: 3 }));
-    await expect(new Client({ server: other.url }).admin.auditHead()).rejects.toMatchObject({
+    await expect(new Admin(new Client({ server: other.url })).auditHead()).rejects.toMatchObject({
       code: 'bad_answer',
     });
   });

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { Admin } from '../src/admin/index.js';
 import { Client } from '../src/index.js';
 import { answering } from './http-server.js';
 
@@ -29,7 +30,7 @@ function backup(sealed = randomBytes(100_000)): Buffer {
 async function read(body: Buffer, status = 200, headers = { 'Content-Type': 'application/octet-stream' }) {
   await using server = await answering(status, body, headers);
   await using client = new Client({ server: server.url, retries: 0 });
-  const bytes = client.admin.backup();
+  const bytes = new Admin(client).backup();
   const chunks: Uint8Array[] = [];
   for (;;) {
     const next = await bytes.next();

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RunningServer, startServer } from '../../cli/test/run.js';
-import { Client } from '../src/index.js';
+import { Client, SecretBytes } from '../src/index.js';
 import { answering, serve } from './http-server.js';
 
 let server: RunningServer;
@@ -15,7 +15,7 @@ afterAll(async () => {
   await server?.[Symbol.asyncDispose]();
 });
 
-const bytes = (text: string) => new TextEncoder().encode(text);
+const bytes = (text: string) => SecretBytes.copyOf(Buffer.from(text));
 
 describe('getMany', () => {
   test('answers in the order of the requests, whatever becomes of each', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Admin } from '../src/admin/index.js';
 import { Client } from '../src/index.js';
 import { answering } from './http-server.js';
 
@@ -7,7 +8,7 @@ const grant = { to: ['token:a'], actions: ['get'], secrets: ['a'] };
 /** What the client makes of this answer to the question for the policy. */
 async function policyOf(answer: object): Promise<unknown> {
   await using server = await answering(200, JSON.stringify({ generation: 1, grants: [answer] }));
-  return (await new Client({ server: server.url }).admin.policy()).grants[0];
+  return (await new Admin(new Client({ server: server.url })).policy()).grants[0];
 }
 
 describe('a grant', () => {

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RunningServer, startServer } from '../../cli/test/run.js';
+import { Admin } from '../src/admin/index.js';
 import { Client } from '../src/index.js';
 import { answering } from './http-server.js';
 
 let server: RunningServer;
-let admin: Client['admin'];
+let admin: Admin;
 let client: Client;
 
 /** Of the vectors of nkeys: a user's. */
@@ -13,7 +14,7 @@ const KEY = 'UBIJU67QCU7QNGOHYYADWXYJFA4ECFVVVPARZWBVR47H5HDWD6XY3YZZ';
 beforeAll(async () => {
   server = await startServer();
   client = new Client({ server: server.socket });
-  admin = client.admin;
+  admin = new Admin(client);
 });
 afterAll(async () => {
   client?.close();
@@ -75,7 +76,7 @@ describe('revocations', () => {
     };
     const body = (revocation: object) => JSON.stringify({ revocations: [revocation] });
     await using honest = await answering(200, body({ ...right, more: 1 }));
-    const revocationsOf = (url: string) => new Client({ server: url }).admin.revocations();
+    const revocationsOf = (url: string) => new Admin(new Client({ server: url })).revocations();
     expect(await revocationsOf(honest.url)).toEqual([{ ...right, revokedAt: new Date(right.revokedAt) }]);
     await using other = await answering(200, body({ ...right, ...wrong }));
     await expect(revocationsOf(other.url)).rejects.toMatchObject({ code: 'bad_answer' });

@@ -1,6 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { startServer } from '../../cli/test/run.js';
+import { Admin } from '../src/admin/index.js';
 import { Client, type SecretInfo } from '../src/index.js';
 
 /** How many changes are made; WATCH_CHANGES lengthens it. */
@@ -39,8 +40,8 @@ async function cuttable(path: string) {
 test('over connections that break at any moment a watcher knows in the end what there is', async () => {
   await using server = await startServer();
   await using admin = new Client({ server: server.socket });
-  const { id, token } = await admin.admin.createToken({ name: 'watcher' });
-  await admin.admin.applyPolicy([{ to: [`token:${id}`], actions: ['get', 'info'], secrets: ['*'] }]);
+  const { id, token } = await new Admin(admin).createToken({ name: 'watcher' });
+  await new Admin(admin).applyPolicy([{ to: [`token:${id}`], actions: ['get', 'info'], secrets: ['*'] }]);
   const { url, cut } = await cuttable(server.socket.slice('unix:'.length));
   await using watcher = new Client({ server: url, token, retries: 10 });
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type RunningServer, startServer } from '../../cli/test/run.js';
+import { Admin } from '../src/admin/index.js';
 import { Transport } from '../src/http/transport.js';
 import { watch } from '../src/http/watch.js';
 import { Client, type WatchEvent } from '../src/index.js';
@@ -82,24 +83,24 @@ describe('watch, of a real server,', () => {
   });
 
   test('ends when the token or the last grant is gone, and does not begin without them', async () => {
-    const { id, token } = await admin.admin.createToken({ name: 'watcher' });
+    const { id, token } = await new Admin(admin).createToken({ name: 'watcher' });
     const client = new Client({ server: server.url, token });
     await expect(client.watch().next()).rejects.toMatchObject({ code: 'access_denied', status: 403 });
     const grant = { to: [`token:${id}`], actions: ['get'] as const, secrets: ['x'] };
-    await admin.admin.applyPolicy([grant]);
+    await new Admin(admin).applyPolicy([grant]);
     const [first, second] = [client.watch(), client.watch()];
     await Promise.all([first.next(), second.next()]);
-    await admin.admin.applyPolicy([{ ...grant, secrets: ['x', 'y'] }]);
+    await new Admin(admin).applyPolicy([{ ...grant, secrets: ['x', 'y'] }]);
     expect((await second.next()).value).toMatchObject({ type: 'reset' });
     expect((await first.next()).value).toMatchObject({ type: 'reset' });
     const denied = expect(first.next()).rejects.toMatchObject({ code: 'access_denied' });
-    await admin.admin.applyPolicy([]);
+    await new Admin(admin).applyPolicy([]);
     await denied;
-    await admin.admin.applyPolicy([grant]);
+    await new Admin(admin).applyPolicy([grant]);
     const third = client.watch();
     await third.next();
     const revoked = expect(third.next()).rejects.toMatchObject({ code: 'unauthenticated' });
-    await admin.admin.revokeToken(id);
+    await new Admin(admin).revokeToken(id);
     await revoked;
     await expect(client.watch().next()).rejects.toMatchObject({ code: 'unauthenticated', status: 401 });
     client.close();

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
-import { type AuditQuery, Client } from '@coffer/client';
+import { Client } from '@coffer/client';
+import { Admin, type AuditQuery } from '@coffer/client/admin';
 import { describe, expect, it } from 'vitest';
 import {
   auditVerifier,
@@ -74,7 +75,7 @@ describe('GET /api/admin/audit', () => {
       await server.engine.get({ principals, address: 'nats', conditions }, 'a').catch(() => undefined);
     }
     const found = async (query: AuditQuery) =>
-      (await all(client.admin.audit(query))).map((line) => JSON.parse(line).principal.application);
+      (await all(new Admin(client).audit(query))).map((line) => JSON.parse(line).principal.application);
     expect(await found({ application: 'shop*' })).toEqual(['shop', 'shop-eu']);
     expect(await found({ host: 'Nbank' })).toEqual(['bank']);
     expect(await found({ host: 'Nbank', application: 'shop' })).toEqual([]);
@@ -83,7 +84,7 @@ describe('GET /api/admin/audit', () => {
 
   it('is for administrators', async () => {
     const { server, client } = await production();
-    const { token } = await client.admin.createToken({ name: 'nobody' });
+    const { token } = await new Admin(client).createToken({ name: 'nobody' });
     for (const path of [ROUTE, `${ROUTE}/head`]) {
       const headers = { ...HEADER, Authorization: `Bearer ${token}` };
       expect(await send(server, path, { headers })).toMatchObject({ status: 403 });
@@ -94,7 +95,7 @@ describe('GET /api/admin/audit', () => {
 
   it('follows until the server stops, and ends as a whole answer then', async () => {
     const { server, client } = await production();
-    const lines = client.admin.audit({ follow: true, last: 1 });
+    const lines = new Admin(client).audit({ follow: true, last: 1 });
     expect(JSON.parse((await lines.next()).value as string)).toMatchObject({ action: 'checkpoint' });
     expect(JSON.parse((await lines.next()).value as string)).toMatchObject({ action: 'read-audit' });
     await call(server, 'put', { Name: 'a', Value: 'AA==' }, { socket: true });
@@ -130,7 +131,7 @@ describe('the lines that a server gives', () => {
   it('verify by its key and the line that its store knows, and with the head that it names', async () => {
     const { server, client } = await production();
     await client.put('a', Buffer.from('v'));
-    const { head, anchor, first, storeId, serverKey } = await client.admin.auditHead();
+    const { head, anchor, first, storeId, serverKey } = await new Admin(client).auditHead();
     expect({ first, storeId, serverKey }).toEqual({
       first: 1,
       storeId: server.engine.storeId,
@@ -145,7 +146,7 @@ describe('the lines that a server gives', () => {
       for (const line of lines) verifier.add(Buffer.from(line));
       return verifier.end();
     };
-    const lines = await all(client.admin.audit());
+    const lines = await all(new Admin(client).audit());
     const verdict = await check(lines);
     expect(verdict.broken).toBeUndefined();
     expect(verdict.known.map(({ state }) => state)).toEqual(['holds', 'holds']);

@@ -1,6 +1,7 @@
 import type { Client } from '@coffer/client';
+import type { Admin } from '@coffer/client/admin';
 import type { AuditTrust, AuditVerdict } from '@coffer/server';
-import { type ConnectionOptions, withClient } from '../connection.js';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { paint, print, printJson, table } from '../output.js';
 import { askingOnce } from '../passphrase.js';
@@ -50,19 +51,19 @@ async function verifyServer(
   known: readonly KnownLine[],
 ): Promise<Checked> {
   const { auditVerifier } = await import('@coffer/server');
-  const check = async (client: Client): Promise<Checked> => {
-    const { head, anchor, storeId, serverKey } = await client.admin.auditHead();
+  const check = async (admin: Admin, client: Client): Promise<Checked> => {
+    const { head, anchor, storeId, serverKey } = await admin.auditHead();
     if (key !== undefined && key !== serverKey) throw otherKey(`the server at ${client.server}`, serverKey);
     const verifier = auditVerifier({
       storeId,
       key: serverKey,
       known: [{ ...anchor, from: 'the store' }, { ...head, from: 'the server' }, ...known],
     });
-    for await (const line of client.admin.audit()) if (!verifier.add(Buffer.from(line))) break;
+    for await (const line of admin.audit()) if (!verifier.add(Buffer.from(line))) break;
     const keyFrom = key === undefined ? `the server at ${client.server} says so` : '--key';
     return { verdict: verifier.end(), keyFrom };
   };
-  return withClient(options, (client) => during('failed to read the audit log', check(client)));
+  return withAdmin(options, (admin, client) => during('failed to read the audit log', check(admin, client)));
 }
 
 async function verifyFiles(

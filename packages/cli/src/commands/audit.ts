@@ -1,6 +1,6 @@
-import type { AuditQuery } from '@coffer/client';
+import type { AuditQuery } from '@coffer/client/admin';
 import { entryInWords } from '../audit-entry.js';
-import { type ConnectionOptions, withClient } from '../connection.js';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { parseDuration } from '../numbers.js';
 import { note, print } from '../output.js';
@@ -60,8 +60,8 @@ async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): P
     for await (const line of lines) if (passed++ >= skipped) await print(show(line));
   };
   if (stateDir === undefined) {
-    await withClient(options, (client) =>
-      during('failed to read the audit log', printAll(client.admin.audit(wanted))),
+    await withAdmin(options, (admin) =>
+      during('failed to read the audit log', printAll(admin.audit(wanted))),
     );
   } else {
     await printAll(linesIn(stateDir, wanted));

@@ -1,8 +1,8 @@
 import { userInfo } from 'node:os';
-import type { BackupFacts } from '@coffer/client';
+import type { BackupFacts } from '@coffer/client/admin';
 import type { BackupContent, Restored } from '@coffer/server';
 import { writeStream } from '../backup-file.js';
-import { type ConnectionOptions, withClient } from '../connection.js';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { grantLine } from '../grants.js';
 import { note, print, printJson, table } from '../output.js';
@@ -18,11 +18,8 @@ export async function create(
   }
   if (path === '-' && options.json)
     throw new Failure('--json and the backup cannot both go to standard output');
-  const facts = await withClient(options, (client) =>
-    during(
-      'failed to make a backup',
-      writeStream(path, client.admin.backup(), { force: options.force ?? false }),
-    ),
+  const facts = await withAdmin(options, (admin) =>
+    during('failed to make a backup', writeStream(path, admin.backup(), { force: options.force ?? false })),
   );
   if (options.json) await printJson({ file: path, ...facts });
   else await (path === '-' ? note : print)(created(path, facts));

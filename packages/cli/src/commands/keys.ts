@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Client, KeyRotation, Keys } from '@coffer/client';
-import { type ConnectionOptions, withClient } from '../connection.js';
+import type { Admin, KeyRotation, Keys } from '@coffer/client/admin';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { note, print, printJson, table, write } from '../output.js';
 
@@ -15,7 +15,7 @@ export interface RotateOptions extends ConnectionOptions {
 }
 
 export async function list(options: ConnectionOptions & { json?: boolean }): Promise<void> {
-  const keys = await withClient(options, (client) => during('failed to list keys', client.admin.keys()));
+  const keys = await withAdmin(options, (admin) => during('failed to list keys', admin.keys()));
   if (options.json) return printJson(keys);
   await print(describe(keys));
 }
@@ -23,9 +23,9 @@ export async function list(options: ConnectionOptions & { json?: boolean }): Pro
 export async function rotate(options: RotateOptions): Promise<void> {
   const { root = false, to } = options;
   if (to !== undefined && !root) throw new Failure('--to is for the root key: say --root --to SPEC');
-  await withClient(options, async (client) => {
+  await withAdmin(options, async (admin) => {
     const request = { ...(root ? { root } : {}), ...(to === undefined ? {} : { to }) };
-    const keys = await during('failed to rotate the key', client.admin.rotateKeys(request));
+    const keys = await during('failed to rotate the key', admin.rotateKeys(request));
     if (root) return told(options, keys, rootSentence(keys, to));
     const active = keys.dataKeys.at(-1)?.id;
     const inForce = `The data key ${active} is in force.`;
@@ -33,9 +33,9 @@ export async function rotate(options: RotateOptions): Promise<void> {
       const how = 'Records are re-encrypted in the background; "coffer keys list" shows how far that is.';
       return told(options, keys, `${inForce} ${how}`);
     }
-    await untilRotated(client, inForce);
+    await untilRotated(admin, inForce);
     if (!options.json) return print('All records are under it, and no other data key is left.');
-    await printJson(await during('failed to list keys', client.admin.keys()));
+    await printJson(await during('failed to list keys', admin.keys()));
   });
 }
 
@@ -56,7 +56,7 @@ function rootSentence({ rootKey }: Keys, to: string | undefined): string {
 }
 
 /** Shows how far it is until all is done; an end of this command is not one of the rotation. */
-async function untilRotated(client: Client, inForce: string): Promise<void> {
+async function untilRotated(admin: Admin, inForce: string): Promise<void> {
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
   const goesOn = 'the re-encryption goes on in the server, also after its next start; see "coffer keys list"';
@@ -66,7 +66,7 @@ async function untilRotated(client: Client, inForce: string): Promise<void> {
     const { signal } = interrupted;
     await note(inForce);
     for (;;) {
-      const rotation = await client.admin.keyRotation({ signal });
+      const rotation = await admin.keyRotation({ signal });
       if (!rotation) return;
       if (rotation.problem?.code === 'tampered') throw new Failure(rotation.problem.message);
       await progress.show(rotation);

@@ -1,13 +1,11 @@
-import { type ConnectionOptions, withClient } from '../connection.js';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during } from '../failure.js';
 import { grantLine, policyText } from '../grants.js';
 import { paint, print, printJson, table } from '../output.js';
 import { displayName } from '../quote.js';
 
 export async function show(options: ConnectionOptions & { json?: boolean }): Promise<void> {
-  const policy = await withClient(options, (client) =>
-    during('failed to read the policy', client.admin.policy()),
-  );
+  const policy = await withAdmin(options, (admin) => during('failed to read the policy', admin.policy()));
   if (options.json) return printJson(policy);
   await print(`# generation ${policy.generation}\n${policyText(policy.grants)}`);
 }
@@ -28,8 +26,8 @@ export async function apply(
   const { readPolicyFile } = await import('../policy-file.js');
   const { grants } = await readPolicyFile(file, options.identityDir);
   const dryRun = options.dryRun ?? false;
-  const change = await withClient(options, (client) =>
-    during('failed to apply the policy', client.admin.applyPolicy(grants, { dryRun })),
+  const change = await withAdmin(options, (admin) =>
+    during('failed to apply the policy', admin.applyPolicy(grants, { dryRun })),
   );
   if (options.json) return printJson(change);
   const { added, removed, unchanged, generation } = change;

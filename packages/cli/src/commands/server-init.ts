@@ -131,7 +131,9 @@ async function grant(config: ServerConfig, principal: string): Promise<Granted> 
   if (owner === undefined) {
     return { isNew: await grantEverything(config, principal, { promptPassphrase }), running: false };
   }
-  const isNew = await withSocket(join(config.stateDir, 'admin.sock'), async ({ admin }) => {
+  const { Admin } = await import('@coffer/client/admin');
+  const isNew = await withSocket(join(config.stateDir, 'admin.sock'), async (client) => {
+    const admin = new Admin(client);
     const { grants, generation } = await during('failed to read the policy', admin.policy());
     const wanted = withEverything(grants, principal);
     if (wanted === undefined) return false;

@@ -1,5 +1,5 @@
-import type { TokenInfo } from '@coffer/client';
-import { type ConnectionOptions, withClient } from '../connection.js';
+import type { TokenInfo } from '@coffer/client/admin';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during } from '../failure.js';
 import { parseDuration } from '../numbers.js';
 import { note, print, printJson, table } from '../output.js';
@@ -10,10 +10,10 @@ export async function create(
   options: ConnectionOptions & { expires?: string; json?: boolean },
 ): Promise<void> {
   const expiresIn = options.expires === undefined ? undefined : parseDuration(options.expires);
-  const made = await withClient(options, (client) =>
+  const made = await withAdmin(options, (admin) =>
     during(
       'failed to create a token',
-      client.admin.createToken({ name, ...(expiresIn === undefined ? {} : { expiresIn }) }),
+      admin.createToken({ name, ...(expiresIn === undefined ? {} : { expiresIn }) }),
     ),
   );
   if (options.json) return printJson(made);
@@ -28,9 +28,7 @@ export async function create(
 }
 
 export async function list(options: ConnectionOptions & { json?: boolean }): Promise<void> {
-  const tokens = await withClient(options, (client) =>
-    during('failed to list tokens', client.admin.tokens()),
-  );
+  const tokens = await withAdmin(options, (admin) => during('failed to list tokens', admin.tokens()));
   if (options.json) return printJson(tokens);
   const now = new Date();
   const rows = tokens.map((token) => [
@@ -47,8 +45,8 @@ export async function list(options: ConnectionOptions & { json?: boolean }): Pro
 export async function revoke(id: string, options: ConnectionOptions & { json?: boolean }): Promise<void> {
   // The policy and `whoami` show a token as `token:<id>`; whoever copies that means the same.
   const bare = id.replace(/^token:/, '');
-  const token = await withClient(options, (client) =>
-    during('failed to revoke the token', client.admin.revokeToken(bare)),
+  const token = await withAdmin(options, (admin) =>
+    during('failed to revoke the token', admin.revokeToken(bare)),
   );
   if (options.json) return printJson(token);
   await print(`Token ${quote(token.name)} (${token.id}) is revoked`);

@@ -1,5 +1,6 @@
-import type { Client, Revocation } from '@coffer/client';
-import { type ConnectionOptions, withClient } from '../connection.js';
+import type { Client } from '@coffer/client';
+import type { Revocation } from '@coffer/client/admin';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { print, printJson, table } from '../output.js';
 import { askToGoOn } from '../question.js';
@@ -22,9 +23,7 @@ export async function revoke(options: RevokeOptions): Promise<void> {
   if (lift !== undefined) {
     if (reason !== undefined)
       throw new Failure('--reason is kept with a revocation, and not when one is lifted');
-    await withClient(options, (client) =>
-      during('failed to lift the revocation', client.admin.liftRevocation(lift)),
-    );
+    await withAdmin(options, (admin) => during('failed to lift the revocation', admin.liftRevocation(lift)));
     return options.json ? printJson({}) : print(`The revocation ${lift} is lifted`);
   }
   // The server would refuse it, but a secret is not to go there at all.
@@ -33,9 +32,9 @@ export async function revoke(options: RevokeOptions): Promise<void> {
   }
   const what = key === undefined ? { jti: jti as string } : { key };
   const because = reason === undefined ? {} : { reason };
-  const made = await withClient(options, async (client: Client) => {
+  const made = await withAdmin(options, async (admin, client) => {
     if (key !== undefined && !options.yes) await askIfOwn(client, key);
-    return during('failed to revoke', client.admin.revoke({ ...what, ...because }));
+    return during('failed to revoke', admin.revoke({ ...what, ...because }));
   });
   if (options.json) return printJson(made);
   const name = made.kind === 'key' ? `The key ${made.value}` : `The token with the jti ${made.value}`;
@@ -60,8 +59,8 @@ async function askIfOwn(client: Client, key: string): Promise<void> {
 
 /** Those of a server, in force. */
 export async function list(options: ConnectionOptions & { json?: boolean }): Promise<void> {
-  const revocations = await withClient(options, (client) =>
-    during('failed to list revocations', client.admin.revocations()),
+  const revocations = await withAdmin(options, (admin) =>
+    during('failed to list revocations', admin.revocations()),
   );
   if (options.json) return printJson(revocations);
   const head = ['ID', 'WHAT', 'VALUE', 'REVOKED', 'BY', 'REASON'];

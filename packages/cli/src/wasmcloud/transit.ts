@@ -1,5 +1,5 @@
-import type { Client, TransitKey } from '@coffer/client';
-import { type ConnectionOptions, withClient } from '../connection.js';
+import type { Admin, TransitKey } from '@coffer/client/admin';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { print, printJson, table } from '../output.js';
 import { askToGoOn } from '../question.js';
@@ -12,9 +12,9 @@ export interface TransitOptions extends ConnectionOptions {
 }
 
 /** A server for wasmCloud alone has no HTTP; and here `-s`, which other commands speak of, is none of a server. */
-async function onServer<T>(options: ConnectionOptions, use: (client: Client) => Promise<T>): Promise<T> {
+async function onServer<T>(options: ConnectionOptions, use: (admin: Admin) => Promise<T>): Promise<T> {
   try {
-    return await withClient(options, use);
+    return await withAdmin(options, use);
   } catch (error) {
     const { message } = error as Error;
     if (!(error instanceof Failure) || !message.includes('; -s URL or COFFER_SERVER')) throw error;
@@ -29,9 +29,7 @@ async function onServer<T>(options: ConnectionOptions, use: (client: Client) => 
 const PUBLIC_KEY = /^X[A-Z2-7]{55}$/;
 
 export async function list({ name, json, ...options }: TransitOptions): Promise<void> {
-  const all = await onServer(options, (client) =>
-    during('failed to list transit keys', client.admin.transitKeys()),
-  );
+  const all = await onServer(options, (admin) => during('failed to list transit keys', admin.transitKeys()));
   const keys = all.filter(({ backend }) => name === undefined || backend === name);
   if (json) return printJson({ keys });
   if (keys.length === 0)
@@ -40,8 +38,8 @@ export async function list({ name, json, ...options }: TransitOptions): Promise<
 }
 
 export async function rotate({ name = DEFAULT_NAME, json, ...options }: TransitOptions): Promise<void> {
-  await onServer(options, async (client) => {
-    const key = await during('failed to rotate the transit key', client.admin.rotateTransitKey(name));
+  await onServer(options, async (admin) => {
+    const key = await during('failed to rotate the transit key', admin.rotateTransitKey(name));
     if (json) return printJson(key);
     await print(
       `${key.publicKey} is the current transit key of ${displayName(name)}: hosts that start are told it. The older ones are ` +
@@ -60,12 +58,12 @@ export async function retire(
       'KEY is a public key: 56 characters, beginning with X; "coffer wasmcloud transit-keys" lists them',
     );
   }
-  await onServer(options, async (client) => {
+  await onServer(options, async (admin) => {
     if (!yes) {
-      const keys = await during('failed to list transit keys', client.admin.transitKeys());
+      const keys = await during('failed to list transit keys', admin.transitKeys());
       await askIfInUse(keys.find((key) => key.backend === backend && key.publicKey === publicKey));
     }
-    await during('failed to retire the transit key', client.admin.retireTransitKey({ backend, publicKey }));
+    await during('failed to retire the transit key', admin.retireTransitKey({ backend, publicKey }));
     await print(`${publicKey} is retired: what is sealed to it is served no more, for good.`);
   });
 }

@@ -4,9 +4,10 @@ import type { Agent as HttpsAgent } from 'node:https';
 import { CofferClientError } from '../errors.js';
 import { type Prover, proverFor } from '../proof/prover.js';
 import { type Address, isLoopback, parseAddress } from './address.js';
-import { parseJson, whoami } from './answers.js';
+import { whoami } from './answers.js';
 import { type Answer, type OpenAnswer, openAnswer } from './open-answer.js';
 import { pause } from './pause.js';
+import { parseJson } from './shapes.js';
 
 export interface TransportOptions {
   readonly server: string;

@@ -5,6 +5,7 @@ import * as answers from './answers.js';
 import { readBlocks } from './event-stream.js';
 import { pause } from './pause.js';
 import { clean, lacksRoute, refusal } from './refusal.js';
+import { parseJson } from './shapes.js';
 import type { Transport } from './transport.js';
 
 /** The server shows every 15 s that it lives. */
@@ -95,7 +96,7 @@ async function* connection(
     throw refusal(status, headers, body, { action: 'watch' }, display);
   }
   for await (const { type, data, id = since ?? '' } of readBlocks(answer.chunks())) {
-    const fields = data === '' ? undefined : answers.parseJson(Buffer.from(data));
+    const fields = data === '' ? undefined : parseJson(Buffer.from(data));
     if (type === 'end') {
       const { code, message } = answers.problem(fields);
       if (code === 'unauthenticated' || code === 'access_denied') {

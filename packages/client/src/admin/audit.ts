@@ -1,4 +1,4 @@
-import { CofferClientError } from './errors.js';
+import { CofferClientError } from '../errors.js';
 import type { AuditQuery } from './types.js';
 
 const NEWLINE = 0x0a;

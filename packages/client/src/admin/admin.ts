@@ -1,12 +1,12 @@
+import { type Client, callerOf } from '../client.js';
+import type { Caller } from '../http/caller.js';
+import type { CallOptions, ChangeOptions, Grant } from '../types.js';
+import * as answers from './answers.js';
 import { linesOf, queryText } from './audit.js';
 import { type BackupFacts, wholeBackup } from './backup.js';
-import * as answers from './http/answers.js';
 import type {
   AuditHead,
   AuditQuery,
-  CallOptions,
-  ChangeOptions,
-  Grant,
   KeyRotation,
   Keys,
   NewToken,
@@ -23,44 +23,26 @@ const BACKUP_IDLE_MS = 120_000;
 /** The server sends a sign of life every 15 s. */
 const AUDIT_IDLE_MS = 120_000;
 
-/** How {@link Admin} reaches the server: one of the client's own calls. */
-export type Send = <T>(
-  request: {
-    readonly path: string;
-    readonly action: string;
-    readonly body?: unknown;
-    readonly change?: ChangeOptions | undefined;
-    readonly read?: CallOptions | undefined;
-  },
-  parse: (answer: unknown) => T,
-) => Promise<T>;
-
-/** How {@link Admin} gets an answer that is read as it comes. */
-export type Open = (
-  request: {
-    readonly path: string;
-    readonly action: string;
-    readonly body?: unknown;
-    readonly idle?: number;
-  },
-  options: CallOptions | undefined,
-) => Promise<AsyncGenerator<Uint8Array, void>>;
-
-/** Administration, as `client.admin`. Every call needs a grant of `admin` on `*`, or the admin socket. */
+/**
+ * Administration of a coffer server. Every call needs a grant of `admin` on `*`, or the admin socket.
+ *
+ * ```ts
+ * import { Admin } from '@coffer/client/admin';
+ *
+ * const { grants } = await new Admin(client).policy();
+ * ```
+ */
 export class Admin {
-  readonly #send: Send;
-  readonly #open: Open;
-  readonly #server: string;
+  readonly #caller: Caller;
 
-  constructor(send: Send, open: Open, server: string) {
-    this.#send = send;
-    this.#open = open;
-    this.#server = server;
+  /** Its calls go where the client's go; it ends with the client. */
+  constructor(client: Client) {
+    this.#caller = callerOf(client);
   }
 
   /** Every token ever made, revoked and expired ones too; never the tokens themselves. */
   tokens(options?: CallOptions): Promise<TokenInfo[]> {
-    return this.#send({ path: '/api/admin/tokens', action: 'list tokens', read: options }, answers.tokenList);
+    return this.#caller.ask({ path: '/api/admin/tokens', action: 'list tokens', options }, answers.tokenList);
   }
 
   /**
@@ -72,7 +54,7 @@ export class Admin {
     request: { readonly name: string; readonly expiresIn?: number },
     options: ChangeOptions = {},
   ): Promise<NewToken> {
-    return this.#send(
+    return this.#caller.ask(
       { path: '/api/admin/tokens', action: 'create a token', body: request, change: options },
       answers.newToken,
     );
@@ -80,7 +62,7 @@ export class Admin {
 
   /** Revokes a token for good, at once on every instance. */
   revokeToken(id: string, options: ChangeOptions = {}): Promise<TokenInfo> {
-    return this.#send(
+    return this.#caller.ask(
       { path: '/api/admin/tokens/revoke', action: 'revoke a token', body: { id }, change: options },
       answers.tokenInfo,
     );
@@ -88,8 +70,8 @@ export class Admin {
 
   /** NATS identities that are believed no more, the oldest revocation first. */
   revocations(options?: CallOptions): Promise<Revocation[]> {
-    return this.#send(
-      { path: '/api/admin/revocations', action: 'list revocations', read: options },
+    return this.#caller.ask(
+      { path: '/api/admin/revocations', action: 'list revocations', options },
       answers.revocationList,
     );
   }
@@ -99,14 +81,14 @@ export class Admin {
    * the revocation is lifted. What is revoked already stays as it is, and is answered.
    *
    * ```ts
-   * await client.admin.revoke({ key: 'U…', reason: 'laptop stolen' });
+   * await admin.revoke({ key: 'U…', reason: 'laptop stolen' });
    * ```
    */
   revoke(
     request: ({ readonly jti: string } | { readonly key: string }) & { readonly reason?: string },
     options: ChangeOptions = {},
   ): Promise<Revocation> {
-    return this.#send(
+    return this.#caller.ask(
       { path: '/api/admin/revocations', action: 'revoke an identity', body: request, change: options },
       answers.revocation,
     );
@@ -114,7 +96,7 @@ export class Admin {
 
   /** What was revoked is believed again. */
   liftRevocation(id: string, options: ChangeOptions = {}): Promise<void> {
-    return this.#send(
+    return this.#caller.ask(
       { path: '/api/admin/revocations/lift', action: 'lift a revocation', body: { id }, change: options },
       () => undefined,
     );
@@ -122,8 +104,8 @@ export class Admin {
 
   /** The grants in force. */
   policy(options?: CallOptions): Promise<Policy> {
-    return this.#send(
-      { path: '/api/admin/policy', action: 'read the policy', read: options },
+    return this.#caller.ask(
+      { path: '/api/admin/policy', action: 'read the policy', options },
       answers.policy,
     );
   }
@@ -139,7 +121,7 @@ export class Admin {
     options: { readonly dryRun?: boolean; readonly expectedGeneration?: number } & ChangeOptions = {},
   ): Promise<PolicyChange> {
     const { dryRun, expectedGeneration } = options;
-    return this.#send(
+    return this.#caller.ask(
       {
         path: '/api/admin/policy',
         action: 'apply a policy',
@@ -156,22 +138,19 @@ export class Admin {
    * connection breaks, the iteration throws.
    *
    * ```ts
-   * for await (const line of client.admin.audit({ action: 'get', since: yesterday })) print(JSON.parse(line));
+   * for await (const line of admin.audit({ action: 'get', since: yesterday })) print(JSON.parse(line));
    * ```
    */
   async *audit(query: AuditQuery = {}, options?: CallOptions): AsyncGenerator<string, void> {
-    const request = {
-      path: `/api/admin/audit${queryText(query)}`,
-      action: 'read the audit log',
-      idle: AUDIT_IDLE_MS,
-    };
-    yield* linesOf(await this.#open(request, options));
+    const path = `/api/admin/audit${queryText(query)}`;
+    const question = { path, action: 'read the audit log', options };
+    yield* linesOf(await this.#caller.stream(question, AUDIT_IDLE_MS));
   }
 
   /** Where the audit log begins and ends, and what the store knows of it. */
   auditHead(options?: CallOptions): Promise<AuditHead> {
-    return this.#send(
-      { path: '/api/admin/audit/head', action: 'read the audit log', read: options },
+    return this.#caller.ask(
+      { path: '/api/admin/audit/head', action: 'read the audit log', options },
       answers.auditHead,
     );
   }
@@ -182,23 +161,24 @@ export class Admin {
    * at least once a minute.
    *
    * ```ts
-   * for await (const bytes of client.admin.backup()) await file.write(bytes);
+   * for await (const bytes of admin.backup()) await file.write(bytes);
    * ```
    */
   async *backup(options?: CallOptions): AsyncGenerator<Uint8Array, BackupFacts> {
-    const request = { path: '/api/admin/backup', action: 'make a backup', body: {}, idle: BACKUP_IDLE_MS };
-    return yield* wholeBackup(await this.#open(request, options), this.#server);
+    const question = { path: '/api/admin/backup', body: {}, action: 'make a backup', options };
+    const chunks = await this.#caller.stream(question, BACKUP_IDLE_MS);
+    return yield* wholeBackup(chunks, this.#caller.transport.address.display);
   }
 
   /** The server's keys, without themselves, and how many records are under each; counting reads the whole store. */
   keys(options?: CallOptions): Promise<Keys> {
-    return this.#send({ path: '/api/admin/keys', action: 'list keys', read: options }, answers.keys);
+    return this.#caller.ask({ path: '/api/admin/keys', action: 'list keys', options }, answers.keys);
   }
 
   /** How far the re-encryption under a new data key is, at no cost; undefined if none is under way. */
   keyRotation(options?: CallOptions): Promise<KeyRotation | undefined> {
-    return this.#send(
-      { path: '/api/admin/keys/rotation', action: 'see how far the rotation is', read: options },
+    return this.#caller.ask(
+      { path: '/api/admin/keys/rotation', action: 'see how far the rotation is', options },
       answers.keyRotation,
     );
   }
@@ -212,7 +192,7 @@ export class Admin {
    */
   rotateKeys(options: { readonly root?: boolean; readonly to?: string } & ChangeOptions = {}): Promise<Keys> {
     const { root, to } = options;
-    return this.#send(
+    return this.#caller.ask(
       { path: '/api/admin/keys/rotate', action: 'rotate a key', body: { root, to }, change: options },
       answers.keys,
     );
@@ -220,15 +200,15 @@ export class Admin {
 
   /** The keys that wasmCloud hosts seal their requests to, of each backend the newest first. */
   transitKeys(options?: CallOptions): Promise<TransitKey[]> {
-    return this.#send(
-      { path: '/api/admin/transit-keys', action: 'list transit keys', read: options },
+    return this.#caller.ask(
+      { path: '/api/admin/transit-keys', action: 'list transit keys', options },
       answers.transitKeyList,
     );
   }
 
   /** Makes a new transit key, which hosts are told from now on. The older ones are served until they are retired. */
   rotateTransitKey(backend: string, options: ChangeOptions = {}): Promise<TransitKey> {
-    return this.#send(
+    return this.#caller.ask(
       {
         path: '/api/admin/transit-keys/rotate',
         action: 'rotate a transit key',
@@ -248,7 +228,7 @@ export class Admin {
     { backend, publicKey }: Pick<TransitKey, 'backend' | 'publicKey'>,
     options: ChangeOptions = {},
   ): Promise<void> {
-    return this.#send(
+    return this.#caller.ask(
       {
         path: '/api/admin/transit-keys/retire',
         action: 'retire a transit key',

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
-import { CofferClientError } from './errors.js';
-import { backupPreamble, parseJson } from './http/answers.js';
+import { CofferClientError } from '../errors.js';
+import { parseJson } from '../http/shapes.js';
+import { backupPreamble } from './answers.js';
 
 /** What a backup says of itself, in clear. */
 export interface BackupFacts {

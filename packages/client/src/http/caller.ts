@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { CofferClientError } from '../errors.js';
+import type { CallOptions, ChangeOptions } from '../types.js';
+import type { Answer } from './open-answer.js';
+import { refusal, type Subject } from './refusal.js';
+import { parseJson } from './shapes.js';
+import type { Call, Transport } from './transport.js';
+
+/** What a call asks of the server, and what it is about. */
+export interface Question extends Subject {
+  readonly path: string;
+  /** Becomes JSON; without it the request is a GET. */
+  readonly body?: object;
+  readonly options?: CallOptions | undefined;
+  /** In place of `options`, for what changes something. */
+  readonly change?: ChangeOptions;
+}
+
+/** Asks questions over a {@link Transport}, and reads the answers, or why there are none. */
+export class Caller {
+  readonly transport: Transport;
+
+  constructor(transport: Transport) {
+    this.transport = transport;
+  }
+
+  async ask<T>(question: Question, parse: (answer: unknown) => T): Promise<T> {
+    return this.read(await this.send(question), question, parse);
+  }
+
+  async send(question: Question): Promise<Answer> {
+    return this.transport.send(callOf(question));
+  }
+
+  /** For an answer that is read as it comes; `idle`: the longest time in milliseconds without a byte of it. */
+  async stream(question: Question, idle: number): Promise<AsyncGenerator<Uint8Array, void>> {
+    const answer = await this.transport.open(callOf(question), { idle });
+    if (answer.status === 200) return answer.chunks();
+    throw this.#refusal(await answer.whole(), question);
+  }
+
+  read<T>(answer: Answer, subject: Subject, parse: (answer: unknown) => T): T {
+    try {
+      if (answer.status !== 200) throw this.#refusal(answer, subject);
+      return parse(parseJson(answer.body));
+    } finally {
+      answer.body.fill(0);
+    }
+  }
+
+  #refusal({ status, headers, body }: Answer, subject: Subject): CofferClientError {
+    return refusal(status, headers, body, subject, this.transport.address.display);
+  }
+}
+
+function callOf({ path, body, change, options = change }: Question): Call {
+  return {
+    method: body ? 'POST' : 'GET',
+    path,
+    signal: options?.signal,
+    ...(body && { body: Buffer.from(JSON.stringify(body)) }),
+    ...(change && { operation: operationOf(change) }),
+  };
+}
+
+function operationOf({ operation = randomUUID() }: ChangeOptions): string {
+  if (!/^[\x21-\x7e]{1,128}$/.test(operation)) {
+    throw new CofferClientError('invalid_argument', 'an operation id is 1 to 128 printable ASCII characters');
+  }
+  return operation;
+}
