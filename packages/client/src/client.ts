@@ -3,9 +3,10 @@ import * as answers from './http/answers.js';
 import { Caller } from './http/caller.js';
 import { getMany } from './http/many.js';
 import { lacksRoute } from './http/refusal.js';
-import { version } from './http/shapes.js';
+import { version as versionNumber } from './http/shapes.js';
 import { Transport } from './http/transport.js';
 import { watch } from './http/watch.js';
+import { encodeBase64 } from './secret/base64.js';
 import type {
   CallOptions,
   ChangeOptions,
@@ -192,8 +193,8 @@ export class Client {
    * new inactive version, unless it equals that of the highest number, which is then the answer.
    */
   async put(name: string, value: Uint8Array, options: ChangeOptions = {}): Promise<number> {
-    const body = { Name: name, Value: base64(value) };
-    return this.#caller.ask({ path: '/api/put', body, action: 'put', name, change: options }, version);
+    const body = { Name: name, Value: encodeBase64(value) };
+    return this.#caller.ask({ path: '/api/put', body, action: 'put', name, change: options }, versionNumber);
   }
 
   /** Makes a version of this number and activates it. `version_taken` if the number was ever used. */
@@ -203,7 +204,7 @@ export class Client {
     value: Uint8Array,
     options: ChangeOptions = {},
   ): Promise<void> {
-    const body = { Name: name, Version: checkedVersion(version, 1), Value: base64(value) };
+    const body = { Name: name, Version: checkedVersion(version, 1), Value: encodeBase64(value) };
     return this.#caller.ask(
       { path: '/api/create-version', body, action: 'create-version', name, version, change: options },
       nothing,
@@ -272,11 +273,6 @@ export class Client {
 const KNOWN_OR_VERSION = 'a known version counts where the active one is asked for, not a stated one';
 
 function nothing(): void {}
-
-/** Reads the caller's bytes in place, without a copy that nobody would wipe. */
-function base64(value: Uint8Array): string {
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
-}
 
 function checkedVersion(version: number, lowest: 0 | 1): number {
   if (!Number.isInteger(version) || version < lowest || version > MAX_VERSION) {

@@ -9,6 +9,7 @@ export function decodeBase64(value: unknown): SecretBytes | undefined {
   return Buffer.from(decoded.buffer).write(value, 'base64') === decoded.length ? decoded : undefined;
 }
 
+/** Reads the bytes in place, without a copy that nobody would wipe. */
 export function encodeBase64({ buffer, byteOffset, byteLength }: Uint8Array): string {
   return Buffer.from(buffer, byteOffset, byteLength).toString('base64');
 }
