@@ -4,6 +4,7 @@ import { CofferServer, cofferCommand, SetecServer } from '../test/support/server
 import { identity } from './identity.mjs';
 import { load } from './load.mjs';
 import { residentMegabytes } from './machine.mjs';
+import { stores } from './stores.mjs';
 import { median, row } from './table.mjs';
 import { wasmcloud } from './wasmcloud.mjs';
 
@@ -11,7 +12,7 @@ import { wasmcloud } from './wasmcloud.mjs';
  * What is measured. Each takes `{servers, runs, seconds, progress}` and returns rows for the table; within a run the
  * two sides take turns, so that a machine that slows down slows both.
  */
-export const PARTS = { get, put, scale, open, cli, rotation, identity, wasmcloud };
+export const PARTS = { get, put, scale, open, cli, rotation, identity, wasmcloud, stores };
 
 async function get({ servers, runs, seconds, progress }) {
   const sides = [await servers.coffer(10_000), await servers.setec(10_000)];

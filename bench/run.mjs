@@ -2,9 +2,9 @@
  * Measures coffer against the real setec server on this machine; prints medians, ratios, targets and conditions, and
  * exits 1 when a target is missed.
  *
- *   npm run bench                          everything, five runs (about nine minutes)
+ *   npm run bench                          everything, five runs (about ten minutes)
  *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli, rotation, identity,
- *                                          wasmcloud
+ *                                          wasmcloud, stores
  *   npm run bench -- --runs 1 --seconds 2
  *
  * Both servers write every access to their audit logs before they answer; coffer also checks a bearer token and its
