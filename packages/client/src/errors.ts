@@ -30,6 +30,7 @@ export class CofferClientError extends Error {
  * - an answer that cannot be one of coffer's: `bad_answer`, `answer_too_large`, `unexpected_status`, or `unsupported`: the
  *   server is setec's or too old for what was asked;
  * - of values that are there: `not_text`, `bad_fields`, `bad_cache`, `bad_file`, `bad_key` (of an encrypted cache);
+ * - of a program's own callbacks: `update_failed`, `listener_failed`, with what they threw as `cause`;
  * - a refusal: the server's own code from its `Coffer-Error` header (`access_denied`, `not_found`,
  *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …). A server that sends none, as setec
  *   does, is read by status: 400 `bad_request`, 401 `unauthenticated`, 403 `access_denied`, 404 `not_found`,
@@ -52,6 +53,8 @@ export type ClientErrorCode =
   | 'bad_cache'
   | 'bad_file'
   | 'bad_key'
+  | 'update_failed'
+  | 'listener_failed'
   | 'bad_request'
   | 'unauthenticated'
   | 'access_denied'

@@ -8,10 +8,15 @@ export { FileCache } from './cache/file-cache.js';
 export type { KeySource } from './cache/key.js';
 export { MemoryCache } from './cache/memory-cache.js';
 export { Client, type ClientOptions } from './client.js';
+export { StaticUpdater } from './derived/static-updater.js';
+export { Updater, type UpdaterOptions } from './derived/updater.js';
+export { Watcher } from './derived/watcher.js';
 export { type ClientErrorCode, CofferClientError } from './errors.js';
 export { createProof, type ProofOptions, type ProofRequest } from './proof/proof.js';
 export type { Secret } from './secret/secret.js';
 export { SecretBytes } from './secret/secret-bytes.js';
+export { StaticFile } from './secret/static-file.js';
+export { StaticSecret } from './secret/static-secret.js';
 export { EnvClient, type EnvClientOptions } from './sources/env-client.js';
 export { FileClient } from './sources/file-client.js';
 export type {
@@ -22,4 +27,5 @@ export type {
   StoreOptions,
   Ticker,
 } from './store/options.js';
+export type { SecretSource } from './store/secret-source.js';
 export type * from './types.js';

@@ -87,6 +87,8 @@ export interface StoreEvents {
    * it becomes a warning of the process.
    */
   error: CofferClientError;
+  /** The store is closed. */
+  close: undefined;
 }
 
 /** Counts since the store was opened. */

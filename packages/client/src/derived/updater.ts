@@ -1,0 +1,173 @@
+import { CofferClientError } from '../errors.js';
+import type { Secret } from '../secret/secret.js';
+import type { SecretBytes } from '../secret/secret-bytes.js';
+import type { SecretSource } from '../store/secret-source.js';
+import type { CallOptions } from '../types.js';
+
+/** How an {@link Updater} gives up values. `signal` ends the lookup of the secret. */
+export interface UpdaterOptions<T> extends CallOptions {
+  /** Ends a value that another took the place of; default: its own `close()`, `[Symbol.asyncDispose]()` or `[Symbol.dispose]()`. */
+  readonly close?: (old: T) => unknown;
+  /** How many milliseconds an old value lives on for those who still use it; default 30,000. */
+  readonly grace?: number;
+}
+
+/**
+ * A value made from a secret, such as a connection pool or a parsed key, and made anew when the secret changes.
+ *
+ * A change is built at once, within the store's `update` if `build` is not async; one build runs at a time, and the newest value of the
+ * secret wins. When a build fails, the value that is there stays, the store tells of it as an `error` (`update_failed`, with what was
+ * thrown as its `cause`: let that not hold the secret), and the next change is built again.
+ *
+ * ```ts
+ * const pool = await Updater.open(store, 'prod/db/url', (url) => new Pool(url.reveal()), { close: (old) => old.end() });
+ * await pool.get().query('…');
+ * ```
+ */
+export class Updater<T> implements AsyncDisposable {
+  readonly #store: SecretSource;
+  readonly #secret: Secret;
+  readonly #build: Build<T>;
+  readonly #options: UpdaterOptions<T>;
+  readonly #off: () => void;
+  /** What ends them when their grace time is over. */
+  readonly #old = new Map<T, NodeJS.Timeout>();
+  #current: { readonly value: T } | undefined;
+  #building: Promise<void> | undefined;
+  #stale = false;
+  #closing: Promise<void> | undefined;
+  #error: unknown;
+
+  private constructor(store: SecretSource, secret: Secret, build: Build<T>, options: UpdaterOptions<T>) {
+    this.#store = store;
+    this.#secret = secret;
+    this.#build = build;
+    this.#options = options;
+    this.#off = store.on('update', ({ name }) => {
+      if (name === secret.name) this.#update();
+    });
+  }
+
+  /**
+   * Builds the first value.
+   *
+   * @param build is given a copy of the secret's value, its own to keep or to wipe. If it gives the current value again, that stays
+   * @throws what the store's `lookup` or the first `build` throws
+   */
+  static async open<T>(
+    store: SecretSource,
+    name: string,
+    build: (value: SecretBytes) => T | Promise<T>,
+    options: UpdaterOptions<T> = {},
+  ): Promise<Updater<T>> {
+    const updater = new Updater(store, await store.lookup(name, options), build, options);
+    updater.#update();
+    while (updater.#building) await updater.#building;
+    if (updater.#current) return updater;
+    updater.#off();
+    throw updater.#error;
+  }
+
+  /**
+   * The current value. Ask for it at each use, and use it no longer than the grace time.
+   *
+   * @throws CofferClientError `closed` after {@link close}
+   */
+  get(): T {
+    if (this.#closing) throw new CofferClientError('closed', 'the updater is closed');
+    return (this.#current as { value: T }).value;
+  }
+
+  /** What the latest build threw; undefined if it went well. */
+  get error(): unknown {
+    return this.#error;
+  }
+
+  /** Ends the updates, waits for a build that is under way, and ends the values that are left, without a grace time. */
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  /** As {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #end(): Promise<void> {
+    this.#off();
+    await this.#building;
+    for (const timer of this.#old.values()) clearTimeout(timer);
+    const values = [...this.#old.keys()];
+    if (this.#current) values.push(this.#current.value);
+    await Promise.all(values.map((value) => this.#dispose(value)));
+  }
+
+  #update(): void {
+    this.#stale = this.#building !== undefined;
+    if (this.#stale) return;
+    try {
+      const built = this.#build(this.#secret.get());
+      if (isPromise(built)) this.#building = this.#finish(built);
+      else this.#take(built);
+    } catch (cause) {
+      this.#failed(cause);
+    }
+  }
+
+  async #finish(built: PromiseLike<T>): Promise<void> {
+    try {
+      this.#take(await built);
+    } catch (cause) {
+      this.#failed(cause);
+    }
+    this.#building = undefined;
+    if (this.#stale && !this.#closing) this.#update();
+  }
+
+  #take(value: T): void {
+    const before = this.#current;
+    this.#current = { value };
+    this.#error = undefined;
+    clearTimeout(this.#old.get(value));
+    this.#old.delete(value);
+    if (!before || before.value === value) return;
+    const end = () => {
+      this.#old.delete(before.value);
+      void this.#dispose(before.value);
+    };
+    const grace = Math.min(this.#options.grace ?? 30_000, LONGEST_TIMER);
+    this.#old.set(before.value, setTimeout(end, grace).unref());
+  }
+
+  #failed(cause: unknown): void {
+    this.#error = cause;
+    if (this.#current) this.#report('could not be built from its new value: the one before stays', cause);
+  }
+
+  async #dispose(value: T): Promise<void> {
+    try {
+      await (this.#options.close ?? closeItself)(value);
+    } catch (cause) {
+      this.#report('could not be closed', cause);
+    }
+  }
+
+  #report(what: string, cause: unknown): void {
+    const message = `what is made from secret ${JSON.stringify(this.#secret.name)} ${what}`;
+    this.#store.report(new CofferClientError('update_failed', message, { cause }));
+  }
+}
+
+type Build<T> = (value: SecretBytes) => T | Promise<T>;
+
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as PromiseLike<T> | undefined)?.then === 'function';
+}
+
+function closeItself(value: unknown): unknown {
+  const { close, [Symbol.asyncDispose]: endLater, [Symbol.dispose]: end } = Object(value);
+  return [close, endLater, end].find((method) => typeof method === 'function')?.call(value);
+}
