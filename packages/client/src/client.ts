@@ -1,7 +1,7 @@
 import { CofferClientError } from './errors.js';
 import * as answers from './http/answers.js';
 import { Caller } from './http/caller.js';
-import { getMany } from './http/many.js';
+import { askOne, getMany } from './http/many.js';
 import { lacksRoute } from './http/refusal.js';
 import { version as versionNumber } from './http/shapes.js';
 import { Transport } from './http/transport.js';
@@ -156,7 +156,7 @@ export class Client {
     }
     return getMany(requests, {
       together: (some) => this.#together(some, options),
-      single: (request) => this.#single(request, options),
+      single: (request) => askOne(this, request, options),
     });
   }
 
@@ -173,19 +173,6 @@ export class Client {
       return undefined;
     }
     return this.#caller.read(answer, question, answers.secretAnswers);
-  }
-
-  async #single({ name, version, known }: SecretRequest, options?: CallOptions): Promise<SecretAnswer> {
-    try {
-      const got = known
-        ? await this.getIfChanged(name, known, options)
-        : await this.get(name, { ...options, ...(version === undefined ? {} : { version }) });
-      return got ? { name, ...got } : { name, version: known ?? 0, unchanged: true };
-    } catch (error) {
-      const { code } = error as { code?: string };
-      if (code === 'not_found' || code === 'access_denied') return { name, error: code };
-      throw error;
-    }
   }
 
   /**

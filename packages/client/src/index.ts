@@ -31,4 +31,5 @@ export type {
   Ticker,
 } from './store/options.js';
 export type { SecretSource } from './store/secret-source.js';
+export { Store } from './store/store.js';
 export type * from './types.js';

@@ -1,5 +1,5 @@
 import { CofferClientError } from '../errors.js';
-import type { SecretAnswer, SecretRequest } from '../types.js';
+import type { CallOptions, SecretAnswer, SecretRequest, SecretValue } from '../types.js';
 
 /** How many secrets the server takes in one request. */
 const MOST = 256;
@@ -12,6 +12,30 @@ export interface ManyCalls {
   together(requests: readonly SecretRequest[]): Promise<SecretAnswer[] | undefined>;
   /** One of them, where the server is setec's. */
   single(request: SecretRequest): Promise<SecretAnswer>;
+}
+
+/** Who answers one secret at a time. */
+export interface SingleClient {
+  get(name: string, options?: CallOptions & { readonly version?: number }): Promise<SecretValue>;
+  getIfChanged(name: string, knownVersion: number, options?: CallOptions): Promise<SecretValue | undefined>;
+}
+
+/** One secret, asked for as one of many: that there is none, or not for you, is an answer. */
+export async function askOne(
+  client: SingleClient,
+  { name, version, known }: SecretRequest,
+  options?: CallOptions,
+): Promise<SecretAnswer> {
+  try {
+    const got = known
+      ? await client.getIfChanged(name, known, options)
+      : await client.get(name, { ...options, ...(version === undefined ? {} : { version }) });
+    return got ? { name, ...got } : { name, version: known ?? 0, unchanged: true };
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === 'not_found' || code === 'access_denied') return { name, error: code };
+    throw error;
+  }
 }
 
 /** Any number of secrets, in the order of the requests. */

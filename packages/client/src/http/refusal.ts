@@ -68,7 +68,8 @@ function requestIdOf(headers: IncomingHttpHeaders): string | undefined {
   return typeof id === 'string' && /^[0-9a-z-]{1,64}$/.test(id) ? id : undefined;
 }
 
-function sentence(code: string, subject: Subject, text: string, status: number): string {
+/** What a person reads of a refusal. `text` is for what has no sentence of its own. */
+export function sentence(code: string, subject: Subject, text: string, status = 0): string {
   const secret = subject.name === undefined ? 'that' : JSON.stringify(subject.name);
   switch (code) {
     case 'access_denied':

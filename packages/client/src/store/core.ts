@@ -1,0 +1,261 @@
+import { CofferClientError } from '../errors.js';
+import type { Secret } from '../secret/secret.js';
+import type { CallOptions } from '../types.js';
+import { Events } from './events.js';
+import { fetchRound } from './fetch-round.js';
+import type { Held } from './held.js';
+import { Holdings } from './holdings.js';
+import type { StoreClient, StoreMetrics, StoreOptions } from './options.js';
+import { pollTicker } from './poll-ticker.js';
+import { type Failures, Rounds } from './rounds.js';
+import { Saved } from './saved.js';
+import { Calls, heeding, storeClosed } from './waiting.js';
+import { Watching } from './watching.js';
+
+const POLL_MS = 3_600_000;
+const LONGEST_OPENING_PAUSE_MS = 4_096;
+
+/** What a store is inside: what it holds, and who keeps that fresh. */
+export class Core {
+  readonly client: StoreClient;
+  readonly events = new Events();
+  readonly #options: StoreOptions;
+  readonly #now: () => number;
+  readonly #holdings: Holdings;
+  readonly #calls = new Calls();
+  readonly #rounds: Rounds;
+  readonly #watching: Watching;
+  readonly #saved: Saved;
+  readonly #lookups = new Map<string, Promise<Secret>>();
+  /** What changed while it was looked up. */
+  readonly #moved = new Set<string>();
+  #endPolls = () => {};
+  #latestPoll: number | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: StoreOptions, declared: Iterable<string>) {
+    const { client, cache, now = Date.now, onError } = options;
+    this.client = client;
+    this.#options = options;
+    this.#now = now;
+    if (onError) this.events.on('error', onError);
+    const { events } = this;
+    const holdings = new Holdings(events, now);
+    for (const name of declared) holdings.declare(name);
+    this.#holdings = holdings;
+    this.#rounds = new Rounds(
+      (names) => fetchRound({ client, calls: this.#calls, holdings, events }, names),
+      (failures) => this.#report(failures),
+    );
+    const health = () => {
+      const about = {};
+      return {
+        onTrouble: (error: CofferClientError) => events.wrong(about, error),
+        onRecovered: () => events.over(about),
+      };
+    };
+    const names = () => holdings.names;
+    const onChange = this.#changed.bind(this);
+    this.#watching = new Watching({ client, names, onChange, ...health() });
+    this.#saved = new Saved({ cache, holdings, ...health() });
+  }
+
+  /** Resolves when each declared secret has a value. */
+  async open(): Promise<void> {
+    const {
+      signal,
+      watch = true,
+      ticker,
+      pollInterval = POLL_MS,
+      allowLookup = false,
+      maxAge,
+    } = this.#options;
+    signal?.throwIfAborted();
+    this.#holdings.restore(await heeding(this.#saved.load(), signal), allowLookup, maxAge);
+    if (watch) void this.#watching.run();
+    if (this.#holdings.missing.length > 0) await this.#fill(signal);
+    else void this.pull(this.#holdings.names);
+    const polls = ticker ?? (pollInterval === Infinity ? undefined : pollTicker(pollInterval));
+    if (polls) this.#endPolls = polls.start(() => this.#poll());
+  }
+
+  /** The handle, if a value is held. */
+  secret(name: string): Secret | undefined {
+    const held = this.#permitted(name);
+    return held?.secret && held.handle;
+  }
+
+  async lookup(name: string, { signal }: CallOptions = {}): Promise<Secret> {
+    signal?.throwIfAborted();
+    const held = this.secret(name);
+    if (held) return held;
+    let lookup = this.#lookups.get(name);
+    if (!lookup) {
+      lookup = this.#lookUp(name).finally(() => this.#lookups.delete(name));
+      this.#lookups.set(name, lookup);
+    }
+    return heeding(lookup, signal);
+  }
+
+  async refresh({ signal }: CallOptions = {}): Promise<void> {
+    if (this.#closing) throw storeClosed();
+    signal?.throwIfAborted();
+    this.#beginPoll();
+    const failures = await heeding(this.#rounds.fetch(this.#holdings.names, true), signal);
+    await heeding(this.flush(), signal);
+    if (failures.size > 0) throw together([...failures.values()]);
+  }
+
+  /** The entry of a secret, made if there is none. One that is not declared goes when it has no value and no follower. */
+  hold(name: string): Held {
+    return this.#permitted(name) ?? this.#holdings.add(name);
+  }
+
+  /** Fetches in the next round, which sees what is so now. Never rejects. */
+  fetch(names: Iterable<string>): Promise<Failures> {
+    return this.#rounds.fetch(names);
+  }
+
+  /** Fetches, reports what fails, and goes on until it works. Resolves after the first try, and never rejects. */
+  async pull(names: readonly string[], poll = false): Promise<void> {
+    await this.#rounds.pull(names, poll);
+    await this.flush();
+  }
+
+  /** Takes over an active value. */
+  take(held: Held, version: number, value: Uint8Array): void {
+    this.#holdings.take(held, version, value);
+  }
+
+  /** It is used now. */
+  touch(held: Held): void {
+    this.#holdings.touch(held);
+  }
+
+  /** What is held is not what is in the cache. */
+  changed(): void {
+    this.#holdings.changed = true;
+  }
+
+  /** Writes the cache, if it is worth it. Never rejects. */
+  flush(): Promise<void> {
+    return this.#saved.flush();
+  }
+
+  /** Does what ends with the store, by the caller's signal, and after 5 minutes. */
+  within<T>(work: (signal: AbortSignal) => Promise<T>, { signal }: CallOptions = {}): Promise<T> {
+    return this.#calls.run(work, signal);
+  }
+
+  get metrics(): StoreMetrics {
+    const { polls, pollErrors } = this.#rounds;
+    const { reads, updates } = this.#holdings;
+    const secrets = [...this.#holdings].filter(({ secret }) => secret).length;
+    const watching = this.#watching.live;
+    return { polls, pollErrors, latestPoll: this.#latestPoll, reads, updates, watching, secrets };
+  }
+
+  /** @param save whether the cache is written */
+  close(save = true): Promise<void> {
+    this.#closing ??= this.#close(save);
+    return this.#closing;
+  }
+
+  async #close(save: boolean): Promise<void> {
+    this.#endPolls();
+    this.#watching.close();
+    this.#holdings.close();
+    this.#calls.close();
+    await this.#rounds.close();
+    if (save) this.changed();
+    await this.flush();
+    this.#holdings.wipe();
+    this.events.tell('close', undefined);
+  }
+
+  /** The entry, if there is one. */
+  #permitted(name: string): Held | undefined {
+    if (this.#closing) throw storeClosed();
+    const held = this.#holdings.get(name);
+    if (held) return held;
+    if (!this.#options.allowLookup) throw undeclared(name);
+    if (!name) throw new CofferClientError('invalid_argument', 'a secret has a name');
+    return undefined;
+  }
+
+  /** Asks again and again, at first quickly, until nothing is missing. */
+  async #fill(signal: AbortSignal | undefined): Promise<void> {
+    const holdings = this.#holdings;
+    let { names } = holdings;
+    for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_OPENING_PAUSE_MS)) {
+      const failures = await heeding(this.fetch(names), signal);
+      this.#report(failures);
+      const { missing } = holdings;
+      if (missing.length === 0) break;
+      if (this.client.fixed) throw lacking(missing);
+      if (!failures.has('')) names = missing;
+      await heeding(holdings.arrival.wait(wait, true), signal);
+      if (holdings.missing.length === 0) break;
+    }
+    await heeding(this.flush(), signal);
+  }
+
+  async #lookUp(name: string): Promise<Secret> {
+    const { version, value } = await this.within((signal) => this.client.get(name, { signal }));
+    const held = this.hold(name);
+    held.wanted = true;
+    // What came meanwhile another way is no older.
+    if (!held.secret) {
+      this.take(held, version, value);
+      this.#holdings.confirm(held);
+    }
+    const { handle } = held;
+    this.#watching.widen();
+    if (this.#moved.delete(name)) void this.pull([name]);
+    await this.flush();
+    return handle;
+  }
+
+  /** The server tells of these. */
+  #changed(names: readonly string[], doubtful: boolean): void {
+    for (const name of names) if (this.#lookups.has(name)) this.#moved.add(name);
+    const held = names.flatMap((name) => this.#holdings.get(name) ?? []);
+    for (const one of held) one.doubtful ||= doubtful;
+    if (held.length > 0) void this.pull(held.map(({ name }) => name));
+  }
+
+  async #poll(): Promise<void> {
+    this.#beginPoll();
+    this.#watching.wake();
+    await this.pull(this.#holdings.names, true);
+  }
+
+  #beginPoll(): void {
+    this.#latestPoll = this.#now();
+    this.#holdings.expire(this.#options.expiryAge ?? Infinity);
+  }
+
+  #report(failures: Failures): void {
+    for (const [name, error] of failures) this.events.wrong(name, error);
+  }
+}
+
+const undeclared = (name: string) =>
+  new CofferClientError(
+    'undeclared',
+    `the secret ${JSON.stringify(name)} was not declared when the store was opened: do so, or allow lookups`,
+  );
+
+const lacking = (names: readonly string[]) =>
+  new CofferClientError(
+    'not_found',
+    `there is no value for ${names.map((name) => JSON.stringify(name)).join(', ')}, and waiting will not help`,
+  );
+
+function together(errors: readonly CofferClientError[]): CofferClientError {
+  const [first] = errors as [CofferClientError];
+  if (errors.length === 1) return first;
+  const told = errors.slice(0, 10).map(({ message }) => message);
+  const message = `${errors.length} secrets were not refreshed: ${told.join('; ')}`;
+  return new CofferClientError(first.code, message, { cause: new AggregateError(errors) });
+}

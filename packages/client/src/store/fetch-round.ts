@@ -1,0 +1,74 @@
+import { CofferClientError } from '../errors.js';
+import { sentence } from '../http/refusal.js';
+import type { SecretAnswer } from '../types.js';
+import { askMany } from './ask-many.js';
+import { asClientError, type Events } from './events.js';
+import type { Held } from './held.js';
+import type { Holdings } from './holdings.js';
+import type { StoreClient } from './options.js';
+import { type Failures, failed } from './rounds.js';
+import type { Calls } from './waiting.js';
+
+export interface RoundParts {
+  readonly client: StoreClient;
+  readonly calls: Calls;
+  readonly holdings: Holdings;
+  readonly events: Events;
+}
+
+/** Fetches what is new of these: their active values, then what else is kept fresh. Never rejects. */
+export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>): Promise<Failures> {
+  const { client, calls, holdings, events } = parts;
+  const failures = new Map<string, CofferClientError>();
+  const fail = (name: string, cause: unknown) => failures.set(name, asClientError(cause));
+  const asked = [...names].flatMap((name) => holdings.get(name) ?? []);
+  const doubted = asked.filter(({ doubtful }) => doubtful);
+  const requests = asked.flatMap(({ name, wanted, secret, doubtful }) =>
+    wanted ? [{ name, ...(secret && !doubtful && { known: secret.version }) }] : [],
+  );
+  // Doubts that come from here on are for the next round.
+  for (const held of doubted) held.doubtful = false;
+  try {
+    await calls.run(async (signal) => {
+      const answers = await askMany(client, requests, { signal }, fail);
+      // A client may not have heeded it.
+      signal.throwIfAborted();
+      for (const answer of answers) hear(answer);
+      await Promise.all(
+        asked.flatMap((held) =>
+          [...held.followers].map((one) => one.sync(signal).catch((cause) => fail(held.name, cause))),
+        ),
+      );
+    });
+  } catch (cause) {
+    fail('', cause);
+  }
+  const known = ![...failures.values()].some(({ code }) => code === 'unauthenticated');
+  for (const held of known ? asked : holdings) settle(held);
+  if (!failures.has('')) events.over('');
+  return failures;
+
+  function hear(answer: SecretAnswer): void {
+    const { name } = answer;
+    const held = holdings.get(name);
+    if (!held) return;
+    if ('error' in answer) {
+      const { error } = answer;
+      const text = `the server refuses ${JSON.stringify(name)}: ${error}`;
+      if (!failures.has(name))
+        fail(name, new CofferClientError(error, sentence(error, { action: 'get', name }, text)));
+    } else {
+      holdings.confirm(held);
+      if ('value' in answer) holdings.take(held, answer.version, answer.value);
+    }
+  }
+
+  function settle(held: Held): void {
+    const code = known ? failed(failures, held.name)?.code : 'unauthenticated';
+    if (!code) events.over(held.name);
+    if (!code) return;
+    // What vanished may be made anew with the same numbers.
+    held.doubtful ||= code === 'not_found' || doubted.includes(held);
+    if (code === 'access_denied' || !known) holdings.refuse(held);
+  }
+}

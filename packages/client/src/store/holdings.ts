@@ -1,0 +1,145 @@
+import type { CachedSecret } from '../cache/content.js';
+import { SecretBytes } from '../secret/secret-bytes.js';
+import type { Events } from './events.js';
+import { Held } from './held.js';
+import { Pause } from './waiting.js';
+
+/** Cached values of a time ahead of ours by more than this are not believed. */
+const CLOCK_SKEW_MS = 60_000;
+
+/** The secrets of a store, by name. */
+export class Holdings {
+  /** How often values were read, and how often another took the place of one. */
+  reads = 0;
+  updates = 0;
+  /** What is held is not what is in the cache. */
+  changed = false;
+  /** Waits for a first value. */
+  readonly arrival = new Pause();
+  readonly #events: Events;
+  readonly #now: () => number;
+  readonly #held = new Map<string, Held>();
+  #closed = false;
+
+  constructor(events: Events, now: () => number) {
+    this.#events = events;
+    this.#now = now;
+  }
+
+  get names(): string[] {
+    return [...this.#held.keys()];
+  }
+
+  /** Those that the program declared and that have no value yet. */
+  get missing(): string[] {
+    return [...this].filter(({ declared, secret }) => declared && !secret).map(({ name }) => name);
+  }
+
+  [Symbol.iterator](): Iterator<Held> {
+    return this.#held.values();
+  }
+
+  get(name: string): Held | undefined {
+    return this.#held.get(name);
+  }
+
+  add(name: string): Held {
+    const held = new Held(name, (read) => {
+      this.reads++;
+      this.touch(read);
+    });
+    this.#held.set(name, held);
+    return held;
+  }
+
+  declare(name: string): void {
+    const held = this.add(name);
+    held.declared = true;
+    held.wanted = true;
+  }
+
+  /** It is used now. */
+  touch(held: Held): void {
+    held.lastAccess = this.#seconds;
+  }
+
+  /** The server says now that it is so. */
+  confirm(held: Held): void {
+    held.checkedAt = this.#seconds;
+    if (held.refused) this.changed = true;
+    held.refused = false;
+  }
+
+  /** The server refuses it now: it goes out of the cache. */
+  refuse(held: Held): void {
+    held.refused = true;
+    this.changed = true;
+  }
+
+  /** Takes over an active value, and tells of it if it is another. */
+  take(held: Held, version: number, value: Uint8Array): void {
+    const bytes = value instanceof SecretBytes ? value : SecretBytes.copyOf(value);
+    const first = !held.secret;
+    if (this.#closed) bytes.wipe();
+    if (this.#closed || !held.take(version, bytes)) return;
+    this.changed = true;
+    if (first) {
+      this.touch(held);
+      this.arrival.end();
+    } else {
+      this.updates++;
+      this.#events.tell('update', { name: held.name, version });
+    }
+  }
+
+  /**
+   * Takes over what an earlier run cached.
+   *
+   * @param allowed whether secrets that are not declared are held too
+   */
+  restore(cached: ReadonlyMap<string, CachedSecret>, allowed: boolean, maxAge = Infinity): void {
+    for (const [name, entry] of cached) {
+      const age = this.#now() - (entry.checkedAt ?? -Infinity) * 1000;
+      const fresh = maxAge === Infinity || (age <= maxAge && age >= -CLOCK_SKEW_MS);
+      const held = fresh ? (this.get(name) ?? (allowed ? this.add(name) : undefined)) : undefined;
+      if (held) {
+        Object.assign(held, entry);
+        held.wanted ||= entry.secret !== undefined;
+        held.doubtful = true;
+      } else wipe(entry);
+    }
+  }
+
+  /** Drops what was not declared, nobody uses, and was not read for so many milliseconds; and what has no value. */
+  expire(age: number): void {
+    for (const held of this) {
+      const empty = !held.secret && held.versions.size === 0;
+      const unused = this.#now() - held.lastAccess * 1000 > age;
+      if (held.declared || held.inUse || !(empty || unused)) continue;
+      wipe(held);
+      this.#held.delete(held.name);
+      this.changed = true;
+    }
+  }
+
+  /** Takes over nothing any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  wipe(): void {
+    for (const held of this) wipe(held);
+    this.#held.clear();
+  }
+
+  get #seconds(): number {
+    return Math.floor(this.#now() / 1000);
+  }
+}
+
+function wipe(entry: CachedSecret): void {
+  entry.secret?.value.wipe();
+  entry.secret = undefined;
+  for (const value of entry.versions.values()) value.wipe();
+  entry.versions.clear();
+}

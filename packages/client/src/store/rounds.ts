@@ -1,0 +1,102 @@
+import type { CofferClientError } from '../errors.js';
+import { Pause } from './waiting.js';
+
+/** What a round could not fetch, by name; by `''` what all of it failed with. */
+export type Failures = ReadonlyMap<string, CofferClientError>;
+
+/** What counts for a name. */
+export const failed = (failures: Failures, name: string): CofferClientError | undefined =>
+  failures.get('') ?? failures.get(name);
+
+/** Answers that asking again soon would not change. */
+const SETTLED: ReadonlySet<string> = new Set([
+  'not_found',
+  'access_denied',
+  'tampered',
+  'unauthenticated',
+  'closed',
+]);
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 30_000;
+
+interface Round {
+  readonly names: Set<string>;
+  poll: boolean;
+}
+
+/** What a round does; it never rejects. */
+export type RoundWork = (names: ReadonlySet<string>) => Promise<Failures>;
+
+/**
+ * Everything that a store fetches is fetched in rounds, one after the other, so that no answer overtakes a newer one. What is asked
+ * for while a round runs is of the next one, and so sees what is so now.
+ */
+export class Rounds {
+  polls = 0;
+  pollErrors = 0;
+  readonly #work: RoundWork;
+  readonly #onFailures: (failures: Failures) => void;
+  readonly #pause = new Pause();
+  /** What failed, and is tried again until it works. */
+  readonly #due = new Set<string>();
+  #newest: Promise<Failures> = Promise.resolve(new Map());
+  #next: Round | undefined;
+  #trying = false;
+  #closed = false;
+
+  constructor(work: RoundWork, onFailures: (failures: Failures) => void) {
+    this.#work = work;
+    this.#onFailures = onFailures;
+  }
+
+  /** Fetches these in the next round, once. */
+  fetch(names: Iterable<string>, poll = false): Promise<Failures> {
+    if (!this.#next) {
+      const next: Round = { names: new Set(), poll: false };
+      this.#next = next;
+      this.#newest = this.#newest.then(() => this.#run(next));
+    }
+    for (const name of names) this.#next.names.add(name);
+    this.#next.poll ||= poll;
+    return this.#newest;
+  }
+
+  /** Fetches these; what fails is reported, and tried again until it works. Resolves after the first try. */
+  async pull(names: readonly string[], poll = false): Promise<void> {
+    const failures = await this.fetch(names, poll);
+    this.#onFailures(failures);
+    for (const name of names) {
+      const error = failed(failures, name);
+      if (error && !SETTLED.has(error.code)) this.#due.add(name);
+      else this.#due.delete(name);
+    }
+    if (!failures.has('')) this.#pause.end();
+    void this.#tryAgain();
+  }
+
+  /** Resolves when nothing runs any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#pause.end();
+    await this.#newest;
+  }
+
+  async #run(round: Round): Promise<Failures> {
+    this.#next = undefined;
+    if (round.poll) this.polls++;
+    const failures = await this.#work(round.names);
+    if (round.poll && failures.size > 0) this.pollErrors++;
+    return failures;
+  }
+
+  async #tryAgain(): Promise<void> {
+    if (this.#trying) return;
+    this.#trying = true;
+    for (let tries = 0; this.#due.size > 0 && !this.#closed; tries++) {
+      const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(tries, 10));
+      await this.#pause.wait(longest * (0.5 + Math.random() / 2));
+      if (!this.#closed) await this.pull([...this.#due]);
+    }
+    this.#trying = false;
+  }
+}

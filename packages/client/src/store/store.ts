@@ -1,0 +1,115 @@
+import { CofferClientError } from '../errors.js';
+import type { Secret } from '../secret/secret.js';
+import type { CallOptions } from '../types.js';
+import { Core } from './core.js';
+import type { StoreEvents, StoreMetrics, StoreOptions } from './options.js';
+
+/**
+ * The secrets of a program, current at any moment: fetched when it starts, pushed by the server when they change, and kept when
+ * the server is away.
+ *
+ * ```ts
+ * await using store = await Store.open({ client, secrets: ['prod/db/password'] });
+ * const password = store.secret('prod/db/password');
+ * connect({ password: () => password.reveal() });
+ * ```
+ *
+ * Once it is open, nothing of it keeps the process alive.
+ */
+export class Store<Name extends string = string> implements AsyncDisposable {
+  readonly #core: Core;
+
+  private constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /**
+   * Waits until each declared secret has a value: from the cache, without the server, if all of them are there, else from the
+   * server, for as long as it takes; what is in the way is told to `onError`.
+   *
+   * @throws CofferClientError `invalid_argument`; `not_found` if the client says that waiting is pointless; the reason of
+   *   `options.signal`
+   */
+  static async open<const Name extends string = never>(options: StoreOptions<Name>): Promise<Store<Name>> {
+    const core = new Core(options, declaredBy(options));
+    try {
+      await core.open();
+      return new Store(core);
+    } catch (error) {
+      await core.close(false);
+      throw error;
+    }
+  }
+
+  /**
+   * The handle of a declared secret, which has a value.
+   *
+   * @throws CofferClientError `undeclared`, `closed`
+   */
+  secret(name: Name): Secret;
+  /** The handle of a secret that is held; undefined for one that is not, where lookups are allowed. */
+  secret(name: string): Secret | undefined;
+  secret(name: string): Secret | undefined {
+    return this.#core.secret(name);
+  }
+
+  /**
+   * The handle of any secret, which is fetched if it is not held, once, within 5 minutes; it is kept fresh from then on.
+   *
+   * @throws CofferClientError `undeclared` for one that is not held where lookups are not allowed, `closed`, and what the
+   *   client's `get` fails with
+   */
+  lookup(name: string, options?: CallOptions): Promise<Secret> {
+    return this.#core.lookup(name, options);
+  }
+
+  /**
+   * Fetches what is new of all secrets, as it is now or later. Rejects when one of them fails; the others have been taken then.
+   * What is asked for while another one runs shares the next one.
+   */
+  refresh(options?: CallOptions): Promise<void> {
+    return this.#core.refresh(options);
+  }
+
+  metrics(): StoreMetrics {
+    return this.#core.metrics;
+  }
+
+  /**
+   * Calls `listener` for each event from now on; what it throws becomes an 'error'.
+   *
+   * @returns a function that ends it
+   */
+  on<K extends keyof StoreEvents>(event: K, listener: (event: StoreEvents[K]) => void): () => void {
+    return this.#core.events.on(event, listener);
+  }
+
+  /**
+   * Ends the watch and the polls, writes the cache and wipes the values; handles throw `closed` from then on. The client stays
+   * open.
+   */
+  close(): Promise<void> {
+    return this.#core.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** The names of the secrets that are declared, once the options have been looked over. */
+function declaredBy(options: StoreOptions): Set<string> {
+  const { client, secrets = [], fields = [], allowLookup } = options;
+  const names = new Set([...secrets, ...[fields].flat().flatMap((declares) => declares.secrets)]);
+  const wrong = !client
+    ? 'a store has a client'
+    : names.size === 0 && !allowLookup
+      ? 'a store has secrets, or allows lookups'
+      : names.has('')
+        ? 'a secret has a name'
+        : (['maxAge', 'pollInterval', 'expiryAge'] as const)
+            .filter((option) => !((options[option] ?? 1) > 0))
+            .map((option) => `${option} is a number of milliseconds above 0`)[0];
+  if (wrong) throw new CofferClientError('invalid_argument', wrong);
+  return names;
+}

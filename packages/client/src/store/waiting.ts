@@ -1,0 +1,67 @@
+import { CofferClientError } from '../errors.js';
+
+/** Setec's limit to a lookup. */
+const LIMIT_MS = 300_000;
+
+/** What the promise gives, or the signal's reason if that comes first. */
+export function heeding<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const end = () => reject(signal.reason);
+    signal.addEventListener('abort', end);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', end));
+    if (signal.aborted) end();
+  });
+}
+
+/** Calls that end with the store, or after 5 minutes. */
+export class Calls {
+  readonly #underWay = new Set<AbortController>();
+  #closed = false;
+
+  async run<T>(work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    if (this.#closed) throw storeClosed();
+    signal?.throwIfAborted();
+    const stop = new AbortController();
+    const forward = () => stop.abort(signal?.reason);
+    const timer = setTimeout(() => stop.abort(tookTooLong()), LIMIT_MS).unref();
+    signal?.addEventListener('abort', forward);
+    this.#underWay.add(stop);
+    try {
+      return await heeding(work(stop.signal), stop.signal);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', forward);
+      this.#underWay.delete(stop);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const stop of this.#underWay) stop.abort(storeClosed());
+  }
+}
+
+/** A wait that can be ended early. */
+export class Pause {
+  #end: () => void = () => {};
+
+  wait(milliseconds: number, keepsAlive = false): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      if (!keepsAlive) timer.unref();
+      this.#end = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** Ends the wait, if there is one. */
+  end(): void {
+    this.#end();
+  }
+}
+
+export const storeClosed = () => new CofferClientError('closed', 'the store is closed');
+const tookTooLong = () => new CofferClientError('timeout', 'there was no answer within 5 minutes');

@@ -1,0 +1,136 @@
+import type { CofferClientError } from '../errors.js';
+import type { WatchEvent } from '../types.js';
+import { asClientError } from './events.js';
+import type { StoreClient } from './options.js';
+import { Pause } from './waiting.js';
+import { covers, watchPatterns } from './watch-patterns.js';
+
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 60_000;
+/** Secrets that are looked up in a row are watched together. */
+const WIDEN_MS = 50;
+/** What may be over in a moment. For the rest a person has to do something. */
+const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'stopped', 'rate_limited']);
+
+export interface WatchingParts {
+  readonly client: StoreClient;
+  /** The secrets that are held now. */
+  names(): string[];
+  /** These may be others now. `doubtful`: even where the number of the active version is the same. */
+  onChange(names: readonly string[], doubtful: boolean): void;
+  /** No change can be told at the moment. */
+  onTrouble(error: CofferClientError): void;
+  onRecovered(): void;
+}
+
+/** Hears what the server pushes of the secrets that are held, and begins anew whenever that ends. */
+export class Watching {
+  /** Changes are told at this moment. */
+  live = false;
+  readonly #parts: WatchingParts;
+  readonly #pause = new Pause();
+  #stop = new AbortController();
+  #patterns: readonly string[] = [];
+  /** Secrets of which nothing was missed since the last `ready`. */
+  #covered: ReadonlySet<string> = new Set();
+  #since: string | undefined;
+  #widening: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(parts: WatchingParts) {
+    this.#parts = parts;
+  }
+
+  async run(): Promise<void> {
+    const { client, names, onTrouble } = this.#parts;
+    for (let failures = 0; client.watch && !this.#closed; ) {
+      this.#patterns = watchPatterns(names());
+      this.#stop = new AbortController();
+      const { signal } = this.#stop;
+      try {
+        if (this.#patterns.length === 0) await this.#pause.wait(LONGEST_PAUSE_MS);
+        else
+          for await (const event of this.#watch(signal)) {
+            if (signal.aborted) break;
+            failures = 0;
+            this.#hear(event);
+          }
+      } catch (caught) {
+        if (signal.aborted) continue;
+        const error = asClientError(caught);
+        this.live = false;
+        onTrouble(error);
+        if (error.code === 'unsupported') return;
+        if (error.code === 'unauthenticated' || error.code === 'access_denied') {
+          this.#covered = new Set();
+          this.#parts.onChange(names(), false);
+        }
+        const passes = PASSING.has(error.code) || (error.status ?? 0) >= 500;
+        const longest = passes
+          ? Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures++)
+          : LONGEST_PAUSE_MS;
+        await this.#pause.wait(longest * (0.75 + Math.random() / 4));
+      }
+    }
+  }
+
+  /** More secrets are held. */
+  widen(): void {
+    if (this.#closed || this.#parts.names().every((name) => covers(this.#patterns, name))) return;
+    this.#widening ??= setTimeout(() => {
+      this.#widening = undefined;
+      this.#stop.abort();
+      this.wake();
+    }, WIDEN_MS).unref();
+  }
+
+  /** Now is a good time to try again. */
+  wake(): void {
+    this.#pause.end();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.live = false;
+    clearTimeout(this.#widening);
+    this.#stop.abort();
+    this.wake();
+  }
+
+  #watch(signal: AbortSignal): AsyncIterable<WatchEvent> {
+    return this.#parts.client.watch?.({
+      secrets: this.#patterns,
+      since: this.#since,
+      signal,
+      keepsAlive: false,
+      onTrouble: (error) => {
+        if (signal.aborted) return;
+        this.live = false;
+        this.#parts.onTrouble(error);
+      },
+      onRecovered: () => this.#recovered(),
+    }) as AsyncIterable<WatchEvent>;
+  }
+
+  #recovered(): void {
+    this.live = !this.#closed;
+    this.#parts.onRecovered();
+  }
+
+  #hear(event: WatchEvent): void {
+    const { names, onChange } = this.#parts;
+    if (event.type === 'ready') {
+      const before = this.#covered;
+      const held = names();
+      this.#covered = new Set(held);
+      this.#recovered();
+      // Between their fetch and this moment they may have changed.
+      onChange(
+        held.filter((name) => !before.has(name)),
+        false,
+      );
+    } else if (event.type === 'reset') onChange(names(), true);
+    else onChange([event.name], true);
+    this.#since = event.id;
+  }
+}
