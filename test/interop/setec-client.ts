@@ -5,6 +5,8 @@ export interface Arguments {
   readonly version?: number;
   readonly value?: string | Uint8Array;
   readonly names?: readonly string[];
+  readonly file?: string;
+  readonly cache?: string;
 }
 
 /** What the Go client answered. Absent fields are what the call does not have; values are base64. */
@@ -37,9 +39,17 @@ export class SetecClient implements AsyncDisposable {
   async call(
     call: string,
     name = '',
-    { version = 0, value = '', names = [] }: Arguments = {},
+    { version = 0, value = '', names = [], file = '', cache = '' }: Arguments = {},
   ): Promise<Answer> {
-    const request = { Call: call, Name: name, Names: names, Version: version, Value: base64(value) };
+    const request = {
+      Call: call,
+      Name: name,
+      Names: names,
+      Version: version,
+      Value: base64(value),
+      File: file,
+      Cache: cache,
+    };
     this.#process.write(`${JSON.stringify(request)}\n`);
     const [line] = await this.#process.waitFor(new RegExp(`^{"answer":${++this.#answers}[,}].*\\n`, 'm'));
     const { answer: _count, ...answer } = JSON.parse(line) as Answer & { answer: number };

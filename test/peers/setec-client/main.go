@@ -16,13 +16,16 @@ import (
 	"github.com/tailscale/setec/types/api"
 )
 
-// A call names a method of setec.Client, or of a Store over it ("store", "store-get", "store-refresh").
+// A call names a method of setec.Client, of a FileClient over File ("file", "file-get"), or of a Store over the latter if File is
+// given, else over the former ("store", "store-…"). Cache is the path of the store's cache, if it has one.
 type call struct {
 	Call    string
 	Name    string
 	Names   []string
 	Version api.SecretVersion
 	Value   []byte
+	File    string
+	Cache   string
 }
 
 // An answer counts from 1 and holds the fields that its call has, or the error: one of the library's own by name,
@@ -66,6 +69,7 @@ func main() {
 
 type driver struct {
 	client setec.Client
+	file   *setec.FileClient
 	store  *setec.Store
 }
 
@@ -93,16 +97,43 @@ func (d *driver) do(ctx context.Context, c call) (a answer, err error) {
 		err = d.client.DeleteVersion(ctx, c.Name, c.Version)
 	case "delete":
 		err = d.client.Delete(ctx, c.Name)
+	case "file":
+		d.file, err = setec.NewFileClient(c.File)
+	case "file-get":
+		a.Value, err = d.file.Get(ctx, c.Name)
 	case "store":
-		d.store, err = setec.NewStore(ctx, setec.StoreConfig{Client: d.client, Secrets: c.Names, PollInterval: -1})
+		d.store, err = d.open(ctx, c)
 	case "store-get":
 		a.Bytes = d.store.Secret(c.Name).Get()
 	case "store-refresh":
 		err = d.store.Refresh(ctx)
+	case "store-version":
+		a.Bytes, err = d.store.VersionedSecret(c.Name).GetVersion(ctx, c.Version)
+	case "store-close":
+		err = d.store.Close()
 	default:
 		err = fmt.Errorf("unknown call %q", c.Call)
 	}
 	return a, err
+}
+
+func (d *driver) open(ctx context.Context, c call) (*setec.Store, error) {
+	config := setec.StoreConfig{Client: d.client, Secrets: c.Names, AllowLookup: true, PollInterval: -1}
+	if c.File != "" {
+		file, err := setec.NewFileClient(c.File)
+		if err != nil {
+			return nil, err
+		}
+		config.Client = file
+	}
+	if c.Cache != "" {
+		cache, err := setec.NewFileCache(c.Cache)
+		if err != nil {
+			return nil, err
+		}
+		config.Cache = cache
+	}
+	return setec.NewStore(ctx, config)
 }
 
 func nameOf(err error) string {

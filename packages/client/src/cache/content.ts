@@ -49,7 +49,8 @@ export function encodeCache(secrets: ReadonlyMap<string, CachedSecret>): Buffer 
  * @throws CofferClientError `bad_cache` if anything in it is not as it should be: then none of it is to be used
  */
 export function decodeCache(content: Uint8Array): Map<string, CachedSecret> {
-  const entries = parse(content).map(([name, value]): [string, CachedSecret] => {
+  const parsed = content.length === 0 ? [] : parse(content);
+  const entries = parsed.map(([name, value]): [string, CachedSecret] => {
     const { version, value: bytes, versions, fields } = entryOf(name, value);
     const secret = version && bytes ? { version, value: bytes } : undefined;
     if (name === '' || (fields.get('secret') ? !secret : versions.size === 0)) throw malformed(name);
@@ -85,7 +86,6 @@ export function decodeSecrets(
 }
 
 function parse(content: Uint8Array): [string, unknown][] {
-  if (content.length === 0) return [];
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(content));

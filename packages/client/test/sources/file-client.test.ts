@@ -100,6 +100,7 @@ describe('a file client', () => {
 
   test.each([
     ['text that is no JSON', `{"x": ${canary('value')}}`],
+    ['nothing in it', ''],
     ['a list', `["${canary('value')}"]`],
     ['an entry of another type', `{"x": "${canary('value')}"}`],
     ['a value that is no base64', `{"x": {"secret": {"Version": 1, "Value": "${canary('value')}!"}}}`],
