@@ -45,7 +45,9 @@ async function readPrivate(path: string): Promise<Buffer> {
   try {
     const stats = await handle.stat();
     if (!stats.isFile() || stats.size > MAX_OUTPUT) throw badKey(`cannot be ${path}: it is no key file`);
-    if (stats.mode & 0o077) throw badKey(`may be read by others: chmod 600 ${path}`);
+    // Credentials of systemd are root's, and an access list, which shows as rights of the group, lets the service read them.
+    const others = stats.uid === 0 && stats.gid === 0 ? 0o037 : 0o077;
+    if (stats.mode & others) throw badKey(`may be read by others: chmod 600 ${path}`);
     return await handle.readFile();
   } finally {
     await handle.close();

@@ -1,5 +1,5 @@
 import { createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { canary, findCanary } from '../../../../test/support/canary.mjs';
@@ -8,6 +8,7 @@ import type { KeySource } from '../../src/cache/key.js';
 import { temporaryFolder } from '../folder.js';
 
 const KEY = randomBytes(32);
+const isRoot = process.getuid?.() === 0;
 const CONTENT = Buffer.from(canary('content'));
 const START = 'coffer-cache-v1\n'.length;
 
@@ -138,12 +139,24 @@ describe('the key of a cache', () => {
 
   test.each(['640', '604', '620', '602', '610'])('is refused in a file of mode %s', async (mode) => {
     await chmod(keyFile, mode);
+    if (isRoot) await chown(keyFile, 0, 1);
     const error = await refusal(cacheWith({ file: keyFile }).read());
     expect([error?.code, error?.message]).toEqual([
       'bad_key',
       expect.stringContaining(`chmod 600 ${keyFile}`),
     ]);
   });
+
+  test.skipIf(!isRoot)(
+    'may be in a credential of systemd: root’s, and readable by an access list',
+    async () => {
+      await chmod(keyFile, '440');
+      await chown(keyFile, 0, 0);
+      expect(await cacheWith({ file: keyFile }).read()).toEqual(CONTENT);
+      await chmod(keyFile, '444');
+      expect(await codeOf(cacheWith({ file: keyFile }).read())).toBe('bad_key');
+    },
+  );
 
   test.each([
     ['shorter', KEY.subarray(1)],
