@@ -64,6 +64,7 @@ export class Watch {
   #policy: Policy;
   #rights: readonly string[];
   #wake: () => void = () => undefined;
+  #isQuiet = false;
   #stopped = false;
 
   /** From here on nothing is missed. */
@@ -88,8 +89,17 @@ export class Watch {
     return this.#rights.length > 0;
   }
 
-  /** There may be news. */
-  readonly wake = (): void => this.#wake();
+  /**
+   * Secrets changed, or what callers may do. A change that is not for this watcher costs no more than a look.
+   *
+   * @returns whether it was woken
+   */
+  notice(what: 'changes' | 'callers'): boolean {
+    const samePolicy = this.#parts.administration.policy === this.#policy;
+    if (!this.#isQuiet || (what === 'changes' && samePolicy && !this.#find())) return false;
+    this.#wake();
+    return true;
+  }
 
   stop(): void {
     this.#stopped = true;
@@ -98,7 +108,8 @@ export class Watch {
 
   async *events(): AsyncGenerator<WatchEvent, void> {
     const { signal, heartbeatMs } = this.#asked;
-    signal?.addEventListener('abort', this.wake);
+    const wake = () => this.#wake();
+    signal?.addEventListener('abort', wake);
     try {
       yield { kind: 'ready', id: this.#id };
       if (this.#missed) yield this.#reset();
@@ -111,7 +122,7 @@ export class Watch {
         beatAt = performance.now() + heartbeatMs;
       }
     } finally {
-      signal?.removeEventListener('abort', this.wake);
+      signal?.removeEventListener('abort', wake);
     }
   }
 
@@ -120,14 +131,21 @@ export class Watch {
     const end = this.#end();
     if (end) return { kind: 'end', code: end, message: END_MESSAGES[end] };
     if (changedRights) return this.#reset();
+    const found = this.#find();
+    if (found === undefined) return undefined;
+    if (found === 'lost') return this.#reset();
+    this.#sequence = found.sequence;
+    return this.#tell(found);
+  }
+
+  /** The next change that is to be told; `lost` if that is not known any more. Those before it are passed. */
+  #find(): Changed | 'lost' | undefined {
     const { feed } = this.#parts;
     for (;;) {
       const next = feed.after(this.#sequence);
-      if (next === 'lost') return this.#reset();
+      if (next === 'lost' || (next && this.#concerns(next.name))) return next;
       this.#sequence = next?.sequence ?? feed.sequence;
       if (!next) return undefined;
-      const event = this.#tell(next);
-      if (event) return event;
     }
   }
 
@@ -147,10 +165,13 @@ export class Watch {
     return this.entitled ? undefined : 'access_denied';
   }
 
-  #tell({ name }: Changed): WatchEvent | undefined {
+  #concerns(name: string): boolean {
     const { caller, patterns } = this.#asked;
-    if (patterns.length > 0 && !patterns.some((pattern) => pattern.matches(name))) return undefined;
-    if (!this.#policy.allows(caller, 'get', name)) return undefined;
+    if (patterns.length > 0 && !patterns.some((pattern) => pattern.matches(name))) return false;
+    return this.#policy.allows(caller, 'get', name);
+  }
+
+  #tell({ name }: Changed): WatchEvent {
     const entry = this.#parts.catalog.live(name);
     return entry
       ? { kind: 'change', id: this.#id, secret: infoOf(entry) }
@@ -178,7 +199,9 @@ export class Watch {
         clearTimeout(timer);
         resolve();
       };
+      this.#isQuiet = true;
     });
+    this.#isQuiet = false;
     this.#wake = () => undefined;
     return performance.now() >= beatAt ? { kind: 'heartbeat', id: this.#id } : undefined;
   }

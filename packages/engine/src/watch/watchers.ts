@@ -11,8 +11,9 @@ const HEARTBEAT_MS = 15_000;
 /** How many patterns a watcher may have, and how long each may be. */
 export const WATCH_PATTERNS = 32;
 const PATTERN_BYTES = 1_024;
-/** How many look for news within a turn of the event loop, so that others are served in between. */
+/** How many are woken, or only look whether there is something for them, within a turn of the event loop, so that others are served in between. */
 const WOKEN_AT_ONCE = 32;
+const LOOKING_AT_ONCE = 256;
 
 export interface WatchLimits {
   /** How many watchers there may be at one time. */
@@ -43,14 +44,15 @@ export class Watchers {
   /** How many of them each principal has. */
   readonly #counts = new Map<string, number>();
   #waking = false;
-  #wakeAgain = false;
+  /** What they are to be told of next. */
+  #next: 'changes' | 'callers' | undefined;
   #closed = false;
 
   constructor(parts: WatchParts, gate: Gate, limits: WatchLimits) {
     this.#parts = parts;
     this.#gate = gate;
     this.#limits = limits;
-    parts.feed.subscribe(() => void this.#wakeAll());
+    parts.feed.subscribe((name) => void this.#tellAll(name === undefined ? 'callers' : 'changes'));
     parts.administration.onChange = (what) => {
       if (what === 'grants') parts.feed.grantsChanged();
       else this.recheck();
@@ -59,7 +61,7 @@ export class Watchers {
 
   /** Some callers may not be who they were. */
   recheck(): void {
-    void this.#wakeAll();
+    void this.#tellAll('callers');
   }
 
   get count(): number {
@@ -115,17 +117,19 @@ export class Watchers {
     else this.#counts.delete(principal);
   }
 
-  async #wakeAll(): Promise<void> {
-    this.#wakeAgain = true;
+  async #tellAll(what: 'changes' | 'callers'): Promise<void> {
+    if (this.#next !== 'callers') this.#next = what;
     if (this.#waking) return;
     this.#waking = true;
-    while (this.#wakeAgain) {
-      this.#wakeAgain = false;
-      let woken = 0;
+    let busy = 0;
+    while (this.#next !== undefined) {
+      const news = this.#next;
+      this.#next = undefined;
       for (const watch of this.#watches) {
-        watch.wake();
-        woken++;
-        if (woken % WOKEN_AT_ONCE === 0) await turn();
+        busy += watch.notice(news) ? 1 / WOKEN_AT_ONCE : 1 / LOOKING_AT_ONCE;
+        if (busy < 1) continue;
+        busy = 0;
+        await turn();
       }
     }
     this.#waking = false;
