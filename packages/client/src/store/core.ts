@@ -192,7 +192,7 @@ export class Core {
       this.#report(failures);
       const { missing } = holdings;
       if (missing.length === 0) break;
-      if (this.client.fixed) throw lacking(missing);
+      if (this.client.fixed) throw failures.get('') ?? lacking(missing);
       if (!failures.has('')) names = missing;
       await heeding(holdings.arrival.wait(wait, true), signal);
       if (holdings.missing.length === 0) break;

@@ -2,7 +2,7 @@ import type { CachedSecret } from '../cache/content.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
 import type { Events } from './events.js';
 import { Held } from './held.js';
-import { Pause } from './waiting.js';
+import { LIMIT_MS, Pause } from './waiting.js';
 
 /** Cached values of a time ahead of ours by more than this are not believed. */
 const CLOCK_SKEW_MS = 60_000;
@@ -48,6 +48,7 @@ export class Holdings {
       this.reads++;
       this.touch(read);
     });
+    this.touch(held);
     this.#held.set(name, held);
     return held;
   }
@@ -110,12 +111,12 @@ export class Holdings {
     }
   }
 
-  /** Drops what was not declared, nobody uses, and was not read for so many milliseconds; and what has no value. */
+  /** Drops what was not declared, nobody uses, and was not read for so many milliseconds; what has no value soon. */
   expire(age: number): void {
     for (const held of this) {
       const empty = !held.secret && held.versions.size === 0;
-      const unused = this.#now() - held.lastAccess * 1000 > age;
-      if (held.declared || held.inUse || !(empty || unused)) continue;
+      const unused = this.#now() - held.lastAccess * 1000 > (empty ? LIMIT_MS : age);
+      if (held.declared || held.inUse || !unused) continue;
       wipe(held);
       this.#held.delete(held.name);
       this.changed = true;
@@ -125,6 +126,7 @@ export class Holdings {
   /** Takes over nothing any more. */
   close(): void {
     this.#closed = true;
+    this.arrival.end();
   }
 
   wipe(): void {

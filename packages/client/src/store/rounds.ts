@@ -1,5 +1,5 @@
 import type { CofferClientError } from '../errors.js';
-import { Pause } from './waiting.js';
+import { backOff, Pause } from './waiting.js';
 
 /** What a round could not fetch, by name; by `''` what all of it failed with. */
 export type Failures = ReadonlyMap<string, CofferClientError>;
@@ -16,7 +16,6 @@ const SETTLED: ReadonlySet<string> = new Set([
   'unauthenticated',
   'closed',
 ]);
-const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 30_000;
 
 interface Round {
@@ -93,8 +92,7 @@ export class Rounds {
     if (this.#trying) return;
     this.#trying = true;
     for (let tries = 0; this.#due.size > 0 && !this.#closed; tries++) {
-      const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(tries, 10));
-      await this.#pause.wait(longest * (0.5 + Math.random() / 2));
+      await this.#pause.wait(backOff(tries, LONGEST_PAUSE_MS));
       if (!this.#closed) await this.pull([...this.#due]);
     }
     this.#trying = false;

@@ -55,9 +55,8 @@ export class Saved {
     this.#next = undefined;
     holdings.changed = false;
     this.#writtenAt = performance.now();
-    const content = encodeCache(
-      new Map([...holdings].flatMap((one) => (one.secret && !one.refused ? [[one.name, one]] : []))),
-    );
+    const kept = [...holdings].filter(({ secret, refused }) => secret && !refused);
+    const content = encodeCache(new Map(kept.map((held) => [held.name, held])));
     try {
       await cache?.write(content);
       onRecovered();

@@ -1,7 +1,7 @@
 import { CofferClientError } from '../errors.js';
 
 /** Setec's limit to a lookup. */
-const LIMIT_MS = 300_000;
+export const LIMIT_MS = 300_000;
 
 /** What the promise gives, or the signal's reason if that comes first. */
 export function heeding<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -62,6 +62,10 @@ export class Pause {
     this.#end();
   }
 }
+
+/** How long to wait after so many tries: twice as long each time, with jitter. */
+export const backOff = (tries: number, longest: number): number =>
+  Math.min(longest, 200 * 2 ** Math.min(tries, 20)) * (0.5 + Math.random() / 2);
 
 export const storeClosed = () => new CofferClientError('closed', 'the store is closed');
 const tookTooLong = () => new CofferClientError('timeout', 'there was no answer within 5 minutes');

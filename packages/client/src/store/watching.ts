@@ -2,10 +2,9 @@ import type { CofferClientError } from '../errors.js';
 import type { WatchEvent } from '../types.js';
 import { asClientError } from './events.js';
 import type { StoreClient } from './options.js';
-import { Pause } from './waiting.js';
+import { backOff, Pause } from './waiting.js';
 import { covers, watchPatterns } from './watch-patterns.js';
 
-const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 60_000;
 /** Secrets that are looked up in a row are watched together. */
 const WIDEN_MS = 50;
@@ -42,12 +41,13 @@ export class Watching {
   }
 
   async run(): Promise<void> {
-    const { client, names, onTrouble } = this.#parts;
+    const { client, names } = this.#parts;
     for (let failures = 0; client.watch && !this.#closed; ) {
       this.#patterns = watchPatterns(names());
       this.#stop = new AbortController();
       const { signal } = this.#stop;
       try {
+        // Without a pattern it would be a watch of everything.
         if (this.#patterns.length === 0) await this.#pause.wait(LONGEST_PAUSE_MS);
         else
           for await (const event of this.#watch(signal)) {
@@ -58,18 +58,10 @@ export class Watching {
       } catch (caught) {
         if (signal.aborted) continue;
         const error = asClientError(caught);
-        this.live = false;
-        onTrouble(error);
+        this.#ended(error);
         if (error.code === 'unsupported') return;
-        if (error.code === 'unauthenticated' || error.code === 'access_denied') {
-          this.#covered = new Set();
-          this.#parts.onChange(names(), false);
-        }
         const passes = PASSING.has(error.code) || (error.status ?? 0) >= 500;
-        const longest = passes
-          ? Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures++)
-          : LONGEST_PAUSE_MS;
-        await this.#pause.wait(longest * (0.75 + Math.random() / 4));
+        await this.#pause.wait(backOff(passes ? failures++ : Infinity, LONGEST_PAUSE_MS));
       }
     }
   }
@@ -110,6 +102,16 @@ export class Watching {
       },
       onRecovered: () => this.#recovered(),
     }) as AsyncIterable<WatchEvent>;
+  }
+
+  #ended(error: CofferClientError): void {
+    const { names, onChange, onTrouble } = this.#parts;
+    this.live = false;
+    onTrouble(error);
+    if (error.code !== 'unauthenticated' && error.code !== 'access_denied') return;
+    // What it may not be told of may be refused too, and nobody tells when that is over.
+    this.#covered = new Set();
+    onChange(names(), false);
   }
 
   #recovered(): void {
