@@ -1,10 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FileCache, FileClient } from '@coffer/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CachedSecret, decodeCache, encodeCache } from '../../packages/client/src/cache/content.js';
-import { SecretBytes } from '../../packages/client/src/secret/secret-bytes.js';
+import { Client, FileCache, FileClient, SecretBytes, Store } from '../../packages/client/src/index.js';
 import { canary } from '../support/canary.mjs';
 import { SetecServer } from '../support/servers.mjs';
 import { base64, SetecClient } from './setec-client.js';
@@ -26,35 +25,48 @@ afterAll(async () => {
 const bytes = (content: string | Uint8Array) => SecretBytes.copyOf(Buffer.from(content));
 
 describe("setec's Go library", () => {
-  const values = {
-    text: canary('text'),
-    'a/"quoted"\\<name>& 😀': new Uint8Array([0, 255, 10]),
-    __proto__x: 'x',
-  };
+  const values = { text: canary('text'), 'a/"quoted"\\<name>& 😀': 'ünï\u2028\n', constructor: '-' };
   let path: string;
   beforeAll(async () => {
     path = join(folder, 'ours', 'cache.json');
-    const entries = Object.entries(values).map(([name, value], at): [string, CachedSecret] => {
-      const versions = new Map(at === 0 ? [[40, bytes('forty')]] : []);
-      return [
-        name,
-        { secret: { version: at + 1, value: bytes(value) }, versions, lastAccess: 7, checkedAt: 8 },
-      ];
+    const file = join(folder, 'secrets.json');
+    const entries = Object.entries(values).map(([name, value], at) => [
+      name,
+      { secret: { TextValue: value, Version: at + 1 } },
+    ]);
+    await writeFile(file, JSON.stringify(Object.fromEntries(entries)));
+    await using _store = await Store.open({
+      client: await FileClient.open(file),
+      secrets: Object.keys(values),
+      cache: new FileCache(path),
     });
-    await new FileCache(path).write(encodeCache(new Map(entries)));
   });
 
-  test('reads our cache as a file of secrets', async () => {
+  test('reads the cache of our store as a file of secrets', async () => {
     expect(await go.call('file', '', { file: path })).toEqual({});
     for (const [at, [name, value]] of Object.entries(values).entries())
       expect(await go.call('file-get', name)).toEqual({ value: { Value: base64(value), Version: at + 1 } });
   });
 
-  test('starts a store from our cache, without a server', async () => {
+  test('starts a store from the cache of ours, without a server', async () => {
     expect(await go.call('store', '', { names: Object.keys(values), cache: path })).toEqual({});
     for (const [name, value] of Object.entries(values))
       expect(await go.call('store-get', name)).toEqual({ bytes: base64(value) });
-    expect(await go.call('store-version', 'text', { version: 40 })).toEqual({ bytes: base64('forty') });
+  });
+
+  test('has values of any bytes, and versions by number, from what we write', async () => {
+    const bytewise = join(folder, 'bytes', 'cache.json');
+    const value = bytes(Uint8Array.from({ length: 256 }, (_, at) => at));
+    const versions = new Map([
+      [40, value],
+      [4294967295, bytes('')],
+    ]);
+    const entry: CachedSecret = { secret: { version: 7, value }, versions, lastAccess: 7, checkedAt: 8 };
+    await new FileCache(bytewise).write(encodeCache(new Map([['a', entry]])));
+    expect(await go.call('store', '', { names: ['a'], cache: bytewise })).toEqual({});
+    expect(await go.call('store-get', 'a')).toEqual({ bytes: base64(value) });
+    expect(await go.call('store-version', 'a', { version: 40 })).toEqual({ bytes: base64(value) });
+    expect(await go.call('store-version', 'a', { version: 4294967295 })).toEqual({});
   });
 });
 
@@ -93,6 +105,17 @@ describe("the cache of setec's Go library", () => {
     expect(await revealed('apple', 2)).toEqual(['a2', 2]);
     expect(await revealed('pear')).toEqual([canary('pear'), 1]);
     expect(await revealed('cherry')).toEqual(['c2', 2]);
+  });
+
+  test('starts a store of ours, without a server', async () => {
+    const secrets = ['apple', 'pear', 'cherry', 'empty'] as const;
+    await using client = new Client({ server: NOWHERE });
+    // The store writes it anew.
+    await copyFile(path, `${path}.copy`);
+    const cache = new FileCache(`${path}.copy`);
+    await using store = await Store.open({ client, secrets, cache, allowLookup: true, onError: () => {} });
+    const [apple, pear, cherry, empty] = secrets.map((name) => store.secret(name).reveal());
+    expect([apple, pear, cherry, empty]).toEqual(['a1', canary('pear'), 'c2', '']);
   });
 
   test('is a cache for us, with the secret that is held by number only: setec throws its own away for it', async () => {

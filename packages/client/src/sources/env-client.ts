@@ -3,6 +3,7 @@ import { SecretBytes } from '../secret/secret-bytes.js';
 import type { StoreClient } from '../store/options.js';
 import type { CallOptions, SecretValue } from '../types.js';
 
+/** Where an {@link EnvClient} finds its variables. */
 export interface EnvClientOptions {
   /** Default `process.env`. It is read whenever a secret is asked for. */
   readonly env?: Readonly<Record<string, string | undefined>>;
