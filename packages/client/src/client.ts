@@ -1,3 +1,4 @@
+import { withEnvironment } from './environment.js';
 import { CofferClientError } from './errors.js';
 import * as answers from './http/answers.js';
 import { Caller } from './http/caller.js';
@@ -26,8 +27,10 @@ export interface ClientOptions {
    * password in the URL is sent as HTTP Basic, where coffer takes a token.
    */
   readonly server?: string;
-  /** A bearer token. It goes before a password in the URL. */
-  readonly token?: string;
+  /**
+   * A bearer token, or a function that gives one, which is asked before each request is sent. It goes before a password in the URL.
+   */
+  readonly token?: string | (() => string | Promise<string>);
   /**
    * The content of a NATS creds file, in place of a token: each request carries a proof of some seconds, made with its key. Bytes
    * are copied, and stay yours to wipe; the copy is wiped by {@link Client.close}.
@@ -40,6 +43,12 @@ export interface ClientOptions {
   readonly audience?: string;
   /** Certificate authorities (PEM) to trust in place of the system's. */
   readonly ca?: string | Uint8Array;
+  /** The certificate (PEM), with those between it and its authority, that is shown to a server or proxy that asks for one. */
+  readonly cert?: string | Uint8Array;
+  /** The private key of `cert` (PEM). Bytes stay yours to wipe. */
+  readonly key?: string | Uint8Array;
+  /** The name that the server's certificate must hold; default the host in `server`. */
+  readonly serverName?: string;
   /** Milliseconds until a call gives up, its retries included; default 30,000. */
   readonly timeout?: number;
   /**
@@ -78,20 +87,34 @@ export class Client {
 
   /** Opens no connection yet. Throws `invalid_argument` for options that cannot be. */
   constructor(options: ClientOptions = {}) {
-    if (options.token !== undefined && options.creds !== undefined) {
-      throw new CofferClientError('invalid_argument', 'give either a token or creds, not both');
-    }
     const transport = new Transport({
+      ...options,
       server: options.server ?? DEFAULT_SERVER,
-      token: checkedToken(options.token),
-      creds: options.creds,
-      audience: options.audience,
-      ca: options.ca,
       timeout: within('timeout', options.timeout ?? 30_000, 1, MAX_TIMEOUT),
       retries: within('retries', options.retries ?? 2, 0, 10),
       maxAnswerBytes: within('maxAnswerBytes', options.maxAnswerBytes ?? 64 * 2 ** 20, 1, 2 ** 31),
     });
     this.#caller = new Caller(transport);
+  }
+
+  /**
+   * A client by what the environment says:
+   *
+   * - `COFFER_SERVER`, or `SETEC_SERVER`: as `server`;
+   * - one of `COFFER_TOKEN`; `COFFER_TOKEN_FILE`, a path: the file is read before each request, so that another token can be put
+   *   there; `COFFER_CREDS`, the path of a creds file, with `COFFER_AUDIENCE` as `audience`;
+   * - `COFFER_CA`, the path of a file: as `ca`.
+   *
+   * An empty variable counts as none.
+   *
+   * @param options what is in them goes before what the variables say
+   * @throws CofferClientError `invalid_argument`, also for a file that cannot be read
+   */
+  static fromEnv(
+    env: Readonly<Record<string, string | undefined>> = process.env,
+    options: ClientOptions = {},
+  ): Client {
+    return withEnvironment(env, options, (all) => new Client(all));
   }
 
   /** The server's address, without any credential. */
@@ -266,13 +289,6 @@ function checkedVersion(version: number, lowest: 0 | 1): number {
     throw new CofferClientError('invalid_version', `a version is a whole number from 1 to ${MAX_VERSION}`);
   }
   return version;
-}
-
-function checkedToken(token: string | undefined): string | undefined {
-  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
-    throw new CofferClientError('invalid_argument', 'a token is printable ASCII without white space');
-  }
-  return token;
 }
 
 function within(option: string, value: number, lowest: number, highest: number): number {

@@ -26,6 +26,7 @@ export class CofferClientError extends Error {
  * What went wrong:
  *
  * - before anything was sent: `invalid_argument`, `invalid_version`, `undeclared` (a name that a store was not told of), `closed`;
+ * - no credential: `no_token` (the function that gives it failed);
  * - no answer: `unreachable`, `untrusted_server` (its certificate), `timeout`;
  * - an answer that cannot be one of coffer's: `bad_answer`, `answer_too_large`, `unexpected_status`, or `unsupported`: the
  *   server is setec's or too old for what was asked;
@@ -41,6 +42,7 @@ export type ClientErrorCode =
   | 'invalid_version'
   | 'undeclared'
   | 'closed'
+  | 'no_token'
   | 'unreachable'
   | 'untrusted_server'
   | 'timeout'

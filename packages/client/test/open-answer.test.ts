@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { type Call, Transport } from '../src/http/transport.js';
+import type { Call } from '../src/http/connections.js';
+import { Transport } from '../src/http/transport.js';
 import { serve } from './http-server.js';
 
 const CALL: Call = { method: 'GET', path: '/endless' };

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { CofferClientError } from '../errors.js';
 import type { CallOptions, ChangeOptions } from '../types.js';
+import type { Call } from './connections.js';
 import type { Answer } from './open-answer.js';
 import { refusal, type Subject } from './refusal.js';
 import { parseJson } from './shapes.js';
-import type { Call, Transport } from './transport.js';
+import type { Transport } from './transport.js';
 
 /** What a call asks of the server, and what it is about. */
 export interface Question extends Subject {

@@ -1,5 +1,9 @@
-/** Waits; rejects with the signal's reason if that comes first. */
-export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+/**
+ * Waits; rejects with the signal's reason if that comes first.
+ *
+ * @param keepsAlive whether the process stays alive for it
+ */
+export function pause(milliseconds: number, signal: AbortSignal, keepsAlive = true): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = () => {
       clearTimeout(timer);
@@ -9,6 +13,7 @@ export function pause(milliseconds: number, signal: AbortSignal): Promise<void> 
       signal.removeEventListener('abort', end);
       resolve();
     }, milliseconds);
+    if (!keepsAlive) timer.unref();
     signal.addEventListener('abort', end, { once: true });
     if (signal.aborted) end();
   });

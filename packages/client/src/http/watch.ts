@@ -15,8 +15,8 @@ const LONGEST_PAUSE_MS = 30_000;
 /** A connection that lasted so long was no failure. */
 const GOOD_MS = 5_000;
 
-/** What may be over in a moment; everything else is told at once. */
-const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'busy', 'stopped', 'rate_limited']);
+/** What no repetition helps against. */
+const FINAL = /^(unauthenticated|access_denied|unsupported|closed|invalid_.*)$/;
 
 /**
  * Watches over as many connections as it takes. Only the first of them has to succeed.
@@ -25,9 +25,10 @@ const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'busy', 
  */
 export async function* watch(
   transport: Transport,
-  { secrets = [], since, signal, onTrouble, onRecovered }: WatchOptions,
+  { secrets = [], since, signal, keepsAlive, onTrouble, onRecovered }: WatchOptions,
   silenceMs = SILENCE_MS,
 ): AsyncGenerator<WatchEvent, void> {
+  const ends = signal ? AbortSignal.any([signal, transport.closing]) : transport.closing;
   let last = since;
   let begun = false;
   let troubled = false;
@@ -38,7 +39,13 @@ export async function* watch(
   for (let failures = 0; ; failures++) {
     const started = performance.now();
     try {
-      for await (const event of connection(transport, { secrets, since: last, signal, silenceMs })) {
+      for await (const event of connection(transport, {
+        secrets,
+        since: last,
+        signal,
+        keepsAlive,
+        silenceMs,
+      })) {
         if (event.type === 'lost') {
           trouble(event.error);
           break;
@@ -52,15 +59,13 @@ export async function* watch(
         yield event;
       }
     } catch (error) {
-      const { code, status = 0 } = error as Partial<CofferClientError>;
-      const passes = PASSING.has(code ?? '') || status >= 500;
-      if (!begun || signal?.aborted || !passes) throw error;
+      const { code = 'closed' } = error as Partial<CofferClientError>;
+      if (!begun || signal?.aborted || FINAL.test(code)) throw error;
       trouble(error as CofferClientError);
     }
     if (performance.now() - started >= GOOD_MS) failures = 0;
     const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10));
-    const ends = signal ? AbortSignal.any([signal, transport.closing]) : transport.closing;
-    await pause(randomInt(longest / 2, longest), ends);
+    await pause(randomInt(longest / 2, longest), ends, keepsAlive);
   }
 }
 
@@ -68,6 +73,7 @@ interface Connecting {
   readonly secrets: readonly string[];
   readonly since: string | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly keepsAlive: boolean | undefined;
   readonly silenceMs: number;
 }
 
@@ -79,12 +85,12 @@ type Heard =
 /** Ends with `lost` when the connection may be made anew. */
 async function* connection(
   transport: Transport,
-  { secrets, since, signal, silenceMs }: Connecting,
+  { secrets, since, signal, keepsAlive, silenceMs }: Connecting,
 ): AsyncGenerator<Heard, void> {
   const query = new URLSearchParams(secrets.map((pattern): [string, string] => ['secrets', pattern]));
   if (since !== undefined) query.set('since', since);
   const path = `/api/watch${query.size > 0 ? `?${query}` : ''}`;
-  const answer = await transport.open({ method: 'GET', path, signal }, { idle: silenceMs });
+  const answer = await transport.open({ method: 'GET', path, signal, keepsAlive }, { idle: silenceMs });
   const { display } = transport.address;
   const isStream = answer.headers['content-type']?.startsWith('text/event-stream') ?? false;
   if (lacksRoute(answer) || (answer.status === 200 && !isStream)) {

@@ -1,0 +1,130 @@
+import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
+import { CofferClientError } from '../errors.js';
+import type { Address } from './address.js';
+import type { Credential } from './credential.js';
+import { classify } from './failures.js';
+import { type TlsOptions, tlsOptions } from './tls.js';
+
+/** One request of ours, before it is known how often it must be sent. */
+export interface Call {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  /** JSON. It is wiped when the call ends. */
+  readonly body?: Uint8Array;
+  /** A change's operation id; absent for what only reads. */
+  readonly operation?: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Whether the process stays alive for it; default yes. */
+  readonly keepsAlive?: boolean | undefined;
+}
+
+/** Sends requests over kept-alive connections, each once. */
+export class Connections {
+  readonly #address: Address;
+  readonly #credential: Credential;
+  readonly #agentOptions: object;
+  readonly #maxAnswerBytes: number;
+  #agent: Agent | HttpsAgent | undefined;
+
+  /** @throws CofferClientError `invalid_argument` */
+  constructor(
+    address: Address,
+    credential: Credential,
+    options: TlsOptions & { readonly maxAnswerBytes: number },
+  ) {
+    this.#address = address;
+    this.#credential = credential;
+    this.#agentOptions = { keepAlive: true, ...tlsOptions(options, address) };
+    this.#maxAnswerBytes = options.maxAnswerBytes;
+  }
+
+  /** The answer, when its head is here. */
+  async open(call: Call, signal: AbortSignal): Promise<IncomingMessage> {
+    const request = await this.#request(call, signal);
+    let reached = request.reusedSocket;
+    request.on('socket', (socket) => {
+      if (call.keepsAlive === false) socket.unref();
+      if (socket.connecting) socket.once('connect', () => (reached = true));
+      else reached = true;
+    });
+    try {
+      return await responseTo(request, call.body);
+    } catch (error) {
+      request.destroy();
+      throw classify(error as Error, this.#address, reached);
+    }
+  }
+
+  /** The body of an answer, for the receiver to wipe. */
+  async read(response: IncomingMessage): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > this.#maxAnswerBytes) {
+        throw new CofferClientError(
+          'answer_too_large',
+          `the answer of ${this.#address.display} is larger than ${this.#maxAnswerBytes} bytes`,
+        );
+      }
+    }
+    const body = Buffer.alloc(size);
+    let at = 0;
+    for (const chunk of chunks) {
+      at += chunk.copy(body, at);
+      chunk.fill(0);
+    }
+    return body;
+  }
+
+  close(): void {
+    this.#agent?.destroy();
+  }
+
+  async #request(call: Call, signal: AbortSignal): Promise<ClientRequest> {
+    const { endpoint, basePath, secure } = this.#address;
+    const { method, path, body, operation } = call;
+    const authorization = await unlessEnded(this.#credential.authorize(call), signal);
+    // TLS costs some milliseconds to load, which a program on the Unix socket need not pay.
+    const http = secure ? await import('node:https') : await import('node:http');
+    signal.throwIfAborted();
+    this.#agent ??= new http.Agent(this.#agentOptions);
+    return http.request({
+      ...endpoint,
+      method,
+      path: basePath + path,
+      agent: this.#agent,
+      signal,
+      headers: {
+        // A header that a web page cannot set: it keeps browsers from being led here.
+        'Sec-X-Tailscale-No-Browsers': 'setec',
+        ...(authorization !== undefined && { Authorization: authorization }),
+        ...(body && { 'Content-Type': 'application/json', 'Content-Length': body.length }),
+        ...(operation !== undefined && { 'Coffer-Operation': operation }),
+      },
+    });
+  }
+}
+
+/** Rejects with the signal's reason if that comes first. */
+function unlessEnded<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    promise.then(resolve, reject);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    if (signal.aborted) reject(signal.reason);
+  });
+}
+
+/**
+ * Sends the body and waits for the head of the answer. The listener for errors stays: one that comes while the
+ * body is read shows in the body's stream, and again here.
+ */
+function responseTo(request: ClientRequest, body: Uint8Array | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request.on('response', resolve);
+    request.on('error', reject);
+    request.end(body);
+  });
+}
