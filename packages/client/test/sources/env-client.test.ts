@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { canary, findCanary } from '../../../../test/support/canary.mjs';
 import { EnvClient } from '../../src/sources/env-client.js';
+import { Store } from '../../src/store/store.js';
 
 const notFound = expect.objectContaining({ code: 'not_found' });
 const revealed = async (client: EnvClient, name: string) => (await client.get(name)).value.reveal();
@@ -56,4 +57,14 @@ describe('an environment client', () => {
     ).toBeUndefined();
     delete process.env.COFFER_ENV_CLIENT_TEST;
   });
+});
+
+test('a store over the environment has its secrets, or names all that are missing', async () => {
+  const client = new EnvClient({ env: { PROD_DB: 'one' } });
+  await using store = await Store.open({ client, secrets: ['prod/db'] });
+  expect(store.secret('prod/db').reveal()).toBe('one');
+  await store.refresh();
+  const secrets = ['prod/db', 'prod/a', 'prod/b'] as const;
+  const error = await Store.open({ client, secrets, onError: () => {} }).catch((error: Error) => error);
+  expect(error).toMatchObject({ code: 'not_found', message: expect.stringMatching(/"prod\/a", "prod\/b"/) });
 });

@@ -7,6 +7,7 @@ import { type CachedSecret, encodeCache } from '../../src/cache/content.js';
 import { FileCache } from '../../src/cache/file-cache.js';
 import { SecretBytes } from '../../src/secret/secret-bytes.js';
 import { FileClient } from '../../src/sources/file-client.js';
+import { Store } from '../../src/store/store.js';
 import { temporaryFolder } from '../folder.js';
 
 const SECRETS = `{
@@ -121,5 +122,31 @@ describe('a file client', () => {
     expect(
       findCanary(inspect(client, { depth: 9, showHidden: true }) + JSON.stringify(client)),
     ).toBeUndefined();
+  });
+});
+
+describe('a store over a file', () => {
+  test('has its secrets, and goes on with what the file had', async () => {
+    const client = await open(SECRETS);
+    const secrets = ['big/bad/apple', 'plum', 'little/tasty/cherry'] as const;
+    await using store = await Store.open({ client, secrets });
+    await store.refresh();
+    expect(secrets.map((name) => store.secret(name).reveal())).toEqual(['sauce', 'tartlet', 'pie']);
+    expect(store.metrics()).toMatchObject({ polls: 1, pollErrors: 0, watching: false });
+  });
+
+  test('fails at once, naming all that is missing, in place of waiting for it', async () => {
+    const client = await open(SECRETS);
+    const errors: string[] = [];
+    const opening = Store.open({
+      client,
+      secrets: ['big/bad/apple', 'pear', 'red/cabbage'],
+      onError: ({ code }) => errors.push(code),
+    });
+    await expect(opening).rejects.toMatchObject({
+      code: 'not_found',
+      message: expect.stringMatching(/"pear", "red\/cabbage"/),
+    });
+    expect(errors).toEqual(['not_found', 'not_found']);
   });
 });
