@@ -64,7 +64,11 @@ const DEFAULT_SERVER = 'http://127.0.0.1:2633';
 const MAX_VERSION = 2 ** 32 - 1;
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
-/** For the other entries of this package. */
+/**
+ * For the other entries of this package.
+ *
+ * @internal
+ */
 export let callerOf: (client: Client) => Caller;
 
 /**
