@@ -22,6 +22,7 @@ export { StaticFile } from './secret/static-file.js';
 export { StaticSecret } from './secret/static-secret.js';
 export { EnvClient, type EnvClientOptions } from './sources/env-client.js';
 export { FileClient } from './sources/file-client.js';
+export type { Keyring, KeyringVersion } from './store/keyring.js';
 export type {
   Declares,
   StoreClient,
@@ -32,4 +33,5 @@ export type {
 } from './store/options.js';
 export type { SecretSource } from './store/secret-source.js';
 export { Store } from './store/store.js';
+export type { VersionedSecret } from './store/versioned-secret.js';
 export type * from './types.js';

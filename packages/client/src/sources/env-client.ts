@@ -1,7 +1,7 @@
 import { CofferClientError } from '../errors.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
 import type { StoreClient } from '../store/options.js';
-import type { CallOptions, SecretValue } from '../types.js';
+import type { CallOptions, SecretInfo, SecretValue } from '../types.js';
 
 /** Where an {@link EnvClient} finds its variables. */
 export interface EnvClientOptions {
@@ -39,5 +39,10 @@ export class EnvClient implements StoreClient {
   async getIfChanged(name: string, knownVersion: number): Promise<SecretValue | undefined> {
     const secret = await this.get(name);
     return knownVersion === secret.version ? undefined : secret;
+  }
+
+  async info(name: string): Promise<SecretInfo> {
+    const { version } = await this.get(name);
+    return { name, versions: [version], activeVersion: version };
   }
 }

@@ -44,7 +44,8 @@ export class Core {
     for (const name of declared) holdings.declare(name);
     this.#holdings = holdings;
     this.#rounds = new Rounds(
-      (names) => fetchRound({ client, calls: this.#calls, holdings, events }, names),
+      (names) =>
+        fetchRound({ client, calls: this.#calls, holdings, events, watching: this.#watching.live }, names),
       (failures) => this.#report(failures),
     );
     const health = () => {
@@ -108,7 +109,9 @@ export class Core {
 
   /** The entry of a secret, made if there is none. One that is not declared goes when it has no value and no follower. */
   hold(name: string): Held {
-    return this.#permitted(name) ?? this.#holdings.add(name);
+    const held = this.#permitted(name) ?? this.#holdings.add(name);
+    this.#watching.widen();
+    return held;
   }
 
   /** Fetches in the next round, which sees what is so now. Never rejects. */
@@ -210,17 +213,19 @@ export class Core {
       this.#holdings.confirm(held);
     }
     const { handle } = held;
-    this.#watching.widen();
     if (this.#moved.delete(name)) void this.pull([name]);
     await this.flush();
     return handle;
   }
 
   /** The server tells of these. */
-  #changed(names: readonly string[], doubtful: boolean): void {
+  #changed(names: readonly string[], doubtful: boolean, versions?: readonly number[]): void {
     for (const name of names) if (this.#lookups.has(name)) this.#moved.add(name);
     const held = names.flatMap((name) => this.#holdings.get(name) ?? []);
-    for (const one of held) one.doubtful ||= doubtful;
+    for (const one of held) {
+      one.doubtful ||= doubtful;
+      one.told = versions;
+    }
     if (held.length > 0) void this.pull(held.map(({ name }) => name));
   }
 

@@ -4,15 +4,12 @@ import type { SecretAnswer } from '../types.js';
 import { askMany } from './ask-many.js';
 import { asClientError, type Events } from './events.js';
 import type { Held } from './held.js';
-import type { Holdings } from './holdings.js';
-import type { StoreClient } from './options.js';
 import { type Failures, failed } from './rounds.js';
+import { syncVersions, type VersionsParts } from './versions.js';
 import type { Calls } from './waiting.js';
 
-export interface RoundParts {
-  readonly client: StoreClient;
+export interface RoundParts extends VersionsParts {
   readonly calls: Calls;
-  readonly holdings: Holdings;
   readonly events: Events;
 }
 
@@ -20,6 +17,8 @@ export interface RoundParts {
 export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>): Promise<Failures> {
   const { client, calls, holdings, events } = parts;
   const failures = new Map<string, CofferClientError>();
+  /** Not of the active value, but of the versions. */
+  const versionFailures = new Map<string, CofferClientError>();
   const fail = (name: string, cause: unknown) => failures.set(name, asClientError(cause));
   const asked = [...names].flatMap((name) => holdings.get(name) ?? []);
   const doubted = asked.filter(({ doubtful }) => doubtful);
@@ -34,11 +33,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
       // A client may not have heeded it.
       signal.throwIfAborted();
       for (const answer of answers) hear(answer);
-      await Promise.all(
-        asked.flatMap((held) =>
-          [...held.followers].map((one) => one.sync(signal).catch((cause) => fail(held.name, cause))),
-        ),
-      );
+      await Promise.all(asked.map((held) => sync(held, signal)));
     });
   } catch (cause) {
     fail('', cause);
@@ -46,7 +41,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
   const known = ![...failures.values()].some(({ code }) => code === 'unauthenticated');
   for (const held of known ? asked : holdings) settle(held);
   if (!failures.has('')) events.over('');
-  return failures;
+  return new Map([...versionFailures, ...failures]);
 
   function hear(answer: SecretAnswer): void {
     const { name } = answer;
@@ -63,9 +58,19 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
     }
   }
 
+  async function sync(held: Held, signal: AbortSignal): Promise<void> {
+    if (failures.has(held.name) || (held.keyrings === 0 && held.versions.size === 0)) return;
+    try {
+      await syncVersions(parts, held, doubted.includes(held), signal);
+    } catch (cause) {
+      versionFailures.set(held.name, asClientError(cause));
+      held.doubtful ||= doubted.includes(held);
+    }
+  }
+
   function settle(held: Held): void {
     const code = known ? failed(failures, held.name)?.code : 'unauthenticated';
-    if (!code) events.over(held.name);
+    if (!code && !versionFailures.has(held.name)) events.over(held.name);
     if (!code) return;
     // What vanished may be made anew with the same numbers.
     held.doubtful ||= code === 'not_found' || doubted.includes(held);

@@ -3,12 +3,6 @@ import type { Secret } from '../secret/secret.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
 import { storeClosed } from './waiting.js';
 
-/** Keeps something else than the active value of a secret fresh: its versions. */
-export interface Follower {
-  /** Called for each secret of a round, when the active values have been taken. What it rejects with is the secret's failure. */
-  sync(signal: AbortSignal): Promise<void>;
-}
-
 /** Told whenever a value is read. */
 export type OnRead = (held: Held) => void;
 
@@ -27,7 +21,12 @@ export class Held implements CachedSecret {
   versions = new Map<number, SecretBytes>();
   lastAccess = 0;
   checkedAt: number | undefined;
-  readonly followers = new Set<Follower>();
+  /** How many keyrings it has: with one, all versions are held. */
+  keyrings = 0;
+  /** The numbers of the versions, as the watch told them last. */
+  told: readonly number[] | undefined;
+  /** Versions that are being fetched. */
+  readonly loading = new Map<number, Promise<void>>();
   readonly #onRead: OnRead;
   #handle: WeakRef<Secret> | undefined;
 
@@ -46,9 +45,9 @@ export class Held implements CachedSecret {
     return handle;
   }
 
-  /** Somebody has a handle, or something is kept fresh. */
+  /** Somebody has a handle, or a keyring. */
   get inUse(): boolean {
-    return this.#handle?.deref() !== undefined || this.followers.size > 0;
+    return this.#handle?.deref() !== undefined || this.keyrings > 0;
   }
 
   /** Takes over an active value; false if it is no other. */
@@ -61,6 +60,17 @@ export class Held implements CachedSecret {
     this.secret = { version, value };
     old?.value.wipe();
     return true;
+  }
+
+  /** Takes over the value of a version. */
+  keep(version: number, value: SecretBytes): void {
+    this.drop(version);
+    this.versions.set(version, value);
+  }
+
+  drop(version: number): void {
+    this.versions.get(version)?.wipe();
+    this.versions.delete(version);
   }
 }
 

@@ -2,7 +2,10 @@ import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { CallOptions } from '../types.js';
 import { Core } from './core.js';
+import { type Keyring, openKeyring } from './keyring.js';
 import type { StoreEvents, StoreMetrics, StoreOptions } from './options.js';
+import type { SecretSource } from './secret-source.js';
+import { VersionedSecret } from './versioned-secret.js';
 
 /**
  * The secrets of a program, current at any moment: fetched when it starts, pushed by the server when they change, and kept when
@@ -16,7 +19,7 @@ import type { StoreEvents, StoreMetrics, StoreOptions } from './options.js';
  *
  * Once it is open, nothing of it keeps the process alive.
  */
-export class Store<Name extends string = string> implements AsyncDisposable {
+export class Store<Name extends string = string> implements AsyncDisposable, SecretSource {
   readonly #core: Core;
 
   private constructor(core: Core) {
@@ -71,6 +74,31 @@ export class Store<Name extends string = string> implements AsyncDisposable {
     return this.#core.refresh(options);
   }
 
+  /**
+   * A secret whose versions are asked for and made by number.
+   *
+   * @throws CofferClientError `undeclared` for one that is not held where lookups are not allowed, `closed`
+   */
+  versioned(name: string): VersionedSecret {
+    return new VersionedSecret(this.#core, name);
+  }
+
+  /**
+   * All versions of a secret, kept fresh. Keep the keyring: each call fetches. The caller needs the rights `get` and `info`; `get` alone
+   * does once the watch has told of a change of the secret.
+   *
+   * @throws CofferClientError `undeclared` for a secret that is not held where lookups are not allowed, `closed`, `not_found`,
+   *   `access_denied`, and what else fetching fails with
+   */
+  keyring(name: string, options?: CallOptions): Promise<Keyring> {
+    return openKeyring(this.#core, name, options);
+  }
+
+  /** Tells the listeners of 'error', or the process where there is none: for what is built on a store. */
+  report(error: CofferClientError): void {
+    this.#core.events.tell('error', error);
+  }
+
   metrics(): StoreMetrics {
     return this.#core.metrics;
   }
@@ -80,7 +108,7 @@ export class Store<Name extends string = string> implements AsyncDisposable {
    *
    * @returns a function that ends it
    */
-  on<K extends keyof StoreEvents>(event: K, listener: (event: StoreEvents[K]) => void): () => void {
+  on<K extends keyof StoreEvents>(event: K, listener: (event: StoreEvents[K]) => unknown): () => void {
     return this.#core.events.on(event, listener);
   }
 

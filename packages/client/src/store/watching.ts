@@ -15,8 +15,11 @@ export interface WatchingParts {
   readonly client: StoreClient;
   /** The secrets that are held now. */
   names(): string[];
-  /** These may be others now. `doubtful`: even where the number of the active version is the same. */
-  onChange(names: readonly string[], doubtful: boolean): void;
+  /**
+   * These may be others now. `doubtful`: even where the number of the active version is the same. `versions`: of the one secret there
+   * is, the numbers that it has now.
+   */
+  onChange(names: readonly string[], doubtful: boolean, versions?: readonly number[]): void;
   /** No change can be told at the moment. */
   onTrouble(error: CofferClientError): void;
   onRecovered(): void;
@@ -132,7 +135,7 @@ export class Watching {
         false,
       );
     } else if (event.type === 'reset') onChange(names(), true);
-    else onChange([event.name], true);
+    else onChange([event.name], true, event.type === 'change' ? event.versions : undefined);
     this.#since = event.id;
   }
 }

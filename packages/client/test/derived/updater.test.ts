@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, expectTypeOf, test, vi } from 'vitest';
 import { type SecretBytes, StaticUpdater, Updater } from '../../src/index.js';
-import { openStore } from '../open-store.js';
+import { openRotatingStore } from '../store/rotating-store.js';
 
 class Closeable {
   closed = 0;
@@ -15,7 +15,7 @@ const build = (value: SecretBytes) => new Closeable(value.reveal());
 
 describe('an updater', () => {
   test('has a value built from the secret, and another one as soon as the secret changes', async () => {
-    const { server, store, rotate } = await openStore({ label: 'malarkey' });
+    const { server, store, rotate } = await openRotatingStore({ label: 'malarkey' });
     await using updater = await Updater.open(store, 'label', build, { grace: 0 });
     const first = updater.get();
     expect(first).toMatchObject({ label: 'malarkey', closed: 0 });
@@ -35,7 +35,7 @@ describe('an updater', () => {
   });
 
   test('builds within the store’s event, so that nobody sees the old value after it', async () => {
-    const { store, rotate } = await openStore({ label: 'one' });
+    const { store, rotate } = await openRotatingStore({ label: 'one' });
     await using updater = await Updater.open(store, 'label', (value) => value.reveal());
     const seen: string[] = [];
     store.on('update', () => seen.push(updater.get()));
@@ -44,7 +44,7 @@ describe('an updater', () => {
   });
 
   test('keeps its value when a build fails, tells why, and builds again at the next change', async () => {
-    const { store, rotate, errors } = await openStore({ number: '1' });
+    const { store, rotate, errors } = await openRotatingStore({ number: '1' });
     const failure = new Error('not a number');
     const refuse = (value: SecretBytes) => {
       const number = Number(value.reveal());
@@ -65,7 +65,7 @@ describe('an updater', () => {
   });
 
   test('does not open when the first build fails, or the secret cannot be had', async () => {
-    const { store, rotate, errors } = await openStore({ label: 'one' });
+    const { store, rotate, errors } = await openRotatingStore({ label: 'one' });
     const failure = new Error('no');
     const fails = vi.fn(() => Promise.reject(failure));
     await expect(Updater.open(store, 'label', fails)).rejects.toBe(failure);
@@ -76,7 +76,7 @@ describe('an updater', () => {
   });
 
   test('waits for an async build, one at a time, and the newest value wins', async () => {
-    const { store, rotate } = await openStore({ label: 'one' });
+    const { store, rotate } = await openRotatingStore({ label: 'one' });
     const begun: string[] = [];
     const waiting: (() => void)[] = [];
     const slowly = async (value: SecretBytes) => {
@@ -107,7 +107,7 @@ describe('an updater', () => {
   });
 
   test('tells of an async build that fails', async () => {
-    const { store, rotate, errors } = await openStore({ label: 'one' });
+    const { store, rotate, errors } = await openRotatingStore({ label: 'one' });
     const build = async (value: SecretBytes) => {
       await setImmediate();
       if (value.reveal() === 'bad') throw new Error('no');
@@ -120,7 +120,7 @@ describe('an updater', () => {
   });
 
   test('closes old values after their grace time, and what is left when it is closed itself', async () => {
-    const { store, rotate } = await openStore({ label: 'one' });
+    const { store, rotate } = await openRotatingStore({ label: 'one' });
     const updater = await Updater.open(store, 'label', build, { grace: 2 ** 40 });
     const first = updater.get();
     await rotate('label', 'two');
@@ -136,7 +136,7 @@ describe('an updater', () => {
   });
 
   test('closes values as it is told, or as they say themselves', async () => {
-    const { store, rotate } = await openStore({ label: 'one' });
+    const { store, rotate } = await openRotatingStore({ label: 'one' });
     const ended: unknown[] = [];
     const disposable = (value: SecretBytes) => ({ [Symbol.dispose]: () => void ended.push(value.reveal()) });
     const later = (value: SecretBytes) => ({
@@ -156,7 +156,7 @@ describe('an updater', () => {
   });
 
   test('tells of a value that cannot be closed', async () => {
-    const { store, errors } = await openStore({ label: 'one' });
+    const { store, errors } = await openRotatingStore({ label: 'one' });
     const cause = new Error('busy');
     const updater = await Updater.open(store, 'label', build, { close: () => Promise.reject(cause) });
     await updater.close();
@@ -164,7 +164,7 @@ describe('an updater', () => {
   });
 
   test('leaves a value open that a build gives again', async () => {
-    const { store, rotate } = await openStore({ label: 'one' });
+    const { store, rotate } = await openRotatingStore({ label: 'one' });
     const values: Record<string, Closeable> = { one: new Closeable('one'), two: new Closeable('two') };
     const known = (value: SecretBytes) => values[value.reveal().slice(0, 3)] as Closeable;
     const updater = await Updater.open(store, 'label', known);
@@ -177,7 +177,7 @@ describe('an updater', () => {
   });
 
   test('closed during a build, closes what the build gives', async () => {
-    const { store, rotate } = await openStore({ label: 'one' });
+    const { store, rotate } = await openRotatingStore({ label: 'one' });
     const built: Closeable[] = [];
     const slowly = async (value: SecretBytes) => {
       await setImmediate();
@@ -194,7 +194,7 @@ describe('an updater', () => {
   });
 
   test('has the type of what is built', async () => {
-    const { store } = await openStore({ label: 'one' });
+    const { store } = await openRotatingStore({ label: 'one' });
     await using sync = await Updater.open(store, 'label', (value) => value.length);
     expectTypeOf(sync.get()).toEqualTypeOf<number>();
     await using later = await Updater.open(store, 'label', async (value) => value.reveal());

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { Watcher } from '../../src/index.js';
-import { openStore } from '../open-store.js';
+import { openRotatingStore } from '../store/rotating-store.js';
 
 describe('a watcher', () => {
   test('has the secret’s value, and tells the next one', async () => {
-    const { server, store } = await openStore({ green: 'eggs and ham' });
+    const { server, store } = await openRotatingStore({ green: 'eggs and ham' });
     using watcher = await Watcher.open(store, 'green');
     expect(watcher.secret.reveal()).toBe('eggs and ham');
     const next = watcher.next();
@@ -15,12 +15,12 @@ describe('a watcher', () => {
   });
 
   test('does not open for a secret that cannot be had', async () => {
-    const { store } = await openStore({});
+    const { store } = await openRotatingStore({});
     await expect(Watcher.open(store, 'nonesuch')).rejects.toMatchObject({ code: 'not_found' });
   });
 
   test('tells of changes that nobody waited for once, by the newest value', async () => {
-    const { store, rotate } = await openStore({ green: 'one', red: 'x' });
+    const { store, rotate } = await openRotatingStore({ green: 'one', red: 'x' });
     using watcher = await Watcher.open(store, 'green');
     await store.lookup('red');
     await rotate('green', 'two');
@@ -39,7 +39,7 @@ describe('a watcher', () => {
   });
 
   test('tells each change to one of those who wait', async () => {
-    const { store, rotate } = await openStore({ green: 'one' });
+    const { store, rotate } = await openRotatingStore({ green: 'one' });
     using watcher = await Watcher.open(store, 'green');
     const both = [watcher.next(), watcher.next()];
     await rotate('green', 'two');
@@ -49,7 +49,7 @@ describe('a watcher', () => {
   });
 
   test('gives up with the signal’s reason, and leaves the change to the next who asks', async () => {
-    const { store, rotate } = await openStore({ green: 'one' });
+    const { store, rotate } = await openRotatingStore({ green: 'one' });
     using watcher = await Watcher.open(store, 'green');
     const stop = new AbortController();
     const given = watcher.next({ signal: stop.signal });
@@ -61,7 +61,7 @@ describe('a watcher', () => {
   });
 
   test.each(['watcher', 'store'])('ends its loops when the %s is closed', async (which) => {
-    const { store, rotate } = await openStore({ green: 'one' });
+    const { store, rotate } = await openRotatingStore({ green: 'one' });
     const watcher = await Watcher.open(store, 'green');
     const seen: string[] = [];
     const loop = (async () => {

@@ -9,7 +9,7 @@ import {
   type StandardSchema,
   StaticSecret,
 } from '../../src/index.js';
-import { openStore } from '../open-store.js';
+import { openRotatingStore } from '../store/rotating-store.js';
 
 interface Limits {
   readonly x: string;
@@ -37,7 +37,7 @@ const limits = schema((value) => {
 
 describe('fields', () => {
   test('are filled from the secrets that they declare', async () => {
-    const { store, rotate } = await openStore({
+    const { store, rotate } = await openRotatingStore({
       'test/apple': '1',
       'test/pear': '2',
       'test/plum': '3',
@@ -158,7 +158,7 @@ describe('fields', () => {
 describe('fields that cannot be filled', () => {
   test('are told of together, with the reason of each and no value', async () => {
     const deep = [{ message: canary('message'), path: ['limits', { key: 0 }, canary('key')] }];
-    const { store } = await openStore({
+    const { store } = await openRotatingStore({
       'p/good': 'x',
       'p/json': canary('json'),
       'p/schema': JSON.stringify(canary('schema')),
@@ -219,7 +219,7 @@ describe('fields that cannot be filled', () => {
   });
 
   test('because the call was ended reject with the signal’s reason', async () => {
-    const { store } = await openStore({ a: '1' });
+    const { store } = await openRotatingStore({ a: '1' });
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(fields({ a: field.text('a') }).from(store, { signal })).rejects.toThrow('enough');
   });

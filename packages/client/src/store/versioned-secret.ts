@@ -1,0 +1,84 @@
+import { CofferClientError } from '../errors.js';
+import { SecretBytes } from '../secret/secret-bytes.js';
+import type { CallOptions } from '../types.js';
+import type { Core } from './core.js';
+import type { Held } from './held.js';
+import { heeding } from './waiting.js';
+
+/**
+ * A secret whose versions are asked for and made by number, for programs that agree on numbers, such as days. What was asked for once
+ * is held, and cached, until the server has it no more. Made by {@link Store.versioned}.
+ */
+export class VersionedSecret {
+  /** The secret's name. */
+  readonly name: string;
+  readonly #core: Core;
+
+  /** Programs have it from {@link Store.versioned}. */
+  constructor(core: Core, name: string) {
+    core.hold(name);
+    this.#core = core;
+    this.name = name;
+  }
+
+  /**
+   * The value of a version: a copy, yours to wipe.
+   *
+   * @throws CofferClientError `not_found` if there is no such version; `closed`, and what the client's `get` fails with
+   */
+  async get(version: number, { signal }: CallOptions = {}): Promise<SecretBytes> {
+    signal?.throwIfAborted();
+    checkNumber(version);
+    const core = this.#core;
+    const held = core.hold(this.name);
+    core.touch(held);
+    if (!held.versions.has(version)) await heeding(this.#load(held, version), signal);
+    const value = core.hold(this.name).versions.get(version);
+    if (!value)
+      throw new CofferClientError('not_found', `version ${version} of ${JSON.stringify(this.name)} is gone`);
+    return SecretBytes.copyOf(value);
+  }
+
+  /**
+   * Makes a version of a number that was never used, and activates it: handles give it when this resolves. The bytes stay yours.
+   *
+   * @throws CofferClientError `invalid_version`; `version_taken`; `unsupported` if the store's client makes no versions; `closed`
+   */
+  async create(version: number, value: Uint8Array, options?: CallOptions): Promise<void> {
+    checkNumber(version);
+    const core = this.#core;
+    const { client } = core;
+    const copy = SecretBytes.copyOf(value);
+    await core.within(async (signal) => {
+      if (!client.createVersion)
+        throw new CofferClientError('unsupported', 'the client of the store makes no versions');
+      await client.createVersion(this.name, version, copy, { signal });
+    }, options);
+    const held = core.hold(this.name);
+    held.wanted = true;
+    held.keep(version, copy);
+    core.changed();
+    await core.pull([this.name]);
+  }
+
+  /** Fetches it, once for all who ask meanwhile. */
+  #load(held: Held, version: number): Promise<void> {
+    const { loading } = held;
+    const load = loading.get(version) ?? this.#fetch(version).finally(() => loading.delete(version));
+    loading.set(version, load);
+    return load;
+  }
+
+  async #fetch(version: number): Promise<void> {
+    const core = this.#core;
+    const { value } = await core.within((signal) => core.client.get(this.name, { version, signal }));
+    core.hold(this.name).keep(version, value);
+    core.changed();
+    await core.flush();
+  }
+}
+
+function checkNumber(version: number): void {
+  if (Number.isInteger(version) && version > 0) return;
+  throw new CofferClientError('invalid_version', 'the number of a version is an integer above 0');
+}
