@@ -2,17 +2,15 @@ import { CofferClientError } from '../errors.js';
 import { decodeBase64, encodeBase64 } from '../secret/base64.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
 
-const MAX_VERSION = 2 ** 32 - 1;
-
 /** What a store keeps of one secret. */
 export interface CachedSecret {
   /** The active version; absent where only versions by number are held. */
   secret?: CachedValue | undefined;
   /** Values of versions that were asked for by number. */
   versions: Map<number, SecretBytes>;
-  /** When a program last asked for it, in seconds since 1970; 0 if that is not known. */
+  /** When a program last asked for it, in whole seconds since 1970; 0 if that is not known. */
   lastAccess: number;
-  /** When the server last confirmed it, in seconds since 1970. */
+  /** When the server last confirmed it, in whole seconds since 1970. */
   checkedAt?: number | undefined;
 }
 
@@ -27,128 +25,97 @@ export interface CachedValue {
  * `checkedAt` is ours, and absent in theirs; `versions` is absent where there are none. (Source: setec's `client/setec/store.go`.)
  */
 export function encodeCache(secrets: ReadonlyMap<string, CachedSecret>): Buffer {
-  const entries = [...secrets].map(([name, { secret, versions, lastAccess, checkedAt }]) => [
-    name,
-    {
+  const values = ({ versions }: CachedSecret) =>
+    Object.fromEntries([...versions].map(([number, value]) => [number, encodeBase64(value)]));
+  const entries = [...secrets].map(([name, cached]) => {
+    const { secret, versions, lastAccess, checkedAt } = cached;
+    // Times are texts: a bare number makes setec discard the whole cache.
+    const entry = {
       secret: secret ? { Value: encodeBase64(secret.value), Version: secret.version } : null,
-      versions:
-        versions.size > 0
-          ? Object.fromEntries([...versions].map(([number, value]) => [number, encodeBase64(value)]))
-          : undefined,
-      // Texts: a bare number makes setec discard the whole cache.
-      lastAccess: `${Math.floor(lastAccess)}`,
-      checkedAt: checkedAt === undefined ? undefined : `${Math.floor(checkedAt)}`,
-    },
-  ]);
+      versions: versions.size > 0 ? values(cached) : undefined,
+      lastAccess: `${lastAccess}`,
+      checkedAt: checkedAt?.toString(),
+    };
+    return [name, entry];
+  });
   return Buffer.from(JSON.stringify(Object.fromEntries(entries)));
 }
 
 /**
  * Reads what {@link encodeCache} or setec's library wrote; nothing at all is an empty cache.
  *
- * @throws CofferClientError `bad_cache` if anything in it is not as it should be: then none of it is to be used
+ * @param isFile whether it is a file of secrets for a {@link FileClient}, which a person may have written: there, `TextValue` may stand
+ *   for `Value`, and wins, and entries without a name, a version or a value are left out
+ * @throws CofferClientError `bad_cache`, or `bad_file`, if anything in it is not as it should be: then none of it is to be used
  */
-export function decodeCache(content: Uint8Array): Map<string, CachedSecret> {
-  const parsed = content.length === 0 ? [] : parse(content);
-  const entries = parsed.map(([name, value]): [string, CachedSecret] => {
-    const { version, value: bytes, versions, fields } = entryOf(name, value);
-    const secret = version && bytes ? { version, value: bytes } : undefined;
-    if (name === '' || (fields.get('secret') ? !secret : versions.size === 0)) throw malformed(name);
-    return [
-      name,
-      {
-        secret,
-        versions,
-        lastAccess: secondsOf(fields.get('lastaccess'), name) ?? 0,
-        checkedAt: secondsOf(fields.get('checkedat'), name),
-      },
-    ];
-  });
-  return new Map(entries);
-}
-
-/**
- * Reads a file that a person wrote, or a cache: the same shape, where `TextValue` may stand for `Value`, and wins. Entries
- * without a name, a version or a value are left out.
- *
- * @throws CofferClientError `bad_cache` if something in it is not of its type
- */
-export function decodeSecrets(
-  content: Uint8Array,
-): Map<string, CachedValue & Pick<CachedSecret, 'versions'>> {
-  return new Map(
-    parse(content).flatMap(([name, entry]) => {
-      const { version, value: bytes, text, versions } = entryOf(name, entry);
-      const value = text || bytes;
-      return name && version && value?.length ? [[name, { version, value, versions }]] : [];
-    }),
-  );
-}
-
-function parse(content: Uint8Array): [string, unknown][] {
-  let json: unknown;
+export function decodeCache(content: Uint8Array, isFile = false): Map<string, CachedSecret> {
+  const secrets = new Map<string, CachedSecret>();
+  if (content.length === 0 && !isFile) return secrets;
+  let at = '';
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(content));
+    const json: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(content));
+    for (const [name, entry] of entriesOf(json)) {
+      at = ` in its entry ${JSON.stringify(name)}`;
+      const fields = fieldsOf(entry);
+      const secret = cachedValue(fieldsOf(fields.get('secret')), isFile);
+      const versions = new Map(
+        entriesOf(fields.get('versions')).map(([number, value]) => [
+          versionOf(/^\d+$/.test(number) && Number(number)),
+          bytesOf(value),
+        ]),
+      );
+      if (isFile && !(name && secret?.value.length)) continue;
+      must(name && (fields.get('secret') ? secret : versions.size > 0));
+      const lastAccess = isFile ? 0 : (secondsOf(fields.get('lastaccess')) ?? 0);
+      secrets.set(name, { secret, versions, lastAccess, checkedAt: secondsOf(fields.get('checkedat')) });
+    }
   } catch {
     // The parser's own error quotes the text.
-    throw malformed();
+    throw new CofferClientError(isFile ? 'bad_file' : 'bad_cache', `it is malformed${at}`);
   }
-  return entriesOf(json);
+  return secrets;
 }
 
-function entryOf(name: string, value: unknown) {
-  const fields = fieldsOf(value, name);
-  const secret = fieldsOf(fields.get('secret'), name);
-  const text = secret.get('textvalue') ?? undefined;
-  if (text !== undefined && typeof text !== 'string') throw malformed(name);
-  return {
-    fields,
-    version: versionOf(secret.get('version') ?? 0, name),
-    value: secret.has('value') ? bytesOf(secret.get('value'), name) : undefined,
-    text: text && SecretBytes.copyOf(new TextEncoder().encode(text)),
-    versions: new Map(
-      entriesOf(fields.get('versions'), name).map(([number, bytes]) => [
-        versionOf(/^\d+$/.test(number) && Number(number), name),
-        bytesOf(bytes, name),
-      ]),
-    ),
-  };
+function cachedValue(secret: Fields, isFile: boolean): CachedValue | undefined {
+  const version = versionOf(secret.get('version') ?? 0);
+  const text = secret.get('textvalue') ?? '';
+  must(typeof text === 'string');
+  const value = secret.has('value') ? bytesOf(secret.get('value')) : undefined;
+  const wins = isFile && text ? SecretBytes.copyOf(new TextEncoder().encode(text)) : value;
+  return version && wins ? { version, value: wins } : undefined;
 }
+
+type Fields = ReadonlyMap<string, unknown>;
 
 /** Go reads fields of any case, and takes `null` for what is not there. */
-const fieldsOf = (value: unknown, name: string) =>
-  new Map(entriesOf(value, name).map(([field, content]) => [field.toLowerCase(), content]));
+const fieldsOf = (value: unknown): Fields =>
+  new Map(entriesOf(value).map(([field, content]) => [field.toLowerCase(), content]));
 
-function entriesOf(value: unknown, name?: string): [string, unknown][] {
-  if (typeof (value ?? {}) !== 'object' || Array.isArray(value)) throw malformed(name);
-  return Object.entries(value ?? {});
+function entriesOf(value: unknown): [string, unknown][] {
+  const object = value ?? {};
+  must(typeof object === 'object' && !Array.isArray(object));
+  return Object.entries(object);
 }
 
-function versionOf(value: unknown, name: string): number {
-  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > MAX_VERSION)
-    throw malformed(name);
-  return value as number;
+function versionOf(value: unknown): number {
+  must(typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32);
+  return value;
 }
 
-function bytesOf(value: unknown, name: string): SecretBytes {
+function bytesOf(value: unknown): SecretBytes {
   // Go breaks no lines of base64 but reads broken ones.
   const bytes = decodeBase64(typeof value === 'string' ? value.replace(/[\r\n]/g, '') : (value ?? ''));
-  if (!bytes) throw malformed(name);
+  must(bytes);
   return bytes;
 }
 
 /** A number written as a text, which may be `null` or absent. */
-function secondsOf(value: unknown, name: string): number | undefined {
+function secondsOf(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'string' || !/^-?\d{1,15}$/.test(value)) throw malformed(name);
+  must(typeof value === 'string' && /^-?\d{1,15}$/.test(value));
   return Number(value);
 }
 
-/** Names the secret, never what stands there. */
-const malformed = (name?: string) =>
-  new CofferClientError(
-    'bad_cache',
-    name === undefined
-      ? 'it is not JSON of secrets by name'
-      : `its entry ${JSON.stringify(name)} is malformed`,
-  );
+function must(condition: unknown): asserts condition {
+  if (!condition) throw new Error();
+}

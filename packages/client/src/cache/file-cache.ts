@@ -1,8 +1,9 @@
 import { constants, lstatSync, mkdirSync } from 'node:fs';
-import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CofferClientError } from '../errors.js';
 import type { Cache } from './cache.js';
+import { fileError } from './file-error.js';
 import type { KeySource } from './key.js';
 import { Seal } from './seal.js';
 
@@ -19,6 +20,8 @@ const ABANDONED = 60_000;
  */
 export class FileCache implements Cache {
   readonly #path: string;
+  readonly #folder: string;
+  readonly #draftStart: string;
   readonly #seal: Seal;
   #tidy = false;
 
@@ -29,9 +32,11 @@ export class FileCache implements Cache {
    */
   constructor(path: string, options: { readonly key?: KeySource } = {}) {
     this.#path = resolve(path);
+    this.#folder = dirname(this.#path);
+    this.#draftStart = `.${basename(path)}.draft-`;
     this.#seal = new Seal(options.key);
     try {
-      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+      mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
       this.#refuseOthers();
     } catch (error) {
       throw this.#told(error);
@@ -43,13 +48,10 @@ export class FileCache implements Cache {
     try {
       // Neither a link is followed nor a pipe waited for.
       const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-      const handle = await open(this.#path, flags);
-      try {
-        if (!(await handle.stat()).isFile()) throw notAFile();
-        return await this.#seal.unseal(await handle.readFile());
-      } finally {
-        await handle.close();
-      }
+      return await opened(this.#path, flags, async (file) => {
+        if (!(await file.stat()).isFile()) throw notAFile();
+        return this.#seal.unseal(await file.readFile());
+      });
     } catch (error) {
       if ((error as { code?: string }).code === 'ENOENT') return undefined;
       throw this.#told(error);
@@ -62,22 +64,23 @@ export class FileCache implements Cache {
       const sealed = await this.#seal.seal(content);
       this.#refuseOthers();
       if (!this.#tidy) await this.#removeDrafts();
-      const draft = `${this.#draftStart}${process.pid}-${Math.random().toString(36).slice(2)}`;
+      const draft = join(this.#folder, `${this.#draftStart}${process.pid}-${Math.random()}`);
       try {
-        await writeNew(draft, sealed);
+        await opened(draft, 'wx', async (file) => {
+          // The umask may have taken rights away.
+          await file.chmod(0o600);
+          await file.writeFile(sealed);
+          await file.sync();
+        });
         await rename(draft, this.#path);
       } catch (error) {
         await unlink(draft).catch(() => {});
         throw error;
       }
-      await sync(dirname(this.#path));
+      await opened(this.#folder, 'r', (folder) => folder.sync());
     } catch (error) {
       throw this.#told(error);
     }
-  }
-
-  get #draftStart(): string {
-    return join(dirname(this.#path), `.${basename(this.#path)}.draft-`);
   }
 
   #refuseOthers(): void {
@@ -87,46 +90,30 @@ export class FileCache implements Cache {
   /** Those of processes that were killed hold secrets as well. */
   async #removeDrafts(): Promise<void> {
     this.#tidy = true;
-    const folder = dirname(this.#path);
-    for (const name of await readdir(folder)) {
-      const path = join(folder, name);
-      if (!path.startsWith(this.#draftStart)) continue;
-      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
+    for (const name of await readdir(this.#folder)) {
+      if (!name.startsWith(this.#draftStart)) continue;
+      const path = join(this.#folder, name);
+      const { mtimeMs = Infinity } = (await stat(path).catch(() => undefined)) ?? {};
       if (mtimeMs < Date.now() - ABANDONED) await unlink(path).catch(() => {});
     }
   }
 
   #told(error: unknown): CofferClientError {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const ours = error instanceof CofferClientError;
-    return new CofferClientError(
-      ours && code ? code : 'bad_file',
-      `the cache ${this.#path}: ${ours ? message : code}`,
-      {
-        cause: error,
-      },
-    );
+    return fileError(`the cache ${this.#path}`, error);
   }
 }
 
-async function writeNew(path: string, content: Uint8Array): Promise<void> {
-  const handle = await open(path, 'wx', 0o600);
+/** Does something with an open file, and closes it. */
+async function opened<T>(
+  path: string,
+  flags: string | number,
+  work: (file: FileHandle) => Promise<T>,
+): Promise<T> {
+  const file = await open(path, flags, 0o600);
   try {
-    // The umask may have taken rights away.
-    await handle.chmod(0o600);
-    await handle.writeFile(content);
-    await handle.sync();
+    return await work(file);
   } finally {
-    await handle.close();
-  }
-}
-
-async function sync(folder: string): Promise<void> {
-  const handle = await open(folder);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
+    await file.close();
   }
 }
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { decodeSecrets } from '../cache/content.js';
+import { type CachedSecret, decodeCache } from '../cache/content.js';
+import { fileError } from '../cache/file-error.js';
 import type { KeySource } from '../cache/key.js';
 import { Seal } from '../cache/seal.js';
 import { CofferClientError } from '../errors.js';
@@ -23,57 +24,52 @@ import type { CallOptions, SecretInfo, SecretValue } from '../types.js';
 export class FileClient implements StoreClient {
   readonly fixed = true;
   readonly #path: string;
-  readonly #secrets: ReturnType<typeof decodeSecrets>;
+  readonly #secrets: ReadonlyMap<string, CachedSecret>;
 
-  private constructor(path: string, secrets: ReturnType<typeof decodeSecrets>) {
+  private constructor(path: string, secrets: ReadonlyMap<string, CachedSecret>) {
     this.#path = path;
     this.#secrets = secrets;
   }
 
   /**
    * @param options `key` for a cache that was written with one
-   * @throws CofferClientError `bad_file` if it cannot be read, or something in it is not of its type; `bad_key`
+   * @throws CofferClientError `bad_file` if it cannot be read, or something in it is not of its type; of an encrypted one
+   *   `bad_key`, or `bad_cache` if it is not what was written with this key
    */
   static async open(path: string, options: { readonly key?: KeySource } = {}): Promise<FileClient> {
     let content: Uint8Array | undefined;
     try {
       content = await new Seal(options.key).unseal(await readFile(path));
-      return new FileClient(path, decodeSecrets(content));
+      return new FileClient(path, decodeCache(content, true));
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      const ours = error instanceof CofferClientError;
-      throw new CofferClientError(
-        code === 'bad_key' ? code : 'bad_file',
-        `the secrets in ${path}: ${ours ? message : code}`,
-        { cause: error },
-      );
+      throw fileError(`the secrets in ${path}`, error);
     } finally {
       content?.fill(0);
     }
   }
 
   async get(name: string, options: CallOptions & { readonly version?: number } = {}): Promise<SecretValue> {
-    const held = this.#held(name);
-    const version = options.version || held.version;
-    const value = version === held.version ? held.value : held.versions.get(version);
+    const { active, versions } = this.#held(name);
+    const version = options.version || active.version;
+    const value = version === active.version ? active.value : versions.get(version);
     if (!value) throw this.#notFound(`version ${version} of ${name}`);
     return { value: SecretBytes.copyOf(value), version };
   }
 
   async getIfChanged(name: string, knownVersion: number): Promise<SecretValue | undefined> {
-    return this.#held(name).version === knownVersion ? undefined : this.get(name);
+    return this.#held(name).active.version === knownVersion ? undefined : this.get(name);
   }
 
   async info(name: string): Promise<SecretInfo> {
-    const { version, versions } = this.#held(name);
-    const numbers = [...new Set([version, ...versions.keys()])];
-    return { name, versions: numbers.sort((a, b) => a - b), activeVersion: version };
+    const { active, versions } = this.#held(name);
+    const numbers = [...new Set([active.version, ...versions.keys()])];
+    return { name, versions: numbers.sort((a, b) => a - b), activeVersion: active.version };
   }
 
   #held(name: string) {
-    const held = this.#secrets.get(name);
-    if (!held) throw this.#notFound(name);
-    return held;
+    const { secret: active, versions = new Map() } = this.#secrets.get(name) ?? {};
+    if (!active) throw this.#notFound(name);
+    return { active, versions };
   }
 
   #notFound(what: string): CofferClientError {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { canary, findCanary } from '../../../../test/support/canary.mjs';
-import { type CachedSecret, decodeCache, decodeSecrets, encodeCache } from '../../src/cache/content.js';
+import { type CachedSecret, decodeCache, encodeCache } from '../../src/cache/content.js';
 import { SecretBytes } from '../../src/secret/secret-bytes.js';
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
@@ -111,7 +111,7 @@ describe('the content of a cache', () => {
 
 describe('a file of secrets', () => {
   test('may have text in place of base64, and skips what is no secret', () => {
-    const secrets = decodeSecrets(
+    const secrets = decodeCache(
       utf8(`{
         "big/bad/apple": {"secret": {"Version": 1, "Value": "c2F1Y2U="}},
         "pear": {"unrelated": true},
@@ -123,17 +123,22 @@ describe('a file of secrets', () => {
         "empty": {"secret": {"Version": 1, "Value": "", "TextValue": null}},
         "null": null
       }`),
+      true,
     );
-    expect([...secrets].map(([name, { value, version }]) => [name, value.reveal(), version])).toEqual([
-      ['big/bad/apple', 'sauce', 1],
-      ['plum', 'tartlet', 2],
-      ['both', 'text', 3],
-      ['empty text', 'sauce', 4],
-    ]);
+    expect([...secrets].map(([name, { secret }]) => [name, secret?.value.reveal(), secret?.version])).toEqual(
+      [
+        ['big/bad/apple', 'sauce', 1],
+        ['plum', 'tartlet', 2],
+        ['both', 'text', 3],
+        ['empty text', 'sauce', 4],
+      ],
+    );
   });
 
-  test('is refused as a whole where something is not of its type', () => {
-    expect(() => decodeSecrets(alpha('{"secret":{"Version":1,"TextValue":7}}'))).toThrow(bad);
-    expect(() => decodeSecrets(alpha('{"secret":"x"}'))).toThrow(bad);
+  test('is refused as a whole where something is not of its type, or nothing is in it', () => {
+    const refused = expect.objectContaining({ code: 'bad_file' });
+    expect(() => decodeCache(alpha('{"secret":{"Version":1,"TextValue":7}}'), true)).toThrow(refused);
+    expect(() => decodeCache(alpha('{"secret":"x"}'), true)).toThrow(refused);
+    expect(() => decodeCache(utf8(''), true)).toThrow(refused);
   });
 });

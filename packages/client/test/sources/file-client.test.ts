@@ -96,7 +96,7 @@ describe('a file client', () => {
       await expect(client.get('orange', { version: 4 })).rejects.toEqual(notFound);
       await expect(client.get('by number only')).rejects.toEqual(notFound);
     }
-    await expect(FileClient.open(`${path}.encrypted`)).rejects.toMatchObject({ code: 'bad_file' });
+    await expect(FileClient.open(`${path}.encrypted`)).rejects.toMatchObject({ code: 'bad_cache' });
   });
 
   test.each([
