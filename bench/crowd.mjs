@@ -10,16 +10,15 @@ export class Crowd {
   #waiting;
 
   /**
-   * @param tokens one for each process, undefined for none
-   * @param stores of each the names of its secrets; they are dealt out to the processes
+   * @param stores `{secrets: names, token?}` of each; they are dealt out to so many processes
    */
-  static async open({ url, tokens, stores, watch = true }) {
+  static async open({ url, stores, processes = 1, watch = true }) {
     const crowd = new Crowd();
-    crowd.#workers = tokens.map(() => new Worker((seen) => crowd.#hear(seen)));
+    crowd.#workers = Array.from({ length: processes }, () => new Worker((seen) => crowd.#hear(seen)));
     try {
-      const opening = tokens.map((token, place) => {
-        const dealt = stores.filter((_, store) => store % tokens.length === place);
-        return crowd.#workers[place].ask('open', { server: url, token, watch, stores: dealt });
+      const opening = crowd.#workers.map((worker, place) => {
+        const dealt = stores.filter((_, store) => store % processes === place);
+        return worker.ask('open', { url, watch, stores: dealt });
       });
       await Promise.all(opening);
       return crowd;
