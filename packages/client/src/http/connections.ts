@@ -25,6 +25,7 @@ export class Connections {
   readonly #credential: Credential;
   readonly #agentOptions: object;
   readonly #maxAnswerBytes: number;
+  #http: Promise<typeof import('node:http') | typeof import('node:https')> | undefined;
   #agent: Agent | HttpsAgent | undefined;
 
   /** @throws CofferClientError `invalid_argument` */
@@ -88,7 +89,8 @@ export class Connections {
     const { method, path, body, operation } = call;
     const authorization = await unlessEnded(this.#credential.authorize(call), signal);
     // TLS costs some milliseconds to load, which a program on the Unix socket need not pay.
-    const http = secure ? await import('node:https') : await import('node:http');
+    this.#http ??= secure ? import('node:https') : import('node:http');
+    const http = await this.#http;
     signal.throwIfAborted();
     this.#agent ??= new http.Agent(this.#agentOptions);
     return http.request({
