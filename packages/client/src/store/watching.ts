@@ -1,4 +1,4 @@
-import type { CofferClientError } from '../errors.js';
+import { CofferClientError } from '../errors.js';
 import type { WatchEvent } from '../types.js';
 import { asClientError } from './events.js';
 import type { StoreClient } from './options.js';
@@ -51,13 +51,16 @@ export class Watching {
       const { signal } = this.#stop;
       try {
         // Without a pattern it would be a watch of everything.
-        if (this.#patterns.length === 0) await this.#pause.wait(LONGEST_PAUSE_MS);
-        else
-          for await (const event of this.#watch(signal)) {
-            if (signal.aborted) break;
-            failures = 0;
-            this.#hear(event);
-          }
+        if (this.#patterns.length === 0) {
+          await this.#pause.wait(LONGEST_PAUSE_MS);
+          continue;
+        }
+        for await (const event of this.#watch(signal)) {
+          if (signal.aborted) break;
+          failures = 0;
+          this.#hear(event);
+        }
+        throw new CofferClientError('unreachable', 'the watch ended');
       } catch (caught) {
         if (signal.aborted) continue;
         const error = asClientError(caught);
