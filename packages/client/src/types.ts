@@ -50,8 +50,6 @@ export interface WatchOptions extends CallOptions {
   readonly secrets?: readonly string[];
   /** The id of the last event that you took, to go on behind it. */
   readonly since?: string | undefined;
-  /** Whether the process stays alive for it; default yes. */
-  readonly keepsAlive?: boolean;
   /** Once for each outage: a connection was lost, or the next one cannot be had. The watch goes on trying. */
   readonly onTrouble?: ((error: CofferClientError) => void) | undefined;
   /** The outage that `onTrouble` told of is over. */
@@ -108,6 +106,8 @@ export interface Whoami {
 export interface CallOptions {
   /** Ends the call early; it then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Whether the process stays alive for it; default yes. A connection that is being made holds it in any case, for up to 10 s. */
+  readonly keepsAlive?: boolean;
 }
 
 /** Taken by every call that changes something. */

@@ -59,6 +59,7 @@ function callOf({ path, body, change, options = change }: Question): Call {
     method: body ? 'POST' : 'GET',
     path,
     signal: options?.signal,
+    keepsAlive: options?.keepsAlive,
     ...(body && { body: Buffer.from(JSON.stringify(body)) }),
     ...(change && { operation: operationOf(change) }),
   };

@@ -1,5 +1,6 @@
 import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
+import type { Socket } from 'node:net';
 import { CofferClientError } from '../errors.js';
 import type { Address } from './address.js';
 import type { Credential } from './credential.js';
@@ -18,6 +19,9 @@ export interface Call {
   /** Whether the process stays alive for it; default yes. */
   readonly keepsAlive?: boolean | undefined;
 }
+
+/** A connection that is being made holds the process, wanted or not: so long at most. */
+const UNWANTED_MS = 10_000;
 
 /** Sends requests over kept-alive connections, each once. */
 export class Connections {
@@ -45,9 +49,9 @@ export class Connections {
     const request = await this.#request(call, signal);
     let reached = request.reusedSocket;
     request.on('socket', (socket) => {
-      if (call.keepsAlive === false) socket.unref();
-      if (socket.connecting) socket.once('connect', () => (reached = true));
-      else reached = true;
+      if (!socket.connecting) reached = true;
+      else socket.once('connect', () => (reached = true));
+      if (call.keepsAlive === false) unref(socket, request);
     });
     try {
       return await responseTo(request, call.body);
@@ -117,6 +121,15 @@ function unlessEnded<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     if (signal.aborted) reject(signal.reason);
   });
+}
+
+/** Lets the process end without it. */
+function unref(socket: Socket, request: ClientRequest): void {
+  socket.unref();
+  if (!socket.connecting) return;
+  const tooLong = Object.assign(new Error('no connection'), { code: 'ETIMEDOUT' });
+  const timer = setTimeout(() => request.destroy(tooLong), UNWANTED_MS).unref();
+  socket.once('connect', () => clearTimeout(timer));
 }
 
 /**

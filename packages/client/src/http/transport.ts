@@ -26,9 +26,6 @@ interface Life {
   end(): void;
 }
 
-/** A connection that is being made holds the process, wanted or not: so long at most. */
-const UNWANTED_MS = 10_000;
-
 /**
  * Repeats requests whose connection failed, or that the server was too busy for.
  *
@@ -120,10 +117,9 @@ export class Transport {
   #begin({ signal, keepsAlive = true }: Call): Life {
     this.closing.throwIfAborted();
     signal?.throwIfAborted();
-    const timeout = Math.min(this.#timeout, keepsAlive ? Infinity : UNWANTED_MS);
     const stop = new AbortController();
     const forward = () => stop.abort(signal?.reason);
-    const timer = setTimeout(() => stop.abort(this.#timedOut(timeout)), timeout);
+    const timer = setTimeout(() => stop.abort(this.#timedOut()), this.#timeout);
     if (!keepsAlive) timer.unref();
     signal?.addEventListener('abort', forward);
     this.#underWay.add(stop);
@@ -191,10 +187,10 @@ export class Transport {
     return failure instanceof ConnectionFailure ? unreachable(failure, this.address) : failure;
   }
 
-  #timedOut(timeout: number): CofferClientError {
+  #timedOut(): CofferClientError {
     return new CofferClientError(
       'timeout',
-      `${this.address.display} did not answer within ${timeout / 1000} s: check that the server is well, or wait longer`,
+      `${this.address.display} did not answer within ${this.#timeout / 1000} s: check that the server is well, or wait longer`,
     );
   }
 }

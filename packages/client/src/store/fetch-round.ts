@@ -29,7 +29,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
   for (const held of doubted) held.doubtful = false;
   try {
     await calls.run(async (signal) => {
-      const answers = await askMany(client, requests, { signal }, fail);
+      const answers = await askMany(client, requests, { signal, keepsAlive: false }, fail);
       // A client may not have heeded it.
       signal.throwIfAborted();
       for (const answer of answers) hear(answer);

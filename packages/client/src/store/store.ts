@@ -6,6 +6,7 @@ import { type Keyring, openKeyring } from './keyring.js';
 import type { StoreEvents, StoreMetrics, StoreOptions } from './options.js';
 import type { SecretSource } from './secret-source.js';
 import { VersionedSecret } from './versioned-secret.js';
+import { awaited } from './waiting.js';
 
 /**
  * The secrets of a program, current at any moment: fetched when it starts, pushed by the server when they change, and kept when
@@ -36,7 +37,7 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
   static async open<const Name extends string = never>(options: StoreOptions<Name>): Promise<Store<Name>> {
     const core = new Core(options, declaredBy(options));
     try {
-      await core.open();
+      await awaited(core.open());
       return new Store(core);
     } catch (error) {
       await core.close(false);
@@ -63,7 +64,7 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
    *   client's `get` fails with
    */
   lookup(name: string, options?: CallOptions): Promise<Secret> {
-    return this.#core.lookup(name, options);
+    return awaited(this.#core.lookup(name, options));
   }
 
   /**
@@ -71,7 +72,7 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
    * What is asked for while another one runs shares the next one.
    */
   refresh(options?: CallOptions): Promise<void> {
-    return this.#core.refresh(options);
+    return awaited(this.#core.refresh(options));
   }
 
   /**
@@ -91,7 +92,7 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
    *   `access_denied`, and what else fetching fails with
    */
   keyring(name: string, options?: CallOptions): Promise<Keyring> {
-    return openKeyring(this.#core, name, options);
+    return awaited(openKeyring(this.#core, name, options));
   }
 
   /** Tells the listeners of 'error', or the process where there is none: for what is built on a store. */

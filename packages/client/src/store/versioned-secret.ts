@@ -3,7 +3,7 @@ import { SecretBytes } from '../secret/secret-bytes.js';
 import type { CallOptions } from '../types.js';
 import type { Core } from './core.js';
 import type { Held } from './held.js';
-import { heeding } from './waiting.js';
+import { awaited, heeding } from './waiting.js';
 
 /**
  * A secret whose versions are asked for and made by number, for programs that agree on numbers, such as days. What was asked for once
@@ -58,7 +58,7 @@ export class VersionedSecret {
     held.wanted = true;
     held.keep(version, copy);
     core.changed();
-    await core.pull([this.name]);
+    await awaited(core.pull([this.name]));
   }
 
   /** Fetches it, once for all who ask meanwhile. */

@@ -35,7 +35,7 @@ export async function syncVersions(
   const wanted = [...numbers].filter((number) => (versions.has(number) ? !told || !same : keyrings > 0));
   const others = wanted.filter((number) => number !== secret?.version);
   const requests = others.map((version) => ({ name, version }));
-  const answers = await askMany(client, requests, { signal }, (_, cause) => {
+  const answers = await askMany(client, requests, { signal, keepsAlive: false }, (_, cause) => {
     throw cause;
   });
   signal.throwIfAborted();
@@ -64,7 +64,7 @@ async function askNumbers(
   signal: AbortSignal,
 ): Promise<readonly number[] | undefined> {
   try {
-    if (client.info) return (await client.info(name, { signal })).versions;
+    if (client.info) return (await client.info(name, { signal, keepsAlive: false })).versions;
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'access_denied') throw error;
   }

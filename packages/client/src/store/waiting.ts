@@ -14,6 +14,12 @@ export function heeding<T>(promise: Promise<T>, signal: AbortSignal | undefined)
   });
 }
 
+/** Holds the process until the promise is settled: somebody waits for it, and nothing else of a store does. */
+export function awaited<T>(promise: Promise<T>): Promise<T> {
+  const timer = setInterval(() => {}, LIMIT_MS);
+  return promise.finally(() => clearInterval(timer));
+}
+
 /** Calls that end with the store, or after 5 minutes. */
 export class Calls {
   readonly #underWay = new Set<AbortController>();

@@ -6,6 +6,7 @@ import { backOff, Pause } from './waiting.js';
 import { covers, watchPatterns } from './watch-patterns.js';
 
 const LONGEST_PAUSE_MS = 60_000;
+const NEVER_MS = 2 ** 31 - 1;
 /** Secrets that are looked up in a row are watched together. */
 const WIDEN_MS = 50;
 /** What may be over in a moment. For the rest a person has to do something. */
@@ -65,9 +66,10 @@ export class Watching {
         if (signal.aborted) continue;
         const error = asClientError(caught);
         this.#ended(error);
-        if (error.code === 'unsupported') return;
         const passes = PASSING.has(error.code) || (error.status ?? 0) >= 500;
-        await this.#pause.wait(backOff(passes ? failures++ : Infinity, LONGEST_PAUSE_MS));
+        const pause = backOff(passes ? failures++ : Infinity, LONGEST_PAUSE_MS);
+        // It may have been a proxy in the server's place: the next poll has it tried again.
+        await this.#pause.wait(error.code === 'unsupported' ? NEVER_MS : pause);
       }
     }
   }
