@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { type Client, CofferClientError, type StoreClient } from '../../src/index.js';
+import { CofferClientError, Store, type StoreClient } from '../../src/index.js';
 import { pollTicker } from '../../src/store/poll-ticker.js';
 import { Between, codes, gate, openStore, startBed } from './bed.js';
 
@@ -147,11 +147,8 @@ test('what listeners throw or reject with is told, and breaks nothing', async ()
   await store.refresh();
   expect(told).toBe(1);
   await expect.poll(() => errors.length).toBe(3);
-  expect(errors).toMatchObject([
-    { code: 'listener_failed', cause },
-    { code: 'listener_failed', cause },
-    { code: 'update_failed' },
-  ]);
+  expect(codes(errors).sort()).toEqual(['listener_failed', 'listener_failed', 'update_failed']);
+  for (const error of errors) if (error.code === 'listener_failed') expect(error.cause).toBe(cause);
   await expect
     .poll(() => warnings.map(({ message }) => message))
     .toContain("a listener to 'error' of the store failed");
@@ -192,22 +189,11 @@ test('a store polls by itself, about as often as it is told to', async () => {
 
 test('a store with an interval of its own polls, and with none does not', async () => {
   const { server, client } = await startBed({ alpha: 'one' });
-  const often = await openStore({
-    client,
-    secrets: ['alpha'],
-    watch: false,
-    ticker: undefined,
-    pollInterval: 20,
-  } as never as { client: Client; secrets: ['alpha'] });
-  const never = await openStore({
-    client,
-    secrets: ['alpha'],
-    watch: false,
-    ticker: undefined,
-    pollInterval: Number.POSITIVE_INFINITY,
-  } as never as { client: Client; secrets: ['alpha'] });
+  const common = { client, secrets: ['alpha'], watch: false } as const;
+  await using often = await Store.open({ ...common, pollInterval: 20 });
+  await using never = await Store.open({ ...common, pollInterval: Number.POSITIVE_INFINITY });
   await server.mustRotate('alpha', 'two');
-  await expect.poll(() => often.store.secret('alpha').reveal()).toBe('two');
-  expect(never.store.secret('alpha').reveal()).toBe('one');
-  expect(never.store.metrics().polls).toBe(0);
+  await expect.poll(() => often.secret('alpha').reveal()).toBe('two');
+  expect(never.secret('alpha').reveal()).toBe('one');
+  expect(never.metrics().polls).toBe(0);
 });
