@@ -5,19 +5,32 @@
  */
 
 import { Converter, ReflectionKind } from 'typedoc';
-import { MarkdownTheme, MarkdownThemeContext } from 'typedoc-plugin-markdown';
+import { MarkdownTheme, MarkdownThemeContext, ModuleRouter } from 'typedoc-plugin-markdown';
 
 /** How values keep from showing themselves, and `using` finds its way: the class says that they do. */
 const UNSAID = new Set(['toString', 'toLocaleString', 'toJSON', '[dispose]', '[asyncDispose]']);
 
 export function load(app) {
   app.renderer.defineTheme('coffer', CofferTheme);
+  app.renderer.defineRouter('coffer', CofferRouter);
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
     for (const member of project.getReflectionsByKind(ReflectionKind.ClassMember)) {
       const inherited = member.kindOf(ReflectionKind.Constructor) && member.inheritedFrom !== undefined;
       if (inherited || UNSAID.has(member.name)) project.removeReflection(member);
     }
   });
+}
+
+class CofferRouter extends ModuleRouter {
+  getIdealBaseName(reflection) {
+    return super.getIdealBaseName(reflection).replace('.Namespace.', '.');
+  }
+
+  /** A member gets its anchor relative to its parent: one relative to the page besides would take another heading's. */
+  buildAnchors(target, pageTarget) {
+    const onPage = pageTarget.kindOf(ReflectionKind.Module | ReflectionKind.Namespace);
+    if (!onPage || target.parent === pageTarget) super.buildAnchors(target, pageTarget);
+  }
 }
 
 class CofferTheme extends MarkdownTheme {

@@ -8,7 +8,7 @@ import { coffer } from '../support/servers.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PAGES = [
-  ...readdirSync(join(ROOT, 'docs')).map((name) => join('docs', name)),
+  ...readdirSync(join(ROOT, 'docs'), { encoding: 'utf8', recursive: true }).map((name) => join('docs', name)),
   ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
 ].filter((path) => path.endsWith('.md'));
 

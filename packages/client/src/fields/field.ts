@@ -1,3 +1,8 @@
+/**
+ * The kinds of fields: what is made of a secret's value. Each takes the name of the secret, without the prefix.
+ *
+ * @module
+ */
 import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { SecretBytes } from '../secret/secret-bytes.js';

@@ -100,6 +100,7 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
     this.#core.events.tell('error', error);
   }
 
+  /** Counts, for your monitoring. */
   metrics(): StoreMetrics {
     return this.#core.metrics;
   }
