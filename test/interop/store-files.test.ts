@@ -2,7 +2,7 @@ import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type CachedSecret, decodeCache, encodeCache } from '../../packages/client/src/cache/content.js';
+import { type CachedSecret, decodeCache } from '../../packages/client/src/cache/content.js';
 import { Client, FileCache, FileClient, SecretBytes, Store } from '../../packages/client/src/index.js';
 import { canary } from '../support/canary.mjs';
 import { SetecServer } from '../support/servers.mjs';
@@ -54,19 +54,23 @@ describe("setec's Go library", () => {
       expect(await go.call('store-get', name)).toEqual({ bytes: base64(value) });
   });
 
-  test('has values of any bytes, and versions by number, from what we write', async () => {
+  test('has values of any bytes, and versions by number, from the cache of our store', async () => {
     const bytewise = join(folder, 'bytes', 'cache.json');
     const value = bytes(Uint8Array.from({ length: 256 }, (_, at) => at));
-    const versions = new Map([
-      [40, value],
-      [4294967295, bytes('')],
-    ]);
-    const entry: CachedSecret = { secret: { version: 7, value }, versions, lastAccess: 7, checkedAt: 8 };
-    await new FileCache(bytewise).write(encodeCache(new Map([['a', entry]])));
+    await using server = await SetecServer.start();
+    await using client = new Client({ server: server.url });
+    {
+      await using store = await Store.open({ client, allowLookup: true, cache: new FileCache(bytewise) });
+      await store.versioned('a').create(4294967295, bytes(''));
+      await store.versioned('a').create(40, value);
+    }
     expect(await go.call('store', '', { names: ['a'], cache: bytewise })).toEqual({});
     expect(await go.call('store-get', 'a')).toEqual({ bytes: base64(value) });
     expect(await go.call('store-version', 'a', { version: 40 })).toEqual({ bytes: base64(value) });
     expect(await go.call('store-version', 'a', { version: 4294967295 })).toEqual({});
+    expect(await go.call('file', '', { file: bytewise })).toEqual({});
+    expect(await go.call('file-get', 'a')).toEqual({ value: { Value: base64(value), Version: 40 } });
+    expect(await (await FileClient.open(bytewise)).get('a', { version: 40 })).toEqual({ value, version: 40 });
   });
 });
 

@@ -189,6 +189,51 @@ describe.each(TARGETS)('a store over $name', ({ start }) => {
     await noticed(program, () => secret.reveal(), 'two');
   });
 
+  it('gives versions by number, makes them, and has no more of one that the server deleted', async () => {
+    await put('numbered', 'one');
+    await using program = await opened({ allowLookup: true });
+    const { store } = program;
+    const numbered = store.versioned('numbered');
+    expect((await numbered.get(1)).reveal()).toBe('one');
+    await expect(numbered.get(7)).rejects.toMatchObject({ code: 'not_found' });
+    await numbered.create(7, bytes('seven'));
+    expect((await numbered.get(7)).reveal()).toBe('seven');
+    expect(store.secret('numbered')?.reveal()).toBe('seven');
+    await expect(numbered.create(7, bytes('other'))).rejects.toMatchObject({ code: 'version_taken' });
+    expect((await admin.get('numbered')).version).toBe(7);
+    await admin.deleteVersion('numbered', 1);
+    const codeOf1 = () =>
+      numbered.get(1).then(
+        () => 'held',
+        ({ code }) => code,
+      );
+    await noticed(program, codeOf1, 'not_found');
+    expect((await numbered.get(7)).reveal()).toBe('seven');
+  });
+
+  it('keeps a keyring of all versions current', async () => {
+    await put('ring', 'one');
+    await put('ring', 'two');
+    await using program = await opened({ secrets: ['ring'] });
+    const ring = await program.store.keyring('ring');
+    const all = () => ring.all().map(({ version, value }) => [version, value.reveal()]);
+    expect(all()).toEqual([
+      [1, 'one'],
+      [2, 'two'],
+    ]);
+    await rotate('ring', 'three');
+    const rotated = [
+      [3, 'three'],
+      [2, 'two'],
+      [1, 'one'],
+    ];
+    await noticed(program, all, rotated);
+    await admin.deleteVersion('ring', 1);
+    await noticed(program, all, rotated.slice(0, 2));
+    expect([ring.active.version, ring.versions, ring.get(1)]).toEqual([3, [2, 3], undefined]);
+    expect(program.codes()).toEqual([]);
+  });
+
   it('starts from its cache without the server, and goes on with it when it is there', async () => {
     await put('cached/a', canary('a1'));
     await put('cached/b', 'b1');

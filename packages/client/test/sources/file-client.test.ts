@@ -149,4 +149,20 @@ describe('a store over a file', () => {
     });
     expect(errors).toEqual(['not_found', 'not_found']);
   });
+
+  test('has keyrings and versions by number from what a cache kept', async () => {
+    const value = (text: string) => Buffer.from(text).toString('base64');
+    const secret = { Value: value('seven'), Version: 7 };
+    const client = await open(JSON.stringify({ orange: { secret, versions: { 3: value('three') } } }));
+    await using store = await Store.open({ client, secrets: ['orange'] });
+    const keyring = await store.keyring('orange');
+    expect(keyring.all().map(({ version, value }) => [version, value.reveal()])).toEqual([
+      [7, 'seven'],
+      [3, 'three'],
+    ]);
+    expect((await store.versioned('orange').get(3)).reveal()).toBe('three');
+    await expect(store.versioned('orange').create(8, Buffer.from('x'))).rejects.toMatchObject({
+      code: 'unsupported',
+    });
+  });
 });
