@@ -28,6 +28,8 @@ export class FaultProxy implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #random: () => number;
   #fault: Fault | undefined;
+  /** On connections up to this one nothing passes any more. */
+  #stranded = 0;
   readonly #changes = new EventEmitter().setMaxListeners(0);
 
   private constructor(target: number, seed: number) {
@@ -63,6 +65,11 @@ export class FaultProxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
+  /** On the connections that are there nothing passes ever again, and nobody is told; new ones work. */
+  strand(): void {
+    this.#stranded = this.connections;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.fault = undefined;
     const closed = new Promise((resolve) => this.#server.close(resolve));
@@ -71,7 +78,7 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   #accept(client: Socket): void {
-    this.connections++;
+    const number = ++this.connections;
     if (this.#fault?.kind === 'cut') {
       client.resetAndDestroy();
       return;
@@ -90,13 +97,13 @@ export class FaultProxy implements AsyncDisposable {
       });
     }
     void this.#carry(client, server, async (chunk) => {
-      await this.#wait();
+      await this.#wait(number);
       return chunk;
     });
     let passed = 0;
     let since: Fault | undefined;
     void this.#carry(server, client, async (chunk) => {
-      await this.#wait();
+      await this.#wait(number);
       const fault = this.#fault;
       if (since !== fault) passed = 0;
       since = fault;
@@ -122,8 +129,8 @@ export class FaultProxy implements AsyncDisposable {
     }
   }
 
-  async #wait(): Promise<void> {
-    while (this.#fault?.kind === 'stall') await once(this.#changes, 'fault');
+  async #wait(connection: number): Promise<void> {
+    while (this.#fault?.kind === 'stall' || connection <= this.#stranded) await once(this.#changes, 'fault');
     if (this.#fault?.kind !== 'delay') return;
     const { milliseconds } = this.#fault;
     await new Promise((resolve) => setTimeout(resolve, milliseconds));

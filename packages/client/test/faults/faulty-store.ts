@@ -64,8 +64,8 @@ export async function faultyStore(options: FaultyStoreOptions = {}): Promise<Fau
     }
   };
   const reading = setInterval(read, 2);
+  store.on('close', () => clearInterval(reading));
   onTestFinished(async () => {
-    clearInterval(reading);
     await store.close();
     client.close();
     await proxy[Symbol.asyncDispose]();

@@ -2,17 +2,24 @@
  * A program with a store, that takes updates and tells what memory it has when that many have come.
  *
  * Run with --expose-gc and arguments SERVER TOKEN NAME…; a message `{until, measure}` is answered once so many updates have
- * come, with the memory if that is to be measured.
+ * come, with the memory if that is to be measured; `{polls}` with the memory after so many polls that failed.
  */
 import { setImmediate } from 'node:timers/promises';
 import { Client, MemoryCache, Store } from '@coffer/client';
 
 const [, , server, token, ...secrets] = process.argv;
-const client = new Client({ server, token });
+const client = new Client({ server, token, retries: 0 });
 const cache = new MemoryCache();
-const store = await Store.open({ client, secrets, cache, onError() {} });
+let poll;
+const ticker = {
+  start(given) {
+    poll = given;
+    return () => {};
+  },
+};
+const store = await Store.open({ client, secrets, cache, ticker, onError() {} });
 let updates = 0;
-const nothing = { until: Number.POSITIVE_INFINITY };
+const nothing = { until: Number.POSITIVE_INFINITY, measure: true };
 let wanted = nothing;
 
 store.on('update', ({ name, version }) => {
@@ -22,7 +29,16 @@ store.on('update', ({ name, version }) => {
   if (updates >= wanted.until) void tell();
 });
 
-process.on('message', (message) => {
+process.on('message', async (message) => {
+  for (let failed = 0; failed < message.polls; failed++) {
+    if (failed % 2 === 0) await poll();
+    else
+      await store.refresh().then(
+        () => process.exit(1),
+        () => {},
+      );
+  }
+  if (message.polls) return tell();
   wanted = message;
   if (updates >= wanted.until) void tell();
 });

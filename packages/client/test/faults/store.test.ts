@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { FakeTicker } from '@coffer/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Authority } from '../../../../test/support/certificates.mjs';
+import { Client, MemoryCache, Store } from '../../src/index.js';
 import { type Fault, generator } from './fault-proxy.js';
-import { faultyStore } from './faulty-store.js';
+import { faultyStore, NAMES } from './faulty-store.js';
 import { GARBAGE, garblingServer } from './garbling-server.js';
 
 /** How many faults come one after the other; FAULT_ROUNDS lengthens it. */
@@ -32,6 +33,29 @@ describe('the secrets of a store can be read and become current by themselves, o
       await current();
     }
   });
+});
+
+test('what does not come in time is asked for again', async () => {
+  const { proxy, rotate, current, errors } = await faultyStore({ client: { timeout: 300 } });
+  // The event passes, and the fetch that it leads to does not.
+  proxy.fault = { kind: 'delay', milliseconds: 400 };
+  await rotate();
+  await expect.poll(() => errors, { timeout: 5_000 }).toContain('timeout');
+  proxy.fault = undefined;
+  await current();
+});
+
+test('a poll finds what is new over connections that are dead, and nobody said so', async () => {
+  const ticker = new FakeTicker();
+  const { proxy, rotate, current, store } = await faultyStore({
+    client: { timeout: 300 },
+    store: { ticker },
+  });
+  await store.refresh();
+  proxy.strand();
+  await rotate();
+  await ticker.tick();
+  await current();
 });
 
 test('what TLS finds garbled is asked for again', async () => {
@@ -82,7 +106,8 @@ test(`a store outlives ${ROUNDS} faults, as they come`, { timeout: 1_200_000 }, 
     () => ({ kind: 'truncate', after: Math.floor(random() * 2_000) }),
   ];
   const ticker = new FakeTicker();
-  const { proxy, rotate, current } = await faultyStore({ store: { ticker } });
+  const cache = new MemoryCache();
+  const { proxy, store, rotate, current } = await faultyStore({ store: { ticker, cache } });
   for (let round = 0; round < ROUNDS; round++) {
     proxy.fault = faults[Math.floor(random() * faults.length)]?.();
     await rotate(1 + Math.floor(random() * 4));
@@ -96,6 +121,13 @@ test(`a store outlives ${ROUNDS} faults, as they come`, { timeout: 1_200_000 }, 
   proxy.fault = undefined;
   await ticker.tick();
   await current();
+  const versions = NAMES.map((name) => store.secret(name).version);
+  await store.close();
+  // What it leaves is enough for the next one, without any server.
+  const client = new Client({ server: 'http://127.0.0.1:9', retries: 0 });
+  await using next = await Store.open({ client, secrets: NAMES, cache, onError: () => {} });
+  expect(NAMES.map((name) => next.secret(name).version)).toEqual(versions);
+  client.close();
 });
 
 test('a store outlives the server, that is stopped and started again', async () => {
