@@ -1,10 +1,10 @@
 import { withEnvironment } from './environment.js';
 import { CofferClientError } from './errors.js';
 import * as answers from './http/answers.js';
-import { Caller } from './http/caller.js';
+import { Caller, type Question } from './http/caller.js';
 import { askOne, getMany } from './http/many.js';
 import { lacksRoute } from './http/refusal.js';
-import { version as versionNumber } from './http/shapes.js';
+import { type Shape, version as versionNumber } from './http/shapes.js';
 import { Transport } from './http/transport.js';
 import { watch } from './http/watch.js';
 import { encodeBase64 } from './secret/base64.js';
@@ -133,29 +133,19 @@ export class Client {
 
   /** Every secret that the caller may `info`, by name in byte order; none is an empty list. */
   list(options?: CallOptions): Promise<SecretInfo[]> {
-    return this.#caller.ask({ path: '/api/list', body: {}, action: 'list', options }, answers.secretList);
+    return this.#ask('list', {}, answers.secretList, { options });
   }
 
   /** A secret's versions, without values. `not_found` if there is no such secret. */
   info(name: string, options?: CallOptions): Promise<SecretInfo> {
-    return this.#caller.ask(
-      { path: '/api/info', body: { Name: name }, action: 'info', name, options },
-      answers.secretInfo,
-    );
+    return this.#ask('info', { Name: name }, answers.secretInfo, { name, options });
   }
 
   /** A secret's active value, or that of `options.version`. `not_found` if there is none. */
   async get(name: string, options: CallOptions & { readonly version?: number } = {}): Promise<SecretValue> {
-    const version = options.version ?? 0;
-    const question = {
-      path: '/api/get',
-      body: { Name: name, Version: checkedVersion(version, 0) },
-      action: 'get',
-      name,
-      ...(version && { version }),
-      options,
-    };
-    return this.#caller.ask(question, answers.secretValue);
+    const { version = 0 } = options;
+    const body = { Name: name, Version: checkedVersion(version, 0) };
+    return this.#ask('get', body, answers.secretValue, { name, version: version || undefined, options });
   }
 
   /** The active value if it is not that of `knownVersion`, else undefined. With 0 it is always the active one. */
@@ -206,9 +196,8 @@ export class Client {
    * Saves a value and answers with its version. The first value of a name becomes active; a later one becomes a
    * new inactive version, unless it equals that of the highest number, which is then the answer.
    */
-  async put(name: string, value: Uint8Array, options: ChangeOptions = {}): Promise<number> {
-    const body = { Name: name, Value: encodeBase64(value) };
-    return this.#caller.ask({ path: '/api/put', body, action: 'put', name, change: options }, versionNumber);
+  async put(name: string, value: Uint8Array, change: ChangeOptions = {}): Promise<number> {
+    return this.#ask('put', { Name: name, Value: encodeBase64(value) }, versionNumber, { name, change });
   }
 
   /** Makes a version of this number and activates it. `version_taken` if the number was ever used. */
@@ -216,39 +205,27 @@ export class Client {
     name: string,
     version: number,
     value: Uint8Array,
-    options: ChangeOptions = {},
+    change: ChangeOptions = {},
   ): Promise<void> {
     const body = { Name: name, Version: checkedVersion(version, 1), Value: encodeBase64(value) };
-    return this.#caller.ask(
-      { path: '/api/create-version', body, action: 'create-version', name, version, change: options },
-      nothing,
-    );
+    return this.#ask('create-version', body, nothing, { name, version, change });
   }
 
   /** Makes a version the active one. `not_found` if it does not exist. */
-  async activate(name: string, version: number, options: ChangeOptions = {}): Promise<void> {
+  async activate(name: string, version: number, change: ChangeOptions = {}): Promise<void> {
     const body = { Name: name, Version: checkedVersion(version, 1) };
-    return this.#caller.ask(
-      { path: '/api/activate', body, action: 'activate', name, version, change: options },
-      nothing,
-    );
+    return this.#ask('activate', body, nothing, { name, version, change });
   }
 
   /** Deletes a version that is not the active one. */
-  async deleteVersion(name: string, version: number, options: ChangeOptions = {}): Promise<void> {
+  async deleteVersion(name: string, version: number, change: ChangeOptions = {}): Promise<void> {
     const body = { Name: name, Version: checkedVersion(version, 1) };
-    return this.#caller.ask(
-      { path: '/api/delete-version', body, action: 'delete', name, version, change: options },
-      nothing,
-    );
+    return this.#ask('delete-version', body, nothing, { name, version, change });
   }
 
   /** Deletes a secret with all its versions and the memory of their numbers. An unknown name is no error. */
-  async delete(name: string, options: ChangeOptions = {}): Promise<void> {
-    return this.#caller.ask(
-      { path: '/api/delete', body: { Name: name }, action: 'delete', name, change: options },
-      nothing,
-    );
+  async delete(name: string, change: ChangeOptions = {}): Promise<void> {
+    return this.#ask('delete', { Name: name }, nothing, { name, change });
   }
 
   /**
@@ -281,6 +258,16 @@ export class Client {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+  }
+
+  #ask<T>(
+    method: string,
+    body: object,
+    shape: Shape<T>,
+    about: Omit<Question, 'path' | 'action'>,
+  ): Promise<T> {
+    const action = method === 'delete-version' ? 'delete' : method;
+    return this.#caller.ask({ path: `/api/${method}`, action, body, ...about }, shape);
   }
 }
 

@@ -94,7 +94,7 @@ class OuterForm {
 
   #preamble(): Pick<BackupFacts, 'backupId' | 'storeId' | 'madeAt'> {
     const json = this.#start.subarray(MAGIC.length + LENGTH_BYTES, this.#preambleEnd);
-    return backupPreamble(parseJson(json));
+    return backupPreamble(parseJson(json), 'the backup');
   }
 
   #notWhole(why: string): CofferClientError {

@@ -12,116 +12,85 @@ import { clean } from './refusal.js';
 import {
   bytes,
   errorCode,
+  flag,
   id128,
+  inside,
   list,
   malformed,
   object,
+  optional,
+  or,
+  record,
+  type Shape,
   serverKey,
   string,
   version,
   word,
 } from './shapes.js';
 
-export function secretInfo(value: unknown, path = 'the body'): SecretInfo {
-  const fields = object(value, path);
-  return {
-    name: string(fields.Name, `${path}.Name`),
-    versions: list(fields.Versions ?? [], `${path}.Versions`, version),
-    activeVersion: version(fields.ActiveVersion, `${path}.ActiveVersion`),
-  };
-}
+/** As `list` and `info` answer, and as a watch tells it. */
+export const secretInfo = record<SecretInfo>({
+  name: string,
+  versions: or(list(version), []),
+  activeVersion: version,
+});
 
 /** Nothing visible is `null` on the wire. */
-export function secretList(value: unknown): SecretInfo[] {
-  return list(value ?? [], 'the body', secretInfo);
-}
+export const secretList = or(list(secretInfo), []);
 
-export function secretValue(value: unknown): SecretValue {
-  const fields = object(value, 'the body');
-  return {
-    value: bytes(fields.Value ?? '', 'the body.Value'),
-    version: version(fields.Version, 'the body.Version'),
-  };
-}
+export const secretValue = record<SecretValue>({ value: or(bytes, ''), version });
 
-export function secretAnswers(value: unknown): SecretAnswer[] {
-  return list(object(value, 'the body').secrets, 'the body.secrets', secretAnswer);
-}
+const refused = record<{ name: string; error: string }>({ name: string, error: errorCode });
+const unchanged = record<{ name: string; version: number; unchanged: true }>({
+  name: string,
+  version,
+  unchanged: () => true,
+});
+const told = record<{ name: string; version: number; value: SecretValue['value'] }>({
+  name: string,
+  version,
+  value: bytes,
+});
 
-function secretAnswer(value: unknown, path: string): SecretAnswer {
+const secretAnswer: Shape<SecretAnswer> = (value, path) => {
   const fields = object(value, path);
-  const name = string(fields.name, `${path}.name`);
-  if (fields.error !== undefined) return { name, error: errorCode(fields.error, `${path}.error`) };
-  const number = version(fields.version, `${path}.version`);
-  if (fields.unchanged === true) return { name, version: number, unchanged: true };
-  return { name, version: number, value: bytes(fields.value, `${path}.value`) };
-}
+  const shape: Shape<SecretAnswer> =
+    fields.error != null ? refused : fields.unchanged === true ? unchanged : told;
+  return shape(value, path);
+};
 
-/** A secret as a watch tells it. */
-export function changedSecret(value: unknown): SecretInfo {
-  const fields = object(value, 'the event');
-  return {
-    name: string(fields.name, 'the event.name'),
-    versions: list(fields.versions, 'the event.versions', version),
-    activeVersion: version(fields.activeVersion, 'the event.activeVersion'),
-  };
-}
+export const secretAnswers = inside('secrets', list(secretAnswer));
 
-export function deletedSecret(value: unknown): string {
-  return string(object(value, 'the event').name, 'the event.name');
-}
+/** A secret that is no more, as a watch tells it. */
+export const deletedSecret = record<{ name: string }>({ name: string });
 
 /** Why a watch ends, or a rotation does not go on. */
-export function problem(value: unknown, path = 'the event'): { code: string; message: string } {
-  const fields = object(value, path);
-  return {
-    code: errorCode(fields.code, `${path}.code`),
-    message: clean(Buffer.from(string(fields.message, `${path}.message`))),
-  };
-}
+export const problem = record<{ code: string; message: string }>({
+  code: errorCode,
+  message: (value, path) => clean(Buffer.from(string(value, path))),
+});
 
-export function whoami(value: unknown): Whoami {
-  const fields = object(value, 'the body');
-  const server = object(fields.server, 'the body.server');
-  return {
-    principals: list(fields.principals, 'the body.principals', principal),
-    grants: list(fields.grants, 'the body.grants', grant),
-    server: {
-      version: word(server.version, 'the body.server.version'),
-      storeId: id128(server.storeId, 'the body.server.storeId'),
-      serverKey: serverKey(server.serverKey, 'the body.server.serverKey'),
-      development: server.development === true,
-    },
-  };
-}
+const CONDITIONS = { application: optional(list(string)), host: optional(list(string)) };
 
-export function grant(value: unknown, path: string): Grant {
-  const fields = object(value, path);
-  return {
-    to: list(fields.to, `${path}.to`, string),
-    // A newer server may know actions that we do not; to read a policy we need not know them.
-    actions: list(fields.actions, `${path}.actions`, string) as Action[],
-    secrets: list(fields.secrets, `${path}.secrets`, string),
-    ...(fields.when == null ? {} : { when: conditions(fields.when, `${path}.when`) }),
-  };
-}
-
-function conditions(value: unknown, path: string): GrantConditions {
-  const { application, host, ...others } = object(value, path);
+const conditions: Shape<GrantConditions> = (value, path) => {
   // Without a condition that we do not know, the grant would seem to be wider than it is.
-  const [unknown] = Object.keys(others);
+  const unknown = Object.keys(object(value, path)).find((key) => !(key in CONDITIONS));
   if (unknown !== undefined) throw malformed(`${path}.${unknown}`, 'a condition that this client knows');
-  return {
-    ...(application == null ? {} : { application: list(application, `${path}.application`, string) }),
-    ...(host == null ? {} : { host: list(host, `${path}.host`, string) }),
-  };
-}
+  return record<GrantConditions>(CONDITIONS)(value, path);
+};
 
-function principal(value: unknown, path: string): Principal {
-  const fields = object(value, path);
-  return {
-    id: string(fields.id, `${path}.id`),
-    kind: word(fields.kind, `${path}.kind`),
-    ...(fields.name == null ? {} : { name: string(fields.name, `${path}.name`) }),
-  };
-}
+export const grant = record<Grant>({
+  to: list(string),
+  // A newer server may know actions that we do not; to read a policy we need not know them.
+  actions: list(string) as Shape<Action[]>,
+  secrets: list(string),
+  when: optional(conditions),
+});
+
+const principal = record<Principal>({ id: string, kind: word, name: optional(string) });
+
+export const whoami = record<Whoami>({
+  principals: list(principal),
+  grants: list(grant),
+  server: record({ version: word, storeId: id128, serverKey, development: flag }),
+});

@@ -4,7 +4,7 @@ import type { CallOptions, ChangeOptions } from '../types.js';
 import type { Call } from './connections.js';
 import type { Answer } from './open-answer.js';
 import { refusal, type Subject } from './refusal.js';
-import { parseJson } from './shapes.js';
+import { parseJson, type Shape } from './shapes.js';
 import type { Transport } from './transport.js';
 
 /** What a call asks of the server, and what it is about. */
@@ -25,8 +25,8 @@ export class Caller {
     this.transport = transport;
   }
 
-  async ask<T>(question: Question, parse: (answer: unknown) => T): Promise<T> {
-    return this.read(await this.send(question), question, parse);
+  async ask<T>(question: Question, shape: Shape<T>): Promise<T> {
+    return this.read(await this.send(question), question, shape);
   }
 
   async send(question: Question): Promise<Answer> {
@@ -40,10 +40,10 @@ export class Caller {
     throw this.#refusal(await answer.whole(), question);
   }
 
-  read<T>(answer: Answer, subject: Subject, parse: (answer: unknown) => T): T {
+  read<T>(answer: Answer, subject: Subject, shape: Shape<T>): T {
     try {
       if (answer.status !== 200) throw this.#refusal(answer, subject);
-      return parse(parseJson(answer.body));
+      return shape(parseJson(answer.body), 'the body');
     } finally {
       answer.body.fill(0);
     }

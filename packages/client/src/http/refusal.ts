@@ -5,7 +5,7 @@ import { CofferClientError } from '../errors.js';
 export interface Subject {
   readonly action: string;
   readonly name?: string;
-  readonly version?: number;
+  readonly version?: number | undefined;
 }
 
 const BY_STATUS: Record<number, string> = {

@@ -7,13 +7,10 @@ import type { SecretBytes } from '../secret/secret-bytes.js';
  * never what stands in them.
  */
 
+/** Makes of a piece of an answer a type that cannot be wrong; `path` is where in the answer it stands. */
+export type Shape<T> = (value: unknown, path: string) => T;
+
 const MAX_VERSION = 2 ** 32 - 1;
-/** What ids, keys and codes look like: they go to terminals and into commands as they are. */
-const ID_128 = /^[0-9a-f]{32}$/;
-const SERVER_KEY = /^N[A-Z2-7]{55}$/;
-const CODE = /^[a-z][a-z0-9_]{0,63}$/;
-const WORD = /^[\x21-\x7e]{1,256}$/;
-const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
 
 /** Reads an answer's body. The parser's own error is dropped: it quotes the text, which may be a secret. */
 export function parseJson(body: Uint8Array): unknown {
@@ -24,70 +21,81 @@ export function parseJson(body: Uint8Array): unknown {
   }
 }
 
-/** A bare version number, as `put` answers. */
-export function version(value: unknown, path = 'the body'): number {
+/** An object of these fields; what else it has is left out, and so are fields that are undefined. setec writes a first letter large. */
+export function record<T>(fields: { readonly [K in keyof T]-?: Shape<T[K]> }): Shape<T> {
+  return (value, path) => {
+    const given = object(value, path);
+    const taken: Partial<T> = {};
+    for (const key of Object.keys(fields) as (keyof T & string)[]) {
+      const large = key.replace(/^./, (letter) => letter.toUpperCase());
+      const field = fields[key](given[key] ?? given[large], `${path}.${key}`);
+      if (field !== undefined) taken[key] = field;
+    }
+    return taken as T;
+  };
+}
+
+export function list<T>(item: Shape<T>): Shape<T[]> {
+  return (value, path) => {
+    if (!Array.isArray(value)) throw malformed(path, 'a list');
+    return value.map((each, index) => item(each, `${path}[${index}]`));
+  };
+}
+
+/** One field of an object. */
+export const inside =
+  <T>(key: string, shape: Shape<T>): Shape<T> =>
+  (value, path) =>
+    shape(object(value, path)[key], `${path}.${key}`);
+
+/** In place of nothing, as which Go writes what is empty, `instead` is read. */
+export const or =
+  <T>(shape: Shape<T>, instead: unknown): Shape<T> =>
+  (value, path) =>
+    shape(value ?? instead, path);
+
+/** A field that may be left out; {@link record} then leaves it out too. */
+export const optional = <T>(shape: Shape<T>): Shape<T> =>
+  ((value, path) => (value == null ? undefined : shape(value, path))) as Shape<T>;
+
+/** A text of this form. */
+export const formed =
+  (form: RegExp, what: string): Shape<string> =>
+  (value, path) => {
+    if (typeof value !== 'string' || !form.test(value)) throw malformed(path, what);
+    return value;
+  };
+
+export const string = formed(/^/, 'a string');
+/** What ids, keys and codes look like: they go to terminals and into commands as they are. */
+export const errorCode = formed(/^[a-z][a-z0-9_]{0,63}$/, 'an error code');
+/** Printable ASCII without a space: the version of a server, a token, a kind. */
+export const word = formed(/^[\x21-\x7e]{1,256}$/, 'a word of printable characters');
+/** Of a store or a backup. */
+export const id128 = formed(/^[0-9a-f]{32}$/, 'an id of 32 digits in hex');
+export const serverKey = formed(/^N[A-Z2-7]{55}$/, 'the public key of a server');
+
+/** True, or else false. */
+export const flag: Shape<boolean> = (value) => value === true;
+
+/** A version's number. */
+export const version: Shape<number> = (value, path) => {
   if (!isWhole(value) || value < 1 || value > MAX_VERSION) throw malformed(path, 'a version number');
   return value;
-}
+};
 
 export function object(value: unknown, path: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(path, 'an object');
   return value as Record<string, unknown>;
 }
 
-export function list<T>(value: unknown, path: string, item: (value: unknown, path: string) => T): T[] {
-  if (!Array.isArray(value)) throw malformed(path, 'a list');
-  return value.map((each, index) => item(each, `${path}[${index}]`));
-}
-
-export function string(value: unknown, path: string): string {
-  if (typeof value !== 'string') throw malformed(path, 'a string');
-  return value;
-}
-
-export function formed(value: unknown, path: string, form: RegExp, what: string): string {
-  if (typeof value !== 'string' || !form.test(value)) throw malformed(path, what);
-  return value;
-}
-
-export function errorCode(value: unknown, path: string): string {
-  return formed(value, path, CODE, 'an error code');
-}
-
-/** Printable ASCII without a space: the version of a server, a token, a kind. */
-export function word(value: unknown, path: string): string {
-  return formed(value, path, WORD, 'a word of printable characters');
-}
-
-/** Of a store or a backup. */
-export function id128(value: unknown, path: string): string {
-  return formed(value, path, ID_128, 'an id of 32 digits in hex');
-}
-
-export function serverKey(value: unknown, path: string): string {
-  return formed(value, path, SERVER_KEY, 'the public key of a server');
-}
-
-export function whole(value: unknown, path: string): number {
-  if (!isWhole(value) || value < 0) throw malformed(path, 'a whole number');
-  return value;
-}
-
-function isWhole(value: unknown): value is number {
-  return Number.isSafeInteger(value);
-}
-
-export function date(value: unknown, path: string): Date {
-  const parsed = new Date(typeof value === 'string' && RFC_3339.test(value) ? value : Number.NaN);
-  if (Number.isNaN(parsed.getTime())) throw malformed(path, 'an RFC 3339 time');
-  return parsed;
-}
-
-export function bytes(value: unknown, path: string): SecretBytes {
+export const bytes: Shape<SecretBytes> = (value, path) => {
   const decoded = decodeBase64(value);
   if (!decoded) throw malformed(path, 'base64');
   return decoded;
-}
+};
+
+export const isWhole = (value: unknown): value is number => Number.isSafeInteger(value);
 
 export function malformed(path: string, expected: string): CofferClientError {
   return new CofferClientError(

@@ -162,7 +162,7 @@ export class Transport {
     try {
       // A refusal of coffer's tells by its `Coffer-Error`; setec answers this with its web page.
       const answer = await this.#exchange({ method: 'GET', path: '/api/whoami' }, signal);
-      if (answer.status === 200) whoami(parseJson(answer.body));
+      if (answer.status === 200) whoami(parseJson(answer.body), '');
       return this.#knowsOperations || answer.status === 200;
     } catch {
       return false;

@@ -104,7 +104,7 @@ async function* connection(
   for await (const { type, data, id = since ?? '' } of readBlocks(answer.chunks())) {
     const fields = data === '' ? undefined : parseJson(Buffer.from(data));
     if (type === 'end') {
-      const { code, message } = answers.problem(fields);
+      const { code, message } = answers.problem(fields, 'the event');
       if (code === 'unauthenticated' || code === 'access_denied') {
         throw new CofferClientError(code, clean(Buffer.from(message)));
       }
@@ -112,8 +112,8 @@ async function* connection(
       yield { type: 'lost', error: new CofferClientError(code, `${display} ended the watch: ${why}`) };
       return;
     }
-    if (type === 'change') yield { type, id, ...answers.changedSecret(fields) };
-    else if (type === 'delete') yield { type, id, name: answers.deletedSecret(fields) };
+    if (type === 'change') yield { type, id, ...answers.secretInfo(fields, 'the event') };
+    else if (type === 'delete') yield { type, id, ...answers.deletedSecret(fields, 'the event') };
     else if (type === 'ready' || type === 'reset') yield { type, id };
     // Also what a newer server may tell.
     else yield { type: 'heartbeat', id };
