@@ -142,19 +142,19 @@ export class Updater<T> implements AsyncDisposable {
 
   #failed(cause: unknown): void {
     this.#error = cause;
-    if (this.#current) this.#report('could not be built from its new value: the one before stays', cause);
+    if (this.#current) this.#report('not renewed: the one before stays', cause);
   }
 
   async #dispose(value: T): Promise<void> {
     try {
       await (this.#options.close ?? closeItself)(value);
     } catch (cause) {
-      this.#report('could not be closed', cause);
+      this.#report('not closed', cause);
     }
   }
 
   #report(what: string, cause: unknown): void {
-    const message = `what is made from secret ${JSON.stringify(this.#secret.name)} ${what}`;
+    const message = `the value made from ${JSON.stringify(this.#secret.name)} was ${what}`;
     this.#store.report(new CofferClientError('update_failed', message, { cause }));
   }
 }

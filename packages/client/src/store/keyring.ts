@@ -2,7 +2,7 @@ import { SecretBytes } from '../secret/secret-bytes.js';
 import type { CallOptions } from '../types.js';
 import type { Core } from './core.js';
 import type { Held } from './held.js';
-import { failed } from './rounds.js';
+import { failed, SETTLED } from './rounds.js';
 import { heeding, storeClosed } from './waiting.js';
 
 /** One version of a secret. The value is a copy, yours to wipe. */
@@ -10,15 +10,6 @@ export interface KeyringVersion {
   readonly version: number;
   readonly value: SecretBytes;
 }
-
-/** Failures that leave what is cached as good as it was. */
-const REFUSALS: ReadonlySet<string> = new Set([
-  'access_denied',
-  'unauthenticated',
-  'not_found',
-  'unsupported',
-  'closed',
-]);
 
 /**
  * All versions of a secret, and which is active, as they are whenever they are asked for: sign or encrypt with the active one, verify or
@@ -83,7 +74,7 @@ export async function openKeyring(core: Core, name: string, { signal }: CallOpti
     const error = failed(await heeding(core.fetch([name]), signal), name);
     // An earlier run of the program left it in the cache.
     const known = held.secret && held.versions.has(held.secret.version);
-    if (error && (!known || REFUSALS.has(error.code))) throw error;
+    if (error && (!known || SETTLED.has(error.code))) throw error;
     if (error) void core.pull([name]);
     else await core.flush();
     return new Keyring(core, held);

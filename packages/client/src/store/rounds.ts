@@ -9,11 +9,12 @@ export const failed = (failures: Failures, name: string): CofferClientError | un
   failures.get('') ?? failures.get(name);
 
 /** Answers that asking again soon would not change. */
-const SETTLED: ReadonlySet<string> = new Set([
+export const SETTLED: ReadonlySet<string> = new Set([
   'not_found',
   'access_denied',
   'tampered',
   'unauthenticated',
+  'unsupported',
   'closed',
 ]);
 const LONGEST_PAUSE_MS = 30_000;

@@ -28,7 +28,7 @@ export class VersionedSecret {
    */
   async get(version: number, { signal }: CallOptions = {}): Promise<SecretBytes> {
     signal?.throwIfAborted();
-    checkNumber(version);
+    if (!(version > 0)) throw new CofferClientError('invalid_version', 'versions have numbers above 0');
     const core = this.#core;
     const held = core.hold(this.name);
     core.touch(held);
@@ -45,7 +45,6 @@ export class VersionedSecret {
    * @throws CofferClientError `invalid_version`; `version_taken`; `unsupported` if the store's client makes no versions; `closed`
    */
   async create(version: number, value: Uint8Array, options?: CallOptions): Promise<void> {
-    checkNumber(version);
     const core = this.#core;
     const { client } = core;
     const copy = SecretBytes.copyOf(value);
@@ -76,9 +75,4 @@ export class VersionedSecret {
     core.changed();
     await core.flush();
   }
-}
-
-function checkNumber(version: number): void {
-  if (Number.isInteger(version) && version > 0) return;
-  throw new CofferClientError('invalid_version', 'the number of a version is an integer above 0');
 }

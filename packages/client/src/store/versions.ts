@@ -1,6 +1,5 @@
 import { CofferClientError } from '../errors.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
-import type { SecretAnswer } from '../types.js';
 import { askMany } from './ask-many.js';
 import type { Held } from './held.js';
 import type { Holdings } from './holdings.js';
@@ -26,8 +25,19 @@ export async function syncVersions(
   signal: AbortSignal,
 ): Promise<void> {
   const { name, versions, secret, keyrings } = held;
-  const told = (watching ? held.told : undefined) ?? (await askNumbers(client, held, signal));
-  // Where nobody tells the numbers, each of the versions shows for itself whether it is gone.
+  const options = { signal, keepsAlive: false };
+  let told = watching ? held.told : undefined;
+  try {
+    told ??= (await client.info?.(name, options))?.versions;
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'access_denied') throw error;
+  }
+  if (!told && keyrings > 0)
+    throw new CofferClientError(
+      client.info ? 'access_denied' : 'unsupported',
+      `the keyring of ${JSON.stringify(name)} needs the right to 'info', until a watch has told of a change`,
+    );
+  // Where nobody tells the numbers, each version shows for itself whether it is gone.
   const numbers = new Set(told ?? versions.keys());
   // A secret that was made anew would hardly have the active value again that came in this round.
   const before = secret && versions.get(secret.version);
@@ -35,42 +45,20 @@ export async function syncVersions(
   const wanted = [...numbers].filter((number) => (versions.has(number) ? !told || !same : keyrings > 0));
   const others = wanted.filter((number) => number !== secret?.version);
   const requests = others.map((version) => ({ name, version }));
-  const answers = await askMany(client, requests, { signal, keepsAlive: false }, (_, cause) => {
+  const answers = await askMany(client, requests, options, (_, cause) => {
     throw cause;
   });
   signal.throwIfAborted();
-  let refusal: string | undefined;
   if (secret && wanted.length > others.length) held.keep(secret.version, SecretBytes.copyOf(secret.value));
-  for (const [at, number] of others.entries()) {
-    const answer = answers[at] as SecretAnswer;
+  let refusal: string | undefined;
+  answers.forEach((answer, at) => {
+    const number = others[at] as number;
     if ('value' in answer) held.keep(number, answer.value);
     else if ('error' in answer && answer.error !== 'not_found') refusal = answer.error;
     else numbers.delete(number);
-  }
-  const gone = [...versions.keys()].filter((number) => !numbers.has(number));
-  for (const number of gone) held.drop(number);
-  if (wanted.length > 0 || gone.length > 0) holdings.changed = true;
+  });
+  for (const number of [...versions.keys()]) if (!numbers.has(number)) held.drop(number);
+  holdings.changed = true;
   if (refusal)
-    throw new CofferClientError(
-      refusal,
-      `the server refuses versions of ${JSON.stringify(name)}: ${refusal}`,
-    );
-}
-
-/** Undefined if they cannot be had, and are not needed. */
-async function askNumbers(
-  client: StoreClient,
-  { name, keyrings }: Held,
-  signal: AbortSignal,
-): Promise<readonly number[] | undefined> {
-  try {
-    if (client.info) return (await client.info(name, { signal, keepsAlive: false })).versions;
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== 'access_denied') throw error;
-  }
-  if (keyrings === 0) return undefined;
-  throw new CofferClientError(
-    client.info ? 'access_denied' : 'unsupported',
-    `which versions ${JSON.stringify(name)} has is not known: its keyring needs the right to 'info', where no watch has told of a change yet`,
-  );
+    throw new CofferClientError(refusal, `a version of ${JSON.stringify(name)} is refused: ${refusal}`);
 }
