@@ -25,11 +25,9 @@ export type Prefixed<Prefix extends string, Name extends string> = Prefix extend
     ? `${Prefix}${Name}`
     : `${Prefix}/${Name}`;
 
-/** Fields to be filled from secrets. Made by {@link fields}. */
+/** Fields to be filled from secrets, whose whole names are `secrets`: for a store's option `fields`. Made by {@link fields}. */
 export interface Fields<Declared extends Record<string, Field<unknown>>, Prefix extends string = ''>
-  extends Declares {
-  /** The whole names of the secrets that they need: for a store's option `fields`. */
-  readonly secrets: readonly Prefixed<Prefix, Declared[keyof Declared]['secret']>[];
+  extends Declares<Prefixed<Prefix, Declared[keyof Declared]['secret']>> {
   /**
    * Fills them. What it gives shows the names of the fields and no value to `console.log`, `JSON.stringify` and what copies properties
    * (`{ ...config }` is empty): read each field by its name.

@@ -44,7 +44,7 @@ export interface StoreOptions<Name extends string = string> {
   /** The names of the secrets that the program needs. The store opens when each has a value. */
   readonly secrets?: readonly Name[];
   /** Fields whose secrets are declared along with `secrets`. */
-  readonly fields?: Declares | readonly Declares[];
+  readonly fields?: Declares<Name> | readonly Declares<Name>[];
   /** Whether secrets that are not declared may be looked up; default no, and then at least one must be declared. */
   readonly allowLookup?: boolean;
   /** Keeps the values between two runs, so that the program starts without the server. Default: none. */
@@ -74,8 +74,9 @@ export interface StoreOptions<Name extends string = string> {
 }
 
 /** Something that says which secrets it needs. */
-export interface Declares {
-  readonly secrets: readonly string[];
+export interface Declares<Name extends string = string> {
+  /** Their names. */
+  readonly secrets: readonly Name[];
 }
 
 /** What a store tells by {@link Store.on}. */

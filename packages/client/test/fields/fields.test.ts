@@ -8,7 +8,9 @@ import {
   SecretBytes,
   type StandardSchema,
   StaticSecret,
+  type Store,
 } from '../../src/index.js';
+import { openStore, startBed } from '../store/bed.js';
 import { openRotatingStore } from '../store/rotating-store.js';
 
 interface Limits {
@@ -136,6 +138,21 @@ describe('fields', () => {
       config.text = 'x';
     };
     expectTypeOf(change).toBeFunction();
+  });
+
+  test('are declared to a store along with its secrets, by their literal names', async () => {
+    const { client } = await startBed({ a: '1', 'p/b': '2', 'q/c': '3' });
+    const some = fields({ b: field.number('b') }, { prefix: 'p' });
+    const more = fields({ c: field.text('c') }, { prefix: 'q' });
+    const { store } = await openStore({ client, secrets: ['a'], fields: [some, more], watch: false });
+    expectTypeOf(store).toEqualTypeOf<Store<'a' | 'p/b' | 'q/c'>>();
+    expectTypeOf(store.secret('p/b')).toEqualTypeOf<Secret>();
+    expectTypeOf((name: string) => store.secret(name)).returns.toEqualTypeOf<Secret | undefined>();
+    expect([(await some.from(store)).b, (await more.from(store)).c]).toEqual([2, '3']);
+    const wrong = fields({ c: field.text('a') }, { prefix: 'q' }).from(store);
+    await expect(wrong).rejects.toThrow('"q/a" was not declared');
+    const one = await openStore({ client, fields: some, watch: false });
+    expectTypeOf(one.store).toEqualTypeOf<Store<'p/b'>>();
   });
 
   test.each([
