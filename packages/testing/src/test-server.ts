@@ -64,7 +64,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 
 /** A running server, made by {@link startTestServer}; what `must…` does, it does as who may do everything, or rejects. */
 export class TestServer implements AsyncDisposable {
-  /** `http://127.0.0.1:PORT`, also while it is stopped. */
+  /** `http://127.0.0.1:PORT`, or `https:` with `config.tls`; also while it is stopped. */
   readonly url: string;
   /** The admin socket, as `unix:PATH`: the `server` of a `Client` that may do everything without a token. */
   readonly socket: string;

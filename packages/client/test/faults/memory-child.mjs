@@ -54,4 +54,4 @@ async function tell() {
   process.send({ updates, heapUsed, arrayBuffers, rss });
 }
 
-process.send('open');
+await tell();

@@ -11,8 +11,8 @@ const UPDATES = Number(process.env.STORE_UPDATES ?? 4_000);
 const SECRETS = 20;
 const MEASURED = 8;
 const ROUNDS = Math.ceil(UPDATES / SECRETS / MEASURED);
-/** Connections are cut after so many rounds. */
-const CUT = 40;
+/** Connections are cut after so many rounds: not so often that the watch pauses for long. */
+const CUT = Math.max(60, Math.ceil((ROUNDS * MEASURED) / 5));
 /** What a collector that has not come to everything leaves, in bytes. */
 const FLAT = 1_500_000;
 
@@ -39,7 +39,13 @@ test(`the memory of a store stays as it is over ${UPDATES} updates, cuts and fai
   );
   onTestFinished(() => void child.kill('SIGKILL'));
   const said = child.stderr ? text(child.stderr) : '';
-  await once(child, 'message');
+  const exit = once(child, 'exit');
+  const told = async (): Promise<Memory> => {
+    const [message] = await Promise.race([once(child, 'message'), exit]);
+    if (message !== null && typeof message === 'object') return message;
+    throw new Error(`the program ended: ${await said}`);
+  };
+  await told();
 
   let round = 0;
   const memory: Memory[] = [];
@@ -50,18 +56,17 @@ test(`the memory of a store stays as it is over ${UPDATES} updates, cuts and fai
       round++;
       if (round % CUT === 0) proxy.cut();
       child.send({ until: round * SECRETS, measure: round === end });
-      const [told] = (await once(child, 'message')) as [Memory];
-      if (round === end) memory.push(told);
+      const now = await told();
+      if (round === end) memory.push(now);
     }
   }
   await server.stop();
   for (let point = 0; point < 4; point++) {
     child.send({ polls: UPDATES / 8 });
-    const [told] = (await once(child, 'message')) as [Memory];
-    memory.push(told);
+    memory.push(await told());
   }
   child.disconnect();
-  const [code] = await once(child, 'exit');
+  const [code] = await exit;
   expect({ code, said: await said }).toEqual({ code: 0, said: '' });
   if (process.env.STORE_UPDATES) console.table(memory.map(inMegabytes));
   // The first points are those of code that is compiled and buffers that are made.
