@@ -19,12 +19,12 @@ const LONGEST_OPENING_PAUSE_MS = 4_096;
 export class Core {
   readonly client: StoreClient;
   readonly events = new Events();
+  readonly calls = new Calls();
+  readonly holdings: Holdings;
+  readonly watching: Watching;
   readonly #options: StoreOptions;
   readonly #now: () => number;
-  readonly #holdings: Holdings;
-  readonly #calls = new Calls();
   readonly #rounds: Rounds;
-  readonly #watching: Watching;
   readonly #saved: Saved;
   readonly #lookups = new Map<string, Promise<Secret>>();
   /** What changed while it was looked up. */
@@ -35,48 +35,29 @@ export class Core {
 
   constructor(options: StoreOptions, declared: Iterable<string>) {
     const { client, cache, now = Date.now, onError } = options;
-    this.client = client;
-    this.#options = options;
-    this.#now = now;
-    if (onError) this.events.on('error', onError);
     const { events } = this;
+    if (onError) events.on('error', onError);
     const holdings = new Holdings(events, now);
     for (const name of declared) holdings.declare(name);
-    this.#holdings = holdings;
-    this.#rounds = new Rounds(
-      (names) =>
-        fetchRound({ client, calls: this.#calls, holdings, events, watching: this.#watching.live }, names),
-      (failures) => this.#report(failures),
-    );
-    const health = () => {
-      const about = {};
-      return {
-        onTrouble: (error: CofferClientError) => events.wrong(about, error),
-        onRecovered: () => events.over(about),
-      };
-    };
-    const names = () => holdings.names;
-    const onChange = this.#changed.bind(this);
-    this.#watching = new Watching({ client, names, onChange, ...health() });
-    this.#saved = new Saved({ cache, holdings, ...health() });
+    this.client = client;
+    this.holdings = holdings;
+    this.#options = options;
+    this.#now = now;
+    this.#rounds = new Rounds((names) => fetchRound(this, names), events);
+    this.watching = new Watching(client, holdings, events, this.#changed.bind(this));
+    this.#saved = new Saved(cache, holdings, events);
   }
 
   /** Resolves when each declared secret has a value. */
   async open(): Promise<void> {
-    const {
-      signal,
-      watch = true,
-      ticker,
-      pollInterval = POLL_MS,
-      allowLookup = false,
-      maxAge,
-    } = this.#options;
+    const { signal, watch, ticker, pollInterval = POLL_MS, allowLookup, maxAge } = this.#options;
+    const { holdings } = this;
     signal?.throwIfAborted();
-    this.#holdings.restore(await heeding(this.#saved.load(), signal), allowLookup, maxAge);
-    if (watch) void this.#watching.run();
-    if (this.#holdings.missing.length > 0) await this.#fill(signal);
-    else void this.pull(this.#holdings.names);
-    const polls = ticker ?? (pollInterval === Infinity ? undefined : pollTicker(pollInterval));
+    holdings.restore(await heeding(this.#saved.load(), signal), allowLookup, maxAge);
+    if (watch !== false) void this.watching.run();
+    if (holdings.missing.length > 0) await this.#fill(signal);
+    else void this.pull(holdings.names);
+    const polls = ticker ?? (pollInterval < Infinity ? pollTicker(pollInterval) : undefined);
     if (polls) this.#endPolls = polls.start(() => this.#poll());
   }
 
@@ -102,15 +83,15 @@ export class Core {
     if (this.#closing) throw storeClosed();
     signal?.throwIfAborted();
     this.#beginPoll();
-    const failures = await heeding(this.#rounds.fetch(this.#holdings.names, true), signal);
+    const failures = await heeding(this.#rounds.fetch(this.holdings.names, true), signal);
     await heeding(this.flush(), signal);
     if (failures.size > 0) throw together([...failures.values()]);
   }
 
   /** The entry of a secret, made if there is none. One that is not declared goes when it has no value and no follower. */
   hold(name: string): Held {
-    const held = this.#permitted(name) ?? this.#holdings.add(name);
-    this.#watching.widen();
+    const held = this.#permitted(name) ?? this.holdings.add(name);
+    this.watching.widen();
     return held;
   }
 
@@ -125,36 +106,16 @@ export class Core {
     await this.flush();
   }
 
-  /** Takes over an active value. */
-  take(held: Held, version: number, value: Uint8Array): void {
-    this.#holdings.take(held, version, value);
-  }
-
-  /** It is used now. */
-  touch(held: Held): void {
-    this.#holdings.touch(held);
-  }
-
-  /** What is held is not what is in the cache. */
-  changed(): void {
-    this.#holdings.changed = true;
-  }
-
   /** Writes the cache, if it is worth it. Never rejects. */
   flush(): Promise<void> {
     return this.#saved.flush();
   }
 
-  /** Does what ends with the store, by the caller's signal, and after 5 minutes. */
-  within<T>(work: (signal: AbortSignal) => Promise<T>, { signal }: CallOptions = {}): Promise<T> {
-    return this.#calls.run(work, signal);
-  }
-
   get metrics(): StoreMetrics {
     const { polls, pollErrors } = this.#rounds;
-    const { reads, updates } = this.#holdings;
-    const secrets = [...this.#holdings].filter(({ secret }) => secret).length;
-    const watching = this.#watching.live;
+    const { reads, updates } = this.holdings;
+    const secrets = [...this.holdings].filter(({ secret }) => secret).length;
+    const watching = this.watching.live;
     return { polls, pollErrors, latestPoll: this.#latestPoll, reads, updates, watching, secrets };
   }
 
@@ -166,20 +127,20 @@ export class Core {
 
   async #close(save: boolean): Promise<void> {
     this.#endPolls();
-    this.#watching.close();
-    this.#holdings.close();
-    this.#calls.close();
+    this.watching.close();
+    this.holdings.close();
+    this.calls.close();
     await this.#rounds.close();
-    if (save) this.changed();
+    this.holdings.changed ||= save;
     await this.flush();
-    this.#holdings.wipe();
+    this.holdings.wipe();
     this.events.tell('close', undefined);
   }
 
   /** The entry, if there is one. */
   #permitted(name: string): Held | undefined {
     if (this.#closing) throw storeClosed();
-    const held = this.#holdings.get(name);
+    const held = this.holdings.get(name);
     if (held) return held;
     if (!this.#options.allowLookup) throw undeclared(name);
     if (!name) throw new CofferClientError('invalid_argument', 'a secret has a name');
@@ -188,29 +149,29 @@ export class Core {
 
   /** Asks again and again, at first quickly, until nothing is missing. */
   async #fill(signal: AbortSignal | undefined): Promise<void> {
-    const holdings = this.#holdings;
+    const { holdings } = this;
     let { names } = holdings;
     for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_OPENING_PAUSE_MS)) {
       const failures = await heeding(this.fetch(names), signal);
-      this.#report(failures);
+      this.events.report(failures);
       const { missing } = holdings;
       if (missing.length === 0) break;
       if (this.client.fixed) throw failures.get('') ?? lacking(missing);
       if (!failures.has('')) names = missing;
-      await heeding(holdings.arrival.wait(wait, true), signal);
+      await heeding(holdings.arrival.wait(wait), signal);
       if (holdings.missing.length === 0) break;
     }
     await heeding(this.flush(), signal);
   }
 
   async #lookUp(name: string): Promise<Secret> {
-    const { version, value } = await this.within((signal) => this.client.get(name, { signal }));
+    const { version, value } = await this.calls.run((signal) => this.client.get(name, { signal }));
     const held = this.hold(name);
     held.wanted = true;
     // What came meanwhile another way is no older.
     if (!held.secret) {
-      this.take(held, version, value);
-      this.#holdings.confirm(held);
+      this.holdings.take(held, version, value);
+      this.holdings.confirm(held);
     }
     const { handle } = held;
     if (this.#moved.delete(name)) void this.pull([name]);
@@ -221,7 +182,7 @@ export class Core {
   /** The server tells of these. */
   #changed(names: readonly string[], doubtful: boolean, versions?: readonly number[]): void {
     for (const name of names) if (this.#lookups.has(name)) this.#moved.add(name);
-    const held = names.flatMap((name) => this.#holdings.get(name) ?? []);
+    const held = names.flatMap((name) => this.holdings.get(name) ?? []);
     for (const one of held) {
       one.doubtful ||= doubtful;
       one.told = versions;
@@ -231,17 +192,13 @@ export class Core {
 
   async #poll(): Promise<void> {
     this.#beginPoll();
-    this.#watching.wake();
-    await this.pull(this.#holdings.names, true);
+    this.watching.wake();
+    await this.pull(this.holdings.names, true);
   }
 
   #beginPoll(): void {
     this.#latestPoll = this.#now();
-    this.#holdings.expire(this.#options.expiryAge ?? Infinity);
-  }
-
-  #report(failures: Failures): void {
-    for (const [name, error] of failures) this.events.wrong(name, error);
+    this.holdings.expire(this.#options.expiryAge ?? Infinity);
   }
 }
 

@@ -36,6 +36,10 @@ export class Events {
     if (!told && error.code !== 'closed') this.tell('error', error);
   }
 
+  report(failures: ReadonlyMap<string, CofferClientError>): void {
+    for (const [name, error] of failures) this.wrong(name, error);
+  }
+
   over(about: unknown): void {
     this.#wrong.delete(about);
   }

@@ -8,6 +8,7 @@ import { type Failures, failed } from './rounds.js';
 import { syncVersions, type VersionsParts } from './versions.js';
 import type { Calls } from './waiting.js';
 
+/** What a store is, as far as a round needs it. */
 export interface RoundParts extends VersionsParts {
   readonly calls: Calls;
   readonly events: Events;

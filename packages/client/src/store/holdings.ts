@@ -98,12 +98,12 @@ export class Holdings {
    *
    * @param allowed whether secrets that are not declared are held too
    */
-  restore(cached: ReadonlyMap<string, CachedSecret>, allowed: boolean, maxAge = Infinity): void {
+  restore(cached: ReadonlyMap<string, CachedSecret>, allowed = false, maxAge = Infinity): void {
     for (const [name, entry] of cached) {
       const age = this.#now() - (entry.checkedAt ?? -Infinity) * 1000;
       const fresh = maxAge === Infinity || (age <= maxAge && age >= -CLOCK_SKEW_MS);
-      const held = fresh ? (this.get(name) ?? (allowed ? this.add(name) : undefined)) : undefined;
-      if (held) {
+      const held = this.get(name) ?? (fresh && allowed && this.add(name));
+      if (held && fresh) {
         Object.assign(held, entry);
         held.wanted ||= entry.secret !== undefined;
         held.doubtful = true;

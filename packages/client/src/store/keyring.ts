@@ -60,7 +60,7 @@ export class Keyring {
   get #current() {
     const { secret, versions } = this.#held;
     if (!secret) throw storeClosed();
-    this.#core.touch(this.#held);
+    this.#core.holdings.touch(this.#held);
     return { secret, versions };
   }
 }

@@ -1,4 +1,5 @@
 import type { CofferClientError } from '../errors.js';
+import type { Events } from './events.js';
 import { backOff, Pause } from './waiting.js';
 
 /** What a round could not fetch, by name; by `''` what all of it failed with. */
@@ -35,7 +36,7 @@ export class Rounds {
   polls = 0;
   pollErrors = 0;
   readonly #work: RoundWork;
-  readonly #onFailures: (failures: Failures) => void;
+  readonly #events: Events;
   readonly #pause = new Pause();
   /** What failed, and is tried again until it works. */
   readonly #due = new Set<string>();
@@ -44,9 +45,9 @@ export class Rounds {
   #trying = false;
   #closed = false;
 
-  constructor(work: RoundWork, onFailures: (failures: Failures) => void) {
+  constructor(work: RoundWork, events: Events) {
     this.#work = work;
-    this.#onFailures = onFailures;
+    this.#events = events;
   }
 
   /** Fetches these in the next round, once. */
@@ -64,7 +65,7 @@ export class Rounds {
   /** Fetches these; what fails is reported, and tried again until it works. Resolves after the first try. */
   async pull(names: readonly string[], poll = false): Promise<void> {
     const failures = await this.fetch(names, poll);
-    this.#onFailures(failures);
+    this.#events.report(failures);
     for (const name of names) {
       const error = failed(failures, name);
       if (error && !SETTLED.has(error.code)) this.#due.add(name);

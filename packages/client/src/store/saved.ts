@@ -1,75 +1,72 @@
 import type { Cache } from '../cache/cache.js';
 import { type CachedSecret, decodeCache, encodeCache } from '../cache/content.js';
 import { CofferClientError } from '../errors.js';
+import { asClientError, type Events } from './events.js';
 import type { Holdings } from './holdings.js';
 
 /** That the server still says what is cached is written down so often. */
 const CONFIRM_MS = 60_000;
 
-export interface SavedParts {
-  readonly cache: Cache | undefined;
-  readonly holdings: Holdings;
-  onTrouble(error: CofferClientError): void;
-  onRecovered(): void;
-}
-
 /** What of a store outlives the program. */
 export class Saved {
-  readonly #parts: SavedParts;
+  readonly #cache: Cache | undefined;
+  readonly #holdings: Holdings;
+  readonly #events: Events;
   #writtenAt = Number.NEGATIVE_INFINITY;
   #newest = Promise.resolve();
   #next: Promise<void> | undefined;
 
-  constructor(parts: SavedParts) {
-    this.#parts = parts;
+  constructor(cache: Cache | undefined, holdings: Holdings, events: Events) {
+    this.#cache = cache;
+    this.#holdings = holdings;
+    this.#events = events;
   }
 
   /** What an earlier run wrote. What cannot be read is reported, and as if it were not there. */
   async load(): Promise<Map<string, CachedSecret>> {
+    let content: Uint8Array | undefined;
     try {
-      const content = await this.#parts.cache?.read();
-      if (!content) return new Map();
-      try {
-        return decodeCache(content);
-      } finally {
-        content.fill(0);
-      }
+      content = await this.#cache?.read();
+      if (content) return decodeCache(content);
     } catch (cause) {
-      this.#parts.onTrouble(badCache('the cache is not used', cause));
-      return new Map();
+      this.#failed('the cache is not used', cause);
+    } finally {
+      content?.fill(0);
     }
+    return new Map();
   }
 
   /** Writes what is held, if it is worth it; one after the other, and never rejects. */
   flush(): Promise<void> {
-    if (!this.#parts.cache) return this.#newest;
-    if (!this.#parts.holdings.changed && performance.now() - this.#writtenAt < CONFIRM_MS)
-      return this.#newest;
-    this.#next ??= this.#newest.then(() => this.#write());
-    this.#newest = this.#next;
+    const due = this.#holdings.changed || performance.now() - this.#writtenAt >= CONFIRM_MS;
+    if (this.#cache && due) {
+      this.#next ??= this.#newest.then(() => this.#write());
+      this.#newest = this.#next;
+    }
     return this.#newest;
   }
 
   async #write(): Promise<void> {
-    const { cache, holdings, onTrouble, onRecovered } = this.#parts;
+    const holdings = this.#holdings;
     this.#next = undefined;
-    holdings.changed = false;
     this.#writtenAt = performance.now();
+    holdings.changed = false;
     const kept = [...holdings].filter(({ secret, refused }) => secret && !refused);
     const content = encodeCache(new Map(kept.map((held) => [held.name, held])));
     try {
-      await cache?.write(content);
-      onRecovered();
+      await this.#cache?.write(content);
+      this.#events.over(this);
     } catch (cause) {
       holdings.changed = true;
-      onTrouble(badCache('the cache was not written', cause));
+      this.#failed('the cache was not written', cause);
     } finally {
       content.fill(0);
     }
   }
-}
 
-function badCache(what: string, cause: unknown): CofferClientError {
-  if (!(cause instanceof CofferClientError)) return new CofferClientError('bad_cache', what, { cause });
-  return new CofferClientError(cause.code, `${what}: ${cause.message}`, { cause });
+  #failed(what: string, cause: unknown): void {
+    const { code, message } = asClientError(cause, 'bad_cache', '');
+    const error = new CofferClientError(code, message ? `${what}: ${message}` : what, { cause });
+    this.#events.wrong(this, error);
+  }
 }

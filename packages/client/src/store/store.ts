@@ -131,15 +131,12 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
 function declaredBy(options: StoreOptions): Set<string> {
   const { client, secrets = [], fields = [], allowLookup } = options;
   const names = new Set([...secrets, ...[fields].flat().flatMap((declares) => declares.secrets)]);
-  const wrong = !client
-    ? 'a store has a client'
-    : names.size === 0 && !allowLookup
-      ? 'a store has secrets, or allows lookups'
-      : names.has('')
-        ? 'a secret has a name'
-        : (['maxAge', 'pollInterval', 'expiryAge'] as const)
-            .filter((option) => !((options[option] ?? 1) > 0))
-            .map((option) => `${option} is a number of milliseconds above 0`)[0];
-  if (wrong) throw new CofferClientError('invalid_argument', wrong);
+  if (!client) throw refused('a store has a client');
+  if (names.size === 0 && !allowLookup) throw refused('a store has secrets, or allows lookups');
+  if (names.has('')) throw refused('a secret has a name');
+  for (const option of ['maxAge', 'pollInterval', 'expiryAge'] as const)
+    if (!((options[option] ?? 1) > 0)) throw refused(`${option} is a number of milliseconds above 0`);
   return names;
 }
+
+const refused = (why: string) => new CofferClientError('invalid_argument', why);

@@ -31,7 +31,7 @@ export class VersionedSecret {
     if (!(version > 0)) throw new CofferClientError('invalid_version', 'versions have numbers above 0');
     const core = this.#core;
     const held = core.hold(this.name);
-    core.touch(held);
+    core.holdings.touch(held);
     if (!held.versions.has(version)) await heeding(this.#load(held, version), signal);
     const value = core.hold(this.name).versions.get(version);
     if (!value)
@@ -48,15 +48,15 @@ export class VersionedSecret {
     const core = this.#core;
     const { client } = core;
     const copy = SecretBytes.copyOf(value);
-    await core.within(async (signal) => {
+    await core.calls.run(async (signal) => {
       if (!client.createVersion)
         throw new CofferClientError('unsupported', 'the client of the store makes no versions');
       await client.createVersion(this.name, version, copy, { signal });
-    }, options);
+    }, options?.signal);
     const held = core.hold(this.name);
     held.wanted = true;
     held.keep(version, copy);
-    core.changed();
+    core.holdings.changed = true;
     await awaited(core.pull([this.name]));
   }
 
@@ -70,9 +70,9 @@ export class VersionedSecret {
 
   async #fetch(version: number): Promise<void> {
     const core = this.#core;
-    const { value } = await core.within((signal) => core.client.get(this.name, { version, signal }));
+    const { value } = await core.calls.run((signal) => core.client.get(this.name, { version, signal }));
     core.hold(this.name).keep(version, value);
-    core.changed();
+    core.holdings.changed = true;
     await core.flush();
   }
 }

@@ -10,7 +10,7 @@ export interface VersionsParts {
   readonly client: StoreClient;
   readonly holdings: Holdings;
   /** Whether the watch tells of changes at this moment. */
-  readonly watching: boolean;
+  readonly watching: { readonly live: boolean };
 }
 
 /**
@@ -26,7 +26,7 @@ export async function syncVersions(
 ): Promise<void> {
   const { name, versions, secret, keyrings } = held;
   const options = { signal, keepsAlive: false };
-  let told = watching ? held.told : undefined;
+  let told = watching.live ? held.told : undefined;
   try {
     told ??= (await client.info?.(name, options))?.versions;
   } catch (error) {

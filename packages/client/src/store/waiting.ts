@@ -52,10 +52,9 @@ export class Calls {
 export class Pause {
   #end: () => void = () => {};
 
-  wait(milliseconds: number, keepsAlive = false): Promise<void> {
+  wait(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      if (!keepsAlive) timer.unref();
+      const timer = setTimeout(resolve, milliseconds).unref();
       this.#end = () => {
         clearTimeout(timer);
         resolve();

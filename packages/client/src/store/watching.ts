@@ -1,6 +1,7 @@
 import { CofferClientError } from '../errors.js';
 import type { WatchEvent } from '../types.js';
-import { asClientError } from './events.js';
+import { asClientError, type Events } from './events.js';
+import type { Holdings } from './holdings.js';
 import type { StoreClient } from './options.js';
 import { backOff, Pause } from './waiting.js';
 import { covers, watchPatterns } from './watch-patterns.js';
@@ -12,25 +13,22 @@ const WIDEN_MS = 50;
 /** What may be over in a moment. For the rest a person has to do something. */
 const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'stopped', 'rate_limited']);
 
-export interface WatchingParts {
-  readonly client: StoreClient;
-  /** The secrets that are held now. */
-  names(): string[];
-  /**
-   * These may be others now. `doubtful`: even where the number of the active version is the same. `versions`: of the one secret there
-   * is, the numbers that it has now.
-   */
-  onChange(names: readonly string[], doubtful: boolean, versions?: readonly number[]): void;
-  /** No change can be told at the moment. */
-  onTrouble(error: CofferClientError): void;
-  onRecovered(): void;
-}
+/**
+ * Called with the secrets that may be others now.
+ *
+ * @param doubtful even where the number of the active version is the same
+ * @param versions if there is one secret, the numbers that it has now
+ */
+export type OnChange = (names: readonly string[], doubtful: boolean, versions?: readonly number[]) => void;
 
 /** Hears what the server pushes of the secrets that are held, and begins anew whenever that ends. */
 export class Watching {
   /** Changes are told at this moment. */
   live = false;
-  readonly #parts: WatchingParts;
+  readonly #client: StoreClient;
+  readonly #holdings: Holdings;
+  readonly #events: Events;
+  readonly #onChange: OnChange;
   readonly #pause = new Pause();
   #stop = new AbortController();
   #patterns: readonly string[] = [];
@@ -40,14 +38,16 @@ export class Watching {
   #widening: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(parts: WatchingParts) {
-    this.#parts = parts;
+  constructor(client: StoreClient, holdings: Holdings, events: Events, onChange: OnChange) {
+    this.#client = client;
+    this.#holdings = holdings;
+    this.#events = events;
+    this.#onChange = onChange;
   }
 
   async run(): Promise<void> {
-    const { client, names } = this.#parts;
-    for (let failures = 0; client.watch && !this.#closed; ) {
-      this.#patterns = watchPatterns(names());
+    for (let failures = 0; this.#client.watch && !this.#closed; ) {
+      this.#patterns = watchPatterns(this.#holdings.names);
       this.#stop = new AbortController();
       const { signal } = this.#stop;
       try {
@@ -65,7 +65,12 @@ export class Watching {
       } catch (caught) {
         if (signal.aborted) continue;
         const error = asClientError(caught);
-        this.#ended(error);
+        this.#lost(error);
+        if (error.code === 'unauthenticated' || error.code === 'access_denied') {
+          // What it may not be told of may be refused too, and nobody tells when that is over.
+          this.#covered = new Set();
+          this.#onChange(this.#holdings.names, false);
+        }
         const passes = PASSING.has(error.code) || (error.status ?? 0) >= 500;
         const pause = backOff(passes ? failures++ : Infinity, LONGEST_PAUSE_MS);
         // It may have been a proxy in the server's place: the next poll has it tried again.
@@ -76,7 +81,7 @@ export class Watching {
 
   /** More secrets are held. */
   widen(): void {
-    if (this.#closed || this.#parts.names().every((name) => covers(this.#patterns, name))) return;
+    if (this.#closed || this.#holdings.names.every((name) => covers(this.#patterns, name))) return;
     this.#widening ??= setTimeout(() => {
       this.#widening = undefined;
       this.#stop.abort();
@@ -98,49 +103,39 @@ export class Watching {
   }
 
   #watch(signal: AbortSignal): AsyncIterable<WatchEvent> {
-    return this.#parts.client.watch?.({
+    return this.#client.watch?.({
       secrets: this.#patterns,
       since: this.#since,
       signal,
       keepsAlive: false,
-      onTrouble: (error) => {
-        if (signal.aborted) return;
-        this.live = false;
-        this.#parts.onTrouble(error);
-      },
+      onTrouble: (error) => signal.aborted || this.#lost(error),
       onRecovered: () => this.#recovered(),
     }) as AsyncIterable<WatchEvent>;
   }
 
-  #ended(error: CofferClientError): void {
-    const { names, onChange, onTrouble } = this.#parts;
+  #lost(error: CofferClientError): void {
     this.live = false;
-    onTrouble(error);
-    if (error.code !== 'unauthenticated' && error.code !== 'access_denied') return;
-    // What it may not be told of may be refused too, and nobody tells when that is over.
-    this.#covered = new Set();
-    onChange(names(), false);
+    this.#events.wrong(this, error);
   }
 
   #recovered(): void {
     this.live = !this.#closed;
-    this.#parts.onRecovered();
+    this.#events.over(this);
   }
 
   #hear(event: WatchEvent): void {
-    const { names, onChange } = this.#parts;
+    const { names } = this.#holdings;
     if (event.type === 'ready') {
       const before = this.#covered;
-      const held = names();
-      this.#covered = new Set(held);
+      this.#covered = new Set(names);
       this.#recovered();
       // Between their fetch and this moment they may have changed.
-      onChange(
-        held.filter((name) => !before.has(name)),
+      this.#onChange(
+        names.filter((name) => !before.has(name)),
         false,
       );
-    } else if (event.type === 'reset') onChange(names(), true);
-    else onChange([event.name], true, event.type === 'change' ? event.versions : undefined);
+    } else if (event.type === 'reset') this.#onChange(names, true);
+    else this.#onChange([event.name], true, event.type === 'change' ? event.versions : undefined);
     this.#since = event.id;
   }
 }
