@@ -29,7 +29,7 @@ export async function withClient<T>(
 ): Promise<T> {
   const credential = credentialFrom(options);
   const [server, audience] = [serverFrom(options), audienceFrom(options)];
-  const client = await connect({ server, audience, ...credential, ca: caFrom('--ca', options.ca) });
+  const client = await connect({ server, audience, ...credential, ca: authoritiesFrom(options) });
   if (!again) await warnIfExposed(client);
   return hinting(credential.creds ? WITH_CREDS : WITHOUT_CREDS, whileOpen(client, use));
 }
@@ -100,19 +100,24 @@ export function credsFrom({ creds }: ProofOptions): Buffer | undefined {
 
 function credentialFrom(options: ConnectionOptions): { token?: string; creds?: Buffer } {
   const { tokenFile, creds } = options;
-  const { COFFER_TOKEN, COFFER_CREDS } = process.env;
   if (tokenFile !== undefined && creds !== undefined) throw new Failure('use either --token-file or --creds');
   if (tokenFile !== undefined) return { token: tokenFrom('--token-file', tokenFile) };
-  if (creds === undefined && COFFER_TOKEN) {
-    if (COFFER_CREDS) throw new Failure(AMBIGUOUS);
-    return { token: COFFER_TOKEN };
-  }
-  const content = credsFrom(options);
-  return content === undefined ? {} : { creds: content };
+  if (creds !== undefined) return { creds: read('--creds', creds) };
+  const [variable, another] = CREDENTIALS.filter((name) => process.env[name]);
+  if (another !== undefined) throw new Failure(ambiguous(`${variable} and ${another}`));
+  if (variable === undefined) return {};
+  const value = process.env[variable] as string;
+  if (variable === 'COFFER_TOKEN') return { token: value };
+  return variable === 'COFFER_CREDS'
+    ? { creds: read(variable, value) }
+    : { token: tokenFrom(variable, value) };
 }
 
-const AMBIGUOUS =
-  'COFFER_TOKEN and COFFER_CREDS are both set: unset one of them, or say who you are by --token-file or --creds';
+/** The variables that say who one is. */
+export const CREDENTIALS = ['COFFER_TOKEN', 'COFFER_TOKEN_FILE', 'COFFER_CREDS'] as const;
+
+const ambiguous = (variables: string): string =>
+  `${variables} are both set: unset one of them, or say who you are by --token-file or --creds`;
 
 async function connect({
   server,
@@ -163,6 +168,11 @@ function tokenFrom(option: string, path: string): string {
   const token = read(option, path).toString('utf8').trim();
   if (token === '') throw new Failure(`${option} ${path} is empty: write the token into it`);
   return token;
+}
+
+/** Whom to trust, by `--ca` or the environment. */
+export function authoritiesFrom({ ca }: ConnectionOptions): Buffer | undefined {
+  return ca === undefined ? caFrom('COFFER_CA', process.env.COFFER_CA || undefined) : caFrom('--ca', ca);
 }
 
 export function caFrom(option: string, path: string | undefined): Buffer | undefined {

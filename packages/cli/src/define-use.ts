@@ -16,7 +16,8 @@ function defineRun(program: Command): void {
     'The values are fetched in one round trip and go into the environment of the command alone: not to disk, not into ' +
       'its arguments, not through a shell. If one is missing or refused, nothing is started. The command has this ' +
       'terminal and this input and output; signals reach it, and its exit status is ours: 127 if there is no such ' +
-      'command, 126 if it cannot be run, 1 if coffer itself fails. It does not get COFFER_TOKEN and COFFER_CREDS, nor passwords in ' +
+      'command, 126 if it cannot be run, 1 if coffer itself fails. It does not get COFFER_TOKEN, COFFER_TOKEN_FILE and ' +
+      'COFFER_CREDS, nor passwords in ' +
       'COFFER_SERVER and SETEC_SERVER.',
   )
     .passThroughOptions()

@@ -38,13 +38,16 @@ function connectionOptions(flags = '-s, --server <address>') {
     new Option(flags, description).helpGroup('Connection:');
   return {
     server: option(flags, 'a URL, or unix:PATH (default: COFFER_SERVER or http://127.0.0.1:2633)'),
-    tokenFile: option('--token-file <file>', 'a file with the token (default: COFFER_TOKEN)'),
+    tokenFile: option(
+      '--token-file <file>',
+      'a file with the token (default: COFFER_TOKEN_FILE, or COFFER_TOKEN itself)',
+    ),
     creds: option('--creds <file>', 'a NATS creds file, in place of a token (default: COFFER_CREDS)'),
     audience: option(
       '--audience <url>',
       'the server’s publicUrl, for --creds (default: COFFER_AUDIENCE or the server’s URL)',
     ),
-    ca: option('--ca <file>', 'certificate authorities to trust (PEM) in place of the system’s'),
+    ca: option('--ca <file>', 'certificate authorities to trust (PEM; default: COFFER_CA or the system’s)'),
   };
 }
 

@@ -90,10 +90,12 @@ Examples:
   coffer COMMAND --help                    more on a command, with examples
 
 Environment:
-  COFFER_SERVER    the server, where no -s says otherwise (SETEC_SERVER is heard, too)
-  COFFER_TOKEN     the token, where no --token-file says otherwise
-  COFFER_CREDS     a NATS creds file, where no --creds says otherwise
-  NO_COLOR         no colours`;
+  COFFER_SERVER      the server, where no -s says otherwise (SETEC_SERVER is heard, too)
+  COFFER_TOKEN       the token, where no --token-file says otherwise
+  COFFER_TOKEN_FILE  a file with it, instead
+  COFFER_CREDS       a NATS creds file, where no --creds says otherwise
+  COFFER_CA          a file of authorities to trust, where no --ca says otherwise
+  NO_COLOR           no colours`;
 
 function printVersion(): never {
   process.stdout.write(`coffer ${readVersion()}\n`);

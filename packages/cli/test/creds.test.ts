@@ -88,6 +88,8 @@ describe('coffer with creds', () => {
     proofOf(bob);
     await list(['--token-file', tokenFile], { COFFER_CREDS: alice });
     expect(bearer(requests.at(-1) as Request)).toBe('cft_token');
+    await list([], { COFFER_TOKEN_FILE: tokenFile });
+    expect(bearer(requests.at(-1) as Request)).toBe('cft_token');
     await list([], { COFFER_CREDS: '', COFFER_TOKEN: 'cft_x' });
     expect(bearer(requests.at(-1) as Request)).toBe('cft_x');
   });
@@ -113,6 +115,12 @@ describe('coffer with creds', () => {
       [],
       { COFFER_TOKEN: 'cft_x', COFFER_CREDS: alice },
       'COFFER_TOKEN and COFFER_CREDS are both set: unset one of them, or say who you are by --token-file or --creds',
+    ],
+    [
+      'a token and a file with one',
+      [],
+      { COFFER_TOKEN: 'cft_x', COFFER_TOKEN_FILE: '/nowhere' },
+      'COFFER_TOKEN and COFFER_TOKEN_FILE are both set: unset one of them, or say who you are by --token-file or --creds',
     ],
     ['no such file', ['--creds', '/nowhere'], {}, 'cannot read --creds /nowhere: no such file'],
     [

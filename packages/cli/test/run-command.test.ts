@@ -96,6 +96,9 @@ describe('the environment of the command', () => {
       OTHER: 'kept',
     };
     const all = printing('JSON.stringify(process.env)');
+    const fromFile = { ...env, COFFER_TOKEN: '', COFFER_TOKEN_FILE: file('token', 'cft_x') };
+    const unnamed = JSON.parse((await run(['--env', 'A=a=b', ...all], fromFile)).stdout);
+    expect(unnamed).not.toHaveProperty('COFFER_TOKEN_FILE');
     const bare = JSON.parse((await run(['--env', 'A=a=b', ...all], env)).stdout);
     expect(bare).toMatchObject({
       A: 'equals',

@@ -31,8 +31,10 @@ describe('over TLS', () => {
     expect(server.welcome).toMatch(/serves on https:\/\/127\.0\.0\.1:\d+/);
     await server.run(['put', '--ca', ca, 'tls/a'], { input: 'one' });
     expect(await server.run(['--ca', ca, 'get', 'tls/a'])).toMatchObject({ code: 0, stdout: 'one' });
-    const env = { NODE_EXTRA_CA_CERTS: ca };
-    expect(await server.run(['get', 'tls/a'], { env })).toMatchObject({ code: 0, stdout: 'one' });
+    for (const variable of ['COFFER_CA', 'NODE_EXTRA_CA_CERTS']) {
+      const env = { [variable]: ca };
+      expect(await server.run(['get', 'tls/a'], { env })).toMatchObject({ code: 0, stdout: 'one' });
+    }
   });
 
   test('a file without a certificate is refused as one of authorities', async () => {

@@ -53,7 +53,7 @@ export interface ClientOptions {
   readonly timeout?: number;
   /**
    * How often a request is repeated when its connection fails, or when the server says that it is too busy (429, 503) and
-   * wants to be asked again within two seconds; default 2.
+   * wants to be asked again within two seconds; of what only reads, also when a proxy cannot reach the server (502, 504); default 2.
    */
   readonly retries?: number;
   /** The largest answer that is read; default 64 MiB. */
@@ -186,7 +186,8 @@ export class Client {
     const question = { path: '/api/get-many', body: { secrets }, action: 'get', options };
     const answer = await this.#caller.send(question);
     if (lacksRoute(answer)) {
-      this.#knowsMany = false;
+      // A page that is not found may be a proxy's, for a while.
+      this.#knowsMany = answer.status === 404;
       return undefined;
     }
     return this.#caller.read(answer, question, answers.secretAnswers);

@@ -97,6 +97,22 @@ describe('getMany', () => {
     other.close();
   });
 
+  test('asks one by one behind a proxy that knows no such page, and later together again', async () => {
+    const asked: string[] = [];
+    await using proxy = await serve((request, response) => {
+      asked.push(request.url ?? '');
+      if (asked.length === 1)
+        return void response.writeHead(404, { 'Content-Type': 'text/html' }).end('<html>');
+      const answer = { Value: 'YQ==', Version: 1, secrets: [{ name: 'a', value: 'YQ==', version: 1 }] };
+      response.setHeader('Content-Type', 'application/json').end(JSON.stringify(answer));
+    });
+    await using other = new Client({ server: proxy.url });
+    for (let time = 0; time < 2; time++) {
+      expect(await other.getMany([{ name: 'a' }])).toEqual([{ name: 'a', version: 1, value: bytes('a') }]);
+    }
+    expect(asked).toEqual(['/api/get-many', '/api/get', '/api/get-many']);
+  });
+
   test.each([
     ['{"secrets":[]}', 'about what was asked'],
     ['{"secrets":[{"name":"b","version":1,"value":""}]}', 'about what was asked'],

@@ -111,6 +111,16 @@ describe('a server that wants to be asked again', () => {
     expect(others.requests()).toBe(1);
   });
 
+  test.concurrent.each([502, 504])('%s of a proxy is asked again for what only reads', async (status) => {
+    const reading = await busyServer(1, status, {});
+    const changing = await busyServer(1, status, {});
+    await using _ = reading.server;
+    await using __ = changing.server;
+    expect((await reading.client.get('x')).version).toBe(1);
+    await expect(changing.client.delete('x')).rejects.toMatchObject({ status });
+    expect([reading.requests(), changing.requests()]).toEqual([2, 1]);
+  });
+
   test.concurrent('is asked no more often than the option retries says', async () => {
     const { server, requests } = await busyServer(9, 429, { ...SOON, 'Coffer-Error': 'rate_limited' });
     await using _ = server;

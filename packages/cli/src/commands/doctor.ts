@@ -1,6 +1,6 @@
 import type { Client } from '@coffer/client';
 import type { Finding } from '@coffer/server';
-import { type ConnectionOptions, caFrom, withClient, withSocket } from '../connection.js';
+import { authoritiesFrom, type ConnectionOptions, withClient, withSocket } from '../connection.js';
 import { checkRunning } from '../doctor/running.js';
 import { printFindings, requireNoProblem } from '../findings.js';
 import { printJson } from '../output.js';
@@ -25,7 +25,7 @@ async function checkHere(options: Options): Promise<readonly Finding[]> {
 }
 
 function checkThere(options: Options): Promise<readonly Finding[]> {
-  return withClient(options, (client) => ask(client, caFrom('--ca', options.ca)));
+  return withClient(options, (client) => ask(client, authoritiesFrom(options)));
 }
 
 function ask(client: Client, ca: Buffer | undefined): Promise<Finding[]> {

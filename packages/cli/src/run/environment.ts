@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { CallOptions, Client, SecretAnswer } from '@coffer/client';
+import { CREDENTIALS } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { quote } from '../quote.js';
 import type { Mapping } from './mapping.js';
@@ -58,7 +59,6 @@ export function environment(
   return env;
 }
 
-const CREDENTIALS = ['COFFER_TOKEN', 'COFFER_CREDS'];
 const ADDRESSES = ['COFFER_SERVER', 'SETEC_SERVER'];
 
 /** In the text, not by `URL`, which would write the rest anew. */

@@ -204,8 +204,10 @@ const PASSING = ['rate_limited', 'busy', 'stopped'];
 function mayAskAgainAfter(call: Call, answer: Answer | IncomingMessage): number | undefined {
   const { headers } = answer;
   const status = 'status' in answer ? answer.status : answer.statusCode;
-  if (status !== 429 && status !== 503) return undefined;
   const code = headers['coffer-error'];
+  // A proxy's word, whose server is being started again.
+  if (status === 502 || status === 504) return (code ?? call.operation) ? undefined : 0;
+  if (status !== 429 && status !== 503) return undefined;
   // What stands between us and a server may have passed a change on before it gave up.
   const harmless = code === undefined ? call.operation === undefined : PASSING.includes(String(code));
   const wait = /^\d{1,3}$/.test(headers['retry-after'] ?? '')
