@@ -2,7 +2,7 @@ import { withEnvironment } from './environment.js';
 import { CofferClientError } from './errors.js';
 import * as answers from './http/answers.js';
 import { Caller, type Question } from './http/caller.js';
-import { askOne, getMany } from './http/many.js';
+import { askOne, getMany, refused } from './http/many.js';
 import { lacksRoute } from './http/refusal.js';
 import { type Shape, version as versionNumber } from './http/shapes.js';
 import { Transport } from './http/transport.js';
@@ -173,7 +173,7 @@ export class Client {
     }
     return getMany(requests, {
       together: (some) => this.#together(some, options),
-      single: (request) => askOne(this, request, options),
+      single: (request) => askOne(this, request, options).catch((error) => refused(request.name, error)),
     });
   }
 

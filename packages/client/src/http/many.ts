@@ -20,22 +20,23 @@ export interface SingleClient {
   getIfChanged(name: string, knownVersion: number, options?: CallOptions): Promise<SecretValue | undefined>;
 }
 
-/** One secret, asked for as one of many: that there is none, or not for you, is an answer. */
+/** One secret, asked for as one of many. */
 export async function askOne(
   client: SingleClient,
   { name, version, known }: SecretRequest,
   options?: CallOptions,
 ): Promise<SecretAnswer> {
-  try {
-    const got = known
-      ? await client.getIfChanged(name, known, options)
-      : await client.get(name, { ...options, ...(version === undefined ? {} : { version }) });
-    return got ? { name, ...got } : { name, version: known ?? 0, unchanged: true };
-  } catch (error) {
-    const { code } = error as { code?: string };
-    if (code === 'not_found' || code === 'access_denied') return { name, error: code };
-    throw error;
-  }
+  const got = known
+    ? await client.getIfChanged(name, known, options)
+    : await client.get(name, { ...options, ...(version === undefined ? {} : { version }) });
+  return got ? { name, ...got } : { name, version: known ?? 0, unchanged: true };
+}
+
+/** That there is none, or not for you, is an answer; what else was thrown is thrown again. */
+export function refused(name: string, error: unknown): SecretAnswer {
+  const { code } = error as { code?: unknown };
+  if (code === 'not_found' || code === 'access_denied') return { name, error: code };
+  throw error;
 }
 
 /** Any number of secrets, in the order of the requests. */

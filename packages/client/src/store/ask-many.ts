@@ -1,5 +1,6 @@
 import { askOne, getMany } from '../http/many.js';
 import type { CallOptions, SecretAnswer, SecretRequest } from '../types.js';
+import { asClientError } from './events.js';
 import type { StoreClient } from './options.js';
 
 /** Many secrets, of a client that may know only one at a time; `fail` is told why one of those cannot be had. */
@@ -16,7 +17,7 @@ export async function askMany(
       return await askOne(client, request, options);
     } catch (cause) {
       fail(request.name, cause);
-      return { name: request.name, error: 'internal' };
+      return { name: request.name, error: asClientError(cause).code };
     }
   };
   return getMany(requests, { together: async () => undefined, single });

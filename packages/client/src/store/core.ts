@@ -85,7 +85,7 @@ export class Core {
     this.#beginPoll();
     const failures = await heeding(this.#rounds.fetch(this.holdings.names, true), signal);
     await heeding(this.flush(), signal);
-    if (failures.size > 0) throw together([...failures.values()]);
+    if (failures.size > 0) throw together(failures);
   }
 
   /** The entry of a secret, made if there is none. One that is not declared goes when it has no value and no follower. */
@@ -153,10 +153,10 @@ export class Core {
     let { names } = holdings;
     for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_OPENING_PAUSE_MS)) {
       const failures = await heeding(this.fetch(names), signal);
-      this.events.report(failures);
       const { missing } = holdings;
+      if (missing.length > 0 && this.client.fixed) throw together(failures);
+      this.events.report(failures);
       if (missing.length === 0) break;
-      if (this.client.fixed) throw failures.get('') ?? lacking(missing);
       if (!failures.has('')) names = missing;
       await heeding(holdings.arrival.wait(wait), signal);
       if (holdings.missing.length === 0) break;
@@ -208,16 +208,12 @@ const undeclared = (name: string) =>
     `the secret ${JSON.stringify(name)} was not declared when the store was opened: do so, or allow lookups`,
   );
 
-const lacking = (names: readonly string[]) =>
-  new CofferClientError(
-    'not_found',
-    `there is no value for ${names.map((name) => JSON.stringify(name)).join(', ')}, and waiting will not help`,
-  );
-
-function together(errors: readonly CofferClientError[]): CofferClientError {
+/** The one failure, or all of them as one. */
+function together(failures: Failures): CofferClientError {
+  const errors = [...failures.values()];
   const [first] = errors as [CofferClientError];
   if (errors.length === 1) return first;
-  const told = errors.slice(0, 10).map(({ message }) => message);
-  const message = `${errors.length} secrets were not refreshed: ${told.join('; ')}`;
+  const told = errors.map(({ message }) => message).join('; ');
+  const message = `${errors.length} secrets failed: ${told}`;
   return new CofferClientError(first.code, message, { cause: new AggregateError(errors) });
 }

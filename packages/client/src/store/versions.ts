@@ -1,4 +1,5 @@
 import { CofferClientError } from '../errors.js';
+import { refused } from '../http/many.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
 import { askMany } from './ask-many.js';
 import type { Held } from './held.js';
@@ -46,7 +47,7 @@ export async function syncVersions(
   const others = wanted.filter((number) => number !== secret?.version);
   const requests = others.map((version) => ({ name, version }));
   const answers = await askMany(client, requests, options, (_, cause) => {
-    throw cause;
+    refused(name, cause);
   });
   signal.throwIfAborted();
   if (secret && wanted.length > others.length) held.keep(secret.version, SecretBytes.copyOf(secret.value));

@@ -145,9 +145,9 @@ describe('a store over a file', () => {
     });
     await expect(opening).rejects.toMatchObject({
       code: 'not_found',
-      message: expect.stringMatching(/"pear", "red\/cabbage"/),
+      message: expect.stringMatching(/pear.*; .*red\/cabbage/),
     });
-    expect(errors).toEqual(['not_found', 'not_found']);
+    expect(errors).toEqual([]);
   });
 
   test('has keyrings and versions by number from what a cache kept', async () => {

@@ -23,7 +23,7 @@ test('a refresh rejects when a secret is gone, and takes what is new of the othe
   await server.mustDelete('huge');
   await expect(store.refresh()).rejects.toMatchObject({
     code: 'not_found',
-    message: expect.stringMatching(/^2 secrets were not refreshed: .*"large"; .*"huge"$/),
+    message: expect.stringMatching(/^2 secrets failed: .*"large"; .*"huge"$/),
     cause: { errors: [{ code: 'not_found' }, { code: 'not_found' }] },
   });
   // Who asked was told.
