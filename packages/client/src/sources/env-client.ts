@@ -31,8 +31,10 @@ export class EnvClient implements StoreClient {
       ? (names[name] as string)
       : prefix + name.toUpperCase().replace(/[^A-Z0-9]/gu, '_');
     const text = env[variable];
-    if (!text) throw new CofferClientError('not_found', `${name} is not there: ${variable} is not set`);
-    if ((options.version || 1) !== 1) throw new CofferClientError('not_found', `${name} has only version 1`);
+    if (!text)
+      throw new CofferClientError('not_found', `there is no ${JSON.stringify(name)}: ${variable} is not set`);
+    if ((options.version || 1) !== 1)
+      throw new CofferClientError('not_found', `${JSON.stringify(name)} has only version 1`);
     return { value: SecretBytes.copyOf(new TextEncoder().encode(text)), version: 1 };
   }
 

@@ -52,7 +52,7 @@ export class FileClient implements StoreClient {
     const { active, versions } = this.#held(name);
     const version = options.version || active.version;
     const value = version === active.version ? active.value : versions.get(version);
-    if (!value) throw this.#notFound(`version ${version} of ${name}`);
+    if (!value) throw this.#notFound(`version ${version} of ${JSON.stringify(name)}`);
     return { value: SecretBytes.copyOf(value), version };
   }
 
@@ -68,7 +68,7 @@ export class FileClient implements StoreClient {
 
   #held(name: string) {
     const { secret: active, versions = new Map() } = this.#secrets.get(name) ?? {};
-    if (!active) throw this.#notFound(name);
+    if (!active) throw this.#notFound(JSON.stringify(name));
     return { active, versions };
   }
 

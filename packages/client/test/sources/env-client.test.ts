@@ -41,7 +41,7 @@ describe('an environment client', () => {
   test('names the variable that is missing or empty', async () => {
     const client = new EnvClient({ env, names: { x: 'toString' } });
     await expect(client.get('prod/api-key')).rejects.toThrow(
-      'prod/api-key is not there: PROD_API_KEY is not set',
+      'there is no "prod/api-key": PROD_API_KEY is not set',
     );
     await expect(client.get('empty')).rejects.toEqual(notFound);
     await expect(client.getIfChanged('empty', 1)).rejects.toEqual(notFound);
