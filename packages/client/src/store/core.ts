@@ -8,7 +8,7 @@ import { Holdings } from './holdings.js';
 import type { StoreClient, StoreMetrics, StoreOptions } from './options.js';
 import { pollTicker } from './poll-ticker.js';
 import { type Failures, Rounds } from './rounds.js';
-import { Saved } from './saved.js';
+import type { Saved } from './saved.js';
 import { Calls, heeding, storeClosed } from './waiting.js';
 import { Watching } from './watching.js';
 
@@ -23,9 +23,8 @@ export class Core {
   readonly holdings: Holdings;
   readonly watching: Watching;
   readonly #options: StoreOptions;
-  readonly #now: () => number;
   readonly #rounds: Rounds;
-  readonly #saved: Saved;
+  #saved: Saved | undefined;
   readonly #lookups = new Map<string, Promise<Secret>>();
   /** What changed while it was looked up. */
   readonly #moved = new Set<string>();
@@ -34,7 +33,7 @@ export class Core {
   #closing: Promise<void> | undefined;
 
   constructor(options: StoreOptions, declared: Iterable<string>) {
-    const { client, cache, now = Date.now, onError } = options;
+    const { client, now = Date.now, onError } = options;
     const { events } = this;
     if (onError) events.on('error', onError);
     const holdings = new Holdings(events, now);
@@ -42,18 +41,16 @@ export class Core {
     this.client = client;
     this.holdings = holdings;
     this.#options = options;
-    this.#now = now;
     this.#rounds = new Rounds((names) => fetchRound(this, names), events);
     this.watching = new Watching(client, holdings, events, this.#changed.bind(this));
-    this.#saved = new Saved(cache, holdings, events);
   }
 
   /** Resolves when each declared secret has a value. */
   async open(): Promise<void> {
-    const { signal, watch, ticker, pollInterval = POLL_MS, allowLookup, maxAge } = this.#options;
+    const { signal, watch, ticker, pollInterval = POLL_MS } = this.#options;
     const { holdings } = this;
     signal?.throwIfAborted();
-    holdings.restore(await heeding(this.#saved.load(), signal), allowLookup, maxAge);
+    await heeding(this.#restore(), signal);
     if (watch !== false) void this.watching.run();
     if (holdings.missing.length > 0) await this.#fill(signal);
     else void this.pull(holdings.names);
@@ -107,8 +104,8 @@ export class Core {
   }
 
   /** Writes the cache, if it is worth it. Never rejects. */
-  flush(): Promise<void> {
-    return this.#saved.flush();
+  async flush(): Promise<void> {
+    await this.#saved?.flush();
   }
 
   get metrics(): StoreMetrics {
@@ -145,6 +142,15 @@ export class Core {
     if (!this.#options.allowLookup) throw undeclared(name);
     if (!name) throw new CofferClientError('invalid_argument', 'a secret has a name');
     return undefined;
+  }
+
+  async #restore(): Promise<void> {
+    const { cache } = this.#options;
+    if (!cache) return;
+    // Loaded only by who needs it.
+    const { Saved } = await import('./saved.js');
+    this.#saved = new Saved(cache, this.holdings, this.events);
+    await this.#saved.restore(this.#options);
   }
 
   /** Asks again and again, at first quickly, until nothing is missing. */
@@ -197,7 +203,7 @@ export class Core {
   }
 
   #beginPoll(): void {
-    this.#latestPoll = this.#now();
+    this.#latestPoll = this.holdings.now();
     this.holdings.expire(this.#options.expiryAge ?? Infinity);
   }
 }

@@ -5,7 +5,7 @@ import { askMany } from './ask-many.js';
 import { asClientError, type Events } from './events.js';
 import type { Held } from './held.js';
 import { type Failures, failed } from './rounds.js';
-import { syncVersions, type VersionsParts } from './versions.js';
+import type { VersionsParts } from './versions.js';
 import type { Calls } from './waiting.js';
 
 /** What a store is, as far as a round needs it. */
@@ -62,6 +62,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
   async function sync(held: Held, signal: AbortSignal): Promise<void> {
     if (failures.has(held.name) || (held.keyrings === 0 && held.versions.size === 0)) return;
     try {
+      const { syncVersions } = await import('./versions.js');
       await syncVersions(parts, held, doubted.includes(held), signal);
     } catch (cause) {
       versionFailures.set(held.name, asClientError(cause));

@@ -4,9 +4,6 @@ import type { Events } from './events.js';
 import { Held } from './held.js';
 import { LIMIT_MS, Pause } from './waiting.js';
 
-/** Cached values of a time ahead of ours by more than this are not believed. */
-const CLOCK_SKEW_MS = 60_000;
-
 /** The secrets of a store, by name. */
 export class Holdings {
   /** How often values were read, and how often another took the place of one. */
@@ -17,13 +14,14 @@ export class Holdings {
   /** Waits for a first value. */
   readonly arrival = new Pause();
   readonly #events: Events;
-  readonly #now: () => number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
   readonly #held = new Map<string, Held>();
   #closed = false;
 
   constructor(events: Events, now: () => number) {
     this.#events = events;
-    this.#now = now;
+    this.now = now;
   }
 
   get names(): string[] {
@@ -93,29 +91,11 @@ export class Holdings {
     }
   }
 
-  /**
-   * Takes over what an earlier run cached.
-   *
-   * @param allowed whether secrets that are not declared are held too
-   */
-  restore(cached: ReadonlyMap<string, CachedSecret>, allowed = false, maxAge = Infinity): void {
-    for (const [name, entry] of cached) {
-      const age = this.#now() - (entry.checkedAt ?? -Infinity) * 1000;
-      const fresh = maxAge === Infinity || (age <= maxAge && age >= -CLOCK_SKEW_MS);
-      const held = this.get(name) ?? (fresh && allowed && this.add(name));
-      if (held && fresh) {
-        Object.assign(held, entry);
-        held.wanted ||= entry.secret !== undefined;
-        held.doubtful = true;
-      } else wipe(entry);
-    }
-  }
-
   /** Drops what was not declared, nobody uses, and was not read for so many milliseconds; what has no value soon. */
   expire(age: number): void {
     for (const held of this) {
       const empty = !held.secret && held.versions.size === 0;
-      const unused = this.#now() - held.lastAccess * 1000 > (empty ? LIMIT_MS : age);
+      const unused = this.now() - held.lastAccess * 1000 > (empty ? LIMIT_MS : age);
       if (held.declared || held.inUse || !unused) continue;
       wipe(held);
       this.#held.delete(held.name);
@@ -135,11 +115,11 @@ export class Holdings {
   }
 
   get #seconds(): number {
-    return Math.floor(this.#now() / 1000);
+    return Math.floor(this.now() / 1000);
   }
 }
 
-function wipe(entry: CachedSecret): void {
+export function wipe(entry: CachedSecret): void {
   entry.secret?.value.wipe();
   entry.secret = undefined;
   for (const value of entry.versions.values()) value.wipe();

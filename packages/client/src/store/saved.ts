@@ -2,31 +2,61 @@ import type { Cache } from '../cache/cache.js';
 import { type CachedSecret, decodeCache, encodeCache } from '../cache/content.js';
 import { CofferClientError } from '../errors.js';
 import { asClientError, type Events } from './events.js';
-import type { Holdings } from './holdings.js';
+import { type Holdings, wipe } from './holdings.js';
+import type { StoreOptions } from './options.js';
 
 /** That the server still says what is cached is written down so often. */
 const CONFIRM_MS = 60_000;
+/** Values of a time ahead of ours by more than this are not believed. */
+const CLOCK_SKEW_MS = 60_000;
 
 /** What of a store outlives the program. */
 export class Saved {
-  readonly #cache: Cache | undefined;
+  readonly #cache: Cache;
   readonly #holdings: Holdings;
   readonly #events: Events;
   #writtenAt = Number.NEGATIVE_INFINITY;
   #newest = Promise.resolve();
   #next: Promise<void> | undefined;
 
-  constructor(cache: Cache | undefined, holdings: Holdings, events: Events) {
+  constructor(cache: Cache, holdings: Holdings, events: Events) {
     this.#cache = cache;
     this.#holdings = holdings;
     this.#events = events;
   }
 
-  /** What an earlier run wrote. What cannot be read is reported, and as if it were not there. */
-  async load(): Promise<Map<string, CachedSecret>> {
+  /**
+   * Takes over what an earlier run wrote, but for what the server confirmed too long ago. What cannot be read is reported, and as if
+   * it were not there.
+   */
+  async restore({ allowLookup, maxAge = Infinity }: StoreOptions): Promise<void> {
+    const holdings = this.#holdings;
+    for (const [name, entry] of await this.#read()) {
+      const age = holdings.now() - (entry.checkedAt ?? -Infinity) * 1000;
+      const fresh = maxAge === Infinity || (age <= maxAge && age >= -CLOCK_SKEW_MS);
+      const held = holdings.get(name) ?? (fresh && allowLookup && holdings.add(name));
+      if (held && fresh) {
+        Object.assign(held, entry);
+        held.wanted ||= entry.secret !== undefined;
+        held.doubtful = true;
+      } else wipe(entry);
+    }
+  }
+
+  /** Writes what is held, if it is worth it; one after the other, and never rejects. */
+  flush(): Promise<void> {
+    const due = this.#holdings.changed || performance.now() - this.#writtenAt >= CONFIRM_MS;
+    if (due) {
+      this.#next ??= this.#newest.then(() => this.#write());
+      this.#newest = this.#next;
+    }
+    return this.#newest;
+  }
+
+  async #read(): Promise<Map<string, CachedSecret>> {
     let content: Uint8Array | undefined;
     try {
-      content = await this.#cache?.read();
+      content = await this.#cache.read();
       if (content) return decodeCache(content);
     } catch (cause) {
       this.#failed('the cache is not used', cause);
@@ -34,16 +64,6 @@ export class Saved {
       content?.fill(0);
     }
     return new Map();
-  }
-
-  /** Writes what is held, if it is worth it; one after the other, and never rejects. */
-  flush(): Promise<void> {
-    const due = this.#holdings.changed || performance.now() - this.#writtenAt >= CONFIRM_MS;
-    if (this.#cache && due) {
-      this.#next ??= this.#newest.then(() => this.#write());
-      this.#newest = this.#next;
-    }
-    return this.#newest;
   }
 
   async #write(): Promise<void> {
@@ -54,7 +74,7 @@ export class Saved {
     const kept = [...holdings].filter(({ secret, refused }) => secret && !refused);
     const content = encodeCache(new Map(kept.map((held) => [held.name, held])));
     try {
-      await this.#cache?.write(content);
+      await this.#cache.write(content);
       this.#events.over(this);
     } catch (cause) {
       holdings.changed = true;

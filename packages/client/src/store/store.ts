@@ -2,7 +2,7 @@ import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { CallOptions } from '../types.js';
 import { Core } from './core.js';
-import { type Keyring, openKeyring } from './keyring.js';
+import type { Keyring } from './keyring.js';
 import type { StoreEvents, StoreMetrics, StoreOptions } from './options.js';
 import type { SecretSource } from './secret-source.js';
 import { VersionedSecret } from './versioned-secret.js';
@@ -92,7 +92,7 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
    *   `access_denied`, and what else fetching fails with
    */
   keyring(name: string, options?: CallOptions): Promise<Keyring> {
-    return awaited(openKeyring(this.#core, name, options));
+    return awaited(import('./keyring.js').then(({ openKeyring }) => openKeyring(this.#core, name, options)));
   }
 
   /** Tells the listeners of 'error', or the process where there is none: for what is built on a store. */
