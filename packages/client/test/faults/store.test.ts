@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { FakeTicker } from '@coffer/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Authority } from '../../../../test/support/certificates.mjs';
-import { Client, MemoryCache, Store } from '../../src/index.js';
+import { Client, MemoryCache, Store, Updater } from '../../src/index.js';
 import { type Fault, generator } from './fault-proxy.js';
 import { faultyStore, NAMES } from './faulty-store.js';
 import { GARBAGE, garblingServer } from './garbling-server.js';
@@ -33,6 +33,23 @@ describe('the secrets of a store can be read and become current by themselves, o
       await current();
     }
   });
+});
+
+test('a keyring and a value made from a secret follow, too', async () => {
+  const { server, proxy, store, rotate, current } = await faultyStore();
+  const keyring = await store.keyring('a');
+  await using updater = await Updater.open(store, 'b', (value) => value.reveal());
+  for (const kind of ['cut', 'stall'] as const) {
+    proxy.fault = { kind };
+    await rotate(2);
+    expect(keyring.active.version).toBe(store.secret('a').version);
+    proxy.fault = undefined;
+    await current();
+    const { versions, activeVersion } = await server.mustInfo('a');
+    await expect.poll(() => keyring.versions).toEqual(versions);
+    expect(keyring.active.version).toBe(activeVersion);
+    expect(updater.get()).toBe(store.secret('b').reveal());
+  }
 });
 
 test('what does not come in time is asked for again', async () => {
