@@ -1,5 +1,5 @@
 import { withEnvironment } from './environment.js';
-import { CofferClientError } from './errors.js';
+import { CofferClientError, invalid } from './errors.js';
 import * as answers from './http/answers.js';
 import { Caller, type Question } from './http/caller.js';
 import { askOne, getMany, refused } from './http/many.js';
@@ -169,7 +169,7 @@ export class Client {
       checkedVersion(version, 0);
       if (known === undefined) continue;
       checkedVersion(known, 0);
-      if (version !== 0) throw new CofferClientError('invalid_argument', KNOWN_OR_VERSION);
+      if (version !== 0) throw invalid(KNOWN_OR_VERSION);
     }
     return getMany(requests, {
       together: (some) => this.#together(some, options),
@@ -285,10 +285,7 @@ function checkedVersion(version: number, lowest: 0 | 1): number {
 
 function within(option: string, value: number, lowest: number, highest: number): number {
   if (!Number.isInteger(value) || value < lowest || value > highest) {
-    throw new CofferClientError(
-      'invalid_argument',
-      `${option} is a whole number from ${lowest} to ${highest}, not ${value}`,
-    );
+    throw invalid(`${option} is a whole number from ${lowest} to ${highest}, not ${value}`);
   }
   return value;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { ClientOptions } from './client.js';
-import { CofferClientError } from './errors.js';
+import { invalid } from './errors.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -46,5 +46,3 @@ function fileOf(env: Environment, name: string): Buffer {
     throw invalid(`${name}: ${(error as Error).message}`);
   }
 }
-
-const invalid = (why: string) => new CofferClientError('invalid_argument', why);

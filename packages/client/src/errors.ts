@@ -22,6 +22,10 @@ export class CofferClientError extends Error {
   }
 }
 
+/** For what a caller gave that cannot be. */
+export const invalid = (message: string): CofferClientError =>
+  new CofferClientError('invalid_argument', message);
+
 /**
  * What went wrong:
  *

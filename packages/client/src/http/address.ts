@@ -1,4 +1,4 @@
-import { CofferClientError } from '../errors.js';
+import { invalid } from '../errors.js';
 
 /** Where a server is, and the credential that its URL carried. */
 export interface Address {
@@ -26,16 +26,15 @@ export function parseAddress(text: string): Address {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     const shown = text.includes('@') ? 'this' : JSON.stringify(text);
-    throw new CofferClientError('invalid_argument', `${shown} is no server address: ${FORMS}`);
+    throw invalid(`${shown} is no server address: ${FORMS}`);
   }
   const basePath = url.pathname.replace(/\/+$/, '');
   const display = `${url.origin}${basePath}`;
   if (url.search !== '' || url.hash !== '') {
-    throw new CofferClientError('invalid_argument', `a server address ends with its path: write ${display}`);
+    throw invalid(`a server address ends with its path: write ${display}`);
   }
   if (url.username !== '' && url.password === '') {
-    throw new CofferClientError(
-      'invalid_argument',
+    throw invalid(
       `the address of ${display} has a user name without a password: write https://any:TOKEN@HOST`,
     );
   }
@@ -54,7 +53,7 @@ export function parseAddress(text: string): Address {
 
 function unixAddress(socketPath: string): Address {
   if (socketPath === '' || socketPath.includes('\0')) {
-    throw new CofferClientError('invalid_argument', `unix: needs the path of a socket: ${FORMS}`);
+    throw invalid(`unix: needs the path of a socket: ${FORMS}`);
   }
   return { display: `unix:${socketPath}`, secure: false, endpoint: { socketPath }, basePath: '' };
 }
@@ -64,10 +63,7 @@ function basicCredential(url: URL, display: string): string {
     const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
     return `Basic ${Buffer.from(pair).toString('base64')}`;
   } catch {
-    throw new CofferClientError(
-      'invalid_argument',
-      `the password in the address of ${display} is not well encoded`,
-    );
+    throw invalid(`the password in the address of ${display} is not well encoded`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { CofferClientError } from '../errors.js';
+import { type CofferClientError, invalid } from '../errors.js';
 import type { CallOptions, ChangeOptions } from '../types.js';
 import type { Call } from './connections.js';
 import type { Answer } from './open-answer.js';
@@ -49,8 +49,8 @@ export class Caller {
     }
   }
 
-  #refusal({ status, headers, body }: Answer, subject: Subject): CofferClientError {
-    return refusal(status, headers, body, subject, this.transport.address.display);
+  #refusal(answer: Answer, subject: Subject): CofferClientError {
+    return refusal(answer, subject, this.transport.address.display);
   }
 }
 
@@ -67,7 +67,7 @@ function callOf({ path, body, change, options = change }: Question): Call {
 
 function operationOf({ operation = randomUUID() }: ChangeOptions): string {
   if (!/^[\x21-\x7e]{1,128}$/.test(operation)) {
-    throw new CofferClientError('invalid_argument', 'an operation id is 1 to 128 printable ASCII characters');
+    throw invalid('an operation id is 1 to 128 printable ASCII characters');
   }
   return operation;
 }

@@ -1,4 +1,4 @@
-import { CofferClientError } from '../errors.js';
+import { CofferClientError, invalid } from '../errors.js';
 import { type Attempt, type Prover, proverFor } from '../proof/prover.js';
 import type { Address } from './address.js';
 
@@ -18,10 +18,10 @@ export class Credential {
   /** @throws CofferClientError `invalid_argument` */
   constructor({ token, creds, audience }: CredentialOptions, address: Address) {
     if (token !== undefined && creds !== undefined) {
-      throw new CofferClientError('invalid_argument', 'give either a token or creds, not both');
+      throw invalid('give either a token or creds, not both');
     }
     if (token !== undefined && typeof token !== 'function' && !isToken(token)) {
-      throw new CofferClientError('invalid_argument', 'a token is printable ASCII without white space');
+      throw invalid('a token is printable ASCII without white space');
     }
     this.#basic = address.basic;
     this.#token = token;

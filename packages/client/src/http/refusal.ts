@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { CofferClientError } from '../errors.js';
+import type { Answer } from './open-answer.js';
 
 /** What a call was about, for the sentence that a person reads when it is refused. */
 export interface Subject {
@@ -31,9 +32,7 @@ export function lacksRoute({ status, headers }: { status: number; headers: Incom
 
 /** Reads an answer that is no success: coffer's, setec's, or that of something else that listens there. */
 export function refusal(
-  status: number,
-  headers: IncomingHttpHeaders,
-  body: Uint8Array,
+  { status, headers, body }: Answer,
   subject: Subject,
   server: string,
 ): CofferClientError {
@@ -50,17 +49,16 @@ export function refusal(
     typeof declared === 'string' && CODE.test(declared)
       ? declared
       : (BY_STATUS[status] ?? (status >= 500 ? 'internal' : 'unexpected_status'));
-  const said = type.startsWith('application/json') ? messageOf(body) : clean(body);
-  const message = type.startsWith('application/json')
-    ? said || `the server answered with status ${status}`
-    : sentence(code, subject, said, status);
-  const requestId = requestIdOf(headers);
+  const json = type.startsWith('application/json');
+  const said = json ? messageOf(body) : clean(body);
   // Of creds coffer says what is wrong with them; of nothing and of tokens, for people with curl, what to send.
   const why = typeof declared !== 'string' || /^$|^unable to identify/.test(said) ? GIVE_A_TOKEN : said;
-  const text = code === 'unauthenticated' ? UNKNOWN + why : message;
+  const message =
+    code === 'unauthenticated' ? UNKNOWN + why : (json && said) || sentence(code, subject, said, status);
+  const requestId = requestIdOf(headers);
   const hint =
     status === 500 && requestId ? ` (the server's log has the reason, with request ${requestId})` : '';
-  return new CofferClientError(code, text + hint, { status, requestId });
+  return new CofferClientError(code, message + hint, { status, requestId });
 }
 
 function requestIdOf(headers: IncomingHttpHeaders): string | undefined {

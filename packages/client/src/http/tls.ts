@@ -1,5 +1,5 @@
 import type { SecureContext } from 'node:tls';
-import { CofferClientError } from '../errors.js';
+import { invalid } from '../errors.js';
 import type { Address } from './address.js';
 
 /** As the options of a client have it. */
@@ -41,5 +41,3 @@ function contextOf(options: TlsOptions): SecureContext {
 /** OpenSSL takes buffers; this one shares its bytes with what was given. */
 const pem = (text: string | Uint8Array | undefined) =>
   text instanceof Uint8Array ? Buffer.from(text.buffer, text.byteOffset, text.byteLength) : text;
-
-const invalid = (why: string) => new CofferClientError('invalid_argument', why);

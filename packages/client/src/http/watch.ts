@@ -4,7 +4,7 @@ import type { WatchEvent, WatchOptions } from '../types.js';
 import * as answers from './answers.js';
 import { readBlocks } from './event-stream.js';
 import { pause } from './pause.js';
-import { clean, lacksRoute, refusal } from './refusal.js';
+import { lacksRoute, refusal } from './refusal.js';
 import { parseJson } from './shapes.js';
 import type { Transport } from './transport.js';
 
@@ -25,32 +25,19 @@ const FINAL = /^(unauthenticated|access_denied|unsupported|closed|invalid_.*)$/;
  */
 export async function* watch(
   transport: Transport,
-  { secrets = [], since, signal, keepsAlive, onTrouble, onRecovered }: WatchOptions,
+  options: WatchOptions,
   silenceMs = SILENCE_MS,
 ): AsyncGenerator<WatchEvent, void> {
+  const { signal, keepsAlive, onTrouble, onRecovered } = options;
   const ends = signal ? AbortSignal.any([signal, transport.closing]) : transport.closing;
-  let last = since;
+  let { since } = options;
   let begun = false;
   let troubled = false;
-  const trouble = (error: CofferClientError) => {
-    if (!troubled) onTrouble?.(error);
-    troubled = true;
-  };
   for (let failures = 0; ; failures++) {
     const started = performance.now();
     try {
-      for await (const event of connection(transport, {
-        secrets,
-        since: last,
-        signal,
-        keepsAlive,
-        silenceMs,
-      })) {
-        if (event.type === 'lost') {
-          trouble(event.error);
-          break;
-        }
-        last = event.id;
+      for await (const event of connection(transport, { ...options, since }, silenceMs)) {
+        since = event.id;
         if (troubled) onRecovered?.();
         troubled = false;
         // A later one only says that it goes on.
@@ -61,7 +48,8 @@ export async function* watch(
     } catch (error) {
       const { code = 'closed' } = error as Partial<CofferClientError>;
       if (!begun || signal?.aborted || FINAL.test(code)) throw error;
-      trouble(error as CofferClientError);
+      if (!troubled) onTrouble?.(error as CofferClientError);
+      troubled = true;
     }
     if (performance.now() - started >= GOOD_MS) failures = 0;
     const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10));
@@ -69,48 +57,29 @@ export async function* watch(
   }
 }
 
-interface Connecting {
-  readonly secrets: readonly string[];
-  readonly since: string | undefined;
-  readonly signal: AbortSignal | undefined;
-  readonly keepsAlive: boolean | undefined;
-  readonly silenceMs: number;
-}
-
-type Heard =
-  | WatchEvent
-  | { readonly type: 'heartbeat'; readonly id: string }
-  | { readonly type: 'lost'; readonly error: CofferClientError };
-
-/** Ends with `lost` when the connection may be made anew. */
+/** One connection; it never ends but by an error. */
 async function* connection(
   transport: Transport,
-  { secrets, since, signal, keepsAlive, silenceMs }: Connecting,
-): AsyncGenerator<Heard, void> {
+  { secrets = [], since, signal, keepsAlive }: WatchOptions,
+  silenceMs: number,
+): AsyncGenerator<WatchEvent | { readonly type: 'heartbeat'; readonly id: string }, void> {
   const query = new URLSearchParams(secrets.map((pattern): [string, string] => ['secrets', pattern]));
   if (since !== undefined) query.set('since', since);
   const path = `/api/watch${query.size > 0 ? `?${query}` : ''}`;
   const answer = await transport.open({ method: 'GET', path, signal, keepsAlive }, { idle: silenceMs });
   const { display } = transport.address;
-  const isStream = answer.headers['content-type']?.startsWith('text/event-stream') ?? false;
+  const isStream = answer.headers['content-type']?.startsWith('text/event-stream');
   if (lacksRoute(answer) || (answer.status === 200 && !isStream)) {
     answer.cancel();
     throw unsupported(display);
   }
-  if (answer.status !== 200) {
-    const { status, headers, body } = await answer.whole();
-    throw refusal(status, headers, body, { action: 'watch' }, display);
-  }
+  if (answer.status !== 200) throw refusal(await answer.whole(), { action: 'watch' }, display);
   for await (const { type, data, id = since ?? '' } of readBlocks(answer.chunks())) {
     const fields = data === '' ? undefined : parseJson(Buffer.from(data));
     if (type === 'end') {
       const { code, message } = answers.problem(fields, 'the event');
-      if (code === 'unauthenticated' || code === 'access_denied') {
-        throw new CofferClientError(code, clean(Buffer.from(message)));
-      }
-      const why = clean(Buffer.from(message)) || 'without a reason';
-      yield { type: 'lost', error: new CofferClientError(code, `${display} ended the watch: ${why}`) };
-      return;
+      const why = FINAL.test(code) ? message : `${display} ended the watch: ${message || 'without a reason'}`;
+      throw new CofferClientError(code, why);
     }
     if (type === 'change') yield { type, id, ...answers.secretInfo(fields, 'the event') };
     else if (type === 'delete') yield { type, id, ...answers.deletedSecret(fields, 'the event') };
@@ -118,7 +87,7 @@ async function* connection(
     // Also what a newer server may tell.
     else yield { type: 'heartbeat', id };
   }
-  yield { type: 'lost', error: new CofferClientError('unreachable', `${display} ended the connection`) };
+  throw new CofferClientError('unreachable', `${display} ended the connection`);
 }
 
 const unsupported = (display: string) =>

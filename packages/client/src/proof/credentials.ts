@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { CofferClientError } from '../errors.js';
+import { CofferClientError, invalid } from '../errors.js';
 import { decodeUserSeed, encodeUserKey, wipeable } from './nkey.js';
 
 /** What stands before an Ed25519 seed in PKCS #8, as node:crypto takes it (RFC 8410, section 7). */
@@ -92,5 +92,4 @@ function subjectOf(jwt: string): unknown {
 
 const FORM = 'it has a user’s token and a user’s seed, each between lines of dashes';
 
-const malformed = (why: string) =>
-  new CofferClientError('invalid_argument', `this is no content of a creds file: ${why}`);
+const malformed = (why: string) => invalid(`this is no content of a creds file: ${why}`);

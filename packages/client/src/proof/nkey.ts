@@ -1,4 +1,4 @@
-import { CofferClientError } from '../errors.js';
+import { invalid } from '../errors.js';
 
 /**
  * The text form of a user's keys in NATS: base32 (RFC 4648, no padding) of prefix, 32 bytes and CRC-16/XMODEM,
@@ -86,8 +86,4 @@ function crc16(bytes: Uint8Array): number {
   return crc;
 }
 
-const badSeed = (why: string) =>
-  new CofferClientError(
-    'invalid_argument',
-    `the seed in these creds is no user’s: ${why}; make the creds anew`,
-  );
+const badSeed = (why: string) => invalid(`the seed in these creds is no user’s: ${why}; make the creds anew`);

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { CofferClientError } from '../errors.js';
+import { invalid } from '../errors.js';
 import { parseAddress } from '../http/address.js';
 import { Credentials } from './credentials.js';
 
@@ -110,5 +110,3 @@ export function audienceOf(url: string): string {
 }
 
 const sha256 = (bytes: Uint8Array | string): Buffer => createHash('sha256').update(bytes).digest();
-
-const invalid = (why: string) => new CofferClientError('invalid_argument', why);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { CofferClientError } from '../errors.js';
+import { invalid } from '../errors.js';
 import type { Address } from '../http/address.js';
 import { Credentials } from './credentials.js';
 import { audienceOf, signProof } from './proof.js';
@@ -28,8 +28,7 @@ export function proverFor(
   audience: string | undefined,
 ): Prover {
   if (audience === undefined && 'socketPath' in endpoint) {
-    throw new CofferClientError(
-      'invalid_argument',
+    throw invalid(
       'creds show a URL who you are, and a Unix socket has none: give the URL of its server as the audience',
     );
   }
