@@ -6,6 +6,7 @@ import type { CallOptions } from '../types.js';
 
 /**
  * Waits for a secret's next value. Changes that nobody waited for count as one, and only the current value is ever given.
+ * Waiting does not keep the process alive.
  *
  * ```ts
  * using watcher = await Watcher.open(store, 'prod/tls/key');

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { describe, expect, expectTypeOf, test, vi } from 'vitest';
 import { type SecretBytes, StaticUpdater, Updater } from '../../src/index.js';
 import { openRotatingStore } from '../store/rotating-store.js';
@@ -135,6 +135,16 @@ describe('an updater', () => {
     expect([first.closed, second.closed]).toEqual([1, 1]);
   });
 
+  test('closes nothing twice', async () => {
+    const { store, rotate } = await openRotatingStore({ label: 'one' });
+    const updater = await Updater.open(store, 'label', build, { grace: 20 });
+    const first = updater.get();
+    await rotate('label', 'two');
+    await updater.close();
+    await setTimeout(40);
+    expect(first.closed).toBe(1);
+  });
+
   test('closes values as it is told, or as they say themselves', async () => {
     const { store, rotate } = await openRotatingStore({ label: 'one' });
     const ended: unknown[] = [];
@@ -172,6 +182,7 @@ describe('an updater', () => {
     await rotate('label', 'two');
     await rotate('label', 'one!!');
     expect(updater.get()).toBe(values.one);
+    await rotate('label', 'one!!!');
     await updater.close();
     expect(values).toMatchObject({ one: { closed: 1 }, two: { closed: 1 } });
   });

@@ -2,8 +2,16 @@ import { inspect } from 'node:util';
 import { FakeClock } from '@coffer/testing';
 import { describe, expect, expectTypeOf, onTestFinished, test, vi } from 'vitest';
 import { canary, expectNoCanary } from '../../../../test/support/canary.mjs';
-import { Client, EnvClient, type Keyring, MemoryCache, type SecretBytes } from '../../src/index.js';
-import { Between, openStore, startBed } from './bed.js';
+import {
+  Client,
+  CofferClientError,
+  EnvClient,
+  type Keyring,
+  MemoryCache,
+  type SecretBytes,
+  type WatchOptions,
+} from '../../src/index.js';
+import { Between, gate, openStore, startBed } from './bed.js';
 
 const shown = (keys: Keyring) => keys.all().map(({ version, value }) => `${version}:${value.reveal()}`);
 
@@ -72,6 +80,33 @@ describe('a keyring', () => {
     expect(info).not.toHaveBeenCalled();
   });
 
+  test('asks for the numbers when the watch is over that told them', async () => {
+    const { server, client } = await startKeys();
+    const end = gate();
+    let watches = 0;
+    const watch = async function* (options?: WatchOptions) {
+      if (watches++ > 0) throw new CofferClientError('unsupported', 'no watch');
+      const events = client.watch(options);
+      for await (const event of events) {
+        yield event;
+        if (event.type === 'change') break;
+      }
+      await end.opened;
+      throw new CofferClientError('unsupported', 'no watch');
+    };
+    const between = Object.assign(new Between(client), { watch });
+    const { store, ticker } = await openStore({ client: between, secrets: ['key'] });
+    const keys = await store.keyring('key');
+    await expect.poll(() => store.metrics().watching).toBe(true);
+    await server.mustPut('key', 'four');
+    await expect.poll(() => keys.versions).toEqual([1, 2, 3, 4]);
+    end.open();
+    await expect.poll(() => store.metrics().watching).toBe(false);
+    await server.mustPut('key', 'five');
+    await ticker.tick();
+    expect(keys.versions).toEqual([1, 2, 3, 4, 5]);
+  });
+
   test('follows a secret that is made anew with the same numbers', async () => {
     const { server, client } = await startKeys();
     const { store } = await openStore({ client, secrets: ['key'] });
@@ -79,8 +114,9 @@ describe('a keyring', () => {
     await expect.poll(() => store.metrics().watching).toBe(true);
     await server.mustDelete('key');
     for (const value of ['uno', 'dos', 'tres']) await server.mustPut('key', value);
-    const first = (await server.mustInfo('key')).activeVersion;
-    await expect.poll(() => shown(keys)).toEqual([`${first}:uno`, `${first + 2}:tres`, `${first + 1}:dos`]);
+    await expect.poll(() => shown(keys)).toEqual(['1:uno', '3:tres', '2:dos']);
+    await server.mustActivate('key', 2);
+    await expect.poll(() => shown(keys)).toEqual(['2:dos', '3:tres', '1:uno']);
   });
 
   test('needs the right to info, until the watch has told the versions', async () => {
@@ -91,6 +127,7 @@ describe('a keyring', () => {
     const refused = await store.keyring('key').catch((error) => error);
     expect(refused).toMatchObject({ code: 'access_denied' });
     expect(refused.message).toContain("needs the right to 'info'");
+    await store.refresh();
     errors.length = 0;
 
     await server.mustRotate('key', 'four');
