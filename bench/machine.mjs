@@ -1,13 +1,16 @@
 import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { run, TemporaryFolder } from '../test/support/processes.mjs';
 import { median } from './table.mjs';
 
+/** How busy the machine was in the last minute, before anything is measured. */
+export const busy = () => loadavg()[0];
+
 /** What the numbers depend on, in lines of text. */
-export async function conditions() {
+export async function conditions(busyBefore) {
   const { stdout } = await run('wrk', ['--version']);
   return [
-    `${availableParallelism()} cores, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}; the load runs on them too`,
+    `${availableParallelism()} cores, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}; the load runs on them too; ${busyBefore.toFixed(1)} processes ran before`,
     `Node ${process.versions.node}, ${stdout.toString().split(' [')[0]}`,
     `one fdatasync of 512 bytes where the state folders are: ${fdatasyncMilliseconds().toFixed(2)} ms (median of 200)`,
   ];

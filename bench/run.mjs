@@ -12,7 +12,7 @@
  * `test/peers/install.sh setec nats wrk secrets-nats-kv wasmcloud-client`. Nothing leaves the loopback interface.
  */
 import { parseArgs } from 'node:util';
-import { conditions } from './machine.mjs';
+import { busy, conditions } from './machine.mjs';
 import { PARTS } from './parts.mjs';
 import { Servers } from './servers.mjs';
 import { render } from './table.mjs';
@@ -50,12 +50,13 @@ function readOptions() {
 /** Measures, prints, and tells whether every target was met. */
 async function bench({ parts, runs, seconds }) {
   const servers = new Servers();
+  const busyBefore = busy();
   const progress = (text) => console.error(`… ${text}`);
   try {
     const rows = [];
     for (const part of parts) rows.push(...(await PARTS[part]({ servers, runs, seconds, progress })));
     console.log(`\n${render(rows)}\n`);
-    for (const line of await conditions()) console.log(line);
+    for (const line of await conditions(busyBefore)) console.log(line);
     console.log(`medians of ${runs} interleaved run(s) of ${seconds} s`);
     return rows.every(({ met }) => met !== false);
   } finally {

@@ -13,6 +13,8 @@ const TOKENS = 4;
 /** Changes of secrets that one store holds, and of the one that all hold, in a run. */
 const OWN_CHANGES = 200;
 const SHARED_CHANGES = 10;
+/** Before them. What is compiled on the way is not what is measured. */
+const WARM_UP = 10;
 
 /** How many stores' traffic is counted, and for how long they have nothing to do: two heartbeats each. */
 const COUNTED = 100;
@@ -32,7 +34,7 @@ const holding = (count, tokens = []) =>
 
 /**
  * How soon programs see what an administrator activates, and what it costs the wire to learn that nothing changed. Copies of
- * one program share a token, so a quarter of the stores does here.
+ * one program share a token, so a quarter of the stores does here. Plain HTTP; the bytes are those of TCP's payload.
  */
 export async function stores({ runs, progress }) {
   const folder = new TemporaryFolder();
@@ -70,12 +72,14 @@ async function measureChanges({ server: { url }, admin, tokens, runs, progress }
   };
   progress('stores: changes that the only store holds');
   const one = { url, stores: holding(1, tokens) };
-  const alone = await withCrowd(one, (crowd) => changes(OWN_CHANGES, () => change(crowd, own(0), 1)));
+  const alone = await withCrowd(one, async (crowd) => {
+    await changes(WARM_UP, () => change(crowd, own(0), 1));
+    return changes(OWN_CHANGES, () => change(crowd, own(0), 1));
+  });
   progress(`stores: opening ${STORES} in ${PROCESSES} processes`);
   const [ownTimes, sharedTimes] = [[], []];
   await withCrowd({ url, stores: holding(STORES, tokens), processes: PROCESSES }, async (crowd) => {
-    // What is compiled on the way is not what is measured.
-    await changes(SHARED_CHANGES, () => change(crowd, SHARED, STORES));
+    await changes(WARM_UP, () => change(crowd, SHARED, STORES));
     for (let run = 0; run < runs; run++) {
       progress('stores: changes that one of them holds');
       ownTimes.push(await changes(OWN_CHANGES, (i) => change(crowd, own((run + i * 7) % STORES), 1)));
@@ -116,7 +120,12 @@ async function measureTraffic({ server, tokens, progress }) {
     const often = `peer: polling every ${POLL_SECONDS * 1_000} ms`;
     const hourly = 'peer: polling setec hourly';
     return [
-      compare(`${STORES} idle stores, requests (${often})`, '/h', 'requests', polled('requests')),
+      compare(
+        `${STORES} idle stores (${COUNTED} in ${IDLE_SECONDS} s, scaled), requests (${often})`,
+        '/h',
+        'requests',
+        polled('requests'),
+      ),
       compare('  bytes', 'MB/h', 'bytes', polled('bytes'), 1e6),
       compare(`  requests (${hourly})`, '/h', 'requests', theirs.requests * all),
       compare('  bytes', 'MB/h', 'bytes', theirs.bytes * all, 1e6),
