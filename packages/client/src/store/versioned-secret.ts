@@ -26,17 +26,15 @@ export class VersionedSecret {
    *
    * @throws CofferClientError `not_found` if there is no such version; `closed`, and what the client's `get` fails with
    */
-  async get(version: number, { signal }: CallOptions = {}): Promise<SecretBytes> {
-    signal?.throwIfAborted();
+  async get(version: number, options: CallOptions = {}): Promise<SecretBytes> {
+    options.signal?.throwIfAborted();
     if (!(version > 0)) throw new CofferClientError('invalid_version', 'versions have numbers above 0');
-    const core = this.#core;
-    const held = core.hold(this.name);
-    core.holdings.touch(held);
-    if (!held.versions.has(version)) await heeding(this.#load(held, version), signal);
-    const value = core.hold(this.name).versions.get(version);
-    if (!value)
-      throw new CofferClientError('not_found', `version ${version} of ${JSON.stringify(this.name)} is gone`);
-    return SecretBytes.copyOf(value);
+    const held = this.#core.hold(this.name);
+    this.#core.holdings.touch(held);
+    const value = held.versions.get(version);
+    if (value) return SecretBytes.copyOf(value);
+    await heeding(this.#load(held, version), options.signal);
+    return this.get(version, options);
   }
 
   /**

@@ -60,6 +60,5 @@ export async function syncVersions(
   });
   for (const number of [...versions.keys()]) if (!numbers.has(number)) held.drop(number);
   holdings.changed = true;
-  if (refusal)
-    throw new CofferClientError(refusal, `a version of ${JSON.stringify(name)} is refused: ${refusal}`);
+  if (refusal) throw new CofferClientError(refusal, `a version of ${JSON.stringify(name)}: ${refusal}`);
 }
