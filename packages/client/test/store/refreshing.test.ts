@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { CofferClientError, Store, type StoreClient } from '../../src/index.js';
+import { CofferClientError, SecretBytes, Store, type StoreClient } from '../../src/index.js';
 import { pollTicker } from '../../src/store/poll-ticker.js';
 import { Between, codes, gate, openStore, startBed } from './bed.js';
 
@@ -117,6 +117,50 @@ test('of a client that knows one secret at a time, one that fails in its own way
   broken = false;
   values.set('a', 'fifteen');
   await expect.poll(() => store.secret('a').reveal()).toBe('fifteen');
+});
+
+test('values are wiped when others take their place, and when the store is closed', async () => {
+  const given: SecretBytes[] = [];
+  const client: StoreClient = {
+    get: async () => {
+      const value = SecretBytes.copyOf(text('swordfish'));
+      given.push(value);
+      return { value, version: given.length };
+    },
+    getIfChanged: () => client.get('a'),
+  };
+  const { store, ticker } = await openStore({ client, secrets: ['a'] });
+  await ticker.tick();
+  const wiped = () => given.map((value) => value.every((byte) => byte === 0));
+  expect(wiped()).toEqual([true, false]);
+  expect(store.secret('a').reveal()).toBe('swordfish');
+  await store.close();
+  expect(wiped()).toEqual([true, true]);
+});
+
+test('a client that neither answers nor heeds its signal does not hold a store up for ever', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const { opened, open } = gate();
+  const answers = [['one'], ['late', opened], ['three']] as const;
+  let asked = 0;
+  const getMany: StoreClient['getMany'] = async () => {
+    const [value, wait] = answers[asked++] ?? ['more'];
+    const answer = { name: 'a', version: asked, value: SecretBytes.copyOf(text(value)) };
+    await wait;
+    return [answer];
+  };
+  const never = () => Promise.reject(new Error('not asked for'));
+  const { store } = await openStore({ client: { get: never, getIfChanged: never, getMany }, secrets: ['a'] });
+  const late = expect(store.refresh()).rejects.toMatchObject({ code: 'timeout' });
+  await vi.advanceTimersByTimeAsync(1);
+  const next = store.refresh();
+  await vi.advanceTimersByTimeAsync(300_000);
+  await late;
+  await next;
+  open();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(store.secret('a').reveal()).toBe('three');
 });
 
 test('what listeners throw or reject with is told, and breaks nothing', async () => {
