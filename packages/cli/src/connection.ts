@@ -132,15 +132,18 @@ async function connect({
   readonly audience?: string | undefined;
   readonly ca: Buffer | undefined;
 }): Promise<Client> {
-  const { Client } = await import('@coffer/client');
+  const { Client, createProof } = await import('@coffer/client');
   try {
-    return new Client({
+    const client = new Client({
       ...(server ? { server } : {}),
       ...(token ? { token } : {}),
       ...(creds === undefined ? {} : { creds }),
       ...(audience === undefined ? {} : { audience }),
       ...(ca === undefined ? {} : { ca }),
     });
+    // The client would look at them when it is used, in the middle of a command.
+    if (creds) createProof({ creds, audience: audience ?? client.server });
+    return client;
   } catch (error) {
     throw isClientError(error) ? new Failure(error.message) : error;
   } finally {

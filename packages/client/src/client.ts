@@ -2,8 +2,8 @@ import { withEnvironment } from './environment.js';
 import { CofferClientError, invalid } from './errors.js';
 import * as answers from './http/answers.js';
 import { Caller, type Question } from './http/caller.js';
-import { askOne, getMany, refused } from './http/many.js';
-import { lacksRoute } from './http/refusal.js';
+import { getMany } from './http/many.js';
+import { lacksRoute } from './http/open-answer.js';
 import { type Shape, version as versionNumber } from './http/shapes.js';
 import { Transport } from './http/transport.js';
 import { watch } from './http/watch.js';
@@ -173,7 +173,10 @@ export class Client {
     }
     return getMany(requests, {
       together: (some) => this.#together(some, options),
-      single: (request) => askOne(this, request, options).catch((error) => refused(request.name, error)),
+      single: async (request) => {
+        const { askOne, refused } = await import('./http/one-by-one.js');
+        return askOne(this, request, options).catch((error) => refused(request.name, error));
+      },
     });
   }
 
@@ -249,7 +252,8 @@ export class Client {
 
   /** Who the server takes this caller for, and the grants that apply to it. */
   async whoami(options?: CallOptions): Promise<Whoami> {
-    return this.#caller.ask({ path: '/api/whoami', action: 'whoami', options }, answers.whoami);
+    const { whoami } = await import('./http/whoami.js');
+    return this.#caller.ask({ path: '/api/whoami', action: 'whoami', options }, whoami);
   }
 
   /** Ends the connections and wipes the key of the creds. Calls under way, and later ones, reject with the code `closed`. */

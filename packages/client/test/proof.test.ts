@@ -13,7 +13,7 @@ import {
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Admin } from '../src/admin/index.js';
-import { Client, CofferClientError, createProof } from '../src/index.js';
+import { Client, CofferClientError, createProof, Store } from '../src/index.js';
 import { answering, serve } from './http-server.js';
 import { creds, jwt, seed, vectors } from './proof-vectors.js';
 
@@ -110,7 +110,7 @@ describe('creds', () => {
     ['another user’s seed', creds.replace(seed, seedOf('user')), 'not that of the user whose token'],
     ['a token that is no JSON', creds.replace(jwt, 'a.b.c'), 'not that of the user whose token'],
   ])('that are %s are refused, and nothing of them is told', (_what, text, sentence) => {
-    const refusal = refusalOf(() => new Client({ creds: text }));
+    const refusal = refusalOf(() => createProof({ creds: text, audience }));
     expect(refusal).toMatchObject({ code: 'invalid_argument', message: expect.stringContaining(sentence) });
     const told = inspect(refusal, { depth: 9, showHidden: true });
     for (const word of text.match(/[A-Za-z0-9_-]{20,}/g) ?? []) expect(told).not.toContain(word);
@@ -130,9 +130,23 @@ describe('creds', () => {
   it('that are any text or bytes are refused by name', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.uint8Array(), fc.string().map(asCreds)), (any) => {
-        expect(() => new Client({ creds: any })).toThrow(misused(''));
+        expect(() => createProof({ creds: any, audience })).toThrow(misused(''));
       }),
     );
+  });
+
+  it('that are none are refused by the first call, and by a store that opens; nothing is sent', async () => {
+    await using server = await proving();
+    await using client = new Client({
+      server: server.url,
+      creds: Buffer.from(creds.replace(seed, seedOf('user'))),
+    });
+    for (let time = 0; time < 2; time++) {
+      await expect(client.get('x')).rejects.toThrow(misused('not that of the user whose token'));
+    }
+    await expect(client.watch().next()).rejects.toThrow(misused(''));
+    await expect(Store.open({ client, secrets: ['x'] })).rejects.toThrow(misused(''));
+    expect(server.seen).toEqual([]);
   });
 
   it('are not taken together with a token', () => {

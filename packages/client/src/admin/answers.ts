@@ -1,19 +1,6 @@
-import { grant, problem } from '../http/answers.js';
-import {
-  flag,
-  formed,
-  id128,
-  inside,
-  isWhole,
-  list,
-  malformed,
-  optional,
-  record,
-  type Shape,
-  serverKey,
-  string,
-  word,
-} from '../http/shapes.js';
+import { problem } from '../http/answers.js';
+import { formed, inside, isWhole, list, malformed, record, type Shape, string } from '../http/shapes.js';
+import { flag, grant, id128, optional, serverKey, word } from '../http/whoami.js';
 import type {
   AuditHead,
   AuditLineRef,

@@ -1,32 +1,6 @@
-import type {
-  Action,
-  Grant,
-  GrantConditions,
-  Principal,
-  SecretAnswer,
-  SecretInfo,
-  SecretValue,
-  Whoami,
-} from '../types.js';
-import { clean } from './refusal.js';
-import {
-  bytes,
-  errorCode,
-  flag,
-  id128,
-  inside,
-  list,
-  malformed,
-  object,
-  optional,
-  or,
-  record,
-  type Shape,
-  serverKey,
-  string,
-  version,
-  word,
-} from './shapes.js';
+import type { SecretAnswer, SecretInfo, SecretValue } from '../types.js';
+import { clean } from './clean.js';
+import { bytes, errorCode, inside, list, object, or, record, type Shape, string, version } from './shapes.js';
 
 /** As `list` and `info` answer, and as a watch tells it. */
 export const secretInfo = record<SecretInfo>({
@@ -68,29 +42,4 @@ export const deletedSecret = record<{ name: string }>({ name: string });
 export const problem = record<{ code: string; message: string }>({
   code: errorCode,
   message: (value, path) => clean(Buffer.from(string(value, path))),
-});
-
-const CONDITIONS = { application: optional(list(string)), host: optional(list(string)) };
-
-const conditions: Shape<GrantConditions> = (value, path) => {
-  // Without a condition that we do not know, the grant would seem to be wider than it is.
-  const unknown = Object.keys(object(value, path)).find((key) => !(key in CONDITIONS));
-  if (unknown !== undefined) throw malformed(`${path}.${unknown}`, 'a condition that this client knows');
-  return record<GrantConditions>(CONDITIONS)(value, path);
-};
-
-export const grant = record<Grant>({
-  to: list(string),
-  // A newer server may know actions that we do not; to read a policy we need not know them.
-  actions: list(string) as Shape<Action[]>,
-  secrets: list(string),
-  when: optional(conditions),
-});
-
-const principal = record<Principal>({ id: string, kind: word, name: optional(string) });
-
-export const whoami = record<Whoami>({
-  principals: list(principal),
-  grants: list(grant),
-  server: record({ version: word, storeId: id128, serverKey, development: flag }),
 });

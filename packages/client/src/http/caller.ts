@@ -3,7 +3,7 @@ import { type CofferClientError, invalid } from '../errors.js';
 import type { CallOptions, ChangeOptions } from '../types.js';
 import type { Call } from './connections.js';
 import type { Answer } from './open-answer.js';
-import { refusal, type Subject } from './refusal.js';
+import type { Subject } from './refusal.js';
 import { parseJson, type Shape } from './shapes.js';
 import type { Transport } from './transport.js';
 
@@ -37,19 +37,20 @@ export class Caller {
   async stream(question: Question, idle: number): Promise<AsyncGenerator<Uint8Array, void>> {
     const answer = await this.transport.open(callOf(question), { idle });
     if (answer.status === 200) return answer.chunks();
-    throw this.#refusal(await answer.whole(), question);
+    throw await this.#refusal(await answer.whole(), question);
   }
 
-  read<T>(answer: Answer, subject: Subject, shape: Shape<T>): T {
+  async read<T>(answer: Answer, subject: Subject, shape: Shape<T>): Promise<T> {
     try {
-      if (answer.status !== 200) throw this.#refusal(answer, subject);
+      if (answer.status !== 200) throw await this.#refusal(answer, subject);
       return shape(parseJson(answer.body), 'the body');
     } finally {
       answer.body.fill(0);
     }
   }
 
-  #refusal(answer: Answer, subject: Subject): CofferClientError {
+  async #refusal(answer: Answer, subject: Subject): Promise<CofferClientError> {
+    const { refusal } = await import('./refusal.js');
     return refusal(answer, subject, this.transport.address.display);
   }
 }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { CofferClientError } from '../errors.js';
 import type { Address } from './address.js';
 import type { Credential } from './credential.js';
-import { classify } from './failures.js';
+import { failure } from './failures.js';
 import { type TlsOptions, tlsOptions } from './tls.js';
 
 /** One request of ours, before it is known how often it must be sent. */
@@ -57,7 +57,7 @@ export class Connections {
       return await responseTo(request, call.body);
     } catch (error) {
       request.destroy();
-      throw classify(error as Error, this.#address, reached);
+      throw failure(error, reached);
     }
   }
 

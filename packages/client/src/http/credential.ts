@@ -1,5 +1,5 @@
 import { CofferClientError, invalid } from '../errors.js';
-import { type Attempt, type Prover, proverFor } from '../proof/prover.js';
+import type { Attempt, Prover } from '../proof/prover.js';
 import type { Address } from './address.js';
 
 /** As the options of a client have it. */
@@ -13,40 +13,61 @@ export interface CredentialOptions {
 export class Credential {
   readonly #basic: string | undefined;
   readonly #token: CredentialOptions['token'];
-  readonly #prover: Prover | undefined;
+  readonly #creds: Buffer | undefined;
+  readonly #audience: string;
+  #prover: Promise<Prover> | undefined;
 
-  /** @throws CofferClientError `invalid_argument` */
-  constructor({ token, creds, audience }: CredentialOptions, address: Address) {
-    if (token !== undefined && creds !== undefined) {
-      throw invalid('give either a token or creds, not both');
-    }
+  /** @throws CofferClientError `invalid_argument`; for creds that are none, {@link authorize} does */
+  constructor({ token, creds, audience }: CredentialOptions, { basic, display, endpoint }: Address) {
+    if (token !== undefined && creds !== undefined) throw invalid('give either a token or creds, not both');
     if (token !== undefined && typeof token !== 'function' && !isToken(token)) {
       throw invalid('a token is printable ASCII without white space');
     }
-    this.#basic = address.basic;
+    if (creds !== undefined && audience === undefined && 'socketPath' in endpoint) {
+      throw invalid(
+        'creds show a URL who you are, and a Unix socket has none: give the URL of its server as the audience',
+      );
+    }
+    this.#basic = basic;
     this.#token = token;
-    this.#prover = creds === undefined ? undefined : proverFor(address, creds, audience);
+    this.#creds = creds === undefined ? undefined : Buffer.from(creds);
+    this.#audience = audience ?? display;
   }
 
   /** Without it, the server is told nothing. */
   get given(): boolean {
-    return this.#prover !== undefined || (this.#token ?? this.#basic) !== undefined;
+    return (this.#creds ?? this.#token ?? this.#basic) !== undefined;
   }
 
   /**
    * The `Authorization` of a request that is to be sent now.
    *
-   * @throws CofferClientError `no_token` when the function that gives the token fails, or gives none
+   * @throws CofferClientError `invalid_argument` for creds that are none, `no_token` when the function that gives the token fails,
+   *   or gives none
    */
   async authorize(attempt: Attempt): Promise<string | undefined> {
-    if (this.#prover) return `Bearer ${this.#prover.prove(attempt)}`;
+    if (this.#creds) {
+      this.#prover ??= this.#makeProver(this.#creds);
+      return `Bearer ${(await this.#prover).prove(attempt)}`;
+    }
     if (this.#token === undefined) return this.#basic;
     if (typeof this.#token === 'string') return `Bearer ${this.#token}`;
     return `Bearer ${await tokenFrom(this.#token)}`;
   }
 
   wipe(): void {
-    this.#prover?.wipe();
+    this.#creds?.fill(0);
+    this.#prover?.then((prover) => prover.wipe()).catch(() => {});
+  }
+
+  async #makeProver(creds: Buffer): Promise<Prover> {
+    // Most programs have a token, and do not load it.
+    const { Prover } = await import('../proof/prover.js');
+    try {
+      return new Prover(creds, this.#audience);
+    } finally {
+      creds.fill(0);
+    }
   }
 }
 

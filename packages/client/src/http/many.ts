@@ -1,10 +1,8 @@
 import { CofferClientError } from '../errors.js';
-import type { CallOptions, SecretAnswer, SecretRequest, SecretValue } from '../types.js';
+import type { SecretAnswer, SecretRequest } from '../types.js';
 
 /** How many secrets the server takes in one request. */
 const MOST = 256;
-/** How many requests are under way at once with a server that answers one secret at a time. */
-const SINGLE_AT_ONCE = 4;
 
 /** How secrets are asked for. */
 export interface ManyCalls {
@@ -12,31 +10,6 @@ export interface ManyCalls {
   together(requests: readonly SecretRequest[]): Promise<SecretAnswer[] | undefined>;
   /** One of them, where the server is setec's. */
   single(request: SecretRequest): Promise<SecretAnswer>;
-}
-
-/** Who answers one secret at a time. */
-export interface SingleClient {
-  get(name: string, options?: CallOptions & { readonly version?: number }): Promise<SecretValue>;
-  getIfChanged(name: string, knownVersion: number, options?: CallOptions): Promise<SecretValue | undefined>;
-}
-
-/** One secret, asked for as one of many. */
-export async function askOne(
-  client: SingleClient,
-  { name, version, known }: SecretRequest,
-  options?: CallOptions,
-): Promise<SecretAnswer> {
-  const got = known
-    ? await client.getIfChanged(name, known, options)
-    : await client.get(name, { ...options, ...(version === undefined ? {} : { version }) });
-  return got ? { name, ...got } : { name, version: known ?? 0, unchanged: true };
-}
-
-/** That there is none, or not for you, is an answer; what else was thrown is thrown again. */
-export function refused(name: string, error: unknown): SecretAnswer {
-  const { code } = error as { code?: unknown };
-  if (code === 'not_found' || code === 'access_denied') return { name, error: code };
-  throw error;
 }
 
 /** Any number of secrets, in the order of the requests. */
@@ -51,6 +24,7 @@ export async function getMany(
       const batch = waiting.slice(0, MOST);
       const got = await together(batch.map((index) => requests[index] as SecretRequest));
       if (!got) {
+        const { oneByOne } = await import('./one-by-one.js');
         await oneByOne(waiting, async (index) => {
           answers[index] = await single(requests[index] as SecretRequest);
         });
@@ -72,20 +46,6 @@ export async function getMany(
     throw error;
   }
   return answers;
-}
-
-/** The first error ends it, once what is under way has ended. */
-async function oneByOne(indexes: readonly number[], task: (index: number) => Promise<void>): Promise<void> {
-  const queue = [...indexes];
-  const work = async () => {
-    try {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await task(next);
-    } finally {
-      queue.length = 0;
-    }
-  };
-  const workers = await Promise.allSettled(Array.from({ length: SINGLE_AT_ONCE }, work));
-  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
 }
 
 const unexpected = (what: string) =>

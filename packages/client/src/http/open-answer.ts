@@ -23,7 +23,7 @@ interface Reading {
   readonly idle: number | undefined;
   read(): Promise<Buffer>;
   /** What the caller is told in place of an error of node's. */
-  explain(error: unknown): unknown;
+  explain(error: unknown): Promise<unknown>;
   /** The call is over. */
   end(): void;
 }
@@ -42,7 +42,7 @@ export function openAnswer(response: IncomingMessage, { idle, read, explain, end
     try {
       yield* response as AsyncIterable<Buffer>;
     } catch (error) {
-      throw explain(error);
+      throw await explain(error);
     } finally {
       cancel();
     }
@@ -51,10 +51,16 @@ export function openAnswer(response: IncomingMessage, { idle, read, explain, end
     try {
       return { status, headers, body: await read() };
     } catch (error) {
-      throw explain(error);
+      throw await explain(error);
     } finally {
       cancel();
     }
   };
   return { status, headers, chunks, whole, cancel };
+}
+
+/** True if the server does not know the route. An older coffer says so; setec says `invalid method` without a code. */
+export function lacksRoute({ status, headers }: { status: number; headers: IncomingHttpHeaders }): boolean {
+  const code = headers['coffer-error'];
+  return (status === 400 || status === 404) && (code === undefined || code === 'invalid_method');
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { CofferClientError } from '../errors.js';
+import { clean } from './clean.js';
 import type { Answer } from './open-answer.js';
 
 /** What a call was about, for the sentence that a person reads when it is refused. */
@@ -20,15 +21,8 @@ const BY_STATUS: Record<number, string> = {
   503: 'busy',
 };
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;
-const MAX_QUOTED = 500;
 const UNKNOWN = 'the server does not know you: ';
 const GIVE_A_TOKEN = 'give a token that is valid, not expired and not revoked';
-
-/** True if the server does not know the route. An older coffer says so; setec says `invalid method` without a code. */
-export function lacksRoute({ status, headers }: { status: number; headers: IncomingHttpHeaders }): boolean {
-  const code = headers['coffer-error'];
-  return (status === 400 || status === 404) && (code === undefined || code === 'invalid_method');
-}
 
 /** Reads an answer that is no success: coffer's, setec's, or that of something else that listens there. */
 export function refusal(
@@ -90,13 +84,4 @@ function messageOf(body: Uint8Array): string {
   } catch {
     return '';
   }
-}
-
-/** One line of harmless text: what a stranger's server sends may go to a terminal. */
-export function clean(body: Uint8Array): string {
-  const text = Buffer.from(body.subarray(0, 4 * MAX_QUOTED)).toString('utf8');
-  return text
-    .replace(/[\p{C}\s]+/gu, ' ')
-    .trim()
-    .slice(0, MAX_QUOTED);
 }

@@ -54,10 +54,6 @@ export const or =
   (value, path) =>
     shape(value ?? instead, path);
 
-/** A field that may be left out; {@link record} then leaves it out too. */
-export const optional = <T>(shape: Shape<T>): Shape<T> =>
-  ((value, path) => (value == null ? undefined : shape(value, path))) as Shape<T>;
-
 /** A text of this form. */
 export const formed =
   (form: RegExp, what: string): Shape<string> =>
@@ -69,15 +65,6 @@ export const formed =
 export const string = formed(/^/, 'a string');
 /** What ids, keys and codes look like: they go to terminals and into commands as they are. */
 export const errorCode = formed(/^[a-z][a-z0-9_]{0,63}$/, 'an error code');
-/** Printable ASCII without a space: the version of a server, a token, a kind. */
-export const word = formed(/^[\x21-\x7e]{1,256}$/, 'a word of printable characters');
-/** Of a store or a backup. */
-export const id128 = formed(/^[0-9a-f]{32}$/, 'an id of 32 digits in hex');
-export const serverKey = formed(/^N[A-Z2-7]{55}$/, 'the public key of a server');
-
-/** True, or else false. */
-export const flag: Shape<boolean> = (value) => value === true;
-
 /** A version's number. */
 export const version: Shape<number> = (value, path) => {
   if (!isWhole(value) || value < 1 || value > MAX_VERSION) throw malformed(path, 'a version number');

@@ -2,10 +2,9 @@ import { randomInt } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { CofferClientError } from '../errors.js';
 import { type Address, isLoopback, parseAddress } from './address.js';
-import { whoami } from './answers.js';
 import { type Call, Connections } from './connections.js';
 import { Credential, type CredentialOptions } from './credential.js';
-import { ConnectionFailure, classify, clientClosed, unreachable } from './failures.js';
+import { ConnectionFailure, clientClosed, failure, toldOf } from './failures.js';
 import { type Answer, type OpenAnswer, openAnswer } from './open-answer.js';
 import { pause } from './pause.js';
 import { parseJson } from './shapes.js';
@@ -86,7 +85,8 @@ export class Transport {
       return openAnswer(response, {
         idle,
         read: () => this.#connections.read(response),
-        explain: (error) => (signal.aborted ? signal.reason : this.#explain(error)),
+        explain: async (error) =>
+          signal.aborted ? signal.reason : toldOf(failure(error, true), this.address),
         end,
       });
     });
@@ -150,9 +150,9 @@ export class Transport {
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         if (!(error instanceof ConnectionFailure)) throw error;
-        if (attempt > this.#retries) throw unreachable(error, this.address);
+        if (error.lasts || attempt > this.#retries) throw await toldOf(error, this.address);
         await rest(randomInt(20, 100) * attempt);
-        if (!(await this.#mayRepeat(call, error, signal))) throw unreachable(error, this.address);
+        if (!(await this.#mayRepeat(call, error, signal))) throw await toldOf(error, this.address);
       }
     }
   }
@@ -162,7 +162,10 @@ export class Transport {
     try {
       // A refusal of coffer's tells by its `Coffer-Error`; setec answers this with its web page.
       const answer = await this.#exchange({ method: 'GET', path: '/api/whoami' }, signal);
-      if (answer.status === 200) whoami(parseJson(answer.body), '');
+      if (answer.status === 200) {
+        const { whoami } = await import('./whoami.js');
+        whoami(parseJson(answer.body), '');
+      }
       return this.#knowsOperations || answer.status === 200;
     } catch {
       return false;
@@ -178,13 +181,8 @@ export class Transport {
       return { status, headers, body };
     } catch (error) {
       response.destroy();
-      throw classify(error as Error, this.address, true);
+      throw failure(error, true);
     }
-  }
-
-  #explain(error: unknown): unknown {
-    const failure = classify(error as Error, this.address, true);
-    return failure instanceof ConnectionFailure ? unreachable(failure, this.address) : failure;
   }
 
   #timedOut(): CofferClientError {

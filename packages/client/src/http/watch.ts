@@ -3,8 +3,8 @@ import { CofferClientError } from '../errors.js';
 import type { WatchEvent, WatchOptions } from '../types.js';
 import * as answers from './answers.js';
 import { readBlocks } from './event-stream.js';
+import { lacksRoute } from './open-answer.js';
 import { pause } from './pause.js';
-import { lacksRoute, refusal } from './refusal.js';
 import { parseJson } from './shapes.js';
 import type { Transport } from './transport.js';
 
@@ -73,7 +73,10 @@ async function* connection(
     answer.cancel();
     throw unsupported(display);
   }
-  if (answer.status !== 200) throw refusal(await answer.whole(), { action: 'watch' }, display);
+  if (answer.status !== 200) {
+    const { refusal } = await import('./refusal.js');
+    throw refusal(await answer.whole(), { action: 'watch' }, display);
+  }
   for await (const { type, data, id = since ?? '' } of readBlocks(answer.chunks())) {
     const fields = data === '' ? undefined : parseJson(Buffer.from(data));
     if (type === 'end') {

@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { invalid } from '../errors.js';
-import type { Address } from '../http/address.js';
 import { Credentials } from './credentials.js';
 import { audienceOf, signProof } from './proof.js';
 
@@ -17,33 +15,20 @@ export interface Attempt {
   readonly operation?: string;
 }
 
-/**
- * @param creds as `Credentials` takes them
- * @param audience default the server's address
- * @throws CofferClientError `invalid_argument`
- */
-export function proverFor(
-  { display, endpoint }: Address,
-  creds: string | Uint8Array,
-  audience: string | undefined,
-): Prover {
-  if (audience === undefined && 'socketPath' in endpoint) {
-    throw invalid(
-      'creds show a URL who you are, and a Unix socket has none: give the URL of its server as the audience',
-    );
-  }
-  return new Prover(new Credentials(creds), audienceOf(audience ?? display));
-}
-
 /** Proves who sends a request: of a change anew for every attempt, of what only reads by one proof for half a minute. */
 export class Prover {
   readonly #credentials: Credentials;
   readonly #audience: string;
   #reading: { readonly proof: string; readonly expiresAt: number } | undefined;
 
-  constructor(credentials: Credentials, audience: string) {
-    this.#credentials = credentials;
-    this.#audience = audience;
+  /**
+   * @param creds as {@link Credentials} takes them
+   * @param audience the server's URL
+   * @throws CofferClientError `invalid_argument`
+   */
+  constructor(creds: Uint8Array, audience: string) {
+    this.#audience = audienceOf(audience);
+    this.#credentials = new Credentials(creds);
   }
 
   /** A proof for this attempt, which is to be sent now. */

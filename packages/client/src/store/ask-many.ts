@@ -1,24 +1,23 @@
-import { askOne, getMany } from '../http/many.js';
+import { askOne, oneByOne } from '../http/one-by-one.js';
 import type { CallOptions, SecretAnswer, SecretRequest } from '../types.js';
 import { asClientError } from './events.js';
 import type { StoreClient } from './options.js';
 
-/** Many secrets, of a client that may know only one at a time; `fail` is told why one of those cannot be had. */
+/** Many secrets, of a client that knows only one at a time; `fail` is told why one of them cannot be had. */
 export async function askMany(
   client: StoreClient,
   requests: readonly SecretRequest[],
   options: CallOptions,
   fail: (name: string, cause: unknown) => void,
 ): Promise<SecretAnswer[]> {
-  if (requests.length === 0) return [];
-  if (client.getMany) return client.getMany(requests, options);
-  const single = async (request: SecretRequest): Promise<SecretAnswer> => {
+  const answers: SecretAnswer[] = [];
+  await oneByOne([...requests.entries()], async ([index, request]) => {
     try {
-      return await askOne(client, request, options);
+      answers[index] = await askOne(client, request, options);
     } catch (cause) {
       fail(request.name, cause);
-      return { name: request.name, error: asClientError(cause).code };
+      answers[index] = { name: request.name, error: asClientError(cause).code };
     }
-  };
-  return getMany(requests, { together: async () => undefined, single });
+  });
+  return answers;
 }

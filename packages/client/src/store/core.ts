@@ -160,7 +160,9 @@ export class Core {
     for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_OPENING_PAUSE_MS)) {
       const failures = await heeding(this.fetch(names), signal);
       const { missing } = holdings;
-      if (missing.length > 0 && this.client.fixed) throw together(failures);
+      // What the program itself does wrong, as creds that are none, no waiting mends.
+      const hopeless = this.client.fixed || failures.get('')?.code === 'invalid_argument';
+      if (missing.length > 0 && hopeless) throw together(failures);
       this.events.report(failures);
       if (missing.length === 0) break;
       if (!failures.has('')) names = missing;

@@ -1,7 +1,5 @@
 import { CofferClientError } from '../errors.js';
-import { sentence } from '../http/refusal.js';
-import type { SecretAnswer } from '../types.js';
-import { askMany } from './ask-many.js';
+import type { CallOptions, SecretAnswer } from '../types.js';
 import { asClientError, type Events } from './events.js';
 import type { Held } from './held.js';
 import { type Failures, failed } from './rounds.js';
@@ -30,10 +28,11 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
   for (const held of doubted) held.doubtful = false;
   try {
     await calls.run(async (signal) => {
-      const answers = await askMany(client, requests, { signal, keepsAlive: false }, fail);
+      const answers = requests.length === 0 ? [] : await ask({ signal, keepsAlive: false });
       // A client may not have heeded it.
       signal.throwIfAborted();
       for (const answer of answers) hear(answer);
+      await blame(answers);
       await Promise.all(asked.map((held) => sync(held, signal)));
     });
   } catch (cause) {
@@ -44,18 +43,27 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
   if (!failures.has('')) events.over('');
   return new Map([...versionFailures, ...failures]);
 
+  async function ask(options: CallOptions): Promise<SecretAnswer[]> {
+    if (client.getMany) return client.getMany(requests, options);
+    const { askMany } = await import('./ask-many.js');
+    return askMany(client, requests, options, fail);
+  }
+
   function hear(answer: SecretAnswer): void {
-    const { name } = answer;
-    const held = holdings.get(name);
-    if (!held) return;
-    if ('error' in answer) {
+    const held = holdings.get(answer.name);
+    if (!held || 'error' in answer) return;
+    holdings.confirm(held);
+    if ('value' in answer) holdings.take(held, answer.version, answer.value);
+  }
+
+  async function blame(answers: readonly SecretAnswer[]): Promise<void> {
+    for (const answer of answers) {
+      const { name } = answer;
+      if (!('error' in answer) || failures.has(name)) continue;
+      const { sentence } = await import('../http/refusal.js');
       const { error } = answer;
       const text = `the server refuses ${JSON.stringify(name)}: ${error}`;
-      if (!failures.has(name))
-        fail(name, new CofferClientError(error, sentence(error, { action: 'get', name }, text)));
-    } else {
-      holdings.confirm(held);
-      if ('value' in answer) holdings.take(held, answer.version, answer.value);
+      fail(name, new CofferClientError(error, sentence(error, { action: 'get', name }, text)));
     }
   }
 

@@ -1,5 +1,5 @@
 import { CofferClientError } from '../errors.js';
-import { refused } from '../http/many.js';
+import { refused } from '../http/one-by-one.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
 import { askMany } from './ask-many.js';
 import type { Held } from './held.js';
