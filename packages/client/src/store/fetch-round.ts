@@ -44,6 +44,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
   return new Map([...versionFailures, ...failures]);
 
   async function ask(options: CallOptions): Promise<SecretAnswer[]> {
+    // Not to load for it what most have no need for.
     if (client.getMany) return client.getMany(requests, options);
     const { askMany } = await import('./ask-many.js');
     return askMany(client, requests, options, fail);
