@@ -33,6 +33,12 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
       signal.throwIfAborted();
       for (const answer of answers) hear(answer);
       await blame(answers);
+      for (const { name, wanted, secret } of asked)
+        if (wanted && !secret && !failures.has(name))
+          fail(
+            name,
+            new CofferClientError('bad_answer', `there was no answer about ${JSON.stringify(name)}`),
+          );
       await Promise.all(asked.map((held) => sync(held, signal)));
     });
   } catch (cause) {

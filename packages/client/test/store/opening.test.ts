@@ -152,6 +152,22 @@ test('a client that will never have what it lacks is not waited for', async () =
   expect(errors).toEqual([]);
 });
 
+test('a client that says nothing about a secret, or that it is unchanged, is not believed', async () => {
+  const never = () => Promise.reject(new Error('not asked for'));
+  for (const answers of [
+    [],
+    [{ name: 'a', version: 1, unchanged: true }],
+    [{ name: 'b', version: 1, unchanged: true }],
+  ]) {
+    const getMany = async () => answers as never;
+    const client = { fixed: true, get: never, getIfChanged: never, getMany };
+    await expect(Store.open({ client, secrets: ['a'] })).rejects.toMatchObject({
+      code: 'bad_answer',
+      message: 'there was no answer about "a"',
+    });
+  }
+});
+
 test('without a listener what is in the way becomes a warning of the process, once', async () => {
   const { server, client } = await startBed();
   const warnings: Error[] = [];
