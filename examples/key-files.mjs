@@ -19,7 +19,7 @@ store?.on('update', () => {
   server.setSecureContext(certificate());
   console.log(`the certificate is that of version ${tls.version}`);
 });
-store?.on('error', (error) => console.error(error.message, error.cause ?? ''));
+store?.on('error', (error) => console.error(error.message));
 
 server.listen(Number(process.env.PORT ?? 8443), '127.0.0.1', () =>
   console.log('listening on', server.address()),

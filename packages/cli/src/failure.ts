@@ -39,7 +39,9 @@ export async function during<T>(what: string, call: Promise<T>): Promise<T> {
     return await call;
   } catch (error) {
     if (!isClientError(error)) throw error;
-    const message = `${what}: ${error.message}${HINTS[error.code] ?? ''}`;
+    // What is advised to programs, the command line advises in its own words.
+    const said = error.message.replace(/(no credential was given): .*/, '$1');
+    const message = `${what}: ${said}${HINTS[error.code] ?? ''}`;
     throw error.code === 'unauthenticated' ? new Unidentified(message) : new Failure(message);
   }
 }

@@ -75,8 +75,8 @@ describe('who may do what', () => {
       code: 1,
       stdout: '',
       stderr:
-        'coffer: failed to get secret: the server does not know you: give a token that is valid, not expired and not ' +
-        'revoked; use --token-file FILE, --creds FILE, COFFER_TOKEN or COFFER_CREDS\n',
+        'coffer: failed to get secret: the server does not know you: no credential was given; ' +
+        'use --token-file FILE, --creds FILE, COFFER_TOKEN or COFFER_CREDS\n',
     });
   });
 });

@@ -23,8 +23,8 @@ import type {
 /** Where the server is, who asks, and for how long. */
 export interface ClientOptions {
   /**
-   * `http(s)://HOST:PORT`, or `unix:PATH` for a server's admin socket; default `http://127.0.0.1:2633`. A
-   * password in the URL is sent as HTTP Basic, where coffer takes a token.
+   * `http(s)://HOST:PORT`, or `unix:PATH` for a server's admin socket; default `http://127.0.0.1:2633`. A path,
+   * as proxies have it, stands before `/api/…`. A password in the URL is sent as HTTP Basic, where coffer takes a token.
    */
   readonly server?: string;
   /**

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { ClientOptions } from './client.js';
-import { invalid } from './errors.js';
+import { CofferClientError, invalid } from './errors.js';
+import { isToken } from './http/credential.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -36,13 +37,30 @@ function credentialOf(env: Environment): Pick<ClientOptions, 'token' | 'creds'> 
   const value = env[name] as string;
   if (name === 'COFFER_TOKEN') return { token: value };
   if (name === 'COFFER_CREDS') return { creds: fileOf(env, name) };
-  return { token: async () => (await readFile(value, 'utf8')).trim() };
+  // So that a wrong path is told at once.
+  fileOf(env, name).fill(0);
+  return { token: () => tokenIn(value) };
 }
 
 function fileOf(env: Environment, name: string): Buffer {
   try {
     return readFileSync(env[name] as string);
   } catch (error) {
-    throw invalid(`${name}: ${(error as Error).message}`);
+    throw invalid(unreadable(name, env[name] as string, error));
   }
 }
+
+async function tokenIn(path: string): Promise<string> {
+  let content: string;
+  try {
+    content = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new CofferClientError('no_token', unreadable('COFFER_TOKEN_FILE', path, cause), { cause });
+  }
+  const token = content.trim();
+  if (isToken(token)) return token;
+  throw new CofferClientError('no_token', `COFFER_TOKEN_FILE: ${path} holds no token`);
+}
+
+const unreadable = (variable: string, path: string, error: unknown) =>
+  `${variable}: ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`;

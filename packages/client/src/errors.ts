@@ -5,20 +5,31 @@
 export class CofferClientError extends Error {
   readonly code: ClientErrorCode;
   /** The HTTP status, when the server answered at all. */
-  readonly status: number | undefined;
+  declare readonly status?: number;
   /** How the server's log names the request, when a coffer server refused it. */
-  readonly requestId: string | undefined;
+  declare readonly requestId?: string;
+  readonly #thrown: unknown;
 
   constructor(
     code: ClientErrorCode,
     message: string,
-    options?: ErrorOptions & { status?: number; requestId?: string | undefined },
+    options: ErrorOptions & { status?: number; requestId?: string | undefined; thrown?: unknown } = {},
   ) {
     super(message, options);
     this.name = 'CofferClientError';
     this.code = code;
-    this.status = options?.status;
-    this.requestId = options?.requestId;
+    this.#thrown = options.thrown;
+    const { status, requestId } = options;
+    // What there is not is not printed either.
+    Object.assign(this, status !== undefined && { status }, requestId !== undefined && { requestId });
+  }
+
+  /**
+   * What the program's own code threw: a function that builds, parses, listens or gives a token. It may quote a secret, as the errors of
+   * `new URL` do. So it is no `cause`, which `console.log`, loggers and the end of a process print.
+   */
+  get thrown(): unknown {
+    return this.#thrown;
   }
 }
 
@@ -35,7 +46,7 @@ export const invalid = (message: string): CofferClientError =>
  * - an answer that cannot be one of coffer's: `bad_answer`, `answer_too_large`, `unexpected_status`, or `unsupported`: the
  *   server is setec's or too old for what was asked;
  * - of values that are there: `not_text`, `bad_fields`, `bad_cache`, `bad_file`, `bad_key` (of an encrypted cache);
- * - of a program's own callbacks: `update_failed`, `listener_failed`, with what they threw as `cause`;
+ * - of a program's own callbacks: `update_failed`, `listener_failed`, with what they threw as {@link CofferClientError.thrown};
  * - a refusal: the server's own code from its `Coffer-Error` header (`access_denied`, `not_found`,
  *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …). A server that sends none, as setec
  *   does, is read by status: 400 `bad_request`, 401 `unauthenticated`, 403 `access_denied`, 404 `not_found`,

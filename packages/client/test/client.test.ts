@@ -104,10 +104,26 @@ describe('refusals', () => {
     });
   });
 
+  test('of an address whose path is wrong ask about it', async () => {
+    await using lost = new Client({ server: `${server.url}/api` });
+    await expect(lost.get('a')).rejects.toMatchObject({
+      code: 'invalid_method',
+      message: expect.stringMatching(/; is the path in http:\S+\/api right\?$/),
+    });
+  });
+
   test('of a caller that nobody knows are "unauthenticated"', async () => {
     for (const token of [undefined, 'cft_wrong']) {
       await using stranger = new Client({ server: server.url, ...(token === undefined ? {} : { token }) });
-      await expect(stranger.list()).rejects.toMatchObject({ code: 'unauthenticated', status: 401 });
+      await expect(stranger.list()).rejects.toMatchObject({
+        code: 'unauthenticated',
+        status: 401,
+        message: expect.stringContaining(
+          token === undefined
+            ? 'no credential was given: give the option token or creds, or set'
+            : 'not revoked',
+        ),
+      });
       await expect(stranger.whoami()).rejects.toMatchObject({ code: 'unauthenticated', status: 401 });
     }
   });

@@ -61,7 +61,15 @@ describe('a client by the environment', () => {
     await client.get('x');
     expect(shown).toEqual(['Bearer one', 'Bearer two']);
     rmSync(path);
-    await expect(client.get('x')).rejects.toMatchObject({ code: 'no_token', cause: { code: 'ENOENT' } });
+    await expect(client.get('x')).rejects.toMatchObject({
+      code: 'no_token',
+      message: `COFFER_TOKEN_FILE: ${path} cannot be read (ENOENT)`,
+    });
+    writeFileSync(path, '\n');
+    await expect(client.get('x')).rejects.toMatchObject({
+      code: 'no_token',
+      message: `COFFER_TOKEN_FILE: ${path} holds no token`,
+    });
   });
 
   test('takes options before what the environment says, but for those that are undefined', async () => {
@@ -87,8 +95,9 @@ describe('a client by the environment', () => {
   test.each([
     [{ COFFER_TOKEN: 'x', COFFER_CREDS: '/y' }, 'COFFER_TOKEN and COFFER_CREDS are both set'],
     [{ COFFER_TOKEN: 'x', COFFER_TOKEN_FILE: '/y' }, 'COFFER_TOKEN and COFFER_TOKEN_FILE are both set'],
-    [{ COFFER_CREDS: '/nowhere' }, 'COFFER_CREDS: ENOENT'],
-    [{ COFFER_CA: '/nowhere' }, 'COFFER_CA: ENOENT'],
+    [{ COFFER_TOKEN_FILE: '/nowhere' }, 'COFFER_TOKEN_FILE: /nowhere cannot be read (ENOENT)'],
+    [{ COFFER_CREDS: '/nowhere' }, 'COFFER_CREDS: /nowhere cannot be read (ENOENT)'],
+    [{ COFFER_CA: '/' }, 'COFFER_CA: / cannot be read (EISDIR)'],
   ])('is refused for %j', (env: Record<string, string>, why) => {
     expect(() => Client.fromEnv(env)).toThrow(
       expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining(why) }),

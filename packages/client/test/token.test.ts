@@ -36,8 +36,8 @@ test('a function that fails is told with what it threw, and nothing is sent', as
   const client = clientOf(server, () => {
     throw cause;
   });
-  await expect(client.get('x')).rejects.toMatchObject({ code: 'no_token', cause });
-  await expect(client.watch().next()).rejects.toMatchObject({ code: 'no_token', cause });
+  await expect(client.get('x')).rejects.toMatchObject({ code: 'no_token', thrown: cause });
+  await expect(client.watch().next()).rejects.toMatchObject({ code: 'no_token', thrown: cause });
   expect(server.shown).toEqual([]);
 });
 

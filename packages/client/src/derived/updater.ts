@@ -17,7 +17,7 @@ export interface UpdaterOptions<T> extends CallOptions {
  *
  * A change is built at once, within the store's `update` if `build` is not async; one build runs at a time, and the newest value of the
  * secret wins. When a build fails, the value that is there stays, the store tells of it as an `error` (`update_failed`, with what was
- * thrown as its `cause`: let that not hold the secret), and the next change is built again.
+ * thrown as its {@link CofferClientError.thrown}, which is not printed), and the next change is built again.
  *
  * ```ts
  * const pool = await Updater.open(store, 'prod/db/url', (url) => new Pool(url.reveal()), { close: (old) => old.end() });
@@ -36,7 +36,7 @@ export class Updater<T> implements AsyncDisposable {
   #building: Promise<void> | undefined;
   #stale = false;
   #closing: Promise<void> | undefined;
-  #error: unknown;
+  #error: CofferClientError | undefined;
 
   private constructor(store: SecretSource, secret: Secret, build: Build<T>, options: UpdaterOptions<T>) {
     this.#store = store;
@@ -52,7 +52,7 @@ export class Updater<T> implements AsyncDisposable {
    * Builds the first value.
    *
    * @param build is given a copy of the secret's value, its own to keep or to wipe. If it gives the current value again, that stays
-   * @throws what the store's `lookup` or the first `build` throws
+   * @throws CofferClientError what the store's `lookup` fails with; `update_failed` if the first `build` fails
    */
   static async open<T>(
     store: SecretSource,
@@ -78,8 +78,8 @@ export class Updater<T> implements AsyncDisposable {
     return (this.#current as { value: T }).value;
   }
 
-  /** What the latest build threw; undefined if it went well. */
-  get error(): unknown {
+  /** `update_failed`, if the latest build did; undefined if it went well. */
+  get error(): CofferClientError | undefined {
     return this.#error;
   }
 
@@ -110,16 +110,16 @@ export class Updater<T> implements AsyncDisposable {
       const built = this.#build(this.#secret.get());
       if (isPromise(built)) this.#building = this.#finish(built);
       else this.#take(built);
-    } catch (cause) {
-      this.#failed(cause);
+    } catch (thrown) {
+      this.#failed(thrown);
     }
   }
 
   async #finish(built: PromiseLike<T>): Promise<void> {
     try {
       this.#take(await built);
-    } catch (cause) {
-      this.#failed(cause);
+    } catch (thrown) {
+      this.#failed(thrown);
     }
     this.#building = undefined;
     if (this.#stale && !this.#closing) this.#update();
@@ -140,22 +140,23 @@ export class Updater<T> implements AsyncDisposable {
     this.#old.set(before.value, setTimeout(end, grace).unref());
   }
 
-  #failed(cause: unknown): void {
-    this.#error = cause;
-    if (this.#current) this.#report('not renewed: the one before stays', cause);
+  #failed(thrown: unknown): void {
+    this.#error = this.#failure(this.#current ? 'not renewed: the one before stays' : 'not made', thrown);
+    if (this.#current) this.#store.report(this.#error);
   }
 
   async #dispose(value: T): Promise<void> {
     try {
       await (this.#options.close ?? closeItself)(value);
-    } catch (cause) {
-      this.#report('not closed', cause);
+    } catch (thrown) {
+      this.#store.report(this.#failure('not closed', thrown));
     }
   }
 
-  #report(what: string, cause: unknown): void {
-    const message = `the value made from ${JSON.stringify(this.#secret.name)} was ${what}`;
-    this.#store.report(new CofferClientError('update_failed', message, { cause }));
+  #failure(what: string, thrown: unknown): CofferClientError {
+    const why = thrown instanceof CofferClientError ? ` (${thrown.message})` : '';
+    const message = `the value made from ${JSON.stringify(this.#secret.name)} was ${what}${why}`;
+    return new CofferClientError('update_failed', message, { thrown });
   }
 }
 

@@ -27,10 +27,11 @@ export function secret<Name extends string>(name: Name): Field<Secret, Name> {
 /** A finite number as JSON writes it. An integer must be one that a number holds exactly: ± 2^53 - 1 at most. */
 export function number<Name extends string>(secret: Name): Field<number, Name> {
   const read = (handle: Secret) => {
-    const exact = 'a number that can be held exactly';
-    const value = parseJson(handle, exact) as number;
-    if (Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value)) return value;
-    throw unfit(exact);
+    const value = parseJson(handle, 'a number') as number;
+    if (!Number.isFinite(value)) throw unfit('a number');
+    if (Number.isInteger(value) && !Number.isSafeInteger(value))
+      throw unfit('a number that can be held exactly');
+    return value;
   };
   return { secret, read };
 }

@@ -33,7 +33,8 @@ export interface Fields<Declared extends Record<string, Field<unknown>>, Prefix 
    * (`{ ...config }` is empty): read each field by its name.
    *
    * @param store must hold the secrets, or allow to look them up
-   * @throws CofferClientError `bad_fields`, which tells of every field that cannot be filled
+   * @throws CofferClientError `bad_fields`, which tells of every field that cannot be filled; what each met is in the `errors` of its
+   *   {@link CofferClientError.thrown}
    */
   from(store: Pick<SecretSource, 'lookup'>, options?: CallOptions): Promise<FieldValues<Declared>>;
 }
@@ -71,7 +72,7 @@ export function fields<
           } catch (error) {
             callOptions.signal?.throwIfAborted();
             const why = error instanceof CofferClientError ? error.message : 'what parses it throws';
-            return { key, problem: `${key} (secret "${name}"): ${why}` };
+            return { key, problem: `${key} (secret "${name}"): ${why}`, error };
           }
         }),
       );
@@ -79,7 +80,8 @@ export function fields<
       if (problems.length === 0)
         return new FilledFields(filled.map(({ key, value }) => [key, value])) as never;
       const count = `${problems.length} of ${filled.length} fields cannot be filled`;
-      throw new CofferClientError('bad_fields', [count, ...problems].join('\n- '));
+      const thrown = new AggregateError(filled.flatMap(({ error }) => error ?? []));
+      throw new CofferClientError('bad_fields', [count, ...problems].join('\n- '), { thrown });
     },
   };
 }

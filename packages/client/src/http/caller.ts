@@ -51,7 +51,7 @@ export class Caller {
 
   async #refusal(answer: Answer, subject: Subject): Promise<CofferClientError> {
     const { refusal } = await import('./refusal.js');
-    return refusal(answer, subject, this.transport.address.display);
+    return refusal(answer, subject, this.transport);
   }
 }
 

@@ -75,8 +75,9 @@ async function tokenFrom(give: () => unknown): Promise<string> {
   let token: unknown;
   try {
     token = await give();
-  } catch (cause) {
-    throw new CofferClientError('no_token', 'the function that gives the token failed', { cause });
+  } catch (thrown) {
+    if (thrown instanceof CofferClientError && thrown.code === 'no_token') throw thrown;
+    throw new CofferClientError('no_token', 'the function that gives the token failed', { thrown });
   }
   if (isToken(token)) return token;
   throw new CofferClientError(
@@ -85,5 +86,5 @@ async function tokenFrom(give: () => unknown): Promise<string> {
   );
 }
 
-const isToken = (value: unknown): value is string =>
+export const isToken = (value: unknown): value is string =>
   typeof value === 'string' && /^[\x21-\x7e]+$/.test(value);

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { CofferClientError } from '../errors.js';
 import { clean } from './clean.js';
 import type { Answer } from './open-answer.js';
+import type { Transport } from './transport.js';
 
 /** What a call was about, for the sentence that a person reads when it is refused. */
 export interface Subject {
@@ -22,20 +23,22 @@ const BY_STATUS: Record<number, string> = {
 };
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;
 const UNKNOWN = 'the server does not know you: ';
+const GIVE_ANY =
+  'no credential was given: give the option token or creds, or set COFFER_TOKEN, COFFER_TOKEN_FILE or COFFER_CREDS for Client.fromEnv';
 const GIVE_A_TOKEN = 'give a token that is valid, not expired and not revoked';
 
 /** Reads an answer that is no success: coffer's, setec's, or that of something else that listens there. */
 export function refusal(
   { status, headers, body }: Answer,
   subject: Subject,
-  server: string,
+  { address, identified }: Pick<Transport, 'address' | 'identified'>,
 ): CofferClientError {
   const declared = headers['coffer-error'];
   const type = headers['content-type'] ?? '';
   if (typeof declared !== 'string' && !type.startsWith('text/plain')) {
     return new CofferClientError(
       'unexpected_status',
-      `${server} answered with status ${status}, not as a coffer server would; is the address right?`,
+      `${address.display} answered with status ${status}, not as a coffer server would; is the address right?`,
       { status },
     );
   }
@@ -46,12 +49,17 @@ export function refusal(
   const json = type.startsWith('application/json');
   const said = json ? messageOf(body) : clean(body);
   // Of creds coffer says what is wrong with them; of nothing and of tokens, for people with curl, what to send.
-  const why = typeof declared !== 'string' || /^$|^unable to identify/.test(said) ? GIVE_A_TOKEN : said;
+  const general = typeof declared !== 'string' || /^$|^unable to identify/.test(said);
+  const why = identified ? (general ? GIVE_A_TOKEN : said) : GIVE_ANY;
   const message =
     code === 'unauthenticated' ? UNKNOWN + why : (json && said) || sentence(code, subject, said, status);
   const requestId = requestIdOf(headers);
   const hint =
-    status === 500 && requestId ? ` (the server's log has the reason, with request ${requestId})` : '';
+    status === 500 && requestId
+      ? ` (the server's log has the reason, with request ${requestId})`
+      : code === 'invalid_method' && address.basePath
+        ? `; is the path in ${address.display} right?`
+        : '';
   return new CofferClientError(code, message + hint, { status, requestId });
 }
 

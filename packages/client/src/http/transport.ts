@@ -50,6 +50,11 @@ export class Transport {
     this.#connections = new Connections(this.address, this.#credential, options);
   }
 
+  /** It is told who asks. */
+  get identified(): boolean {
+    return this.#credential.given;
+  }
+
   /** A credential goes over a network in clear. */
   get exposed(): boolean {
     const { secure, endpoint } = this.address;

@@ -75,7 +75,7 @@ async function* connection(
   }
   if (answer.status !== 200) {
     const { refusal } = await import('./refusal.js');
-    throw refusal(await answer.whole(), { action: 'watch' }, display);
+    throw refusal(await answer.whole(), { action: 'watch' }, transport);
   }
   for await (const { type, data, id = since ?? '' } of readBlocks(answer.chunks())) {
     const fields = data === '' ? undefined : parseJson(Buffer.from(data));

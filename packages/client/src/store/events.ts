@@ -59,12 +59,12 @@ export class Events {
   }
 }
 
-/** What was thrown, if it is of this package, else an error of ours whose cause it is. */
+/** What was thrown, if it is of this package, else an error of ours that has it. */
 export const asClientError = (
-  cause: unknown,
+  thrown: unknown,
   code = 'internal',
   message = 'the client of the store failed',
 ): CofferClientError =>
-  cause instanceof CofferClientError ? cause : new CofferClientError(code, message, { cause });
+  thrown instanceof CofferClientError ? thrown : new CofferClientError(code, message, { thrown });
 
 const warn = (message: string) => process.emitWarning(message, { code: 'COFFER_STORE' });

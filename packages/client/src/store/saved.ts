@@ -85,8 +85,12 @@ export class Saved {
   }
 
   #failed(what: string, cause: unknown): void {
-    const { code, message } = asClientError(cause, 'bad_cache', '');
-    const error = new CofferClientError(code, message ? `${what}: ${message}` : what, { cause });
+    const known = asClientError(cause, 'bad_cache', '');
+    const { code, message, thrown } = known;
+    const error = new CofferClientError(code, message ? `${what}: ${message}` : what, {
+      cause: known,
+      thrown,
+    });
     this.#events.wrong(this, error);
   }
 }

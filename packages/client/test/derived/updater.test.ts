@@ -55,8 +55,8 @@ describe('an updater', () => {
     expect(updater.error).toBeUndefined();
     await rotate('number', 'one');
     expect(updater.get()).toBe(1);
-    expect(updater.error).toBe(failure);
-    expect(errors).toEqual([expect.objectContaining({ code: 'update_failed', cause: failure })]);
+    expect(updater.error?.thrown).toBe(failure);
+    expect(errors).toEqual([expect.objectContaining({ code: 'update_failed', thrown: failure })]);
     expect(errors[0]?.message).toContain('"number"');
     expect(errors[0]?.message).not.toContain(failure.message);
     await rotate('number', '3');
@@ -68,7 +68,11 @@ describe('an updater', () => {
     const { store, rotate, errors } = await openRotatingStore({ label: 'one' });
     const failure = new Error('no');
     const fails = vi.fn(() => Promise.reject(failure));
-    await expect(Updater.open(store, 'label', fails)).rejects.toBe(failure);
+    await expect(Updater.open(store, 'label', fails)).rejects.toMatchObject({
+      code: 'update_failed',
+      message: 'the value made from "label" was not made',
+      thrown: failure,
+    });
     await expect(Updater.open(store, 'nonesuch', build)).rejects.toMatchObject({ code: 'not_found' });
     await rotate('label', 'two');
     expect(fails).toHaveBeenCalledTimes(1);
@@ -170,7 +174,7 @@ describe('an updater', () => {
     const cause = new Error('busy');
     const updater = await Updater.open(store, 'label', build, { close: () => Promise.reject(cause) });
     await updater.close();
-    expect(errors).toEqual([expect.objectContaining({ code: 'update_failed', cause })]);
+    expect(errors).toEqual([expect.objectContaining({ code: 'update_failed', thrown: cause })]);
   });
 
   test('leaves a value open that a build gives again', async () => {

@@ -112,7 +112,7 @@ test('of a client that knows one secret at a time, one that fails in its own way
   await ticker.tick();
   expect(store.secret('b').reveal()).toBe('three');
   expect(errors).toMatchObject([
-    { code: 'internal', message: 'the client of the store failed', cause: { message: 'out of order' } },
+    { code: 'internal', message: 'the client of the store failed', thrown: { message: 'out of order' } },
   ]);
   broken = false;
   values.set('a', 'fifteen');
@@ -192,7 +192,7 @@ test('what listeners throw or reject with is told, and breaks nothing', async ()
   expect(told).toBe(1);
   await expect.poll(() => errors.length).toBe(3);
   expect(codes(errors).sort()).toEqual(['listener_failed', 'listener_failed', 'update_failed']);
-  for (const error of errors) if (error.code === 'listener_failed') expect(error.cause).toBe(cause);
+  for (const error of errors) if (error.code === 'listener_failed') expect(error.thrown).toBe(cause);
   await expect
     .poll(() => warnings.map(({ message }) => message))
     .toContain("a listener to 'error' of the store failed");
