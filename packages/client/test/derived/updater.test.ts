@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { describe, expect, expectTypeOf, test, vi } from 'vitest';
-import { type SecretBytes, StaticUpdater, Updater } from '../../src/index.js';
+import { type CofferClientError, type SecretBytes, StaticUpdater, Updater } from '../../src/index.js';
 import { openRotatingStore } from '../store/rotating-store.js';
 
 class Closeable {
@@ -214,7 +214,7 @@ describe('an updater', () => {
     expectTypeOf(sync.get()).toEqualTypeOf<number>();
     await using later = await Updater.open(store, 'label', async (value) => value.reveal());
     expectTypeOf(later.get()).toEqualTypeOf<string>();
-    expectTypeOf(later.error).toEqualTypeOf<unknown>();
+    expectTypeOf(later.error).toEqualTypeOf<CofferClientError | undefined>();
     // @ts-expect-error what ends a number takes one
     const wrong = Updater.open(store, 'label', () => 1, { close: (old: string) => old });
     await (await wrong).close();
