@@ -1,7 +1,7 @@
 import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { CallOptions } from '../types.js';
-import { Events } from './events.js';
+import { asClientError, Events } from './events.js';
 import { fetchRound } from './fetch-round.js';
 import type { Held } from './held.js';
 import { Holdings } from './holdings.js';
@@ -51,8 +51,12 @@ export class Core {
     const { holdings } = this;
     signal?.throwIfAborted();
     await heeding(this.#restore(), signal);
-    if (watch !== false) void this.watching.run();
-    if (holdings.missing.length > 0) await this.#fill(signal);
+    if (watch !== false)
+      this.watching.run().catch((cause) => this.events.tell('error', asClientError(cause)));
+    const waits = holdings.missing.length > 0;
+    if (waits) await this.#fill(signal);
+    this.#saved?.letGo();
+    if (waits) await heeding(this.flush(), signal);
     else void this.pull(holdings.names);
     const polls = ticker ?? (pollInterval < Infinity ? pollTicker(pollInterval) : undefined);
     if (polls) this.#endPolls = polls.start(() => this.#poll());
@@ -129,7 +133,9 @@ export class Core {
     this.calls.close();
     await this.#rounds.close();
     this.holdings.changed ||= save;
-    await this.flush();
+    // An opening that came to nothing leaves the cache as it is.
+    if (this.holdings.changed) await this.flush();
+    this.#saved?.letGo();
     this.holdings.wipe();
     this.events.tell('close', undefined);
   }
@@ -139,6 +145,7 @@ export class Core {
     if (this.#closing) throw storeClosed();
     const held = this.holdings.get(name);
     if (held) return held;
+    if (!name.isWellFormed()) throw illFormed();
     if (!this.#options.allowLookup) throw undeclared(name);
     if (!name) throw new CofferClientError('invalid_argument', 'a secret has a name');
     return undefined;
@@ -149,8 +156,10 @@ export class Core {
     if (!cache) return;
     // Loaded only by who needs it.
     const { Saved } = await import('./saved.js');
-    this.#saved = new Saved(cache, this.holdings, this.events);
-    await this.#saved.restore(this.#options);
+    const saved = new Saved(cache, this.holdings, this.events);
+    await saved.restore(this.#options);
+    // Not before: else a cache that is still being read could be written.
+    this.#saved = saved;
   }
 
   /** Asks again and again, at first quickly, until nothing is missing. */
@@ -166,10 +175,11 @@ export class Core {
       this.events.report(failures);
       if (missing.length === 0) break;
       if (!failures.has('')) names = missing;
+      // What is refused does not stay in the cache for as long as something else is waited for.
+      if (holdings.changed) void this.flush();
       await heeding(holdings.arrival.wait(wait), signal);
       if (holdings.missing.length === 0) break;
     }
-    await heeding(this.flush(), signal);
   }
 
   async #lookUp(name: string): Promise<Secret> {
@@ -209,6 +219,9 @@ export class Core {
     this.holdings.expire(this.#options.expiryAge ?? Infinity);
   }
 }
+
+export const illFormed = () =>
+  new CofferClientError('invalid_argument', 'the name of a secret is not well-formed Unicode');
 
 const undeclared = (name: string) =>
   new CofferClientError(

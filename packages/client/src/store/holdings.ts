@@ -17,7 +17,8 @@ export class Holdings {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly #held = new Map<string, Held>();
-  #closed = false;
+  /** Nothing is taken over any more. */
+  closed = false;
 
   constructor(events: Events, now: () => number) {
     this.#events = events;
@@ -71,16 +72,16 @@ export class Holdings {
 
   /** The server refuses it now: it goes out of the cache. */
   refuse(held: Held): void {
+    if (!held.refused) this.changed = true;
     held.refused = true;
-    this.changed = true;
   }
 
   /** Takes over an active value, and tells of it if it is another. */
   take(held: Held, version: number, value: Uint8Array): void {
     const bytes = value instanceof SecretBytes ? value : SecretBytes.copyOf(value);
     const first = !held.secret;
-    if (this.#closed) bytes.wipe();
-    if (this.#closed || !held.take(version, bytes)) return;
+    if (this.closed) bytes.wipe();
+    if (this.closed || !held.take(version, bytes)) return;
     this.changed = true;
     if (first) {
       this.touch(held);
@@ -105,7 +106,7 @@ export class Holdings {
 
   /** Takes over nothing any more. */
   close(): void {
-    this.#closed = true;
+    this.closed = true;
     this.arrival.end();
   }
 

@@ -80,6 +80,8 @@ export async function openKeyring(core: Core, name: string, { signal }: CallOpti
     return new Keyring(core, held);
   } catch (error) {
     held.keyrings--;
+    // What is refused goes out of the cache.
+    void core.flush();
     throw error;
   }
 }

@@ -16,6 +16,8 @@ export class Saved {
   readonly #holdings: Holdings;
   readonly #events: Events;
   #writtenAt = Number.NEGATIVE_INFINITY;
+  /** What an earlier run wrote and is not held: it stays in the cache until the store is open. */
+  #aside = new Map<string, CachedSecret>();
   #newest = Promise.resolve();
   #next: Promise<void> | undefined;
 
@@ -34,13 +36,22 @@ export class Saved {
     for (const [name, entry] of await this.#read()) {
       const age = holdings.now() - (entry.checkedAt ?? -Infinity) * 1000;
       const fresh = maxAge === Infinity || (age <= maxAge && age >= -CLOCK_SKEW_MS);
-      const held = holdings.get(name) ?? (fresh && allowLookup && holdings.add(name));
+      // The opening may have been given up while the key was waited for.
+      const usable = !holdings.closed && name.isWellFormed();
+      const held = usable && (holdings.get(name) ?? (fresh && allowLookup && holdings.add(name)));
       if (held && fresh) {
         Object.assign(held, entry);
         held.wanted ||= entry.secret !== undefined;
         held.doubtful = true;
-      } else wipe(entry);
+      } else if (usable) this.#aside.set(name, entry);
+      else wipe(entry);
     }
+  }
+
+  /** The store is open, or closed: what it does not hold goes with the next write. */
+  letGo(): void {
+    for (const entry of this.#aside.values()) wipe(entry);
+    this.#aside.clear();
   }
 
   /** Writes what is held, if it is worth it; one after the other, and never rejects. */
@@ -71,8 +82,15 @@ export class Saved {
     this.#next = undefined;
     this.#writtenAt = performance.now();
     holdings.changed = false;
-    const kept = [...holdings].filter(({ secret, refused }) => secret && !refused);
-    const content = encodeCache(new Map(kept.map((held) => [held.name, held])));
+    const kept = new Map<string, CachedSecret>();
+    // A token that is worth nothing any more takes all with it.
+    if (![...holdings].every(({ refused }) => refused))
+      for (const [name, entry] of this.#aside) kept.set(name, entry);
+    for (const held of holdings) {
+      if (held.refused) kept.delete(held.name);
+      else if (held.secret) kept.set(held.name, held);
+    }
+    const content = encodeCache(kept);
     try {
       await this.#cache.write(content);
       this.#events.over(this);

@@ -1,7 +1,7 @@
 import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { CallOptions } from '../types.js';
-import { Core } from './core.js';
+import { Core, illFormed } from './core.js';
 import type { Keyring } from './keyring.js';
 import type { StoreEvents, StoreMetrics, StoreOptions } from './options.js';
 import type { SecretSource } from './secret-source.js';
@@ -133,7 +133,10 @@ function declaredBy(options: StoreOptions): Set<string> {
   const names = new Set([...secrets, ...[fields].flat().flatMap((declares) => declares.secrets)]);
   if (!client) throw refused('a store has a client');
   if (names.size === 0 && !allowLookup) throw refused('a store has secrets, or allows lookups');
-  if (names.has('')) throw refused('a secret has a name');
+  for (const name of names) {
+    if (!name) throw refused('a secret has a name');
+    if (!name.isWellFormed()) throw illFormed();
+  }
   for (const option of ['maxAge', 'pollInterval', 'expiryAge'] as const)
     if (!((options[option] ?? 1) > 0)) throw refused(`${option} is a number of milliseconds above 0`);
   return names;

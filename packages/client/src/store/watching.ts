@@ -47,10 +47,10 @@ export class Watching {
 
   async run(): Promise<void> {
     for (let failures = 0; this.#client.watch && !this.#closed; ) {
-      this.#patterns = watchPatterns(this.#holdings.names);
       this.#stop = new AbortController();
       const { signal } = this.#stop;
       try {
+        this.#patterns = watchPatterns(this.#holdings.names);
         // Without a pattern it would be a watch of everything.
         if (this.#patterns.length === 0) {
           await this.#pause.wait(LONGEST_PAUSE_MS);

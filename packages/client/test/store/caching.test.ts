@@ -1,6 +1,6 @@
 import { FakeClock } from '@coffer/testing';
-import { expect, onTestFinished, test } from 'vitest';
-import { type Cache, Client, CofferClientError, MemoryCache, Store } from '../../src/index.js';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { type Cache, Client, CofferClientError, MemoryCache, SecretBytes, Store } from '../../src/index.js';
 import { Between, codes, gate, openStore, startBed } from './bed.js';
 
 const CACHED = '{"alpha":{"secret":{"Value":"Zm9vYmFy","Version":1},"lastAccess":"0"}}';
@@ -248,4 +248,96 @@ test('an opening that is refused takes the cached values with it', async () => {
   });
   await expect(opening).rejects.toThrow(CofferClientError);
   expect(contentOf(cache)).toEqual({});
+});
+
+const DOWN = {
+  get: () => Promise.reject(new CofferClientError('unreachable', 'down')),
+  getIfChanged: () => Promise.reject(new CofferClientError('unreachable', 'down')),
+};
+
+test.each([
+  ['older than may be used', { secrets: ['alpha'], maxAge: 60_000 }],
+  ['not all that the program declares', { secrets: ['alpha', 'bravo'] }],
+  ['nothing that the program declares', { secrets: ['bravo'] }],
+])('an opening that fails leaves a cache as it is that holds what is %s', async (_, options) => {
+  const cache = new MemoryCache(CACHED);
+  const stop = new AbortController();
+  const onError = () => stop.abort(new Error('enough'));
+  const opening = Store.open({ client: DOWN, cache, signal: stop.signal, onError, ...options });
+  await expect(opening).rejects.toThrow('enough');
+  expect(contentOf(cache)).toEqual(JSON.parse(CACHED));
+});
+
+test('what came before an opening failed is cached beside what was there', async () => {
+  const { client } = await startBed({ bravo: 'x' });
+  const cache = new MemoryCache(CACHED);
+  const stop = new AbortController();
+  const opening = Store.open({
+    client,
+    cache,
+    secrets: ['bravo', 'charlie'],
+    watch: false,
+    signal: stop.signal,
+    onError: (error) => stop.abort(error),
+  });
+  await expect(opening).rejects.toMatchObject({ code: 'not_found' });
+  expect(Object.keys(contentOf(cache)).sort()).toEqual(['alpha', 'bravo']);
+});
+
+test('an opening that is given up while the cache is read ends at once, writes nothing and keeps nothing', async () => {
+  const [begun, key] = [gate(), gate()];
+  const written: Uint8Array[] = [];
+  const content = Buffer.from(CACHED);
+  const cache: Cache = {
+    read: async () => {
+      begun.open();
+      await key.opened;
+      return content;
+    },
+    write: (bytes) => void written.push(bytes),
+  };
+  const stop = new AbortController();
+  const opening = Store.open({ client: DOWN, cache, secrets: ['alpha'], signal: stop.signal });
+  await begun.opened;
+  stop.abort(new Error('enough'));
+  await expect(opening).rejects.toThrow('enough');
+  const wipe = vi.spyOn(SecretBytes.prototype, 'wipe');
+  onTestFinished(() => wipe.mockRestore());
+  key.open();
+  await expect.poll(() => wipe.mock.contexts.length).toBe(1);
+  expect(content.every((byte) => byte === 0)).toBe(true);
+  expect(written).toEqual([]);
+});
+
+test('a secret that is refused goes out of the cache while an opening still waits for another', async () => {
+  const { server } = await startBed({ alpha: 'one' });
+  const { token } = await server.createToken('program', [{ actions: ['get'], secrets: ['bravo'] }]);
+  const client = new Client({ server: server.url, token });
+  onTestFinished(() => client.close());
+  const cache = new MemoryCache(CACHED);
+  const stop = new AbortController();
+  const opening = Store.open({
+    client,
+    secrets: ['alpha', 'bravo'],
+    cache,
+    watch: false,
+    signal: stop.signal,
+    onError: () => {},
+  });
+  await expect.poll(() => contentOf(cache)).toEqual({});
+  stop.abort(new Error('enough'));
+  await expect(opening).rejects.toThrow('enough');
+});
+
+test('a keyring that is refused takes its secret out of the cache', async () => {
+  const { server } = await startBed({ alpha: 'one', bravo: 'x' });
+  const grants = ['alpha', 'bravo'].map((name) => ({ actions: ['get', 'info'] as const, secrets: [name] }));
+  const { token, principal } = await server.createToken('program', grants);
+  const client = new Client({ server: server.url, token });
+  onTestFinished(() => client.close());
+  const cache = new MemoryCache();
+  const { store } = await openStore({ client, secrets: ['alpha', 'bravo'], cache, watch: false });
+  await server.grant(principal, grants.slice(1));
+  await expect(store.keyring('alpha')).rejects.toMatchObject({ code: 'access_denied' });
+  await expect.poll(() => Object.keys(contentOf(cache))).toEqual(['bravo']);
 });
