@@ -1,8 +1,18 @@
 import { defineConfig } from 'vitest/config';
 
-/** A suite a project: `npm test` runs `unit`; the others need outside programs, which .ci/run installs. */
+/**
+ * A suite a project: `npm test` runs `unit`; the others need outside programs, which .ci/run installs. What is polled for is
+ * waited for, on a busy machine too, rather than given up after vitest's second.
+ */
 const suite = (name: string, include: string[], timeout: number) => ({
-  test: { name, include, testTimeout: timeout, hookTimeout: timeout, pool: 'forks' as const },
+  test: {
+    name,
+    include,
+    testTimeout: timeout,
+    hookTimeout: timeout,
+    pool: 'forks' as const,
+    expect: { poll: { timeout: 20_000 } },
+  },
 });
 
 export default defineConfig({
