@@ -33,7 +33,8 @@ export interface ClientOptions {
   readonly token?: string | (() => string | Promise<string>);
   /**
    * The content of a NATS creds file, in place of a token: each request carries a proof of some seconds, made with its key. Bytes
-   * are copied, and stay yours to wipe; the copy is wiped by {@link Client.close}.
+   * are copied, and stay yours to wipe; the copy is wiped by {@link Client.close}. A path, or another text without the file's lines of
+   * dashes, is refused at once; a key or token in it that is damaged is seen by the first call (`invalid_argument`).
    */
   readonly creds?: string | Uint8Array;
   /**

@@ -11,7 +11,7 @@ import {
   verifyProofSignature,
 } from '@coffer/identity';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Admin } from '../src/admin/index.js';
 import { Client, CofferClientError, createProof, Store } from '../src/index.js';
 import { answering, serve } from './http-server.js';
@@ -135,7 +135,15 @@ describe('creds', () => {
     );
   });
 
-  it('that are none are refused by the first call, and by a store that opens; nothing is sent', async () => {
+  it.each(['/etc/coffer/alice.creds', 'cft_x', ''])('that are %j are refused by the constructor', (text) => {
+    expect(() => new Client({ creds: text })).toThrow(misused('each between lines of dashes'));
+  });
+
+  it.each(['ftp://x', 'coffer', 'https://user:pass@x', 'unix:/x'])('are not for the audience %j', (other) => {
+    expect(() => new Client({ creds, audience: other })).toThrow(misused('an audience is the URL'));
+  });
+
+  it('that are damaged are refused by the first call, and by a store that opens; nothing is sent', async () => {
     await using server = await proving();
     await using client = new Client({
       server: server.url,
@@ -147,6 +155,23 @@ describe('creds', () => {
     await expect(client.watch().next()).rejects.toThrow(misused(''));
     await expect(Store.open({ client, secrets: ['x'] })).rejects.toThrow(misused(''));
     expect(server.seen).toEqual([]);
+  });
+
+  it.each(['before its first call', 'after it'])('are wiped when the client is closed %s', async (when) => {
+    await using server = await proving();
+    const made = vi.spyOn(Buffer, 'from');
+    onTestFinished(() => void made.mockRestore());
+    const client = new Client({ server: server.url, creds: Buffer.from(creds) });
+    if (when === 'after it') await client.get('x');
+    const pkcs8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+    const holdsKey = (bytes: Buffer) =>
+      bytes.includes(seed) || (bytes.length > pkcs8.length && bytes.includes(pkcs8));
+    // The first one is our own.
+    const [ours, ...theirs] = made.mock.results.map(({ value }) => value as Buffer).filter(holdsKey);
+    expect(theirs).toHaveLength(1);
+    client.close();
+    await expect.poll(() => theirs.some(holdsKey)).toBe(false);
+    expect(ours?.toString()).toBe(creds);
   });
 
   it('are not taken together with a token', () => {

@@ -1,8 +1,8 @@
 import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
 import type { Socket } from 'node:net';
+import type { Address } from '../address.js';
 import { CofferClientError } from '../errors.js';
-import type { Address } from './address.js';
 import type { Credential } from './credential.js';
 import { failure } from './failures.js';
 import { type TlsOptions, tlsOptions } from './tls.js';

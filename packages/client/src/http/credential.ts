@@ -1,6 +1,7 @@
+import { type Address, audienceOf } from '../address.js';
 import { CofferClientError, invalid } from '../errors.js';
+import { noCreds } from '../proof/no-creds.js';
 import type { Attempt, Prover } from '../proof/prover.js';
-import type { Address } from './address.js';
 
 /** As the options of a client have it. */
 export interface CredentialOptions {
@@ -17,7 +18,7 @@ export class Credential {
   readonly #audience: string;
   #prover: Promise<Prover> | undefined;
 
-  /** @throws CofferClientError `invalid_argument`; for creds that are none, {@link authorize} does */
+  /** @throws CofferClientError `invalid_argument`; for creds that only look like some, {@link authorize} does */
   constructor({ token, creds, audience }: CredentialOptions, { basic, display, endpoint }: Address) {
     if (token !== undefined && creds !== undefined) throw invalid('give either a token or creds, not both');
     if (token !== undefined && typeof token !== 'function' && !isToken(token)) {
@@ -30,8 +31,9 @@ export class Credential {
     }
     this.#basic = basic;
     this.#token = token;
+    this.#audience = creds === undefined ? '' : audienceOf(audience ?? display);
     this.#creds = creds === undefined ? undefined : Buffer.from(creds);
-    this.#audience = audience ?? display;
+    if (this.#creds?.includes('---') === false) throw noCreds();
   }
 
   /** Without it, the server is told nothing. */

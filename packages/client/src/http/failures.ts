@@ -1,5 +1,5 @@
+import type { Address } from '../address.js';
 import { CofferClientError } from '../errors.js';
-import type { Address } from './address.js';
 
 /** The connection failed. `reached`: the server may have got the request, and done what it says. */
 export class ConnectionFailure extends Error {

@@ -1,6 +1,6 @@
 import type { SecureContext } from 'node:tls';
+import type { Address } from '../address.js';
 import { invalid } from '../errors.js';
-import type { Address } from './address.js';
 
 /** As the options of a client have it. */
 export interface TlsOptions {

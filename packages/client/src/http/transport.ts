@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { type Address, isLoopback, parseAddress } from '../address.js';
 import { CofferClientError } from '../errors.js';
-import { type Address, isLoopback, parseAddress } from './address.js';
 import { type Call, Connections } from './connections.js';
 import { Credential, type CredentialOptions } from './credential.js';
 import { ConnectionFailure, clientClosed, failure, toldOf } from './failures.js';

@@ -1,5 +1,5 @@
+import type { Address } from '../address.js';
 import { CofferClientError } from '../errors.js';
-import type { Address } from './address.js';
 import type { ConnectionFailure } from './failures.js';
 
 const WHY: Record<string, string> = {

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { CofferClientError, invalid } from '../errors.js';
+import { CofferClientError } from '../errors.js';
 import { decodeUserSeed, encodeUserKey, wipeable } from './nkey.js';
+import { noCreds } from './no-creds.js';
 
 /** What stands before an Ed25519 seed in PKCS #8, as node:crypto takes it (RFC 8410, section 7). */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -29,9 +30,9 @@ export class Credentials {
     const file = Buffer.from(creds);
     try {
       const [jwt, seed, ...more] = blocksOf(file);
-      if (jwt === undefined || seed === undefined || more.length > 0) throw malformed(FORM);
+      if (jwt === undefined || seed === undefined || more.length > 0) throw noCreds();
       this.jwt = jwt.toString('latin1');
-      if (!TOKEN.test(this.jwt)) throw malformed(FORM);
+      if (!TOKEN.test(this.jwt)) throw noCreds();
       const bytes = decodeUserSeed(seed);
       this.#pkcs8 = wipeable(PKCS8.length + bytes.length);
       this.#pkcs8.set(PKCS8);
@@ -43,7 +44,7 @@ export class Credentials {
     const spki = createPublicKey(this.#key()).export({ format: 'der', type: 'spki' });
     if (subjectOf(this.jwt) !== encodeUserKey(spki.subarray(-PUBLIC_KEY_BYTES))) {
       this.wipe();
-      throw malformed('the seed in it is not that of the user whose token is in it; make it anew');
+      throw noCreds('the seed in it is not that of the user whose token is in it; make it anew');
     }
   }
 
@@ -89,7 +90,3 @@ function subjectOf(jwt: string): unknown {
     return undefined;
   }
 }
-
-const FORM = 'it has a user’s token and a user’s seed, each between lines of dashes';
-
-const malformed = (why: string) => invalid(`this is no content of a creds file: ${why}`);

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { audienceOf } from '../address.js';
 import { invalid } from '../errors.js';
-import { parseAddress } from '../http/address.js';
 import { Credentials } from './credentials.js';
 
 /** Of what a proof is made. */
@@ -96,17 +96,6 @@ function salted(members: object): { readonly payload: string; readonly signed: B
     const hash = sha256(payload);
     if (hash.includes(0)) return { payload, signed: Buffer.concat([DOMAIN, hash]) };
   }
-}
-
-/** The one way to write a server's URL as an audience. */
-export function audienceOf(url: string): string {
-  const { display, basic } = /^https?:/i.test(url) ? parseAddress(url) : { display: '' };
-  if (basic !== undefined || !/^https?:\/\/[\x21-\x7e]{1,500}$/.test(display)) {
-    throw invalid(
-      'an audience is the URL of a server, as https://coffer.example.com, without user or password',
-    );
-  }
-  return display;
 }
 
 const sha256 = (bytes: Uint8Array | string): Buffer => createHash('sha256').update(bytes).digest();

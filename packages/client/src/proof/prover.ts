@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Credentials } from './credentials.js';
-import { audienceOf, signProof } from './proof.js';
+import { signProof } from './proof.js';
 
 /** Both the server's clock and ours may be wrong: a proof of ours is neither near its end nor near the longest time. */
 const LIFETIME_SECONDS = 45;
@@ -23,11 +23,11 @@ export class Prover {
 
   /**
    * @param creds as {@link Credentials} takes them
-   * @param audience the server's URL
+   * @param audience as `audienceOf` gives it
    * @throws CofferClientError `invalid_argument`
    */
   constructor(creds: Uint8Array, audience: string) {
-    this.#audience = audienceOf(audience);
+    this.#audience = audience;
     this.#credentials = new Credentials(creds);
   }
 

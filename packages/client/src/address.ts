@@ -1,4 +1,4 @@
-import { invalid } from '../errors.js';
+import { invalid } from './errors.js';
 
 /** Where a server is, and the credential that its URL carried. */
 export interface Address {
@@ -70,4 +70,19 @@ function basicCredential(url: URL, display: string): string {
 /** Nobody but this machine's own programs hears what is sent there. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/**
+ * The one way to write a server's URL as an audience.
+ *
+ * @throws CofferClientError `invalid_argument`
+ */
+export function audienceOf(url: string): string {
+  const { display, basic } = /^https?:/i.test(url) ? parseAddress(url) : { display: '' };
+  if (basic !== undefined || !/^https?:\/\/[\x21-\x7e]{1,500}$/.test(display)) {
+    throw invalid(
+      'an audience is the URL of a server, as https://coffer.example.com, without user or password',
+    );
+  }
+  return display;
 }
