@@ -1,6 +1,6 @@
 import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
-import type { CallOptions } from '../types.js';
+import type { CallOptions, SecretInfo } from '../types.js';
 import { asClientError, Events } from './events.js';
 import { fetchRound } from './fetch-round.js';
 import type { Held } from './held.js';
@@ -41,7 +41,11 @@ export class Core {
     this.client = client;
     this.holdings = holdings;
     this.#options = options;
-    this.#rounds = new Rounds((names) => fetchRound(this, names), events);
+    this.#rounds = new Rounds(
+      (names) => fetchRound(this, names),
+      events,
+      (name) => holdings.get(name)?.ahead === true,
+    );
     this.watching = new Watching(client, holdings, events, this.#changed.bind(this));
   }
 
@@ -91,8 +95,10 @@ export class Core {
 
   /** The entry of a secret, made if there is none. One that is not declared goes when it has no value and no follower. */
   hold(name: string): Held {
-    const held = this.#permitted(name) ?? this.holdings.add(name);
-    this.watching.widen();
+    const known = this.#permitted(name);
+    if (known) return known;
+    const held = this.holdings.add(name);
+    this.watching.widen(name);
     return held;
   }
 
@@ -102,9 +108,10 @@ export class Core {
   }
 
   /** Fetches, reports what fails, and goes on until it works. Resolves after the first try, and never rejects. */
-  async pull(names: readonly string[], poll = false): Promise<void> {
-    await this.#rounds.pull(names, poll);
+  async pull(names: readonly string[], poll = false): Promise<Failures> {
+    const failures = await this.#rounds.pull(names, poll);
     await this.flush();
+    return failures;
   }
 
   /** Writes the cache, if it is worth it. Never rejects. */
@@ -183,14 +190,18 @@ export class Core {
   }
 
   async #lookUp(name: string): Promise<Secret> {
-    const { version, value } = await this.calls.run((signal) => this.client.get(name, { signal }));
-    const held = this.hold(name);
+    const held = await this.calls.run(async (signal) => {
+      const { version, value } = await this.client.get(name, { signal });
+      const held = signal.aborted ? undefined : this.hold(name);
+      // What came meanwhile another way is no older.
+      if (!held || held.secret) value.fill(0);
+      else {
+        this.holdings.take(held, version, value);
+        this.holdings.confirm(held);
+      }
+      return held as Held;
+    });
     held.wanted = true;
-    // What came meanwhile another way is no older.
-    if (!held.secret) {
-      this.holdings.take(held, version, value);
-      this.holdings.confirm(held);
-    }
     const { handle } = held;
     if (this.#moved.delete(name)) void this.pull([name]);
     await this.flush();
@@ -198,12 +209,12 @@ export class Core {
   }
 
   /** The server tells of these. */
-  #changed(names: readonly string[], doubtful: boolean, versions?: readonly number[]): void {
+  #changed(names: readonly string[], doubtful: boolean, info?: SecretInfo): void {
     for (const name of names) if (this.#lookups.has(name)) this.#moved.add(name);
     const held = names.flatMap((name) => this.holdings.get(name) ?? []);
     for (const one of held) {
       one.doubtful ||= doubtful;
-      one.told = versions;
+      one.hear(info);
     }
     if (held.length > 0) void this.pull(held.map(({ name }) => name));
   }

@@ -16,6 +16,8 @@ export interface RoundParts extends VersionsParts {
 export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>): Promise<Failures> {
   const { client, calls, holdings, events } = parts;
   const failures = new Map<string, CofferClientError>();
+  /** Of these a version is missing that the watch told of. */
+  const behind = new Set<Held>();
   /** Not of the active value, but of the versions. */
   const versionFailures = new Map<string, CofferClientError>();
   const fail = (name: string, cause: unknown) => failures.set(name, asClientError(cause));
@@ -30,6 +32,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
     await calls.run(async (signal) => {
       const answers = requests.length === 0 ? [] : await ask({ signal, keepsAlive: false });
       // A client may not have heeded it.
+      if (signal.aborted) answers.forEach(wipeAnswer);
       signal.throwIfAborted();
       for (const answer of answers) hear(answer);
       await blame(answers);
@@ -58,6 +61,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
 
   function hear(answer: SecretAnswer): void {
     const held = holdings.get(answer.name);
+    if (!held) wipeAnswer(answer);
     if (!held || 'error' in answer) return;
     holdings.confirm(held);
     if ('value' in answer) holdings.take(held, answer.version, answer.value);
@@ -78,7 +82,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
     if (failures.has(held.name) || (held.keyrings === 0 && held.versions.size === 0)) return;
     try {
       const { syncVersions } = await import('./versions.js');
-      await syncVersions(parts, held, doubted.includes(held), signal);
+      if (!(await syncVersions(parts, held, doubted.includes(held), signal))) behind.add(held);
     } catch (cause) {
       versionFailures.set(held.name, asClientError(cause));
       held.doubtful ||= doubted.includes(held);
@@ -87,10 +91,18 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
 
   function settle(held: Held): void {
     const code = known ? failed(failures, held.name)?.code : 'unauthenticated';
-    if (!code && !versionFailures.has(held.name)) events.over(held.name);
+    if (!code && !versionFailures.has(held.name)) {
+      events.over(held.name);
+      if (!behind.has(held)) held.agree();
+    }
     if (!code) return;
     // What vanished may be made anew with the same numbers.
     held.doubtful ||= code === 'not_found' || doubted.includes(held);
     if (code === 'access_denied' || !known) holdings.refuse(held);
   }
+}
+
+/** What comes too late is of no use to anybody. */
+export function wipeAnswer(answer: SecretAnswer): void {
+  if ('value' in answer) answer.value.fill(0);
 }

@@ -1,7 +1,11 @@
 import type { CachedSecret, CachedValue } from '../cache/content.js';
 import type { Secret } from '../secret/secret.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
+import type { SecretInfo } from '../types.js';
 import { storeClosed } from './waiting.js';
+
+/** For so long the watch is believed rather than an answer. */
+const AHEAD_MS = 60_000;
 
 /** Told whenever a value is read. */
 export type OnRead = (held: Held) => void;
@@ -25,13 +29,20 @@ export class Held implements CachedSecret {
   keyrings = 0;
   /** The numbers of the versions, as the watch told them last. */
   told: readonly number[] | undefined;
+  /** How often the watch told of it. */
+  changes = 0;
+  /** When it was first held, in milliseconds since 1970. */
+  readonly since: number;
+  /** The active version that the watch told of, until an answer agrees or it is too long ago. */
+  #news: { readonly version: number; readonly until: number } | undefined;
   /** Versions that are being fetched. */
   readonly loading = new Map<number, Promise<void>>();
   readonly #onRead: OnRead;
   #handle: WeakRef<Secret> | undefined;
 
-  constructor(name: string, onRead: OnRead) {
+  constructor(name: string, since: number, onRead: OnRead) {
     this.name = name;
+    this.since = since;
     this.#onRead = onRead;
   }
 
@@ -48,6 +59,23 @@ export class Held implements CachedSecret {
   /** Somebody has a handle, or a keyring. */
   get inUse(): boolean {
     return this.#handle?.deref() !== undefined || this.keyrings > 0;
+  }
+
+  /** The watch told of something that no answer has shown yet: whoever answers may be behind, or no server at all. */
+  get ahead(): boolean {
+    return this.#news !== undefined && performance.now() < this.#news.until;
+  }
+
+  /** The watch tells of it: of what it is now, if it says that. */
+  hear(info?: SecretInfo): void {
+    this.changes++;
+    this.told = info?.versions;
+    this.#news = info && { version: info.activeVersion, until: performance.now() + AHEAD_MS };
+  }
+
+  /** An answer came: the watch is ahead no more if that is what it told of. */
+  agree(): void {
+    if (!this.wanted || this.secret?.version === this.#news?.version) this.#news = undefined;
   }
 
   /** Takes over an active value; false if it is no other. */

@@ -43,7 +43,7 @@ export class Holdings {
   }
 
   add(name: string): Held {
-    const held = new Held(name, (read) => {
+    const held = new Held(name, this.now(), (read) => {
       this.reads++;
       this.touch(read);
     });

@@ -3,6 +3,7 @@ import { SecretBytes } from '../secret/secret-bytes.js';
 import type { CallOptions } from '../types.js';
 import type { Core } from './core.js';
 import type { Held } from './held.js';
+import { failed } from './rounds.js';
 import { awaited, heeding } from './waiting.js';
 
 /** A copy of a version's value, which is fetched if it is not held. */
@@ -31,16 +32,26 @@ export async function createVersion(
   options?: CallOptions,
 ): Promise<void> {
   const { client } = core;
-  await core.calls.run(async (signal) => {
-    if (!client.createVersion)
-      throw new CofferClientError('unsupported', 'the client of the store makes no versions');
-    await client.createVersion(name, version, value, { signal });
-  }, options?.signal);
+  await core.calls
+    .run(async (signal) => {
+      if (!client.createVersion)
+        throw new CofferClientError('unsupported', 'the client of the store makes no versions');
+      await client.createVersion(name, version, value, { signal });
+    }, options?.signal)
+    .catch((error) => {
+      value.wipe();
+      throw error;
+    });
   const held = core.hold(name);
   held.wanted = true;
   held.keep(version, value);
   core.holdings.changed = true;
-  await awaited(core.pull([name]));
+  const before = held.secret;
+  const failures = await awaited(core.pull([name]));
+  // It is active now, though that cannot be seen from here.
+  const kept = held.versions.get(version);
+  if (kept && failed(failures, name) && held.secret === before)
+    core.holdings.take(held, version, SecretBytes.copyOf(kept));
 }
 
 /** Fetches it, once for all who ask meanwhile. */
@@ -52,8 +63,18 @@ function load(core: Core, { name, loading }: Held, version: number): Promise<voi
 }
 
 async function fetchVersion(core: Core, name: string, version: number): Promise<void> {
-  const { value } = await core.calls.run((signal) => core.client.get(name, { version, signal }));
-  core.hold(name).keep(version, value);
-  core.holdings.changed = true;
+  const { changes } = core.hold(name);
+  await core.calls.run(async (signal) => {
+    const { value } = await core.client.get(name, { version, signal });
+    const held = signal.aborted ? undefined : core.hold(name);
+    // What came meanwhile another way is no older.
+    if (!held || held.versions.has(version)) return void value.fill(0);
+    held.keep(version, value);
+    core.holdings.changed = true;
+    if (held.changes === changes) return;
+    // It may have been on its way since before the change.
+    held.doubtful = true;
+    void core.pull([name]);
+  });
   await core.flush();
 }

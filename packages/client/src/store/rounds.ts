@@ -37,6 +37,7 @@ export class Rounds {
   pollErrors = 0;
   readonly #work: RoundWork;
   readonly #events: Events;
+  readonly #isBehind: (name: string) => boolean;
   readonly #pause = new Pause();
   /** What failed, and is tried again until it works. */
   readonly #due = new Set<string>();
@@ -45,8 +46,10 @@ export class Rounds {
   #trying = false;
   #closed = false;
 
-  constructor(work: RoundWork, events: Events) {
+  /** @param isBehind whether the answer about a name is not what was told of it: then it is asked for again */
+  constructor(work: RoundWork, events: Events, isBehind: (name: string) => boolean) {
     this.#work = work;
+    this.#isBehind = isBehind;
     this.#events = events;
   }
 
@@ -63,16 +66,17 @@ export class Rounds {
   }
 
   /** Fetches these; what fails is reported, and tried again until it works. Resolves after the first try. */
-  async pull(names: readonly string[], poll = false): Promise<void> {
+  async pull(names: readonly string[], poll = false): Promise<Failures> {
     const failures = await this.fetch(names, poll);
     this.#events.report(failures);
     for (const name of names) {
       const error = failed(failures, name);
-      if (error && !SETTLED.has(error.code)) this.#due.add(name);
+      if ((error && !SETTLED.has(error.code)) || this.#isBehind(name)) this.#due.add(name);
       else this.#due.delete(name);
     }
     if (!failures.has('')) this.#pause.end();
     void this.#tryAgain();
+    return failures;
   }
 
   /** Resolves when nothing runs any more. */

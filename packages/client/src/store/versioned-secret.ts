@@ -4,7 +4,8 @@ import type { Core } from './core.js';
 
 /**
  * A secret whose versions are asked for and made by number, for programs that agree on numbers, such as days. What was asked for once
- * is held, and cached, until the server has it no more. Made by {@link Store.versioned}.
+ * is held until the server has it no more; it is cached along with the secret's active value, so only where the store holds that: of a
+ * secret that is declared, looked up, made here or has a keyring. Made by {@link Store.versioned}.
  */
 export class VersionedSecret {
   /** The secret's name. */
@@ -29,7 +30,8 @@ export class VersionedSecret {
   }
 
   /**
-   * Makes a version of a number that was never used, and activates it: handles give it when this resolves. The bytes stay yours.
+   * Makes a version of a number that was never used, and activates it: handles give it when this resolves, or what was activated since.
+   * The bytes stay yours.
    *
    * @throws CofferClientError `invalid_version`; `version_taken`; `unsupported` if the store's client makes no versions; `closed`
    */

@@ -2,6 +2,7 @@ import { CofferClientError } from '../errors.js';
 import { refused } from '../http/one-by-one.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
 import { askMany } from './ask-many.js';
+import { wipeAnswer } from './fetch-round.js';
 import type { Held } from './held.js';
 import type { Holdings } from './holdings.js';
 import type { StoreClient } from './options.js';
@@ -15,7 +16,8 @@ export interface VersionsParts {
 }
 
 /**
- * Brings the versions that are held by number up to date: those that are gone go, and of a keyring, all that there are come.
+ * Brings the versions that are held by number up to date: those that are gone go, and of a keyring, all that there are come. False if
+ * one could not be had that the watch has just told of.
  *
  * @param anew whether a number may stand for another value now
  */
@@ -24,15 +26,17 @@ export async function syncVersions(
   held: Held,
   anew: boolean,
   signal: AbortSignal,
-): Promise<void> {
-  const { name, versions, secret, keyrings } = held;
+): Promise<boolean> {
+  const { name, versions, secret, keyrings, ahead } = held;
   const options = { signal, keepsAlive: false };
-  let told = watching.live ? held.told : undefined;
+  // What the watch told counts once; a while later it may be another, whose telling is on its way.
+  let told = watching.live && ahead ? held.told : undefined;
   try {
     told ??= (await client.info?.(name, options))?.versions;
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'access_denied') throw error;
   }
+  told ??= watching.live ? held.told : undefined;
   if (!told && keyrings > 0)
     throw new CofferClientError(
       client.info ? 'access_denied' : 'unsupported',
@@ -40,15 +44,13 @@ export async function syncVersions(
     );
   // Where nobody tells the numbers, each version shows for itself whether it is gone.
   const numbers = new Set(told ?? versions.keys());
-  // A secret that was made anew would hardly have the active value again that came in this round.
-  const before = secret && versions.get(secret.version);
-  const same = !anew || (before && Buffer.compare(before, secret.value) === 0);
-  const wanted = [...numbers].filter((number) => (versions.has(number) ? !told || !same : keyrings > 0));
+  const wanted = [...numbers].filter((number) => (versions.has(number) ? !told || anew : keyrings > 0));
   const others = wanted.filter((number) => number !== secret?.version);
   const requests = others.map((version) => ({ name, version }));
   const answers = await askMany(client, requests, options, (_, cause) => {
     refused(name, cause);
   });
+  if (signal.aborted) answers.forEach(wipeAnswer);
   signal.throwIfAborted();
   if (secret && wanted.length > others.length) held.keep(secret.version, SecretBytes.copyOf(secret.value));
   let refusal: string | undefined;
@@ -61,4 +63,5 @@ export async function syncVersions(
   for (const number of [...versions.keys()]) if (!numbers.has(number)) held.drop(number);
   holdings.changed = true;
   if (refusal) throw new CofferClientError(refusal, `a version of ${JSON.stringify(name)}: ${refusal}`);
+  return !ahead || numbers.size >= (told?.length ?? 0);
 }

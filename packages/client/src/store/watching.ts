@@ -1,6 +1,7 @@
 import { CofferClientError } from '../errors.js';
-import type { WatchEvent } from '../types.js';
+import type { SecretInfo, WatchEvent } from '../types.js';
 import { asClientError, type Events } from './events.js';
+import type { Held } from './held.js';
 import type { Holdings } from './holdings.js';
 import type { StoreClient } from './options.js';
 import { backOff, Pause } from './waiting.js';
@@ -10,6 +11,8 @@ const LONGEST_PAUSE_MS = 60_000;
 const NEVER_MS = 2 ** 31 - 1;
 /** Secrets that are looked up in a row are watched together. */
 const WIDEN_MS = 50;
+/** In a time like this a secret is not deleted and made anew by chance. */
+const LATE_MS = 5_000;
 /** What may be over in a moment. For the rest a person has to do something. */
 const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'stopped', 'rate_limited']);
 
@@ -17,9 +20,9 @@ const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'stopped
  * Called with the secrets that may be others now.
  *
  * @param doubtful even where the number of the active version is the same
- * @param versions if there is one secret, the numbers that it has now
+ * @param info if there is one secret, what it is now
  */
-export type OnChange = (names: readonly string[], doubtful: boolean, versions?: readonly number[]) => void;
+export type OnChange = (names: readonly string[], doubtful: boolean, info?: SecretInfo) => void;
 
 /** Hears what the server pushes of the secrets that are held, and begins anew whenever that ends. */
 export class Watching {
@@ -35,6 +38,10 @@ export class Watching {
   /** Secrets of which nothing was missed since the last `ready`. */
   #covered: ReadonlySet<string> = new Set();
   #since: string | undefined;
+  /** How many resets came with little between them, and when the latest did. */
+  #resets = 0;
+  #latestReset = Number.NEGATIVE_INFINITY;
+  #resetting: NodeJS.Timeout | undefined;
   #widening: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -79,9 +86,9 @@ export class Watching {
     }
   }
 
-  /** More secrets are held. */
-  widen(): void {
-    if (this.#closed || this.#holdings.names.every((name) => covers(this.#patterns, name))) return;
+  /** One more secret is held. */
+  widen(name: string): void {
+    if (this.#closed || covers(this.#patterns, name)) return;
     this.#widening ??= setTimeout(() => {
       this.#widening = undefined;
       this.#stop.abort();
@@ -98,6 +105,7 @@ export class Watching {
     this.#closed = true;
     this.live = false;
     clearTimeout(this.#widening);
+    clearTimeout(this.#resetting);
     this.#stop.abort();
     this.wake();
   }
@@ -129,13 +137,32 @@ export class Watching {
       const before = this.#covered;
       this.#covered = new Set(names);
       this.#recovered();
-      // Between their fetch and this moment they may have changed.
-      this.#onChange(
-        names.filter((name) => !before.has(name)),
-        false,
-      );
-    } else if (event.type === 'reset') this.#onChange(names, true);
-    else this.#onChange([event.name], true, event.type === 'change' ? event.versions : undefined);
+      // Between their fetch and this moment they may have changed, and after a while even be others of the same number.
+      const missed = [...this.#holdings].filter(({ name }) => !before.has(name));
+      const isLate = ({ since }: Held) => this.#holdings.now() - since > LATE_MS;
+      for (const late of [true, false])
+        this.#onChange(
+          missed.filter((held) => isLate(held) === late).map(({ name }) => name),
+          late,
+        );
+    } else if (event.type === 'reset') this.#reset();
+    else this.#onChange([event.name], true, event.type === 'change' ? event : undefined);
     this.#since = event.id;
+  }
+
+  /** Has all read anew: at once, or, when one comes upon the other, after a pause that grows. */
+  #reset(): void {
+    for (const held of this.#holdings) held.doubtful = true;
+    if (this.#resetting) return;
+    const now = performance.now();
+    if (now - this.#latestReset > LONGEST_PAUSE_MS) this.#resets = 0;
+    this.#latestReset = now;
+    const read = () => {
+      this.#resetting = undefined;
+      this.#onChange(this.#holdings.names, true);
+    };
+    if (this.#resets === 0) read();
+    else this.#resetting = setTimeout(read, backOff(this.#resets - 1, LONGEST_PAUSE_MS)).unref();
+    this.#resets++;
   }
 }

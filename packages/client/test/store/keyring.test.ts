@@ -74,7 +74,8 @@ describe('a keyring', () => {
     await server.mustActivate('key', 4);
     await expect.poll(() => shown(keys)).toEqual(['4:four', '3:three', '2:two', '1:one']);
     const asked = between.asked.flat().map(({ version }) => version);
-    expect(asked.filter((version) => version !== undefined)).toEqual([1, 3, 4]);
+    // At the opening, with the fourth, and when that is active: a number may stand for another value by then.
+    expect(asked.filter((version) => version !== undefined)).toEqual([1, 3, 1, 3, 4, 1, 2, 3]);
     await server.mustDelete('key', 2);
     await expect.poll(() => shown(keys)).toEqual(['4:four', '3:three', '1:one']);
     expect(info).not.toHaveBeenCalled();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Client, EnvClient, MemoryCache, type Store } from '../../src/index.js';
-import { Between, openStore, startBed } from './bed.js';
+import { Client, CofferClientError, EnvClient, MemoryCache, type Store } from '../../src/index.js';
+import { Between, gate, openStore, startBed } from './bed.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const code = (expected: string) => expect.objectContaining({ code: expected });
@@ -114,5 +114,62 @@ describe('a versioned secret', () => {
     await expect(store.versioned('colour').create(2, bytes('x'))).rejects.toMatchObject({
       code: 'unsupported',
     });
+  });
+
+  test('that was made is what its handle gives, even if it cannot be fetched', async () => {
+    const { server } = await startBed();
+    const { token } = await server.createToken('maker', [
+      { actions: ['create-version'], secrets: ['colour'] },
+    ]);
+    const client = new Client({ server: server.url, token });
+    const cache = new MemoryCache();
+    const { store, errors } = await openStore({ client, cache, allowLookup: true, watch: false });
+    await store.versioned('colour').create(7, bytes('red'));
+    expect([store.secret('colour')?.version, store.secret('colour')?.reveal()]).toEqual([7, 'red']);
+    expect(errors).toMatchObject([{ code: 'access_denied' }]);
+    await store.close();
+    expect(Buffer.from(cache.read() ?? '').toString()).toBe('{}');
+    client.close();
+  });
+
+  test('that is not made, or comes too late, leaves nothing behind', async () => {
+    const { client } = await startBed({ colour: 'red', other: 'x', third: 'y' });
+    const between = new Between(client);
+    const given: Uint8Array[] = [];
+    const { get } = between;
+    between.get = async (...args) => {
+      const answer = await get(...args);
+      given.push(answer.value);
+      return answer;
+    };
+    const copies: Uint8Array[] = [];
+    const createVersion = async (_name: string, _version: number, value: Uint8Array) => {
+      copies.push(value);
+      throw new CofferClientError('version_taken', 'taken');
+    };
+    const { opened, open } = gate();
+    between.afterGet = opened;
+    const { store } = await openStore({
+      client: Object.assign(between, { createVersion }),
+      secrets: ['colour'],
+      allowLookup: true,
+      watch: false,
+    });
+    await expect(store.versioned('colour').create(1, bytes('red'))).rejects.toThrow('taken');
+    expect(copies.map((copy) => [...copy])).toEqual([[0, 0, 0]]);
+
+    const raced = store.lookup('other');
+    await expect.poll(() => between.looked).toEqual(['other']);
+    await store.keyring('other');
+    const late = [store.lookup('third'), store.versioned('colour').get(1)];
+    const outcomes = Promise.allSettled(late);
+    await expect.poll(() => between.looked.length).toBe(3);
+    const released = raced.then(() => store.close());
+    open();
+    await released;
+    await outcomes;
+    await expect
+      .poll(() => given.map((value) => value.every((byte) => byte === 0)))
+      .toEqual([true, true, true]);
   });
 });
