@@ -85,12 +85,16 @@ describe('the packed client library, installed in a fresh folder from its tarbal
   });
 
   const TYPED = `
-    import { Client, CofferClientError, fields, field, Store, type SecretBytes } from '@coffer/client';
+    import { Client, CofferClientError, fields, field, Keyring, Store, type SecretBytes } from '@coffer/client';
     import { Admin, type Policy } from '@coffer/client/admin';
 
-    export async function main(): Promise<Policy> {
-      await using client = Client.fromEnv();
-      await using store = await Store.open({ client, secrets: ['db/password'] });
+    // What a program was perhaps given, it may pass on.
+    export async function main(token?: string, signal?: AbortSignal, limit?: number): Promise<Policy> {
+      await using client = Client.fromEnv(process.env, { token, timeout: limit });
+      await using store = await Store.open({ client, secrets: ['db/password'], signal, maxAge: limit });
+      await store.refresh({ signal });
+      // @ts-expect-error: a store makes it
+      new Keyring();
       const value: SecretBytes = store.secret('db/password').get();
       // @ts-expect-error: it was not declared
       store.secret('other').get();

@@ -26,39 +26,39 @@ export interface ClientOptions {
    * `http(s)://HOST:PORT`, or `unix:PATH` for a server's admin socket; default `http://127.0.0.1:2633`. A path,
    * as proxies have it, stands before `/api/…`. A password in the URL is sent as HTTP Basic, where coffer takes a token.
    */
-  readonly server?: string;
+  readonly server?: string | undefined;
   /**
    * A bearer token, or a function that gives one, which is asked before each request is sent. It goes before a password in the URL.
    */
-  readonly token?: string | (() => string | Promise<string>);
+  readonly token?: string | (() => string | Promise<string>) | undefined;
   /**
    * The content of a NATS creds file, in place of a token: each request carries a proof of some seconds, made with its key. Bytes
    * are copied, and stay yours to wipe; the copy is wiped by {@link Client.close}. A path, or another text without the file's lines of
    * dashes, is refused at once; a key or token in it that is damaged is seen by the first call (`invalid_argument`).
    */
-  readonly creds?: string | Uint8Array;
+  readonly creds?: string | Uint8Array | undefined;
   /**
    * The URL of the server as its configuration has it in `publicUrl`, for which the proofs are made; default `server`. With
    * creds over a Unix socket it must be given.
    */
-  readonly audience?: string;
+  readonly audience?: string | undefined;
   /** Certificate authorities (PEM) to trust in place of the system's. */
-  readonly ca?: string | Uint8Array;
+  readonly ca?: string | Uint8Array | undefined;
   /** The certificate (PEM), with those between it and its authority, that is shown to a server or proxy that asks for one. */
-  readonly cert?: string | Uint8Array;
+  readonly cert?: string | Uint8Array | undefined;
   /** The private key of `cert` (PEM). Bytes stay yours to wipe. */
-  readonly key?: string | Uint8Array;
+  readonly key?: string | Uint8Array | undefined;
   /** The name that the server's certificate must hold; default the host in `server`. */
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
   /** Milliseconds until a call gives up, its retries included; default 30,000. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /**
    * How often a request is repeated when its connection fails, or when the server says that it is too busy (429, 503) and
    * wants to be asked again within two seconds; of what only reads, also when a proxy cannot reach the server (502, 504); default 2.
    */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
   /** The largest answer that is read; default 64 MiB. */
-  readonly maxAnswerBytes?: number;
+  readonly maxAnswerBytes?: number | undefined;
 }
 
 const DEFAULT_SERVER = 'http://127.0.0.1:2633';
@@ -143,7 +143,10 @@ export class Client {
   }
 
   /** A secret's active value, or that of `options.version`. `not_found` if there is none. */
-  async get(name: string, options: CallOptions & { readonly version?: number } = {}): Promise<SecretValue> {
+  async get(
+    name: string,
+    options: CallOptions & { readonly version?: number | undefined } = {},
+  ): Promise<SecretValue> {
     const { version = 0 } = options;
     const body = { Name: name, Version: checkedVersion(version, 0) };
     return this.#ask('get', body, answers.secretValue, { name, version: version || undefined, options });
@@ -262,6 +265,7 @@ export class Client {
     this.#caller.transport.close();
   }
 
+  /** As {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }

@@ -19,9 +19,9 @@ export interface SecretValue {
 export interface SecretRequest {
   readonly name: string;
   /** 0 or absent: the active one. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** The version that you have: if it is still the active one, it does not come again. Not together with `version`. */
-  readonly known?: number;
+  readonly known?: number | undefined;
 }
 
 /** What became of a {@link SecretRequest}. The bytes of a value are yours: wipe them with `value.wipe()` after use. */
@@ -47,7 +47,7 @@ export type WatchEvent =
 
 export interface WatchOptions extends CallOptions {
   /** Patterns of names, at most 32; default all secrets. */
-  readonly secrets?: readonly string[];
+  readonly secrets?: readonly string[] | undefined;
   /** The id of the last event that you took, to go on behind it. */
   readonly since?: string | undefined;
   /** Once for each outage: a connection was lost, or the next one cannot be had. The watch goes on trying. */
@@ -105,9 +105,9 @@ export interface Whoami {
 /** Taken by every call. */
 export interface CallOptions {
   /** Ends the call early; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Whether the process stays alive for it; default yes. A connection that is being made holds it in any case, for up to 10 s. */
-  readonly keepsAlive?: boolean;
+  readonly keepsAlive?: boolean | undefined;
 }
 
 /** Taken by every call that changes something. */
@@ -116,5 +116,5 @@ export interface ChangeOptions extends CallOptions {
    * Names this change, so that sending it again is harmless: 1 to 128 printable ASCII characters without spaces. The
    * default is a fresh random UUID. Give your own to repeat a change whose outcome you never learned.
    */
-  readonly operation?: string;
+  readonly operation?: string | undefined;
 }

@@ -13,13 +13,13 @@ import { StateFolder } from './state-folder.js';
 /** What a test server starts with; everything may be left out. */
 export interface TestServerOptions {
   /** Secrets that it has from the beginning, each with version 1. */
-  readonly secrets?: Readonly<Record<string, string | Uint8Array>>;
+  readonly secrets?: Readonly<Record<string, string | Uint8Array>> | undefined;
   /** Default: a free one. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** In place of a server's defaults, as under `limits` in its configuration file. */
-  readonly limits?: FileConfig['limits'];
+  readonly limits?: FileConfig['limits'] | undefined;
   /** Whatever else of its configuration is to be another, such as `publicUrl`, `tls` or `trust`. */
-  readonly config?: Partial<Omit<ServerConfig, 'listen' | 'stateDir' | 'rootKey' | 'limits'>>;
+  readonly config?: Partial<Omit<ServerConfig, 'listen' | 'stateDir' | 'rootKey' | 'limits'>> | undefined;
 }
 
 /** What a caller may do: `actions` on the secrets whose names match `secrets`, in which `*` stands for any characters. */
@@ -56,7 +56,8 @@ const PORT_MS = 5_000;
  * Any number may run side by side. A process that ends without `close` leaves nothing behind; what one that was killed leaves
  * is removed by the next test server that starts, a minute later or more.
  *
- * @throws CofferError for options that cannot be, or a port that is taken
+ * @throws CofferError for a port that is taken, and for what the server cannot start with. The options are taken as they are: what
+ *   a configuration file may not say, such as a limit below 0, is not refused
  */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   return TestServer.start(options);
@@ -196,6 +197,7 @@ export class TestServer implements AsyncDisposable {
     });
   }
 
+  /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

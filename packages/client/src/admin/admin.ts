@@ -51,7 +51,7 @@ export class Admin {
    * @param request `name` is for people's eyes; `expiresIn` is in seconds, without it the token never expires.
    */
   createToken(
-    request: { readonly name: string; readonly expiresIn?: number },
+    request: { readonly name: string; readonly expiresIn?: number | undefined },
     options: ChangeOptions = {},
   ): Promise<NewToken> {
     return this.#caller.ask(
@@ -85,7 +85,7 @@ export class Admin {
    * ```
    */
   revoke(
-    request: ({ readonly jti: string } | { readonly key: string }) & { readonly reason?: string },
+    request: ({ readonly jti: string } | { readonly key: string }) & { readonly reason?: string | undefined },
     options: ChangeOptions = {},
   ): Promise<Revocation> {
     return this.#caller.ask(
@@ -118,7 +118,10 @@ export class Admin {
    */
   applyPolicy(
     grants: readonly Grant[],
-    options: { readonly dryRun?: boolean; readonly expectedGeneration?: number } & ChangeOptions = {},
+    options: {
+      readonly dryRun?: boolean | undefined;
+      readonly expectedGeneration?: number | undefined;
+    } & ChangeOptions = {},
   ): Promise<PolicyChange> {
     const { dryRun, expectedGeneration } = options;
     return this.#caller.ask(
@@ -190,7 +193,9 @@ export class Admin {
    * @param options `to`: where the server finds or makes the new root key, `file:PATH`, `passphrase:file:PATH`,
    *   `passphrase:env:NAME`, `xkey-seed:file:PATH` or `xkey-seed:env:NAME`; without it the file of the present one is replaced.
    */
-  rotateKeys(options: { readonly root?: boolean; readonly to?: string } & ChangeOptions = {}): Promise<Keys> {
+  rotateKeys(
+    options: { readonly root?: boolean | undefined; readonly to?: string | undefined } & ChangeOptions = {},
+  ): Promise<Keys> {
     const { root, to } = options;
     return this.#caller.ask(
       { path: '/api/admin/keys/rotate', action: 'rotate a key', body: { root, to }, change: options },

@@ -63,22 +63,22 @@ export interface PolicyChange {
 /** Which lines of the audit log are wanted; what is left out does not narrow. */
 export interface AuditQuery {
   /** `seq` of the first line. */
-  readonly from?: number;
+  readonly from?: number | undefined;
   /** In place of `from`: so many lines before this moment. */
-  readonly last?: number;
+  readonly last?: number | undefined;
   /** Goes on with new lines as they become durable. */
-  readonly follow?: boolean;
+  readonly follow?: boolean | undefined;
   /** A principal's id, or its name. */
-  readonly principal?: string;
+  readonly principal?: string | undefined;
   /** A pattern of names, in which each `*` stands for any run of characters. */
-  readonly secret?: string;
-  readonly action?: string;
+  readonly secret?: string | undefined;
+  readonly action?: string | undefined;
   /** A pattern of the applications that requests claimed to be for. */
-  readonly application?: string;
+  readonly application?: string | undefined;
   /** A pattern of the hosts that they claimed to come from. */
-  readonly host?: string;
-  readonly since?: Date;
-  readonly until?: Date;
+  readonly host?: string | undefined;
+  readonly since?: Date | undefined;
+  readonly until?: Date | undefined;
 }
 
 /** A line of the audit log: its number, and SHA-256 of its bytes in hex. */

@@ -30,7 +30,7 @@ export class FileCache implements Cache {
    *
    * @throws CofferClientError `bad_file` if the folder cannot be made, or `path` is there and is no file
    */
-  constructor(path: string, options: { readonly key?: KeySource } = {}) {
+  constructor(path: string, options: { readonly key?: KeySource | undefined } = {}) {
     this.#path = resolve(path);
     this.#folder = dirname(this.#path);
     this.#draftStart = `.${basename(path)}.draft-`;

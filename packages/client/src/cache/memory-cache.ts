@@ -5,6 +5,7 @@ import type { Cache } from './cache.js';
 export class MemoryCache implements Cache {
   #content: SecretBytes | undefined;
 
+  /** @param content what an earlier run wrote, copied */
   constructor(content?: string | Uint8Array) {
     if (content !== undefined) this.write(typeof content === 'string' ? Buffer.from(content) : content);
   }
@@ -14,6 +15,7 @@ export class MemoryCache implements Cache {
     return this.#content && SecretBytes.copyOf(this.#content);
   }
 
+  /** Copies it, and wipes what was there. */
   write(content: Uint8Array): void {
     const former = this.#content;
     this.#content = SecretBytes.copyOf(content);

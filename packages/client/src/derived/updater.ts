@@ -7,9 +7,9 @@ import type { CallOptions } from '../types.js';
 /** How an {@link Updater} gives up values. `signal` ends the lookup of the secret. */
 export interface UpdaterOptions<T> extends CallOptions {
   /** Ends a value that another took the place of; default: its own `close()`, `[Symbol.asyncDispose]()` or `[Symbol.dispose]()`. */
-  readonly close?: (old: T) => unknown;
+  readonly close?: ((old: T) => unknown) | undefined;
   /** How many milliseconds an old value lives on for those who still use it; default 30,000. */
-  readonly grace?: number;
+  readonly grace?: number | undefined;
 }
 
 /**

@@ -54,7 +54,7 @@ export interface Fields<Declared extends Record<string, Field<unknown>>, Prefix 
 export function fields<
   const Declared extends Record<string, Field<unknown>>,
   const Prefix extends string = '',
->(declared: Declared, options: { readonly prefix?: Prefix } = {}): Fields<Declared, Prefix> {
+>(declared: Declared, options: { readonly prefix?: Prefix | undefined } = {}): Fields<Declared, Prefix> {
   const prefix = options.prefix?.replace(/[^/]$/, '$&/') ?? '';
   const wanted = Object.entries(declared).map(([key, { secret, read }]) => {
     if (secret && typeof read === 'function') return { key, name: prefix + secret, read };

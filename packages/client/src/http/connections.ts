@@ -12,9 +12,9 @@ export interface Call {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   /** JSON. It is wiped when the call ends. */
-  readonly body?: Uint8Array;
+  readonly body?: Uint8Array | undefined;
   /** A change's operation id; absent for what only reads. */
-  readonly operation?: string;
+  readonly operation?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Whether the process stays alive for it; default yes. */
   readonly keepsAlive?: boolean | undefined;

@@ -5,7 +5,7 @@ const SINGLE_AT_ONCE = 4;
 
 /** Who answers one secret at a time. */
 export interface SingleClient {
-  get(name: string, options?: CallOptions & { readonly version?: number }): Promise<SecretValue>;
+  get(name: string, options?: CallOptions & { readonly version?: number | undefined }): Promise<SecretValue>;
   getIfChanged(name: string, knownVersion: number, options?: CallOptions): Promise<SecretValue | undefined>;
 }
 

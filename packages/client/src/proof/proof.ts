@@ -10,11 +10,11 @@ export interface ProofOptions {
   /** The server's URL, as its configuration has it in `publicUrl`. */
   readonly audience: string;
   /** A change's operation id, 1 to 128 printable characters; default a random one. */
-  readonly id?: string;
+  readonly id?: string | undefined;
   /** Seconds, 1 to 60; default 60. */
-  readonly expiresIn?: number;
+  readonly expiresIn?: number | undefined;
   /** The request that it is for, which a change needs. `path` is without a query, and without what a proxy puts before it. */
-  readonly request?: ProofRequest;
+  readonly request?: ProofRequest | undefined;
 }
 
 /** The request that a proof is bound to. */

@@ -10,9 +10,9 @@ const LEAST_SECONDS_LEFT = 15;
 export interface Attempt {
   readonly method: string;
   readonly path: string;
-  readonly body?: Uint8Array;
+  readonly body?: Uint8Array | undefined;
   /** A change's operation id; absent for what only reads. */
-  readonly operation?: string;
+  readonly operation?: string | undefined;
 }
 
 /** Proves who sends a request: of a change anew for every attempt, of what only reads by one proof for half a minute. */

@@ -8,7 +8,7 @@ export class StaticFile extends StaticSecret {
    * @param options.trim whether ASCII white space at both ends is left out, such as the line feed that editors put there; default no
    * @throws CofferClientError `bad_file` if the file cannot be read
    */
-  constructor(path: string, options: { readonly trim?: boolean } = {}) {
+  constructor(path: string, options: { readonly trim?: boolean | undefined } = {}) {
     const content = read(path);
     super(options.trim ? trimmed(content) : content, path);
     content.fill(0);

@@ -36,7 +36,10 @@ export class FileClient implements StoreClient {
    * @throws CofferClientError `bad_file` if it cannot be read, or something in it is not of its type; of an encrypted one
    *   `bad_key`, or `bad_cache` if it is not what was written with this key
    */
-  static async open(path: string, options: { readonly key?: KeySource } = {}): Promise<FileClient> {
+  static async open(
+    path: string,
+    options: { readonly key?: KeySource | undefined } = {},
+  ): Promise<FileClient> {
     let content: Uint8Array | undefined;
     try {
       content = await new Seal(options.key).unseal(await readFile(path));
@@ -48,7 +51,11 @@ export class FileClient implements StoreClient {
     }
   }
 
-  async get(name: string, options: CallOptions & { readonly version?: number } = {}): Promise<SecretValue> {
+  /** The active value, or that of a version that the file has. `not_found`, with the file's path. */
+  async get(
+    name: string,
+    options: CallOptions & { readonly version?: number | undefined } = {},
+  ): Promise<SecretValue> {
     const { active, versions } = this.#held(name);
     const version = options.version || active.version;
     const value = version === active.version ? active.value : versions.get(version);
@@ -56,10 +63,12 @@ export class FileClient implements StoreClient {
     return { value: SecretBytes.copyOf(value), version };
   }
 
+  /** The active value, unless it is that of `knownVersion`. */
   async getIfChanged(name: string, knownVersion: number): Promise<SecretValue | undefined> {
     return this.#held(name).active.version === knownVersion ? undefined : this.get(name);
   }
 
+  /** The versions that the file has: of a cache, those that the program had asked for. */
   async info(name: string): Promise<SecretInfo> {
     const { active, versions } = this.#held(name);
     const numbers = [...new Set([active.version, ...versions.keys()])];

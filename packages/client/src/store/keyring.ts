@@ -25,10 +25,14 @@ export class Keyring {
   readonly #core: Core;
   readonly #held: Held;
 
-  /** Programs have it from {@link Store.keyring}. */
-  constructor(core: Core, held: Held) {
+  private constructor(core: Core, held: Held) {
     this.#core = core;
     this.#held = held;
+  }
+
+  /** @internal */
+  static of(core: Core, held: Held): Keyring {
+    return new Keyring(core, held);
   }
 
   /** The version that is active now. */
@@ -65,6 +69,7 @@ export class Keyring {
   }
 }
 
+/** @internal */
 export async function openKeyring(core: Core, name: string, { signal }: CallOptions = {}): Promise<Keyring> {
   signal?.throwIfAborted();
   const held = core.hold(name);
@@ -77,7 +82,7 @@ export async function openKeyring(core: Core, name: string, { signal }: CallOpti
     if (error && (!known || SETTLED.has(error.code))) throw error;
     if (error) void core.pull([name]);
     else await core.flush();
-    return new Keyring(core, held);
+    return Keyring.of(core, held);
   } catch (error) {
     held.keyrings--;
     // What is refused goes out of the cache.

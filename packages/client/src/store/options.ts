@@ -13,7 +13,7 @@ import type {
 /** Where a store gets its secrets: a `Client`, a `FileClient`, an `EnvClient`, or your own. */
 export interface StoreClient {
   /** The active value, or that of `version`. */
-  get(name: string, options?: CallOptions & { readonly version?: number }): Promise<SecretValue>;
+  get(name: string, options?: CallOptions & { readonly version?: number | undefined }): Promise<SecretValue>;
   /** The active value if it is not that of `knownVersion`, else undefined. */
   getIfChanged(name: string, knownVersion: number, options?: CallOptions): Promise<SecretValue | undefined>;
   /** Without it, secrets are asked for one by one. */
@@ -40,37 +40,38 @@ export interface Ticker {
 
 /** What a {@link Store} holds, and how it keeps it fresh. */
 export interface StoreOptions<Name extends string = string> {
+  /** Where its secrets come from. It stays yours to close. */
   readonly client: StoreClient;
   /** The names of the secrets that the program needs. The store opens when each has a value. */
-  readonly secrets?: readonly Name[];
+  readonly secrets?: readonly Name[] | undefined;
   /** Fields whose secrets are declared along with `secrets`. */
-  readonly fields?: Declares<Name> | readonly Declares<Name>[];
+  readonly fields?: Declares<Name> | readonly Declares<Name>[] | undefined;
   /** Whether secrets that are not declared may be looked up; default no, and then at least one must be declared. */
-  readonly allowLookup?: boolean;
+  readonly allowLookup?: boolean | undefined;
   /** Keeps the values between two runs, so that the program starts without the server. Default: none. */
-  readonly cache?: Cache;
+  readonly cache?: Cache | undefined;
   /** Cached values that the server confirmed longer ago than this, in milliseconds, are not used; default: any are. */
-  readonly maxAge?: number;
+  readonly maxAge?: number | undefined;
   /**
    * Milliseconds between two polls, ± 10 % drawn once for the store; default an hour; `Infinity` for none. With a server that pushes
    * changes they are a safety net.
    */
-  readonly pollInterval?: number;
+  readonly pollInterval?: number | undefined;
   /** Whether changes are pushed, where the server can do it; default yes. */
-  readonly watch?: boolean;
+  readonly watch?: boolean | undefined;
   /**
    * Secrets that are not declared, were not read for so many milliseconds and have no handle any more are dropped; default: none
-   * are.
+   * are. One of which a keyring was made is never dropped.
    */
-  readonly expiryAge?: number;
+  readonly expiryAge?: number | undefined;
   /** Ends the opening; it then rejects with the signal's reason. The open store does not heed it. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** The same as `store.on('error', …)`, from the beginning of the opening on. */
-  readonly onError?: (error: CofferClientError) => void;
+  readonly onError?: ((error: CofferClientError) => void) | undefined;
   /** In place of the timer that `pollInterval` describes. */
-  readonly ticker?: Ticker;
+  readonly ticker?: Ticker | undefined;
   /** Milliseconds since 1970; default `Date.now`. */
-  readonly now?: () => number;
+  readonly now?: (() => number) | undefined;
 }
 
 /** Something that says which secrets it needs. */
@@ -94,11 +95,11 @@ export interface StoreEvents {
 
 /** Counts since the store was opened. */
 export interface StoreMetrics {
-  /** Polls begun, `refresh` among them. */
+  /** Polls begun, `refresh` among them; those that were asked for while one ran count as one. */
   readonly polls: number;
   /** Those that failed, wholly or in part. */
   readonly pollErrors: number;
-  /** When the latest began, in milliseconds since 1970; undefined before the first. */
+  /** When the latest was asked for, in milliseconds since 1970; undefined before the first. */
   readonly latestPoll: number | undefined;
   /** How often a value was read from a handle. */
   readonly reads: number;

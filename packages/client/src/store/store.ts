@@ -81,7 +81,7 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
    * @throws CofferClientError `undeclared` for one that is not held where lookups are not allowed, `closed`
    */
   versioned(name: string): VersionedSecret {
-    return new VersionedSecret(this.#core, name);
+    return VersionedSecret.of(this.#core, name);
   }
 
   /**
@@ -122,6 +122,7 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
     return this.#core.close();
   }
 
+  /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

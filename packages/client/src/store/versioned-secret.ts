@@ -12,11 +12,15 @@ export class VersionedSecret {
   readonly name: string;
   readonly #core: Core;
 
-  /** Programs have it from {@link Store.versioned}. */
-  constructor(core: Core, name: string) {
+  private constructor(core: Core, name: string) {
     core.hold(name);
     this.#core = core;
     this.name = name;
+  }
+
+  /** @internal */
+  static of(core: Core, name: string): VersionedSecret {
+    return new VersionedSecret(core, name);
   }
 
   /**
