@@ -46,7 +46,7 @@ describe.each(TARGETS)('a store over $name', ({ start }) => {
     const ticker = new FakeTicker();
     const errors: CofferClientError[] = [];
     const onError = (error: CofferClientError) => void errors.push(error);
-    const store = await Store.open<string>({ client, ticker, onError, ...rest });
+    const store = await Store.open<string, boolean>({ client, ticker, onError, ...rest });
     const updates: string[] = [];
     store.on('update', ({ name, version }) => updates.push(`${name} ${version}`));
     const secret = (name: string) => store.secret(name) as NonNullable<ReturnType<typeof store.secret>>;
@@ -104,7 +104,7 @@ describe.each(TARGETS)('a store over $name', ({ start }) => {
     const stop = new AbortController();
     const opening = opened({ secrets: ['never'], signal: stop.signal });
     stop.abort(new Error('enough'));
-    await expect(opening).rejects.toThrow('enough');
+    await expect(opening).rejects.toMatchObject({ code: 'not_opened', cause: { message: 'enough' } });
   });
 
   it('gives a new value when it is active, and not before', async () => {

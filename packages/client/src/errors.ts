@@ -41,6 +41,7 @@ export const invalid = (message: string): CofferClientError =>
  * What went wrong:
  *
  * - before anything was sent: `invalid_argument`, `invalid_version`, `undeclared` (a name that a store was not told of), `closed`;
+ * - of a store whose signal ended its opening: `not_opened`;
  * - no credential: `no_token` (the function that gives it failed);
  * - no answer: `unreachable`, `untrusted_server` (its certificate), `timeout`;
  * - an answer that cannot be one of coffer's: `bad_answer`, `answer_too_large`, `unexpected_status`, or `unsupported`: the
@@ -56,6 +57,7 @@ export type ClientErrorCode =
   | 'invalid_argument'
   | 'invalid_version'
   | 'undeclared'
+  | 'not_opened'
   | 'closed'
   | 'no_token'
   | 'unreachable'

@@ -32,6 +32,6 @@ export type {
   Ticker,
 } from './store/options.js';
 export type { SecretSource } from './store/secret-source.js';
-export { Store } from './store/store.js';
+export { type Opened, Store } from './store/store.js';
 export type { VersionedSecret } from './store/versioned-secret.js';
 export type * from './types.js';

@@ -27,6 +27,7 @@ describe('a static secret', () => {
   });
 
   test('shows its name, not its value', () => {
+    expect(`${new StaticSecret('x', 'apple')}`).toBe('apple (version 0)');
     const secret = new StaticSecret(canary('static'), 'apple');
     const shown = [
       inspect(secret, { showHidden: true }),

@@ -14,6 +14,11 @@ export class StaticSecret implements Secret {
     this.#value = SecretBytes.copyOf(typeof value === 'string' ? new TextEncoder().encode(value) : value);
   }
 
+  /** Its name and version. */
+  toString(): string {
+    return `${this.name} (version ${this.version})`;
+  }
+
   /** A copy of the value. It is yours to wipe. */
   get(): SecretBytes {
     return SecretBytes.copyOf(this.#value);

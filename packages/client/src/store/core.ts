@@ -28,6 +28,8 @@ export class Core {
   readonly #lookups = new Map<string, Promise<Secret>>();
   /** What changed while it was looked up. */
   readonly #moved = new Set<string>();
+  /** Of the opening. */
+  #latestFailure: CofferClientError | undefined;
   #endPolls = () => {};
   #latestPoll: number | undefined;
   #closing: Promise<void> | undefined;
@@ -53,15 +55,19 @@ export class Core {
   async open(): Promise<void> {
     const { signal, watch, ticker, pollInterval = POLL_MS } = this.#options;
     const { holdings } = this;
-    signal?.throwIfAborted();
-    await heeding(this.#restore(), signal);
-    if (watch !== false)
-      this.watching.run().catch((cause) => this.events.tell('error', asClientError(cause)));
-    const waits = holdings.missing.length > 0;
-    if (waits) await this.#fill(signal);
-    this.#saved?.letGo();
-    if (waits) await heeding(this.flush(), signal);
-    else void this.pull(holdings.names);
+    try {
+      signal?.throwIfAborted();
+      await heeding(this.#restore(), signal);
+      if (watch !== false)
+        this.watching.run().catch((cause) => this.events.tell('error', asClientError(cause)));
+      const waits = holdings.missing.length > 0;
+      if (waits) await this.#fill(signal);
+      this.#saved?.letGo();
+      if (waits) await heeding(this.flush(), signal);
+      else void this.pull(holdings.names);
+    } catch (error) {
+      throw signal?.aborted && error === signal.reason ? this.#notOpened(error) : error;
+    }
     const polls = ticker ?? (pollInterval < Infinity ? pollTicker(pollInterval) : undefined);
     if (polls) this.#endPolls = polls.start(() => this.#poll());
   }
@@ -169,6 +175,15 @@ export class Core {
     this.#saved = saved;
   }
 
+  #notOpened(cause: unknown): CofferClientError {
+    const { missing } = this.holdings;
+    const named = missing.slice(0, 10).map((name) => JSON.stringify(name));
+    const more = missing.length > 10 ? ` and ${missing.length - 10} more` : '';
+    const what = `the store was not opened before its signal ended it: there is no value yet of ${named.join(', ')}${more}`;
+    const why = this.#latestFailure ? ` (${this.#latestFailure.message})` : '';
+    return new CofferClientError('not_opened', what + why, { cause });
+  }
+
   /** Asks again and again, at first quickly, until nothing is missing. */
   async #fill(signal: AbortSignal | undefined): Promise<void> {
     const { holdings } = this;
@@ -176,6 +191,7 @@ export class Core {
     for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_OPENING_PAUSE_MS)) {
       const failures = await heeding(this.fetch(names), signal);
       const { missing } = holdings;
+      this.#latestFailure = [...failures.values()].at(-1);
       // What the program itself does wrong, as creds that are none, no waiting mends.
       const hopeless = this.client.fixed || failures.get('')?.code === 'invalid_argument';
       if (missing.length > 0 && hopeless) throw together(failures);

@@ -138,6 +138,10 @@ class Handle implements Secret {
     return this.#held.secret;
   }
 
+  toString(): string {
+    return `${this.name} (version ${this.#held.secret?.version ?? 'none'})`;
+  }
+
   toJSON(): object {
     return { name: this.name, version: this.#held.secret?.version };
   }

@@ -39,7 +39,7 @@ export interface Ticker {
 }
 
 /** What a {@link Store} holds, and how it keeps it fresh. */
-export interface StoreOptions<Name extends string = string> {
+export interface StoreOptions<Name extends string = string, Lookup extends boolean = boolean> {
   /** Where its secrets come from. It stays yours to close. */
   readonly client: StoreClient;
   /** The names of the secrets that the program needs. The store opens when each has a value. */
@@ -47,7 +47,7 @@ export interface StoreOptions<Name extends string = string> {
   /** Fields whose secrets are declared along with `secrets`. */
   readonly fields?: Declares<Name> | readonly Declares<Name>[] | undefined;
   /** Whether secrets that are not declared may be looked up; default no, and then at least one must be declared. */
-  readonly allowLookup?: boolean | undefined;
+  readonly allowLookup?: Lookup | undefined;
   /** Keeps the values between two runs, so that the program starts without the server. Default: none. */
   readonly cache?: Cache | undefined;
   /** Cached values that the server confirmed longer ago than this, in milliseconds, are not used; default: any are. */
@@ -64,7 +64,7 @@ export interface StoreOptions<Name extends string = string> {
    * are. One of which a keyring was made is never dropped.
    */
   readonly expiryAge?: number | undefined;
-  /** Ends the opening; it then rejects with the signal's reason. The open store does not heed it. */
+  /** Ends the opening; it then rejects with `not_opened`. The open store does not heed it. */
   readonly signal?: AbortSignal | undefined;
   /** The same as `store.on('error', …)`, from the beginning of the opening on. */
   readonly onError?: ((error: CofferClientError) => void) | undefined;

@@ -19,8 +19,15 @@ import { awaited } from './waiting.js';
  * ```
  *
  * Once it is open, nothing of it keeps the process alive.
+ *
+ * A function that is given a store says which secrets it needs, `Store<'prod/db/password'>`. `Store` alone is any store, and gives
+ * `Secret | undefined`; `Store<string>` is one without lookups whose names are not known to the compiler.
  */
-export class Store<Name extends string = string> implements AsyncDisposable, SecretSource {
+export class Store<
+  Name extends string = never,
+  Other extends string = [Name] extends [never] ? string : never,
+> implements AsyncDisposable, SecretSource
+{
   readonly #core: Core;
 
   private constructor(core: Core) {
@@ -31,28 +38,31 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
    * Waits until each declared secret has a value: from the cache, without the server, if all of them are there, else from the
    * server, for as long as it takes; what is in the way is told to `onError`.
    *
-   * @throws CofferClientError `invalid_argument`; `not_found` if the client says that waiting is pointless; the reason of
-   *   `options.signal`
+   * @throws CofferClientError `invalid_argument`; `not_found` if the client says that waiting is pointless; `not_opened` when
+   *   `options.signal` ends it, with what is missing and why, and the signal's reason as its `cause`
    */
-  static async open<const Name extends string = never>(options: StoreOptions<Name>): Promise<Store<Name>> {
+  static async open<const Name extends string = never, const Lookup extends boolean = false>(
+    options: StoreOptions<Name, Lookup>,
+  ): Promise<Opened<Name, Lookup>> {
     const core = new Core(options, declaredBy(options));
     try {
       await awaited(core.open());
-      return new Store(core);
+      return new Store(core) as Opened<Name, Lookup>;
     } catch (error) {
       await core.close(false);
       throw error;
     }
   }
 
+  // The compiler tells of the last one, so of the names that were declared.
+  /** Where lookups are allowed, the handle of any secret; undefined for one that is not held. */
+  secret<const Asked extends Other>(name: [Asked] extends [Name] ? never : Asked): Secret | undefined;
   /**
    * The handle of a declared secret, which has a value.
    *
    * @throws CofferClientError `undeclared`, `closed`
    */
   secret(name: Name): Secret;
-  /** The handle of a secret that is held; undefined for one that is not, where lookups are allowed. */
-  secret(name: string): Secret | undefined;
   secret(name: string): Secret | undefined {
     return this.#core.secret(name);
   }
@@ -127,6 +137,11 @@ export class Store<Name extends string = string> implements AsyncDisposable, Sec
     return this.close();
   }
 }
+
+/** What {@link Store.open} gives: where lookups are allowed, other names may be asked for than those that are known to be declared. */
+export type Opened<Name extends string, Lookup extends boolean> = [Lookup] extends [false]
+  ? Store<Name, never>
+  : Store<string extends Name ? never : Name, string>;
 
 /** The names of the secrets that are declared, once the options have been looked over. */
 function declaredBy(options: StoreOptions): Set<string> {

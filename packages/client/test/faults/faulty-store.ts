@@ -30,7 +30,7 @@ export interface FaultyStoreOptions {
   readonly seed?: number;
   readonly server?: TestServerOptions;
   readonly client?: Omit<ClientOptions, 'server' | 'token'>;
-  readonly store?: Partial<StoreOptions>;
+  readonly store?: Partial<Omit<StoreOptions, 'secrets' | 'fields' | 'allowLookup'>>;
   /** Values may be garbled on their way where nothing would show it, so that they are read and not looked at. */
   readonly garbled?: boolean;
 }

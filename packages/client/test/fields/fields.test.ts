@@ -147,7 +147,6 @@ describe('fields', () => {
     const { store } = await openStore({ client, secrets: ['a'], fields: [some, more], watch: false });
     expectTypeOf(store).toEqualTypeOf<Store<'a' | 'p/b' | 'q/c'>>();
     expectTypeOf(store.secret('p/b')).toEqualTypeOf<Secret>();
-    expectTypeOf((name: string) => store.secret(name)).returns.toEqualTypeOf<Secret | undefined>();
     expect([(await some.from(store)).b, (await more.from(store)).c]).toEqual([2, '3']);
     const wrong = fields({ c: field.text('a') }, { prefix: 'q' }).from(store);
     await expect(wrong).rejects.toThrow('"q/a" was not declared');

@@ -3,6 +3,7 @@ import { onTestFinished } from 'vitest';
 import {
   Client,
   type CofferClientError,
+  type Opened,
   type SecretRequest,
   Store,
   type StoreClient,
@@ -22,8 +23,8 @@ export async function startBed(
   return { server, client };
 }
 
-export interface OpenedStore<Name extends string> {
-  readonly store: Store<Name>;
+export interface OpenedStore<Name extends string, Lookup extends boolean> {
+  readonly store: Opened<Name, Lookup>;
   /** Everything that it told, until now. */
   readonly errors: CofferClientError[];
   readonly updates: StoreEvents['update'][];
@@ -31,13 +32,17 @@ export interface OpenedStore<Name extends string> {
 }
 
 /** A store that polls when it is told to, closed at the end of the test. */
-export async function openStore<const Name extends string = never>(
-  options: StoreOptions<Name>,
-): Promise<OpenedStore<Name>> {
+export async function openStore<const Name extends string = never, const Lookup extends boolean = false>(
+  options: StoreOptions<Name, Lookup>,
+): Promise<OpenedStore<Name, Lookup>> {
   const errors: CofferClientError[] = [];
   const updates: StoreEvents['update'][] = [];
   const ticker = new FakeTicker();
-  const store = await Store.open<Name>({ ticker, onError: (error) => errors.push(error), ...options });
+  const store = await Store.open<Name, Lookup>({
+    ticker,
+    onError: (error) => errors.push(error),
+    ...options,
+  });
   onTestFinished(() => store.close());
   store.on('update', (update) => updates.push(update));
   return { store, errors, updates, ticker };

@@ -14,6 +14,7 @@ test('an open store has the values of the secrets that it was told of, and of no
   expect(alpha.reveal()).toBe('ok');
   expect(Buffer.from(store.secret('bravo').get()).toString()).toBe('yes');
   expect([alpha.name, alpha.version]).toEqual(['alpha', 1]);
+  // @ts-expect-error it is not declared
   expect(() => store.secret('other')).toThrow(code('undeclared'));
   expect(updates).toEqual([]);
   expect(store.metrics()).toEqual({
@@ -109,13 +110,21 @@ test('an opening ends with its signal', async () => {
     signal: stop.signal,
     onError: () => stop.abort(new Error('enough')),
   });
-  await expect(opening).rejects.toThrow('enough');
+  const failure = await opening.catch((error) => error);
+  expect(failure).toMatchObject({ code: 'not_opened', cause: { message: 'enough' } });
+  expect(failure.message).toBe(
+    'the store was not opened before its signal ended it: there is no value yet of "nonesuch" (not found: there is no secret "nonesuch")',
+  );
   const tries = between.asked.length;
   expect(between.watched[0]?.signal?.aborted).toBe(true);
   expect(between.asked.length).toBe(tries);
-  await expect(
-    Store.open({ client, secrets: ['nonesuch'], signal: AbortSignal.abort(new Error('before')) }),
-  ).rejects.toThrow('before');
+  const many = Array.from({ length: 12 }, (_, index) => `many/${index}`);
+  const before = Store.open({ client, secrets: many, signal: AbortSignal.abort(new Error('before')) });
+  await expect(before).rejects.toMatchObject({
+    code: 'not_opened',
+    message: expect.stringMatching(/no value yet of "many\/0", .*"many\/9" and 2 more$/),
+    cause: { message: 'before' },
+  });
 });
 
 test('an opening waits for a server that is away, and says so once', async () => {
@@ -188,6 +197,7 @@ test('a handle shows its name and version and never its value, and gives copies'
   const { store } = await openStore({ client, secrets: ['alpha'] });
   const alpha = store.secret('alpha');
   expect(store.secret('alpha')).toBe(alpha);
+  expect(`${alpha}`).toBe('alpha (version 1)');
   const shown = `${inspect(alpha, { showHidden: true, depth: 9 })} ${JSON.stringify({ alpha, store })} ${alpha}`;
   expect(shown).toContain("{ name: 'alpha', version: 1 }");
   expectNoCanary(`${shown} ${inspect(store, { showHidden: true, depth: 9 })}`, 'what it shows');
@@ -258,6 +268,6 @@ test('an answer that is none of coffer’s is reported, and the opening goes on'
         stop.abort(error);
       },
     }),
-  ).rejects.toThrow(code('bad_answer'));
+  ).rejects.toMatchObject({ code: 'not_opened', cause: { code: 'bad_answer' } });
   expect(codes(errors)).toEqual(['bad_answer']);
 });
