@@ -202,20 +202,20 @@ export class Client {
 
   /**
    * Saves a value and answers with its version. The first value of a name becomes active; a later one becomes a
-   * new inactive version, unless it equals that of the highest number, which is then the answer.
+   * new inactive version, unless it equals that of the highest number, which is then the answer. Text is saved as UTF-8.
    */
-  async put(name: string, value: Uint8Array, change: ChangeOptions = {}): Promise<number> {
-    return this.#ask('put', { Name: name, Value: encodeBase64(value) }, versionNumber, { name, change });
+  async put(name: string, value: string | Uint8Array, change: ChangeOptions = {}): Promise<number> {
+    return this.#ask('put', { Name: name, Value: encodeValue(value) }, versionNumber, { name, change });
   }
 
   /** Makes a version of this number and activates it. `version_taken` if the number was ever used. */
   async createVersion(
     name: string,
     version: number,
-    value: Uint8Array,
+    value: string | Uint8Array,
     change: ChangeOptions = {},
   ): Promise<void> {
-    const body = { Name: name, Version: checkedVersion(version, 1), Value: encodeBase64(value) };
+    const body = { Name: name, Version: checkedVersion(version, 1), Value: encodeValue(value) };
     return this.#ask('create-version', body, nothing, { name, version, change });
   }
 
@@ -284,6 +284,12 @@ export class Client {
 const KNOWN_OR_VERSION = 'a known version counts where the active one is asked for, not a stated one';
 
 function nothing(): void {}
+
+function encodeValue(value: string | Uint8Array): string {
+  if (typeof value === 'string') return Buffer.from(value).toString('base64');
+  if (value instanceof Uint8Array) return encodeBase64(value);
+  throw invalid('a value is text or bytes');
+}
 
 function checkedVersion(version: number, lowest: 0 | 1): number {
   if (!Number.isInteger(version) || version < lowest || version > MAX_VERSION) {

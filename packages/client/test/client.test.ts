@@ -104,6 +104,15 @@ describe('refusals', () => {
     });
   });
 
+  test('of what is neither text nor bytes is told before anything is sent', async () => {
+    for (const wrong of [undefined, 5, {}, [1]])
+      await expect(admin.put('wrong', wrong as never)).rejects.toMatchObject({ code: 'invalid_argument' });
+    expect(await admin.put('text', 'ä')).toBe(1);
+    await admin.createVersion('text', 7, 'ö');
+    expect((await admin.get('text', { version: 1 })).value.reveal()).toBe('ä');
+    expect((await admin.get('text')).value.reveal()).toBe('ö');
+  });
+
   test('of an address whose path is wrong ask about it', async () => {
     await using lost = new Client({ server: `${server.url}/api` });
     await expect(lost.get('a')).rejects.toMatchObject({

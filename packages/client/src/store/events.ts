@@ -1,4 +1,4 @@
-import { CofferClientError } from '../errors.js';
+import { CofferClientError, invalid } from '../errors.js';
 import type { StoreEvents } from './options.js';
 
 type Listener<K extends keyof StoreEvents> = (event: StoreEvents[K]) => unknown;
@@ -14,6 +14,7 @@ export class Events {
   readonly #wrong = new Map<unknown, CofferClientError>();
 
   on<K extends keyof StoreEvents>(event: K, listener: Listener<K>): () => void {
+    if (!Object.hasOwn(this.#listeners, event)) throw invalid(`a store tells of no '${event}'`);
     // Of its own, so that each `on` has its "off".
     const own: Listener<K> = (told) => listener(told);
     this.#listeners[event].add(own);

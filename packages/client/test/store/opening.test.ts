@@ -198,6 +198,7 @@ test('a handle shows its name and version and never its value, and gives copies'
   const alpha = store.secret('alpha');
   expect(store.secret('alpha')).toBe(alpha);
   expect(`${alpha}`).toBe('alpha (version 1)');
+  expect(() => store.on('updated' as never, () => {})).toThrow(code('invalid_argument'));
   const shown = `${inspect(alpha, { showHidden: true, depth: 9 })} ${JSON.stringify({ alpha, store })} ${alpha}`;
   expect(shown).toContain("{ name: 'alpha', version: 1 }");
   expectNoCanary(`${shown} ${inspect(store, { showHidden: true, depth: 9 })}`, 'what it shows');
