@@ -7,7 +7,8 @@
 import { createServer } from 'node:http';
 import { Client, FileCache, Store } from '@coffer/client';
 
-const DAY = 24 * 60 * 60 * 1000;
+const HOUR = 60 * 60 * 1000;
+const DAY = 24 * HOUR;
 
 const store = await Store.open({
   client: Client.fromEnv(),
@@ -20,11 +21,14 @@ const store = await Store.open({
   signal: AbortSignal.timeout(Number(process.env.START_TIMEOUT ?? 60_000)),
   onError: (error) => console.error(`${error.code}: ${error.message}`),
 });
+store.on('recovered', ({ error, names }) => console.error('well again:', error.code, ...names));
 
 const server = createServer((_, response) => {
-  const { watching, latestPoll, pollErrors, secrets } = store.metrics();
+  const { watching, confirmedAt = 0, pollErrors, secrets } = store.metrics();
+  // Two polls have brought nothing of some secret.
+  const stale = Date.now() - confirmedAt > 2 * HOUR;
   response.setHeader('content-type', 'application/json');
-  response.end(JSON.stringify({ watching, latestPoll, pollErrors, secrets }));
+  response.end(JSON.stringify({ stale, confirmedAt, watching, pollErrors, secrets }));
 });
 server.listen(Number(process.env.PORT ?? 8081), '127.0.0.1', () =>
   console.log('listening on', server.address()),

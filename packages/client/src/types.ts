@@ -45,6 +45,7 @@ export type WatchEvent =
   /** Changes were missed, or your grants are others: read anew what there is. */
   | { readonly type: 'reset'; readonly id: string };
 
+/** What {@link Client.watch} takes. */
 export interface WatchOptions extends CallOptions {
   /** Patterns of names, at most 32; default all secrets. */
   readonly secrets?: readonly string[] | undefined;

@@ -1,7 +1,7 @@
 import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { CallOptions, SecretInfo } from '../types.js';
-import { asClientError, Events } from './events.js';
+import { asClientError, Events, together } from './events.js';
 import { fetchRound } from './fetch-round.js';
 import type { Held } from './held.js';
 import { Holdings } from './holdings.js';
@@ -14,6 +14,8 @@ import { Watching } from './watching.js';
 
 const POLL_MS = 3_600_000;
 const LONGEST_OPENING_PAUSE_MS = 4_096;
+/** How often it is told that the store still waits to open. */
+const REMIND_MS = 60_000;
 
 /** What a store is inside: what it holds, and who keeps that fresh. */
 export class Core {
@@ -28,8 +30,8 @@ export class Core {
   readonly #lookups = new Map<string, Promise<Secret>>();
   /** What changed while it was looked up. */
   readonly #moved = new Set<string>();
-  /** Of the opening. */
-  #latestFailure: CofferClientError | undefined;
+  /** What the latest round of the opening failed with. */
+  #failures: Failures = new Map();
   #endPolls = () => {};
   #latestPoll: number | undefined;
   #closing: Promise<void> | undefined;
@@ -61,12 +63,14 @@ export class Core {
       if (watch !== false)
         this.watching.run().catch((cause) => this.events.tell('error', asClientError(cause)));
       const waits = holdings.missing.length > 0;
-      if (waits) await this.#fill(signal);
+      if (waits) await this.#wait(signal);
       this.#saved?.letGo();
       if (waits) await heeding(this.flush(), signal);
       else void this.pull(holdings.names);
     } catch (error) {
-      throw signal?.aborted && error === signal.reason ? this.#notOpened(error) : error;
+      if (!signal?.aborted || error !== signal.reason) throw error;
+      const { notOpened } = await import('./still-waiting.js');
+      throw notOpened(holdings, this.#failures, error);
     }
     const polls = ticker ?? (pollInterval < Infinity ? pollTicker(pollInterval) : undefined);
     if (polls) this.#endPolls = polls.start(() => this.#poll());
@@ -96,7 +100,7 @@ export class Core {
     this.#beginPoll();
     const failures = await heeding(this.#rounds.fetch(this.holdings.names, true), signal);
     await heeding(this.flush(), signal);
-    if (failures.size > 0) throw together(failures);
+    if (failures.size > 0) throw together([...failures.values()]);
   }
 
   /** The entry of a secret, made if there is none. One that is not declared goes when it has no value and no follower. */
@@ -127,10 +131,19 @@ export class Core {
 
   get metrics(): StoreMetrics {
     const { polls, pollErrors } = this.#rounds;
-    const { reads, updates } = this.holdings;
+    const { reads, updates, confirmedAt } = this.holdings;
     const secrets = [...this.holdings].filter(({ secret }) => secret).length;
     const watching = this.watching.live;
-    return { polls, pollErrors, latestPoll: this.#latestPoll, reads, updates, watching, secrets };
+    return {
+      polls,
+      pollErrors,
+      latestPoll: this.#latestPoll,
+      confirmedAt,
+      reads,
+      updates,
+      watching,
+      secrets,
+    };
   }
 
   /** @param save whether the cache is written */
@@ -175,13 +188,18 @@ export class Core {
     this.#saved = saved;
   }
 
-  #notOpened(cause: unknown): CofferClientError {
-    const { missing } = this.holdings;
-    const named = missing.slice(0, 10).map((name) => JSON.stringify(name));
-    const more = missing.length > 10 ? ` and ${missing.length - 10} more` : '';
-    const what = `the store was not opened before its signal ended it: there is no value yet of ${named.join(', ')}${more}`;
-    const why = this.#latestFailure ? ` (${this.#latestFailure.message})` : '';
-    return new CofferClientError('not_opened', what + why, { cause });
+  /** Fills it, and says all the while what it waits for. */
+  async #wait(signal: AbortSignal | undefined): Promise<void> {
+    const remind = async () => {
+      const { stillWaiting } = await import('./still-waiting.js');
+      this.events.tell('error', stillWaiting(this.holdings, this.#failures));
+    };
+    const reminder = setInterval(remind, REMIND_MS).unref();
+    try {
+      await this.#fill(signal);
+    } finally {
+      clearInterval(reminder);
+    }
   }
 
   /** Asks again and again, at first quickly, until nothing is missing. */
@@ -191,12 +209,13 @@ export class Core {
     for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_OPENING_PAUSE_MS)) {
       const failures = await heeding(this.fetch(names), signal);
       const { missing } = holdings;
-      this.#latestFailure = [...failures.values()].at(-1);
+      this.#failures = failures;
       // What the program itself does wrong, as creds that are none, no waiting mends.
       const hopeless = this.client.fixed || failures.get('')?.code === 'invalid_argument';
-      if (missing.length > 0 && hopeless) throw together(failures);
+      if (missing.length > 0 && hopeless) throw together([...failures.values()]);
       this.events.report(failures);
       if (missing.length === 0) break;
+      if (failures.has('')) this.#saved?.tellWhatLacks();
       if (!failures.has('')) names = missing;
       // What is refused does not stay in the cache for as long as something else is waited for.
       if (holdings.changed) void this.flush();
@@ -255,13 +274,3 @@ const undeclared = (name: string) =>
     'undeclared',
     `the secret ${JSON.stringify(name)} was not declared when the store was opened: do so, or allow lookups`,
   );
-
-/** The one failure, or all of them as one. */
-function together(failures: Failures): CofferClientError {
-  const errors = [...failures.values()];
-  const [first] = errors as [CofferClientError];
-  if (errors.length === 1) return first;
-  const told = errors.map(({ message }) => message).join('; ');
-  const message = `${errors.length} secrets failed: ${told}`;
-  return new CofferClientError(first.code, message, { cause: new AggregateError(errors) });
-}

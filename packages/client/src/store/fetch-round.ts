@@ -48,8 +48,9 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
     fail('', cause);
   }
   const known = ![...failures.values()].some(({ code }) => code === 'unauthenticated');
+  const well = failures.has('') ? [] : [''];
   for (const held of known ? asked : holdings) settle(held);
-  if (!failures.has('')) events.over('');
+  events.over(...well);
   return new Map([...versionFailures, ...failures]);
 
   async function ask(options: CallOptions): Promise<SecretAnswer[]> {
@@ -74,7 +75,8 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
       const { sentence } = await import('../http/refusal.js');
       const { error } = answer;
       const text = `the server refuses ${JSON.stringify(name)}: ${error}`;
-      fail(name, new CofferClientError(error, sentence(error, { action: 'get', name }, text)));
+      const kept = holdings.get(name)?.secret ? '; its last value stays' : '';
+      fail(name, new CofferClientError(error, sentence(error, { action: 'get', name }, text) + kept));
     }
   }
 
@@ -92,7 +94,7 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
   function settle(held: Held): void {
     const code = known ? failed(failures, held.name)?.code : 'unauthenticated';
     if (!code && !versionFailures.has(held.name)) {
-      events.over(held.name);
+      well.push(held.name);
       if (!behind.has(held)) held.agree();
     }
     if (!code) return;

@@ -34,6 +34,14 @@ export class Holdings {
     return [...this].filter(({ declared, secret }) => declared && !secret).map(({ name }) => name);
   }
 
+  /** When the server last confirmed what it confirmed longest ago, in milliseconds since 1970. */
+  get confirmedAt(): number | undefined {
+    const times = [...this].flatMap(({ secret, checkedAt }) => (secret ? [checkedAt ?? Number.NaN] : []));
+    // NaN if one is.
+    const oldest = Math.min(...times) * 1000;
+    return Number.isFinite(oldest) ? oldest : undefined;
+  }
+
   [Symbol.iterator](): Iterator<Held> {
     return this.#held.values();
   }

@@ -89,6 +89,11 @@ export interface StoreEvents {
    * it becomes a warning of the process.
    */
   error: CofferClientError;
+  /**
+   * What an 'error' told of is over: the latest of it is `error`. `names` are the secrets that it was about; without one it was the
+   * server, the watch or the cache as a whole.
+   */
+  recovered: { readonly error: CofferClientError; readonly names: readonly string[] };
   /** The store is closed. */
   close: undefined;
 }
@@ -99,8 +104,14 @@ export interface StoreMetrics {
   readonly polls: number;
   /** Those that failed, wholly or in part. */
   readonly pollErrors: number;
-  /** When the latest was asked for, in milliseconds since 1970; undefined before the first. */
+  /** When the latest was asked for, in milliseconds since 1970, whether it went well or not; undefined before the first. */
   readonly latestPoll: number | undefined;
+  /**
+   * When the server last confirmed what is held, in milliseconds since 1970, to the second: of all secrets the one that it confirmed longest
+   * ago, at the opening, by a poll or after a change. Undefined if it never confirmed one of them, as it may be with a cache. For an alarm
+   * see whether it is longer ago than two poll intervals.
+   */
+  readonly confirmedAt: number | undefined;
   /** How often a value was read from a handle. */
   readonly reads: number;
   /** New values that came, after the first of each secret. */

@@ -9,12 +9,16 @@ import type { StoreOptions } from './options.js';
 const CONFIRM_MS = 60_000;
 /** Values of a time ahead of ours by more than this are not believed. */
 const CLOCK_SKEW_MS = 60_000;
+/** So many secrets are told of by name in one error. */
+const MOST_TOLD = 10;
 
 /** What of a store outlives the program. */
 export class Saved {
   readonly #cache: Cache;
   readonly #holdings: Holdings;
   readonly #events: Events;
+  /** Why the declared secrets are not all in what was read. */
+  readonly #lacks: string[] = [];
   #writtenAt = Number.NEGATIVE_INFINITY;
   /** What an earlier run wrote and is not held: it stays in the cache until the store is open. */
   #aside = new Map<string, CachedSecret>();
@@ -33,7 +37,8 @@ export class Saved {
    */
   async restore({ allowLookup, maxAge = Infinity }: StoreOptions): Promise<void> {
     const holdings = this.#holdings;
-    for (const [name, entry] of await this.#read()) {
+    const entries = await this.#read();
+    for (const [name, entry] of entries ?? []) {
       const age = holdings.now() - (entry.checkedAt ?? -Infinity) * 1000;
       const fresh = maxAge === Infinity || (age <= maxAge && age >= -CLOCK_SKEW_MS);
       // The opening may have been given up while the key was waited for.
@@ -45,7 +50,19 @@ export class Saved {
         held.doubtful = true;
       } else if (usable) this.#aside.set(name, entry);
       else wipe(entry);
+      if (!fresh && holdings.get(name)?.declared) this.#lacks.push(tooOld(name, age, maxAge));
     }
+    for (const name of entries ? holdings.missing : [])
+      if (!entries?.has(name)) this.#lacks.push(`it has no ${JSON.stringify(name)}`);
+  }
+
+  /** Why the store waits for the server although there is a cache: once, and only if one was read. */
+  tellWhatLacks(): void {
+    const lacks = this.#lacks.splice(0);
+    if (lacks.length === 0) return;
+    const more = lacks.length > MOST_TOLD ? `; and ${lacks.length - MOST_TOLD} more` : '';
+    const message = `the cache is not enough to open the store: ${lacks.slice(0, MOST_TOLD).join('; ')}${more}`;
+    this.#events.tell('error', new CofferClientError('bad_cache', message));
   }
 
   /** The store is open, or closed: what it does not hold goes with the next write. */
@@ -64,7 +81,7 @@ export class Saved {
     return this.#newest;
   }
 
-  async #read(): Promise<Map<string, CachedSecret>> {
+  async #read(): Promise<Map<string, CachedSecret> | undefined> {
     let content: Uint8Array | undefined;
     try {
       content = await this.#cache.read();
@@ -74,7 +91,7 @@ export class Saved {
     } finally {
       content?.fill(0);
     }
-    return new Map();
+    return undefined;
   }
 
   async #write(): Promise<void> {
@@ -112,3 +129,24 @@ export class Saved {
     this.#events.wrong(this, error);
   }
 }
+
+function tooOld(name: string, age: number, maxAge: number): string {
+  const quoted = JSON.stringify(name);
+  if (age === Infinity) return `it does not say when the server confirmed ${quoted}`;
+  if (age < 0) return `the server confirmed ${quoted} in what is the future by this clock`;
+  return `the server confirmed ${quoted} ${span(age)} ago, and maxAge is ${span(maxAge)}`;
+}
+
+/** In the largest unit that gives some of them. */
+function span(milliseconds: number): string {
+  for (const [unit, size] of UNITS)
+    if (milliseconds >= 2 * size) return `${Math.round(milliseconds / size)} ${unit}`;
+  return `${milliseconds} ms`;
+}
+
+const UNITS = [
+  ['days', 86_400_000],
+  ['hours', 3_600_000],
+  ['minutes', 60_000],
+  ['seconds', 1_000],
+] as const;

@@ -8,6 +8,8 @@ import { backOff, Pause } from './waiting.js';
 import { covers, watchPatterns } from './watch-patterns.js';
 
 const LONGEST_PAUSE_MS = 60_000;
+/** A refusal is waited out as if so many tries had failed before: some seconds at first. */
+const REFUSED_TRIES = 4;
 const NEVER_MS = 2 ** 31 - 1;
 /** Secrets that are looked up in a row are watched together. */
 const WIDEN_MS = 50;
@@ -73,13 +75,15 @@ export class Watching {
         if (signal.aborted) continue;
         const error = asClientError(caught);
         this.#lost(error);
-        if (error.code === 'unauthenticated' || error.code === 'access_denied') {
+        const refused = error.code === 'unauthenticated' || error.code === 'access_denied';
+        if (refused) {
           // What it may not be told of may be refused too, and nobody tells when that is over.
           this.#covered = new Set();
           this.#onChange(this.#holdings.names, false);
         }
         const passes = PASSING.has(error.code) || (error.status ?? 0) >= 500;
-        const pause = backOff(passes ? failures++ : Infinity, LONGEST_PAUSE_MS);
+        if (refused) failures = Math.max(failures, REFUSED_TRIES);
+        const pause = backOff(passes || refused ? failures++ : Infinity, LONGEST_PAUSE_MS);
         // It may have been a proxy in the server's place: the next poll has it tried again.
         await this.#pause.wait(error.code === 'unsupported' ? NEVER_MS : pause);
       }

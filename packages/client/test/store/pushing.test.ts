@@ -142,7 +142,9 @@ test('everything is read anew when the grants are others', async () => {
   await server.grant(principal, [{ ...grant, secrets: ['alpha'] }]);
   await expect
     .poll(() => errors.map(({ message }) => message))
-    .toEqual(['access denied: no grant allows you to get "bravo"; ask an administrator for one']);
+    .toEqual([
+      'access denied: no grant allows you to get "bravo"; ask an administrator for one; its last value stays',
+    ]);
   expect(between.asked.at(-1)).toEqual([{ name: 'alpha' }, { name: 'bravo' }]);
   await server.mustRotate('bravo', 'y');
   await server.grant(principal, [grant]);

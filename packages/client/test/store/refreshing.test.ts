@@ -16,14 +16,16 @@ test('a refresh rejects when a secret is gone, and takes what is new of the othe
   await server.mustDelete('large');
   await expect(store.refresh()).rejects.toMatchObject({
     code: 'not_found',
-    message: 'not found: there is no secret "large"',
+    message: 'not found: there is no secret "large"; its last value stays',
   });
   expect(store.secret('small').reveal()).toBe('2');
   expect(store.secret('large').reveal()).toBe('500');
   await server.mustDelete('huge');
   await expect(store.refresh()).rejects.toMatchObject({
     code: 'not_found',
-    message: expect.stringMatching(/^2 secrets failed: .*"large"; .*"huge"$/),
+    message: expect.stringMatching(
+      /^2 secrets failed: .*"large"; its last value stays; .*"huge"; its last value stays$/,
+    ),
     cause: { errors: [{ code: 'not_found' }, { code: 'not_found' }] },
   });
   // Who asked was told.
