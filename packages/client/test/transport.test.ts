@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Client } from '../src/index.js';
 import { answering, serve } from './http-server.js';
 
@@ -377,3 +377,19 @@ describe('arguments', () => {
 function everythingIn(error: Error): string {
   return `${error.message}\n${error.stack}\n${JSON.stringify(error)}\n${String(error.cause)}`;
 }
+
+test('what went over a connection is wiped when it is read', async () => {
+  const value = Buffer.from(SECRET).toString('base64');
+  await using server = await answering(200, JSON.stringify({ Value: value, Version: 1 }));
+  await using client = new Client({ server: server.url });
+  const made = (['from', 'alloc'] as const).map((how) => vi.spyOn(Buffer, how));
+  onTestFinished(() => {
+    for (const spy of made) spy.mockRestore();
+  });
+  const got = await client.get('x');
+  await client.createVersion('x', 1, Buffer.from(SECRET)).catch(() => {});
+  const bodies = made.flatMap((spy) => spy.mock.results.map(({ value: bytes }) => bytes as Buffer));
+  expect(bodies.length).toBeGreaterThan(2);
+  expect(bodies.filter((bytes) => bytes.includes(value))).toEqual([]);
+  expect(got.value.reveal()).toBe(SECRET);
+});

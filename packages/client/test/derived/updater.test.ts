@@ -1,6 +1,8 @@
-import { setImmediate, setTimeout } from 'node:timers/promises';
-import { describe, expect, expectTypeOf, test, vi } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { describe, expect, expectTypeOf, onTestFinished, test, vi } from 'vitest';
 import { type CofferClientError, type SecretBytes, StaticUpdater, Updater } from '../../src/index.js';
+import { openStore } from '../store/bed.js';
+import { LocalClient } from '../store/local-client.js';
 import { openRotatingStore } from '../store/rotating-store.js';
 
 class Closeable {
@@ -139,14 +141,43 @@ describe('an updater', () => {
     expect([first.closed, second.closed]).toEqual([1, 1]);
   });
 
-  test('closes nothing twice', async () => {
+  test.each([
+    ['what it is told', 5_000],
+    ['30 s otherwise', undefined],
+  ])(
+    'leaves an old value open for its grace time and no longer: %s; nothing is closed twice',
+    async (_, grace) => {
+      vi.useFakeTimers();
+      onTestFinished(() => void vi.useRealTimers());
+      const client = new LocalClient({ label: 'one' });
+      const { store, ticker } = await openStore({ client, secrets: ['label'], watch: false });
+      const updater = await Updater.open(store, 'label', build, { grace });
+      const first = updater.get();
+      client.rotate('label', 'two');
+      await ticker.tick();
+      const second = updater.get();
+      await vi.advanceTimersByTimeAsync((grace ?? 30_000) - 1);
+      expect(first.closed).toBe(0);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(first.closed).toBe(1);
+      client.rotate('label', 'three');
+      await ticker.tick();
+      await updater.close();
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect([first.closed, second.closed]).toEqual([1, 1]);
+    },
+  );
+
+  test('keeps no process alive for the grace time', async () => {
     const { store, rotate } = await openRotatingStore({ label: 'one' });
-    const updater = await Updater.open(store, 'label', build, { grace: 20 });
-    const first = updater.get();
+    const updater = await Updater.open(store, 'label', build, { grace: 3_600_000 });
+    onTestFinished(() => updater.close());
+    const started = vi.spyOn(globalThis, 'setTimeout');
+    onTestFinished(() => void started.mockRestore());
     await rotate('label', 'two');
-    await updater.close();
-    await setTimeout(40);
-    expect(first.closed).toBe(1);
+    const timers = started.mock.results.map(({ value }) => value as NodeJS.Timeout);
+    const [grace] = timers.filter((_, at) => started.mock.calls[at]?.[1] === 3_600_000);
+    expect(grace?.hasRef()).toBe(false);
   });
 
   test('closes values as it is told, or as they say themselves', async () => {
