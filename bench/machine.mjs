@@ -8,10 +8,14 @@ export const busy = () => loadavg()[0];
 
 /** What the numbers depend on, in lines of text. */
 export async function conditions(busyBefore) {
-  const { stdout } = await run('wrk', ['--version']);
+  // Not all parts need it.
+  const wrk = await run('wrk', ['--version']).then(
+    ({ stdout }) => stdout.toString().split(' [')[0],
+    () => 'no wrk',
+  );
   return [
     `${availableParallelism()} cores, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}; the load runs on them too; ${busyBefore.toFixed(1)} processes ran before`,
-    `Node ${process.versions.node}, ${stdout.toString().split(' [')[0]}`,
+    `Node ${process.versions.node}, ${wrk}`,
     `one fdatasync of 512 bytes where the state folders are: ${fdatasyncMilliseconds().toFixed(2)} ms (median of 200)`,
   ];
 }

@@ -1,6 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { run } from '../test/support/processes.mjs';
-import { CofferServer, cofferCommand, SetecServer } from '../test/support/servers.mjs';
+import { CofferServer, cofferCommand, peer, SetecServer } from '../test/support/servers.mjs';
 import { identity } from './identity.mjs';
 import { load } from './load.mjs';
 import { residentMegabytes } from './machine.mjs';
@@ -13,6 +14,30 @@ import { wasmcloud } from './wasmcloud.mjs';
  * two sides take turns, so that a machine that slows down slows both.
  */
 export const PARTS = { get, put, scale, open, cli, rotation, identity, wasmcloud, stores };
+
+/** Programs beside our own that a part runs. */
+const NEEDED = {
+  get: ['wrk', 'setec-server'],
+  put: ['wrk', 'setec-server'],
+  scale: ['wrk'],
+  open: ['setec-server'],
+  rotation: ['wrk'],
+  identity: ['nats-jwt'],
+  wasmcloud: ['nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
+  stores: ['setec-server'],
+};
+
+/** Those of them that are not installed. */
+export function missingFor(part) {
+  return (NEEDED[part] ?? []).filter((name) => {
+    if (name === 'wrk') return spawnSync('wrk', ['--version']).error !== undefined;
+    try {
+      return !peer(name);
+    } catch {
+      return true;
+    }
+  });
+}
 
 async function get({ servers, runs, seconds, progress }) {
   const sides = [await servers.coffer(10_000), await servers.setec(10_000)];

@@ -10,6 +10,27 @@ import { MarkdownTheme, MarkdownThemeContext, ModuleRouter } from 'typedoc-plugi
 /** How values keep from showing themselves, and `using` finds its way: the class says that they do. */
 const UNSAID = new Set(['toString', 'toLocaleString', 'toJSON', '[dispose]', '[asyncDispose]']);
 
+/** What the folders of the client's sources are about, in the order in which a reader wants them. */
+const TOPICS = new Map([
+  ['store', 'Stores'],
+  ['secret', 'Handles and values'],
+  ['derived', 'What is made of a secret'],
+  ['fields', 'Fields'],
+  ['cache', 'Caches'],
+  ['sources', 'Sources without a server'],
+  ['client', 'The client'],
+  ['types', 'What calls take and give'],
+  ['errors', 'Errors'],
+  ['proof', 'Proofs'],
+]);
+
+/** By the file that it is declared in, `src/TOPIC.ts` or one of the folder `src/TOPIC/`. */
+function topicOf(child) {
+  const { packageName, packagePath } = child.project.getSymbolIdFromReflection(child) ?? {};
+  const [, topic] = /^src\/(\w+)/.exec(packagePath ?? '') ?? [];
+  return packageName === '@coffer/client' ? (TOPICS.get(topic) ?? '') : '';
+}
+
 export function load(app) {
   app.renderer.defineTheme('coffer', CofferTheme);
   app.renderer.defineRouter('coffer', CofferRouter);
@@ -56,12 +77,21 @@ class CofferContext extends MarkdownThemeContext {
     };
   }
 
-  /** Every name on the page, with the first sentence about it. */
+  /** Every name on the page, with the first sentence about it, by topic if there are several. */
   #contents({ groups }) {
-    const rows = groups
-      .flatMap(({ children }) => children)
-      .map((child) => `| [${child.name}](${this.urlTo(child)}) | ${this.#firstSentence(child)} |`);
-    return ['| | |', '|---|---|', ...rows].join('\n');
+    const byTopic = new Map(['', ...TOPICS.values()].map((topic) => [topic, []]));
+    for (const child of groups.flatMap(({ children }) => children)) byTopic.get(topicOf(child)).push(child);
+    return [...byTopic]
+      .filter(([, children]) => children.length > 0)
+      .map(([topic, children]) => this.#table(topic, children))
+      .join('\n\n');
+  }
+
+  #table(topic, children) {
+    const rows = children.map(
+      (child) => `| [${child.name}](${this.urlTo(child)}) | ${this.#firstSentence(child)} |`,
+    );
+    return [`| ${topic} | |`, '|---|---|', ...rows].join('\n');
   }
 
   #firstSentence({ comment, signatures }) {

@@ -87,9 +87,10 @@ export class TestServer implements AsyncDisposable {
   }
 
   /** The same as {@link startTestServer}. */
-  static async start({ secrets = {}, port = 0, ...options }: TestServerOptions): Promise<TestServer> {
+  static async start(options: TestServerOptions): Promise<TestServer> {
+    const { secrets = {}, port = 0, ...launching } = options;
     const folder = await StateFolder.make();
-    const launch = launcher(folder, options);
+    const launch = launcher(folder, launching);
     let first: RunningServer | undefined;
     try {
       first = await launch(port);

@@ -14,7 +14,7 @@ const ABANDONED = 60_000;
  * A file that only its owner can read. It is replaced as a whole: whatever happens, it holds what was written last or before that.
  * One process at a time should write to it.
  *
- * Without a key its content is setec's (see `encodeCache`), and setec's `FileClient` reads it. With one it is these bytes:
+ * Without a key its content is setec's, JSON with the values in base64, and setec's `FileClient` reads it. With one it is these bytes:
  * `coffer-cache-v1\n`, a salt of 32 bytes that is new for each write, the content encrypted with AES-256-GCM, and the tag of 16 bytes.
  * HKDF-SHA-256 of the key, with that salt and the first line as info, gives the 32 bytes of the AES key and the 12 of the nonce.
  */

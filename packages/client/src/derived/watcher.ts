@@ -43,7 +43,8 @@ export class Watcher implements Disposable {
    *
    * @throws CofferClientError `closed` when the watcher or its store is closed
    */
-  async next({ signal }: CallOptions = {}): Promise<SecretBytes> {
+  async next(options: CallOptions = {}): Promise<SecretBytes> {
+    const { signal } = options;
     for (;;) {
       signal?.throwIfAborted();
       if (this.#closed) throw new CofferClientError('closed', 'the watcher is closed');

@@ -44,7 +44,8 @@ const DOMAIN = Buffer.concat([Buffer.of(0xff), Buffer.from('coffer-proof-v1')]);
  *
  * @throws CofferClientError `invalid_argument`
  */
-export function createProof({ creds, audience, id, expiresIn, request }: ProofOptions): string {
+export function createProof(options: ProofOptions): string {
+  const { creds, audience, id, expiresIn, request } = options;
   const seconds = expiresIn ?? LONGEST_SECONDS;
   if (!Number.isInteger(seconds) || seconds < 1 || seconds > LONGEST_SECONDS) {
     throw invalid(`a proof lasts 1 to ${LONGEST_SECONDS} whole seconds`);
