@@ -64,6 +64,7 @@ export interface ClientOptions {
 const DEFAULT_SERVER = 'http://127.0.0.1:2633';
 const MAX_VERSION = 2 ** 32 - 1;
 const MAX_TIMEOUT = 2 ** 31 - 1;
+const SINGLY_MS = 60_000;
 
 /**
  * For the other entries of this package.
@@ -88,7 +89,8 @@ export class Client {
   }
 
   readonly #caller: Caller;
-  #knowsMany = true;
+  /** By the clock of `performance`: until then, secrets are asked for one by one. */
+  #singlyUntil = 0;
 
   /** Opens no connection yet. Throws `invalid_argument` for options that cannot be. */
   constructor(options: ClientOptions = {}) {
@@ -149,7 +151,14 @@ export class Client {
   ): Promise<SecretValue> {
     const { version = 0 } = options;
     const body = { Name: name, Version: checkedVersion(version, 0) };
-    return this.#ask('get', body, answers.secretValue, { name, version: version || undefined, options });
+    const about = { name, version: version || undefined, options };
+    const got = await this.#ask('get', body, answers.secretValue, about);
+    if (!version || got.version === version) return got;
+    got.value.wipe();
+    throw new CofferClientError(
+      'bad_answer',
+      `the server gave version ${got.version} in place of ${version}`,
+    );
   }
 
   /** The active value if it is not that of `knownVersion`, else undefined. With 0 it is always the active one. */
@@ -161,7 +170,9 @@ export class Client {
     const body = { Name: name, Version: checkedVersion(knownVersion, 0), UpdateIfChanged: true };
     const question = { path: '/api/get', body, action: 'get', name, options };
     const answer = await this.#caller.send(question);
-    return answer.status === 304 ? undefined : this.#caller.read(answer, question, answers.secretValue);
+    return knownVersion && answer.status === 304
+      ? undefined
+      : this.#caller.read(answer, question, answers.secretValue);
   }
 
   /**
@@ -188,13 +199,13 @@ export class Client {
     requests: readonly SecretRequest[],
     options: CallOptions | undefined,
   ): Promise<SecretAnswer[] | undefined> {
-    if (!this.#knowsMany) return undefined;
+    if (performance.now() < this.#singlyUntil) return undefined;
     const secrets = requests.map(({ name, version, known }) => ({ name, version, known }));
     const question = { path: '/api/get-many', body: { secrets }, action: 'get', options };
     const answer = await this.#caller.send(question);
     if (lacksRoute(answer)) {
-      // A page that is not found may be a proxy's, for a while.
-      this.#knowsMany = answer.status === 404;
+      // A page that is not found may be a proxy's, for a moment; what does not know the method is setec's, or for a while a proxy's too.
+      if (answer.status === 400) this.#singlyUntil = performance.now() + SINGLY_MS;
       return undefined;
     }
     return this.#caller.read(answer, question, answers.secretAnswers);

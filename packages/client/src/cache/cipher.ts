@@ -21,17 +21,19 @@ export class Cipher {
 
   async encrypt(content: Uint8Array): Promise<Buffer> {
     const salt = randomBytes(SALT_BYTES);
-    const cipher = createCipheriv(ALGORITHM, ...(await this.#derive(salt)));
+    const [key, nonce] = await this.#derive(salt);
+    const cipher = createCipheriv(ALGORITHM, key, nonce);
+    key.fill(0);
     const body = [cipher.update(content), cipher.final()];
     return Buffer.concat([HEADER, salt, ...body, cipher.getAuthTag()]);
   }
 
   /** @throws CofferClientError `bad_cache` for what was not encrypted with this key; `bad_key` */
   async decrypt(file: Uint8Array): Promise<Buffer> {
-    const key = await this.#derive(file.subarray(HEADER.length, BODY));
+    const [key, nonce] = await this.#derive(file.subarray(HEADER.length, BODY));
     let content: Buffer | undefined;
     try {
-      const decipher = createDecipheriv(ALGORITHM, ...key, { authTagLength: TAG_BYTES });
+      const decipher = createDecipheriv(ALGORITHM, key, nonce, { authTagLength: TAG_BYTES });
       content = decipher.update(file.subarray(BODY, -TAG_BYTES));
       decipher.setAuthTag(file.subarray(-TAG_BYTES)).final();
       return content;
@@ -39,10 +41,12 @@ export class Cipher {
       // What came out before the tag was checked may be anything.
       content?.fill(0);
       throw new CofferClientError('bad_cache', 'it was encrypted with another key, or is damaged');
+    } finally {
+      key.fill(0);
     }
   }
 
-  /** A key and a nonce that no other content has. */
+  /** A key, for the caller to wipe, and a nonce, which no other content has. */
   async #derive(salt: Uint8Array): Promise<[key: Buffer, nonce: Buffer]> {
     this.#key ??= readKey(this.#source);
     // A key that cannot be had now may be there later.

@@ -1,3 +1,4 @@
+import { onAbort } from '../abort.js';
 import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { SecretBytes } from '../secret/secret-bytes.js';
@@ -49,11 +50,9 @@ export class Watcher implements Disposable {
       signal?.throwIfAborted();
       if (this.#closed) throw new CofferClientError('closed', 'the watcher is closed');
       if (this.#changed) break;
-      await new Promise<void>((wake) => {
-        this.#waiting.add(wake);
-        signal?.addEventListener('abort', this.#wake, { once: true });
-      });
-      signal?.removeEventListener('abort', this.#wake);
+      const off = onAbort(signal, () => this.#wake());
+      await new Promise<void>((wake) => this.#waiting.add(wake));
+      off();
     }
     this.#changed = false;
     return this.secret.get();

@@ -1,6 +1,7 @@
 import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
 import type { Socket } from 'node:net';
+import { heeding } from '../abort.js';
 import type { Address } from '../address.js';
 import { CofferClientError } from '../errors.js';
 import type { Credential } from './credential.js';
@@ -54,7 +55,7 @@ export class Connections {
       if (call.keepsAlive === false) unref(socket, request);
     });
     try {
-      return await responseTo(request, call.body);
+      return await heeding(responseTo(request, call.body, this.#address), signal);
     } catch (error) {
       request.destroy();
       throw failure(error, reached);
@@ -65,23 +66,24 @@ export class Connections {
   async read(response: IncomingMessage): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let size = 0;
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      size += chunk.length;
-      if (size > this.#maxAnswerBytes) {
-        throw new CofferClientError(
-          'answer_too_large',
-          `the answer of ${this.#address.display} is larger than ${this.#maxAnswerBytes} bytes`,
-        );
+    try {
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        chunks.push(chunk);
+        size += chunk.length;
+        if (size > this.#maxAnswerBytes) {
+          throw new CofferClientError(
+            'answer_too_large',
+            `the answer of ${this.#address.display} is larger than ${this.#maxAnswerBytes} bytes`,
+          );
+        }
       }
+      const body = Buffer.alloc(size);
+      let at = 0;
+      for (const chunk of chunks) at += chunk.copy(body, at);
+      return body;
+    } finally {
+      for (const chunk of chunks) chunk.fill(0);
     }
-    const body = Buffer.alloc(size);
-    let at = 0;
-    for (const chunk of chunks) {
-      at += chunk.copy(body, at);
-      chunk.fill(0);
-    }
-    return body;
   }
 
   close(): void {
@@ -91,7 +93,7 @@ export class Connections {
   async #request(call: Call, signal: AbortSignal): Promise<ClientRequest> {
     const { endpoint, basePath, secure } = this.#address;
     const { method, path, body, operation } = call;
-    const authorization = await unlessEnded(this.#credential.authorize(call), signal);
+    const authorization = await heeding(this.#credential.authorize(call), signal);
     // TLS costs some milliseconds to load, which a program on the Unix socket need not pay.
     this.#http ??= secure ? import('node:https') : import('node:http');
     const http = await this.#http;
@@ -114,15 +116,6 @@ export class Connections {
   }
 }
 
-/** Rejects with the signal's reason if that comes first. */
-function unlessEnded<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    promise.then(resolve, reject);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    if (signal.aborted) reject(signal.reason);
-  });
-}
-
 /** Lets the process end without it. */
 function unref(socket: Socket, request: ClientRequest): void {
   socket.unref();
@@ -136,10 +129,24 @@ function unref(socket: Socket, request: ClientRequest): void {
  * Sends the body and waits for the head of the answer. The listener for errors stays: one that comes while the
  * body is read shows in the body's stream, and again here.
  */
-function responseTo(request: ClientRequest, body: Uint8Array | undefined): Promise<IncomingMessage> {
+function responseTo(
+  request: ClientRequest,
+  body: Uint8Array | undefined,
+  { display }: Address,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request.on('response', resolve);
     request.on('error', reject);
+    request.on('close', () => reject(Object.assign(new Error('no answer'), { code: 'ECONNRESET' })));
+    // An answer 101, after which node tells of nothing more.
+    request.on('upgrade', (_head, socket) => {
+      socket.destroy();
+      reject(
+        new CofferClientError('bad_answer', `${display} wants to speak something else than HTTP`, {
+          status: 101,
+        }),
+      );
+    });
     request.end(body);
   });
 }

@@ -8,31 +8,44 @@ export interface Block {
   readonly id: string | undefined;
 }
 
-/** No event of coffer's is as long; what is longer does not come from one. */
-const LONGEST = 16 * 1024 * 1024;
+/** In characters. An event of coffer's is a name and the numbers of versions, some hundred thousand at most. */
+const LONGEST = 4 * 1024 * 1024;
 
 /**
- * Takes a stream apart, however it was cut on the way.
+ * Takes a stream apart, however it was cut on the way, and looks at each character once.
  *
  * @throws CofferClientError `bad_answer` for an event without an end
  */
 export async function* readBlocks(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Block, void> {
   const decoder = new TextDecoder();
-  let rest = '';
+  let lines: string[] = [];
+  let line = '';
+  let length = 0;
   for await (const chunk of chunks) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).replaceAll('\r\n', '\n').split('\n\n');
-    rest = lines.pop() ?? '';
-    for (const text of lines) yield readBlock(text);
-    if (rest.length > LONGEST)
+    const [end = '', ...more] = decoder.decode(chunk, { stream: true }).split('\n');
+    line += end;
+    length += end.length;
+    for (const next of more) {
+      if (line.endsWith('\r')) line = line.slice(0, -1);
+      if (line !== '') lines.push(line);
+      else {
+        yield readBlock(lines);
+        lines = [];
+        length = 0;
+      }
+      line = next;
+      length += next.length + 1;
+    }
+    if (length > LONGEST)
       throw new CofferClientError('bad_answer', 'the server sends an event without an end');
   }
 }
 
-function readBlock(text: string): Block {
+function readBlock(lines: readonly string[]): Block {
   const data: string[] = [];
   let type = '';
   let id: string | undefined;
-  for (const line of text.split('\n')) {
+  for (const line of lines) {
     const [, field = '', value = ''] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
     if (field === 'event') type = value;
     else if (field === 'data') data.push(value);

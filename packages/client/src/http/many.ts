@@ -18,6 +18,7 @@ export async function getMany(
   { together, single }: ManyCalls,
 ): Promise<SecretAnswer[]> {
   const answers: SecretAnswer[] = [];
+  let held: readonly SecretAnswer[] = [];
   let waiting = requests.map((_, index) => index);
   try {
     while (waiting.length > 0) {
@@ -30,22 +31,34 @@ export async function getMany(
         });
         break;
       }
+      held = got;
       // An answer holds a limited sum of bytes: what found no room in it is asked for again.
       const left: number[] = [];
       batch.forEach((index, at) => {
         const answer = got[at];
-        if (answer?.name !== requests[index]?.name) throw unexpected('it is not about what was asked for');
-        if (answer && 'error' in answer && answer.error === 'too_large') left.push(index);
-        else answers[index] = answer as SecretAnswer;
+        if (!isAbout(requests[index] as SecretRequest, answer))
+          throw unexpected('it is not about what was asked for');
+        if ('error' in answer && answer.error === 'too_large') left.push(index);
+        else answers[index] = answer;
       });
       if (left.length === batch.length) throw unexpected('it holds nothing');
       waiting = [...left, ...waiting.slice(MOST)];
     }
   } catch (error) {
-    for (const answer of answers) if (answer && 'value' in answer) answer.value.fill(0);
+    for (const answer of [...answers, ...held]) if (answer && 'value' in answer) answer.value.fill(0);
     throw error;
   }
   return answers;
+}
+
+function isAbout(
+  { name, version, known }: SecretRequest,
+  answer: SecretAnswer | undefined,
+): answer is SecretAnswer {
+  if (answer?.name !== name) return false;
+  if ('error' in answer) return true;
+  const wanted = 'unchanged' in answer ? known : version;
+  return wanted ? answer.version === wanted : !('unchanged' in answer);
 }
 
 const unexpected = (what: string) =>

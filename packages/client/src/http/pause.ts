@@ -1,3 +1,5 @@
+import { onAbort } from '../abort.js';
+
 /**
  * Waits; rejects with the signal's reason if that comes first.
  *
@@ -7,14 +9,15 @@ export function pause(milliseconds: number, signal: AbortSignal, keepsAlive = tr
   return new Promise((resolve, reject) => {
     const end = () => {
       clearTimeout(timer);
+      off();
       reject(signal.reason);
     };
     const timer = setTimeout(() => {
-      signal.removeEventListener('abort', end);
+      off();
       resolve();
     }, milliseconds);
     if (!keepsAlive) timer.unref();
-    signal.addEventListener('abort', end, { once: true });
+    const off = onAbort(signal, end);
     if (signal.aborted) end();
   });
 }

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { onAbort } from '../abort.js';
 import { type Address, isLoopback, parseAddress } from '../address.js';
 import { CofferClientError } from '../errors.js';
 import { type Call, Connections } from './connections.js';
@@ -123,17 +124,16 @@ export class Transport {
     this.closing.throwIfAborted();
     signal?.throwIfAborted();
     const stop = new AbortController();
-    const forward = () => stop.abort(signal?.reason);
+    const off = onAbort(signal, () => stop.abort(signal?.reason));
     const timer = setTimeout(() => stop.abort(this.#timedOut()), this.#timeout);
     if (!keepsAlive) timer.unref();
-    signal?.addEventListener('abort', forward);
     this.#underWay.add(stop);
     return {
       signal: stop.signal,
       untimed: () => clearTimeout(timer),
       end: () => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', forward);
+        off();
         this.#underWay.delete(stop);
       },
     };

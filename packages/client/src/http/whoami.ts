@@ -20,7 +20,7 @@ const CONDITIONS = { application: optional(list(string)), host: optional(list(st
 
 const conditions: Shape<GrantConditions> = (value, path) => {
   // Without a condition that we do not know, the grant would seem to be wider than it is.
-  const unknown = Object.keys(object(value, path)).find((key) => !(key in CONDITIONS));
+  const unknown = Object.keys(object(value, path)).find((key) => !Object.hasOwn(CONDITIONS, key));
   if (unknown !== undefined) throw malformed(`${path}.${unknown}`, 'a condition that this client knows');
   return record<GrantConditions>(CONDITIONS)(value, path);
 };

@@ -1,18 +1,10 @@
+import { heeding, onAbort } from '../abort.js';
 import { CofferClientError } from '../errors.js';
+
+export { heeding };
 
 /** Setec's limit to a lookup. */
 export const LIMIT_MS = 300_000;
-
-/** What the promise gives, or the signal's reason if that comes first. */
-export function heeding<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  return new Promise((resolve, reject) => {
-    const end = () => reject(signal.reason);
-    signal.addEventListener('abort', end);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', end));
-    if (signal.aborted) end();
-  });
-}
 
 /** Holds the process until the promise is settled: somebody waits for it, and nothing else of a store does. */
 export function awaited<T>(promise: Promise<T>): Promise<T> {
@@ -29,15 +21,14 @@ export class Calls {
     if (this.#closed) throw storeClosed();
     signal?.throwIfAborted();
     const stop = new AbortController();
-    const forward = () => stop.abort(signal?.reason);
+    const off = onAbort(signal, () => stop.abort(signal?.reason));
     const timer = setTimeout(() => stop.abort(tookTooLong()), LIMIT_MS).unref();
-    signal?.addEventListener('abort', forward);
     this.#underWay.add(stop);
     try {
       return await heeding(work(stop.signal), stop.signal);
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', forward);
+      off();
       this.#underWay.delete(stop);
     }
   }
