@@ -257,7 +257,9 @@ describe('who watches', () => {
   });
 
   it('may do so as often as one principal may, until all together are as many as there may be', async () => {
-    const { engine } = await openEngine(undefined, { limits: { watchers: 5, watchersPerPrincipal: 3 } });
+    const { engine } = await openEngine(undefined, {
+      limits: { watchers: 5, watchersPerPrincipal: 3, watchersPerAccount: 4 },
+    });
     const { caller } = await withTokens(engine, { one: ['*'], two: ['*'], three: ['*'] });
     const open = async (name: string) => {
       const reader = new Reader(engine, caller(name));
@@ -280,15 +282,39 @@ describe('who watches', () => {
     expect(await news).toEqual([['a: *1'], ['a: *1']]);
   });
 
-  it('may do so 1,024 times at once where nothing else is set, and all of them hear', async () => {
+  it('shares what its NATS account may have, so that new users of it make no room', async () => {
+    const limits = { watchers: 9, watchersPerPrincipal: 2, watchersPerAccount: 3 };
+    const { engine } = await openEngine(undefined, { limits });
+    const user = (account: string, key: string): Caller => ({
+      principals: [{ id: `nats:${account}/${key}`, kind: 'nats' }],
+      address: '192.0.2.1',
+    });
+    const users = ['A/1', 'A/2', 'A/3', 'B/1'].map((id) => `nats:${id}`);
+    await engine.applyPolicy(admin, [{ to: users, actions: ['get'], secrets: ['*'] }]);
+    const open = async (caller: Caller) => {
+      const reader = new Reader(engine, caller);
+      await reader.next();
+      return reader;
+    };
+    const first = await open(user('A', '1'));
+    await open(user('A', '1'));
+    await open(user('A', '2'));
+    const message = expect.stringMatching(/^nats:A has 3 watchers.*limits\.watchersPerAccount/);
+    await expect(open(user('A', '3'))).rejects.toMatchObject({ code: 'busy', message });
+    await open(user('B', '1'));
+    await first.leave();
+    await open(user('A', '3'));
+  });
+
+  it('may do so 512 times at once where nothing else is set, and all of them hear', async () => {
     const { engine } = await openEngine();
-    const readers = Array.from({ length: 1_024 }, () => new Reader(engine));
+    const readers = Array.from({ length: 512 }, () => new Reader(engine));
     await Promise.all(readers.map((reader) => reader.next()));
     expect(await codeOf(new Reader(engine).next())).toBe('busy');
     await engine.put(admin, 'a', bytes('x'));
     const told = await Promise.all(readers.map((reader) => reader.told(1)));
     expect(new Set(told.flat())).toEqual(new Set(['a: *1']));
-    expect((await engine.facts()).watchers).toBe(1_024);
+    expect((await engine.facts()).watchers).toBe(512);
     await Promise.all(readers.map((reader) => reader.leave()));
     expect((await engine.facts()).watchers).toBe(0);
   });

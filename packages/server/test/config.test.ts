@@ -99,11 +99,28 @@ describe('the configuration', () => {
       nameBytes: 1024,
       headerBytes: 16_384,
       watchers: 9,
-      watchersPerPrincipal: 1_024,
+      watchersPerPrincipal: 3,
+      watchersPerAccount: 5,
     });
     expect(limits.bodyBytes).toBeGreaterThan(40_000_000);
     expect(limits.inFlightBytes).toBeGreaterThanOrEqual(limits.bodyBytes);
     expect(storage).toEqual({ quotaBytes: 1_000_000 });
+  });
+
+  it('leaves room beside the watchers, beside those of one principal, and beside those of one account', async () => {
+    const limitsOf = async (content: string) =>
+      loadConfig({ env: { HOME }, file: await configFile(`limits: {${content}}\n`) }).limits;
+    expect(await limitsOf('')).toMatchObject({
+      connections: 4_096,
+      connectionsPerAddress: 1_024,
+      watchers: 2_048,
+      watchersPerPrincipal: 512,
+      watchersPerAccount: 1_024,
+    });
+    const behindProxy = await limitsOf('connectionsPerAddress: 4096');
+    expect(behindProxy).toMatchObject({ watchers: 2_048, watchersPerPrincipal: 512 });
+    const largeSite = await limitsOf('connections: 8192, connectionsPerAddress: 600, watchersPerAccount: 9');
+    expect(largeSite).toMatchObject({ watchers: 4_096, watchersPerPrincipal: 300, watchersPerAccount: 9 });
   });
 
   it('takes rules of retention from the file', async () => {

@@ -20,9 +20,15 @@ export interface WatchLimits {
   readonly watchers: number;
   /** How many of them one principal may have. */
   readonly watchersPerPrincipal: number;
+  /** How many the users of one NATS account may have together: who holds its key can make as many users as he likes. */
+  readonly watchersPerAccount: number;
 }
 
-export const DEFAULT_WATCH_LIMITS: WatchLimits = { watchers: 4_096, watchersPerPrincipal: 1_024 };
+export const DEFAULT_WATCH_LIMITS: WatchLimits = {
+  watchers: 2_048,
+  watchersPerPrincipal: 512,
+  watchersPerAccount: 1_024,
+};
 
 export interface WatchOptions {
   /** Patterns of names, at most {@link WATCH_PATTERNS}; none: all secrets. */
@@ -41,7 +47,7 @@ export class Watchers {
   readonly #gate: Gate;
   readonly #limits: WatchLimits;
   readonly #watches = new Set<Watch>();
-  /** How many of them each principal has. */
+  /** How many of them each principal has, and each account. */
   readonly #counts = new Map<string, number>();
   #waking = false;
   /** What they are to be told of next. */
@@ -96,25 +102,27 @@ export class Watchers {
 
   #admit(watch: Watch): void {
     if (this.#closed) throw new CofferError('stopped', 'the server is shutting down');
-    const { watchers, watchersPerPrincipal } = this.#limits;
-    const { principal } = watch;
-    const own = this.#counts.get(principal) ?? 0;
-    if (own >= watchersPerPrincipal) {
-      throw tooMany(`${principal} has ${own} watchers, as many as it may`, 'limits.watchersPerPrincipal');
+    const { watchers } = this.#limits;
+    const holders = holdersOf(watch);
+    for (const [id, limit] of holders) {
+      const own = this.#counts.get(id) ?? 0;
+      if (own >= this.#limits[limit])
+        throw tooMany(`${id} has ${own} watchers, as many as it may`, `limits.${limit}`);
     }
     if (this.#watches.size >= watchers) {
       throw tooMany(`there are ${watchers} watchers, as many as there may be`, 'limits.watchers');
     }
     this.#watches.add(watch);
-    this.#counts.set(principal, own + 1);
+    for (const [id] of holders) this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
   }
 
   #dismiss(watch: Watch): void {
-    const { principal } = watch;
-    const others = (this.#counts.get(principal) ?? 1) - 1;
     this.#watches.delete(watch);
-    if (others > 0) this.#counts.set(principal, others);
-    else this.#counts.delete(principal);
+    for (const [id] of holdersOf(watch)) {
+      const others = (this.#counts.get(id) ?? 1) - 1;
+      if (others > 0) this.#counts.set(id, others);
+      else this.#counts.delete(id);
+    }
   }
 
   async #tellAll(what: 'changes' | 'callers'): Promise<void> {
@@ -134,6 +142,15 @@ export class Watchers {
     }
     this.#waking = false;
   }
+}
+
+/** For whom a watcher counts: its principal, and the account that a NATS user is of. */
+function holdersOf({
+  principal,
+}: Watch): (readonly [id: string, limit: Exclude<keyof WatchLimits, 'watchers'>])[] {
+  const account = /^nats:[^/]+(?=\/)/.exec(principal)?.[0];
+  const own = [principal, 'watchersPerPrincipal'] as const;
+  return account === undefined ? [own] : [own, [account, 'watchersPerAccount']];
 }
 
 const tooMany = (what: string, limit: string) =>

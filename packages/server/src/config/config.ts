@@ -4,7 +4,6 @@ import {
   type AuditSettings,
   CofferError,
   DEFAULT_LIMITS,
-  DEFAULT_WATCH_LIMITS,
   type RetentionRule,
   type WatchLimits,
 } from '@coffer/engine';
@@ -210,6 +209,10 @@ export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits 
   // The longest form of a value is an array of numbers, four bytes each with the comma; of a name, \u escapes.
   const bodyBytes = stated.bodyBytes ?? 4 * valueBytes + 6 * nameBytes + 64 * 1024;
   const connections = stated.connections ?? 4096;
+  const connectionsPerAddress = stated.connectionsPerAddress ?? Math.ceil(connections / 4);
+  // Watchers leave room for other connections, and each of them for others.
+  const watchers = stated.watchers ?? Math.ceil(connections / 2);
+  const perPrincipal = Math.ceil(Math.min(watchers / 4, connectionsPerAddress / 2));
   return {
     nameBytes,
     valueBytes,
@@ -217,9 +220,10 @@ export function completeLimits(stated: FileConfig['limits'] = {}): ServerLimits 
     inFlightBytes: stated.inFlightBytes ?? Math.max(64 * MIB, 4 * bodyBytes),
     headerBytes: stated.headerBytes ?? 16 * 1024,
     connections,
-    connectionsPerAddress: stated.connectionsPerAddress ?? Math.ceil(connections / 4),
-    watchers: stated.watchers ?? DEFAULT_WATCH_LIMITS.watchers,
-    watchersPerPrincipal: stated.watchersPerPrincipal ?? DEFAULT_WATCH_LIMITS.watchersPerPrincipal,
+    connectionsPerAddress,
+    watchers,
+    watchersPerPrincipal: stated.watchersPerPrincipal ?? perPrincipal,
+    watchersPerAccount: stated.watchersPerAccount ?? Math.ceil(watchers / 2),
     principalRequestsPerSecond: stated.principalRequestsPerSecond,
     addressRequestsPerSecond: stated.addressRequestsPerSecond,
     failuresPerMinute: stated.failuresPerMinute ?? 60,

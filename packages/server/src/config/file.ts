@@ -94,6 +94,7 @@ const fileSchema = z.strictObject({
       connectionsPerAddress: z.int().min(1).optional(),
       watchers: z.int().min(1).optional(),
       watchersPerPrincipal: z.int().min(1).optional(),
+      watchersPerAccount: z.int().min(1).optional(),
       principalRequestsPerSecond: rate.optional(),
       addressRequestsPerSecond: rate.optional(),
       failuresPerMinute: rate.optional(),
