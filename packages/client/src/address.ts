@@ -25,7 +25,8 @@ export function parseAddress(text: string): Address {
 
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    const shown = text.includes('@') ? 'this' : JSON.stringify(text);
+    // What looks like anything else may be, or hold, a token.
+    const shown = /^(\w+:\/\/)?[\w.-]+:\d+$/.test(text) ? JSON.stringify(text) : 'this';
     throw invalid(`${shown} is no server address: ${FORMS}`);
   }
   const basePath = url.pathname.replace(/\/+$/, '');

@@ -54,13 +54,14 @@ async function tokenIn(path: string): Promise<string> {
   let content: string;
   try {
     content = await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new CofferClientError('no_token', unreadable('COFFER_TOKEN_FILE', path, cause), { cause });
+  } catch (error) {
+    throw new CofferClientError('no_token', unreadable('COFFER_TOKEN_FILE', path, error));
   }
   const token = content.trim();
   if (isToken(token)) return token;
   throw new CofferClientError('no_token', `COFFER_TOKEN_FILE: ${path} holds no token`);
 }
 
+/** Shows what is a path, and not a token or creds in place of one. */
 const unreadable = (variable: string, path: string, error: unknown) =>
-  `${variable}: ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`;
+  `${variable}: ${/^(\.{0,2}\/|[A-Za-z]:\\)[^\n]*$/.test(path) ? path : 'the file'} cannot be read (${(error as NodeJS.ErrnoException).code})`;

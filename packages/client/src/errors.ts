@@ -50,8 +50,9 @@ export const invalid = (message: string): CofferClientError =>
  * - of a program's own callbacks: `update_failed`, `listener_failed`, with what they threw as {@link CofferClientError.thrown};
  * - a refusal: the server's own code from its `Coffer-Error` header (`access_denied`, `not_found`,
  *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …). A server that sends none, as setec
- *   does, is read by status: 400 `bad_request`, 401 `unauthenticated`, 403 `access_denied`, 404 `not_found`,
- *   412 `version_taken`, 413 `too_large`, 429 `rate_limited`, 503 `busy`, other 5xx `internal`.
+ *   does, is read by status: 400 `bad_request`, 403 with its text `access denied` `access_denied`, 404 `not_found`,
+ *   412 `version_taken`, 413 `too_large`, 429 `rate_limited`, 503 `busy`, other 5xx `internal`. Another 401 or 403 is that of something
+ *   between you and the server: `unexpected_status`.
  */
 export type ClientErrorCode =
   | 'invalid_argument'

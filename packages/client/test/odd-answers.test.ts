@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { createServer, type Socket } from 'node:net';
+import { inspect } from 'node:util';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { canary } from '../../../test/support/canary.mjs';
-import { parseAddress } from '../src/http/address.js';
+import { canary, expectNoCanary } from '../../../test/support/canary.mjs';
+import { parseAddress } from '../src/address.js';
 import { Connections } from '../src/http/connections.js';
 import { Credential } from '../src/http/credential.js';
 import { readBlocks } from '../src/http/event-stream.js';
-import { Client } from '../src/index.js';
+import { Client, MemoryCache, Store } from '../src/index.js';
 import { answering, serve } from './http-server.js';
 
 /** Writes these bytes when a request comes; no HTTP server would. */
@@ -215,4 +216,74 @@ test('one signal may be given to any number of calls, and keeps no listener afte
   expect(new Set(await Promise.all(waiting))).toEqual(new Set(['enough']));
   await new Promise(setImmediate);
   expect(warnings).toEqual([]);
+});
+
+describe('a 401 or 403 of something between', () => {
+  test.each([
+    [401, 'text/plain', 'Jwt is missing', {}],
+    [401, 'text/plain', 'access denied', {}],
+    [401, 'text/html', '<html>', {}],
+    [403, 'text/plain', 'RBAC: access denied', {}],
+    [403, 'text/plain', '', { 'Coffer-Error': 'No code.' }],
+    [403, 'application/json', '{"message":"access denied by policy"}', {}],
+  ])('%i %s "%s" is no refusal of the server’s', async (status, type, body, headers) => {
+    await using proxy = await answering(status, body, { 'Content-Type': type, ...headers });
+    await using client = new Client({ server: proxy.url, token: 'x' });
+    const failure = { code: 'unexpected_status', status, message: expect.stringContaining('in between') };
+    await expect(client.get('a')).rejects.toMatchObject(failure);
+    await expect(client.getMany([{ name: 'a' }])).rejects.toMatchObject(failure);
+    await expect(client.watch().next()).rejects.toMatchObject(failure);
+  });
+
+  test('takes nothing out of a cache, as one of the server’s does', async () => {
+    let answer: { status: number; body: string; headers?: object } = {
+      status: 200,
+      body: '{"secrets":[{"name":"a","value":"YQ==","version":1}]}',
+    };
+    await using server = await serve((request, response) => {
+      request.resume();
+      response.writeHead(answer.status, { 'Content-Type': 'text/plain', ...answer.headers }).end(answer.body);
+    });
+    await using client = new Client({ server: server.url });
+    const cache = new MemoryCache();
+    await using store = await Store.open({ client, secrets: ['a'], cache, watch: false, onError: () => {} });
+    const kept = () => Buffer.from(cache.read() ?? '').includes('"a"');
+    expect(kept()).toBe(true);
+    answer = { status: 403, body: 'RBAC: access denied' };
+    await expect(store.refresh()).rejects.toMatchObject({ code: 'unexpected_status' });
+    answer = { status: 401, body: 'who are you?' };
+    await expect(store.refresh()).rejects.toMatchObject({ code: 'unexpected_status' });
+    expect(kept()).toBe(true);
+    answer = { status: 401, body: '{}', headers: { 'Coffer-Error': 'unauthenticated' } };
+    await expect(store.refresh()).rejects.toMatchObject({ code: 'unauthenticated' });
+    await expect.poll(kept).toBe(false);
+  });
+});
+
+test('no message shows a token that stands in the wrong place', () => {
+  const token = `cft_${canary('misplaced')}`;
+  const told: unknown[] = [];
+  const note = (work: () => unknown) => {
+    try {
+      work();
+    } catch (error) {
+      told.push(error);
+    }
+  };
+  for (const server of [
+    token,
+    `https://u:${token}%40host`,
+    `host/?token=${token}`,
+    `host#${token}`,
+    `x:${token}@h:99999`,
+  ]) {
+    note(() => new Client({ server }));
+    note(() => Client.fromEnv({ COFFER_SERVER: server }));
+  }
+  for (const variable of ['COFFER_TOKEN_FILE', 'COFFER_CREDS', 'COFFER_CA']) {
+    note(() => Client.fromEnv({ [variable]: token }));
+    note(() => Client.fromEnv({ [variable]: `-----BEGIN\n/${token}` }));
+  }
+  expect(told).toHaveLength(16);
+  expectNoCanary(inspect(told, { depth: 9 }), 'the errors');
 });

@@ -13,7 +13,6 @@ export interface Subject {
 
 const BY_STATUS: Record<number, string> = {
   400: 'bad_request',
-  401: 'unauthenticated',
   403: 'access_denied',
   404: 'not_found',
   412: 'version_taken',
@@ -33,23 +32,23 @@ export function refusal(
   subject: Subject,
   { address, identified }: Pick<Transport, 'address' | 'identified'>,
 ): CofferClientError {
-  const declared = headers['coffer-error'];
+  const declared = CODE.exec(String(headers['coffer-error'] ?? ''))?.[0];
   const type = headers['content-type'] ?? '';
-  if (typeof declared !== 'string' && !type.startsWith('text/plain')) {
+  const json = type.startsWith('application/json');
+  const said = json ? messageOf(body) : clean(body);
+  // Caches forget what is refused: a page of something in between is no refusal. setec knows but one.
+  const refuses = status === 401 || (status === 403 && said !== 'access denied');
+  if (!declared && (refuses || !type.startsWith('text/plain'))) {
+    const hint = status === 401 || status === 403 ? 'does something in between refuse you, or ' : '';
     return new CofferClientError(
       'unexpected_status',
-      `${address.display} answered with status ${status}, not as a coffer server would; is the address right?`,
+      `${address.display} answered with status ${status}, not as a coffer server would; ${hint}is the address right?`,
       { status },
     );
   }
-  const code =
-    typeof declared === 'string' && CODE.test(declared)
-      ? declared
-      : (BY_STATUS[status] ?? (status >= 500 ? 'internal' : 'unexpected_status'));
-  const json = type.startsWith('application/json');
-  const said = json ? messageOf(body) : clean(body);
+  const code = declared ?? BY_STATUS[status] ?? (status >= 500 ? 'internal' : 'unexpected_status');
   // Of creds coffer says what is wrong with them; of nothing and of tokens, for people with curl, what to send.
-  const general = typeof declared !== 'string' || /^$|^unable to identify/.test(said);
+  const general = /^$|^unable to identify/.test(said);
   const why = identified ? (general ? GIVE_A_TOKEN : said) : GIVE_ANY;
   const message =
     code === 'unauthenticated' ? UNKNOWN + why : (json && said) || sentence(code, subject, said, status);

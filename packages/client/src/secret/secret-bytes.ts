@@ -5,10 +5,12 @@ const REDACTED = 'SecretBytes [redacted]';
 /**
  * The bytes of a secret, that do not show themselves: `console.log`, `util.inspect`, JSON and text made of them say `[redacted]`.
  * They are a `Uint8Array` otherwise, so that what takes bytes takes them. What is cut from them (`subarray`, `slice`, …) does not show
- * itself either; a `Buffer` or a string made of them does.
+ * itself either; a `Buffer` or a string made of them does, and so do the plain arrays that `structuredClone`, `postMessage`, `toReversed`,
+ * `toSorted` and `with` make.
  *
  * They are yours: {@link SecretBytes.wipe} them after use, or declare them with `using`. What looks into them on purpose shows
- * them: a debugger, a core dump, `console.dir` and `util.inspect` with `customInspect: false`.
+ * them: a debugger, a core dump, `console.dir` and `util.inspect` with `customInspect: false`, as which `assert.deepStrictEqual` of
+ * `node:assert` prints a difference (compare with `Buffer.compare`, or what `reveal` gives in tests).
  */
 export class SecretBytes extends Uint8Array {
   /** A copy in memory of its own, which no pool shares. */
