@@ -83,5 +83,6 @@ export type ClientErrorCode =
   | 'too_large'
   | 'rate_limited'
   | 'busy'
+  | 'stopped'
   | 'internal'
   | (string & {});
