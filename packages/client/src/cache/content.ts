@@ -51,13 +51,20 @@ export function encodeCache(secrets: ReadonlyMap<string, CachedSecret>): Buffer 
 export function decodeCache(content: Uint8Array, isFile = false): Map<string, CachedSecret> {
   const secrets = new Map<string, CachedSecret>();
   if (content.length === 0 && !isFile) return secrets;
+  /** All of them, wherever they belong. */
+  const decoded: SecretBytes[] = [];
+  const bytesOf = (value: unknown) => {
+    const bytes = bytesIn(value);
+    decoded.push(bytes);
+    return bytes;
+  };
   let at = '';
   try {
     const json: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(content));
     for (const [name, entry] of entriesOf(json)) {
       at = ` in its entry ${JSON.stringify(name)}`;
       const fields = fieldsOf(entry);
-      const secret = cachedValue(fieldsOf(fields.get('secret')), isFile);
+      const secret = cachedValue(fieldsOf(fields.get('secret')), isFile, bytesOf);
       const versions = new Map(
         entriesOf(fields.get('versions')).map(([number, value]) => [
           versionOf(/^\d+$/.test(number) && Number(number)),
@@ -70,13 +77,18 @@ export function decodeCache(content: Uint8Array, isFile = false): Map<string, Ca
       secrets.set(name, { secret, versions, lastAccess, checkedAt: secondsOf(fields.get('checkedat')) });
     }
   } catch {
+    for (const bytes of decoded) bytes.wipe();
     // The parser's own error quotes the text.
     throw new CofferClientError(isFile ? 'bad_file' : 'bad_cache', `it is malformed${at}`);
   }
   return secrets;
 }
 
-function cachedValue(secret: Fields, isFile: boolean): CachedValue | undefined {
+function cachedValue(
+  secret: Fields,
+  isFile: boolean,
+  bytesOf: (value: unknown) => SecretBytes,
+): CachedValue | undefined {
   const version = versionOf(secret.get('version') ?? 0);
   const text = secret.get('textvalue') ?? '';
   must(typeof text === 'string');
@@ -102,7 +114,7 @@ function versionOf(value: unknown): number {
   return value;
 }
 
-function bytesOf(value: unknown): SecretBytes {
+function bytesIn(value: unknown): SecretBytes {
   // Go breaks no lines of base64 but reads broken ones.
   const bytes = decodeBase64(typeof value === 'string' ? value.replace(/[\r\n]/g, '') : (value ?? ''));
   must(bytes);

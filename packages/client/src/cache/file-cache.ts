@@ -1,4 +1,4 @@
-import { constants, lstatSync, mkdirSync } from 'node:fs';
+import { constants, lstatSync, mkdirSync, type Stats } from 'node:fs';
 import { type FileHandle, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CofferClientError } from '../errors.js';
@@ -12,7 +12,8 @@ const ABANDONED = 60_000;
 
 /**
  * A file that only its owner can read. It is replaced as a whole: whatever happens, it holds what was written last or before that.
- * One process at a time should write to it.
+ * One process at a time should write to it. A file that another user but root owns, or that others may write, is not read: whoever
+ * wrote it would choose what the program takes for its secrets. A key that is given is kept for as long as the cache is there.
  *
  * Without a key its content is setec's, JSON with the values in base64, and setec's `FileClient` reads it. With one it is these bytes:
  * `coffer-cache-v1\n`, a salt of 32 bytes that is new for each write, the content encrypted with AES-256-GCM, and the tag of 16 bytes.
@@ -49,7 +50,7 @@ export class FileCache implements Cache {
       // Neither a link is followed nor a pipe waited for.
       const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
       return await opened(this.#path, flags, async (file) => {
-        if (!(await file.stat()).isFile()) throw notAFile();
+        refuseForeign(await file.stat(), this.#path);
         return this.#seal.unseal(await file.readFile());
       });
     } catch (error) {
@@ -115,6 +116,18 @@ async function opened<T>(
   } finally {
     await file.close();
   }
+}
+
+function refuseForeign(stats: Stats, path: string): void {
+  if (!stats.isFile()) throw notAFile();
+  const { getuid, getgroups } = process;
+  if (!getuid || !getgroups) return;
+  if (stats.uid !== getuid() && stats.uid !== 0)
+    throw new CofferClientError('bad_file', `it belongs to another user (uid ${stats.uid}): remove it`);
+  // Volumes of Kubernetes are opened to a group that the program is in.
+  const others = getgroups().includes(stats.gid) ? 0o002 : 0o022;
+  if (stats.mode & others)
+    throw new CofferClientError('bad_file', `others may write to it: remove it, or chmod 600 ${path}`);
 }
 
 const notAFile = () => new CofferClientError('bad_file', 'it is no regular file, or a link');

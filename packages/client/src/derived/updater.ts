@@ -2,6 +2,7 @@ import { CofferClientError } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { SecretBytes } from '../secret/secret-bytes.js';
 import type { SecretSource } from '../store/secret-source.js';
+import { inTime } from '../store/waiting.js';
 import type { CallOptions } from '../types.js';
 
 /** How an {@link Updater} gives up values. `signal` ends the lookup of the secret. */
@@ -35,6 +36,7 @@ export class Updater<T> implements AsyncDisposable {
   #current: { readonly value: T } | undefined;
   #building: Promise<void> | undefined;
   #stale = false;
+  #ended = false;
   #closing: Promise<void> | undefined;
   #error: CofferClientError | undefined;
 
@@ -83,7 +85,10 @@ export class Updater<T> implements AsyncDisposable {
     return this.#error;
   }
 
-  /** Ends the updates, waits for a build that is under way, and ends the values that are left, without a grace time. */
+  /**
+   * Ends the updates, waits for a build that is under way, but no longer than 5 seconds, and ends the values that are left, without a
+   * grace time.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#end();
     return this.#closing;
@@ -96,7 +101,9 @@ export class Updater<T> implements AsyncDisposable {
 
   async #end(): Promise<void> {
     this.#off();
-    await this.#building;
+    if (this.#building && !(await inTime(this.#building)))
+      this.#store.report(this.#failure('still being made when it was closed'));
+    this.#ended = true;
     for (const timer of this.#old.values()) clearTimeout(timer);
     const values = [...this.#old.keys()];
     if (this.#current) values.push(this.#current.value);
@@ -127,6 +134,10 @@ export class Updater<T> implements AsyncDisposable {
 
   #take(value: T): void {
     const before = this.#current;
+    if (this.#ended) {
+      if (value !== before?.value) void this.#dispose(value);
+      return;
+    }
     this.#current = { value };
     this.#error = undefined;
     clearTimeout(this.#old.get(value));
@@ -153,7 +164,7 @@ export class Updater<T> implements AsyncDisposable {
     }
   }
 
-  #failure(what: string, thrown: unknown): CofferClientError {
+  #failure(what: string, thrown?: unknown): CofferClientError {
     const why = thrown instanceof CofferClientError ? ` (${thrown.message})` : '';
     const message = `the value made from ${JSON.stringify(this.#secret.name)} was ${what}${why}`;
     return new CofferClientError('update_failed', message, { thrown });

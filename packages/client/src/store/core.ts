@@ -9,7 +9,7 @@ import type { StoreClient, StoreMetrics, StoreOptions } from './options.js';
 import { pollTicker } from './poll-ticker.js';
 import { type Failures, Rounds } from './rounds.js';
 import type { Saved } from './saved.js';
-import { Calls, heeding, storeClosed } from './waiting.js';
+import { Calls, heeding, inTime, storeClosed } from './waiting.js';
 import { Watching } from './watching.js';
 
 const POLL_MS = 3_600_000;
@@ -160,7 +160,8 @@ export class Core {
     await this.#rounds.close();
     this.holdings.changed ||= save;
     // An opening that came to nothing leaves the cache as it is.
-    if (this.holdings.changed) await this.flush();
+    if (this.holdings.changed && !(await inTime(this.flush())))
+      this.events.tell('error', new CofferClientError('bad_cache', 'the cache takes too long to be written'));
     this.#saved?.letGo();
     this.holdings.wipe();
     this.events.tell('close', undefined);

@@ -126,7 +126,7 @@ export class Store<
 
   /**
    * Ends the watch and the polls, writes the cache and wipes the values; handles throw `closed` from then on. The client stays
-   * open.
+   * open. For a cache that takes too long it waits 5 seconds, and tells of it as an 'error'.
    */
   close(): Promise<void> {
     return this.#core.close();

@@ -12,6 +12,19 @@ export function awaited<T>(promise: Promise<T>): Promise<T> {
   return promise.finally(() => clearInterval(timer));
 }
 
+/** How long a close waits for what others do. */
+const CLOSING_MS = 5_000;
+
+/** Whether it is settled before a close has waited long enough. */
+export async function inTime(promise: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, CLOSING_MS, false);
+  });
+  const done = promise.then(() => true);
+  return Promise.race([done, late]).finally(() => clearTimeout(timer));
+}
+
 /** Calls that end with the store, or after 5 minutes. */
 export class Calls {
   readonly #underWay = new Set<AbortController>();

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { canary, findCanary } from '../../../../test/support/canary.mjs';
 import { type CachedSecret, decodeCache, encodeCache } from '../../src/cache/content.js';
 import { SecretBytes } from '../../src/secret/secret-bytes.js';
@@ -141,4 +141,15 @@ describe('a file of secrets', () => {
     expect(() => decodeCache(alpha('{"secret":"x"}'), true)).toThrow(refused);
     expect(() => decodeCache(utf8(''), true)).toThrow(refused);
   });
+});
+
+test('nothing that was decoded stays when the whole is refused', () => {
+  const wipe = vi.spyOn(SecretBytes.prototype, 'wipe');
+  const good = '{"secret":{"Value":"Zm9vYmFy","Version":1},"versions":{"2":"Zm9v"},"lastAccess":"1"}';
+  expect(() => decodeCache(Buffer.from(`{"a":${good},"b":null}`))).toThrow('malformed');
+  expect(wipe.mock.contexts.map((bytes) => [...(bytes as SecretBytes)])).toEqual([
+    [0, 0, 0, 0, 0, 0],
+    [0, 0, 0],
+  ]);
+  wipe.mockRestore();
 });

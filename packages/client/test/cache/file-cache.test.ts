@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmod,
+  chown,
   mkdir,
   readdir,
   readFile,
@@ -88,6 +89,33 @@ describe('a file cache', () => {
     }
     expect(textOf(await readFile(join(folder(), 'elsewhere')))).toBe('untouched');
     expect(await readdir(join(path, '..'))).toEqual([]);
+  });
+
+  test.runIf(process.getuid?.() === 0)('does not read what another user owns', async () => {
+    const cache = new FileCache(path);
+    await cache.write(utf8('evil'));
+    await chown(path, 65534, 65534);
+    await expect(cache.read()).rejects.toThrow(`the cache ${path}: it belongs to another user (uid 65534)`);
+    await cache.write(utf8('own'));
+    expect(textOf(await cache.read())).toBe('own');
+  });
+
+  test('does not read what others may write', async () => {
+    const cache = new FileCache(path);
+    await cache.write(utf8('evil'));
+    await chmod(path, 0o602);
+    await expect(cache.read()).rejects.toEqual(badFile);
+    await expect(cache.read()).rejects.toThrow(`chmod 600 ${path}`);
+    await chmod(path, 0o660);
+    expect(textOf(await cache.read())).toBe('evil');
+  });
+
+  test.runIf(process.getuid?.() === 0)('does not read what a group that is not ours may write', async () => {
+    const cache = new FileCache(path);
+    await cache.write(utf8('evil'));
+    await chown(path, 0, 65534);
+    await chmod(path, 0o660);
+    await expect(cache.read()).rejects.toEqual(badFile);
   });
 
   test('says which file cannot be read or written, and why', async () => {

@@ -239,6 +239,31 @@ describe('an updater', () => {
     ]);
   });
 
+  test('closed during a build that never ends, waits some seconds, tells of it, and closes what comes later', async () => {
+    const { store, rotate, errors } = await openRotatingStore({ label: 'one' });
+    const built: Closeable[] = [];
+    let finish = () => {};
+    const slowly = async (value: SecretBytes) => {
+      if (built.length > 0)
+        await new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+      built.push(build(value));
+      return built.at(-1) as Closeable;
+    };
+    const updater = await Updater.open(store, 'label', slowly);
+    await rotate('label', 'two');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const closed = updater.close();
+    await vi.advanceTimersByTimeAsync(5_000);
+    vi.useRealTimers();
+    await closed;
+    expect(errors).toMatchObject([{ code: 'update_failed' }]);
+    expect(built).toMatchObject([{ label: 'one', closed: 1 }]);
+    finish();
+    await expect.poll(() => built.map(({ closed }) => closed)).toEqual([1, 1]);
+  });
+
   test('has the type of what is built', async () => {
     const { store } = await openRotatingStore({ label: 'one' });
     await using sync = await Updater.open(store, 'label', (value) => value.length);

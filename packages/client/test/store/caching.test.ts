@@ -341,3 +341,24 @@ test('a keyring that is refused takes its secret out of the cache', async () => 
   await expect(store.keyring('alpha')).rejects.toMatchObject({ code: 'access_denied' });
   await expect.poll(() => Object.keys(contentOf(cache))).toEqual(['bravo']);
 });
+
+test('a close waits some seconds for a cache that is never written, and tells of it', async () => {
+  const { client } = await startBed({ alpha: 'one' });
+  let hangs = false;
+  const cache: Cache = {
+    read: () => undefined,
+    write: () => (hangs ? new Promise<void>(() => {}) : undefined),
+  };
+  const { store, errors } = await openStore({ client, cache, secrets: ['alpha'], watch: false });
+  hangs = true;
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const alpha = store.secret('alpha');
+  const closed = store.close();
+  await vi.advanceTimersByTimeAsync(4_000);
+  expect(errors).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await closed;
+  expect(codes(errors)).toEqual(['bad_cache']);
+  expect(() => alpha.reveal()).toThrow(CofferClientError);
+});
