@@ -68,7 +68,7 @@ describe('the configuration explained', () => {
     const env = { HOME };
     expect(setting('listen', { env })).toEqual({ value: '127.0.0.1:2633', from: { kind: 'default' } });
     expect(setting('limits.nameBytes', { env })).toEqual({ value: 1024, from: { kind: 'default' } });
-    expect(setting('limits.watchers', { env })).toEqual({ value: 4096, from: { kind: 'default' } });
+    expect(setting('limits.watchers', { env })).toEqual({ value: 2048, from: { kind: 'default' } });
     expect(setting('storage.minFreeBytes', { env })).toEqual({
       value: 67_108_864,
       from: { kind: 'default' },

@@ -103,7 +103,7 @@ export class Core {
     if (failures.size > 0) throw together([...failures.values()]);
   }
 
-  /** The entry of a secret, made if there is none. One that is not declared goes when it has no value and no follower. */
+  /** The entry of a secret, made if there is none. One that is not declared and gets no value goes soon. */
   hold(name: string): Held {
     const known = this.#permitted(name);
     if (known) return known;
