@@ -4,6 +4,7 @@ import * as answers from './http/answers.js';
 import { Caller, type Question } from './http/caller.js';
 import { getMany } from './http/many.js';
 import { lacksRoute } from './http/open-answer.js';
+import { LONGEST_TIMER_MS } from './http/pause.js';
 import { type Shape, version as versionNumber } from './http/shapes.js';
 import { Transport } from './http/transport.js';
 import { watch } from './http/watch.js';
@@ -63,7 +64,6 @@ export interface ClientOptions {
 
 const DEFAULT_SERVER = 'http://127.0.0.1:2633';
 const MAX_VERSION = 2 ** 32 - 1;
-const MAX_TIMEOUT = 2 ** 31 - 1;
 const SINGLY_MS = 60_000;
 
 /**
@@ -97,7 +97,7 @@ export class Client {
     const transport = new Transport({
       ...options,
       server: options.server ?? DEFAULT_SERVER,
-      timeout: within('timeout', options.timeout ?? 30_000, 1, MAX_TIMEOUT),
+      timeout: within('timeout', options.timeout ?? 30_000, 1, LONGEST_TIMER_MS),
       retries: within('retries', options.retries ?? 2, 0, 10),
       maxAnswerBytes: within('maxAnswerBytes', options.maxAnswerBytes ?? 64 * 2 ** 20, 1, 2 ** 31),
     });

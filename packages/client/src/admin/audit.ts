@@ -1,4 +1,4 @@
-import { CofferClientError } from '../errors.js';
+import { CofferClientError, invalid } from '../errors.js';
 import type { AuditQuery } from './types.js';
 
 const NEWLINE = 0x0a;
@@ -16,7 +16,7 @@ export function queryText({ follow, since, until, ...query }: AuditQuery): strin
 
 function instant(time: Date | undefined): string | undefined {
   if (time !== undefined && Number.isNaN(time.getTime())) {
-    throw new CofferClientError('invalid_argument', 'since and until are times that there are');
+    throw invalid('since and until are times that there are');
   }
   return time?.toISOString();
 }

@@ -1,4 +1,5 @@
 import { CofferClientError } from '../errors.js';
+import { LONGEST_TIMER_MS } from '../http/pause.js';
 import type { Secret } from '../secret/secret.js';
 import type { SecretBytes } from '../secret/secret-bytes.js';
 import type { SecretSource } from '../store/secret-source.js';
@@ -147,7 +148,7 @@ export class Updater<T> implements AsyncDisposable {
       this.#old.delete(before.value);
       void this.#dispose(before.value);
     };
-    const grace = Math.min(this.#options.grace ?? 30_000, LONGEST_TIMER);
+    const grace = Math.min(this.#options.grace ?? 30_000, LONGEST_TIMER_MS);
     this.#old.set(before.value, setTimeout(end, grace).unref());
   }
 
@@ -172,8 +173,6 @@ export class Updater<T> implements AsyncDisposable {
 }
 
 type Build<T> = (value: SecretBytes) => T | Promise<T>;
-
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as PromiseLike<T> | undefined)?.then === 'function';

@@ -1,4 +1,4 @@
-import { CofferClientError } from '../errors.js';
+import { CofferClientError, invalid } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { Declares } from '../store/options.js';
 import type { SecretSource } from '../store/secret-source.js';
@@ -58,9 +58,9 @@ export function fields<
   const prefix = options.prefix?.replace(/[^/]$/, '$&/') ?? '';
   const wanted = Object.entries(declared).map(([key, { secret, read }]) => {
     if (secret && typeof read === 'function') return { key, name: prefix + secret, read };
-    throw new CofferClientError('invalid_argument', `what field "${key}" is filled from was not declared`);
+    throw invalid(`what field "${key}" is filled from was not declared`);
   });
-  if (wanted.length === 0) throw new CofferClientError('invalid_argument', 'there are no fields');
+  if (wanted.length === 0) throw invalid('there are no fields');
 
   return {
     secrets: wanted.map(({ name }) => name as Prefixed<Prefix, Declared[keyof Declared]['secret']>),

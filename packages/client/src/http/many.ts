@@ -45,10 +45,16 @@ export async function getMany(
       waiting = [...left, ...waiting.slice(MOST)];
     }
   } catch (error) {
-    for (const answer of [...answers, ...held]) if (answer && 'value' in answer) answer.value.fill(0);
+    answers.forEach(wipeAnswer);
+    held.forEach(wipeAnswer);
     throw error;
   }
   return answers;
+}
+
+/** For an answer that nobody is given. */
+export function wipeAnswer(answer: SecretAnswer): void {
+  if ('value' in answer) answer.value.fill(0);
 }
 
 function isAbout(

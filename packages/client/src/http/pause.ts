@@ -1,5 +1,8 @@
 import { onAbort } from '../abort.js';
 
+/** No timer of Node's goes further; one that should ends at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * Waits; rejects with the signal's reason if that comes first.
  *

@@ -1,4 +1,4 @@
-import { CofferClientError } from '../errors.js';
+import { CofferClientError, invalid } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { CallOptions, SecretInfo } from '../types.js';
 import { asClientError, Events, together } from './events.js';
@@ -174,7 +174,7 @@ export class Core {
     if (held) return held;
     if (!name.isWellFormed()) throw illFormed();
     if (!this.#options.allowLookup) throw undeclared(name);
-    if (!name) throw new CofferClientError('invalid_argument', 'a secret has a name');
+    if (!name) throw invalid('a secret has a name');
     return undefined;
   }
 
@@ -267,8 +267,7 @@ export class Core {
   }
 }
 
-export const illFormed = () =>
-  new CofferClientError('invalid_argument', 'the name of a secret is not well-formed Unicode');
+export const illFormed = () => invalid('the name of a secret is not well-formed Unicode');
 
 const undeclared = (name: string) =>
   new CofferClientError(

@@ -1,4 +1,5 @@
 import { CofferClientError } from '../errors.js';
+import { wipeAnswer } from '../http/many.js';
 import type { CallOptions, SecretAnswer } from '../types.js';
 import { asClientError, type Events } from './events.js';
 import type { Held } from './held.js';
@@ -102,9 +103,4 @@ export async function fetchRound(parts: RoundParts, names: ReadonlySet<string>):
     held.doubtful ||= code === 'not_found' || doubted.includes(held);
     if (code === 'access_denied' || !known) holdings.refuse(held);
   }
-}
-
-/** What comes too late is of no use to anybody. */
-export function wipeAnswer(answer: SecretAnswer): void {
-  if ('value' in answer) answer.value.fill(0);
 }

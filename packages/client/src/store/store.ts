@@ -1,4 +1,4 @@
-import { CofferClientError } from '../errors.js';
+import { type CofferClientError, invalid } from '../errors.js';
 import type { Secret } from '../secret/secret.js';
 import type { CallOptions } from '../types.js';
 import { Core, illFormed } from './core.js';
@@ -147,15 +147,13 @@ export type Opened<Name extends string, Lookup extends boolean> = [Lookup] exten
 function declaredBy(options: StoreOptions): Set<string> {
   const { client, secrets = [], fields = [], allowLookup } = options;
   const names = new Set([...secrets, ...[fields].flat().flatMap((declares) => declares.secrets)]);
-  if (!client) throw refused('a store has a client');
-  if (names.size === 0 && !allowLookup) throw refused('a store has secrets, or allows lookups');
+  if (!client) throw invalid('a store has a client');
+  if (names.size === 0 && !allowLookup) throw invalid('a store has secrets, or allows lookups');
   for (const name of names) {
-    if (!name) throw refused('a secret has a name');
+    if (!name) throw invalid('a secret has a name');
     if (!name.isWellFormed()) throw illFormed();
   }
   for (const option of ['maxAge', 'pollInterval', 'expiryAge'] as const)
-    if (!((options[option] ?? 1) > 0)) throw refused(`${option} is a number of milliseconds above 0`);
+    if (!((options[option] ?? 1) > 0)) throw invalid(`${option} is a number of milliseconds above 0`);
   return names;
 }
-
-const refused = (why: string) => new CofferClientError('invalid_argument', why);

@@ -1,8 +1,8 @@
 import { CofferClientError } from '../errors.js';
+import { wipeAnswer } from '../http/many.js';
 import { refused } from '../http/one-by-one.js';
 import { SecretBytes } from '../secret/secret-bytes.js';
 import { askMany } from './ask-many.js';
-import { wipeAnswer } from './fetch-round.js';
 import type { Held } from './held.js';
 import type { Holdings } from './holdings.js';
 import type { StoreClient } from './options.js';

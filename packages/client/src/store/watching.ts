@@ -1,4 +1,5 @@
 import { CofferClientError } from '../errors.js';
+import { LONGEST_TIMER_MS } from '../http/pause.js';
 import type { SecretInfo, WatchEvent } from '../types.js';
 import { asClientError, type Events } from './events.js';
 import type { Held } from './held.js';
@@ -10,7 +11,6 @@ import { covers, watchPatterns } from './watch-patterns.js';
 const LONGEST_PAUSE_MS = 60_000;
 /** A refusal is waited out as if so many tries had failed before: some seconds at first. */
 const REFUSED_TRIES = 4;
-const NEVER_MS = 2 ** 31 - 1;
 /** Secrets that are looked up in a row are watched together. */
 const WIDEN_MS = 50;
 /** In a time like this a secret is not deleted and made anew by chance. */
@@ -85,7 +85,7 @@ export class Watching {
         if (refused) failures = Math.max(failures, REFUSED_TRIES);
         const pause = backOff(passes || refused ? failures++ : Infinity, LONGEST_PAUSE_MS);
         // It may have been a proxy in the server's place: the next poll has it tried again.
-        await this.#pause.wait(error.code === 'unsupported' ? NEVER_MS : pause);
+        await this.#pause.wait(error.code === 'unsupported' ? LONGEST_TIMER_MS : pause);
       }
     }
   }
