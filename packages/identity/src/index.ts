@@ -138,6 +138,7 @@ export {
   type AccountClaims,
   type AccountLimits,
   type ActivationClaims,
+  CONNECTION_TYPES,
   type Export,
   type GenericClaims,
   type Import,

@@ -1,4 +1,5 @@
 import {
+  CONNECTION_TYPES,
   inTemplateOrder,
   isCidr,
   isTimeZone,
@@ -154,16 +155,7 @@ function changeOne(
 }
 
 /** Those of nats-servers, and `HTTP`, which they pass over: coffer's own. */
-const CONNECTION_TYPES = [
-  'STANDARD',
-  'WEBSOCKET',
-  'LEAFNODE',
-  'LEAFNODE_WS',
-  'MQTT',
-  'MQTT_WS',
-  'IN_PROCESS',
-  'HTTP',
-];
+const WAYS_TO_CONNECT = [...CONNECTION_TYPES, 'HTTP'];
 
 export function changeUserLimits<T extends UserPermissionLimits>(
   current: T,
@@ -201,9 +193,9 @@ function changeConnectionTypes(
 ): string[] {
   const add = (options.connType ?? []).map((type) => type.toUpperCase());
   const remove = (options.rmConnType ?? []).map((type) => type.toUpperCase());
-  const unknown = add.find((type) => !CONNECTION_TYPES.includes(type));
+  const unknown = add.find((type) => !WAYS_TO_CONNECT.includes(type));
   if (unknown !== undefined) {
-    throw new Failure(`${quote(unknown)} is no way to connect: it is one of ${CONNECTION_TYPES.join(', ')}`);
+    throw new Failure(`${quote(unknown)} is no way to connect: it is one of ${WAYS_TO_CONNECT.join(', ')}`);
   }
   for (const type of add) report.ok(`added connection type ${type}`);
   for (const type of remove) report.ok(`removed connection type ${type}`);

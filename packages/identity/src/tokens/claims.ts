@@ -30,6 +30,17 @@ function isKey(text: string, kinds: readonly KeyKind[]): boolean {
 
 const generic = { type: z.string(), version: z.literal(2), tags: list(z.string()) };
 
+/** How a user may connect to a nats-server. Source: nats-server 2.15 and nats-io/jwt v2 (`user_claims.go`, `ConnectionType…`). */
+export const CONNECTION_TYPES: readonly string[] = [
+  'STANDARD',
+  'WEBSOCKET',
+  'LEAFNODE',
+  'LEAFNODE_WS',
+  'MQTT',
+  'MQTT_WS',
+  'IN_PROCESS',
+];
+
 export const permission = z.looseObject({ allow: list(z.string()), deny: list(z.string()) });
 const responsePermission = z.looseObject({ max: z.int(), ttl: int });
 const permissions = {

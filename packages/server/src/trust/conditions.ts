@@ -1,3 +1,4 @@
+import { CONNECTION_TYPES } from '@coffer/identity';
 import { liesIn } from './networks.js';
 import { hoursLeft, type TimeRange } from './times.js';
 
@@ -16,17 +17,6 @@ export interface UserConditions {
  */
 export type ConnectionType = 'HTTP' | 'STANDARD' | 'NATS';
 
-/** Source: nats-server 2.15 and nats-io/jwt v2 (`user_claims.go`, `ConnectionType…`). */
-const OF_NATS: ReadonlySet<string> = new Set([
-  'STANDARD',
-  'WEBSOCKET',
-  'LEAFNODE',
-  'LEAFNODE_WS',
-  'MQTT',
-  'MQTT_WS',
-  'IN_PROCESS',
-]);
-
 /**
  * Why a user may not come in this way; undefined: it may.
  *
@@ -39,7 +29,7 @@ export function whyNot(
   type: ConnectionType = 'HTTP',
 ): string | undefined {
   const { src, connectionTypes } = user;
-  const fits = (one: string) => (type === 'NATS' ? OF_NATS.has(one) : one === type);
+  const fits = (one: string) => (type === 'NATS' ? CONNECTION_TYPES.includes(one) : one === type);
   if (connectionTypes?.length && !connectionTypes.some((one) => fits(one.toUpperCase()))) {
     const needed = type === 'NATS' ? 'STANDARD' : type;
     return `this user may connect as ${connectionTypes.join(', ')} only: its allowed_connection_types need ${needed}`;
