@@ -21,6 +21,7 @@ export default defineConfig({
       suite('unit', ['packages/*/test/**/*.test.ts'], 30_000),
       suite('interop', ['test/interop/**/*.test.ts'], 300_000),
       suite('crash', ['test/crash/**/*.test.ts'], 900_000),
+      suite('cluster', ['test/cluster/**/*.test.ts'], 600_000),
       suite('fuzz', ['test/fuzz/**/*.test.ts'], 600_000),
     ],
   },

@@ -43,7 +43,10 @@ const SYSTEM_REASONS: Readonly<Record<string, string>> = {
  * - the machine: `busy` (too many at once), `storage_full` (goes on when there is room), `stopped` (the process is ending), `tampered`
  *   (a record fails authentication), `wrong_root_key`, `insecure_root_key`, `no_root_key`, `store_locked`,
  *   `newer_format`, `development_store`, `audit_broken`, `audit_rolled_back` and `store_rolled_back` (put back to an
- *   earlier state), `backup_broken`, `abandoned` (who asked went away), `io`.
+ *   earlier state), `backup_broken`, `abandoned` (who asked went away), `io`;
+ * - a store shared with other instances: `unavailable` (it cannot be reached: nothing was changed), `in_doubt` (it could not be
+ *   told whether the change came true), `stale` (what is here is older than may be answered), `store_alarm` (nobody writes until a
+ *   person has looked), `unfit_store` (the bucket or its servers are not what a store needs).
  */
 export type ErrorCode =
   | 'invalid_name'
@@ -77,4 +80,9 @@ export type ErrorCode =
   | 'store_rolled_back'
   | 'backup_broken'
   | 'abandoned'
+  | 'unavailable'
+  | 'in_doubt'
+  | 'stale'
+  | 'store_alarm'
+  | 'unfit_store'
   | 'io';

@@ -3,6 +3,7 @@ import type { RootKeySpec } from './crypto/root-key-spec.js';
 import type { CofferError } from './errors.js';
 import type { Limits } from './names.js';
 import type { RetentionRule } from './retention/rules.js';
+import type { JetStreamOptions } from './storage/jetstream/options.js';
 import type { SpaceLimits } from './storage/space.js';
 import type { WatchLimits } from './watch/watchers.js';
 
@@ -32,7 +33,10 @@ export interface EngineOptions {
   /** The server's signing key from a 32-byte Ed25519 seed, which the store keeps. */
   createSigner(seed: Uint8Array): Signer;
   readonly limits?: Partial<Limits & WatchLimits> | undefined;
-  readonly storage?: Partial<SpaceLimits> | undefined;
+  /** With `jetstream`, the store is in NATS JetStream and the state folder has a replica of it. */
+  readonly storage?:
+    | (Partial<SpaceLimits> & { readonly jetstream?: JetStreamOptions | undefined })
+    | undefined;
   readonly audit?: AuditSettings | undefined;
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
   /** Where root keys `passphrase:env:` and `xkey-seed:env:` are looked for; `process.env` if not given. */

@@ -73,6 +73,10 @@ const STATUS: Partial<Record<ErrorCode | DoorCode, number>> = {
   busy: 503,
   storage_full: 503,
   stopped: 503,
+  unavailable: 503,
+  in_doubt: 503,
+  stale: 503,
+  store_alarm: 503,
 };
 
 /** The HTTP status that tells an error of this code. */

@@ -1,4 +1,5 @@
 import type { TimingsSnapshot } from '../timings.js';
+import type { SharedStorage } from './shared.js';
 
 /**
  * What the engine asks of a store, and all that a driver knows: keys, opaque bytes and revisions.
@@ -13,6 +14,9 @@ import type { TimingsSnapshot } from '../timings.js';
 export interface Storage {
   /** Random id made when the store was born, 16 bytes. Two stores never share one. */
   readonly incarnation: Uint8Array;
+
+  /** Of a store that other instances change as well; undefined where this process is the only writer. */
+  readonly shared?: SharedStorage | undefined;
 
   /** The record under `key` as last durably committed. */
   get(key: Uint8Array): StoredRecord | undefined;
@@ -40,7 +44,8 @@ export interface Storage {
    *
    * @returns the head's new revision, once the change is on stable storage and visible to readers.
    * @throws CofferError `conflict` if the head is not at `expectedRevision`; `storage_full` if there is no room (the
-   *   store goes on when there is); `stopped` after {@link close} or after durability was lost.
+   *   store goes on when there is); `stopped` after {@link close} or after durability was lost; of a shared store
+   *   `unavailable`, `in_doubt` (it may come true, or have) and `store_alarm`.
    */
   commit(change: StorageChange): Promise<number>;
 

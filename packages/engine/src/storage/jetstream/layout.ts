@@ -1,0 +1,117 @@
+/**
+ * What lies in the bucket, under `$KV.<bucket>.`; the stream of a KV bucket keeps the last message of each subject.
+ *
+ * - `meta`: the store's birth, JSON `{format, incarnation, epoch}`. Written once, by compare-and-set, before all else; `epoch`
+ *   grows with every heal, and positions of another epoch mean nothing.
+ * - `r.<key>`: a record. The payload is the record's bytes; the headers say what it is. A removed one is an empty message with
+ *   `KV-Operation: DEL`, and stays until every member has confirmed it.
+ * - `c.<key>.<n>`: a part of a record that is longer than one message may be; its `r.<key>` has `Coffer-Chunks` and the SHA-256 of
+ *   the whole for a payload.
+ * - `w.<instance>`: an instance's mark, the first message of each of its commits.
+ * - `b.<instance>`: its last beat. `m.<instance>`: what it says of itself, JSON. `l.<work>`: who holds a lease, JSON.
+ * - `alarm`: why nobody writes, JSON; removed (`DEL`) by a heal.
+ *
+ * A commit is one atomic batch (nats-server 2.12, ADR-50): mark, chunks, side records, head, what is removed. The mark states the
+ * revision that the ring's record must have (`Nats-Expected-Last-Subject-Sequence-Subject`), so that nothing sealed under a ring
+ * that was replaced meanwhile is ever stored; the head states its own. The batch's id is the commit's.
+ */
+export class Layout {
+  /** Of the stream behind the bucket. */
+  readonly stream: string;
+  readonly #prefix: string;
+
+  constructor(bucket: string) {
+    this.stream = `KV_${bucket}`;
+    this.#prefix = `$KV.${bucket}.`;
+  }
+
+  get all(): string {
+    return `${this.#prefix}>`;
+  }
+  get meta(): string {
+    return `${this.#prefix}meta`;
+  }
+  get alarm(): string {
+    return `${this.#prefix}alarm`;
+  }
+  record(key: Uint8Array): string {
+    return `${this.#prefix}r.${token(key)}`;
+  }
+  chunk(key: Uint8Array, index: number): string {
+    return `${this.#prefix}c.${token(key)}.${index}`;
+  }
+  mark(instance: string): string {
+    return `${this.#prefix}w.${instance}`;
+  }
+  beat(instance: string): string {
+    return `${this.#prefix}b.${instance}`;
+  }
+  member(instance: string): string {
+    return `${this.#prefix}m.${instance}`;
+  }
+  lease(work: string): string {
+    return `${this.#prefix}l.${work}`;
+  }
+
+  /** All that an instance takes over: everything but other instances' marks and beats. */
+  followed(instance: string): string[] {
+    const every = ['meta', 'alarm', 'r.>', 'c.>', 'm.>', 'l.>', `w.${instance}`, `b.${instance}`];
+    return every.map((subject) => this.#prefix + subject);
+  }
+
+  /** Which of the above a subject is; undefined for what does not belong here. */
+  parse(subject: string): Subject | undefined {
+    if (!subject.startsWith(this.#prefix)) return undefined;
+    const [kind, first, second, ...rest] = subject.slice(this.#prefix.length).split('.');
+    if (rest.length > 0) return undefined;
+    if ((kind === 'meta' || kind === 'alarm') && first === undefined) return { kind };
+    if (first === undefined || first === '') return undefined;
+    if (kind === 'c') {
+      const key = keyOf(first);
+      if (!key || second === undefined || !/^\d{1,6}$/.test(second)) return undefined;
+      return { kind: 'chunk', key, index: Number(second) };
+    }
+    if (second !== undefined) return undefined;
+    if (kind === 'r') {
+      const key = keyOf(first);
+      return key && { kind: 'record', key };
+    }
+    if (kind === 'l') return { kind: 'lease', work: first };
+    if (!INSTANCE.test(first)) return undefined;
+    if (kind === 'w') return { kind: 'mark', instance: first };
+    if (kind === 'b') return { kind: 'beat', instance: first };
+    return kind === 'm' ? { kind: 'member', instance: first } : undefined;
+  }
+}
+
+export type Subject =
+  | { readonly kind: 'meta' | 'alarm' }
+  | { readonly kind: 'record'; readonly key: Buffer }
+  | { readonly kind: 'chunk'; readonly key: Buffer; readonly index: number }
+  | { readonly kind: 'mark' | 'beat' | 'member'; readonly instance: string }
+  | { readonly kind: 'lease'; readonly work: string };
+
+const INSTANCE = /^[0-9a-f]{16}$/;
+
+/** A key as one token of a subject: base64url, since keys are bytes. */
+const token = (key: Uint8Array): string => Buffer.from(key).toString('base64url');
+
+/** Undefined if no key is written so. */
+function keyOf(text: string): Buffer | undefined {
+  const key = Buffer.from(text, 'base64url');
+  return key.length > 0 && token(key) === text ? key : undefined;
+}
+
+/** Headers of our own on records. */
+export const HEADER = {
+  /** `head` or `side`. */
+  kind: 'Coffer-Kind',
+  /** Of a record in parts: how many. */
+  chunks: 'Coffer-Chunks',
+  /** Of a head: up to 8 of those before it, the newest first, `<revision>:<fingerprint>` with commas between. */
+  lineage: 'Coffer-Lineage',
+  operation: 'KV-Operation',
+} as const;
+
+/** How many of its predecessors a head names. */
+export const LINEAGE = 8;

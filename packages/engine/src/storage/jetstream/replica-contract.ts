@@ -1,0 +1,95 @@
+import type { StorageAlarm } from '../shared.js';
+import type { StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
+
+/** Of which stream a replica is. */
+export interface ReplicaOrigin {
+  readonly incarnation: Uint8Array;
+  readonly epoch: number;
+  /** When the server made the stream, as it says: another stream has another. */
+  readonly created: string;
+}
+
+/** One head of those that came before another. */
+export interface Ancestor {
+  readonly revision: number;
+  /** The first 8 bytes of SHA-256 of its bytes, hex; of a removed one of none. */
+  readonly fingerprint: string;
+}
+
+/** A record as it came from the stream. */
+export interface ReplicaWrite {
+  readonly key: Uint8Array;
+  /** Undefined: it was removed, and is a tombstone until {@link ReplicaLike.forget}. */
+  readonly bytes: Uint8Array | undefined;
+  /** The stream's sequence of its message. */
+  readonly revision: number;
+  readonly isHead: boolean;
+  /** Of a head. */
+  readonly lineage: readonly Ancestor[];
+}
+
+/** Part of a record that is still to come. */
+export interface ReplicaChunk {
+  readonly key: Uint8Array;
+  readonly index: number;
+  readonly bytes: Uint8Array;
+  readonly revision: number;
+}
+
+/** What is known of a record beside its bytes, of a tombstone too. */
+export interface ReplicaEntry {
+  readonly revision: number;
+  readonly removed: boolean;
+  readonly isHead: boolean;
+  readonly fingerprint: string;
+  readonly lineage: readonly Ancestor[];
+  /** How many chunks its record has in the stream. */
+  readonly chunks: number;
+}
+
+/**
+ * An instance's own copy of the stream, sealed as there, in LMDB. All that is written is durable and visible at once when the
+ * promise resolves.
+ */
+export interface ReplicaLike {
+  readonly instance: string;
+  /** Undefined in a new one. */
+  readonly origin: ReplicaOrigin | undefined;
+  /** The highest sequence of the stream that is applied; 0 in a new one. */
+  readonly position: number;
+  /** Of the highest records applied, newest first, some 32: by them is seen whether the stream still has what it had. */
+  newest(): readonly { readonly key: Uint8Array; readonly entry: ReplicaEntry }[];
+
+  get(key: Uint8Array): StoredRecord | undefined;
+  scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[key: Uint8Array, record: StoredRecord]>;
+  snapshot(): StorageSnapshot;
+  entry(key: Uint8Array): ReplicaEntry | undefined;
+  /** All, tombstones too, by key. */
+  entries(after?: Uint8Array): Iterable<[key: Uint8Array, entry: ReplicaEntry]>;
+  /** Parts that came and whose record has not, in order. */
+  chunks(key: Uint8Array): readonly Uint8Array[];
+
+  /** Counts what was applied here; only this copy's own. */
+  readonly sequence: number;
+  readonly summary: Uint8Array | undefined;
+  summarise(summariser: Summariser): void;
+  refreshSummary(): Promise<void>;
+
+  /** Binds a new copy to its stream, or an old one to what its stream has become after a heal. */
+  bind(origin: ReplicaOrigin): Promise<void>;
+  /**
+   * In one transaction, with the summary folded over the heads.
+   *
+   * @throws CofferError `storage_full`, `io`
+   */
+  apply(writes: readonly ReplicaWrite[], chunks: readonly ReplicaChunk[], position: number): Promise<void>;
+  /** Tombstones that every member has. */
+  forget(keys: readonly Uint8Array[]): Promise<void>;
+  /** Empties it, for a new start from the stream; `instance` stays. */
+  clear(): Promise<void>;
+
+  readonly alarm: StorageAlarm | undefined;
+  setAlarm(alarm: StorageAlarm | undefined): Promise<void>;
+  facts(): Promise<StorageFacts>;
+  close(): Promise<void>;
+}

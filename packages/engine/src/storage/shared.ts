@@ -1,0 +1,138 @@
+import type { CofferError } from '../errors.js';
+import type { StoredRecord } from './storage.js';
+
+/**
+ * What a store owes and tells that other instances change as well: in what order their changes become visible, how old what is
+ * read may be, and whether the store can still be believed.
+ */
+export interface SharedStorage {
+  /** This instance's own id, made with its replica: 16 hex digits. */
+  readonly instance: string;
+  /** True if the replica was read from the store at this open: there is no summary yet that vouches for it. */
+  readonly isNewReplica: boolean;
+  /**
+   * Begins to take over what others commit, behind what is in the replica. Each change passes the admission before it is
+   * visible, and watchers are told in the turn in which it is. Call it once, when what is in the replica has been proven.
+   */
+  follow(admission: Admission): void;
+  readonly freshness: Freshness;
+  /** How far the replica is: {@link reached} takes it, at this instance or another. */
+  readonly position: string;
+  /**
+   * Waits until the replica is as far as `position`, for a second at the most.
+   *
+   * @throws CofferError `stale`; `invalid_argument` for what is no position
+   */
+  reached(position: string): Promise<void>;
+  /** True if every member has what was committed at this revision. A member that is away has not, until it is forgotten. */
+  confirmedByAll(revision: number): boolean;
+  /** Work that one instance is to do, as long as it lives; two may for a moment, and must do no harm. */
+  lease(work: string): Lease;
+  /** Why all instances refuse to write until a person has looked; undefined as it should be. */
+  readonly alarm: StorageAlarm | undefined;
+  /** Called when {@link alarm} changes. @returns a function that ends it */
+  onAlarm(listener: () => void): () => void;
+  status(): Promise<SharedStatus>;
+}
+
+/** A head that somebody committed, before anybody reads it. */
+export interface IncomingHead {
+  readonly key: Uint8Array;
+  readonly before: StoredRecord | undefined;
+  /** Undefined: it was removed. */
+  readonly after: Uint8Array | undefined;
+  readonly revision: number;
+}
+
+/** The engine's word on what comes in. */
+export interface Admission {
+  /**
+   * Called in the order of the commits, one call after the other, for this instance's own as well; it may take time (a root key
+   * in a KMS).
+   *
+   * @throws CofferError `tampered` for a head that does not open, or is not what could follow the one before: the alarm is raised
+   *   and nothing of it becomes visible
+   */
+  admit(heads: readonly IncomingHead[]): void | Promise<void>;
+}
+
+/** How old what this instance reads may be. Times are of the monotonic clock, `performance.now()`. */
+export interface Freshness {
+  /**
+   * When the newest beat was sent of this instance's own that has come back: all that was acknowledged anywhere before that is in
+   * what is read in this turn. -Infinity before the first.
+   */
+  mark(): number;
+  /**
+   * To be asked last before an answer leaves, with the mark of the moment in which its state was read.
+   *
+   * @throws CofferError `stale` if that is longer ago than the bound, unless the deployment takes stale answers
+   */
+  require(mark: number): void;
+  /**
+   * Before something is read: in a deployment with `consistency: latest` waits for a beat that is sent from now on; in others
+   * answers at once, as {@link require} does.
+   *
+   * @throws CofferError `stale`
+   */
+  ready(): void | Promise<void>;
+  /** Milliseconds since {@link mark}. */
+  age(): number;
+}
+
+export interface Lease {
+  /** Whether this instance holds it, as far as it knows. */
+  readonly held: boolean;
+  /** Called when {@link held} changes. @returns a function that ends it */
+  onChange(listener: () => void): () => void;
+  /** Gives it up, for another to take. */
+  close(): void;
+}
+
+/** What was found that must not be: all instances stop writing. */
+export interface StorageAlarm {
+  readonly kind: 'behind' | 'gone' | 'recreated' | 'missing' | 'damaged' | 'fork';
+  /** For a person: what was found, and what to do. */
+  readonly message: string;
+  /** Who raised it, and when. */
+  readonly instance: string;
+  readonly at: Date;
+}
+
+/** One instance that has, or had, a replica. */
+export interface MemberStatus {
+  readonly instance: string;
+  /** The name that its configuration gives it. */
+  readonly name: string;
+  readonly version: string;
+  /** The highest revision that its replica has, as it last said. */
+  readonly confirmed: number;
+  /** When it last said so, by its own clock. */
+  readonly seenAt: Date;
+  readonly alive: boolean;
+}
+
+/** How the distributed store is. */
+export interface SharedStatus {
+  readonly instance: string;
+  readonly connected: boolean;
+  /** Why changes are refused now; undefined when they are taken. */
+  readonly problem: CofferError | undefined;
+  readonly alarm: StorageAlarm | undefined;
+  /** Milliseconds; Infinity before the first beat. */
+  readonly replicaAge: number;
+  readonly bucket: string;
+  readonly replicas: number;
+  /** `always` where every server syncs before it acknowledges, `stated` where the operator says so, else `lazy`. */
+  readonly sync: 'always' | 'stated' | 'lazy';
+  /** Of the stream and of the replica: equal when all is applied. */
+  readonly streamSequence: number | undefined;
+  readonly replicaSequence: number;
+  readonly bytes: number | undefined;
+  readonly maxBytes: number;
+  readonly servers: readonly { readonly name: string; readonly leader: boolean; readonly current: boolean }[];
+  readonly members: readonly MemberStatus[];
+  /** Since this process began: commits that another's overtook, and commits of which was not known whether they came true. */
+  readonly conflicts: number;
+  readonly inDoubt: number;
+}
