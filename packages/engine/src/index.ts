@@ -57,7 +57,13 @@ export type { RevocationRequest } from './revocation.js';
 export type { DataKeyInfo, KeysInfo, Rotation } from './rotation/keys.js';
 export type { RotationProgress } from './rotation/rewriter.js';
 export type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
+export {
+  DEFAULT_BOUND_MS,
+  DEFAULT_MAX_BYTES,
+  type JetStreamOptions,
+} from './storage/jetstream/options.js';
 export { LmdbStorage } from './storage/lmdb.js';
+export type { MemberStatus, SharedStatus, StorageAlarm } from './storage/shared.js';
 export type {
   Storage,
   StorageChange,

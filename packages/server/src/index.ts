@@ -39,7 +39,6 @@ export {
   loadConfig,
   type ServerConfig,
   type ServerLimits,
-  type StorageLimits,
 } from './config/config.js';
 export { explainConfig, type Setting, type SettingSource } from './config/explain.js';
 export type { FileConfig, PartialSettings } from './config/file.js';
@@ -50,6 +49,7 @@ export {
   type NatsTls,
   type WasmcloudConfig,
 } from './config/nats.js';
+export type { JetStreamConfig, StorageConfig, StorageLimits } from './config/storage.js';
 export { grantEverything, withEverything } from './init.js';
 export type { ListenAddress } from './listen/address.js';
 export { createLog, type LogLevel } from './log.js';

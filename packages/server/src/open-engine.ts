@@ -1,7 +1,11 @@
 import { resolve } from 'node:path';
 import { CofferError, Engine, type EngineOptions, makeFolders, parseRootKey } from '@coffer/engine';
 import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
+import type { Logger } from 'pino';
 import type { ServerConfig } from './config/config.js';
+import type { StorageConfig } from './config/storage.js';
+import { checkNatsFiles } from './nats/credentials.js';
+import { jetStreamOptions, systemReach } from './nats/store-connection.js';
 
 /** An engine, and the key that it signs with. */
 export interface OpenEngine {
@@ -17,10 +21,14 @@ export interface OpenEngine {
  */
 export async function openEngine(
   config: ServerConfig,
-  talk: Pick<EngineOptions, 'promptPassphrase' | 'env' | 'onFatal' | 'onNotice'>,
+  {
+    log,
+    ...talk
+  }: Pick<EngineOptions, 'promptPassphrase' | 'env' | 'onFatal' | 'onNotice'> & { readonly log?: Logger },
 ): Promise<OpenEngine> {
   const stateDir = resolve(config.stateDir);
   const rootKey = parseRootKey(config.rootKey);
+  const storage = storageOptions(config.storage, log);
   await makeStateFolder(stateDir);
   let signingKey: KeyPair | undefined;
   const engine = await Engine.open({
@@ -32,7 +40,7 @@ export async function openEngine(
       return signingKey;
     },
     limits: config.limits,
-    storage: config.storage,
+    storage,
     audit: config.audit,
     retention: config.retention,
     acceptRollback: config.acceptRollback,
@@ -43,6 +51,18 @@ export async function openEngine(
     signingKey?.wipe();
   };
   return { engine, close };
+}
+
+/** A mistake in a file that the store's connection needs is found at once, and not tried again and again. */
+function storageOptions(
+  { minFreeBytes, quotaBytes, ...config }: StorageConfig,
+  log: Logger | undefined,
+): EngineOptions['storage'] {
+  const limits = { ...(minFreeBytes !== undefined && { minFreeBytes }), quotaBytes };
+  if (config.kind !== 'jetstream') return limits;
+  checkNatsFiles(config, 'storage');
+  if (config.systemCreds) checkNatsFiles(systemReach(config, config.systemCreds), 'storage');
+  return { ...limits, jetstream: jetStreamOptions(config, log) };
 }
 
 async function makeStateFolder(path: string): Promise<void> {

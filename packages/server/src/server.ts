@@ -3,6 +3,7 @@ import { type CofferError, type Engine, MANY_BYTES, parseRootKey } from '@coffer
 import type { Logger } from 'pino';
 import { checkExposure, type ServerConfig } from './config/config.js';
 import { believedHosts, checkNats } from './config/nats.js';
+import { checkStorage } from './config/storage.js';
 import { checkTrust } from './config/trust.js';
 import { endProcess, printNotice } from './ending.js';
 import { createApp } from './http/app.js';
@@ -95,6 +96,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   checkExposure(config);
   checkTrust(config);
   checkNats(config);
+  checkStorage(config);
   checkSocketPath(socketPath);
   parseRootKey(config.rootKey);
   // First of all: a mistake in files is found before a root key is made, or a person asked for a passphrase.
@@ -105,7 +107,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     .then(async () => {
       nats = config.nats && (await NatsDoor.open(config.nats, { log, backend: config.wasmcloud }));
     })
-    .then(() => openEngine(config, { promptPassphrase, env, onFatal, onNotice }))
+    .then(() => openEngine(config, { promptPassphrase, env, onFatal, onNotice, log }))
     .catch(async (error: unknown) => {
       certificate?.close();
       await nats?.close(0);

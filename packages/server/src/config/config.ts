@@ -21,18 +21,12 @@ import {
   problemsOf,
 } from './file.js';
 import { checkNats, completeWasmcloud, type NatsConfig, natsConfig, type WasmcloudConfig } from './nats.js';
+import { checkStorage, type StorageConfig, storageConfig } from './storage.js';
 import { checkTrust, type TrustConfig, trustConfig } from './trust.js';
 
 export interface ServerLimits extends BodyLimits, ConnectionLimits, RequestRates, WatchLimits {
   /** Largest value. */
   readonly valueBytes: number;
-}
-
-export interface StorageLimits {
-  /** The store may take this much of the disk. */
-  readonly quotaBytes?: number | undefined;
-  /** The disk keeps this much free. */
-  readonly minFreeBytes?: number;
 }
 
 /** Everything that a server needs to know before it starts. Made by {@link loadConfig}, or by hand in tests. */
@@ -59,7 +53,7 @@ export interface ServerConfig {
   /** Of the log on standard error; absent: `info`, or what the one who starts the server chose. */
   readonly logLevel?: LogLevel | undefined;
   readonly limits: ServerLimits;
-  readonly storage: StorageLimits;
+  readonly storage: StorageConfig;
   readonly audit?: AuditSettings;
   /** Which old versions need not be kept; absent or none: all are kept. */
   readonly retention?: readonly RetentionRule[] | undefined;
@@ -171,7 +165,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
     wasmcloud: completeWasmcloud(fromFile.wasmcloud),
     logLevel: noting(() => logLevel(env)) ?? fromFile.logLevel,
     limits: completeLimits(fromFile.limits),
-    storage: fromFile.storage ?? {},
+    storage: noting(() => storageConfig(fromFile.storage)) ?? {},
     ...(fromFile.audit && { audit: fromFile.audit }),
     retention: fromFile.retention,
     ...(flags.acceptRollback && { acceptRollback: true }),
@@ -180,6 +174,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
   noting(() => checkPublicUrl(config.publicUrl));
   noting(() => checkTrust(config));
   noting(() => checkNats(config));
+  noting(() => checkStorage(config));
   noting(() => {
     if (fromFile.wasmcloud === undefined || fromFile.nats !== undefined) return;
     throw refuse(

@@ -50,7 +50,12 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
   const assembled = assembleConfig(sources);
   const { config, file } = assembled;
   // What the engine decides where nobody else does.
-  const storage = { quotaBytes: undefined, minFreeBytes: DEFAULT_MIN_FREE_BYTES, ...config.storage };
+  const storage = {
+    kind: 'embedded',
+    quotaBytes: undefined,
+    minFreeBytes: DEFAULT_MIN_FREE_BYTES,
+    ...config.storage,
+  };
   const audit = {
     segmentBytes: SEGMENT_BYTES,
     segmentDays: SEGMENT_DAYS,

@@ -12,6 +12,8 @@ const seconds = z.number().positive().max(86_400);
 const days = z.number().positive().max(36_600);
 /** Some lines at least; each file of the audit log costs a few syncs. */
 const MIN_SEGMENT_BYTES = 4_096;
+/** The values of a store's first secrets fit, whatever they are. */
+const MIN_BUCKET_BYTES = 16 * 1024 * 1024;
 
 const retentionRule = z
   .strictObject({
@@ -74,6 +76,31 @@ const wasmcloud = z.strictObject({
   maxInFlight: z.int().min(1).max(65_536).optional(),
 });
 
+const tags = z.array(z.string().min(1)).min(1);
+
+const storage = z.strictObject({
+  kind: z.enum(['embedded', 'jetstream']).optional(),
+  quotaBytes: bytes.optional(),
+  minFreeBytes: z.int().min(0).exactOptional(),
+  servers: z.array(z.string().min(1)).min(1).optional(),
+  creds: path.optional(),
+  nkey: path.optional(),
+  tls: z.strictObject({ ca: path.optional(), cert: path.optional(), key: path.optional() }).optional(),
+  bucket: z
+    .string()
+    .regex(/^[\w-]{1,64}$/, 'must consist of at most 64 letters, digits, - and _')
+    .optional(),
+  replicas: z.union([z.literal(1), z.literal(3), z.literal(5)], 'must be 1, 3 or 5').optional(),
+  maxBytes: z.int('must be a whole number of bytes').min(MIN_BUCKET_BYTES).optional(),
+  placement: tags.optional(),
+  syncAlways: z.boolean().optional(),
+  allowLazySync: z.boolean().optional(),
+  systemCreds: path.optional(),
+  consistency: z.string().optional(),
+  stale: z.enum(['refuse', 'allow']).optional(),
+  instanceName: z.string().min(1).max(256).optional(),
+});
+
 /** The configuration file. A key that is not here is an error. */
 const fileSchema = z.strictObject({
   listen: z.string().optional(),
@@ -114,12 +141,7 @@ const fileSchema = z.strictObject({
   trust: trust.optional(),
   nats: nats.optional(),
   wasmcloud: wasmcloud.optional(),
-  storage: z
-    .strictObject({
-      quotaBytes: bytes.optional(),
-      minFreeBytes: z.int().min(0).exactOptional(),
-    })
-    .optional(),
+  storage: storage.optional(),
 });
 
 export type FileConfig = z.output<typeof fileSchema>;

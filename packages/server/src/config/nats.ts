@@ -6,8 +6,11 @@ import { parseNatsServers } from '../nats/servers.js';
 import type { FileConfig } from './file.js';
 import type { TrustConfig } from './trust.js';
 
-/** How NATS is reached; that it is there opens the NATS door. */
-export interface NatsConfig {
+/** Where the configuration says how a NATS is reached: that of the door, or that of the store. */
+export type NatsSection = 'nats' | 'storage';
+
+/** How a NATS is reached, and as whom. */
+export interface NatsReach {
   /** `nats://HOST:PORT` or `tls://HOST:PORT`, of one cluster; `USER:PASSWORD@` may stand before the host. */
   readonly servers: readonly string[];
   /** A file with the creds of a user. */
@@ -15,6 +18,10 @@ export interface NatsConfig {
   /** A file with the seed of a user's nkey. */
   readonly nkey?: string | undefined;
   readonly tls?: NatsTls | undefined;
+}
+
+/** That it is there opens the NATS door. */
+export interface NatsConfig extends NatsReach {
   /** Serve although the NATS server lets everybody in. */
   readonly allowOpen: boolean;
 }
@@ -54,14 +61,17 @@ export const DEFAULT_IN_FLIGHT = 256;
 /** Paths are made absolute. */
 export function natsConfig(stated: FileConfig['nats']): NatsConfig | undefined {
   if (stated === undefined) return undefined;
-  const { servers, creds, nkey, tls, allowOpen = false } = stated;
+  return { ...reachOf(stated), allowOpen: stated.allowOpen ?? false };
+}
+
+/** Paths are made absolute. */
+export function reachOf({ servers, creds, nkey, tls }: NatsReach): NatsReach {
   const files = Object.entries(tls ?? {}).map(([name, path]) => [name, path && resolve(path)]);
   return {
     servers,
     ...(creds && { creds: resolve(creds) }),
     ...(nkey && { nkey: resolve(nkey) }),
     ...(tls && { tls: Object.fromEntries(files) as NatsTls }),
-    allowOpen,
   };
 }
 
@@ -107,7 +117,7 @@ export function checkNats({ nats, wasmcloud, trust, dev }: Serving): void {
       'a development server lets everybody in, and NATS brings others than this machine’s programs: leave out --dev, or nats',
     );
   }
-  checkCredentials(nats);
+  checkReach(nats);
   if (trust === undefined && wasmcloud.trust !== 'self-issued') {
     throw refuse(
       'with nats somebody must be trusted: write the public key of the account that signs your components into trust.accounts, ' +
@@ -117,18 +127,23 @@ export function checkNats({ nats, wasmcloud, trust, dev }: Serving): void {
   }
 }
 
-function checkCredentials({ servers, creds, nkey, tls }: NatsConfig): void {
-  const { login } = parseNatsServers(servers);
+/**
+ * Refuses servers that are none, and more than one user.
+ *
+ * @throws CofferError `invalid_argument`
+ */
+export function checkReach({ servers, creds, nkey, tls }: NatsReach, section: NatsSection = 'nats'): void {
+  const { login } = parseNatsServers(servers, section);
   const stated = [
-    creds && 'nats.creds',
-    nkey && 'nats.nkey',
-    login && 'a user in the URL of nats.servers',
+    creds && `${section}.creds`,
+    nkey && `${section}.nkey`,
+    login && `a user in the URL of ${section}.servers`,
   ].filter(Boolean);
   if (stated.length > 1) {
     throw refuse(`there are several credentials for NATS, ${stated.join(' and ')}: keep one of them`);
   }
   if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
-    throw refuse('nats.tls.cert and nats.tls.key go together: name both files, or neither');
+    throw refuse(`${section}.tls.cert and ${section}.tls.key go together: name both files, or neither`);
   }
 }
 

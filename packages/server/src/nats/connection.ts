@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type ConnectionOptions, connect, errors, type NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
-import type { NatsConfig } from '../config/nats.js';
+import type { NatsConfig, NatsReach, NatsSection } from '../config/nats.js';
 import { authenticatorOf, tlsOf } from './credentials.js';
 import { describeNatsError } from './describe-error.js';
 import { Seldom } from './seldom.js';
@@ -17,16 +17,17 @@ const PING_MS = 20_000;
 
 /** How one connection is made. @param onProblem told why a file cannot be used, in which case NATS refuses us */
 export function connectionOptions(
-  config: NatsConfig,
+  config: NatsReach,
   onProblem: (reason: string) => void,
+  section: NatsSection = 'nats',
 ): ConnectionOptions {
   const tls = tlsOf(config);
   return {
-    servers: [...parseNatsServers(config.servers).addresses],
+    servers: [...parseNatsServers(config.servers, section).addresses],
     name: 'coffer',
     inboxPrefix: INBOXES,
     timeout: CONNECT_MS,
-    authenticator: authenticatorOf(config, onProblem),
+    authenticator: authenticatorOf(config, onProblem, section),
     ...(tls && { tls }),
   };
 }

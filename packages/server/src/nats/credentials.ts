@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { CofferError } from '@coffer/engine';
 import { decodeUser, IdentityError, type KeyPair, keyPairFromSeed, parseCreds } from '@coffer/identity';
 import type { Auth, Authenticator, TlsOptions } from '@nats-io/transport-node';
-import type { NatsConfig } from '../config/nats.js';
+import type { NatsReach, NatsSection } from '../config/nats.js';
 import { parseNatsServers } from './servers.js';
 
 /**
@@ -12,12 +12,16 @@ import { parseNatsServers } from './servers.js';
  *
  * @param onProblem told why a file cannot be used; NATS then refuses us, and is asked again
  */
-export function authenticatorOf(config: NatsConfig, onProblem: (reason: string) => void): Authenticator {
-  const { login } = parseNatsServers(config.servers);
+export function authenticatorOf(
+  config: NatsReach,
+  onProblem: (reason: string) => void,
+  section: NatsSection = 'nats',
+): Authenticator {
+  const { login } = parseNatsServers(config.servers, section);
   return (nonce): Auth => {
     if (login) return 'token' in login ? { auth_token: login.token } : login;
     try {
-      return withUser(config, (user): Auth => {
+      return withUser(config, section, (user): Auth => {
         if (user === undefined) return undefined;
         const sig = nonce ? Buffer.from(user.keys.sign(Buffer.from(nonce))).toString('base64url') : '';
         return { nkey: user.keys.publicKey, sig, ...(user.jwt !== undefined && { jwt: user.jwt }) };
@@ -30,15 +34,15 @@ export function authenticatorOf(config: NatsConfig, onProblem: (reason: string) 
 }
 
 /** The files are read at each connection, too. `undefined`: TLS is the server's choice. */
-export function tlsOf({ servers, tls }: NatsConfig): TlsOptions | undefined {
+export function tlsOf({ servers, tls }: NatsReach): TlsOptions | undefined {
   if (tls === undefined && !parseNatsServers(servers).tls) return undefined;
   const { ca, cert, key } = tls ?? {};
   return { ...(ca && { caFile: ca }), ...(cert && { certFile: cert }), ...(key && { keyFile: key }) };
 }
 
 /** The account that our own creds are of, by its key; undefined where nothing signed says so. */
-export function ownAccount(config: NatsConfig): string | undefined {
-  return withUser(config, (user) => {
+export function ownAccount(config: NatsReach): string | undefined {
+  return withUser(config, 'nats', (user) => {
     if (user?.jwt === undefined) return undefined;
     const { iss, nats } = decodeUser(user.jwt).claims;
     return nats.issuer_account ?? iss;
@@ -50,13 +54,13 @@ export function ownAccount(config: NatsConfig): string | undefined {
  *
  * @throws CofferError `invalid_argument`, one sentence: what cannot be used
  */
-export function checkNatsFiles(config: NatsConfig | undefined): void {
+export function checkNatsFiles(config: NatsReach | undefined, section: NatsSection = 'nats'): void {
   if (config === undefined) return;
-  withUser(config, () => {});
+  withUser(config, section, () => {});
   const { ca, cert, key } = config.tls ?? {};
   for (const [setting, path] of [
-    ['nats.tls.ca', ca],
-    ['nats.tls.cert', cert],
+    [`${section}.tls.ca`, ca],
+    [`${section}.tls.cert`, cert],
   ] as const) {
     if (path === undefined) continue;
     const text = read(setting, path);
@@ -66,16 +70,17 @@ export function checkNatsFiles(config: NatsConfig | undefined): void {
       throw refuse(`${setting}: ${path} holds no certificate (PEM)`);
     }
   }
-  if (key !== undefined) read('nats.tls.key', key).fill(0);
+  if (key !== undefined) read(`${section}.tls.key`, key).fill(0);
 }
 
 /** Lends the user of `creds` or `nkey`; undefined: there is neither. */
 function withUser<T>(
-  { creds, nkey }: NatsConfig,
+  { creds, nkey }: NatsReach,
+  section: NatsSection,
   use: (user: { readonly keys: KeyPair; readonly jwt?: string | undefined } | undefined) => T,
 ): T {
   const [setting, path] =
-    creds === undefined ? (['nats.nkey', nkey] as const) : (['nats.creds', creds] as const);
+    creds === undefined ? ([`${section}.nkey`, nkey] as const) : ([`${section}.creds`, creds] as const);
   if (path === undefined) return use(undefined);
   const content = read(setting, path);
   let keys: KeyPair | undefined;

@@ -1,4 +1,5 @@
 import { CofferError } from '@coffer/engine';
+import type { NatsSection } from '../config/nats.js';
 
 /** Where NATS is, and who says so of itself in the URLs. */
 export interface NatsServers {
@@ -18,13 +19,13 @@ const URL_FORM = /^(?:(nats|tls):\/\/)?(?:([^@/\s]*)@)?(\[[0-9a-fA-F:.]+\]|[^:@/
  *
  * @throws CofferError `invalid_argument`, which quotes nothing
  */
-export function parseNatsServers(servers: readonly string[]): NatsServers {
-  const read = servers.map(parseServer);
+export function parseNatsServers(servers: readonly string[], section: NatsSection = 'nats'): NatsServers {
+  const read = servers.map((server) => parseServer(server, section));
   const [login, ...others] = [
     ...new Map(read.flatMap(({ login }) => (login ? [[JSON.stringify(login), login]] : []))).values(),
   ];
   if (others.length > 0) {
-    throw refuse('nats.servers names several users: it is one user at all servers');
+    throw refuse(`${section}.servers names several users: it is one user at all servers`);
   }
   return {
     addresses: read.map(({ address }) => address),
@@ -36,26 +37,29 @@ export function parseNatsServers(servers: readonly string[]): NatsServers {
 /** The same URL with nothing secret in it, for people. */
 export const maskLogin = (url: string): string => url.replace(/^((?:\w+:\/\/)?)[^@/\s]*@/, '$1…@');
 
-function parseServer(text: string): {
+function parseServer(
+  text: string,
+  section: NatsSection,
+): {
   readonly address: string;
   readonly tls: boolean;
   readonly login: NatsLogin | undefined;
 } {
   const [, scheme = 'nats', login, host, port] = URL_FORM.exec(text) ?? [];
   if (host === undefined || Number(port ?? 1) > 65_535) {
-    throw refuse('nats.servers takes URLs such as nats://127.0.0.1:4222 and tls://nats.example.com');
+    throw refuse(`${section}.servers takes URLs such as nats://127.0.0.1:4222 and tls://nats.example.com`);
   }
   const address = port === undefined ? host : `${host}:${port}`;
-  return { address, tls: scheme.toLowerCase() === 'tls', login: login ? loginOf(login) : undefined };
+  return { address, tls: scheme.toLowerCase() === 'tls', login: login ? loginOf(login, section) : undefined };
 }
 
-function loginOf(text: string): NatsLogin {
+function loginOf(text: string, section: NatsSection): NatsLogin {
   const [first = '', ...rest] = text.split(':');
   try {
     if (rest.length === 0) return { token: decodeURIComponent(first) };
     return { user: decodeURIComponent(first), pass: decodeURIComponent(rest.join(':')) };
   } catch {
-    throw refuse('a user or password in nats.servers is not percent-encoded as URLs want it');
+    throw refuse(`a user or password in ${section}.servers is not percent-encoded as URLs want it`);
   }
 }
 
