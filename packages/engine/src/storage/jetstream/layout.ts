@@ -110,6 +110,8 @@ export const HEADER = {
   chunks: 'Coffer-Chunks',
   /** Of a head: up to 8 of those before it, the newest first, `<revision>:<fingerprint>` with commas between. */
   lineage: 'Coffer-Lineage',
+  /** On each record: the fingerprint of its bytes, by which headers alone tell whether it is what it was. */
+  print: 'Coffer-Print',
   operation: 'KV-Operation',
 } as const;
 
