@@ -35,6 +35,8 @@ import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
 import { RootKeys } from './rotation/root-key-rotation.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
+import type { HealReport, SharedHealth } from './storage/shared.js';
+import { StorageCare, type StorageInfo } from './storage-care.js';
 import {
   type NewTransitKey,
   type RetiredTransitKey,
@@ -76,6 +78,7 @@ export class Engine {
   readonly #pruner: Pruner;
   readonly #keys: Keys;
   readonly #rewriter: Rewriter;
+  readonly #storageCare: StorageCare;
   readonly #purging: NodeJS.Timeout;
   #running = 0;
   #onQuiet: () => void = () => undefined;
@@ -167,6 +170,7 @@ export class Engine {
       policy,
       knows,
     });
+    this.#storageCare = new StorageCare({ storage, gate, policy, knows });
     this.#revocations.onChange(() => this.recheckCallers());
     parts.onStop((error) => {
       this.#stopped = error;
@@ -556,6 +560,57 @@ export class Engine {
     return this.#run(() => this.#keys.rotate(caller, rotation, change));
   }
 
+  /** How the store is, and the others that share it. Needs unscoped `admin`, as all on the store. */
+  storageStatus(caller: Caller): Promise<StorageInfo> {
+    return this.#run(() => this.#storageCare.status(caller));
+  }
+
+  /** On how many servers a shared store is kept: 1, 3 or 5. */
+  setStorageReplicas(caller: Caller, replicas: number): Promise<void> {
+    return this.#run(() => this.#storageCare.setReplicas(caller, replicas));
+  }
+
+  /** Of a shared store: an instance that will not come back. */
+  forgetMember(caller: Caller, member: string): Promise<void> {
+    return this.#run(() => this.#storageCare.forget(caller, member));
+  }
+
+  /** Of a shared store: brings back from the replicas of all instances what it has lost, and lifts the alarm. */
+  healStorage(caller: Caller, options: { readonly dryRun: boolean }): Promise<HealReport> {
+    return this.#run(() => this.#storageCare.heal(caller, options));
+  }
+
+  /** How far a shared store is here: whoever shows it to another instance is given nothing older. Undefined where there is none other. */
+  get position(): string | undefined {
+    return this.#parts.storage.shared?.position;
+  }
+
+  /**
+   * Waits until what is read here is as new as that position. A store that is not shared is always.
+   *
+   * @throws CofferError `stale`; `invalid_argument` for what is no position
+   */
+  async reached(position: string): Promise<void> {
+    await this.#parts.storage.shared?.reached(position);
+  }
+
+  /** How a shared store is; undefined where it is not shared. Asks nobody. */
+  get sharedHealth(): SharedHealth | undefined {
+    return this.#parts.storage.shared?.health;
+  }
+
+  /** Why reads are refused at this moment, if they are: what is here is too old. */
+  get stale(): CofferError | undefined {
+    const freshness = this.#parts.storage.shared?.freshness;
+    try {
+      freshness?.require(freshness.mark());
+      return undefined;
+    } catch (error) {
+      if (error instanceof CofferError) return error;
+      throw error;
+    }
+  }
+
   /** The principal of a live bearer token; undefined for any other text. */
   authenticateToken(token: string): Principal | undefined {
     return this.#administration.authenticateToken(token);
@@ -594,7 +649,9 @@ export class Engine {
 
   /** Whether there is room for changes, as far as it can be told. Reads go on without. */
   async isWritable(): Promise<boolean> {
-    const { writable } = await this.#parts.storage.facts();
+    const { storage } = this.#parts;
+    if (storage.shared?.health.problem) return false;
+    const { writable } = await storage.facts();
     return writable;
   }
 
@@ -605,6 +662,7 @@ export class Engine {
       storeFormat: header.format,
       ...catalog.count(),
       storage: await storage.facts(),
+      shared: storage.shared?.health,
       audit: { sequence: audit.durable.seq, syncs: audit.syncs },
       keys: this.#keys.facts(),
       watchers: this.#watchers.count,

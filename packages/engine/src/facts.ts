@@ -1,3 +1,4 @@
+import type { SharedHealth } from './storage/shared.js';
 import type { StorageFacts } from './storage/storage.js';
 import type { TimingsSnapshot } from './timings.js';
 
@@ -7,6 +8,8 @@ export interface EngineFacts {
   readonly secrets: number;
   readonly versions: number;
   readonly storage: StorageFacts;
+  /** Of a store that other instances share. */
+  readonly shared: SharedHealth | undefined;
   readonly audit: {
     /** Of the newest entry that is on stable storage: how many entries were ever written. */
     readonly sequence: number;

@@ -63,7 +63,14 @@ export {
   type JetStreamOptions,
 } from './storage/jetstream/options.js';
 export { LmdbStorage } from './storage/lmdb.js';
-export type { MemberStatus, SharedStatus, StorageAlarm } from './storage/shared.js';
+export type {
+  HealReport,
+  MemberStatus,
+  ReplicaCount,
+  SharedHealth,
+  SharedStatus,
+  StorageAlarm,
+} from './storage/shared.js';
 export type {
   Storage,
   StorageChange,
@@ -72,6 +79,7 @@ export type {
   StoredRecord,
   Summariser,
 } from './storage/storage.js';
+export type { StorageInfo } from './storage-care.js';
 export { Timings, type TimingsSnapshot } from './timings.js';
 export type { NewTransitKey, TransitKeyInfo, TransitKeyName, TransitKeyPair } from './transit-keys.js';
 export type { WatchEnd, WatchEvent } from './watch/watch.js';

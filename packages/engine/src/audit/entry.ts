@@ -77,6 +77,10 @@ const SUBJECT_ACTIONS = [
   'add-transit-key',
   'retire-transit-key',
   'list-transit-keys',
+  'storage-status',
+  'storage-replicas',
+  'storage-forget',
+  'storage-heal',
 ] as const;
 
 export type AuditAction = (typeof SUBJECT_ACTIONS)[number];

@@ -32,7 +32,52 @@ export interface SharedStorage {
   readonly alarm: StorageAlarm | undefined;
   /** Called when {@link alarm} changes. @returns a function that ends it */
   onAlarm(listener: () => void): () => void;
+  /** How it is at this moment, as far as is known here. Asks nobody. */
+  readonly health: SharedHealth;
+  /** The same with what the servers say, as far as they answer within a second or two. Never rejects. */
   status(): Promise<SharedStatus>;
+  /**
+   * On how many servers the stream is kept, while all goes on.
+   *
+   * @throws CofferError `unavailable`, `unfit_store` where there are not so many servers
+   */
+  setReplicas(replicas: ReplicaCount): Promise<void>;
+  /**
+   * A member that will not come back: nothing waits for it any more. Should it come all the same, it begins anew.
+   *
+   * @throws CofferError `not_found`; `conflict` for one that is alive; `unavailable`
+   */
+  forget(instance: string): Promise<void>;
+  /**
+   * Compares the replicas of all instances that answer with the stream, brings back what it lacks, and lifts the alarm; with
+   * `dryRun` it says what it would do.
+   *
+   * @throws CofferError `unavailable`, `conflict` while another one heals
+   */
+  heal(options: { readonly dryRun: boolean }): Promise<HealReport>;
+}
+
+export type ReplicaCount = 1 | 3 | 5;
+
+/** What a heal found and did, or with `dryRun` would do. Keys are blinded, in hex. */
+export interface HealReport {
+  readonly dryRun: boolean;
+  /** What was wrong; undefined if nothing was. */
+  readonly alarm: StorageAlarm | undefined;
+  /** Whose replicas were compared, and which members did not answer: what only those have is not brought back. */
+  readonly compared: readonly string[];
+  readonly absent: readonly string[];
+  /** Records that are brought back, with their values; removals that are. */
+  readonly restored: number;
+  readonly removed: number;
+  /** Of which records two futures were found. The one that did not win is kept under a key of its own. */
+  readonly forks: readonly {
+    readonly key: string;
+    readonly keptAs: string;
+    /** Who had the one that won, and who the other. */
+    readonly winner: string;
+    readonly other: string;
+  }[];
 }
 
 /** A head that somebody committed, before anybody reads it. */
@@ -112,8 +157,8 @@ export interface MemberStatus {
   readonly alive: boolean;
 }
 
-/** How the distributed store is. */
-export interface SharedStatus {
+/** How an instance's view of the store is. */
+export interface SharedHealth {
   readonly instance: string;
   readonly connected: boolean;
   /** Why changes are refused now; undefined when they are taken. */
@@ -121,18 +166,27 @@ export interface SharedStatus {
   readonly alarm: StorageAlarm | undefined;
   /** Milliseconds; Infinity before the first beat. */
   readonly replicaAge: number;
-  readonly bucket: string;
-  readonly replicas: number;
+  /** The stream's sequence up to which the replica has it. */
+  readonly replicaSequence: number;
   /** `always` where every server syncs before it acknowledges, `stated` where the operator says so, else `lazy`. */
   readonly sync: 'always' | 'stated' | 'lazy';
-  /** Of the stream and of the replica: equal when all is applied. */
+  /** How many instances have a replica, and how many of them live. */
+  readonly members: number;
+  readonly membersAlive: number;
+  /** Since this process began: commits that another's overtook, and commits of which was not known whether they came true. */
+  readonly conflicts: number;
+  readonly inDoubt: number;
+}
+
+/** How the distributed store is. */
+export interface SharedStatus {
+  readonly health: SharedHealth;
+  readonly bucket: string;
+  readonly replicas: number;
+  /** The stream's newest; undefined if nobody answers. Equal to the replica's when all is applied. */
   readonly streamSequence: number | undefined;
-  readonly replicaSequence: number;
   readonly bytes: number | undefined;
   readonly maxBytes: number;
   readonly servers: readonly { readonly name: string; readonly leader: boolean; readonly current: boolean }[];
   readonly members: readonly MemberStatus[];
-  /** Since this process began: commits that another's overtook, and commits of which was not known whether they came true. */
-  readonly conflicts: number;
-  readonly inDoubt: number;
 }

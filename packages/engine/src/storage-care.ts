@@ -1,0 +1,94 @@
+import type { AuditSubject } from './audit/entry.js';
+import type { Caller } from './caller.js';
+import { CofferError } from './errors.js';
+import { codeOf, type Gate } from './gate.js';
+import type { Policy } from './policy.js';
+import type { HealReport, ReplicaCount, SharedStatus, SharedStorage } from './storage/shared.js';
+import type { Storage, StorageFacts } from './storage/storage.js';
+
+/** How a store is: alone in its folder, or shared with other instances. */
+export interface StorageInfo {
+  /** Of this instance: its store, or its replica. */
+  readonly facts: StorageFacts;
+  readonly shared: SharedStatus | undefined;
+}
+
+export interface StorageCareContext {
+  readonly storage: Storage;
+  readonly gate: Gate;
+  policy(): Policy;
+  /** False if a caller has ended who was let in. */
+  knows(caller: Caller): boolean;
+}
+
+/** Looking at the store and mending it: for who administers everything, and audited. */
+export class StorageCare {
+  readonly #context: StorageCareContext;
+
+  constructor(context: StorageCareContext) {
+    this.#context = context;
+  }
+
+  async status(caller: Caller): Promise<StorageInfo> {
+    await this.#allow({ caller, action: 'storage-status' });
+    const { storage } = this.#context;
+    return { facts: await storage.facts(), shared: await storage.shared?.status() };
+  }
+
+  /** @throws CofferError as {@link SharedStorage.setReplicas}; `invalid_argument` if there is no shared store, or no such number */
+  async setReplicas(caller: Caller, replicas: number): Promise<void> {
+    const asked = { caller, action: 'storage-replicas', target: String(replicas) } as const;
+    await this.#act(asked, async (shared) => {
+      if (!isReplicaCount(replicas)) {
+        throw new CofferError('invalid_argument', 'a store is kept on 1, 3 or 5 servers');
+      }
+      await shared.setReplicas(replicas);
+    });
+  }
+
+  /** @throws CofferError as {@link SharedStorage.forget}; `invalid_argument` */
+  async forget(caller: Caller, member: string): Promise<void> {
+    const asked = { caller, action: 'storage-forget', target: member } as const;
+    await this.#act(asked, async (shared) => {
+      if (!/^[0-9a-f]{16}$/.test(member)) {
+        throw new CofferError('invalid_argument', 'a member is named by its 16 hexadecimal digits');
+      }
+      await shared.forget(member);
+    });
+  }
+
+  /** @throws CofferError as {@link SharedStorage.heal}; `invalid_argument` */
+  async heal(caller: Caller, { dryRun }: { readonly dryRun: boolean }): Promise<HealReport> {
+    const asked = { caller, action: 'storage-heal', ...(dryRun && { target: 'dry run' }) } as const;
+    return this.#act(asked, (shared) => shared.heal({ dryRun }));
+  }
+
+  /** Logged before it begins, and again when it ends, with its error if it failed. */
+  async #act<T>(asked: AuditSubject, act: (shared: SharedStorage) => Promise<T>): Promise<T> {
+    await this.#allow(asked);
+    const { gate, storage } = this.#context;
+    try {
+      const { shared } = storage;
+      if (shared === undefined) {
+        throw new CofferError(
+          'invalid_argument',
+          "this server's store is in its own state folder, and not shared: that is for one in NATS JetStream",
+        );
+      }
+      const result = await act(shared);
+      await gate.ended(asked, undefined);
+      return result;
+    } catch (error) {
+      await gate.ended(asked, codeOf(error));
+      throw error;
+    }
+  }
+
+  async #allow(asked: AuditSubject): Promise<void> {
+    const { gate, policy, knows } = this.#context;
+    if (!knows(asked.caller) || !policy().isAdministrator(asked.caller)) await gate.deny(asked);
+    await gate.allow(asked);
+  }
+}
+
+const isReplicaCount = (count: number): count is ReplicaCount => count === 1 || count === 3 || count === 5;
