@@ -1,31 +1,40 @@
 import { asBuffer } from '../bytes.js';
-import { decode, encode, readRevision } from './lmdb-state.js';
-import type { StorageChange, Summariser } from './storage.js';
+import { type DriverState, decode } from './lmdb-state.js';
+import type { StoredRecord, Summariser } from './storage.js';
 
 const PAGE_BYTES = 4_096;
 /** A leaf, the branches above it, and what splitting them takes. */
 const PAGES_PER_RECORD = 8;
+/** What a page says of each of its rows, and more. */
+const ROW_BYTES = 32;
+/** From so many rows on it is worth the look how many pages there are. */
+const MANY = 256;
 /** Meta pages and the list of free pages. */
 const FIXED_PAGES = 32;
 
-/** The changes of one transaction, each checked against those before it. */
+/** What one transaction is to change, and what the store is then. */
 export class Batch {
+  /** By key in latin1, what is stored; undefined removes it. */
   readonly #values = new Map<string, Buffer | undefined>();
   readonly #read: (key: Buffer) => Buffer | undefined;
   readonly #summariser: Summariser | undefined;
+  incarnation: Uint8Array;
   sequence: number;
   usedBytes: number;
   digest: Uint8Array;
-  /** All of its changes are. */
-  urgent = true;
+  /** Of the room that is kept free, the part that it may not use. */
+  floorShare = 1;
+  /** All that is there goes first, and the summary with it. */
+  cleared = false;
 
+  /** @param read what is stored under a key */
   constructor(
-    sequence: number,
-    usedBytes: number,
+    { incarnation, sequence, usedBytes }: DriverState,
     digest: Uint8Array,
     summariser: Summariser | undefined,
     read: (key: Buffer) => Buffer | undefined,
   ) {
+    this.incarnation = incarnation;
     this.sequence = sequence;
     this.usedBytes = usedBytes;
     this.digest = digest;
@@ -33,41 +42,57 @@ export class Batch {
     this.#read = read;
   }
 
-  /** @returns the head's new revision, or undefined if it is not at the expected one. */
-  add(change: StorageChange): number | undefined {
-    const { key, bytes } = change.head;
-    const before = this.#current(key);
-    if ((before ? readRevision(before) : 0) !== change.expectedRevision) return undefined;
-    this.sequence++;
-    this.urgent &&= change.urgent ?? false;
-    for (const side of change.put ?? []) this.#set(side.key, encode(this.sequence, side.bytes));
-    for (const removed of change.remove ?? []) this.#set(removed, undefined);
-    this.#set(key, bytes && encode(this.sequence, bytes));
-    if (this.#summariser) {
-      this.digest = this.#summariser.fold(this.digest, key, before && decode(before).bytes, bytes);
-    }
-    return this.sequence;
+  /** What will be stored under the key, the changes so far included. */
+  stored(key: Uint8Array): Buffer | undefined {
+    const buffer = asBuffer(key);
+    const text = buffer.toString('latin1');
+    if (this.#values.has(text)) return this.#values.get(text);
+    return this.cleared ? undefined : this.#read(buffer);
   }
 
-  /** What the transaction may take on the disk at the most: the values, and the pages on the way to each. */
-  get diskBytes(): number {
-    let bytes = FIXED_PAGES * PAGE_BYTES;
-    for (const value of this.#values.values()) bytes += (value?.length ?? 0) + PAGES_PER_RECORD * PAGE_BYTES;
-    return bytes;
+  /** A record, whose bytes count. */
+  setRecord(key: Uint8Array, stored: Buffer | undefined): void {
+    this.usedBytes += (stored?.length ?? 0) - (this.stored(key)?.length ?? 0);
+    this.setRow(key, stored);
+  }
+
+  /** A row of the driver's own. */
+  setRow(key: Uint8Array, stored: Buffer | undefined): void {
+    this.#values.set(asBuffer(key).toString('latin1'), stored);
+  }
+
+  /** Takes a head's change into the summary. */
+  fold(key: Uint8Array, before: Buffer | undefined, after: Uint8Array | undefined): void {
+    if (!this.#summariser) return;
+    const record: StoredRecord | undefined = before && decode(before);
+    this.digest = this.#summariser.fold(this.digest, key, record?.bytes, after);
+  }
+
+  clear(): void {
+    this.#values.clear();
+    this.cleared = true;
+    this.usedBytes = 0;
+  }
+
+  /**
+   * What the transaction may take on the disk at the most: the values, and the pages on the way to each.
+   *
+   * @param treeBytes tells of how many bytes all pages are that hold keys: many changes share them
+   */
+  diskBytes(treeBytes: () => number): number {
+    let values = 0;
+    let rows = 0;
+    for (const [key, value] of this.#values) {
+      values += value?.length ?? 0;
+      rows += key.length + ROW_BYTES + Math.min(value?.length ?? 0, PAGE_BYTES);
+    }
+    const onTheWay = this.#values.size * PAGES_PER_RECORD * PAGE_BYTES;
+    // Of a page that is split, both parts may stay half empty.
+    const pages = this.#values.size < MANY ? onTheWay : Math.min(onTheWay, treeBytes() + 2 * rows);
+    return FIXED_PAGES * PAGE_BYTES + values + pages;
   }
 
   *writes(): Iterable<[Buffer, Buffer | undefined]> {
     for (const [key, value] of this.#values) yield [Buffer.from(key, 'latin1'), value];
-  }
-
-  #current(key: Uint8Array): Buffer | undefined {
-    const buffer = asBuffer(key);
-    const text = buffer.toString('latin1');
-    return this.#values.has(text) ? this.#values.get(text) : this.#read(buffer);
-  }
-
-  #set(key: Uint8Array, value: Buffer | undefined): void {
-    this.usedBytes += (value?.length ?? 0) - (this.#current(key)?.length ?? 0);
-    this.#values.set(asBuffer(key).toString('latin1'), value);
   }
 }

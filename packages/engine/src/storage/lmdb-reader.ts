@@ -19,10 +19,10 @@ export class LmdbReader {
     this.#db = db;
     this.incarnation = incarnation;
     this.usedBytes = usedBytes;
-    this.snapshot = new LmdbSnapshot(db, 0, () => undefined);
+    this.snapshot = new LmdbSnapshot(db, 'embedded', 0, () => undefined);
   }
 
-  /** @throws CofferError `newer_format`, `tampered` if it is no store */
+  /** @throws CofferError `unfit_store` if it is a replica; `newer_format`; `tampered` if it is no store */
   static async open(folder: string): Promise<LmdbReader> {
     const db = await openDatabase(folder, { readOnly: true });
     try {

@@ -3,7 +3,7 @@ import type { RangeOptions, Transaction } from 'lmdb';
 import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
 import type { LmdbDatabase } from './lmdb-database.js';
-import { type DriverState, decode, FIRST_KEY, readState, STATE_KEY } from './lmdb-state.js';
+import { type DriverState, decode, FIRST_KEY, type FileKind, readState, STATE_KEY } from './lmdb-state.js';
 import type { StorageSnapshot, StoredRecord } from './storage.js';
 
 /** A read transaction of LMDB's, which keeps the pages that it sees from being used again. */
@@ -15,14 +15,14 @@ export class LmdbSnapshot implements StorageSnapshot {
   #transaction: Transaction | undefined;
 
   /** @param committed the last sequence that the store has acknowledged */
-  constructor(db: LmdbDatabase, committed: number, onClose: () => void) {
+  constructor(db: LmdbDatabase, kind: FileKind, committed: number, onClose: () => void) {
     this.#db = db;
     this.#onClose = onClose;
     // Else it would be the one that reads of this turn of the event loop share, begun at the first of them.
     db.resetReadTxn();
     const transaction = db.useReadTransaction();
     this.#transaction = transaction;
-    const { sequence, summary } = readState(db.get(STATE_KEY, { transaction })) as DriverState;
+    const { sequence, summary } = readState(db.get(STATE_KEY, { transaction }), kind) as DriverState;
     this.sequence = sequence;
     this.summary = summary;
     if (sequence < committed) {

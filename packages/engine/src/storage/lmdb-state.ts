@@ -6,15 +6,21 @@ import type { StoredRecord } from './storage.js';
 /** The layout of keys and records below. A store with a higher number is refused. */
 export const STORAGE_FORMAT = 1;
 
-/** The driver's own; the engine's keys begin with a letter. */
+/** What LMDB's file is: the embedded store, or an instance's copy of a store that lies elsewhere. */
+export type FileKind = 'embedded' | 'replica';
+
+/** In the byte of the format: a coffer that knows no replicas takes one for a newer format. */
+const REPLICA_FLAG = 0x80;
+
+/** The driver's own rows begin with a zero; the engine's keys begin with a letter. */
 export const STATE_KEY = Buffer.from([0]);
 export const FIRST_KEY = Buffer.from([1]);
 const STATE_BYTES = 1 + 16 + 8 + 8;
 const REVISION_BYTES = 8;
 
 /**
- * The driver's own record, under the key 0x00: format (1 byte), incarnation (16), sequence (8, big-endian), bytes of all
- * records (8), and then the engine's sealed summary.
+ * The driver's own record, under the key 0x00: format and kind (1 byte), incarnation (16), sequence (8, big-endian), bytes of
+ * all records (8), and then the engine's sealed summary.
  */
 export interface DriverState {
   readonly incarnation: Uint8Array;
@@ -23,17 +29,20 @@ export interface DriverState {
   readonly summary: Uint8Array | undefined;
 }
 
-export const newState = (): DriverState => ({
-  incarnation: randomBytes(16),
+export const newState = (incarnation: Uint8Array = randomBytes(16)): DriverState => ({
+  incarnation,
   sequence: 0,
   usedBytes: 0,
   summary: undefined,
 });
 
-/** @throws CofferError `newer_format`, `tampered` */
-export function readState(bytes: Buffer | undefined): DriverState | undefined {
+/** @throws CofferError `unfit_store` for a file of the other kind; `newer_format`, `tampered` */
+export function readState(bytes: Buffer | undefined, kind: FileKind = 'embedded'): DriverState | undefined {
   if (bytes === undefined) return undefined;
-  const format = bytes[0] ?? 0;
+  const flags = bytes[0] ?? 0;
+  const format = flags & ~REPLICA_FLAG;
+  const found = flags & REPLICA_FLAG ? 'replica' : 'embedded';
+  if (found !== kind) throw new CofferError('unfit_store', OTHER_KIND[found]);
   if (format > STORAGE_FORMAT) {
     throw new CofferError(
       'newer_format',
@@ -54,9 +63,21 @@ export function readState(bytes: Buffer | undefined): DriverState | undefined {
   };
 }
 
-export function encodeState({ incarnation, sequence, usedBytes, summary }: DriverState): Buffer {
+const OTHER_KIND: Readonly<Record<FileKind, string>> = {
+  embedded:
+    'this state folder holds an embedded store: move it into JetStream with coffer storage migrate, or name another ' +
+    '--state-dir',
+  replica:
+    "this state folder holds an instance's replica of a store in JetStream, not an embedded store: set storage.kind to " +
+    'jetstream, or name another --state-dir',
+};
+
+export function encodeState(
+  { incarnation, sequence, usedBytes, summary }: DriverState,
+  kind: FileKind = 'embedded',
+): Buffer {
   const bytes = Buffer.alloc(STATE_BYTES + (summary?.length ?? 0));
-  bytes[0] = STORAGE_FORMAT;
+  bytes[0] = kind === 'replica' ? STORAGE_FORMAT | REPLICA_FLAG : STORAGE_FORMAT;
   bytes.set(incarnation, 1);
   bytes.writeBigUInt64BE(BigInt(sequence), 17);
   bytes.writeBigUInt64BE(BigInt(Math.max(0, usedBytes)), 25);

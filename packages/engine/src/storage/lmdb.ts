@@ -1,13 +1,7 @@
-import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
-import { privateFolder, syncFolder } from '../files.js';
-import { DISK_BOUNDS, Timings } from '../timings.js';
-import { Batch } from './lmdb-batch.js';
-import { type LmdbDatabase, openDatabase } from './lmdb-database.js';
-import { LmdbSnapshot, scanRange } from './lmdb-snapshot.js';
-import { type DriverState, decode, encodeState, newState, readState, STATE_KEY } from './lmdb-state.js';
-import { FolderLock } from './lock.js';
-import { Space, type SpaceLimits } from './space.js';
+import type { Batch } from './lmdb-batch.js';
+import { encode, readRevision } from './lmdb-state.js';
+import { LocalStore, type LocalStoreOptions } from './local-store.js';
 import type {
   Storage,
   StorageChange,
@@ -21,105 +15,50 @@ import type {
 /** How many events a watcher may have missed and still resume. */
 const EVENTS_KEPT = 4_096;
 
-export interface LmdbOptions extends SpaceLimits {
-  /** Called once when a write could not be made durable: nothing can be acknowledged any more. */
-  onFatal(error: CofferError): void;
-}
-
 /**
- * The embedded store: one LMDB file, one process.
- *
- * Commits that wait at the same moment share one transaction and so one `fdatasync`. `overlappingSync: false` and
- * `eventTurnBatching: false` make LMDB publish a transaction only after its pages and meta page are on the disk
- * (lmdb-js 3.5 shows it earlier by default) and make a failed commit a rejection that can be caught.
+ * The embedded store: one LMDB file, one process. Commits that wait at the same moment share one transaction and so one
+ * `fdatasync`.
  */
 export class LmdbStorage implements Storage {
   readonly incarnation: Uint8Array;
-  readonly #db: LmdbDatabase;
-  readonly #lock: FolderLock;
-  readonly #space: Space;
-  readonly #onFatal: (error: CofferError) => void;
+  readonly #store: LocalStore;
   readonly #listeners = new Set<(event: StorageEvent) => void>();
   readonly #events: StorageEvent[] = [];
-  readonly #snapshots = new Set<LmdbSnapshot>();
-  readonly #commits = new Timings(DISK_BOUNDS);
-  #sequence: number;
-  #usedBytes: number;
-  #summary: Uint8Array | undefined;
-  #summariser: Summariser | undefined;
-  #digest: Uint8Array = Buffer.alloc(0);
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
-  #stopped: CofferError | undefined;
 
-  private constructor(
-    db: LmdbDatabase,
-    lock: FolderLock,
-    space: Space,
-    state: DriverState,
-    onFatal: (error: CofferError) => void,
-  ) {
-    this.#db = db;
-    this.#lock = lock;
-    this.#space = space;
-    this.#onFatal = onFatal;
-    this.incarnation = state.incarnation;
-    this.#sequence = state.sequence;
-    this.#usedBytes = state.usedBytes;
-    this.#summary = state.summary;
+  private constructor(store: LocalStore) {
+    this.#store = store;
+    this.incarnation = store.state.incarnation;
   }
 
   /**
    * Opens the store in `folder`, or makes an empty one there (mode 0700).
    *
-   * @throws CofferError `store_locked`, `newer_format`, `io`
+   * @throws CofferError `store_locked`, `newer_format`, `io`; `unfit_store` if an instance's replica is there
    */
-  static async open(folder: string, options: LmdbOptions): Promise<LmdbStorage> {
-    await privateFolder(folder);
-    const lock = await FolderLock.acquire(folder);
-    try {
-      const db = await openDatabase(folder);
-      try {
-        const space = new Space(folder, options);
-        let state = readState(db.getBinary(STATE_KEY));
-        if (!state) {
-          state = newState();
-          await db.put(STATE_KEY, encodeState(state));
-          await syncFolder(folder);
-        }
-        return new LmdbStorage(db, lock, space, state, options.onFatal);
-      } catch (error) {
-        await db.close();
-        throw error;
-      }
-    } catch (error) {
-      await lock.release();
-      throw error;
-    }
+  static async open(folder: string, options: LocalStoreOptions): Promise<LmdbStorage> {
+    return new LmdbStorage(await LocalStore.open(folder, 'embedded', options));
   }
 
   get summary(): Uint8Array | undefined {
-    return this.#summary;
+    return this.#store.state.summary;
   }
 
   get(key: Uint8Array): StoredRecord | undefined {
-    const stored = this.#db.getBinary(asBuffer(key));
-    return stored && decode(stored);
+    return this.#store.get(key);
   }
 
   get sequence(): number {
-    return this.#sequence;
+    return this.#store.state.sequence;
   }
 
   scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[Uint8Array, StoredRecord]> {
-    return scanRange(this.#db, prefix, after);
+    return this.#store.scan(prefix, after);
   }
 
   snapshot(): StorageSnapshot {
-    if (this.#stopped) throw this.#stopped;
-    const snapshot = new LmdbSnapshot(this.#db, this.#sequence, () => this.#snapshots.delete(snapshot));
-    this.#snapshots.add(snapshot);
-    return snapshot;
+    return this.#store.snapshot();
   }
 
   async commit(change: StorageChange): Promise<number> {
@@ -137,27 +76,23 @@ export class LmdbStorage implements Storage {
   }
 
   summarise(summariser: Summariser): void {
-    this.#summariser = summariser;
-    this.#digest = summariser.initial;
+    this.#store.summarise(summariser);
   }
 
-  async facts(): Promise<StorageFacts> {
-    const usedBytes = this.#usedBytes;
-    return { usedBytes, ...(await this.#space.look(usedBytes)), commits: this.#commits.snapshot() };
+  facts(): Promise<StorageFacts> {
+    return this.#store.facts();
   }
 
   async close(): Promise<void> {
-    this.#stopped ??= new CofferError('stopped', 'the store is closed');
+    this.#store.stop();
     await this.#writing;
     this.#listeners.clear();
-    for (const snapshot of this.#snapshots) snapshot.close();
-    await this.#db.close();
-    await this.#lock.release();
+    await this.#store.close();
   }
 
   /** Without a change, the summary alone is written. */
   #enqueue(change: StorageChange | undefined): Promise<number> {
-    if (this.#stopped) return Promise.reject(this.#stopped);
+    if (this.#store.stopped) return Promise.reject(this.#store.stopped);
     return new Promise<number>((resolve, reject) => {
       this.#waiting.push({ change, resolve, reject });
       this.#writing ??= this.#writeAll();
@@ -179,69 +114,35 @@ export class LmdbStorage implements Storage {
   }
 
   async #write(waiting: Waiting[]): Promise<void> {
-    const batch = new Batch(this.#sequence, this.#usedBytes, this.#digest, this.#summariser, (key) =>
-      this.#db.getBinary(key),
-    );
+    const batch = this.#store.begin();
     const accepted: (Waiting & { revision: number })[] = [];
     for (const one of waiting) {
-      const revision = one.change ? batch.add(one.change) : batch.sequence;
+      const revision = one.change ? add(batch, one.change) : batch.sequence;
       if (revision === undefined) one.reject(conflict());
       else accepted.push({ ...one, revision });
     }
     if (accepted.length === 0) return;
+    batch.floorShare = accepted.every(({ change }) => change === undefined || change.urgent) ? 0 : 1;
     const rejectAll = (error: Error) => {
       for (const { reject } of accepted) reject(error);
     };
     try {
-      await this.#space.require(this.#usedBytes, batch);
+      await this.#store.requireRoom(batch);
     } catch (error) {
       if (accepted.length === 1) return rejectAll(error as Error);
       // What does not fit must not take along what does, a deletion least of all.
       for (const one of accepted) await this.#write([one]);
       return;
     }
-    const summary = this.#summariser?.seal(batch.digest, batch.sequence) ?? this.#summary;
-    const state = encodeState({
-      incarnation: this.incarnation,
-      sequence: batch.sequence,
-      usedBytes: batch.usedBytes,
-      summary,
-    });
-    const begun = performance.now();
     try {
-      await this.#db.batch(() => {
-        for (const [key, value] of batch.writes()) {
-          if (value === undefined) this.#db.remove(key);
-          else this.#db.put(key, value);
-        }
-        this.#db.put(STATE_KEY, state);
-      });
+      await this.#store.write(batch);
     } catch (error) {
-      return rejectAll(await this.#failed(error));
+      return rejectAll(error as Error);
     }
-    this.#commits.since(begun);
-    this.#sequence = batch.sequence;
-    this.#usedBytes = batch.usedBytes;
-    this.#digest = batch.digest;
-    this.#summary = summary;
     for (const { change, revision, resolve } of accepted) {
       resolve(revision);
       if (change) this.#publish({ id: this.#eventId(revision), key: change.head.key });
     }
-  }
-
-  /** No room is a state that passes; anything else means that the disk can no longer be trusted. */
-  async #failed(error: unknown): Promise<CofferError> {
-    const cause = await lmdbCause(error);
-    if (noRoom(cause)) return this.#space.full(cause);
-    this.#stopped = new CofferError(
-      'io',
-      `the store could not be written durably (${cause.message}): the server stops, since nothing that it ` +
-        'acknowledged from here on would be safe; check the disk, then start it again',
-      { cause },
-    );
-    this.#onFatal(this.#stopped);
-    return this.#stopped;
   }
 
   #publish(event: StorageEvent): void {
@@ -255,9 +156,9 @@ export class LmdbStorage implements Storage {
   }
 
   #eventsAfter(since: string): StorageEvent[] {
-    if (since === this.#eventId(this.#sequence)) return [];
+    if (since === this.#eventId(this.sequence)) return [];
     const at = this.#events.findIndex((event) => event.id === since);
-    if (at < 0) return [{ id: this.#eventId(this.#sequence), reset: true }];
+    if (at < 0) return [{ id: this.#eventId(this.sequence), reset: true }];
     return this.#events.slice(at + 1);
   }
 }
@@ -270,22 +171,17 @@ interface Waiting {
 
 const conflict = () => new CofferError('conflict', 'the record was changed by somebody else in the meantime');
 
-const ENOSPC = 28;
-const EDQUOT = 122;
-const MDB_MAP_FULL = -30792;
-
-/**
- * A page that found no room was never written, and its transaction is forgotten: the store goes on. The same code from
- * `fdatasync` means that written pages may be lost. A page that was written in part is LMDB's EIO, which cannot be told
- * from a broken disk and stops the server; `Space` looks before each transaction, so that it takes another program to
- * fill the disk at that very moment.
- */
-const noRoom = ({ code, message }: Error & { code?: number }): boolean =>
-  code === MDB_MAP_FULL || ((code === ENOSPC || code === EDQUOT) && message.includes('write page'));
-
-/** lmdb-js rejects with an error whose `commitError` is a promise that rejects with the cause. */
-async function lmdbCause(error: unknown): Promise<Error & { code?: number }> {
-  const { commitError } = error as { commitError?: Promise<never> };
-  if (!commitError) return error as Error;
-  return commitError.catch((cause: Error) => cause);
+/** @returns the head's new revision, or undefined if it is not at the expected one: nothing is in the batch then. */
+function add(
+  batch: Batch,
+  { head, expectedRevision, put = [], remove = [] }: StorageChange,
+): number | undefined {
+  const before = batch.stored(head.key);
+  if ((before ? readRevision(before) : 0) !== expectedRevision) return undefined;
+  const revision = ++batch.sequence;
+  for (const side of put) batch.setRecord(side.key, encode(revision, side.bytes));
+  for (const removed of remove) batch.setRecord(removed, undefined);
+  batch.setRecord(head.key, head.bytes && encode(revision, head.bytes));
+  batch.fold(head.key, before, head.bytes);
+  return revision;
 }

@@ -25,15 +25,15 @@ export class Space {
   }
 
   /**
-   * What makes the store smaller may use the floor too: it is the way out. So may what is urgent.
+   * What makes the store smaller may use the floor too: it is the way out. So may what is urgent, whose share of it is 0.
    *
    * @param heldBytes bytes of records that the store holds
    * @throws CofferError `storage_full`
    */
-  async require(heldBytes: number, { usedBytes, diskBytes, urgent }: Demand): Promise<void> {
+  async require(heldBytes: number, { usedBytes, diskBytes, floorShare }: Demand): Promise<void> {
     const { quotaBytes, minFreeBytes } = this.#limits;
-    const bound = usedBytes > heldBytes && !urgent;
-    if (quotaBytes !== undefined && bound && usedBytes > quotaBytes) {
+    const share = usedBytes > heldBytes ? floorShare : 0;
+    if (quotaBytes !== undefined && share > 0 && usedBytes > quotaBytes) {
       throw new CofferError(
         'storage_full',
         `the store's quota of ${quotaBytes} bytes is used up: delete versions, or raise storage.quotaBytes`,
@@ -41,7 +41,7 @@ export class Space {
     }
     const stale = performance.now() - this.#lookedAt > FRESH;
     if (stale || this.#free < SCARCE) await this.#look();
-    if (this.#free < diskBytes + (bound ? minFreeBytes : 0)) throw this.full();
+    if (this.#free < diskBytes + share * minFreeBytes) throw this.full();
   }
 
   /** As {@link require} would find it for a change of a few bytes. */
@@ -76,7 +76,8 @@ export interface Demand {
   readonly usedBytes: number;
   /** Bytes that writing may take at the most. */
   readonly diskBytes: number;
-  readonly urgent: boolean;
+  /** The part of the room that is kept free which must stay so: from 0 to 1. */
+  readonly floorShare: number;
 }
 
 /** How much room there is. */
