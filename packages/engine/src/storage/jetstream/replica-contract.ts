@@ -26,6 +26,8 @@ export interface ReplicaWrite {
   readonly isHead: boolean;
   /** Of a head. */
   readonly lineage: readonly Ancestor[];
+  /** How many chunks it has in the stream; left out, those that {@link ReplicaLike.chunks} holds. */
+  readonly chunks?: number | undefined;
 }
 
 /** Part of a record that is still to come. */
@@ -57,7 +59,10 @@ export interface ReplicaLike {
   readonly origin: ReplicaOrigin | undefined;
   /** The highest sequence of the stream that is applied; 0 in a new one. */
   readonly position: number;
-  /** Of the highest records applied, newest first, some 32: by them is seen whether the stream still has what it had. */
+  /**
+   * Of the highest records applied since the copy was bound to this stream, newest first, some 32: by them is seen whether the
+   * stream still has what it had.
+   */
   newest(): readonly { readonly key: Uint8Array; readonly entry: ReplicaEntry }[];
 
   get(key: Uint8Array): StoredRecord | undefined;
@@ -72,20 +77,25 @@ export interface ReplicaLike {
   /** Counts what was applied here; only this copy's own. */
   readonly sequence: number;
   readonly summary: Uint8Array | undefined;
+  /** From now on each change of a head is folded in. A copy that has no summary gets one with the next of them. */
   summarise(summariser: Summariser): void;
   refreshSummary(): Promise<void>;
 
   /** Binds a new copy to its stream, or an old one to what its stream has become after a heal. */
   bind(origin: ReplicaOrigin): Promise<void>;
   /**
-   * In one transaction, with the summary folded over the heads.
+   * In one transaction, with the summary folded over the heads; both lists in the order of the stream. The same once more is harmless. A position alone, of messages that
+   * are no records, may be on the disk only some seconds later, or with the next record: what came after it then comes again.
    *
-   * @throws CofferError `storage_full`, `io`
+   * @throws CofferError `storage_full`: nothing of it was written, and it can be tried again; `io`, `stopped`
    */
   apply(writes: readonly ReplicaWrite[], chunks: readonly ReplicaChunk[], position: number): Promise<void>;
-  /** Tombstones that every member has. */
+  /** Tombstones that every member has; what is no tombstone, or not there, stays as it is. */
   forget(keys: readonly Uint8Array[]): Promise<void>;
-  /** Empties it, for a new start from the stream; `instance` stays. */
+  /**
+   * Empties it, for a new start from the stream: without origin, position 0, and no summary until {@link summarise} is called
+   * again. `instance`, `sequence` and the alarm stay.
+   */
   clear(): Promise<void>;
 
   readonly alarm: StorageAlarm | undefined;

@@ -1,0 +1,303 @@
+import { randomBytes } from 'node:crypto';
+
+import type { Batch } from '../lmdb-batch.js';
+import { decode, encode, newState, readRevision } from '../lmdb-state.js';
+import { LocalStore, type LocalStoreOptions } from '../local-store.js';
+import type { StorageAlarm } from '../shared.js';
+import type { StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
+import type {
+  ReplicaChunk,
+  ReplicaEntry,
+  ReplicaLike,
+  ReplicaOrigin,
+  ReplicaWrite,
+} from './replica-contract.js';
+import { Newest, Parts } from './replica-memory.js';
+import {
+  CHUNKS_END,
+  CHUNKS_START,
+  chunkKey,
+  chunkRange,
+  decodeEntry,
+  decodeReplicaState,
+  ENTRIES_END,
+  encodeEntry,
+  encodeReplicaState,
+  entriesAfter,
+  entryKey,
+  fingerprintOf,
+  keyOfEntry,
+  REPLICA_KEY,
+  type ReplicaState,
+  readChunkKey,
+} from './replica-rows.js';
+
+/**
+ * What comes in was acknowledged elsewhere: it may use half of the room that is kept free, so that an instance refuses changes
+ * of its own before it falls behind.
+ */
+const FLOOR_SHARE = 0.5;
+/** How long a position alone may wait for the disk, in milliseconds. */
+const POSITION_MS = 5_000;
+
+/** An incarnation of no store. */
+const UNBOUND = Buffer.alloc(16);
+
+/**
+ * An instance's copy of a store in JetStream, in LMDB. Records lie in it as in an embedded store, so that reading them costs the
+ * same; what is known beside them is in rows of its own, see `replica-rows.ts`. Every change, with the position up to which the
+ * stream is applied and the summary over the heads, is one transaction: killed at any moment, it goes on from there.
+ */
+export class Replica implements ReplicaLike {
+  readonly #store: LocalStore;
+  #state: ReplicaState;
+  /** What is applied; the disk's may be behind, by messages that are no records. */
+  #position: number;
+  #writtenAt = performance.now();
+  #newest: Newest;
+  #parts: Parts;
+  /** Ends when all that was asked so far is written. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(store: LocalStore, state: ReplicaState) {
+    this.#store = store;
+    this.#state = state;
+    this.#position = state.position;
+    this.#newest = new Newest(state.newest.map((key) => ({ key, revision: this.entry(key)?.revision ?? 0 })));
+    this.#parts = new Parts();
+    for (const [row, stored] of store.rows(CHUNKS_START, CHUNKS_END)) {
+      this.#parts.add({ ...readChunkKey(row), revision: readRevision(stored) });
+    }
+  }
+
+  /**
+   * Opens the copy in `folder`, or makes an empty one there (mode 0700) that is of no stream yet.
+   *
+   * @throws CofferError `store_locked`, `newer_format`, `tampered`, `io`; `unfit_store` if an embedded store is there
+   */
+  static async open(folder: string, options: LocalStoreOptions): Promise<Replica> {
+    const store = await LocalStore.open(folder, 'replica', options, () => newState(UNBOUND));
+    try {
+      const row = store.row(REPLICA_KEY);
+      // A crash came between the first two transactions, if this is not the first start.
+      if (row === undefined && store.state.sequence === 0) {
+        const replica = new Replica(store, {
+          instance: randomBytes(8).toString('hex'),
+          origin: undefined,
+          position: 0,
+          alarm: undefined,
+          newest: [],
+        });
+        await replica.#change(() => undefined);
+        return replica;
+      }
+      return new Replica(store, decodeReplicaState(row));
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  get instance(): string {
+    return this.#state.instance;
+  }
+
+  get origin(): ReplicaOrigin | undefined {
+    return this.#state.origin;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  newest(): readonly { readonly key: Uint8Array; readonly entry: ReplicaEntry }[] {
+    return this.#state.newest.flatMap((key) => {
+      const entry = this.entry(key);
+      return entry ? [{ key, entry }] : [];
+    });
+  }
+
+  get(key: Uint8Array): StoredRecord | undefined {
+    return this.#store.get(key);
+  }
+
+  scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[Uint8Array, StoredRecord]> {
+    return this.#store.scan(prefix, after);
+  }
+
+  snapshot(): StorageSnapshot {
+    return this.#store.snapshot();
+  }
+
+  entry(key: Uint8Array): ReplicaEntry | undefined {
+    const row = this.#store.row(entryKey(key));
+    return row && decodeEntry(row);
+  }
+
+  *entries(after?: Uint8Array): Iterable<[key: Uint8Array, entry: ReplicaEntry]> {
+    for (const [row, stored] of this.#store.rows(entriesAfter(after), ENTRIES_END)) {
+      yield [keyOfEntry(row), decodeEntry(stored)];
+    }
+  }
+
+  chunks(key: Uint8Array): readonly Uint8Array[] {
+    const { start, end } = chunkRange(key);
+    return [...this.#store.rows(start, end)].map(([, stored]) => decode(stored).bytes);
+  }
+
+  get sequence(): number {
+    return this.#store.state.sequence;
+  }
+
+  get summary(): Uint8Array | undefined {
+    return this.#store.state.summary;
+  }
+
+  summarise(summariser: Summariser): void {
+    this.#store.summarise(summariser);
+  }
+
+  refreshSummary(): Promise<void> {
+    return this.#change(() => undefined);
+  }
+
+  bind(origin: ReplicaOrigin): Promise<void> {
+    return this.#change((batch) => {
+      batch.incarnation = origin.incarnation;
+      const isSame = this.#state.origin === undefined || this.#state.origin.created === origin.created;
+      return { origin, ...(!isSame && { newest: new Newest() }) };
+    });
+  }
+
+  async apply(
+    writes: readonly ReplicaWrite[],
+    chunks: readonly ReplicaChunk[],
+    position: number,
+  ): Promise<void> {
+    if (writes.length === 0 && chunks.length === 0) return this.#moveTo(position);
+    await this.#change((batch) => {
+      const newest = this.#newest.copy();
+      const parts = this.#parts.copy();
+      batch.floorShare = FLOOR_SHARE;
+      const waiting = [...chunks];
+      const addChunks = (before: number) => {
+        for (let [chunk] = waiting; chunk && chunk.revision < before; [chunk] = waiting) {
+          batch.setRow(chunkKey(chunk.key, chunk.index), encode(chunk.revision, chunk.bytes));
+          parts.add(chunk);
+          waiting.shift();
+        }
+      };
+      for (const write of writes) {
+        addChunks(write.revision);
+        const came = parts.take(write.key, write.revision);
+        for (const index of came) batch.setRow(chunkKey(write.key, index), undefined);
+        this.#add(batch, write, came.length);
+        newest.add(write.key, write.revision);
+      }
+      addChunks(Number.POSITIVE_INFINITY);
+      return { position, newest, parts };
+    });
+  }
+
+  forget(keys: readonly Uint8Array[]): Promise<void> {
+    return this.#change((batch) => {
+      const newest = this.#newest.copy();
+      for (const key of keys.filter((one) => this.entry(one)?.removed)) {
+        batch.setRow(entryKey(key), undefined);
+        newest.remove(key);
+      }
+      return { newest };
+    });
+  }
+
+  clear(): Promise<void> {
+    return this.#change((batch) => {
+      batch.clear();
+      batch.incarnation = UNBOUND;
+      return { origin: undefined, position: 0, newest: new Newest(), parts: new Parts() };
+    });
+  }
+
+  get alarm(): StorageAlarm | undefined {
+    return this.#state.alarm;
+  }
+
+  setAlarm(alarm: StorageAlarm | undefined): Promise<void> {
+    return this.#change(() => ({ alarm }));
+  }
+
+  facts(): Promise<StorageFacts> {
+    return this.#store.facts();
+  }
+
+  async close(): Promise<void> {
+    // Not worth a word if it fails: what came since comes again.
+    if (!this.#store.stopped && this.#position !== this.#state.position) {
+      await this.#change(() => undefined).catch(() => undefined);
+    }
+    this.#store.stop();
+    await this.#last;
+    await this.#store.close();
+  }
+
+  #add(batch: Batch, write: ReplicaWrite, chunksThatCame: number): void {
+    const { key, bytes, revision, isHead, lineage, chunks = chunksThatCame } = write;
+    const before = batch.stored(key);
+    batch.setRecord(key, bytes && encode(revision, bytes));
+    const entry = {
+      revision,
+      removed: bytes === undefined,
+      isHead,
+      fingerprint: fingerprintOf(bytes),
+      lineage,
+      chunks,
+    };
+    batch.setRow(entryKey(key), encodeEntry(entry));
+    if (!isHead) return;
+    if (this.summary && !this.#store.summarised) {
+      throw new Error('a replica with a summary takes no heads before summarise() was called');
+    }
+    batch.sequence++;
+    batch.fold(key, before, bytes);
+  }
+
+  /** A beat every 200 ms is no reason to wait for the disk. */
+  async #moveTo(position: number): Promise<void> {
+    if (performance.now() - this.#writtenAt >= POSITION_MS) return this.#change(() => ({ position }));
+    await this.#alone(async () => {
+      this.#position = position;
+    });
+  }
+
+  /** One transaction, behind those that were asked before: what `fill` puts into it, and the state with what it answers. */
+  #change(fill: (batch: Batch) => Partial<Changed> | undefined): Promise<void> {
+    return this.#alone(async () => {
+      const batch = this.#store.begin();
+      // What belongs to the copy itself is little, and must not be refused for want of room.
+      batch.floorShare = 0;
+      const before = { ...this.#state, position: this.#position, newest: this.#newest, parts: this.#parts };
+      const { newest, parts, ...state } = { ...before, ...fill(batch) };
+      const after: ReplicaState = { ...state, newest: newest.keys() };
+      batch.setRow(REPLICA_KEY, encodeReplicaState(after));
+      await this.#store.requireRoom(batch);
+      await this.#store.write(batch);
+      this.#state = after;
+      this.#position = after.position;
+      this.#writtenAt = performance.now();
+      this.#newest = newest;
+      this.#parts = parts;
+    });
+  }
+
+  #alone(task: () => Promise<void>): Promise<void> {
+    if (this.#store.stopped) return Promise.reject(this.#store.stopped);
+    const done = this.#last.then(task);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+}
+
+interface Changed extends Omit<ReplicaState, 'instance' | 'newest'> {
+  readonly newest: Newest;
+  readonly parts: Parts;
+}
