@@ -4,7 +4,7 @@ import { type ConnectionOptions, withClient, withSource } from '../connection.js
 import { during, Failure, isClientError, systemReason } from '../failure.js';
 import { note } from '../output.js';
 import { displayName } from '../quote.js';
-import { copyAll } from '../transfer/copy.js';
+import { clientSource, copyAll } from '../transfer/copy.js';
 import { type Entry, parseDotenv } from '../transfer/dotenv.js';
 import { findFiles, readSecretFile } from '../transfer/folder.js';
 import { type ReportOptions, report } from '../transfer/outcome.js';
@@ -78,7 +78,7 @@ export async function importSetec(options: ImportSetecOptions): Promise<void> {
       if (secrets.length === 0 && patterns.length > 0) {
         throw new Failure('nothing to copy: the source shows no secret with such a name');
       }
-      return copyAll(secrets, { source, target: client, dryRun, activate });
+      return copyAll(secrets, { source: clientSource(source, 'source'), target: client, dryRun, activate });
     });
   });
   await report(outcomes, options);

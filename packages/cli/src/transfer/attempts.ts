@@ -1,6 +1,9 @@
 import { Failure, isClientError } from '../failure.js';
 import type { Outcome } from './outcome.js';
 
+/** The source cannot be read any more: no other secret would fare better. */
+export class SourceGone extends Failure {}
+
 /** After these no other secret would fare better. */
 const HOPELESS = [
   'unreachable',
@@ -24,24 +27,35 @@ export async function attemptEach<T extends { readonly name: string }>(
   items: readonly T[],
   task: (item: T) => Promise<Outcome>,
 ): Promise<Outcome[]> {
-  const outcomes: Outcome[] = [];
-  const queue = items.entries();
   let hopeless = false;
+  return someAtOnce(items, async (item) => {
+    if (hopeless) return { name: item.name, outcome: 'failed', detail: 'not tried' };
+    try {
+      return await task(item);
+    } catch (error) {
+      if (!(error instanceof Failure) && !isClientError(error)) throw error;
+      hopeless ||= error instanceof SourceGone || (isClientError(error) && HOPELESS.includes(error.code));
+      return { name: item.name, outcome: 'failed', detail: error.message };
+    }
+  });
+}
+
+/** What the task makes of each, in the order of the items. It rejects with the first error, and begins nothing more then. */
+export async function someAtOnce<T, R>(items: readonly T[], task: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  const queue = items.entries();
+  let failed = false;
   const work = async () => {
     for (const [index, item] of queue) {
-      if (hopeless) {
-        outcomes[index] = { name: item.name, outcome: 'failed', detail: 'not tried' };
-        continue;
-      }
+      if (failed) return;
       try {
-        outcomes[index] = await task(item);
+        results[index] = await task(item);
       } catch (error) {
-        if (!(error instanceof Failure) && !isClientError(error)) throw error;
-        outcomes[index] = { name: item.name, outcome: 'failed', detail: error.message };
-        hopeless ||= isClientError(error) && HOPELESS.includes(error.code);
+        failed = true;
+        throw error;
       }
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  return outcomes;
+  return results;
 }

@@ -4,15 +4,23 @@ import { attemptEach } from './attempts.js';
 import type { Outcome } from './outcome.js';
 import { infoOf } from './save.js';
 
+/** Where secrets are copied from. */
+export interface Source {
+  /** The values of these versions, in their order, for the receiver to wipe. Rejects with a Failure if one cannot be had. */
+  values(name: string, versions: readonly number[]): Promise<readonly Uint8Array[]>;
+}
+
 interface Servers {
-  readonly source: Client;
+  readonly source: Source;
   readonly target: Client;
   readonly dryRun: boolean;
   /** The source decides what is active of secrets that the target has already, too. */
   readonly activate: boolean;
+  /** At the source the newest version is what is read: a secret that has been a copy of it until now goes on to be one. */
+  readonly follow?: boolean;
 }
 
-const LAST_VERSION = 2 ** 32 - 1;
+export const LAST_VERSION = 2 ** 32 - 1;
 
 /**
  * Copies secrets with all their versions under the same numbers. A secret that is new has the source's active version; of
@@ -38,10 +46,14 @@ async function copy(secret: SecretInfo, servers: Servers): Promise<Outcome> {
       `version ${LAST_VERSION} is the last number there is, and no put could follow it here: nothing was changed`,
     );
   }
-  return before === undefined || servers.activate
+  return before === undefined || servers.activate || (servers.follow && isCopy(before, secret))
     ? copyWithActive(secret, before, missing, servers)
     : copyWaiting(secret, before, missing, servers);
 }
+
+/** Whether what is active has come from the source, and nothing else has come since. */
+const isCopy = ({ versions, activeVersion }: SecretInfo, source: SecretInfo): boolean =>
+  source.versions.includes(activeVersion) && activeVersion === Math.max(...versions);
 
 async function copyWithActive(
   secret: SecretInfo,
@@ -86,18 +98,18 @@ async function append(
   { source, target, dryRun }: Servers,
 ): Promise<void> {
   if (missing.length === 0) return;
-  const newest = await target.getMany([{ name, version: highest }]);
-  const added = await source.getMany(missing.map((version) => ({ name, version })));
+  const newest = await clientSource(target, 'target').values(name, [highest]);
+  let values: readonly Uint8Array[] = [];
   try {
-    const values = missing.map((version, index) => bytesOf(added[index], version, 'source'));
-    let last = bytesOf(newest[0], highest, 'target');
+    values = await source.values(name, missing);
+    let last = newest[0] as Uint8Array;
     for (const value of values) {
-      if (value.equals(last)) throw needsActivate(missing);
+      if (Buffer.compare(value, last) === 0) throw needsActivate(missing);
       last = value;
     }
     if (dryRun) return;
     for (const [index, version] of missing.entries()) {
-      const given = await target.put(name, values[index] as Buffer);
+      const given = await target.put(name, values[index] as Uint8Array);
       if (given !== version) {
         throw new Failure(
           `number ${version} was used there before: its value waits as version ${given}, delete that if it is not wanted`,
@@ -106,7 +118,7 @@ async function append(
     }
   } finally {
     wipe(newest);
-    wipe(added);
+    wipe(values);
   }
 }
 
@@ -125,11 +137,12 @@ async function compare(
   { source, target }: Servers,
 ): Promise<void> {
   if (versions.length === 0) return;
-  const requests = versions.map((version) => ({ name, version }));
-  const [ours, theirs] = await Promise.all([source.getMany(requests), target.getMany(requests)]);
+  const ours = await source.values(name, versions);
+  let theirs: readonly Uint8Array[] = [];
   try {
-    const others = versions.filter((version, index) => {
-      return !bytesOf(ours[index], version, 'source').equals(bytesOf(theirs[index], version, 'target'));
+    theirs = await clientSource(target, 'target').values(name, versions);
+    const others = versions.filter((_, index) => {
+      return Buffer.compare(ours[index] as Uint8Array, theirs[index] as Uint8Array) !== 0;
     });
     if (others.length > 0) {
       throw new Failure(`version ${others.join(', ')} has another value there: nothing was changed`);
@@ -156,15 +169,15 @@ async function add(
     (a, b) => Number(a === activeVersion) - Number(b === activeVersion) || a - b,
   );
   for (const version of order) {
-    const answers = await source.getMany([{ name, version }]);
+    const values = await source.values(name, [version]);
     try {
-      await target.createVersion(name, version, bytesOf(answers[0], version, 'source'));
+      await target.createVersion(name, version, values[0] as Uint8Array);
       active = version;
     } catch (error) {
       if (!isClientError(error) || error.code !== 'version_taken') throw error;
       problems.push(`version ${version} was deleted there, and its number is not used again`);
     } finally {
-      wipe(answers);
+      wipe(values);
     }
   }
   const rightful =
@@ -173,12 +186,27 @@ async function add(
   if (problems.length > 0) throw new Failure(problems.join('; '));
 }
 
-function bytesOf(answer: SecretAnswer | undefined, version: number, where: string): Buffer {
-  if (answer !== undefined && 'value' in answer) return Buffer.from(answer.value.buffer);
+/** A server that secrets are copied from, or to. */
+export function clientSource(client: Client, where: 'source' | 'target'): Source {
+  return {
+    async values(name, versions) {
+      const answers = await client.getMany(versions.map((version) => ({ name, version })));
+      try {
+        return versions.map((version, index) => valueIn(answers[index], version, where));
+      } catch (error) {
+        for (const answer of answers) if ('value' in answer) answer.value.fill(0);
+        throw error;
+      }
+    },
+  };
+}
+
+function valueIn(answer: SecretAnswer | undefined, version: number, where: string): Uint8Array {
+  if (answer !== undefined && 'value' in answer) return answer.value;
   const why = answer !== undefined && 'error' in answer ? answer.error.replaceAll('_', ' ') : 'no answer';
   throw new Failure(`cannot get version ${version} from the ${where}: ${why}`);
 }
 
-function wipe(answers: readonly SecretAnswer[]): void {
-  for (const answer of answers) if ('value' in answer) answer.value.fill(0);
+function wipe(values: readonly Uint8Array[]): void {
+  for (const value of values) value.fill(0);
 }
