@@ -1,0 +1,76 @@
+import type { Admission, IncomingHead, StorageAlarm } from '../shared.js';
+import type { StoredRecord } from '../storage.js';
+import type { Whole } from './intake.js';
+import { contradicts } from './lineage.js';
+import type { ReplicaEntry, ReplicaLike, ReplicaWrite } from './replica-contract.js';
+
+/** What was found is no accident of the network: all writing has to stop until a person has looked. */
+export class Regression extends Error {
+  readonly kind: StorageAlarm['kind'];
+
+  constructor(kind: StorageAlarm['kind'], message: string) {
+    super(message);
+    this.name = 'Regression';
+    this.kind = kind;
+  }
+}
+
+/**
+ * Turns what came into what the replica is to write, after the engine's word on each head.
+ *
+ * @param strict false where the stream was healed: it decides then, whatever the replica had
+ * @returns of each record its last state
+ * @throws Regression for a head that cannot follow on the one that is here; what `admission` does
+ */
+export async function admitted(
+  messages: readonly Whole[],
+  replica: ReplicaLike,
+  admission: Admission | undefined,
+  strict: boolean,
+): Promise<ReplicaWrite[]> {
+  const writes = new Map<string, ReplicaWrite & { readonly known: ReplicaEntry }>();
+  const heads: IncomingHead[] = [];
+  for (const message of messages) {
+    if (message.kind !== 'record') continue;
+    const { key, bytes, sequence: revision, isHead, lineage, print } = message;
+    const id = key.toString('base64url');
+    const earlier = writes.get(id);
+    const known = strict ? (earlier?.known ?? replica.entry(key)) : undefined;
+    if (known && known.revision > revision) continue;
+    if (known?.revision === revision) {
+      if (known.fingerprint === print) continue;
+      throw new Regression('fork', `two records are at sequence ${revision} of the stream`);
+    }
+    if (known && isHead && contradicts(known, message)) {
+      throw new Regression(
+        'fork',
+        `the record at sequence ${revision} does not follow on the one at ${known.revision} that this instance has`,
+      );
+    }
+    if (isHead && admission) {
+      const before = strict ? beforeOf(earlier, () => replica.get(key)) : undefined;
+      heads.push({ key, before, after: bytes, revision });
+    }
+    const entry = { revision, removed: bytes === undefined, isHead, fingerprint: print, lineage };
+    writes.delete(id); // so that they stay in the order of the stream
+    writes.set(id, {
+      key,
+      bytes,
+      revision,
+      isHead,
+      lineage,
+      chunks: message.chunks,
+      known: { ...entry, chunks: message.chunks },
+    });
+  }
+  if (heads.length > 0) await admission?.admit(heads);
+  return [...writes.values()].map(({ known: _, ...write }) => write);
+}
+
+function beforeOf(
+  earlier: ReplicaWrite | undefined,
+  stored: () => StoredRecord | undefined,
+): StoredRecord | undefined {
+  if (!earlier) return stored();
+  return earlier.bytes === undefined ? undefined : { bytes: earlier.bytes, revision: earlier.revision };
+}

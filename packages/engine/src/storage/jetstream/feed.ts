@@ -1,0 +1,270 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { type Deferred, deferred, type NatsConnection } from '@nats-io/nats-core';
+import { CofferError } from '../../errors.js';
+import type { Admission } from '../shared.js';
+import { admitted, Regression } from './admission.js';
+import { AlarmBell } from './alarm.js';
+import type { Beats } from './beats.js';
+import { checkContinuity } from './continuity.js';
+import { Intake, type Whole } from './intake.js';
+import type { Layout } from './layout.js';
+import type { Link } from './link.js';
+import { parseAlarm } from './notes.js';
+import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
+import { Tap } from './tap.js';
+
+/** Between two looks whether the stream is still what it was. */
+const LOOK_MS = 1_000;
+/** Between two attempts to read on. */
+const RETRY_MS = 250;
+/** How long JetStream has for an answer. */
+const ANSWER_MS = 3_000;
+/** Beats that do not come back for so long: the stream has no leader, or takes no messages. */
+const SILENT_MS = 3_000;
+
+export interface FeedOptions {
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  readonly link: Link;
+  readonly beats: Beats;
+}
+
+/** A head that was applied. */
+export type AppliedHead = Pick<ReplicaWrite, 'key' | 'revision'>;
+
+/**
+ * Takes the stream over into the replica: reads it from where the replica is, lets the engine look at each head, writes what came
+ * in one transaction, and tells in the same turn who waits for it. It begins again whenever it got lost, and looks first, and each
+ * second, whether the stream still has all that it had.
+ *
+ * Life: {@link fill} for a new replica, {@link start} … {@link close}.
+ */
+export class Feed {
+  readonly alarm: AlarmBell;
+  readonly #options: FeedOptions;
+  readonly #closing = new AbortController();
+  readonly #listeners = new Set<(heads: readonly AppliedHead[] | 'reset') => void>();
+  readonly #waiting = new Map<Deferred<void>, number>();
+  #running: Promise<void> | undefined;
+  #wake: AbortController | undefined;
+  #position: number;
+  #mark: { readonly batch: string; readonly revision: number } | undefined;
+  #problem: CofferError | undefined;
+  #state: { readonly bytes: number; readonly lastSequence: number } | undefined;
+  #session: { readonly manager: JetStreamManager; readonly tap: Tap } | undefined;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+    this.#position = options.replica.position;
+    this.alarm = new AlarmBell(options.replica);
+  }
+
+  /** Up to where the stream is applied: durable and visible. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** The newest commit of this instance that is applied. */
+  get mark(): { readonly batch: string; readonly revision: number } | undefined {
+    return this.#mark;
+  }
+
+  /** Why changes must be refused now; undefined when the stream is read and takes messages. */
+  get problem(): CofferError | undefined {
+    const { link, beats } = this.#options;
+    if (this.alarm.problem) return this.alarm.problem;
+    if (!link.connection) return unavailable(link.problem);
+    if (!this.#running) return unavailable('it is not followed yet');
+    if (this.#problem) return this.#problem;
+    return beats.age() > SILENT_MS ? unavailable('JetStream takes no messages at the moment') : undefined;
+  }
+
+  /** What the stream's leader said last. */
+  get state(): { readonly bytes: number; readonly lastSequence: number } | undefined {
+    return this.#state;
+  }
+
+  /**
+   * Resolves when all up to that sequence is applied.
+   *
+   * @throws CofferError `stopped` when it was closed, `store_alarm` when the stream cannot be believed any more
+   */
+  async passed(sequence: number): Promise<void> {
+    if (this.#position >= sequence) return;
+    if (this.#closing.signal.aborted) throw closed();
+    if (this.alarm.isOwn && this.alarm.problem) throw this.alarm.problem;
+    const waiting = deferred<void>();
+    this.#waiting.set(waiting, sequence);
+    await waiting;
+  }
+
+  /** Told of heads in the turn in which they become visible, or that all may have changed. @returns a function that ends it */
+  onHeads(listener: (heads: readonly AppliedHead[] | 'reset') => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Reads all that is in the stream at this moment into a new replica, before anybody can say whether it is good.
+   *
+   * @throws CofferError `unavailable`, `store_alarm`, `tampered`, `storage_full`
+   */
+  async fill(): Promise<void> {
+    const connection = this.#options.link.connection;
+    if (!connection) throw unavailable(this.#options.link.problem);
+    try {
+      await this.#read(connection, undefined, true);
+    } catch (error) {
+      throw await this.#failed(error);
+    }
+  }
+
+  /** Follows from now on. Once. */
+  start(admission: Admission): void {
+    this.#running ??= this.#run(admission);
+    this.#options.link.onChange(() => {
+      // Whatever was lost with the connection: a new reading begins with a look at the stream.
+      this.#session?.tap.break(unavailable(this.#options.link.problem));
+      this.#wake?.abort();
+    });
+  }
+
+  /** Looks at the stream now. What it finds is in {@link problem}. */
+  async look(): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    try {
+      await this.#look(session.manager);
+    } catch (error) {
+      if (error instanceof Regression) session.tap.break(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#wake?.abort();
+    this.#session?.tap.break(closed());
+    await this.#running;
+    this.#rejectAll(closed());
+    this.#listeners.clear();
+  }
+
+  async #run(admission: Admission): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      const connection = this.#options.link.connection;
+      this.#problem ??= unavailable('it has not been read yet');
+      try {
+        if (connection && !this.alarm.isOwn) await this.#read(connection, admission, false);
+      } catch (error) {
+        if (!this.#closing.signal.aborted) await this.#failed(error);
+      }
+      if (this.#closing.signal.aborted) return;
+      this.#wake = new AbortController();
+      await wait(RETRY_MS, undefined, { signal: this.#wake.signal }).catch(() => {});
+    }
+  }
+
+  /** One reading, until it gets lost; or, to `fill`, until all is read that was there when it began. */
+  async #read(connection: NatsConnection, admission: Admission | undefined, fill: boolean): Promise<void> {
+    const { layout, replica, beats } = this.#options;
+    const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+    const { state } = await this.#look(manager);
+    if (fill && state.last_seq <= this.#position) return;
+    const from = this.#position + 1;
+    const filters = layout.followed(replica.instance);
+    const tap = await Tap.open({ connection, manager, stream: layout.stream, filters, from });
+    const looks = setInterval(() => void this.look(), LOOK_MS).unref();
+    this.#session = { manager, tap };
+    const intake = new Intake(layout);
+    // A beat marks the end of what is to be read, and its way back says how fresh the replica is.
+    beats.start((payload) => this.#options.link.connection?.publish(layout.beat(replica.instance), payload));
+    try {
+      await this.look();
+      while (!fill || this.#position < state.last_seq) {
+        intake.add(await tap.next());
+        const { messages, upTo } = intake.take();
+        if (upTo !== undefined) await this.#apply(messages, upTo, admission);
+      }
+    } finally {
+      clearInterval(looks);
+      this.#session = undefined;
+      beats.stop();
+      tap.close();
+    }
+  }
+
+  async #look(manager: JetStreamManager) {
+    const { layout, replica } = this.#options;
+    const info = await checkContinuity(manager, layout, replica, this.#position);
+    this.#state = { bytes: info.state.bytes, lastSequence: info.state.last_seq };
+    return info;
+  }
+
+  async #apply(messages: readonly Whole[], upTo: number, admission: Admission | undefined): Promise<void> {
+    const { replica } = this.#options;
+    const writes = await admitted(messages, replica, admission, true);
+    await replica.apply(writes, [], upTo);
+    this.#position = upTo;
+    const heads = writes.filter(({ isHead }) => isHead);
+    for (const message of messages) this.#note(message);
+    if (heads.length > 0) for (const listener of this.#listeners) listener(heads);
+    for (const [waiting, sequence] of this.#waiting) {
+      if (sequence > upTo) continue;
+      this.#waiting.delete(waiting);
+      waiting.resolve();
+    }
+    this.#problem = undefined;
+  }
+
+  #note(message: Whole): void {
+    const { replica, beats } = this.#options;
+    switch (message.kind) {
+      case 'beat':
+        if (message.instance === replica.instance && message.bytes) {
+          beats.came(Buffer.from(message.bytes).toString());
+        }
+        return;
+      case 'mark':
+        if (message.instance === replica.instance && message.batch) {
+          this.#mark = { batch: message.batch.id, revision: message.sequence };
+        }
+        return;
+      case 'alarm':
+        if (message.bytes) void this.alarm.heard(parseAlarm(message.bytes)).catch(() => {});
+        return;
+    }
+  }
+
+  /** @returns why the stream is not followed now */
+  async #failed(error: unknown): Promise<CofferError> {
+    const found = regressionOf(error);
+    if (found) {
+      await this.alarm.raise(found).catch(() => {});
+      if (this.alarm.problem) this.#rejectAll(this.alarm.problem);
+    }
+    this.#problem = error instanceof CofferError ? error : unavailable((error as Error).message);
+    return this.alarm.problem ?? this.#problem;
+  }
+
+  #rejectAll(error: Error): void {
+    for (const waiting of this.#waiting.keys()) waiting.reject(error);
+    this.#waiting.clear();
+  }
+}
+
+/** What does not open, or is no record of ours, is as bad as what is not there. */
+function regressionOf(error: unknown): Regression | undefined {
+  if (error instanceof Regression) return error;
+  if (error instanceof CofferError && error.code === 'tampered')
+    return new Regression('damaged', error.message);
+  return undefined;
+}
+
+const closed = () => new CofferError('stopped', 'the store is closed');
+
+const unavailable = (why: string) =>
+  new CofferError(
+    'unavailable',
+    `the store in NATS JetStream cannot be changed now (${why}): nothing was changed; ask again`,
+  );

@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto';
+import { CofferError } from '../../errors.js';
+import type { Layout } from './layout.js';
+import { decodeMessage, type Incoming, type RawMessage } from './messages.js';
+
+/** For so long a record may wait for a part of it, which another commit replaced while both were read. */
+const PARTS_MS = 5_000;
+
+/** A message of the stream as it is applied: whole. */
+export type Whole =
+  | Exclude<Incoming, { kind: 'record' | 'chunk' }>
+  | (Omit<Extract<Incoming, { kind: 'record' }>, 'payload'> & {
+      /** Undefined: removed. */
+      readonly bytes: Uint8Array | undefined;
+    });
+
+/**
+ * Puts together what came one by one: parts to records, messages to batches. What it gives can be applied, and nothing that is
+ * needed for it is still to come.
+ */
+export class Intake {
+  readonly #layout: Layout;
+  readonly #now: () => number;
+  #pending: Incoming[] = [];
+  #waitingSince: number | undefined;
+
+  constructor(layout: Layout, now: () => number = () => performance.now()) {
+    this.#layout = layout;
+    this.#now = now;
+  }
+
+  /** @throws CofferError `tampered` for a message that no instance wrote */
+  add(messages: readonly RawMessage[]): void {
+    for (const message of messages) this.#pending.push(decodeMessage(this.#layout, message));
+  }
+
+  /**
+   * What is whole, in order, and up to where that is.
+   *
+   * @throws CofferError `tampered` for a record whose parts are not there
+   */
+  take(): { readonly messages: Whole[]; readonly upTo: number | undefined } {
+    const end = this.#endOfWhole();
+    const parts = new Map<string, Uint8Array | undefined>();
+    const messages: Whole[] = [];
+    let taken = end;
+    for (const [at, message] of this.#pending.slice(0, end).entries()) {
+      if (message.kind === 'chunk') parts.set(partName(message.key, message.index), message.bytes);
+      else if (message.kind !== 'record') messages.push(message);
+      else {
+        const { payload, ...record } = message;
+        const bytes = record.removed ? undefined : this.#assemble(message, parts);
+        if (bytes !== 'incomplete') messages.push({ ...record, bytes });
+        else if (!this.#isReplaced(message, end)) {
+          taken = this.#startOfBatch(at);
+          break;
+        }
+      }
+    }
+    this.#noteWait(taken < end);
+    const upTo = this.#pending[taken - 1]?.sequence;
+    this.#pending = this.#pending.slice(taken);
+    return { messages: messages.filter(({ sequence }) => upTo !== undefined && sequence <= upTo), upTo };
+  }
+
+  /** A batch becomes visible whole or not at all; its last message may have been replaced meanwhile, and then others follow. */
+  #endOfWhole(): number {
+    const last = this.#pending.at(-1);
+    return last?.batch === undefined || last.batch.last
+      ? this.#pending.length
+      : this.#startOfBatch(this.#pending.length - 1);
+  }
+
+  #startOfBatch(at: number): number {
+    const id = this.#pending[at]?.batch?.id;
+    let start = at;
+    while (id !== undefined && start > 0 && this.#pending[start - 1]?.batch?.id === id) start--;
+    return start;
+  }
+
+  #assemble(
+    { key, chunks, payload }: Extract<Incoming, { kind: 'record' }>,
+    parts: ReadonlyMap<string, Uint8Array | undefined>,
+  ): Uint8Array | 'incomplete' {
+    if (chunks === 0) return payload;
+    const found: Uint8Array[] = [];
+    for (let index = 0; index < chunks; index++) {
+      const part = parts.get(partName(key, index));
+      if (part === undefined) return 'incomplete';
+      found.push(part);
+    }
+    const bytes = Buffer.concat(found);
+    return createHash('sha256').update(bytes).digest().equals(payload) ? bytes : 'incomplete';
+  }
+
+  #isReplaced({ key, sequence }: Extract<Incoming, { kind: 'record' }>, end: number): boolean {
+    return this.#pending
+      .slice(0, end)
+      .some((one) => one.kind === 'record' && one.sequence > sequence && one.key.equals(key));
+  }
+
+  #noteWait(waits: boolean): void {
+    if (!waits) {
+      this.#waitingSince = undefined;
+      return;
+    }
+    this.#waitingSince ??= this.#now();
+    if (this.#now() - this.#waitingSince < PARTS_MS) return;
+    throw new CofferError(
+      'tampered',
+      'a record of the bucket lacks a part of its value, which nobody has replaced: run coffer storage heal',
+    );
+  }
+}
+
+const partName = (key: Buffer, index: number) => `${key.toString('base64url')}.${index}`;

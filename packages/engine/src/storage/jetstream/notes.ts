@@ -1,0 +1,148 @@
+import { CofferError } from '../../errors.js';
+import type { StorageAlarm } from '../shared.js';
+
+/**
+ * What instances tell each other beside records, each as one JSON object: the store's birth (`meta`), what an instance says of
+ * itself (`m.`), who holds a lease (`l.`), and the alarm.
+ */
+
+/** Of what is in the bucket. A higher one is refused. */
+export const BUCKET_FORMAT = 1;
+
+export interface Meta {
+  readonly format: number;
+  readonly incarnation: Uint8Array;
+  /** Grows with every heal. */
+  readonly epoch: number;
+}
+
+export interface MemberNote {
+  readonly name: string;
+  readonly version: string;
+  /** All up to this sequence of the stream is in its replica. */
+  readonly confirmed: number;
+  /** By its own clock. */
+  readonly at: Date;
+}
+
+export interface LeaseNote {
+  readonly instance: string;
+  /** Grows with each renewal, so that a watcher sees that the holder lives, whatever the clocks say. */
+  readonly count: number;
+}
+
+export interface AlarmNote extends StorageAlarm {
+  /** A heal is at work: whoever sees it takes nothing over until it is done. */
+  readonly healing: boolean;
+}
+
+const encode = (note: object): Uint8Array => Buffer.from(JSON.stringify(note));
+
+export const encodeMeta = ({ format, incarnation, epoch }: Meta): Uint8Array =>
+  encode({ format, incarnation: Buffer.from(incarnation).toString('hex'), epoch });
+
+/** @throws CofferError `newer_format`, `tampered` */
+export function parseMeta(bytes: Uint8Array): Meta {
+  const fields = objectOf(bytes, 'meta');
+  const format = wholeNumber(fields, 'format', 'meta');
+  if (format > BUCKET_FORMAT) {
+    throw new CofferError(
+      'newer_format',
+      `the bucket has format ${format} and this coffer reads up to ${BUCKET_FORMAT}: use a newer coffer`,
+    );
+  }
+  const incarnation = text(fields, 'incarnation', 'meta', /^[0-9a-f]{32}$/);
+  return {
+    format,
+    incarnation: Buffer.from(incarnation, 'hex'),
+    epoch: wholeNumber(fields, 'epoch', 'meta'),
+  };
+}
+
+export const encodeMember = (member: MemberNote): Uint8Array =>
+  encode({ ...member, at: member.at.toISOString() });
+
+/** @throws CofferError `tampered` */
+export function parseMember(bytes: Uint8Array): MemberNote {
+  const fields = objectOf(bytes, 'member');
+  return {
+    name: text(fields, 'name', 'member'),
+    version: text(fields, 'version', 'member'),
+    confirmed: wholeNumber(fields, 'confirmed', 'member'),
+    at: time(fields, 'at', 'member'),
+  };
+}
+
+export const encodeLease = (lease: LeaseNote): Uint8Array => encode(lease);
+
+/** @throws CofferError `tampered` */
+export function parseLease(bytes: Uint8Array): LeaseNote {
+  const fields = objectOf(bytes, 'lease');
+  return {
+    instance: text(fields, 'instance', 'lease', INSTANCE),
+    count: wholeNumber(fields, 'count', 'lease'),
+  };
+}
+
+export const encodeAlarm = (alarm: AlarmNote): Uint8Array => encode({ ...alarm, at: alarm.at.toISOString() });
+
+/** @throws CofferError `tampered` */
+export function parseAlarm(bytes: Uint8Array): AlarmNote {
+  const fields = objectOf(bytes, 'alarm');
+  const kind = text(fields, 'kind', 'alarm');
+  if (!isAlarmKind(kind)) throw strange('alarm', 'kind');
+  return {
+    kind,
+    message: text(fields, 'message', 'alarm'),
+    instance: text(fields, 'instance', 'alarm', INSTANCE),
+    at: time(fields, 'at', 'alarm'),
+    healing: fields.healing === true,
+  };
+}
+
+const INSTANCE = /^[0-9a-f]{16}$/;
+const KINDS: readonly string[] = [
+  'behind',
+  'gone',
+  'recreated',
+  'missing',
+  'damaged',
+  'fork',
+] satisfies StorageAlarm['kind'][];
+const isAlarmKind = (kind: string): kind is StorageAlarm['kind'] => KINDS.includes(kind);
+
+type Fields = Record<string, unknown>;
+
+function objectOf(bytes: Uint8Array, what: string): Fields {
+  try {
+    const json: unknown = JSON.parse(Buffer.from(bytes).toString());
+    if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Fields;
+  } catch {
+    // as anything else that is no object
+  }
+  throw strange(what, 'an object');
+}
+
+function text(fields: Fields, name: string, what: string, pattern?: RegExp): string {
+  const value = fields[name];
+  if (typeof value !== 'string' || (pattern && !pattern.test(value))) throw strange(what, name);
+  return value;
+}
+
+function wholeNumber(fields: Fields, name: string, what: string): number {
+  const value = fields[name];
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw strange(what, name);
+  return value;
+}
+
+function time(fields: Fields, name: string, what: string): Date {
+  const at = new Date(text(fields, name, what));
+  if (Number.isNaN(at.getTime())) throw strange(what, name);
+  return at;
+}
+
+const strange = (what: string, part: string) =>
+  new CofferError(
+    'tampered',
+    `the record “${what}” of the bucket is not coffer's (${part}): nobody else may write there`,
+  );

@@ -1,0 +1,151 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import { headers, type NatsConnection } from '@nats-io/nats-core';
+import { connect } from '@nats-io/transport-node';
+import { afterEach } from 'vitest';
+import { Beats } from '../../packages/engine/src/storage/jetstream/beats.js';
+import { Feed } from '../../packages/engine/src/storage/jetstream/feed.js';
+import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
+import { encodeChange } from '../../packages/engine/src/storage/jetstream/messages.js';
+import { encodeMeta } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
+import type { IncomingHead } from '../../packages/engine/src/storage/shared.js';
+import { TemporaryFolder } from '../support/processes.mjs';
+
+export const layout = new Layout('test');
+export const bytes = (text: string) => Buffer.from(text);
+const INCARNATION = Buffer.alloc(16, 7);
+
+const cleanup: (() => unknown)[] = [];
+
+/** Ended after the test, the newest first. */
+export function later<T>(ends: () => T): void {
+  cleanup.push(ends);
+}
+
+afterEach(async () => {
+  for (const end of cleanup.splice(0).reverse()) await end();
+});
+
+/** Makes the bucket of a store, as the driver does, and a connection to write to it with. */
+export async function makeBucket(urls: string | string[], replicas = 1): Promise<NatsConnection> {
+  const connection = await connect({ servers: urls, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
+  later(() => connection.close());
+  const manager = await jetstreamManager(connection);
+  await manager.streams.add({
+    name: layout.stream,
+    subjects: [layout.all],
+    num_replicas: replicas,
+    max_msgs_per_subject: 1,
+    discard: 'new',
+    allow_direct: false,
+    deny_delete: true,
+    allow_rollup_hdrs: true,
+    allow_atomic: true,
+  } as never);
+  await connection.request(layout.meta, encodeMeta({ format: 1, incarnation: INCARNATION, epoch: 1 }));
+  return connection;
+}
+
+/** An instance as far as this goes: a replica and its feed. */
+export class Follower {
+  readonly admitted: IncomingHead[] = [];
+  readonly beats = new Beats({ consistency: { bounded: 1_000 }, beatMs: 50 });
+  readonly feed: Feed;
+  #ended = false;
+
+  private constructor(
+    readonly folder: TemporaryFolder,
+    readonly replica: Replica,
+    readonly link: Link,
+  ) {
+    this.feed = new Feed({ layout, replica, link, beats: this.beats });
+  }
+
+  /** @param folder of one that has ended, to go on with it */
+  static async open(urls: string | string[], folder = temporaryFolder()): Promise<Follower> {
+    const replica = await Replica.open(folder.join('store'), {
+      minFreeBytes: 0,
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+    const link = new Link(() =>
+      connect({ servers: urls, reconnectTimeWait: 50, maxReconnectAttempts: -1, timeout: 1_000 }),
+    );
+    await link.open();
+    if (replica.origin === undefined) {
+      const connection = link.connection;
+      if (!connection) throw new Error('no connection');
+      const info = await (await jetstreamManager(connection)).streams.info(layout.stream);
+      await replica.bind({ incarnation: INCARNATION, epoch: 1, created: info.created });
+    }
+    const follower = new Follower(folder, replica, link);
+    later(() => follower.end());
+    return follower;
+  }
+
+  start(): this {
+    this.feed.start({ admit: (heads) => void this.admitted.push(...heads) });
+    return this;
+  }
+
+  text(key: string): string | undefined {
+    return this.replica.get(bytes(key))?.bytes.toString();
+  }
+
+  /** As the driver does, and waits until it is here. @param part bytes that go into one message */
+  async commit(key: string, value: string | undefined, part = 1_000): Promise<number> {
+    const connection = this.link.connection;
+    if (!connection) throw new Error('no connection');
+    const sequence = await commit(connection, this.replica, key, value, part);
+    await this.feed.passed(sequence);
+    return sequence;
+  }
+
+  async end(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    await this.feed.close();
+    await this.link.close();
+    await this.replica.close();
+  }
+}
+
+function temporaryFolder(): TemporaryFolder {
+  const folder = new TemporaryFolder();
+  later(() => folder[Symbol.dispose]());
+  return folder;
+}
+
+/** Commits as an instance that has `replica`. @returns the sequence of the last message */
+export async function commit(
+  connection: NatsConnection,
+  replica: Replica,
+  key: string,
+  value: string | undefined,
+  part = 1_000,
+): Promise<number> {
+  const change = {
+    head: { key: bytes(key), bytes: value === undefined ? undefined : bytes(value) },
+    expectedRevision: 0,
+  };
+  const { messages } = encodeChange(change, layout, (one) => replica.entry(one), part);
+  const id = Math.random().toString(36).slice(2);
+  let answer: { seq?: number; error?: unknown } = {};
+  const all = [{ subject: layout.mark(replica.instance), headers: [], data: new Uint8Array() }, ...messages];
+  for (const [index, message] of all.entries()) {
+    const said = headers();
+    for (const [name, text] of message.headers) said.set(name, text);
+    said.set('Nats-Batch-Id', id);
+    said.set('Nats-Batch-Sequence', String(index + 1));
+    if (index < all.length - 1) connection.publish(message.subject, message.data, { headers: said });
+    else {
+      said.set('Nats-Batch-Commit', '1');
+      const options = { headers: said, timeout: 5_000 };
+      answer = (await connection.request(message.subject, message.data, options)).json();
+    }
+  }
+  if (answer.seq === undefined) throw new Error(JSON.stringify(answer));
+  return answer.seq;
+}
