@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { act, actOnServer, addJsonOption, defineCommand, examples } from './define.js';
 import { defineAuditCommands } from './define-audit.js';
+import { defineStorage } from './define-storage.js';
 import { defineTokenCommands } from './define-tokens.js';
 
 /** Declares the server and what administers it. Each command loads its code only when it runs. */
@@ -14,6 +15,7 @@ export function defineAdminCommands(program: Command): void {
   defineConfig(program);
   defineDoctor(program);
   defineKeys(program);
+  defineStorage(program);
 
   const whoami = define(program, 'whoami', 'show who the server takes you for, and what you may do');
   actOnServer(addJsonOption(whoami), async (options) =>

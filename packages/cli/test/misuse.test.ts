@@ -106,6 +106,7 @@ describe('help and version', () => {
     'identity validate',
     'identity delete user',
     'identity env',
+    'storage heal',
     'wasmcloud run',
     'wasmcloud put',
     'wasmcloud get',

@@ -49,7 +49,9 @@ export const invalid = (message: string): CofferClientError =>
  * - of values that are there: `not_text`, `bad_fields`, `bad_cache`, `bad_file`, `bad_key` (of an encrypted cache);
  * - of a program's own callbacks: `update_failed`, `listener_failed`, with what they threw as {@link CofferClientError.thrown};
  * - a refusal: the server's own code from its `Coffer-Error` header (`access_denied`, `not_found`,
- *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …). A server that sends none, as setec
+ *   `version_taken`, `unauthenticated`, `value_too_large`, `storage_full`, …; of a store that several instances share also `stale`
+ *   (it is too long ago that the instance heard of the store), `unavailable` (the store cannot be reached; nothing was changed), `in_doubt`
+ *   (it is not known whether the change came true: repeat it with the same `operation`) and `store_alarm`). A server that sends none, as setec
  *   does, is read by status: 400 `bad_request`, 403 with its text `access denied` `access_denied`, 404 `not_found`,
  *   412 `version_taken`, 413 `too_large`, 429 `rate_limited`, 503 `busy`, other 5xx `internal`. Another 401 or 403 is that of something
  *   between you and the server: `unexpected_status`.
@@ -84,5 +86,9 @@ export type ClientErrorCode =
   | 'rate_limited'
   | 'busy'
   | 'stopped'
+  | 'stale'
+  | 'unavailable'
+  | 'in_doubt'
+  | 'store_alarm'
   | 'internal'
   | (string & {});

@@ -661,7 +661,7 @@ export class Engine {
     return {
       storeFormat: header.format,
       ...catalog.count(),
-      storage: await storage.facts(),
+      storage: { ...(await storage.facts()), writable: await this.isWritable() },
       shared: storage.shared?.health,
       audit: { sequence: audit.durable.seq, syncs: audit.syncs },
       keys: this.#keys.facts(),

@@ -65,6 +65,7 @@ const STATUS: Partial<Record<ErrorCode | DoorCode, number>> = {
   not_found: 404,
   operation_reused: 409,
   policy_changed: 409,
+  unfit_store: 409,
   conflict: 409,
   version_taken: 412,
   too_large: 413,
@@ -87,6 +88,11 @@ export const statusOf = (code: Problem['code']): number =>
 const OUR_OWN: Partial<Record<ErrorCode | DoorCode, string>> = {
   storage_full: 'the server has no room to write; it goes on as soon as there is',
   stopped: 'the server is stopping',
+  unavailable: 'the server cannot reach its store now, and nothing was changed: try again',
+  in_doubt:
+    'it could not be told whether the change came true: look, or send it again with the same operation id',
+  stale: 'what the server has is older than it may answer: try again, or ask another instance',
+  store_alarm: 'the store has raised an alarm, and takes no change until an administrator has looked at it',
 };
 
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer, Basic realm="coffer"' };

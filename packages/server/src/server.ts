@@ -14,6 +14,7 @@ import {
   SocketAuthenticator,
 } from './http/authenticate.js';
 import { BodyReader } from './http/body.js';
+import { whyNotReady } from './http/readiness.js';
 import { RequestIds } from './http/request-id.js';
 import { SharedRoom } from './http/room.js';
 import { RateLimits } from './limit/rate-limits.js';
@@ -26,7 +27,7 @@ import { createLog } from './log.js';
 import { Exposition } from './metrics/exposition.js';
 import { RequestMetrics } from './metrics/requests.js';
 import { NatsDoor } from './nats/door.js';
-import { type NatsFacts, natsFactsOf, notServing } from './nats/facts.js';
+import { type NatsFacts, natsFactsOf } from './nats/facts.js';
 import { openEngine } from './open-engine.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
@@ -216,9 +217,7 @@ async function openDoors(
   const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
   const openApi = Buffer.from(JSON.stringify(openApiDocument(facts)));
   const natsIsAll = listenAddress(config.listen) === undefined;
-  const notReady = () =>
-    engine.stopped?.message ??
-    (doors.closing ? 'the server is shutting down' : natsIsAll ? notServing(natsFacts()) : undefined);
+  const notReady = () => whyNotReady(engine, { closing: doors.closing, natsIsAll, nats: natsFacts() });
   const { requestSeconds, idleSeconds } = config.limits;
   // A connection on which nothing moves for the sum of the two is cut.
   const heartbeatMs = Math.min(HEARTBEAT_MS, ((requestSeconds + idleSeconds) * 1000) / 4);

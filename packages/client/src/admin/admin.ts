@@ -7,18 +7,23 @@ import { type BackupFacts, wholeBackup } from './backup.js';
 import type {
   AuditHead,
   AuditQuery,
+  HealReport,
   KeyRotation,
   Keys,
   NewToken,
   Policy,
   PolicyChange,
   Revocation,
+  StorageStatus,
   TokenInfo,
   TransitKey,
 } from './types.js';
 
 /** The server is never silent for so long, but when its disk is. */
 const BACKUP_IDLE_MS = 120_000;
+
+/** A connection on which nothing moves for longer is cut. */
+const HEAL_MS = 100_000;
 
 /** The server sends a sign of life every 15 s. */
 const AUDIT_IDLE_MS = 120_000;
@@ -200,6 +205,55 @@ export class Admin {
     return this.#caller.ask(
       { path: '/api/admin/keys/rotate', action: 'rotate a key', body: { root, to }, change: options },
       answers.keys,
+    );
+  }
+
+  /** How the server's store is, and the instances that share it, if any do. */
+  storage(options?: CallOptions): Promise<StorageStatus> {
+    return this.#caller.ask(
+      { path: '/api/admin/storage', action: 'look at the store', options },
+      answers.storageStatus,
+    );
+  }
+
+  /** On how many servers a shared store is kept: 1, 3 or 5. The servers copy in the background. */
+  setStorageReplicas(replicas: number, options: ChangeOptions = {}): Promise<void> {
+    return this.#caller.ask(
+      {
+        path: '/api/admin/storage/replicas',
+        action: 'change the replicas of the store',
+        body: { replicas },
+        change: options,
+      },
+      () => undefined,
+    );
+  }
+
+  /** An instance of a shared store will not come back: nothing waits for it any more. `conflict` for one that lives. */
+  forgetMember(member: string, options: ChangeOptions = {}): Promise<void> {
+    return this.#caller.ask(
+      { path: '/api/admin/storage/forget', action: 'forget a member', body: { member }, change: options },
+      () => undefined,
+    );
+  }
+
+  /**
+   * Brings back what a shared store has lost, from the replicas of all instances that are there, and lifts its alarm. It may take
+   * minutes; where the connection breaks it goes on, as {@link storage} tells.
+   *
+   * @param options With `dryRun` nothing changes.
+   */
+  healStorage(options: { readonly dryRun?: boolean | undefined } & ChangeOptions = {}): Promise<HealReport> {
+    const { dryRun } = options;
+    return this.#caller.ask(
+      {
+        path: '/api/admin/storage/heal',
+        action: 'heal the store',
+        body: { dryRun },
+        change: options,
+        patience: HEAL_MS,
+      },
+      answers.healReport,
     );
   }
 

@@ -1,15 +1,29 @@
 import { problem } from '../http/answers.js';
-import { formed, inside, isWhole, list, malformed, record, type Shape, string } from '../http/shapes.js';
+import {
+  formed,
+  inside,
+  isWhole,
+  list,
+  malformed,
+  object,
+  record,
+  type Shape,
+  string,
+} from '../http/shapes.js';
 import { flag, grant, id128, optional, serverKey, word } from '../http/whoami.js';
 import type {
   AuditHead,
   AuditLineRef,
+  HealReport,
   KeyRotation,
   Keys,
   NewToken,
   Policy,
   PolicyChange,
   Revocation,
+  SharedStorageStatus,
+  StorageAlarm,
+  StorageStatus,
   TokenInfo,
   TransitKey,
 } from './types.js';
@@ -87,6 +101,60 @@ export const auditHead = record<AuditHead>({
   first: whole,
   storeId: id128,
   serverKey,
+});
+
+const storageAlarm = record<StorageAlarm>({ kind: word, message: string, instance: id64, at: date });
+
+const shared = record<SharedStorageStatus>({
+  instance: id64,
+  connected: flag,
+  problem: optional(problem),
+  alarm: optional(storageAlarm),
+  replicaAgeMs: optional(whole),
+  replicaSequence: whole,
+  streamSequence: optional(whole),
+  bucket: word,
+  replicas: whole,
+  // What is not known to be synced is not.
+  sync: (value) => (value === 'always' || value === 'stated' ? value : 'lazy'),
+  bytes: optional(whole),
+  maxBytes: whole,
+  conflicts: whole,
+  inDoubt: whole,
+  servers: list(
+    record<SharedStorageStatus['servers'][number]>({ name: string, leader: flag, current: flag }),
+  ),
+  members: list(
+    record<SharedStorageStatus['members'][number]>({
+      instance: id64,
+      name: string,
+      version: string,
+      confirmed: whole,
+      seenAt: date,
+      alive: flag,
+    }),
+  ),
+});
+
+const ownStorage = record<Omit<StorageStatus, 'shared'>>({
+  usedBytes: whole,
+  quotaBytes: optional(whole),
+  writable: flag,
+});
+
+export const storageStatus: Shape<StorageStatus> = (value, path) => {
+  const own = ownStorage(value, path);
+  return object(value, path).kind === 'jetstream' ? { ...own, shared: shared(value, path) } : own;
+};
+
+export const healReport = record<HealReport>({
+  dryRun: flag,
+  alarm: optional(storageAlarm),
+  compared: list(id64),
+  absent: list(id64),
+  restored: whole,
+  removed: whole,
+  forks: list(record<HealReport['forks'][number]>({ key: word, keptAs: word, winner: word, other: word })),
 });
 
 const rotation = optional(

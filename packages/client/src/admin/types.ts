@@ -121,6 +121,80 @@ export interface Keys {
   readonly rotation?: KeyRotation;
 }
 
+/** Why nobody changes a shared store until a person has looked. */
+export interface StorageAlarm {
+  /** `behind`, `gone`, `recreated`, `missing`, `damaged` or `fork`; a newer server may know others. */
+  readonly kind: string;
+  readonly message: string;
+  /** The instance that raised it. */
+  readonly instance: string;
+  readonly at: Date;
+}
+
+/** How a server's store is. */
+export interface StorageStatus {
+  /** Of all records, as this server has them. */
+  readonly usedBytes: number;
+  readonly quotaBytes?: number;
+  /** Whether changes are taken. */
+  readonly writable: boolean;
+  /** Of a store in NATS JetStream, which several instances share; undefined for one in the state folder. */
+  readonly shared?: SharedStorageStatus;
+}
+
+/** How a store is that several instances share, as one of them sees it. */
+export interface SharedStorageStatus {
+  /** The one that answered. */
+  readonly instance: string;
+  readonly connected: boolean;
+  /** Why changes are refused. */
+  readonly problem?: { readonly code: string; readonly message: string };
+  readonly alarm?: StorageAlarm;
+  /** How old what is read there may be; undefined before it heard of the store. */
+  readonly replicaAgeMs?: number;
+  readonly replicaSequence: number;
+  /** Equal to that of the replica when all is applied; undefined if the store's servers do not answer. */
+  readonly streamSequence?: number;
+  readonly bucket: string;
+  readonly replicas: number;
+  /** `always` and `stated` (by the operator): what is acknowledged is on the disk; else `lazy`. */
+  readonly sync: 'always' | 'stated' | 'lazy';
+  readonly bytes?: number;
+  readonly maxBytes: number;
+  /** Since the instance began: changes that another's overtook, and such of which was not known for a time whether they came true. */
+  readonly conflicts: number;
+  readonly inDoubt: number;
+  readonly servers: readonly { readonly name: string; readonly leader: boolean; readonly current: boolean }[];
+  readonly members: readonly {
+    readonly instance: string;
+    readonly name: string;
+    readonly version: string;
+    /** How far its replica is, as it last said. */
+    readonly confirmed: number;
+    readonly seenAt: Date;
+    readonly alive: boolean;
+  }[];
+}
+
+/** What a heal of a shared store brought back, or with `dryRun` would. */
+export interface HealReport {
+  readonly dryRun: boolean;
+  readonly alarm?: StorageAlarm;
+  /** The instances whose replicas were compared. */
+  readonly compared: readonly string[];
+  /** Those that did not answer: what only they have was not brought back. */
+  readonly absent: readonly string[];
+  readonly restored: number;
+  readonly removed: number;
+  /** Records with two futures: who had the one that won, and under which key the other one's is kept. */
+  readonly forks: readonly {
+    readonly key: string;
+    readonly keptAs: string;
+    readonly winner: string;
+    readonly other: string;
+  }[];
+}
+
 /** How far the re-encryption under a new data key is. */
 export interface KeyRotation {
   /** Records in the store. */

@@ -15,6 +15,8 @@ export interface Question extends Subject {
   readonly options?: CallOptions | undefined;
   /** In place of `options`, for what changes something. */
   readonly change?: ChangeOptions;
+  /** In milliseconds, for what takes longer than other calls. */
+  readonly patience?: number;
 }
 
 /** Asks questions over a {@link Transport}, and reads the answers, or why there are none. */
@@ -55,12 +57,13 @@ export class Caller {
   }
 }
 
-function callOf({ path, body, change, options = change }: Question): Call {
+function callOf({ path, body, change, options = change, patience }: Question): Call {
   return {
     method: body ? 'POST' : 'GET',
     path,
     signal: options?.signal,
     keepsAlive: options?.keepsAlive,
+    patience,
     ...(body && { body: Buffer.from(JSON.stringify(body)) }),
     ...(change && { operation: operationOf(change) }),
   };

@@ -6,6 +6,7 @@ import type { Address } from '../address.js';
 import { CofferClientError } from '../errors.js';
 import type { Credential } from './credential.js';
 import { failure } from './failures.js';
+import { Seen } from './seen.js';
 import { type TlsOptions, tlsOptions } from './tls.js';
 
 /** One request of ours, before it is known how often it must be sent. */
@@ -19,6 +20,8 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
   /** Whether the process stays alive for it; default yes. */
   readonly keepsAlive?: boolean | undefined;
+  /** In milliseconds: the call may take so long, if the client's timeout is shorter. */
+  readonly patience?: number | undefined;
 }
 
 /** A connection that is being made holds the process, wanted or not: so long at most. */
@@ -30,6 +33,7 @@ export class Connections {
   readonly #credential: Credential;
   readonly #agentOptions: object;
   readonly #maxAnswerBytes: number;
+  readonly seen = new Seen();
   #http: Promise<typeof import('node:http') | typeof import('node:https')> | undefined;
   #agent: Agent | HttpsAgent | undefined;
 
@@ -55,7 +59,9 @@ export class Connections {
       if (call.keepsAlive === false) unref(socket, request);
     });
     try {
-      return await heeding(responseTo(request, call.body, this.#address), signal);
+      const response = await heeding(responseTo(request, call.body, this.#address), signal);
+      this.seen.note(response.headers['coffer-position']);
+      return response;
     } catch (error) {
       request.destroy();
       throw failure(error, reached);
@@ -93,6 +99,7 @@ export class Connections {
   async #request(call: Call, signal: AbortSignal): Promise<ClientRequest> {
     const { endpoint, basePath, secure } = this.#address;
     const { method, path, body, operation } = call;
+    const { position } = this.seen;
     const authorization = await heeding(this.#credential.authorize(call), signal);
     // TLS costs some milliseconds to load, which a program on the Unix socket need not pay.
     this.#http ??= secure ? import('node:https') : import('node:http');
@@ -111,6 +118,7 @@ export class Connections {
         ...(authorization !== undefined && { Authorization: authorization }),
         ...(body && { 'Content-Type': 'application/json', 'Content-Length': body.length }),
         ...(operation !== undefined && { 'Coffer-Operation': operation }),
+        ...(position !== undefined && { 'Coffer-Seen': position }),
       },
     });
   }

@@ -62,6 +62,11 @@ export class Transport {
     return !secure && 'host' in endpoint && !isLoopback(endpoint.host) && this.#credential.given;
   }
 
+  /** A position that the server told elsewhere than in a header. */
+  saw(position: unknown): void {
+    this.#connections.seen.note(position);
+  }
+
   /** Aborted by {@link close}. */
   get closing(): AbortSignal {
     return this.#closing.signal;
@@ -120,12 +125,13 @@ export class Transport {
   }
 
   /** What ends a call early: its signal, the timeout, the client's end. */
-  #begin({ signal, keepsAlive = true }: Call): Life {
+  #begin({ signal, keepsAlive = true, patience = 0 }: Call): Life {
+    const timeout = Math.max(this.#timeout, patience);
     this.closing.throwIfAborted();
     signal?.throwIfAborted();
     const stop = new AbortController();
     const off = onAbort(signal, () => stop.abort(signal?.reason));
-    const timer = setTimeout(() => stop.abort(this.#timedOut()), this.#timeout);
+    const timer = setTimeout(() => stop.abort(this.#timedOut(timeout)), timeout);
     if (!keepsAlive) timer.unref();
     this.#underWay.add(stop);
     return {
@@ -190,18 +196,18 @@ export class Transport {
     }
   }
 
-  #timedOut(): CofferClientError {
+  #timedOut(timeout: number): CofferClientError {
     return new CofferClientError(
       'timeout',
-      `${this.address.display} did not answer within ${this.#timeout / 1000} s: check that the server is well, or wait longer`,
+      `${this.address.display} did not answer within ${timeout / 1000} s: check that the server is well, or wait longer`,
     );
   }
 }
 
 /** A server that wants more time than this is not waited for. */
 const MAX_WAIT_MS = 2_000;
-/** Refusals of coffer's that may pass within that time; nothing was done. A full disk does not. */
-const PASSING = ['rate_limited', 'busy', 'stopped'];
+/** Refusals of coffer's that may pass within that time; what may have been done has an operation id. A full disk does not. */
+const PASSING = ['rate_limited', 'busy', 'stopped', 'stale', 'unavailable', 'in_doubt'];
 
 /** The milliseconds after which a refused call may be repeated; undefined: not at all. */
 function mayAskAgainAfter(call: Call, answer: Answer | IncomingMessage): number | undefined {

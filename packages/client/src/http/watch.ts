@@ -79,6 +79,7 @@ async function* connection(
   }
   for await (const { type, data, id = since ?? '' } of readBlocks(answer.chunks())) {
     const fields = data === '' ? undefined : parseJson(Buffer.from(data));
+    transport.saw((fields as { position?: unknown } | null | undefined)?.position);
     if (type === 'end') {
       const { code, message } = answers.problem(fields, 'the event');
       const why = FINAL.test(code) ? message : `${display} ended the watch: ${message || 'without a reason'}`;

@@ -98,6 +98,30 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
     ),
   },
 
+  '/api/admin/storage': {
+    get: async ({ engine, caller }) => answers.storage(await engine.storageStatus(caller)),
+  },
+
+  '/api/admin/storage/replicas': {
+    post: post(schemas.storageReplicasRequest, async ({ replicas }, { engine, caller }) => {
+      await engine.setStorageReplicas(caller, replicas);
+      return {};
+    }),
+  },
+
+  '/api/admin/storage/forget': {
+    post: post(schemas.storageForgetRequest, async ({ member }, { engine, caller }) => {
+      await engine.forgetMember(caller, member);
+      return {};
+    }),
+  },
+
+  '/api/admin/storage/heal': {
+    post: post(schemas.storageHealRequest, async ({ dryRun = false }, { engine, caller }) =>
+      answers.healReport(await engine.healStorage(caller, { dryRun })),
+    ),
+  },
+
   '/api/admin/transit-keys': {
     get: async ({ engine, caller, transitUse }) => ({
       keys: (await engine.listTransitKeys(caller)).map((key) => answers.transitKey(key, transitUse)),

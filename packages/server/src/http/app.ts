@@ -18,10 +18,12 @@ import type { BodyKind, BodyReader } from './body.js';
 import { admitChange, admitGet, admitPost, unknownCaller } from './gate.js';
 import { answerMetrics, type MetricsContext } from './metrics.js';
 import { changeOf, checkBoundProof, requireCurrentProof } from './proof-of-request.js';
+import { answerReadiness, type NotReady } from './readiness.js';
 import { refuse } from './refuse.js';
 import { Reply } from './reply.js';
 import { foreignIds, type RequestIds } from './request-id.js';
 import type { SharedRoom } from './room.js';
+import { reachSeen } from './seen.js';
 import { SETEC_METHODS, type SetecMethod } from './setec.js';
 import { pathOf } from './target.js';
 import { answerWatch } from './watch.js';
@@ -44,7 +46,7 @@ export interface AppParts {
   /** When transit keys were last used. */
   readonly transitUse: Pick<TransitUse, 'lastUsed'>;
   /** Why the server takes no new work, if it does not. */
-  readonly notReady: () => string | undefined;
+  readonly notReady: () => NotReady | undefined;
   /** How the NATS door is; undefined: there is none. */
   readonly natsFacts: () => NatsFacts | undefined;
   /** Aborted when the server closes: answers without an end of their own end then. */
@@ -83,7 +85,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/api/whoami', answerWhoami],
   ['/metrics', metrics],
   ['/healthz', readOnly(({ reply }) => reply.text('ok\n'))],
-  ['/readyz', readOnly(answerReadiness)],
+  ['/readyz', readOnly(({ reply }, parts) => answerReadiness(reply, parts))],
   ['/openapi.json', readOnly(({ reply }, { openApi }) => reply.jsonDocument(openApi))],
 ]);
 
@@ -158,7 +160,7 @@ function setecRoute(method: SetecMethod): Route {
     const { engine, authenticator } = parts;
     const admitted = admit(incoming, authenticator);
     const caller = admitted instanceof Promise ? await admitted : admitted;
-    reply.answerTo(caller);
+    reply.answerTo(caller, engine);
     const change = changeOf(incoming, caller);
     const answer = await withBody(exchange, parts, caller, method.bodyKind, (body) =>
       method.answer(body, { engine, caller, change, room: reply }),
@@ -181,11 +183,15 @@ function withBody<T>(
   kind: BodyKind,
   use: (body: Buffer) => Promise<T>,
 ): Promise<T> {
-  return bodies.withBody({ incoming, outgoing, caller, kind }, (body) => {
-    checkBoundProof(incoming, caller, body);
+  const admitted = (body: Buffer) => {
     requireCurrentProof(caller, new Date());
     if (!engine.isCurrent(caller)) throw unknownCaller();
     return use(body);
+  };
+  return bodies.withBody({ incoming, outgoing, caller, kind }, (body) => {
+    checkBoundProof(incoming, caller, body);
+    const reaching = reachSeen(engine, incoming);
+    return reaching === undefined ? admitted(body) : reaching.then(() => admitted(body));
   });
 }
 
@@ -196,13 +202,14 @@ function adminRoute({ get, post, bodyKind = 'small' }: AdminResource): Route {
     const { engine, authenticator, transitUse } = parts;
     if (get !== undefined && incoming.method === 'GET') {
       const caller = await admitGet(incoming, authenticator);
-      reply.answerTo(caller);
+      reply.answerTo(caller, engine);
+      await reachSeen(engine, incoming);
       reply.json(JSON.stringify(await get({ engine, caller, change: undefined, transitUse })));
       return;
     }
     if (post === undefined) throw new Refusal('invalid_method', 'only GET requests allowed');
     const caller = await admitChange(incoming, authenticator);
-    reply.answerTo(caller);
+    reply.answerTo(caller, engine);
     const change = changeOf(incoming, caller);
     const answer = await withBody(exchange, parts, caller, bodyKind, async (body) =>
       post(body, { engine, caller, change, transitUse }),
@@ -215,7 +222,7 @@ async function answerMany(exchange: Exchange, parts: AppParts): Promise<void> {
   const { id, incoming, reply } = exchange;
   const { engine, authenticator, log, rates } = parts;
   const caller = await admitPost(incoming, authenticator);
-  reply.answerTo(caller);
+  reply.answerTo(caller, engine);
   const answers = await withBody(exchange, parts, caller, 'names', async (body) => {
     const { secrets } = readManyRequest(body);
     rates?.count(caller, secrets.length);
@@ -232,6 +239,8 @@ const readManyRequest = jsonReader(getManyRequest);
 async function watch({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
   const { engine, authenticator, closing, heartbeatMs } = parts;
   const caller = await admitGet(incoming, authenticator);
+  reply.answerTo(caller, engine);
+  await reachSeen(engine, incoming);
   await answerWatch(incoming, reply, { engine, caller, closing, heartbeatMs });
 }
 
@@ -257,22 +266,9 @@ const readBackupRequest = jsonReader(backupRequest);
 
 async function answerWhoami({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
   const caller = await admitGet(incoming, parts.authenticator);
-  reply.answerTo(caller);
+  reply.answerTo(caller, parts.engine);
+  await reachSeen(parts.engine, incoming);
   reply.json(JSON.stringify(await whoami(parts.engine, caller, parts.version)));
-}
-
-/** A full disk is no reason to send readers elsewhere: they are served. */
-async function answerReadiness({ reply }: Exchange, parts: AppParts): Promise<void> {
-  const { engine, notReady, natsFacts } = parts;
-  const writable = await engine.isWritable();
-  const reason = notReady();
-  const facts = natsFacts();
-  const nats = facts && {
-    serving: facts.notServingSince === undefined,
-    notServingSince: facts.notServingSince,
-  };
-  if (reason === undefined) reply.json(JSON.stringify({ ready: true, writable, nats }));
-  else reply.notReady(reason);
 }
 
 async function metrics({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {

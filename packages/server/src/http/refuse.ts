@@ -9,7 +9,7 @@ const JSON_PATHS: ReadonlySet<string> = new Set(['/api/get-many', '/api/watch', 
 /** Every error of every route ends here. */
 export function refuse(reply: Reply, request: string, path: string, error: unknown, log: Logger): void {
   const problem = problemOf(error);
-  if (problem.status === 500 || problem.code === 'storage_full') {
+  if (problem.status === 500 || problem.code === 'storage_full' || problem.code === 'in_doubt') {
     log.error(
       { request, code: problem.code, reason: reasonOf(error), at: framesOf(error) },
       'a request failed',

@@ -42,6 +42,8 @@ const TEXT_TYPE: Headers = ['Content-Type', 'text/plain; charset=utf-8', 'X-Cont
 
 /** For the caller to quote; the log's lines about the request have it too. */
 const REQUEST_ID = 'Coffer-Request-Id';
+/** How far the store was that the answer is of, where several instances share it: for `Coffer-Seen`. */
+const POSITION = 'Coffer-Position';
 
 /** Writes the answer to one request. Once something was sent, the rest is ignored. */
 export class Reply implements AnswerRoom {
@@ -51,6 +53,7 @@ export class Reply implements AnswerRoom {
   readonly #id: string;
   readonly #pace: Pace;
   #holder = '';
+  #store: { readonly position: string | undefined } | undefined;
   #roomTaken = 0;
   #cut: NodeJS.Timeout | undefined;
 
@@ -69,9 +72,10 @@ export class Reply implements AnswerRoom {
     this.#pace = pace;
   }
 
-  /** From now on room is taken from the share of this caller. */
-  answerTo({ principals: [{ id }] }: Caller): void {
+  /** From now on room is taken from the share of this caller, who is told how far the store is. */
+  answerTo({ principals: [{ id }] }: Caller, store: { readonly position: string | undefined }): void {
     this.#holder = id;
+    this.#store = store;
   }
 
   /** @throws Refusal `busy`: too many large answers wait for their callers to take them. */
@@ -103,9 +107,9 @@ export class Reply implements AnswerRoom {
     this.#send(200, JSON_TYPE, document);
   }
 
-  notReady(reason: string): void {
-    const headers = [...JSON_TYPE, 'Coffer-Error', 'stopped', 'Retry-After', '1'];
-    this.#send(503, headers, JSON.stringify({ ready: false, reason }));
+  notReady(code: Problem['code'], body: object): void {
+    const headers = [...JSON_TYPE, 'Coffer-Error', code, 'Retry-After', '1'];
+    this.#send(503, headers, JSON.stringify(body));
   }
 
   page(type: string, body: string): void {
@@ -144,7 +148,7 @@ export class Reply implements AnswerRoom {
         if (leaving.signal.aborted) return;
         // What fails before the first chunk is answered with a status of its own.
         if (!outgoing.headersSent)
-          outgoing.writeHead(200, ['Content-Type', type, ...STREAM_HEADERS, REQUEST_ID, this.#id]);
+          outgoing.writeHead(200, ['Content-Type', type, ...STREAM_HEADERS, ...this.#ownHeaders()]);
         if (next.done) {
           outgoing.end();
           return;
@@ -161,7 +165,7 @@ export class Reply implements AnswerRoom {
   }
 
   notModified(): void {
-    this.#outgoing.writeHead(304, [REQUEST_ID, this.#id]);
+    this.#outgoing.writeHead(304, this.#ownHeaders());
     this.#outgoing.end();
   }
 
@@ -177,7 +181,7 @@ export class Reply implements AnswerRoom {
   #send(status: number, headers: Headers, body: string | Buffer): void {
     const outgoing = this.#outgoing;
     if (outgoing.headersSent) return;
-    const all = headers.concat('Content-Length', String(Buffer.byteLength(body)), REQUEST_ID, this.#id);
+    const all = headers.concat('Content-Length', String(Buffer.byteLength(body)), this.#ownHeaders());
     if (this.#leavesMuchUnread(status)) {
       outgoing.writeHead(status, all.concat('Connection', 'close'));
       void hangUp(this.#incoming, outgoing, body);
@@ -185,6 +189,11 @@ export class Reply implements AnswerRoom {
       outgoing.writeHead(status, all);
       outgoing.end(body);
     }
+  }
+
+  #ownHeaders(): string[] {
+    const position = this.#store?.position;
+    return position === undefined ? [REQUEST_ID, this.#id] : [REQUEST_ID, this.#id, POSITION, position];
   }
 
   /** Until the caller has the answer, is gone, or is cut because it takes the answer too slowly. */

@@ -24,7 +24,7 @@ export async function answerWatch(
   const since = lastEventId === undefined ? query.since : String(lastEventId);
   const events = async function* (signal: AbortSignal) {
     const options = { secrets: query.secrets, since, signal, heartbeatMs };
-    for await (const event of engine.watch(caller, options)) yield sentEvent(event);
+    for await (const event of engine.watch(caller, options)) yield sentEvent(event, engine.position);
   };
   await reply.stream('text/event-stream', events, { closing, stallMs: 2 * heartbeatMs, lastWords: SLOW });
 }

@@ -37,6 +37,7 @@ export function describeServer(facts: ServerFacts): Family[] {
     ...describeTrust(facts),
     ...describeNats(facts),
     ...describeEngine(facts.engine),
+    ...describeShared(facts.engine),
   ];
 }
 
@@ -181,6 +182,42 @@ function describeEngine(facts: EngineFacts): Family[] {
       'coffer_last_backup_timestamp_seconds',
       'When the last whole backup was made; absent until the first one since the start.',
       seconds(lastBackup),
+    ),
+  ];
+}
+
+function describeShared({ shared }: EngineFacts): Family[] {
+  if (shared === undefined) return [];
+  const { replicaAge } = shared;
+  return [
+    gauge('coffer_storage_connected', '1 if there is a connection to the store.', Number(shared.connected)),
+    gauge(
+      'coffer_storage_alarm',
+      '1 if nobody writes until a person has looked.',
+      Number(shared.alarm !== undefined),
+    ),
+    gauge(
+      'coffer_storage_replica_age_seconds',
+      'How old what is read here may be; absent before the store was heard of.',
+      Number.isFinite(replicaAge) ? replicaAge / 1000 : undefined,
+    ),
+    gauge('coffer_storage_replica_sequence', 'How far the replica is.', shared.replicaSequence),
+    gauge('coffer_storage_members', 'Instances that have a replica.', shared.members),
+    gauge('coffer_storage_members_alive', 'Those of them that live.', shared.membersAlive),
+    gauge(
+      'coffer_storage_lazy_sync',
+      '1 if the servers acknowledge before they sync.',
+      Number(shared.sync === 'lazy'),
+    ),
+    counter(
+      'coffer_storage_conflicts_total',
+      'Changes that another instance’s overtook, and that were made again.',
+      shared.conflicts,
+    ),
+    counter(
+      'coffer_storage_in_doubt_total',
+      'Changes of which it was not known for a time whether they came true.',
+      shared.inDoubt,
     ),
   ];
 }

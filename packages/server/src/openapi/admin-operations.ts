@@ -129,6 +129,36 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     answers: { 200: json(answers.keys, 'The keys, the new one in force') },
     errors: CHANGE_ERRORS,
   },
+  'GET /api/admin/storage': {
+    ...admin('storageStatus', 'How the store is, and the instances that share it'),
+    description:
+      'Needs `admin` on `*`. As the instance that answers sees it, within some seconds also while the servers are away.',
+    answers: { 200: json(answers.storage, 'The store') },
+  },
+  'POST /api/admin/storage/replicas': {
+    ...admin('setStorageReplicas', 'On how many servers a shared store is kept'),
+    description: 'Needs `admin` on `*`. While all goes on: the servers copy in the background.',
+    request: body(schemas.storageReplicasRequest, { replicas: 5 }),
+    answers: { 200: json(answers.empty, 'It is being done') },
+    errors: ['invalid_argument', 'unfit_store'],
+  },
+  'POST /api/admin/storage/forget': {
+    ...admin('forgetMember', 'An instance of a shared store will not come back'),
+    description:
+      'Needs `admin` on `*`. What is deleted is then not kept for it any more. One that lives is not forgotten.',
+    request: body(schemas.storageForgetRequest, { member: '0123456789abcdef' }),
+    answers: { 200: json(answers.empty, 'It is forgotten') },
+    errors: ['invalid_argument', 'not_found', 'conflict'],
+  },
+  'POST /api/admin/storage/heal': {
+    ...admin('healStorage', 'Bring back what a shared store has lost, and lift the alarm'),
+    description:
+      'Needs `admin` on `*`. Compares the replicas of all instances with the store. What was deleted or revoked stays so; where two ' +
+      'futures of one record are found, one wins and the other is kept aside. It may take minutes.',
+    request: body(schemas.storageHealRequest, { dryRun: true }),
+    answers: { 200: json(answers.healReport, 'What was brought back, or would be in a dry run') },
+    errors: ['invalid_argument', 'conflict'],
+  },
   'GET /api/admin/transit-keys': {
     ...admin('listTransitKeys', 'The keys that wasmCloud hosts seal their requests to'),
     description:

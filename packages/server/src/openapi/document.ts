@@ -61,6 +61,8 @@ are ignored, null is a field’s zero, and what follows the first JSON value is 
 
 const BROWSER_HEADER = 'Sec-X-Tailscale-No-Browsers';
 const BROWSER_PARAMETER = { $ref: '#/components/parameters/NoBrowsers' };
+const POSITION_HEADER = { $ref: '#/components/headers/Position' };
+const SEEN_PARAMETER = { $ref: '#/components/parameters/Seen' };
 const OPERATION_PARAMETER = { $ref: '#/components/parameters/Operation' };
 
 const PARAMETERS = {
@@ -82,10 +84,24 @@ const PARAMETERS = {
     schema: { type: 'string', pattern: '^[!-~]{1,128}$' },
     example: 'rotate-42',
   },
+  Seen: {
+    name: 'Coffer-Seen',
+    in: 'header',
+    description:
+      'Where several instances share a store: the newest Coffer-Position that the caller was given by any of them. It is answered ' +
+      'nothing older. Elsewhere it means nothing.',
+    schema: { type: 'string', pattern: '^[0-9]{1,16}-[0-9]{1,16}$' },
+    example: '0-4711',
+  },
 };
 
 const HEADERS = {
   RetryAfter: { description: 'Seconds', required: true, schema: { type: 'string', pattern: '^[0-9]+$' } },
+  Position: {
+    description: 'How far the store is, where several instances share it; for Coffer-Seen.',
+    schema: { type: 'string' },
+    example: '0-4711',
+  },
   Challenge: { required: true, schema: { type: 'string' }, example: 'Bearer, Basic realm="coffer"' },
 };
 
@@ -108,7 +124,7 @@ const SECURITY_SCHEMES = {
 function describe(method: string, operation: Operation, facts: DocumentFacts, book: SchemaBook): JsonSchema {
   const { id, tag, summary, description, callers, request, change } = operation;
   const parameters = [
-    ...(callers === 'known' ? [BROWSER_PARAMETER] : []),
+    ...(callers === 'known' ? [BROWSER_PARAMETER, SEEN_PARAMETER] : []),
     ...(change ? [OPERATION_PARAMETER] : []),
     ...(operation.parameters ?? []).map((parameter) => describeParameter(parameter, book)),
   ];
@@ -147,11 +163,12 @@ function describeBody({ schema, form, example }: RequestBody, book: SchemaBook):
   return { required: true, content: { 'application/json': { schema: body, example } } };
 }
 
-function describeAnswers({ answers, links }: Operation, book: SchemaBook): JsonSchema {
+function describeAnswers({ answers, links, callers }: Operation, book: SchemaBook): JsonSchema {
   const described = Object.entries(answers).map(([status, answer]) => [
     status,
     {
       ...describeAnswer(answer, book),
+      ...(callers === 'known' ? { headers: { 'Coffer-Position': POSITION_HEADER } } : {}),
       ...(links && status === '200' ? { links: describeLinks(links) } : {}),
     },
   ]);

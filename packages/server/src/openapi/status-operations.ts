@@ -19,10 +19,14 @@ export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
         ready: true,
         writable: true,
       }),
-      503: json(answers.notReady, 'It shuts down, or NATS is its only door and nothing is served there', {
-        ready: false,
-        reason: 'the server is shutting down',
-      }),
+      503: json(
+        answers.notReady,
+        'It shuts down, or NATS is its only door and nothing is served there, or its replica of a store that is shared is too old',
+        {
+          ready: false,
+          reason: 'the server is shutting down',
+        },
+      ),
     },
   }),
   'GET /metrics': {

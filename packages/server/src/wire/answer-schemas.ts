@@ -156,7 +156,85 @@ export const transitKey = z
 
 export const transitKeyList = z.strictObject({ keys: z.array(transitKey) });
 
+const instance = z.string().regex(/^[0-9a-f]{16}$/);
+const count = z.int().min(0);
+
+const storageAlarm = z
+  .strictObject({
+    kind: z.enum(['behind', 'gone', 'recreated', 'missing', 'damaged', 'fork']),
+    message: z.string(),
+    instance: instance.describe('Who raised it'),
+    at: time,
+  })
+  .meta({ id: 'StorageAlarm', description: 'Why nobody writes until a person has looked.' });
+
+const ownStorage = {
+  usedBytes: count.describe('Of all records here'),
+  quotaBytes: count.optional(),
+  writable: z.boolean().describe('Whether changes are taken'),
+};
+
+export const storage = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('embedded'), ...ownStorage }),
+    z.strictObject({
+      kind: z.literal('jetstream'),
+      ...ownStorage,
+      instance: instance.describe('The one that answers'),
+      connected: z.boolean(),
+      problem: z
+        .strictObject({ code: z.string(), message: z.string() })
+        .optional()
+        .describe('Why changes are refused'),
+      alarm: storageAlarm.optional(),
+      replicaAgeMs: count.optional().describe('Absent before the store was heard of'),
+      replicaSequence: count,
+      streamSequence: count
+        .optional()
+        .describe('Equal to the replica’s when all is applied; absent if nobody answers'),
+      bucket: z.string(),
+      replicas: count,
+      sync: z.enum(['always', 'stated', 'lazy']),
+      bytes: count.optional(),
+      maxBytes: count,
+      conflicts: count,
+      inDoubt: count,
+      servers: z.array(z.strictObject({ name: z.string(), leader: z.boolean(), current: z.boolean() })),
+      members: z.array(
+        z.strictObject({
+          instance,
+          name: z.string(),
+          version: z.string(),
+          confirmed: count.describe('The highest revision that its replica has, as it last said'),
+          seenAt: time,
+          alive: z.boolean(),
+        }),
+      ),
+    }),
+  ])
+  .meta({ id: 'Storage' });
+
+export const healReport = z.strictObject({
+  dryRun: z.boolean(),
+  alarm: storageAlarm.optional(),
+  compared: z.array(instance).describe('Whose replicas were compared'),
+  absent: z.array(instance).describe('Which members did not answer'),
+  restored: count,
+  removed: count,
+  forks: z.array(
+    z.strictObject({ key: z.string(), keptAs: z.string(), winner: z.string(), other: z.string() }),
+  ),
+});
+
 export const keyRotation = z.strictObject({ rotation });
+
+const storeReadiness = z.strictObject({
+  connected: z.boolean(),
+  ageSeconds: z.number().min(0).optional().describe('How old what is read here may be.'),
+  alarm: z.string().optional(),
+  sync: z.enum(['always', 'stated', 'lazy']),
+  warnings: z.array(z.string()),
+});
 
 export const ready = z.strictObject({
   ready: z.literal(true),
@@ -168,8 +246,13 @@ export const ready = z.strictObject({
     })
     .optional()
     .describe('Where the configuration names NATS.'),
+  store: storeReadiness.optional().describe('Where several instances share it.'),
 });
-export const notReady = z.strictObject({ ready: z.literal(false), reason: z.string() });
+export const notReady = z.strictObject({
+  ready: z.literal(false),
+  reason: z.string(),
+  store: storeReadiness.optional(),
+});
 
 export const problem = z
   .strictObject({ code: z.string(), message: z.string() })

@@ -1,10 +1,14 @@
 import type {
   Grant,
+  HealReport,
   KeysInfo,
   Principal,
   Revocation,
   SecretInfo,
   SecretValue,
+  SharedStatus,
+  StorageAlarm,
+  StorageInfo,
   TokenInfo,
   TransitKeyInfo,
   When,
@@ -66,6 +70,60 @@ export function transitKey(
   use: Pick<TransitUse, 'lastUsed'>,
 ) {
   return { backend, publicKey, createdAt, createdBy, current, lastUsedAt: use.lastUsed(publicKey) };
+}
+
+export function storage({ facts, shared }: StorageInfo) {
+  const { usedBytes, quotaBytes, writable } = facts;
+  const own = { usedBytes, quotaBytes, writable };
+  if (shared === undefined) return { kind: 'embedded', ...own };
+  return { kind: 'jetstream', ...own, writable: writable && !shared.health.problem, ...sharedStatus(shared) };
+}
+
+function sharedStatus({ health, members, servers, ...stream }: SharedStatus) {
+  const { instance, connected, problem, alarm, replicaAge, replicaSequence, sync, conflicts, inDoubt } =
+    health;
+  const { bucket, replicas, streamSequence, bytes, maxBytes } = stream;
+  return {
+    instance,
+    connected,
+    problem: problem && { code: problem.code, message: problem.message },
+    alarm: alarm && storageAlarm(alarm),
+    replicaAgeMs: Number.isFinite(replicaAge) ? Math.round(replicaAge) : undefined,
+    replicaSequence,
+    streamSequence,
+    bucket,
+    replicas,
+    sync,
+    bytes,
+    maxBytes,
+    conflicts,
+    inDoubt,
+    servers: servers.map(({ name, leader, current }) => ({ name, leader, current })),
+    members: members.map(({ instance: id, name, version, confirmed, seenAt, alive }) => ({
+      instance: id,
+      name,
+      version,
+      confirmed,
+      seenAt,
+      alive,
+    })),
+  };
+}
+
+function storageAlarm({ kind, message, instance, at }: StorageAlarm) {
+  return { kind, message, instance, at };
+}
+
+export function healReport({ dryRun, alarm, compared, absent, restored, removed, forks }: HealReport) {
+  return {
+    dryRun,
+    alarm: alarm && storageAlarm(alarm),
+    compared,
+    absent,
+    restored,
+    removed,
+    forks: forks.map(({ key, keptAs, winner, other }) => ({ key, keptAs, winner, other })),
+  };
 }
 
 export function keys({ rootKey, dataKeys, rotation }: KeysInfo) {

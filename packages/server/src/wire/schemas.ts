@@ -215,6 +215,16 @@ export const rotateKeysRequest = z
     anyOf: [{ required: ['root'], properties: { root: { const: true } } }, { not: { required: ['to'] } }],
   });
 
+export const storageReplicasRequest = z.strictObject({
+  replicas: z.int().meta({ enum: [1, 3, 5] }),
+});
+
+export const storageForgetRequest = z.strictObject({
+  member: z.string().meta({ description: 'An instance’s id.', pattern: '^[0-9a-f]{16}$' }),
+});
+
+export const storageHealRequest = z.strictObject({ dryRun: z.boolean().optional() });
+
 const backend = z.string().meta({
   description:
     'The name of a backend: one token of a NATS subject, printable ASCII without `.`, `*` and `>`.',

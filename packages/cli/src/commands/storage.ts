@@ -1,0 +1,131 @@
+import type { HealReport, StorageAlarm, StorageStatus } from '@coffer/client/admin';
+import { type ConnectionOptions, withAdmin } from '../connection.js';
+import { during, Ending, Failure } from '../failure.js';
+import { paint, print, printJson, table } from '../output.js';
+import { displayText } from '../quote.js';
+
+type Options = ConnectionOptions & { readonly json?: boolean };
+
+export async function status(options: Options): Promise<void> {
+  const found = await withAdmin(options, (admin) => during('failed to look at the store', admin.storage()));
+  await (options.json ? printJson(found) : print(describe(found)));
+  if (!found.writable) throw new Ending(1);
+}
+
+export async function replicas(text: string, options: Options): Promise<void> {
+  if (!/^[135]$/.test(text)) throw new Failure('a store is kept on 1, 3 or 5 servers');
+  const wanted = Number(text);
+  await withAdmin(options, (admin) =>
+    during('failed to change the replicas', admin.setStorageReplicas(wanted)),
+  );
+  if (options.json) return printJson({ replicas: wanted });
+  await print(
+    `The store is kept on ${wanted} ${wanted === 1 ? 'server' : 'servers'}: "coffer storage status" shows how far they are.`,
+  );
+}
+
+export async function forget(member: string, options: Options): Promise<void> {
+  if (!/^[0-9a-f]{16}$/.test(member)) {
+    throw new Failure('a member is named by its 16 hexadecimal digits, as "coffer storage status" lists it');
+  }
+  await withAdmin(options, (admin) => during('failed to forget the member', admin.forgetMember(member)));
+  await (options.json ? printJson({ member }) : print(`The member ${member} is forgotten.`));
+}
+
+export async function heal({ dryRun = false, ...options }: Options & { dryRun?: boolean }): Promise<void> {
+  const report = await withAdmin(options, (admin) =>
+    during('failed to heal the store', admin.healStorage({ dryRun })),
+  );
+  await (options.json ? printJson(report) : print(describeHeal(report)));
+}
+
+function describe(found: StorageStatus): string {
+  const full = `${amount(found.usedBytes)}${found.quotaBytes === undefined ? '' : ` of ${amount(found.quotaBytes)}`}`;
+  const { shared } = found;
+  if (!shared) {
+    const room = found.writable ? '' : `\n${paint('red', 'Changes are refused: there is no room.')}`;
+    return `Store: in the state folder, ${full}${room}`;
+  }
+  const { bucket, servers, members, alarm, problem } = shared;
+  return [
+    `Store: the bucket ${bucket} in NATS JetStream, ${describeBucket(shared)}`,
+    describeReplica(shared, full),
+    ...(alarm ? [paint('red', describeAlarm(alarm))] : []),
+    ...(problem && !alarm ? [paint('red', `Changes are refused: ${displayText(problem.message)}`)] : []),
+    ...(shared.sync === 'lazy' ? [paint('yellow', LAZY)] : []),
+    `Changes since the start: ${shared.conflicts} overtaken and made again, ${shared.inDoubt} in doubt for a time`,
+    ...(servers.length === 0 ? [] : [table([['SERVER', 'STATE'], ...servers.map(serverRow)])]),
+    table([
+      ['MEMBER', 'NAME', 'VERSION', 'CONFIRMED', 'SEEN', 'STATE'],
+      ...members.map(memberRow(shared.instance)),
+    ]),
+  ].join('\n');
+}
+
+const LAZY =
+  'The servers acknowledge before they sync: a power cut may lose what was acknowledged. Give them "sync_interval: always".';
+
+type Shared = NonNullable<StorageStatus['shared']>;
+
+function describeBucket({ replicas, bytes, maxBytes, sync }: Shared): string {
+  const size = `${bytes === undefined ? '?' : amount(bytes)} of ${amount(maxBytes)}`;
+  const synced = {
+    always: 'synced always',
+    stated: 'synced always, as its operator says',
+    lazy: 'synced now and then',
+  };
+  return `on ${replicas} ${replicas === 1 ? 'server' : 'servers'}, ${size}, ${synced[sync]}`;
+}
+
+function describeReplica(shared: Shared, full: string): string {
+  const { instance, connected, replicaAgeMs, replicaSequence, streamSequence } = shared;
+  const age = replicaAgeMs === undefined ? 'not heard of yet' : `${(replicaAgeMs / 1000).toFixed(1)} s old`;
+  const far = `at ${replicaSequence}${streamSequence === undefined ? '' : ` of ${streamSequence}`}`;
+  return `Replica of ${instance}: ${full}, ${far}, ${age}${connected ? '' : ', not connected'}`;
+}
+
+function describeAlarm({ kind, message, instance, at }: StorageAlarm): string {
+  return `Alarm (${kind}), raised by ${instance} at ${instant(at)}: ${displayText(message)}`;
+}
+
+function serverRow({ name, leader, current }: Shared['servers'][number]): string[] {
+  return [displayText(name), leader ? 'leader' : current ? 'current' : 'behind'];
+}
+
+function memberRow(self: string) {
+  return ({ instance, name, version, confirmed, seenAt, alive }: Shared['members'][number]): string[] => [
+    instance,
+    displayText(name),
+    displayText(version),
+    String(confirmed),
+    instant(seenAt),
+    instance === self ? 'this one' : alive ? 'alive' : 'away',
+  ];
+}
+
+function describeHeal({ dryRun, alarm, compared, absent, restored, removed, forks }: HealReport): string {
+  const would = dryRun ? 'would be' : 'were';
+  return [
+    alarm ? describeAlarm(alarm) : 'There is no alarm.',
+    `Compared the replicas of ${compared.join(', ') || 'nobody'}.`,
+    ...(absent.length === 0
+      ? []
+      : [
+          paint(
+            'yellow',
+            `Not there, so that what only they have is not brought back: ${absent.join(', ')}.`,
+          ),
+        ]),
+    `${restored} records and ${removed} removals ${would} brought back.`,
+    ...forks.map(
+      ({ key, keptAs, winner, other }) =>
+        `The record ${key} has two futures: that of ${winner} ${dryRun ? 'would win' : 'won'}, that of ${other} ${dryRun ? 'would be' : 'is'} kept as ${keptAs}.`,
+    ),
+  ].join('\n');
+}
+
+const amount = (bytes: number): string =>
+  bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+
+/** RFC 3339 in UTC, to the second. */
+const instant = (time: Date): string => time.toISOString().replace(/\.\d+Z$/, 'Z');

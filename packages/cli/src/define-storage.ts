@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import { actOnServer, addJsonOption, defineCommand, examples } from './define.js';
+
+/** Declares what looks at a server's store, and after one that several instances share. */
+export function defineStorage(program: Command): void {
+  const commands = () => import('./commands/storage.js');
+  const storage = defineCommand(
+    program,
+    'storage',
+    'look at the store, and after one that several instances share',
+  ).helpGroup('Administration:');
+
+  const status = defineCommand(
+    storage,
+    'status',
+    'show how the store is, and who shares it',
+    'As the server that is asked sees it. The exit status is 1 if changes are refused.',
+  );
+  actOnServer(addJsonOption(status), async (options) => (await commands()).status(options));
+
+  const replicas = defineCommand(
+    storage,
+    'replicas <number>',
+    'keep a shared store on 1, 3 or 5 servers',
+    'While all goes on; the servers copy in the background.',
+  );
+  actOnServer(addJsonOption(replicas), async (options, number) =>
+    (await commands()).replicas(number, options),
+  );
+  examples(replicas, 'coffer storage replicas 5');
+
+  const forget = defineCommand(
+    storage,
+    'forget <member>',
+    'an instance of a shared store will not come back',
+    'What is deleted is kept until every instance has heard of it, so one that is gone for good is to be forgotten. "coffer storage ' +
+      'status" lists them. One that comes back all the same begins with an empty replica.',
+  );
+  actOnServer(addJsonOption(forget), async (options, member) => (await commands()).forget(member, options));
+  examples(forget, 'coffer storage forget 0123456789abcdef');
+
+  const heal = defineCommand(
+    storage,
+    'heal',
+    'bring back what a shared store has lost, and lift its alarm',
+    'Compares the replicas of all instances with the store, and brings back the newest of each record. What was deleted or revoked ' +
+      'stays so. Have all instances run that can: what only an absent one has is not brought back. Look with --dry-run first.',
+  ).option('--dry-run', 'say what would be brought back, and change nothing');
+  actOnServer(addJsonOption(heal), async (options) => (await commands()).heal(options));
+  examples(heal, 'coffer storage heal --dry-run', 'coffer storage heal');
+}

@@ -1,0 +1,71 @@
+import type { Engine, SharedHealth } from '@coffer/engine';
+import { type NatsFacts, notServing } from '../nats/facts.js';
+import type { Problem } from '../refusal.js';
+import type { Reply } from './reply.js';
+
+/** Why a server takes no requests. */
+export interface NotReady {
+  readonly code: Extract<Problem['code'], 'stopped' | 'stale'>;
+  /** For people; it may be read by anybody. */
+  readonly reason: string;
+}
+
+export interface ReadinessParts {
+  readonly engine: Pick<Engine, 'isWritable' | 'sharedHealth'>;
+  readonly notReady: () => NotReady | undefined;
+  readonly natsFacts: () => NatsFacts | undefined;
+}
+
+/**
+ * Why requests cannot be served, if they cannot. That nothing can be changed is no such reason: reads go on.
+ *
+ * @param natsIsAll there is no other door
+ */
+export function whyNotReady(
+  engine: Pick<Engine, 'stopped' | 'stale'>,
+  { closing, natsIsAll, nats }: { closing: boolean; natsIsAll: boolean; nats: NatsFacts | undefined },
+): NotReady | undefined {
+  const stopped =
+    engine.stopped?.message ??
+    (closing ? 'the server is shutting down' : natsIsAll ? notServing(nats) : undefined);
+  if (stopped !== undefined) return { code: 'stopped', reason: stopped };
+  return engine.stale && { code: 'stale', reason: 'what is here is older than may be answered' };
+}
+
+/** `GET /readyz`: whether to send requests here, and what is not as it should be. */
+export async function answerReadiness(reply: Reply, parts: ReadinessParts): Promise<void> {
+  const { engine, notReady, natsFacts } = parts;
+  const writable = await engine.isWritable();
+  const why = notReady();
+  const { sharedHealth } = engine;
+  const store = sharedHealth && storeReadiness(sharedHealth);
+  if (why) return reply.notReady(why.code, { ready: false, reason: why.reason, store });
+  const facts = natsFacts();
+  const nats = facts && {
+    serving: facts.notServingSince === undefined,
+    notServingSince: facts.notServingSince,
+  };
+  reply.json(JSON.stringify({ ready: true, writable, nats, store }));
+}
+
+/** In fixed words: what else there is to say names servers and files, and is for administrators. */
+function storeReadiness(health: SharedHealth) {
+  const { connected, replicaAge, alarm, sync } = health;
+  const age = Number.isFinite(replicaAge) ? { ageSeconds: Math.round(replicaAge) / 1000 } : {};
+  return { connected, ...age, ...(alarm && { alarm: alarm.kind }), sync, warnings: warningsOf(health) };
+}
+
+function warningsOf({ connected, alarm, problem, sync }: SharedHealth): string[] {
+  const refused = connected ? problem && `changes are refused now (${problem.code})` : NOT_CONNECTED;
+  return [
+    alarm &&
+      'the alarm is raised: changes are refused until a person has looked; see "coffer storage status"',
+    alarm ? undefined : refused,
+    sync === 'lazy' ? LAZY : undefined,
+  ].filter((warning) => warning !== undefined);
+}
+
+const NOT_CONNECTED =
+  'there is no connection to the store’s NATS: changes are refused, and so are reads when what is here is too old';
+const LAZY =
+  'the servers of the store acknowledge before they sync (allowLazySync): a power cut may lose what was acknowledged';
