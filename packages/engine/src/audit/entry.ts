@@ -10,6 +10,7 @@ import type { Caller, Conditions, Principal } from '../caller.js';
  *
  * - `seq`: position in the log, 1, 2, 3, …; `prev`: SHA-256 in hex of the exact bytes of the line before, without
  *   its newline (64 zeros before the first);
+ * - `instance`: behind `prev`, where several instances share a store: whose log it is;
  * - `phase`: a change is written twice, as `intent` before it is made and as `outcome` before it is acknowledged; the
  *   outcome names the intent's `seq` in `intent`;
  * - `operation`: the operation id of a change, the caller's own or one made for it;
@@ -92,6 +93,9 @@ export const AUDIT_ACTIONS = [
   'retire',
   'set-aside-torn-line',
   'accept-rollback',
+  'witness',
+  'copies-lost',
+  'retire-copies',
 ] as const;
 
 /** Writes entries as JSON. Remembers what is the same in all entries of a principal. */

@@ -30,6 +30,10 @@ export interface AuditOptions {
   /** The store's id in hex; checkpoints are bound to it. */
   readonly storeId: string;
   readonly signer: Signer;
+  /** Of a store that several instances share: which one's log this is. Each of its lines says so. */
+  readonly instance?: string | undefined;
+  /** Up to which line the copies of such a log are acknowledged, for checkpoints. */
+  readonly delivered?: (() => number) | undefined;
   /** The store's manifest generation, for checkpoints. */
   generation(): number;
   /** The store's sequence, for checkpoints and outcomes. */
@@ -60,10 +64,14 @@ export class AuditLog {
   readonly folder: string;
   /** When the newest line was written that was there when the log was opened; undefined in an empty log. */
   readonly lastTimeBefore: Date | undefined;
+  /** Up to which line copies were acknowledged, by the last checkpoint that was there. */
+  readonly deliveredBefore: number;
   readonly #options: AuditOptions;
   readonly #writer: LogWriter;
   readonly #ids = new EntryIds();
   readonly #encoder = new EntryEncoder();
+  /** What stands in each line behind `prev`. */
+  readonly #owner: string;
   readonly #open = new Set<number>();
   /** The last line that was queued. */
   #head: Anchor;
@@ -83,6 +91,7 @@ export class AuditLog {
   ) {
     this.folder = folder;
     this.#options = options;
+    this.#owner = options.instance === undefined ? '' : `"instance":"${options.instance}",`;
     this.#head = { seq: tail.seq, hash: tail.seq === 0 ? GENESIS : sha256(tail.lastLine) };
     this.#writer = new LogWriter(file, first, this.#head, {
       folder,
@@ -95,6 +104,7 @@ export class AuditLog {
       },
     });
     this.lastTimeBefore = timeOf(tail.lastLine);
+    this.deliveredBefore = tail.delivered;
     this.openIntents = tail.open;
     for (const { seq } of tail.open) this.#open.add(seq);
   }
@@ -109,11 +119,12 @@ export class AuditLog {
     await privateFolder(folder);
     const file = await openCurrent(folder);
     try {
-      const { witness, acceptRollback } = options;
+      const { witness, acceptRollback, instance } = options;
       const tail = await readTail(file.handle, await closedSegments(folder), {
         path: file.path,
         anchor: witness.anchor,
         isOurs: (checkpoint) => signCheckpoint(options, checkpoint) === checkpoint.signature,
+        instance,
       });
       const rollbacks = findRollbacks(file.path, tail, witness);
       for (const { error } of rollbacks) if (!acceptRollback) throw error;
@@ -233,7 +244,8 @@ export class AuditLog {
       if (last.seq >= keep) break;
       await this.#append(() => {
         const { seq, hash } = this.#head;
-        const retirement = { seq: seq + 1, prev: hash, upTo: last.seq, upToHash: last.hash };
+        const { instance } = this.#options;
+        const retirement = { seq: seq + 1, prev: hash, upTo: last.seq, upToHash: last.hash, instance };
         return retirementLine(this.#options, retirement);
       });
       await removeSegment(this.folder, segment);
@@ -265,7 +277,7 @@ export class AuditLog {
   /** Chains the line to the one before. Whether an intent is open is told from here on: the file's order decides. */
   #queue({ rest, opens = false, closes, resolve = ignore, reject = ignore }: Entry): void {
     const seq = this.#head.seq + 1;
-    const line = `{"id":${this.#ids.next()},"time":"${this.#time()}","seq":${seq},"prev":"${this.#head.hash}",${rest}`;
+    const line = `{"id":${this.#ids.next()},"time":"${this.#time()}","seq":${seq},"prev":"${this.#head.hash}",${this.#owner}${rest}`;
     this.#head = { seq, hash: sha256(line) };
     this.#sinceCheckpoint++;
     if (opens) this.#open.add(seq);
@@ -286,6 +298,7 @@ export class AuditLog {
 
   #checkpointFields(): string {
     const seq = this.#head.seq + 1;
+    const { instance, delivered } = this.#options;
     this.#sinceCheckpoint = 0;
     return checkpointLine(this.#options, {
       seq,
@@ -293,6 +306,7 @@ export class AuditLog {
       openSince: Math.min(seq, ...this.#open),
       generation: this.#options.generation(),
       revision: this.#options.revision(),
+      ...(instance !== undefined && { instance, delivered: delivered?.() ?? 0 }),
     });
   }
 

@@ -6,7 +6,7 @@ import {
   type Signer,
 } from './signer.js';
 
-/** What the log writes on its own: the fields behind `id`, `time`, `seq` and `prev`, without the opening brace. */
+/** What the log writes on its own: the fields behind `id`, `time`, `seq`, `prev` and `instance`, without the opening brace. */
 
 /** Who these entries are by. */
 const SERVER = { id: 'server', kind: 'server', user: 'server' } as const;
@@ -22,9 +22,16 @@ export function ownLine(action: string, fields: object, authorized = true): stri
 }
 
 export function checkpointLine(owner: Owner, checkpoint: Checkpoint): string {
-  const { openSince, generation, revision } = checkpoint;
+  const { openSince, generation, revision, delivered } = checkpoint;
   const signature = signCheckpoint(owner, checkpoint);
-  return ownLine('checkpoint', { ...signedBy(owner), openSince, generation, revision, signature });
+  return ownLine('checkpoint', {
+    ...signedBy(owner),
+    openSince,
+    generation,
+    revision,
+    delivered,
+    signature,
+  });
 }
 
 /** Base64. A signature of Ed25519 is the same each time, so that to make it again is to check it. */

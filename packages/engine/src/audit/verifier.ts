@@ -19,6 +19,12 @@ export interface AuditVerdict {
   /** The store that signed, and its public key; undefined while there was no signature. */
   readonly storeId?: string;
   readonly key?: string;
+  /** Whose chain it is; undefined where no instances share the store. */
+  readonly instance?: string;
+  /** The last lines of other instances' logs that this one says it has seen among the copies, by chain. */
+  readonly witnessed?: Readonly<Record<string, Anchor>>;
+  /** Chains of copies of which this log says that they were taken away on purpose, and their last lines. */
+  readonly takenAway?: Readonly<Record<string, Anchor>>;
   /** `seq` of intents that no outcome closes. */
   readonly openIntents: readonly number[];
   /** What a reader of the log should know: that lines were lost, and somebody accepted it. The first hundred. */
@@ -63,13 +69,15 @@ export interface VerifyOptions {
   readonly storeId?: string | undefined;
   /** The public key to trust; without it the one that signed first, which proves only that one key signed all. */
   readonly key?: string | undefined;
+  /** Whose chain it must be; without it the one that its first line names that names any. */
+  readonly instance?: string | undefined;
   readonly known?: readonly KnownLine[] | undefined;
   /** Checks a signature by a public key. */
   verify(message: Uint8Array, signature: Uint8Array, publicKey: string): boolean;
 }
 
 const REMARKS = 100;
-const REMARKABLE = new Set(['accept-rollback', 'set-aside-torn-line']);
+const REMARKABLE = new Set(['accept-rollback', 'set-aside-torn-line', 'copies-lost']);
 
 /**
  * Checks a log line by line, wherever the lines come from: the number of each, the hash of the one before, the signatures
@@ -82,8 +90,12 @@ export class AuditVerifier {
   readonly #known: ReadonlyMap<number, readonly KnownLine[]>;
   readonly #intents = new Set<number>();
   readonly #remarks: AuditRemark[] = [];
+  readonly #witnessed: Record<string, Anchor> = {};
+  readonly #takenAway: Record<string, Anchor> = {};
   #storeId: string | undefined;
   #key: string | undefined;
+  /** What the lines name; once one does, all do. */
+  #instance: string | undefined;
   #entries = 0;
   #checkpoints = 0;
   #signed = 0;
@@ -145,6 +157,9 @@ export class AuditVerifier {
       ...(this.#lastTime !== undefined && { lastTime: this.#lastTime }),
       ...(this.#storeId !== undefined && { storeId: this.#storeId }),
       ...(this.#key !== undefined && { key: this.#key }),
+      ...(this.#instance !== undefined && { instance: this.#instance }),
+      ...(Object.keys(this.#witnessed).length > 0 && { witnessed: this.#witnessed }),
+      ...(Object.keys(this.#takenAway).length > 0 && { takenAway: this.#takenAway }),
       ...(this.#broken && { broken: this.#broken }),
     };
   }
@@ -156,6 +171,10 @@ export class AuditVerifier {
     const { seq, prev, action, time } = entry;
     if (seq !== this.#head.seq + 1) return `its seq is not ${this.#head.seq + 1}`;
     if (prev !== this.#head.hash) return 'it does not carry the hash of the line before';
+    const { instance } = entry;
+    const expected = this.#instance ?? this.#options.instance ?? instance;
+    if (instance !== undefined && instance !== expected) return `it is of the instance ${instance}`;
+    if (instance === undefined && this.#instance !== undefined) return 'it names no instance';
     if (action === 'checkpoint' || action === 'retire') {
       if (!this.#isSigned(entry)) return "its signature is not the server's";
       this.#signed = seq;
@@ -163,10 +182,13 @@ export class AuditVerifier {
       else if (entry.upTo === this.#missing?.seq && entry.upToHash === this.#missing?.hash)
         this.#missing = undefined;
     }
+    this.#instance = instance;
     const hash = sha256(line);
     for (const known of this.#known.get(seq) ?? []) {
       if (known.hash !== hash) return `it is not the line that ${known.from} knows`;
     }
+    if (action === 'witness') readLines(entry, this.#witnessed);
+    if (action === 'retire-copies') readLines(entry, this.#takenAway);
     if (entry.phase === 'intent') this.#intents.add(seq);
     if (entry.intent !== undefined) this.#intents.delete(entry.intent);
     if (REMARKABLE.has(action) && this.#remarks.length < REMARKS) {
@@ -209,6 +231,9 @@ export class AuditVerifier {
   }
 
   #checkEnd(): void {
+    if (this.#options.instance !== undefined && this.#entries > 0 && this.#instance === undefined) {
+      this.breakOff(`no line names the instance ${this.#options.instance}: it is another log`);
+    }
     for (const { seq, from } of [...this.#known.values()].flat()) {
       if (seq <= this.#head.seq) continue;
       this.breakOff(`it is gone, and ${from} knows of line ${seq}: the end was cut off`);
@@ -220,6 +245,14 @@ export class AuditVerifier {
       .flat()
       .filter(({ seq }) => seq <= this.#head.seq)
       .map((line) => ({ ...line, state: line.seq < this.#first ? 'retired' : 'holds' }));
+  }
+}
+
+/** Reads `<chain>:<seq>:<hash>` with spaces between; what is none is passed over. */
+function readLines({ target }: Entry, into: Record<string, Anchor>): void {
+  for (const text of typeof target === 'string' ? target.split(' ') : []) {
+    const [, chain, seq, hash] = /^([0-9a-f]{16}(?:-\d+)?):(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
+    if (chain !== undefined && hash !== undefined) into[chain] = { seq: Number(seq), hash };
   }
 }
 
