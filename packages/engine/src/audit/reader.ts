@@ -5,7 +5,7 @@ import { LineHead } from './line-head.js';
 import { closedSegments } from './segments.js';
 
 /** Clocks are set back at times: so far, in milliseconds, a line's time may be before that of one before it. */
-const CLOCK_STEP = 60 * 60 * 1_000;
+export const CLOCK_STEP = 60 * 60 * 1_000;
 
 /** What somebody wants to read of a log. */
 export interface AuditRange extends AuditFilter {

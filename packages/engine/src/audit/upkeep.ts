@@ -1,5 +1,6 @@
 import { type Anchor, type HeadsIntegrity, NO_ANCHOR } from '../integrity.js';
 import type { Storage } from '../storage/storage.js';
+import type { AuditCopies } from './copies/copies.js';
 import type { AuditLog } from './log.js';
 import { Strangers } from './strangers.js';
 
@@ -16,6 +17,8 @@ export interface UpkeepOptions {
   readonly log: AuditLog;
   readonly storage: Storage;
   readonly integrity: HeadsIntegrity;
+  /** Where instances share the store: of their logs. */
+  readonly copies?: AuditCopies | undefined;
   readonly now: () => Date;
   /** Closed files go when all of their lines are older; without it they stay. */
   readonly retentionDays: number | undefined;
@@ -57,7 +60,10 @@ export class AuditUpkeep {
     for (const timer of this.#timers) clearInterval(timer);
     await this.#retiring;
     await this.#tellStrangers();
-    await this.#options.log.close();
+    const { copies, log } = this.#options;
+    await copies?.closing();
+    await log.close();
+    await copies?.close();
     await this.anchor();
   }
 
@@ -73,10 +79,13 @@ export class AuditUpkeep {
   }
 
   async #retire(): Promise<void> {
-    const { log, storage, now, retentionDays } = this.#options;
+    const { log, storage, copies, now, retentionDays } = this.#options;
     if (retentionDays === undefined) return;
     const { seq } = log.durable;
+    const then = new Date(now().getTime() - retentionDays * DAY);
     await storage.refreshSummary();
-    await log.retire(new Date(now().getTime() - retentionDays * DAY), seq);
+    await copies?.retire(then).catch(() => undefined);
+    const retired = await log.retire(then, Math.min(seq, copies?.facts.delivered.seq ?? seq));
+    if (retired > 0) copies?.logRetired();
   }
 }

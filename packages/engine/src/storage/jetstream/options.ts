@@ -15,6 +15,8 @@ export interface JetStreamOptions {
   readonly replicas: 1 | 3 | 5;
   /** Of a bucket that is made: how many bytes it may hold. */
   readonly maxBytes: number;
+  /** Of the stream of the audit logs' copies, when it is made: how many bytes it may hold; 1 GiB if not given. */
+  readonly auditMaxBytes?: number | undefined;
   /** Of a bucket that is made: tags that its servers must have. */
   readonly placementTags?: readonly string[] | undefined;
   /** The operator says that every server has `sync_interval: always`. */
