@@ -28,3 +28,7 @@ export const policyKey = (ring: KeyRing, kind: PolicyKind, id: string): Buffer =
 /** `m` ‖ blinded (32). */
 export const manifestKey = (ring: KeyRing): Buffer =>
   Buffer.concat([MANIFEST_PREFIX, ring.blind('manifest', '')]);
+
+/** Whether a record is a head, by which alone something is true, or one beside a head. */
+export const isHeadKey = (key: Uint8Array): boolean =>
+  key[0] !== VALUE_PREFIX[0] && key[0] !== POLICY_PREFIX[0];

@@ -71,6 +71,7 @@ const SUBJECT_ACTIONS = [
   'backup',
   'restore',
   'upgrade',
+  'migrate',
   'revoke',
   'list-revocations',
   'lift-revocation',

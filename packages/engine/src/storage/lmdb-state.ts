@@ -6,11 +6,15 @@ import type { StoredRecord } from './storage.js';
 /** The layout of keys and records below. A store with a higher number is refused. */
 export const STORAGE_FORMAT = 1;
 
-/** What LMDB's file is: the embedded store, or an instance's copy of a store that lies elsewhere. */
-export type FileKind = 'embedded' | 'replica';
+/**
+ * What LMDB's file is: the embedded store, one that was or is being moved elsewhere, or an instance's copy of a store that lies
+ * elsewhere.
+ */
+export type FileKind = 'embedded' | 'moved' | 'replica';
 
-/** In the byte of the format: a coffer that knows no replicas takes one for a newer format. */
-const REPLICA_FLAG = 0x80;
+/** In the byte of the format: a coffer that knows of no others than embedded stores takes them for a newer format. */
+const KIND_FLAGS: Readonly<Record<FileKind, number>> = { embedded: 0, moved: 0x40, replica: 0x80 };
+const FORMAT_BITS = 0x3f;
 
 /** The driver's own rows begin with a zero; the engine's keys begin with a letter. */
 export const STATE_KEY = Buffer.from([0]);
@@ -39,10 +43,9 @@ export const newState = (incarnation: Uint8Array = randomBytes(16)): DriverState
 /** @throws CofferError `unfit_store` for a file of the other kind; `newer_format`, `tampered` */
 export function readState(bytes: Buffer | undefined, kind: FileKind = 'embedded'): DriverState | undefined {
   if (bytes === undefined) return undefined;
-  const flags = bytes[0] ?? 0;
-  const format = flags & ~REPLICA_FLAG;
-  const found = flags & REPLICA_FLAG ? 'replica' : 'embedded';
-  if (found !== kind) throw new CofferError('unfit_store', OTHER_KIND[found]);
+  const found = kindOf(bytes);
+  if (found !== kind) throw new CofferError('unfit_store', WRONG_KIND[found]);
+  const format = (bytes[0] ?? 0) & FORMAT_BITS;
   if (format > STORAGE_FORMAT) {
     throw new CofferError(
       'newer_format',
@@ -63,10 +66,20 @@ export function readState(bytes: Buffer | undefined, kind: FileKind = 'embedded'
   };
 }
 
-const OTHER_KIND: Readonly<Record<FileKind, string>> = {
+/** What a file is, by the driver's own record in it. */
+export function kindOf(bytes: Buffer): FileKind {
+  const flags = (bytes[0] ?? 0) & ~FORMAT_BITS;
+  if (flags === KIND_FLAGS.embedded) return 'embedded';
+  return flags === KIND_FLAGS.moved ? 'moved' : 'replica';
+}
+
+const WRONG_KIND: Readonly<Record<FileKind, string>> = {
   embedded:
     'this state folder holds an embedded store: move it into JetStream with coffer storage migrate, or name another ' +
     '--state-dir',
+  moved:
+    'the store in this state folder was moved into JetStream, or its move was not completed: repeat coffer storage migrate ' +
+    '--to jetstream, or take the move back with coffer storage migrate --to embedded',
   replica:
     "this state folder holds an instance's replica of a store in JetStream, not an embedded store: set storage.kind to " +
     'jetstream, or name another --state-dir',
@@ -77,7 +90,7 @@ export function encodeState(
   kind: FileKind = 'embedded',
 ): Buffer {
   const bytes = Buffer.alloc(STATE_BYTES + (summary?.length ?? 0));
-  bytes[0] = kind === 'replica' ? STORAGE_FORMAT | REPLICA_FLAG : STORAGE_FORMAT;
+  bytes[0] = STORAGE_FORMAT | KIND_FLAGS[kind];
   bytes.set(incarnation, 1);
   bytes.writeBigUInt64BE(BigInt(sequence), 17);
   bytes.writeBigUInt64BE(BigInt(Math.max(0, usedBytes)), 25);

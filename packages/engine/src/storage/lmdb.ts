@@ -35,10 +35,15 @@ export class LmdbStorage implements Storage {
   /**
    * Opens the store in `folder`, or makes an empty one there (mode 0700).
    *
-   * @throws CofferError `store_locked`, `newer_format`, `io`; `unfit_store` if an instance's replica is there
+   * @param kind `moved` for who moves it
+   * @throws CofferError `store_locked`, `newer_format`, `io`; `unfit_store` if an instance's replica is there, or the store was moved
    */
-  static async open(folder: string, options: LocalStoreOptions): Promise<LmdbStorage> {
-    return new LmdbStorage(await LocalStore.open(folder, 'embedded', options));
+  static async open(
+    folder: string,
+    options: LocalStoreOptions,
+    kind: 'embedded' | 'moved' = 'embedded',
+  ): Promise<LmdbStorage> {
+    return new LmdbStorage(await LocalStore.open(folder, kind, options));
   }
 
   get summary(): Uint8Array | undefined {

@@ -43,6 +43,7 @@ export class LocalStore {
   #digest: Uint8Array = Buffer.alloc(0);
   #stopped: CofferError | undefined;
   #broken: CofferError | undefined;
+  #closing: Promise<void> | undefined;
 
   private constructor(
     db: LmdbDatabase,
@@ -204,8 +205,13 @@ export class LocalStore {
     this.#stopped ??= new CofferError('stopped', 'the store is closed');
   }
 
-  /** When nothing is being written. */
-  async close(): Promise<void> {
+  /** When nothing is being written. Twice is harmless. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.stop();
     for (const snapshot of this.#snapshots) snapshot.close();
     await this.#db.close();

@@ -161,6 +161,14 @@ export class Replica implements ReplicaLike {
     return this.#change(() => undefined);
   }
 
+  /** Counts on from `sequence`, if it is not there yet: of a store that was moved here. */
+  advance(sequence: number): Promise<void> {
+    return this.#change((batch) => {
+      batch.sequence = Math.max(batch.sequence, sequence);
+      return undefined;
+    });
+  }
+
   bind(origin: ReplicaOrigin): Promise<void> {
     return this.#change((batch) => {
       batch.incarnation = origin.incarnation;
