@@ -47,7 +47,7 @@ describe('copies of audit logs', () => {
     const [a, b] = [await shared.open(A), await shared.open(B)];
     for (let i = 0; i < 20; i++) await (i % 2 ? a : b).write(3);
     await expect.poll(() => a.pending + b.pending).toBe(0);
-    const text = await textOf(a.copies.readAll({}, a.log.durable.seq));
+    const text = await textOf(await a.copies.readAll({}, a.log.durable.seq));
     const lines = text
       .split('\n')
       .slice(0, -1)
@@ -60,7 +60,7 @@ describe('copies of audit logs', () => {
       const own = lines.filter(({ instance }) => instance === id).map(({ seq }) => seq);
       expect(own).toEqual(own.map((_, index) => index + 1));
     }
-    const wanted = await textOf(b.copies.readAll({ secret: '*/2', action: 'get' }, b.log.durable.seq));
+    const wanted = await textOf(await b.copies.readAll({ secret: '*/2', action: 'get' }, b.log.durable.seq));
     expect(wanted.split('\n').slice(0, -1)).toHaveLength(20);
   });
 
@@ -72,7 +72,7 @@ describe('copies of audit logs', () => {
     expect(a.pending).toBeGreaterThanOrEqual(500);
     await expect.poll(() => a.copies.facts.problem?.code).toBe('unavailable');
     expect(a.copies.facts.pendingSince).toBeInstanceOf(Date);
-    expect(await textOf(a.copies.readAll({}, 5)).catch((error) => error.code)).toBe('unavailable');
+    expect(await a.copies.readAll({}, 5).catch((error) => error.code)).toBe('unavailable');
     await a.close();
     const again = await shared.open(A);
     await again.write(100);
@@ -254,7 +254,7 @@ describe('what becomes of copies', () => {
     const next = await shared.verify(accepted.copies.read(`${A}-1`, {}), A);
     expect([left.broken, next.broken]).toEqual([undefined, undefined]);
     expect(next.remarks.map(({ action }) => action)).toContain('accept-rollback');
-    const all = (await textOf(accepted.copies.readAll({}, accepted.log.durable.seq))).split('\n');
+    const all = (await textOf(await accepted.copies.readAll({}, accepted.log.durable.seq))).split('\n');
     expect(new Set(all).size).toBe(all.length);
     expect(all.filter((line) => line.includes('gone/'))).toHaveLength(10);
     await accepted.close();

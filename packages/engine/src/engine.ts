@@ -9,7 +9,14 @@ import {
   type ToTakeAway,
 } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
-import { type AuditHead, type AuditQuery, AuditReading, type AuditReadOptions } from './audit/reading.js';
+import type { CopiesFacts } from './audit/copies/publisher.js';
+import {
+  type AuditHead,
+  type AuditInstances,
+  type AuditQuery,
+  AuditReading,
+  type AuditReadOptions,
+} from './audit/reading.js';
 import { Backups } from './backup/online.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
 import { canLockMemory } from './crypto/secure-memory.js';
@@ -120,6 +127,7 @@ export class Engine {
       administration: this.#administration,
       now,
       anchor: () => parts.upkeep.sealed,
+      copies: parts.upkeep.copies,
     });
     this.#backups = new Backups({
       storage,
@@ -159,6 +167,7 @@ export class Engine {
       gate,
       secrets: this.#secrets,
       changes,
+      keepKeys: async () => parts.upkeep.copies?.keepKeys(),
       onNotice: (sentence) => options.onNotice?.(sentence),
     });
     this.#keys = new Keys({
@@ -513,6 +522,16 @@ export class Engine {
     return this.#auditReading.read(caller, query, options);
   }
 
+  /** Of which instances there are logs, where several share the store, and how far the copies of this one's are. */
+  auditInstances(caller: Caller): Promise<AuditInstances> {
+    return this.#run(() => this.#auditReading.instances(caller));
+  }
+
+  /** How far the copies of this instance's log are; undefined where no instances share the store. For a look at any time. */
+  get auditCopies(): CopiesFacts | undefined {
+    return this.#parts.upkeep.copies?.facts;
+  }
+
   /** Where the audit log begins and ends, and what the store has sealed of it. */
   auditHead(caller: Caller): Promise<AuditHead> {
     return this.#run(() => this.#auditReading.head(caller));
@@ -663,7 +682,11 @@ export class Engine {
       ...catalog.count(),
       storage: { ...(await storage.facts()), writable: await this.isWritable() },
       shared: storage.shared?.health,
-      audit: { sequence: audit.durable.seq, syncs: audit.syncs },
+      audit: {
+        sequence: audit.durable.seq,
+        syncs: audit.syncs,
+        copies: this.#parts.upkeep.copies?.facts,
+      },
       keys: this.#keys.facts(),
       watchers: this.#watchers.count,
       lastBackup: this.#backups.lastMade,

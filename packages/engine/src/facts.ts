@@ -1,3 +1,4 @@
+import type { CopiesFacts } from './audit/copies/publisher.js';
 import type { SharedHealth } from './storage/shared.js';
 import type { StorageFacts } from './storage/storage.js';
 import type { TimingsSnapshot } from './timings.js';
@@ -15,6 +16,8 @@ export interface EngineFacts {
     readonly sequence: number;
     /** Each `fdatasync` of the log. */
     readonly syncs: TimingsSnapshot;
+    /** Where instances share the store: how far the copies of this one's log are. */
+    readonly copies: CopiesFacts | undefined;
   };
   readonly keys: {
     /** Of the ring: the active one, and those whose records are not all re-encrypted. */

@@ -1,11 +1,14 @@
 export type { PolicyDifference, PolicyOptions, TokenInfo } from './administration.js';
 export type { AnswerRoom } from './answer-room.js';
+export { mergeByTime } from './audit/copies/merge.js';
+export type { CopiesFacts } from './audit/copies/publisher.js';
+export type { ChainInfo } from './audit/copies/reader.js';
 export { endOfLog } from './audit/copy.js';
 export { AUDIT_ACTIONS } from './audit/entry.js';
 export { type AuditFilter, requireKnownAction } from './audit/filter.js';
 export { SEGMENT_BYTES, SEGMENT_DAYS } from './audit/log.js';
 export { type AuditRange, type LogEnd, readLog } from './audit/reader.js';
-export type { AuditHead, AuditQuery, AuditReadOptions } from './audit/reading.js';
+export type { AuditHead, AuditInstances, AuditQuery, AuditReadOptions } from './audit/reading.js';
 export type { Signer } from './audit/signer.js';
 export {
   type AuditBreak,

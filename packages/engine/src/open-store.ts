@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 
+import { AuditCopies } from './audit/copies/copies.js';
 import { AuditLog } from './audit/log.js';
 import type { StoreWitness } from './audit/rollback.js';
 import type { Signer } from './audit/signer.js';
@@ -46,27 +47,33 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
     stop(error);
     options.onFatal(error);
   };
-  const storage = await LmdbStorage.open(join(stateDir, STORE_FOLDER), {
+  const storage: Storage = await LmdbStorage.open(join(stateDir, STORE_FOLDER), {
     minFreeBytes: options.storage?.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES,
     quotaBytes: options.storage?.quotaBytes,
     onFatal,
   });
   let header: StoreHeader | undefined;
   let audit: AuditLog | undefined;
+  let copies: AuditCopies | undefined;
   let upkeep: AuditUpkeep | undefined;
   try {
     header = await StoreHeader.open(storage, options.rootKey, rootKeyContext(options));
     const opened = header;
     const { catalog, manifest, integrity, witness } = await loadRecords(storage, opened);
     const signer = options.createSigner(header.ring.signingSeed);
+    const storeId = Buffer.from(storage.incarnation).toString('hex');
+    const acceptRollback = options.acceptRollback ?? false;
+    const instance = storage.shared?.instance;
     audit = await AuditLog.open(auditFolder, {
-      storeId: Buffer.from(storage.incarnation).toString('hex'),
+      storeId,
       signer,
+      instance,
+      delivered: () => copies?.facts.delivered.seq,
       generation: () => manifest.generation,
       // What a store of format 1 says of its sequence is not sealed: no log vouches for it.
       revision: () => (opened.format > 1 ? storage.sequence : 0),
       witness,
-      acceptRollback: options.acceptRollback ?? false,
+      acceptRollback,
       segmentBytes: options.audit?.segmentBytes,
       segmentDays: options.audit?.segmentDays,
       now,
@@ -74,7 +81,21 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
       onNotice,
     });
     const retentionDays = options.audit?.retentionDays;
-    upkeep = new AuditUpkeep({ log: audit, storage, integrity, now, retentionDays });
+    const { jetstream: stream } = options.storage ?? {};
+    if (instance !== undefined && stream) {
+      const { ring } = header;
+      copies = new AuditCopies({
+        log: audit,
+        ring,
+        storeId,
+        instance,
+        stream,
+        acceptRollback,
+        now,
+        onNotice,
+      });
+    }
+    upkeep = new AuditUpkeep({ log: audit, storage, integrity, copies, now, retentionDays });
     // A crash from here on must not ask for it again.
     if (options.acceptRollback) await upkeep.anchor();
     if (header.format < STORE_FORMAT) {

@@ -33,7 +33,7 @@ export interface AuditOptions {
   /** Of a store that several instances share: which one's log this is. Each of its lines says so. */
   readonly instance?: string | undefined;
   /** Up to which line the copies of such a log are acknowledged, for checkpoints. */
-  readonly delivered?: (() => number) | undefined;
+  readonly delivered?: (() => number | undefined) | undefined;
   /** The store's manifest generation, for checkpoints. */
   generation(): number;
   /** The store's sequence, for checkpoints and outcomes. */
@@ -306,7 +306,7 @@ export class AuditLog {
       openSince: Math.min(seq, ...this.#open),
       generation: this.#options.generation(),
       revision: this.#options.revision(),
-      ...(instance !== undefined && { instance, delivered: delivered?.() ?? 0 }),
+      ...(instance !== undefined && { instance, delivered: delivered?.() ?? this.deliveredBefore }),
     });
   }
 

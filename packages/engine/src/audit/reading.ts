@@ -5,6 +5,10 @@ import type { Caller } from '../caller.js';
 import { CofferError } from '../errors.js';
 import { accessDenied, type Gate } from '../gate.js';
 import type { Anchor } from '../integrity.js';
+import type { AuditCopies } from './copies/copies.js';
+import { isChain } from './copies/format.js';
+import type { CopiesFacts } from './copies/publisher.js';
+import type { ChainInfo } from './copies/reader.js';
 import { requireKnownAction } from './filter.js';
 import type { AuditLog } from './log.js';
 import { type AuditRange, type LogEnd, readLog } from './reader.js';
@@ -19,6 +23,11 @@ const HEARTBEAT = Buffer.from('\n');
 
 /** What somebody wants to read of the log. */
 export interface AuditQuery extends AuditRange {
+  /**
+   * Where instances share the store: `all` of them, in the order of their times, or the copies of one chain, as {@link
+   * AuditReading.instances} names it. Without it, or where none share it, this server's own log.
+   */
+  readonly instance?: string | undefined;
   /** In place of `from`: so many lines before this moment. */
   readonly last?: number | undefined;
   /** Goes on with new lines as they become durable, until the caller goes or loses its right, or the server stops. */
@@ -42,8 +51,17 @@ export interface AuditHead {
   readonly first: number;
 }
 
+/** The logs that there are, where instances share a store. */
+export interface AuditInstances {
+  /** This server's; undefined if it is alone. */
+  readonly own: (CopiesFacts & { readonly instance: string; readonly chain: string }) | undefined;
+  /** What there is of copies; a chain that none was made of yet is missing. */
+  readonly chains: readonly ChainInfo[];
+}
+
 export interface ReadingParts {
   readonly log: AuditLog;
+  readonly copies: AuditCopies | undefined;
   readonly gate: Gate;
   readonly administration: Administration;
   readonly now: () => Date;
@@ -73,11 +91,21 @@ export class AuditReading {
     return { head: log.durable, anchor: anchor(), first: await log.first() };
   }
 
+  /** @throws CofferError `access_denied`, `unavailable` */
+  async instances(caller: Caller): Promise<AuditInstances> {
+    const { copies } = this.#parts;
+    await this.#admit(caller, 'instances');
+    if (!copies) return { own: undefined, chains: [] };
+    // First what was acknowledged, then what is there: the other way round a copy could seem to be missing.
+    const { facts, instance, own: chain } = copies;
+    return { own: { ...facts, instance, chain }, chains: await copies.chains() };
+  }
+
   /**
    * The wanted lines with their newlines, some at a time: those that were durable when this was asked, so that the entry for
    * the reading is not among them; with `follow` all that come, too. An empty line is a sign of life.
    *
-   * @throws CofferError `access_denied`, `invalid_argument`, `busy`
+   * @throws CofferError `access_denied`, `invalid_argument`, `busy`; of other instances' logs `unavailable`, `not_found`
    */
   async *read(
     caller: Caller,
@@ -85,22 +113,31 @@ export class AuditReading {
     { signal, heartbeatMs = HEARTBEAT_MS }: AuditReadOptions = {},
   ): AsyncGenerator<Buffer, void> {
     const { log } = this.#parts;
-    const { from, last, follow = false, ...filter } = query;
+    const { from, last, follow = false, instance, ...filter } = query;
     if (from !== undefined && last !== undefined) {
       throw new CofferError(
         'invalid_argument',
         'say which line is the first, or how many of the last: not both',
       );
     }
+    if (
+      instance !== undefined &&
+      (last !== undefined || follow || (instance === 'all' && from !== undefined))
+    ) {
+      throw new CofferError(
+        'invalid_argument',
+        'other instances’ lines cannot be followed, nor the last ones be counted: ask each instance for its own',
+      );
+    }
     requireKnownAction(filter);
     const asked = log.durable.seq;
     await this.#admit(caller, describe(query));
     const range = { ...filter, from: last === undefined ? from : Math.max(1, asked - last + 1) };
+    const lines = await this.#linesOf(instance, range, asked);
     // The caller hears at once that it is let in.
     yield Buffer.alloc(0);
     if (!follow) {
-      const end = { seq: () => asked, more: async () => false };
-      for await (const piece of alive(readLog(log.folder, range, end), heartbeatMs)) {
+      for await (const piece of alive(lines, heartbeatMs)) {
         if (signal?.aborted) return;
         // Without an error the reader would take what it has for all.
         if (this.#closed) throw new CofferError('stopped', 'the server is shutting down');
@@ -131,6 +168,25 @@ export class AuditReading {
   close(): void {
     this.#closed = true;
     for (const follower of this.#followers) follower.end();
+  }
+
+  async #linesOf(
+    instance: string | undefined,
+    range: AuditRange,
+    upTo: number,
+  ): Promise<AsyncIterable<Buffer>> {
+    const { log, copies } = this.#parts;
+    if (instance === undefined || (instance === 'all' && !copies)) {
+      return readLog(log.folder, range, { seq: () => upTo, more: async () => false });
+    }
+    if (instance === 'all' && copies) return copies.readAll(range, upTo);
+    if (!isChain(instance) || !(await copies?.info(instance))) {
+      throw new CofferError(
+        'not_found',
+        `there are no copies of an audit log ${JSON.stringify(instance.slice(0, 32))}`,
+      );
+    }
+    return (copies as AuditCopies).read(instance, range);
   }
 
   async #admit(caller: Caller, target: string): Promise<void> {

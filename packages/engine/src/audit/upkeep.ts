@@ -41,6 +41,12 @@ export class AuditUpkeep {
       setInterval(() => void this.retire(), RETENTION_INTERVAL),
     ];
     for (const timer of this.#timers) timer.unref();
+    options.copies?.start();
+  }
+
+  /** Of all instances' logs, where they share the store. */
+  get copies(): AuditCopies | undefined {
+    return this.#options.copies;
   }
 
   /** The line that the store has sealed. */

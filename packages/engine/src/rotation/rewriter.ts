@@ -41,6 +41,8 @@ export interface RewriterParts {
   readonly secrets: Secrets;
   readonly changes: ManifestChanges;
   readonly gate: Gate;
+  /** Before a data key is destroyed: what else is under it keeps what it needs of it. */
+  readonly keepKeys?: (() => Promise<void>) | undefined;
   onNotice(sentence: string): void;
 }
 
@@ -110,9 +112,10 @@ export class Rewriter {
         await this.#round();
         wait = RETRY;
       } catch (error) {
-        if (!isFull(error)) throw error;
+        const isAway = isCode(error, 'unavailable');
+        if (!isFull(error) && !isAway) throw error;
         const message = 'the re-encryption under the new data key waits for room on the disk';
-        this.#hinder('storage_full', message);
+        if (!isAway) this.#hinder('storage_full', message);
         await this.#sleep(wait);
         wait = Math.min(2 * wait, RETRY_MAX);
       }
@@ -206,6 +209,7 @@ export class Rewriter {
 
   async #destroy(id: number): Promise<void> {
     const { header, gate, onNotice } = this.#parts;
+    await this.#parts.keepKeys?.();
     const operation = randomUUID();
     const asked = { caller: SERVER, action: 'destroy-data-key', target: String(id), operation } as const;
     const made = await header.alone(() =>

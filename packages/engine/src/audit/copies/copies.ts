@@ -70,7 +70,7 @@ export class AuditCopies {
     return this.#publisher.facts;
   }
 
-  /** @throws what NATS says */
+  /** Before a data key is destroyed. @throws CofferError `unavailable`, `storage_full`, `unfit_store` */
   keepKeys(): Promise<void> {
     return this.#publisher.keepKeys();
   }
@@ -85,10 +85,14 @@ export class AuditCopies {
     return unavailable(this.#reader.chains());
   }
 
-  /** A chain's lines, from the copies. @throws CofferError `unavailable` */
-  async *read(chain: string, range: AuditRange): AsyncGenerator<Buffer, void> {
-    await unavailable(this.#stream.ready());
-    yield* pieces(this.#reader.read(chain, range));
+  /** A chain's lines, from the copies. */
+  read(chain: string, range: AuditRange): AsyncGenerator<Buffer, void> {
+    return pieces(this.#reader.read(chain, range));
+  }
+
+  /** @throws CofferError `unavailable` */
+  info(chain: string): Promise<ChainInfo | undefined> {
+    return unavailable(this.#reader.info(chain));
   }
 
   /**
@@ -97,7 +101,7 @@ export class AuditCopies {
    *
    * @throws CofferError `unavailable`
    */
-  async *readAll(range: AuditRange, upTo: number): AsyncGenerator<Buffer, void> {
+  async readAll(range: AuditRange, upTo: number): Promise<AsyncGenerator<Buffer, void>> {
     const end = { seq: () => upTo, more: async () => false };
     const chains = await this.chains();
     const others = chains.filter(({ chain }) => chain !== this.own);
@@ -106,7 +110,7 @@ export class AuditCopies {
       const after = chains.find((other) => other.chain === chainOf(instance, lifeOf(chain) + 1));
       return this.#reader.read(chain, { ...range, from: (after?.common ?? 0) + 1 }, others.length);
     });
-    yield* pieces(mergeByTime([readLog(this.#log.folder, range, end), ...copies]));
+    return pieces(mergeByTime([readLog(this.#log.folder, range, end), ...copies]));
   }
 
   /** The log has retired lines, with entries that say so. */

@@ -25,7 +25,7 @@ const FAREWELL_MS = 3_000;
 
 /** How far the copies of an instance's log are. */
 export interface CopiesFacts {
-  /** The last line whose copy the stream has acknowledged. */
+  /** The last line whose copy the stream has acknowledged; without a hash until the stream was looked at. */
   readonly delivered: Anchor;
   /** Durable lines that wait. */
   readonly pending: number;
@@ -57,7 +57,7 @@ export class CopyPublisher {
   readonly #random = new RandomPool();
   readonly #stopping = new AbortController();
   readonly #notes: KeyNotes;
-  #place: CopyPlace = NOWHERE;
+  #place: CopyPlace;
   #chain: string;
   #common = 0;
   #told = 0;
@@ -72,6 +72,8 @@ export class CopyPublisher {
   constructor(parts: PublisherParts) {
     this.#parts = parts;
     this.#chain = parts.instance;
+    // What was acknowledged before, by the log's own word; its hash is known when the stream was looked at.
+    this.#place = { ...NOWHERE, seq: parts.log.deliveredBefore, hash: '' };
     this.#acceptRollback = parts.acceptRollback;
     this.#notes = { stream: parts.stream, keys: parts.keys, random: this.#random };
   }
@@ -100,11 +102,15 @@ export class CopyPublisher {
   /**
    * Before a data key is destroyed: the stream has a note that holds the keys of all copies.
    *
-   * @throws what NATS says where that cannot be done now
+   * @throws CofferError `unavailable`, `storage_full`, `unfit_store`
    */
   async keepKeys(): Promise<void> {
-    await this.#parts.stream.ready();
-    await storeNotes(this.#notes);
+    try {
+      await this.#parts.stream.ready();
+      await storeNotes(this.#notes);
+    } catch (error) {
+      throw problemOf(error);
+    }
   }
 
   /** Delivers what is durable, for some seconds at the most, and stops. What is left is delivered after the next start. */
@@ -189,7 +195,7 @@ export class CopyPublisher {
     this.#chain = chainOf(instance, life);
     const end = await reader.end(this.#chain);
     if (end?.hash === '') throw foreign(this.#chain, end.message);
-    const known = Math.max(this.#place.seq, log.deliveredBefore);
+    const { seq: known } = this.#place;
     const seq = end?.seq ?? 0;
     if (end && !(await agrees(log, end))) {
       // The only way on is a new chain, and a person's word that it may be.
