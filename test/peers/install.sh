@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec nats nats-c secrets-nats-kv wasmcloud-client schemathesis wrk strace zsh fish
+#   test/peers/install.sh setec nats nats-c secrets-nats-kv wasmcloud-client vault schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
@@ -10,6 +10,7 @@
 # nats-c  nats-connect-c around the NATS client for C, which is Debian's libnats-dev
 # secrets-nats-kv   wasmCloud's own backend, from crates.io, built with cargo, into .../peers/bin
 # wasmcloud-client  a program around wasmCloud's client library for secrets (wasmcloud-client/Cargo.lock pins it), beside it
+# vault   HashiCorp's Vault (vault/go.mod pins it), built with Go, beside it; ten minutes the first time
 # schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
 # wrk, strace, zsh, fish   Debian's packages, unless they are on the PATH already
 set -euo pipefail
@@ -92,6 +93,19 @@ install_wasmcloud_client() {
   echo "$stamp" >"$cache/wasmcloud-client.stamp"
 }
 
+install_vault() {
+  command -v go >/dev/null || fail 'vault is built with Go: install Go 1.25.1 or newer first'
+  local stamp
+  stamp=$(cat vault/go.mod vault/go.sum | cksum)
+  [ "$(cat "$cache/vault.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo 'Building vault (about ten minutes the first time) …'
+  mkdir -p "$cache/bin"
+  # Without what a debugger needs, which is a third of its 500 MB.
+  (cd vault && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$cache/bin/" \
+    github.com/hashicorp/vault </dev/null)
+  echo "$stamp" >"$cache/vault.stamp"
+}
+
 require_cargo() {
   command -v cargo >/dev/null || fail "$1 is built with cargo: install Rust 1.85 or newer first"
 }
@@ -127,7 +141,7 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-PEERS='setec, nats, nats-c, secrets-nats-kv, wasmcloud-client, schemathesis, wrk, strace, zsh, fish'
+PEERS='setec, nats, nats-c, secrets-nats-kv, wasmcloud-client, vault, schemathesis, wrk, strace, zsh, fish'
 [ $# -gt 0 ] || fail "name what to install: $PEERS"
 for name in "$@"; do
   case $name in
@@ -136,6 +150,7 @@ for name in "$@"; do
     nats-c) install_nats_c ;;
     secrets-nats-kv) install_secrets_nats_kv ;;
     wasmcloud-client) install_wasmcloud_client ;;
+    vault) install_vault ;;
     schemathesis) install_schemathesis ;;
     wrk | strace | zsh | fish) install_debian "$name" ;;
     *) fail "unknown peer '$name'; known are $PEERS" ;;

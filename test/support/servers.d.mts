@@ -12,6 +12,7 @@ export function peer(
     | 'nats-connect'
     | 'nats-connect-c'
     | 'secrets-nats-kv'
+    | 'vault'
     | 'wasmcloud-client',
 ): string;
 

@@ -151,8 +151,9 @@ async function connect({
   }
 }
 
-async function warnIfExposed(client: Client): Promise<void> {
-  if (client.exposed && !process.env.COFFER_INSECURE_HTTP) await note(exposure(client.server));
+/** A line where a credential goes over a network in clear. */
+export async function warnIfExposed({ exposed, server }: Pick<Client, 'exposed' | 'server'>): Promise<void> {
+  if (exposed && !process.env.COFFER_INSECURE_HTTP) await note(exposure(server));
 }
 
 async function whileOpen<T>(client: Client, use: (client: Client) => Promise<T>): Promise<T> {
@@ -167,7 +168,8 @@ const exposure = (server: string): string =>
   `coffer: warning: ${server} is reached without TLS, so everybody on the way can use your credential and read the secrets: ` +
   'use https://, or set COFFER_INSECURE_HTTP=1 if the network itself encrypts';
 
-function tokenFrom(option: string, path: string): string {
+/** The token in a file that an option or a variable names. */
+export function tokenFrom(option: string, path: string): string {
   const token = read(option, path).toString('utf8').trim();
   if (token === '') throw new Failure(`${option} ${path} is empty: write the token into it`);
   return token;

@@ -11,6 +11,7 @@ export function defineImportCommands(program: Command): void {
   ).helpGroup('Using secrets:');
   defineFiles(group);
   defineSetec(group);
+  defineVault(group);
   defineSecretsNatsKv(group);
 }
 
@@ -83,6 +84,45 @@ function defineSetec(group: Command): void {
     'coffer import setec --from https://secrets.tail1234.ts.net --dry-run',
     "coffer import setec --from https://secrets.tail1234.ts.net --secrets 'prod/billing/*' --activate",
     'coffer import setec --from https://secrets.tail1234.ts.net -s https://coffer.example.com --token-file admin.token',
+  );
+}
+
+function defineVault(group: Command): void {
+  const vault = addReportOptions(
+    defineCommand(
+      group,
+      'vault',
+      'copy the secrets of a KV mount of HashiCorp Vault, with their versions',
+      'Every secret beneath the mount, in folders too, is a secret here: called as its path, with --prefix before it, and its data is ' +
+        'the value, as a JSON object. Of KV version 2 each version keeps its number, and the current one is active; a secret ' +
+        'that is here already and whose newest version is active and came from there goes on to follow, of another the ' +
+        'active version stays, unless --activate is given. Deleted and destroyed versions are left out, and a secret whose ' +
+        'current version is one. KV version 1 has no versions: its values are saved as by "coffer import dir". Nothing is ' +
+        'changed in Vault, and nothing written over here; to run it again copies what came since. It needs the rights to ' +
+        'info, get, create-version, activate and put. -s, --token-file and --ca mean the server that takes the secrets, as everywhere.',
+    )
+      .option('--from <url>', 'the Vault to read (default: VAULT_ADDR)')
+      .option('--mount <path>', 'where the secrets are mounted there (default: secret)')
+      .option('--prefix <text>', 'what each secret’s name begins with here, such as prod/billing/')
+      .option(
+        '--secrets <pattern>',
+        'only secrets of such paths; * stands for any characters; as often as you like',
+        collect,
+      )
+      .option('--activate', 'make active what is current there, of secrets that are here already, too')
+      .option('--from-token-file <file>', 'a file with the token for it (default: VAULT_TOKEN)')
+      .option('--from-role-id <id>', 'log in by this AppRole, in place of a token')
+      .option('--from-secret-id-file <file>', 'a file with the secret id for the role')
+      .option('--from-approle <path>', 'where AppRole is mounted (default: approle)')
+      .option('--from-namespace <path>', 'the namespace, where there are some (default: VAULT_NAMESPACE)')
+      .option('--from-ca <file>', 'certificate authorities to trust for it (PEM; default: VAULT_CACERT)'),
+  );
+  actOnServer(vault, async (options) => (await import('./commands/import-vault.js')).importVault(options));
+  examples(
+    vault,
+    'coffer import vault --from https://vault.example.com:8200 --from-token-file ~/.vault-token --dry-run',
+    "coffer import vault --mount kv --secrets 'billing/*' --prefix prod/",
+    'coffer import vault --from-role-id 7d7e… --from-secret-id-file id --from-namespace team/a -s https://coffer.example.com',
   );
 }
 

@@ -94,6 +94,7 @@ describe('help and version', () => {
     'import env',
     'import dir',
     'import setec',
+    'import vault',
     'import secrets-nats-kv',
     'export env',
     'export dir',

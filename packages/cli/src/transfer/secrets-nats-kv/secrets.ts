@@ -1,11 +1,11 @@
 import type { SecretInfo } from '@coffer/client';
 import { IdentityError, type KeyPair, kindOfPublicKey, open } from '@coffer/identity';
-import { Failure } from '../failure.js';
-import { quote } from '../quote.js';
-import { someAtOnce } from './attempts.js';
-import { LAST_VERSION, type Source } from './copy.js';
-import type { NatsBucket } from './nats-bucket.js';
-import type { LeftOut, Outcome } from './outcome.js';
+import { Failure } from '../../failure.js';
+import { quote } from '../../quote.js';
+import { someAtOnce } from '../attempts.js';
+import { LAST_VERSION, type Source } from '../copy.js';
+import type { LeftOut, Outcome } from '../outcome.js';
+import type { NatsBucket } from './bucket.js';
 
 /** What a bucket of secrets-nats-kv holds. */
 export interface Listing {

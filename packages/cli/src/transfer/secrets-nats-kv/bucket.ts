@@ -1,7 +1,7 @@
 import { errors, type NatsConnection } from '@nats-io/transport-node';
-import { Failure } from '../failure.js';
-import { displayName, quote } from '../quote.js';
-import { SourceGone } from './attempts.js';
+import { Failure } from '../../failure.js';
+import { displayName, quote } from '../../quote.js';
+import { SourceGone } from '../attempts.js';
 
 /** One entry that a bucket has kept of a key. */
 export interface Entry {

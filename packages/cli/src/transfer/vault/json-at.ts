@@ -1,0 +1,137 @@
+/**
+ * What stands in JSON at a path of keys, as the bytes that it is written with there: no value becomes a string, which could not
+ * be wiped, and no number loses digits. What Go writes as `\u003c`, `\u003e` and `\u0026` so that a browser does no harm with it is the character
+ * itself again; white space outside of strings is left out.
+ *
+ * @returns a copy, for the receiver to wipe; undefined if nothing stands there, or this is no JSON
+ */
+export function jsonAt(bytes: Uint8Array, path: readonly string[]): Uint8Array | undefined {
+  const walker = new Walker(bytes);
+  try {
+    for (const key of path) if (!walker.enter(key)) return undefined;
+    const start = walker.at;
+    walker.skip();
+    return plain(bytes.subarray(start, walker.at));
+  } catch (error) {
+    if (error instanceof NoJson) return undefined;
+    throw error;
+  }
+}
+
+class NoJson extends Error {}
+
+const [QUOTE, BACKSLASH, COLON, COMMA, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST] = Buffer.from('"\\:,{}[]');
+
+class Walker {
+  at = 0;
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Goes to the value of a key of the object that begins here. */
+  enter(key: string): boolean {
+    if (this.#next() !== OPEN) return false;
+    this.at++;
+    while (this.#next() !== CLOSE) {
+      const start = this.at;
+      this.#string();
+      const found = Buffer.from(this.#bytes.subarray(start + 1, this.at - 1)).toString('utf8') === key;
+      this.#take(COLON);
+      this.#next();
+      if (found) return true;
+      this.skip();
+      if (this.#next() === COMMA) this.at++;
+    }
+    return false;
+  }
+
+  /** Goes behind the value that begins here. */
+  skip(): void {
+    let depth = 0;
+    do {
+      const byte = this.#next();
+      if (byte === QUOTE) this.#string();
+      else if (byte === OPEN || byte === OPEN_LIST) {
+        depth++;
+        this.at++;
+      } else if (byte === CLOSE || byte === CLOSE_LIST) {
+        depth--;
+        this.at++;
+      } else if (byte === COMMA || byte === COLON) {
+        if (depth === 0) throw new NoJson();
+        this.at++;
+      } else this.#word();
+    } while (depth > 0);
+    if (depth < 0) throw new NoJson();
+  }
+
+  /** The next byte that is no white space. */
+  #next(): number {
+    for (;;) {
+      const byte = this.#bytes[this.at];
+      if (byte === undefined) throw new NoJson();
+      if (byte > 0x20) return byte;
+      this.at++;
+    }
+  }
+
+  #take(byte: number | undefined): void {
+    if (this.#next() !== byte) throw new NoJson();
+    this.at++;
+  }
+
+  #string(): void {
+    this.#take(QUOTE);
+    for (;;) {
+      const byte = this.#bytes[this.at++];
+      if (byte === undefined) throw new NoJson();
+      if (byte === QUOTE) return;
+      if (byte === BACKSLASH) this.at++;
+    }
+  }
+
+  /** A number, true, false or null. */
+  #word(): void {
+    const start = this.at;
+    while (/[\w.+-]/.test(String.fromCharCode(this.#bytes[this.at] ?? 0))) this.at++;
+    if (this.at === start) throw new NoJson();
+  }
+}
+
+const HARMLESS = new Map([
+  ['003c', 0x3c],
+  ['003e', 0x3e],
+  ['0026', 0x26],
+]);
+
+function plain(json: Uint8Array): Uint8Array {
+  const out = Buffer.from(new ArrayBuffer(json.length));
+  let length = 0;
+  let inString = false;
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at] as number;
+    if (!inString && byte <= 0x20) continue;
+    if (byte === QUOTE) inString = !inString;
+    if (byte !== BACKSLASH) {
+      out[length++] = byte;
+      continue;
+    }
+    const escaped = json[at + 1] === 0x75 ? hexAt(json, at + 2) : undefined;
+    const itself = escaped === undefined ? undefined : HARMLESS.get(escaped);
+    if (itself !== undefined) {
+      out[length++] = itself;
+      at += 5;
+    } else {
+      out[length++] = byte;
+      out[length++] = json[++at] as number;
+    }
+  }
+  const exact = new Uint8Array(out.subarray(0, length));
+  out.fill(0);
+  return exact;
+}
+
+const hexAt = (json: Uint8Array, at: number): string =>
+  String.fromCharCode(...json.subarray(at, at + 4)).toLowerCase();
