@@ -65,6 +65,7 @@ export {
   DEFAULT_MAX_BYTES,
   type JetStreamOptions,
 } from './storage/jetstream/options.js';
+export { JetStreamStorage } from './storage/jetstream/storage.js';
 export { LmdbStorage } from './storage/lmdb.js';
 export type {
   HealReport,

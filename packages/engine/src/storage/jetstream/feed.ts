@@ -180,6 +180,8 @@ export class Feed {
     // A beat marks the end of what is to be read, and its way back says how fresh the replica is.
     beats.start((payload) => this.#options.link.connection?.publish(layout.beat(replica.instance), payload));
     try {
+      // Closed while the tap was opened, when there was nothing yet to break.
+      if (this.#closing.signal.aborted) throw closed();
       await this.look();
       while (!fill || this.#position < state.last_seq) {
         intake.add(await tap.next());

@@ -1,0 +1,242 @@
+import { randomBytes } from 'node:crypto';
+import {
+  DiscardPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  PersistMode,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+  type StreamInfo,
+} from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+
+import { CofferError } from '../../errors.js';
+import { requireSync, requireVersion, type Sync } from './fitness.js';
+import type { Layout } from './layout.js';
+import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
+import type { JetStreamOptions } from './options.js';
+import type { ReplicaOrigin } from './replica-contract.js';
+
+const ANSWER_MS = 5_000;
+const STATUS_MS = 2_000;
+
+/** What is known of a bucket that was found fit. */
+export interface BucketFacts {
+  readonly origin: ReplicaOrigin;
+  readonly replicas: number;
+  /** -1: no limit. */
+  readonly maxBytes: number;
+  readonly sync: Sync;
+}
+
+/**
+ * Looks whether the bucket and its servers are what a store needs, and makes the bucket if there is none yet.
+ *
+ * @param known where the replica comes from, if it has come from somewhere: then nothing is made, and what is missing is left to
+ *   the look at the stream's continuity
+ * @param incarnation of a store that is made; of one that moves in its own
+ * @throws CofferError `unfit_store` for a bucket that is somebody else's or differs in what matters, for servers that are too old or
+ *   do not sync; `unavailable`; nothing was written then
+ */
+export async function openBucket(
+  connection: NatsConnection,
+  options: JetStreamOptions,
+  layout: Layout,
+  known: ReplicaOrigin | undefined,
+  incarnation: Uint8Array = randomBytes(16),
+): Promise<BucketFacts> {
+  requireVersion(connection.info?.version ?? '', connection.getServer());
+  const sync = await requireSync(options);
+  try {
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+    const found = await findStream(manager, layout.stream);
+    if (!found && known) return { origin: known, replicas: options.replicas, maxBytes: -1, sync };
+    const info = found ?? (await createStream(manager, options, layout));
+    requireConfig(info.config, options.bucket, layout);
+    const origin = known ?? {
+      ...(await bornAs(connection, manager, info, layout, incarnation)),
+      created: info.created,
+    };
+    return {
+      origin,
+      replicas: info.config.num_replicas,
+      maxBytes: info.config.max_bytes,
+      sync,
+    };
+  } catch (error) {
+    throw unreachable(error, options.bucket);
+  }
+}
+
+/** What the stream's leader says of it. */
+export interface BucketStatus {
+  readonly replicas: number;
+  readonly sequence: number;
+  readonly bytes: number;
+  /** -1: no limit. */
+  readonly maxBytes: number;
+  readonly servers: readonly { readonly name: string; readonly leader: boolean; readonly current: boolean }[];
+}
+
+/** @throws what nats.js does */
+export async function bucketStatus(connection: NatsConnection, layout: Layout): Promise<BucketStatus> {
+  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: STATUS_MS });
+  const { config, state, cluster } = await manager.streams.info(layout.stream);
+  const leader = cluster?.leader;
+  return {
+    replicas: config.num_replicas,
+    sequence: state.last_seq,
+    bytes: state.bytes,
+    maxBytes: config.max_bytes,
+    servers: [
+      ...(leader ? [{ name: leader, leader: true, current: true }] : []),
+      ...(cluster?.replicas ?? []).map(({ name, current }) => ({ name, leader: false, current })),
+    ],
+  };
+}
+
+/** @throws CofferError `unfit_store`, `unavailable` */
+export async function changeReplicas(
+  connection: NatsConnection,
+  layout: Layout,
+  replicas: number,
+): Promise<void> {
+  try {
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+    await manager.streams.update(layout.stream, { num_replicas: replicas });
+  } catch (error) {
+    throw unreachable(error, layout.stream);
+  }
+}
+
+async function findStream(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
+  try {
+    return await manager.streams.info(name);
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound)
+      return undefined;
+    throw error;
+  }
+}
+
+async function createStream(
+  manager: JetStreamManager,
+  { bucket, replicas, maxBytes, placementTags = [] }: JetStreamOptions,
+  layout: Layout,
+): Promise<StreamInfo> {
+  try {
+    return await manager.streams.add({
+      name: layout.stream,
+      description: 'The store of coffer, a secrets service: nobody else may write here.',
+      subjects: [layout.all],
+      ...REQUIRED,
+      num_replicas: replicas,
+      max_bytes: maxBytes,
+      ...(placementTags.length > 0 && { placement: { cluster: '', tags: [...placementTags] } }),
+    });
+  } catch (error) {
+    // Another instance has made it a moment ago, with other numbers.
+    if (error instanceof JetStreamApiError && error.code === NAME_IN_USE) {
+      const info = await findStream(manager, layout.stream);
+      if (info) return info;
+    }
+    throw error instanceof JetStreamApiError
+      ? new CofferError(
+          'unfit_store',
+          `the bucket ${bucket} could not be made in NATS JetStream: ${error.message}`,
+          { cause: error },
+        )
+      : error;
+  }
+}
+
+const NAME_IN_USE = 10058;
+
+/** What a stream must have to be a store; the KV client's own settings are among them. */
+const REQUIRED = {
+  storage: StorageType.File,
+  retention: RetentionPolicy.Limits,
+  max_msgs_per_subject: 1,
+  /** What is full refuses, and forgets nothing. */
+  discard: DiscardPolicy.New,
+  /** Followers, and leaders that are none any more, may answer direct gets. */
+  allow_direct: false,
+  deny_delete: true,
+  allow_rollup_hdrs: true,
+  allow_atomic: true,
+} as const satisfies Partial<StreamConfig>;
+
+/** @throws CofferError `unfit_store` */
+function requireConfig(config: StreamConfig, bucket: string, layout: Layout): void {
+  const wrong: string[] = [];
+  const actual = config as unknown as Readonly<Record<string, unknown>>;
+  for (const [name, value] of Object.entries(REQUIRED)) {
+    if ((actual[name] ?? false) !== value) wrong.push(`${name} is ${String(actual[name])}, not ${value}`);
+  }
+  if (config.subjects?.length !== 1 || config.subjects[0] !== layout.all) {
+    wrong.push(`its subjects are not ${layout.all}`);
+  }
+  if (config.max_age > 0) wrong.push('its messages expire (max_age)');
+  if (config.max_msgs > 0) wrong.push('it holds a limited number of messages (max_msgs)');
+  if (config.max_msg_size > 0) wrong.push('it limits the size of messages (max_msg_size)');
+  if (config.persist_mode === PersistMode.Async)
+    wrong.push('it acknowledges before it writes (persist_mode)');
+  if (config.mirror || config.sources?.length) wrong.push('it is fed from another stream');
+  if (config.sealed) wrong.push('it is sealed');
+  if (config.subject_transform) wrong.push('it changes subjects');
+  if (wrong.length === 0) return;
+  throw new CofferError(
+    'unfit_store',
+    `the bucket ${bucket} cannot be a store of coffer: ${wrong.join('; ')}. Name another bucket, which coffer makes itself; ` +
+      'nothing was written',
+  );
+}
+
+/** Its birth, which is written now if it is empty. Of two instances that find it empty one writes, and both read that. */
+async function bornAs(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  info: StreamInfo,
+  layout: Layout,
+  incarnation: Uint8Array,
+): Promise<Meta> {
+  const meta = await readMeta(manager, layout);
+  if (meta) return meta;
+  if (info.state.messages > 0) {
+    throw new CofferError(
+      'unfit_store',
+      `the bucket behind ${layout.stream} holds what coffer has not written: name another one; nothing was written`,
+    );
+  }
+  const written = { format: BUCKET_FORMAT, incarnation, epoch: 1 };
+  try {
+    await jetstream(connection, { timeout: ANSWER_MS }).publish(layout.meta, encodeMeta(written), {
+      expect: { lastSubjectSequence: 0, streamName: layout.stream },
+    });
+    return written;
+  } catch (error) {
+    const other = await readMeta(manager, layout);
+    if (other) return other;
+    throw error;
+  }
+}
+
+async function readMeta(manager: JetStreamManager, layout: Layout): Promise<Meta | undefined> {
+  const message = await manager.streams.getMessage(layout.stream, { last_by_subj: layout.meta });
+  return message ? parseMeta(message.data) : undefined;
+}
+
+/** What nats.js says, as ours. */
+function unreachable(error: unknown, bucket: string): unknown {
+  if (error instanceof CofferError) return error;
+  const { message } = error as Error;
+  return new CofferError(
+    'unavailable',
+    `the bucket ${bucket} in NATS JetStream does not answer: ${message}; nothing was changed`,
+    { cause: error },
+  );
+}

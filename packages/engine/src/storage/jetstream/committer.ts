@@ -1,0 +1,355 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+
+import { CofferError } from '../../errors.js';
+import { DISK_BOUNDS, Timings } from '../../timings.js';
+import type { StorageChange } from '../storage.js';
+import { type Answer, publishBatch } from './batch-publisher.js';
+import { type Group, type Member, takeGroup, type Waiting } from './commit-group.js';
+import type { Layout } from './layout.js';
+import type { Link } from './link.js';
+import type { ReplicaLike } from './replica-contract.js';
+
+/** How long a batch's answer is waited for before it is sent again. */
+const ANSWER_MS = 2_000;
+/** How long it is tried to find out whether a commit came true. */
+const DOUBT_MS = 8_000;
+/** How long a commit that is stored may take to arrive in the replica. */
+const ARRIVAL_MS = 10_000;
+/** Between attempts when the stream is busy with another batch that looks at the same record; up to as much again by chance. */
+const BUSY_MS = 1;
+const DOUBTFUL_MS = 50;
+/** Of a message's payload, what its headers and its subject may take. */
+const HEADER_ROOM = 8 * 1024;
+
+/** What the committer asks of the feed. */
+export interface CommittedFeed {
+  /** Resolves when all up to this sequence is in the replica; rejects when the feed ended. */
+  passed(sequence: number): Promise<void>;
+  /** The newest own mark in the replica, and the id of its batch. */
+  readonly mark: { readonly batch: string; readonly revision: number } | undefined;
+  /** Why nothing may be committed now. */
+  readonly problem: CofferError | undefined;
+  /** The stream answered what cannot be: look whether it is still the one that it was. */
+  look(): void;
+  /** Of the stream, as last seen. */
+  readonly state: { readonly bytes: number } | undefined;
+}
+
+export interface CommitterOptions {
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  readonly link: Link;
+  readonly feed: CommittedFeed;
+  /** The record of the key ring: see {@link Layout}. */
+  readonly fence: Uint8Array;
+  readonly maxBytes: () => number;
+}
+
+/**
+ * Brings changes into the stream, each with the other instances' knowledge or not at all.
+ *
+ * One batch of this instance is under way at a time, with all changes that waited: in a cluster the server refuses a batch that
+ * looks at the same record as another one in process (error 10164), and each of ours looks at the ring's. The batch's first
+ * message, the instance's mark, tells afterwards whether a batch without an answer came true: nobody else writes there, and no
+ * later batch of ours has, so it is found behind whatever refuses the second attempt.
+ *
+ * What an acknowledgement means: a majority of the servers has the batch in its log, synced if they sync always; with one replica,
+ * that server has stored and synced it. What it does not mean is that this instance can read it, for which the feed is waited for.
+ */
+export class Committer {
+  readonly #options: CommitterOptions;
+  readonly #queue: Waiting[] = [];
+  readonly #underWay = new Set<Promise<unknown>>();
+  readonly commits = new Timings(DISK_BOUNDS);
+  #running: Promise<void> | undefined;
+  #stopped: CofferError | undefined;
+  /** How many of the next go alone, since a group was refused and nobody knows because of whom. */
+  #singles = 0;
+  conflicts = 0;
+  inDoubt = 0;
+
+  constructor(options: CommitterOptions) {
+    this.#options = options;
+  }
+
+  /** @returns the head's revision. @throws as {@link Storage.commit} */
+  commit(change: StorageChange): Promise<number> {
+    if (this.#stopped) return Promise.reject(this.#stopped);
+    const promise = new Promise<number>((resolve, reject) => {
+      this.#queue.push({ change, resolve, reject });
+      this.#running ??= this.#run();
+    });
+    this.#track(promise);
+    return promise;
+  }
+
+  /** Waits for what is under way; nothing more is taken. */
+  async close(): Promise<void> {
+    this.#stopped ??= new CofferError('stopped', 'the store is closed');
+    await this.#running;
+    await Promise.allSettled(this.#underWay);
+  }
+
+  #track(promise: Promise<unknown>): void {
+    this.#underWay.add(promise);
+    const done = () => this.#underWay.delete(promise);
+    promise.then(done, done);
+  }
+
+  async #run(): Promise<void> {
+    // A turn of the event loop gathers what else was asked at this moment.
+    await new Promise(setImmediate);
+    while (this.#queue.length > 0) {
+      this.#rejectKnown();
+      if (this.#queue.length === 0) break;
+      const { layout, replica, fence } = this.#options;
+      const group = takeGroup(this.#queue, {
+        layout,
+        instance: replica.instance,
+        fence,
+        partBytes: this.#partBytes(),
+        entry: (key) => replica.entry(key),
+        single: this.#singles > 0,
+      });
+      if (this.#singles > 0) this.#singles--;
+      await this.#send(group).catch((error: unknown) => rejectAll(group.members, error as Error));
+    }
+    this.#running = undefined;
+  }
+
+  /** What need not go to the stream: there is none to go to, no room, or the replica knows of another revision. */
+  #rejectKnown(): void {
+    const problem = this.#problem();
+    const waiting = this.#queue.splice(0);
+    for (const one of waiting) {
+      if (problem) one.reject(problem);
+      else if (this.#current(one.change) !== one.change.expectedRevision) this.#conflict(one);
+      else if (this.#isFull(one.change)) one.reject(full());
+      else this.#queue.push(one);
+    }
+  }
+
+  #problem(): CofferError | undefined {
+    const { link, feed, replica } = this.#options;
+    if (feed.problem) return feed.problem;
+    if (replica.alarm) return new CofferError('store_alarm', replica.alarm.message);
+    return link.connection ? undefined : unavailable(link.problem);
+  }
+
+  /** The head's revision as its readers see it: a tombstone is none. */
+  #current({ head }: StorageChange): number {
+    const entry = this.#options.replica.entry(head.key);
+    return entry && !entry.removed ? entry.revision : 0;
+  }
+
+  /** Some room is kept for beats and marks, without which nobody could read, and half of it for revocations and deletions. */
+  #isFull({ head, put = [], urgent = false }: StorageChange): boolean {
+    const { feed, maxBytes } = this.#options;
+    if (!feed.state) return false;
+    const limit = maxBytes();
+    if (limit <= 0) return false;
+    const reserve = Math.min(Math.max(RESERVE_BYTES, limit / 100), limit / 4);
+    const bytes = put.reduce((sum, side) => sum + side.bytes.length, head.bytes?.length ?? 0);
+    const frees = head.bytes === undefined && put.length === 0;
+    return feed.state.bytes + bytes > limit - (urgent || frees ? reserve / 2 : reserve);
+  }
+
+  #partBytes(): number {
+    const maxPayload = this.#options.link.connection?.info?.max_payload ?? 1024 * 1024;
+    return Math.max(1024, maxPayload - HEADER_ROOM);
+  }
+
+  async #send(group: Group): Promise<void> {
+    const { link, layout } = this.#options;
+    const id = randomBytes(16).toString('hex');
+    const begun = performance.now();
+    const deadline = begun + DOUBT_MS;
+    let inDoubt = false;
+    for (let attempt = 0; ; attempt++) {
+      const connection = link.connection;
+      // Another id each time: the server has kept the first messages of a batch whose last one did not come.
+      const answer: Answer = connection
+        ? await this.#untilLost(
+            publishBatch(connection, layout.stream, `${id}.${attempt}`, group.messages, ANSWER_MS),
+          )
+        : { is: 'refused', reason: link.problem };
+      if (answer.is === 'stored') {
+        this.commits.since(begun);
+        return this.#arrived(group, answer.sequence);
+      }
+      inDoubt ||= answer.is === 'silence';
+      if (answer.is === 'conflict') {
+        const settled = await this.#afterConflict(group, answer.sequence, inDoubt ? id : undefined);
+        if (settled) return;
+      } else if (!inDoubt && (answer.is === 'refused' || answer.is === 'full')) {
+        return this.#refused(group, answer);
+      }
+      const problem = inDoubt ? undefined : this.#problem();
+      if (problem) return rejectAll(group.members, problem);
+      const left = deadline - performance.now();
+      if (left <= 0) return this.#giveUp(group, inDoubt ? id : undefined);
+      const pause = answer.is === 'busy' ? BUSY_MS * (1 + attempt + Math.random()) : DOUBTFUL_MS;
+      await wait(Math.min(pause, DOUBTFUL_MS, left));
+    }
+  }
+
+  /** A connection that is lost gives no answer any more. */
+  async #untilLost(answer: Promise<Answer>): Promise<Answer> {
+    const { link } = this.#options;
+    let end: () => void = () => {};
+    const lost = new Promise<Answer>((resolve) => {
+      end = link.onChange(() => resolve({ is: 'silence' }));
+    });
+    try {
+      return await Promise.race([answer, lost]);
+    } finally {
+      end();
+    }
+  }
+
+  /** It is in the stream. The next batch need not wait until the replica has it. */
+  #arrived(group: Group, last: number): void {
+    const { feed, replica } = this.#options;
+    const first = last - group.messages.length + 1;
+    const arrival = timed(feed.passed(last), ARRIVAL_MS).then(
+      () => {
+        for (const { waiting, head } of group.members) {
+          const revision = first + head;
+          const entry = replica.entry(waiting.change.head.key);
+          // Another may have changed it again already.
+          const isThere = entry !== undefined && entry.revision >= revision;
+          if (isThere) waiting.resolve(revision);
+          else waiting.reject(this.#doubt('the stream has acknowledged it, and does not show it'));
+        }
+      },
+      (error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        const doubt = this.#doubt(`it is stored, but has not arrived here yet (${reason})`);
+        rejectAll(group.members, doubt);
+      },
+    );
+    this.#track(arrival);
+  }
+
+  /**
+   * Some record is not as the group said. When the replica has what the server named, those are told whom it concerns, and the others
+   * wait for their next turn.
+   *
+   * @param id of the batch, if an earlier attempt had no answer
+   * @returns false to try again
+   */
+  async #afterConflict(group: Group, sequence: number, id: string | undefined): Promise<boolean> {
+    const { feed, replica, fence } = this.#options;
+    await timed(feed.passed(sequence), ARRIVAL_MS).catch((error: unknown) => {
+      // Nothing of it is stored, unless an earlier attempt was.
+      if (id === undefined) throw unavailable(error instanceof Error ? error.message : String(error));
+    });
+    const own = id === undefined ? undefined : this.#ownMark(id);
+    if (own !== undefined) {
+      this.#arrived(group, own + group.messages.length - 1);
+      return true;
+    }
+    const ringChanged = (replica.entry(fence)?.revision ?? 0) !== group.fence;
+    const others: Member[] = [];
+    for (const member of group.members) {
+      const current = replica.entry(member.waiting.change.head.key)?.revision ?? 0;
+      if (ringChanged || current !== member.expected) this.#conflict(member.waiting);
+      else others.push(member);
+    }
+    if (others.length < group.members.length) {
+      this.#queue.unshift(...others.map(({ waiting }) => waiting));
+      return true;
+    }
+    return this.#afterRegression(group, sequence, id !== undefined);
+  }
+
+  /** The server has less than the replica: a tombstone was purged, a server that leads no more has answered, or records are lost. */
+  async #afterRegression(group: Group, sequence: number, inDoubt: boolean): Promise<boolean> {
+    const { feed, replica } = this.#options;
+    const tombstones = group.members
+      .map(({ waiting }) => waiting.change.head.key)
+      .filter((key) => replica.entry(key)?.removed);
+    if (sequence === 0 && tombstones.length > 0 && !inDoubt) {
+      if (group.members.length === 1) await replica.forget(tombstones);
+      else this.#singles = group.members.length;
+      this.#queue.unshift(...group.members.map(({ waiting }) => waiting));
+      return true;
+    }
+    feed.look();
+    return false;
+  }
+
+  #refused(group: Group, answer: Answer & { is: 'refused' | 'full' }): void {
+    if (answer.is === 'refused') {
+      this.#options.feed.look();
+      rejectAll(group.members, unavailable(answer.reason));
+    } else if (group.members.length === 1) {
+      rejectAll(group.members, full());
+    } else {
+      // What does not fit must not take along what does, a deletion least of all.
+      this.#singles = group.members.length;
+      this.#queue.unshift(...group.members.map(({ waiting }) => waiting));
+    }
+  }
+
+  #giveUp(group: Group, id: string | undefined): void {
+    const own = id === undefined ? undefined : this.#ownMark(id);
+    if (own !== undefined) this.#arrived(group, own + group.messages.length - 1);
+    else if (id !== undefined) {
+      for (const { waiting } of group.members) waiting.reject(this.#doubt('NATS has not answered'));
+    } else rejectAll(group.members, unavailable('others write without a pause, or the stream lacks records'));
+  }
+
+  /** Where the batch's first message is, if one of its attempts came true and has arrived. */
+  #ownMark(id: string): number | undefined {
+    const { mark } = this.#options.feed;
+    return mark?.batch.startsWith(`${id}.`) ? mark.revision : undefined;
+  }
+
+  #conflict({ reject }: Waiting): void {
+    this.conflicts++;
+    reject(new CofferError('conflict', 'the record was changed by somebody else in the meantime'));
+  }
+
+  #doubt(reason: string): CofferError {
+    this.inDoubt++;
+    return new CofferError(
+      'in_doubt',
+      `it is not known whether the change came true (${reason}): look at what is there, then repeat it if needed`,
+    );
+  }
+}
+
+/** At the least, of the bucket's room. */
+const RESERVE_BYTES = 1024 * 1024;
+
+const rejectAll = (members: readonly Member[], error: Error): void => {
+  for (const { waiting } of members) waiting.reject(error);
+};
+
+const unavailable = (reason: string): CofferError =>
+  new CofferError(
+    'unavailable',
+    `the store in NATS JetStream cannot be written now: ${reason}; nothing was changed`,
+  );
+
+const full = (): CofferError =>
+  new CofferError(
+    'storage_full',
+    'the bucket in NATS JetStream is full: delete what is not needed, or give it more bytes (max_bytes of its stream)',
+  );
+
+async function timed(promise: Promise<void>, milliseconds: number): Promise<void> {
+  const ending = new AbortController();
+  const late = wait(milliseconds, undefined, { signal: ending.signal }).then(() => {
+    throw new Error('the feed is too slow');
+  });
+  late.catch(() => {});
+  promise.catch(() => {});
+  try {
+    await Promise.race([promise, late]);
+  } finally {
+    ending.abort();
+  }
+}

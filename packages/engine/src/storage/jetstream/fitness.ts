@@ -1,0 +1,113 @@
+import type { NatsConnection } from '@nats-io/nats-core';
+
+import { CofferError } from '../../errors.js';
+import type { JetStreamOptions } from './options.js';
+
+/** TODO */
+export const OLDEST_SERVER = '2.12.4';
+
+/** Every server of the account system's side that hears it answers once. */
+const PING_SUBJECT = '$SYS.REQ.SERVER.PING.JSZ';
+const PING_MS = 2_000;
+
+/** What is known of whether an acknowledgement means that a message is on stable storage. */
+export type Sync = 'always' | 'stated' | 'lazy';
+
+/** One server with JetStream, as it says itself. */
+export interface ServerFacts {
+  readonly name: string;
+  readonly version: string;
+  readonly syncAlways: boolean;
+}
+
+/** @throws CofferError `unfit_store` for a server that is too old */
+export function requireVersion(version: string, server: string): void {
+  if (compareVersions(version, OLDEST_SERVER) >= 0) return;
+  throw new CofferError(
+    'unfit_store',
+    `${server} is nats-server ${version}, and a store of secrets needs ${OLDEST_SERVER} or newer: older ones lack atomic batches, ` +
+      'or have lost what they had acknowledged; nothing was written. Upgrade all servers of the cluster',
+  );
+}
+
+/**
+ * Looks whether the servers keep what they acknowledge: by the system account, else by what the operator says.
+ *
+ * @throws CofferError `unfit_store` if they do not, or nobody says so; `unavailable` if none answers
+ */
+export async function requireSync(options: JetStreamOptions): Promise<Sync> {
+  const { connectSystem, syncAlways = false, allowLazySync = false } = options;
+  if (!connectSystem) {
+    if (syncAlways) return 'stated';
+    if (allowLazySync) return 'lazy';
+    throw new CofferError(
+      'unfit_store',
+      'it is not known whether the NATS servers sync before they acknowledge, without which a power cut loses acknowledged secrets: ' +
+        'set sync_interval: always in the jetstream block of every server, and give credentials of the system account, by which ' +
+        'that is checked, or state syncAlways: true',
+    );
+  }
+  const system = await connectSystem();
+  try {
+    const servers = await serversOf(system);
+    for (const { name, version } of servers) requireVersion(version, name);
+    const lazy = servers.filter((server) => !server.syncAlways);
+    if (lazy.length === 0) return 'always';
+    if (allowLazySync) return 'lazy';
+    throw new CofferError(
+      'unfit_store',
+      `${lazy.map(({ name }) => name).join(', ')} would lose acknowledged secrets with a power cut: set sync_interval: always ` +
+        'in the jetstream block of every NATS server and start it anew, or take the risk with allowLazySync: true',
+    );
+  } finally {
+    await system.close();
+  }
+}
+
+/** @throws CofferError `unavailable` if none answers in time */
+async function serversOf(system: NatsConnection): Promise<ServerFacts[]> {
+  const servers: ServerFacts[] = [];
+  const answers = await system.requestMany(PING_SUBJECT, '{}', { strategy: 'stall', maxWait: PING_MS });
+  for await (const { data } of answers) {
+    const facts = parseServer(data);
+    if (facts) servers.push(facts);
+  }
+  if (servers.length > 0) return servers;
+  throw new CofferError(
+    'unavailable',
+    'no NATS server says whether it syncs always: are these credentials of the system account?',
+  );
+}
+
+/** Undefined for a server without JetStream, and for what is no answer. */
+function parseServer(data: Uint8Array): ServerFacts | undefined {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(Buffer.from(data).toString());
+  } catch {
+    return undefined;
+  }
+  const { server, data: facts } = fieldsOf(answer);
+  const { name, ver } = fieldsOf(server);
+  const { config, disabled } = fieldsOf(facts);
+  if (disabled === true || typeof name !== 'string' || typeof ver !== 'string') return undefined;
+  return { name, version: ver, syncAlways: fieldsOf(config).sync_always === true };
+}
+
+const fieldsOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+
+/** By their three numbers; a release candidate counts as its release. What is no version is the oldest. */
+export function compareVersions(one: string, other: string): number {
+  const [left, right] = [numbersOf(one), numbersOf(other)];
+  for (const [index, number] of left.entries()) {
+    const difference = number - (right[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+function numbersOf(version: string): number[] {
+  const [, ...numbers] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? ['', '0', '0', '0'];
+  return numbers.map(Number);
+}

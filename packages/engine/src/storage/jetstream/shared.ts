@@ -1,0 +1,166 @@
+import { CofferError } from '../../errors.js';
+import type {
+  Admission,
+  Freshness,
+  HealReport,
+  Lease,
+  ReplicaCount,
+  SharedHealth,
+  SharedStatus,
+  SharedStorage,
+  StorageAlarm,
+} from '../shared.js';
+import type { Beats } from './beats.js';
+import { type BucketFacts, bucketStatus, changeReplicas } from './bucket.js';
+import type { Committer } from './committer.js';
+import type { Feed } from './feed.js';
+import type { Layout } from './layout.js';
+import type { Link } from './link.js';
+import type { JetStreamOptions } from './options.js';
+import type { ReplicaLike } from './replica-contract.js';
+
+/** How long somebody waits for what another instance has shown. */
+const REACH_MS = 1_000;
+
+export interface SharedParts {
+  readonly options: JetStreamOptions;
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  readonly link: Link;
+  readonly feed: Feed;
+  readonly beats: Beats;
+  readonly committer: Committer;
+  readonly facts: () => BucketFacts | undefined;
+  readonly problem: () => CofferError | undefined;
+  readonly isNewReplica: boolean;
+}
+
+/** What the instances of a store in JetStream know of each other, in the words of the engine. */
+export class JetStreamShared implements SharedStorage {
+  readonly #parts: SharedParts;
+
+  constructor(parts: SharedParts) {
+    this.#parts = parts;
+  }
+
+  get instance(): string {
+    return this.#parts.replica.instance;
+  }
+
+  get isNewReplica(): boolean {
+    return this.#parts.isNewReplica;
+  }
+
+  follow(admission: Admission): void {
+    this.#parts.feed.start(admission);
+  }
+
+  get freshness(): Freshness {
+    return this.#parts.beats;
+  }
+
+  get position(): string {
+    return `${this.#epoch}-${this.#parts.feed.position}`;
+  }
+
+  async reached(position: string): Promise<void> {
+    const [, epoch, sequence] = /^(\d{1,9})-(\d{1,15})$/.exec(position) ?? [];
+    if (epoch === undefined || sequence === undefined) {
+      throw new CofferError('invalid_argument', 'what was seen is no position of this store');
+    }
+    // Of a time before a heal, which has brought back all of it.
+    if (Number(epoch) < this.#epoch) return;
+    if (Number(epoch) === this.#epoch && this.#parts.feed.position >= Number(sequence)) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(behind()), REACH_MS);
+    });
+    try {
+      const passed = this.#parts.feed.passed(Number(sequence));
+      passed.catch(() => {});
+      await Promise.race([passed, late]);
+    } catch (error) {
+      if (error instanceof CofferError && error.code === 'stopped') throw error;
+      throw behind();
+    } finally {
+      clearTimeout(timer);
+    }
+    if (Number(epoch) > this.#epoch) throw behind();
+  }
+
+  confirmedByAll(_revision: number): boolean {
+    return false;
+  }
+
+  lease(_work: string): Lease {
+    return { held: true, onChange: () => () => {}, close: () => {} };
+  }
+
+  get alarm(): StorageAlarm | undefined {
+    return this.#parts.replica.alarm;
+  }
+
+  onAlarm(listener: () => void): () => void {
+    return this.#parts.feed.alarm.onChange(listener);
+  }
+
+  get health(): SharedHealth {
+    const { link, replica, feed, beats, committer, facts, problem } = this.#parts;
+    return {
+      instance: replica.instance,
+      connected: link.connection !== undefined,
+      problem: problem(),
+      alarm: replica.alarm,
+      replicaAge: beats.age(),
+      replicaSequence: feed.position,
+      sync: facts()?.sync ?? 'lazy',
+      members: 1,
+      membersAlive: 1,
+      conflicts: committer.conflicts,
+      inDoubt: committer.inDoubt,
+    };
+  }
+
+  async status(): Promise<SharedStatus> {
+    const { link, layout, options, facts } = this.#parts;
+    const { connection } = link;
+    const known = facts();
+    const told = connection && (await bucketStatus(connection, layout).catch(() => undefined));
+    return {
+      health: this.health,
+      bucket: options.bucket,
+      replicas: told?.replicas ?? known?.replicas ?? options.replicas,
+      streamSequence: told?.sequence,
+      bytes: told?.bytes,
+      maxBytes: told?.maxBytes ?? known?.maxBytes ?? options.maxBytes,
+      servers: told?.servers ?? [],
+      members: [],
+    };
+  }
+
+  async setReplicas(replicas: ReplicaCount): Promise<void> {
+    const { link, layout } = this.#parts;
+    if (!link.connection) throw new CofferError('unavailable', `NATS cannot be reached: ${link.problem}`);
+    await changeReplicas(link.connection, layout, replicas);
+  }
+
+  async forget(_instance: string): Promise<void> {
+    throw new CofferError('unavailable', 'members are not known yet');
+  }
+
+  async heal(_options: { readonly dryRun: boolean }): Promise<HealReport> {
+    throw new CofferError('unavailable', 'a heal is not possible yet');
+  }
+
+  async close(): Promise<void> {}
+
+  get #epoch(): number {
+    return this.#parts.replica.origin?.epoch ?? 0;
+  }
+}
+
+const behind = (): CofferError =>
+  new CofferError(
+    'stale',
+    'this instance has not yet what another one has shown you: ask again, or ask that one',
+  );

@@ -1,0 +1,319 @@
+import { setTimeout as wait } from 'node:timers/promises';
+
+import { asBuffer } from '../../bytes.js';
+import { CofferError } from '../../errors.js';
+import { EventLog } from '../event-log.js';
+import type { LocalStoreOptions } from '../local-store.js';
+import type {
+  Storage,
+  StorageChange,
+  StorageEvent,
+  StorageFacts,
+  StorageSnapshot,
+  StoredRecord,
+  Summariser,
+} from '../storage.js';
+import { Beats } from './beats.js';
+import { type BucketFacts, openBucket } from './bucket.js';
+import { type CommittedFeed, Committer } from './committer.js';
+import { type AppliedHead, Feed } from './feed.js';
+import { Layout } from './layout.js';
+import { Link } from './link.js';
+import type { JetStreamOptions } from './options.js';
+import { Replica } from './replica.js';
+import type { ReplicaOrigin } from './replica-contract.js';
+import { JetStreamShared } from './shared.js';
+
+/** Between two looks whether the bucket and its servers are still fit. */
+const FITNESS_MS = 60_000;
+/** How long the first commit waits for the feed. */
+const READY_MS = 5_000;
+const READY_LOOK_MS = 5;
+
+export interface JetStreamDriverOptions extends LocalStoreOptions {
+  readonly jetstream: JetStreamOptions;
+  /** The record of the key ring, see {@link Layout}: a commit that was sealed under another one is a conflict. */
+  readonly fence: Uint8Array;
+  /** Of this program, for lists of members. */
+  readonly version: string;
+  /** Of a store that is made; of one that moves in its own. */
+  readonly incarnation?: Uint8Array | undefined;
+}
+
+/**
+ * The store in a bucket of NATS JetStream, which several instances share.
+ *
+ * All reads are of the instance's own replica, which the feed keeps up with the stream. A change goes into the stream as an atomic
+ * batch, by compare-and-set, and is done when JetStream has acknowledged it *and* the feed has brought it back: then it is on the
+ * servers' stable storage and on this instance's, and readers here see it.
+ */
+export class JetStreamStorage implements Storage {
+  readonly incarnation: Uint8Array;
+  readonly shared: JetStreamShared;
+  readonly #options: JetStreamDriverOptions;
+  readonly #layout: Layout;
+  readonly #replica: Replica;
+  readonly #link: Link;
+  readonly #feed: Feed;
+  readonly #committer: Committer;
+  readonly #events: EventLog;
+  readonly #fitness: NodeJS.Timeout;
+  #facts: BucketFacts | undefined;
+  /** Why the bucket, or a server, is not fit any more. */
+  #unfit: CofferError | undefined;
+  #looking: Promise<void> | undefined;
+  #wasReady = false;
+  #ready: Promise<void> | undefined;
+  #closing = false;
+  /** The newest head that was told of. */
+  #latest: number;
+
+  private constructor(parts: Parts) {
+    const { options, layout, replica, origin, link, feed, beats, facts, isNewReplica } = parts;
+    this.#options = options;
+    this.#layout = layout;
+    this.#replica = replica;
+    this.#link = link;
+    this.#feed = feed;
+    this.#facts = facts;
+    this.incarnation = origin.incarnation;
+    this.#latest = replica.position;
+    this.#events = new EventLog(() => this.#eventId(this.#latest));
+    feed.onHeads((heads) => this.#publish(heads));
+    const committed: CommittedFeed = {
+      passed: (sequence) => feed.passed(sequence),
+      look: () => void feed.look(),
+      get mark() {
+        return feed.mark;
+      },
+      get state() {
+        return feed.state;
+      },
+      get problem() {
+        return problem();
+      },
+    };
+    const problem = () => this.#problem();
+    this.#committer = new Committer({
+      layout,
+      replica,
+      link,
+      feed: committed,
+      fence: options.fence,
+      maxBytes: () => this.#facts?.maxBytes ?? -1,
+    });
+    this.shared = new JetStreamShared({
+      options: options.jetstream,
+      layout,
+      replica,
+      link,
+      feed,
+      beats,
+      committer: this.#committer,
+      facts: () => this.#facts,
+      problem,
+      isNewReplica,
+    });
+    link.onChange(() => {
+      if (link.connection) this.#look();
+    });
+    this.#fitness = setInterval(() => this.#look(), FITNESS_MS).unref();
+    if (!facts) this.#look();
+  }
+
+  /**
+   * Opens the instance's replica in `folder` and looks at the bucket, which is made if there is none. A replica that is there opens
+   * without a connection too; a new one is filled from the stream first.
+   *
+   * @throws CofferError `unfit_store`, `unavailable`, `store_locked`, `newer_format`, `tampered`, `io`
+   */
+  static async open(folder: string, options: JetStreamDriverOptions): Promise<JetStreamStorage> {
+    const { jetstream } = options;
+    const layout = new Layout(jetstream.bucket);
+    const replica = await Replica.open(folder, options);
+    const link = new Link(() => jetstream.connect());
+    try {
+      const failure = await link.open().then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      const facts = await factsAtOpen(link, failure, options, layout, replica.origin);
+      const isNewReplica = replica.origin === undefined;
+      const beats = new Beats(jetstream);
+      const feed = new Feed({ layout, replica, link, beats });
+      if (facts && isNewReplica) {
+        await replica.bind(facts.origin);
+        await feed.fill();
+      }
+      const origin = replica.origin;
+      if (!origin) throw notThere(failure);
+      return new JetStreamStorage({
+        options,
+        layout,
+        replica,
+        origin,
+        link,
+        feed,
+        beats,
+        facts,
+        isNewReplica,
+      });
+    } catch (error) {
+      await link.close();
+      await replica.close();
+      throw error;
+    }
+  }
+
+  get summary(): Uint8Array | undefined {
+    return this.#replica.summary;
+  }
+
+  get sequence(): number {
+    return this.#replica.sequence;
+  }
+
+  get(key: Uint8Array): StoredRecord | undefined {
+    return this.#replica.get(key);
+  }
+
+  scan(prefix: Uint8Array, after?: Uint8Array): Iterable<[Uint8Array, StoredRecord]> {
+    return this.#replica.scan(prefix, after);
+  }
+
+  snapshot(): StorageSnapshot {
+    return this.#replica.snapshot();
+  }
+
+  async commit(change: StorageChange): Promise<number> {
+    // The feed takes a moment to begin, which is no reason to refuse what comes first.
+    if (!this.#wasReady && !this.#closing) {
+      this.#ready ??= this.#untilReady();
+      await this.#ready;
+    }
+    return await this.#committer.commit(change);
+  }
+
+  refreshSummary(): Promise<void> {
+    return this.#replica.refreshSummary();
+  }
+
+  watch(listener: (event: StorageEvent) => void, since?: string): () => void {
+    return this.#events.watch(listener, since);
+  }
+
+  summarise(summariser: Summariser): void {
+    this.#replica.summarise(summariser);
+  }
+
+  async facts(): Promise<StorageFacts> {
+    const facts = await this.#replica.facts();
+    const { problem } = this.shared.health;
+    return {
+      ...facts,
+      writable: facts.writable && problem === undefined,
+      commits: this.#committer.commits.snapshot(),
+    };
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#fitness);
+    this.#closing = true;
+    await this.#ready;
+    await this.#committer.close();
+    await this.shared.close();
+    await this.#feed.close();
+    await this.#looking;
+    this.#events.close();
+    await this.#link.close();
+    await this.#replica.close();
+  }
+
+  #publish(heads: readonly AppliedHead[] | 'reset'): void {
+    if (heads === 'reset') {
+      this.#latest = this.#replica.position;
+      this.#events.publish({ id: this.#eventId(this.#latest), reset: true });
+      return;
+    }
+    for (const { key, revision } of heads) {
+      this.#latest = revision;
+      this.#events.publish({ id: this.#eventId(revision), key: Buffer.from(asBuffer(key)) });
+    }
+  }
+
+  /** The same at every instance, so that a watcher that comes back may come back to another. */
+  #eventId(revision: number): string {
+    return `${Buffer.from(this.incarnation).toString('hex')}-${revision}`;
+  }
+
+  async #untilReady(): Promise<void> {
+    const end = performance.now() + READY_MS;
+    while (this.#problem() && performance.now() < end) await wait(READY_LOOK_MS);
+    this.#wasReady = true;
+  }
+
+  #problem(): CofferError | undefined {
+    return this.#unfit ?? this.#feed.problem;
+  }
+
+  /** Whether the bucket is still fit; one look at a time. */
+  #look(): void {
+    const connection = this.#link.connection;
+    if (!connection || this.#looking) return;
+    const { jetstream } = this.#options;
+    this.#looking = openBucket(connection, jetstream, this.#layout, this.#replica.origin)
+      .then(
+        (facts) => {
+          this.#facts = facts;
+          this.#unfit = undefined;
+        },
+        (error: unknown) => {
+          if (error instanceof CofferError && error.code === 'unfit_store') this.#unfit = error;
+        },
+      )
+      .finally(() => {
+        this.#looking = undefined;
+      });
+  }
+}
+
+interface Parts {
+  readonly options: JetStreamDriverOptions;
+  readonly layout: Layout;
+  readonly replica: Replica;
+  readonly origin: ReplicaOrigin;
+  readonly link: Link;
+  readonly feed: Feed;
+  readonly beats: Beats;
+  readonly facts: BucketFacts | undefined;
+  readonly isNewReplica: boolean;
+}
+
+/** Undefined if the bucket cannot be looked at now, and a replica is there that can be read meanwhile. */
+async function factsAtOpen(
+  link: Link,
+  failure: unknown,
+  { jetstream, incarnation }: JetStreamDriverOptions,
+  layout: Layout,
+  known: ReplicaOrigin | undefined,
+): Promise<BucketFacts | undefined> {
+  const { connection } = link;
+  if (!connection) {
+    if (known) return undefined;
+    throw notThere(failure);
+  }
+  try {
+    return await openBucket(connection, jetstream, layout, known, incarnation);
+  } catch (error) {
+    if (known && error instanceof CofferError && error.code === 'unavailable') return undefined;
+    throw error;
+  }
+}
+
+const notThere = (cause: unknown): CofferError =>
+  new CofferError(
+    'unavailable',
+    'this instance has no replica of the store yet, and NATS cannot be reached' +
+      `${cause instanceof Error ? `: ${cause.message}` : ''}; start it again when NATS is there`,
+    { cause },
+  );
