@@ -84,8 +84,8 @@ const STATUS: Partial<Record<ErrorCode | DoorCode, number>> = {
 export const statusOf = (code: Problem['code']): number =>
   code === 'internal' ? 500 : (STATUS[code] ?? 500);
 
-/** What a caller is told in place of sentences that name our disk and its folders; the log has those. */
-const OUR_OWN: Partial<Record<ErrorCode | DoorCode, string>> = {
+/** What a caller is told in place of sentences that name our disk and its folders, or our servers; the log has those. */
+export const OUR_OWN: Partial<Record<ErrorCode | DoorCode, string>> = {
   storage_full: 'the server has no room to write; it goes on as soon as there is',
   stopped: 'the server is stopping',
   unavailable: 'the server cannot reach its store now, and nothing was changed: try again',

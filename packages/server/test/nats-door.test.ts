@@ -1,14 +1,19 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { connect } from '@nats-io/transport-node';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
+import { completeWasmcloud, type NatsConfig } from '../src/index.js';
+import { NatsDoor } from '../src/nats/door.js';
 import {
   asUser,
+  BASE,
   CLOSED,
   NatsOperator,
   natsUser,
   newKeys,
   openDoor,
+  readableLog,
   startNats,
   until,
   withoutCredentials,
@@ -211,3 +216,91 @@ describe('the connection to NATS', () => {
     await expect(opening).rejects.toMatchObject({ code: 'invalid_argument' });
   });
 });
+
+describe('a NATS door that leaves the requests to others', () => {
+  it('answers what has come, takes no more, and goes on when it may', async () => {
+    const nats = await startNats({ config: CLOSED });
+    const asked = await connect({ servers: nats.url, user: 'coffer', pass: 'hello' });
+    onTestFinished(() => asked.close());
+    const first = await openMember(asUser(nats), 'first');
+    const second = await openMember(asUser(nats), 'second');
+    const ask = async () => (await asked.request(`${BASE}.get`, '', { timeout: 5_000 })).string();
+    let going = true;
+    let answered = 0;
+    const load = Promise.all(
+      Array.from({ length: 4 }, async () => {
+        while (going) {
+          expect(await ask()).toMatch(/^(first|second)$/);
+          answered++;
+        }
+      }),
+    );
+    for (let round = 0; round < 5; round++) {
+      const before = answered;
+      first.hold('the reason');
+      expect(first.notServing?.reason).toBe('the reason');
+      await until(() => first.inFlight === 0 && answered > before + 20, 'the others to answer');
+      first.hold(undefined);
+      expect(first.notServing).toBeUndefined();
+      const more = answered;
+      await until(() => answered > more + 20, 'more answers');
+    }
+    going = false;
+    await load;
+    second.hold('none is left');
+    first.hold('none is left');
+    const told = () => ask().catch((error: Error) => error.message);
+    await expect.poll(told).toMatch(/no responders/);
+    first.hold(undefined);
+    await expect.poll(told).toBe('first');
+  });
+
+  it('stays away over a new connection, and a new look at the NATS server', async () => {
+    const nats = await startNats({ config: CLOSED });
+    const door = await openMember(asUser(nats), 'one');
+    door.hold('the reason');
+    await nats.restart();
+    await until(() => door.connected && door.reconnects > 0, 'the connection');
+    expect(door.notServing?.reason).toBe('the reason');
+    const asked = await connect({ servers: nats.url, user: 'coffer', pass: 'hello' });
+    onTestFinished(() => asked.close());
+    const ask = () => asked.request(`${BASE}.get`, '').then((answer) => answer.string());
+    await expect(ask()).rejects.toThrow(/no responders/);
+    door.hold(undefined);
+    await expect.poll(() => ask().catch((error: Error) => error.message)).toBe('one');
+  });
+});
+
+/** A NATS door whose requests are answered with a name, each after some turns of the event loop. */
+async function openMember(config: NatsConfig, name: string): Promise<NatsDoor> {
+  const { log } = readableLog();
+  const door = await NatsDoor.open(config, { log, againMs: 50, backend: completeWasmcloud() });
+  onTestFinished(() => door.close(0));
+  await door.serve((connection) => {
+    let serving = true;
+    let inFlight = 0;
+    const subscription = connection.subscribe(`${BASE}.get`, {
+      queue: 'q',
+      callback: (_, message) => {
+        inFlight++;
+        setImmediate(() => {
+          message.respond(name);
+          inFlight--;
+        });
+      },
+    });
+    return {
+      get inFlight() {
+        return inFlight;
+      },
+      get serving() {
+        return serving;
+      },
+      drain: async () => {
+        if (serving) await subscription.drain();
+        serving = false;
+      },
+    };
+  });
+  return door;
+}

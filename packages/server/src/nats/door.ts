@@ -44,6 +44,8 @@ export class NatsDoor {
   #backends: ServedBackend[] = [];
   /** Why NATS has not let us subscribe. */
   #denied: string | undefined;
+  /** Why others of the queue group are to answer. */
+  #held: string | undefined;
 
   private constructor(config: NatsConfig, options: NatsDoorOptions) {
     this.#options = options;
@@ -138,6 +140,26 @@ export class NatsDoor {
     return this.#backends.reduce((sum, { inFlight }) => sum + inFlight, 0);
   }
 
+  /**
+   * Leaves the queue group as long as there is a reason: what has come is answered, and others answer what comes. A reason of undefined
+   * lets it go on.
+   */
+  hold(reason: string | undefined): void {
+    if (this.#held === reason || this.#closing.signal.aborted) return;
+    const { log } = this.#options;
+    const begins = this.#held === undefined;
+    this.#held = reason;
+    if (reason === undefined) {
+      log.info('requests over NATS are taken again');
+      this.#begin();
+    } else if (begins) {
+      log.warn({ reason }, 'no more requests are taken over NATS, for others to answer them');
+      this.#served = undefined;
+      for (const backend of this.#backends) void backend.drain();
+    }
+    this.#note();
+  }
+
   /** Takes over what may change while it runs. */
   configure({ allowOpen }: Pick<NatsConfig, 'allowOpen'>): void {
     this.#watch.configure(allowOpen);
@@ -180,7 +202,7 @@ export class NatsDoor {
   #reason(): string | undefined {
     if (this.#closing.signal.aborted) return 'the server is shutting down';
     if (!this.connected) return this.#link?.problem ?? 'the connection is being made';
-    return this.#watch.refusal ?? this.#backendsProblem();
+    return this.#held ?? this.#watch.refusal ?? this.#backendsProblem();
   }
 
   #backendsProblem(): string | undefined {
@@ -203,7 +225,7 @@ export class NatsDoor {
   /** A backend of its own for each connection: one that is made again keeps what was subscribed to. */
   #begin(): void {
     const connection = this.#link?.connection;
-    if (!this.#serve || !connection || this.#isServed(connection)) return;
+    if (!this.#serve || !connection || this.#held !== undefined || this.#isServed(connection)) return;
     if (this.#closing.signal.aborted || connection.isClosed()) return;
     this.#served = connection;
     this.#backends = [...this.#backends.filter(({ inFlight }) => inFlight > 0), this.#serve(connection)];

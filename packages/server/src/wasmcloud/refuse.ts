@@ -1,6 +1,6 @@
 import { CofferError, type ErrorCode } from '@coffer/engine';
 import { SecretsError } from '@coffer/wasmcloud';
-import { Refusal } from '../refusal.js';
+import { OUR_OWN, Refusal } from '../refusal.js';
 
 /** The engine's errors as the protocol's, as far as it has one that says it. */
 const CODES: Partial<Record<ErrorCode, ConstructorParameters<typeof SecretsError>[0]>> = {
@@ -24,13 +24,6 @@ const TOLD: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'busy',
 ]);
 
-/** In place of sentences that name our disk and its folders; the log has those. */
-const OUR_OWN: Partial<Record<ErrorCode, string>> = {
-  storage_full: 'the server has no room to write; it goes on as soon as there is',
-  stopped: 'the server is stopping',
-  abandoned: 'the server is stopping',
-};
-
 /**
  * What an error is answered with over NATS. What is ours to answer for stays as it is: the backend says so, and the log has it.
  */
@@ -42,7 +35,8 @@ export function asSecretsError(error: unknown): unknown {
   if (!(error instanceof CofferError)) return error;
   const code = CODES[error.code];
   if (code !== undefined) return new SecretsError(code, '', { cause: error });
-  const says = OUR_OWN[error.code] ?? (TOLD.has(error.code) ? error.message : undefined);
+  const own = OUR_OWN[error.code === 'abandoned' ? 'stopped' : error.code];
+  const says = own ?? (TOLD.has(error.code) ? error.message : undefined);
   return says === undefined ? error : new SecretsError('Other', says, { cause: error });
 }
 

@@ -23,6 +23,9 @@ import { Requesters } from './requesters.js';
 import { TransitRing } from './transit-ring.js';
 import type { TransitUse } from './transit-use.js';
 
+/** How often an instance of a shared store looks whether it may answer. */
+const LOOK_MS = 100;
+
 export interface WasmcloudParts {
   readonly config: ServerConfig & { readonly nats: NatsConfig };
   readonly engine: Engine;
@@ -47,6 +50,7 @@ export class WasmcloudBackend {
   readonly #ring: TransitRing;
   readonly #seldom = new Seldom();
   readonly #refusals: Refusals;
+  readonly #looking: NodeJS.Timeout | undefined;
   #settings: WasmcloudConfig;
 
   /** @throws CofferError as `TransitRing.open` */
@@ -54,6 +58,7 @@ export class WasmcloudBackend {
     const { config, engine, transitUse: use, transitSeed: seed, onNotice, door } = parts;
     const ring = await TransitRing.open({ engine, backend: config.wasmcloud.name, use, seed, onNotice });
     const backend = new WasmcloudBackend(parts, ring);
+    backend.#holdIfStale();
     await door.serve((connection) => backend.#serve(connection));
     return backend;
   }
@@ -63,6 +68,7 @@ export class WasmcloudBackend {
     this.#ring = ring;
     this.#refusals = new Refusals(parts.log);
     this.#settings = parts.config.wasmcloud;
+    if (parts.engine.sharedHealth) this.#looking = setInterval(() => this.#holdIfStale(), LOOK_MS).unref();
     if (this.#settings.trust === 'self-issued') {
       parts.log.warn(
         'wasmcloud.trust is self-issued: any component is believed on its own word, whoever signed its token. For a migration only',
@@ -81,7 +87,14 @@ export class WasmcloudBackend {
   }
 
   close(): void {
+    clearInterval(this.#looking);
     this.#ring.close();
+  }
+
+  /** An instance that may answer nothing leaves the requests to those that may. */
+  #holdIfStale(): void {
+    const { door, engine } = this.#parts;
+    door.hold(engine.stale && 'what is here is older than may be answered');
   }
 
   #serve(nats: NatsConnection): ServedBackend {
