@@ -1,11 +1,12 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compareConfigs } from '../src/config/changes.js';
 import { explainConfig } from '../src/config/explain.js';
 import { boundOf, type JetStreamConfig } from '../src/config/storage.js';
-import { loadConfig, startServer } from '../src/index.js';
+import { checkConfiguration, loadConfig, startServer } from '../src/index.js';
 import { jetStreamOptions } from '../src/nats/store-connection.js';
+import { natsUser, newKeys } from './nats-world.js';
 import { temporaryFolder, testConfig } from './support.js';
 
 async function load(yaml: string, flags: object = {}) {
@@ -156,6 +157,26 @@ storage:
     expect(JSON.stringify(settings)).not.toContain('tops');
     const embedded = explainConfig({ env: { HOME: folder } }).settings;
     expect(embedded.find(({ key }) => key === 'storage.kind')).toMatchObject({ value: 'embedded' });
+  });
+
+  it('is looked at before a start: files that are not there, or that others can read', async () => {
+    const folder = await temporaryFolder();
+    const config = join(folder, 'coffer.yaml');
+    const { creds } = await natsUser(newKeys('account'));
+    chmodSync(creds, 0o644);
+    const yaml = `storage: {kind: jetstream, servers: [a], creds: ${creds}, systemCreds: ${folder}/sys.creds}\n`;
+    writeFileSync(config, yaml);
+    const check = async () => {
+      const { findings } = await checkConfiguration({ flags: { config }, env: { HOME: folder } });
+      return findings.filter(({ subject }) => subject === 'JetStream').map(({ says }) => says);
+    };
+    expect(await check()).toEqual([expect.stringContaining(`${folder}/sys.creds is not there`)]);
+    copyFileSync(creds, `${folder}/sys.creds`);
+    chmodSync(`${folder}/sys.creds`, 0o600);
+    expect(await check()).toEqual([
+      `others can read ${creds}: chmod 600 ${creds}`,
+      `${folder}/sys.creds, for its owner only`,
+    ]);
   });
 
   it('is not changed while a server runs', async () => {

@@ -44,6 +44,8 @@ export interface StoreKeys {
 export interface InspectStoreOptions extends Omit<RootKeyContext, 'promptPassphrase' | 'onNotice'> {
   /** A server has the store open. */
   readonly inUse: boolean;
+  /** It is an instance's replica of a store in JetStream. */
+  readonly replica?: boolean | undefined;
   /** Opens the store's keys for a look, if it is given: proof that it is the right one. */
   readonly rootKey?: RootKeySpec | undefined;
   createSigner(seed: Uint8Array): Signer & { wipe?(): void };
@@ -75,7 +77,7 @@ async function isFilled(folder: string): Promise<boolean> {
 }
 
 async function readIn(folder: string, options: InspectStoreOptions): Promise<StoreState | undefined> {
-  const reader = await LmdbReader.open(folder);
+  const reader = await LmdbReader.open(folder, options.replica ? 'replica' : 'embedded');
   try {
     return await look(reader, options);
   } finally {

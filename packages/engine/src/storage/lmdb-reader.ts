@@ -1,7 +1,7 @@
 import { CofferError } from '../errors.js';
 import { type LmdbDatabase, openDatabase } from './lmdb-database.js';
 import { LmdbSnapshot } from './lmdb-snapshot.js';
-import { type DriverState, readState, STATE_KEY } from './lmdb-state.js';
+import { type DriverState, type FileKind, readState, STATE_KEY } from './lmdb-state.js';
 import type { StorageSnapshot } from './storage.js';
 
 /**
@@ -15,20 +15,20 @@ export class LmdbReader {
   readonly snapshot: StorageSnapshot;
   readonly #db: LmdbDatabase;
 
-  private constructor(db: LmdbDatabase, { incarnation, usedBytes }: DriverState) {
+  private constructor(db: LmdbDatabase, kind: FileKind, { incarnation, usedBytes }: DriverState) {
     this.#db = db;
     this.incarnation = incarnation;
     this.usedBytes = usedBytes;
-    this.snapshot = new LmdbSnapshot(db, 'embedded', 0, () => undefined);
+    this.snapshot = new LmdbSnapshot(db, kind, 0, () => undefined);
   }
 
-  /** @throws CofferError `unfit_store` if it is a replica; `newer_format`; `tampered` if it is no store */
-  static async open(folder: string): Promise<LmdbReader> {
+  /** @throws CofferError `unfit_store` if it is of the other kind; `newer_format`; `tampered` if it is no store */
+  static async open(folder: string, kind: FileKind = 'embedded'): Promise<LmdbReader> {
     const db = await openDatabase(folder, { readOnly: true });
     try {
-      const state = readState(db.getBinary(STATE_KEY));
+      const state = readState(db.getBinary(STATE_KEY), kind);
       if (!state) throw new CofferError('tampered', `${folder} holds no store`);
-      return new LmdbReader(db, state);
+      return new LmdbReader(db, kind, state);
     } catch (error) {
       await db.close();
       throw error;

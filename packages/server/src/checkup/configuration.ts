@@ -8,6 +8,7 @@ import { type Finding, ok, problem, warning } from './finding.js';
 import { checkStateFolder } from './folder.js';
 import { checkNatsSetup } from './nats.js';
 import { checkRootKey } from './root-key.js';
+import { checkStorageSetup } from './storage.js';
 import { checkTrusted } from './trust.js';
 
 export interface CheckedConfig extends ExplainedConfig {
@@ -30,6 +31,7 @@ export async function checkConfiguration(sources: ConfigSources, now = new Date(
     ...(await checkRootKey(config, sources.env)),
     ...(await checkTrusted(config, now)),
     ...(await checkNatsSetup(config)),
+    ...(await checkStorageSetup(config)),
     ...(await checkDisk(config)),
   ];
   return { ...explained, findings, owner };

@@ -18,16 +18,16 @@ export async function checkNatsSetup(config: ServerConfig): Promise<readonly Fin
   return looking(SUBJECT, async () => {
     checkNatsFiles(nats);
     const secret = [nats.creds, nats.nkey, nats.tls?.key].filter((path) => path !== undefined);
-    const findings = await Promise.all(secret.map(checkSecretFile));
+    const findings = await Promise.all(secret.map((path) => checkSecretFile(SUBJECT, path)));
     return findings.flat();
   });
 }
 
-async function checkSecretFile(path: string): Promise<readonly Finding[]> {
+export async function checkSecretFile(subject: string, path: string): Promise<readonly Finding[]> {
   if (((await stat(path)).mode & 0o077) !== 0) {
-    return [problem(SUBJECT, `others can read ${path}: chmod 600 ${path}`)];
+    return [problem(subject, `others can read ${path}: chmod 600 ${path}`)];
   }
-  return [ok(SUBJECT, `${path}, for its owner only`), ...(await checkFolderOfKey(SUBJECT, path))];
+  return [ok(subject, `${path}, for its owner only`), ...(await checkFolderOfKey(subject, path))];
 }
 
 /** Whether NATS can be reached, lets us in, and lets nobody in without credentials, as far as that can be seen from here. */

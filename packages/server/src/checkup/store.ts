@@ -26,12 +26,14 @@ export async function checkStore(
   env: Readonly<Record<string, string | undefined>>,
   { inUse, now }: { readonly inUse: boolean; readonly now: Date },
 ): Promise<CheckedStore> {
-  const { stateDir, dev } = config;
+  const { stateDir, dev, storage } = config;
+  const replica = storage.kind === 'jetstream';
   if (!existsSync(join(stateDir, 'store', 'data.mdb'))) {
-    return { findings: [ok('store', 'there is none yet: the first start makes it')], state: undefined };
+    const none = replica ? 'there is no replica here yet' : 'there is none yet';
+    return { findings: [ok('store', `${none}: the first start makes it`)], state: undefined };
   }
   const look = (rootKey: RootKeySpec | undefined) =>
-    lookAtStore({ stateDir, development: dev, env, rootKey, inUse });
+    lookAtStore({ stateDir, development: dev, env, rootKey, inUse, replica });
   let state: StoreState | undefined;
   let refused: Finding[] = [];
   try {
@@ -45,7 +47,7 @@ export async function checkStore(
   return {
     findings: [
       ...refused,
-      ...describeStore(state, refused.length > 0),
+      ...describeStore(state, { refused: refused.length > 0, replica }),
       ...checkQuota(state, config),
       ...checkKeys(state, now),
     ],
@@ -65,14 +67,14 @@ function usableRootKey({ rootKey }: ServerConfig): RootKeySpec | undefined {
 
 function describeStore(
   { storeId, format, upgradesTo, development, keys }: StoreState,
-  refused: boolean,
+  { refused, replica }: { readonly refused: boolean; readonly replica: boolean },
 ): Finding[] {
   if (refused) return [];
   const upgrade =
     upgradesTo === undefined ? '' : ` (the next start brings it to ${upgradesTo}, after a backup)`;
   const what = `${storeId}, format ${format}${upgrade}${development ? ', for development' : ''}`;
   const opened = keys === undefined ? '; without its root key not looked into' : ', opened by the root key';
-  return [ok('store', `${what}${opened}`)];
+  return [ok('store', `${replica ? 'the replica of ' : ''}${what}${opened}`)];
 }
 
 function checkQuota({ usedBytes }: StoreState, { storage: { quotaBytes } }: ServerConfig): Finding[] {
