@@ -5,7 +5,7 @@ import { type Caller, type Principal, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
 import { accessDenied, type Gate } from './gate.js';
 import { canonical, type Grant, grantId, requireFewGrants } from './grant.js';
-import type { Manifest } from './manifest.js';
+import type { Manifest, ManifestNews } from './manifest.js';
 import type { ManifestChanges, PlannedChange } from './manifest-changes.js';
 import type { Change } from './operations.js';
 import { Policy } from './policy.js';
@@ -78,6 +78,7 @@ export class Administration {
     this.#now = now;
     for (const token of manifest.tokens) this.#know(token);
     this.policy = new Policy(manifest.grants);
+    manifest.onChange((news) => this.#take(news));
   }
 
   /** The principal of a token that is known, not expired and not revoked. */
@@ -252,12 +253,6 @@ export class Administration {
     return { tokensRevoked, grantsRemoved: grants };
   }
 
-  /** The grants of the manifest hold from now on: called in the turn in which they became true. */
-  renewPolicy(): void {
-    this.policy = new Policy(this.#manifest.grants);
-    this.onChange('grants');
-  }
-
   #mayApply(caller: Caller, wanted: ReadonlyMap<string, Grant>): boolean {
     if (!this.knows(caller)) return false;
     const within = [...wanted.values()].every((grant) => this.#administers(caller, grant));
@@ -303,11 +298,16 @@ export class Administration {
     request: string,
     plan: () => PlannedChange | undefined,
   ): Promise<void> {
-    return this.#changes.make(asked, change, request, plan, ({ write = [], newPolicy }) => {
-      for (const record of write) if (record.kind === 'token') this.#know(record.token);
-      if (newPolicy) this.renewPolicy();
-      else this.onChange('tokens');
-    });
+    return this.#changes.make(asked, change, request, plan);
+  }
+
+  /** What became true here or at another instance holds from now on. */
+  #take({ write, newPolicy }: ManifestNews): void {
+    const tokens = write.flatMap((record) => (record.kind === 'token' ? [record.token] : []));
+    for (const token of tokens) this.#know(token);
+    if (newPolicy) this.policy = new Policy(this.#manifest.grants);
+    if (newPolicy) this.onChange('grants');
+    else if (tokens.length > 0) this.onChange('tokens');
   }
 
   #isLive({ revokedAt, expiresAt }: StoredToken): boolean {

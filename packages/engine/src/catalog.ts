@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 
+import { asBuffer } from './bytes.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { RandomPool } from './crypto/random-pool.js';
 import {
@@ -16,6 +17,7 @@ import { HEAD_PREFIX, headKey, valueKey } from './keys.js';
 import { compareNames } from './names.js';
 import { holdsUnexpired } from './operations.js';
 import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
+import type { IncomingHead } from './storage/shared.js';
 import type { Storage } from './storage/storage.js';
 
 /** A secret as the index knows it. Never changed: a new state is a new entry. */
@@ -48,7 +50,7 @@ const RECORD_ID_BYTES = 16;
 
 /**
  * The heads of all secrets in memory, and the values in the store. Holds what is durable, nothing else: an entry
- * is replaced when its commit has been acknowledged.
+ * is replaced when its commit has been acknowledged, and in a shared store when somebody's has become visible.
  */
 export class Catalog {
   readonly #storage: Storage;
@@ -56,6 +58,10 @@ export class Catalog {
   readonly #sealer: RecordSealer;
   readonly #entries = new Map<string, Entry>();
   readonly #random = new RandomPool();
+  /** Heads of a shared store under a data key that is still to come, by key. Their secrets are as they were before. */
+  readonly #unproven = new Map<string, Buffer>();
+  /** Names of secrets whose heads are about to be forgotten, by key. */
+  readonly #leaving = new Map<string, string>();
   #sorted: string[] | undefined;
   /** Told of each secret that is another one now to its readers, in the turn in which they see it. */
   onChange: (name: string) => void = () => undefined;
@@ -70,7 +76,13 @@ export class Catalog {
   load(): FoundHead[] {
     const found: FoundHead[] = [];
     for (const [key, { bytes, revision }] of this.#storage.scan(HEAD_PREFIX)) {
-      const entry = this.#open(Buffer.from(key), Buffer.from(bytes), revision);
+      const headKey = Buffer.from(key);
+      if (this.#storage.shared && !this.#sealer.knows(bytes)) {
+        this.#unproven.set(headKey.toString('latin1'), headKey);
+        found.push({ key: headKey, generation: generationOf(asBuffer(bytes)) });
+        continue;
+      }
+      const entry = this.#open(headKey, Buffer.from(bytes), revision);
       this.#entries.set(entry.head.name, entry);
       found.push(entry);
     }
@@ -145,9 +157,14 @@ export class Catalog {
     };
   }
 
-  /** @throws CofferError `tampered` */
+  /** @throws CofferError `tampered`; `stale` if its data key is still to come */
   openValue({ key, record, binding }: SealedValue): Buffer {
-    return this.#sealer.open(key, record, binding);
+    try {
+      return this.#sealer.open(key, record, binding);
+    } catch (error) {
+      if (this.#storage.shared && !this.#sealer.knows(record)) throw keyToCome();
+      throw error;
+    }
   }
 
   newRecordId(): Uint8Array {
@@ -234,7 +251,51 @@ export class Catalog {
   /** Forgets a tombstone. */
   async purge({ key, revision, head }: Entry): Promise<void> {
     await this.#commit(head.name, key, { head: { key, bytes: undefined }, expectedRevision: revision });
-    this.#entries.delete(head.name);
+    this.#forget(head.name, revision);
+  }
+
+  /**
+   * Looks at what somebody committed to a shared store, before it is visible. What is under a data key that is not here is let
+   * through: with its key it proves itself in {@link takeOver}, or something newer stands in its place by then.
+   *
+   * @throws CofferError `tampered` if it does not open, or no writer of ours can have put it in the place of the one before
+   */
+  admit({ key, before, after }: IncomingHead): void {
+    const headKey = asBuffer(key);
+    if (after && !this.#sealer.knows(after)) return;
+    const next = after && this.#open(headKey, asBuffer(after), 0);
+    const was = before && this.#sealer.knows(before.bytes) && this.#open(headKey, asBuffer(before.bytes), 0);
+    if (!was) return;
+    if (!canFollow(was, next, true)) throw tampered(headKey);
+    if (!next) this.#leaving.set(headKey.toString('latin1'), was.head.name);
+  }
+
+  /** Takes over a head of a shared store as it is now, whoever wrote it. Twice is harmless. */
+  takeOver(key: Uint8Array): void {
+    const headKey = asBuffer(key);
+    const place = headKey.toString('latin1');
+    const leaving = this.#leaving.get(place);
+    this.#leaving.delete(place);
+    const record = this.#storage.get(headKey);
+    if (record && !this.#sealer.knows(record.bytes)) {
+      this.#unproven.set(place, Buffer.from(headKey));
+      return;
+    }
+    this.#unproven.delete(place);
+    if (record) {
+      const entry = this.#open(Buffer.from(headKey), Buffer.from(record.bytes), record.revision);
+      this.#set(entry.head.name, entry);
+    } else if (leaving !== undefined) this.#forget(leaving);
+  }
+
+  /** Looks again at those whose data key may have come. */
+  prove(): void {
+    for (const key of this.#unproven.values()) this.takeOver(key);
+  }
+
+  /** False while there are heads in the store that cannot be opened yet. */
+  get isWhole(): boolean {
+    return this.#unproven.size === 0;
   }
 
   async #commit(name: string, key: Buffer, change: Parameters<Storage['commit']>[0]): Promise<number> {
@@ -250,24 +311,32 @@ export class Catalog {
    * Takes over the head that somebody else wrote.
    *
    * @throws CofferError `tampered` if it is older than the one known, or gone without having been a tombstone: no writer of
-   *   ours leaves that behind
+   *   ours leaves that behind; `stale` if its data key is still to come
    */
   #reload(name: string, key: Buffer): void {
     const record = this.#storage.get(key);
     const known = this.#entries.get(name);
-    if (record) {
-      const entry = this.#open(key, Buffer.from(record.bytes), record.revision);
-      if (known && entry.generation < known.generation) throw tampered(key);
-      this.#set(name, entry);
-    } else if (known) {
-      if (!known.head.deletedAt) throw tampered(key);
-      this.#entries.delete(name);
-      this.#sorted = undefined;
-    }
+    if (record && record.revision === known?.revision) return;
+    if (record && this.#storage.shared && !this.#sealer.knows(record.bytes)) throw keyToCome();
+    const entry = record && this.#open(key, Buffer.from(record.bytes), record.revision);
+    const mayBeForgotten = this.#storage.shared !== undefined || entry === undefined;
+    if (known && !canFollow(known, entry, mayBeForgotten)) throw tampered(key);
+    if (entry) this.#set(name, entry);
+    else this.#forget(name);
+  }
+
+  /** @param revision of the tombstone: what is newer is another life */
+  #forget(name: string, revision = Number.POSITIVE_INFINITY): void {
+    const known = this.#entries.get(name);
+    if (!known || known.revision > revision) return;
+    this.#entries.delete(name);
+    this.#sorted = undefined;
   }
 
   #set(name: string, entry: Entry): void {
     const before = this.#entries.get(name);
+    // In a shared store others may have gone on before our own commit heard that it was made.
+    if (before && before.revision > entry.revision) return;
     if (!before || before.head.deletedAt || entry.head.deletedAt) this.#sorted = undefined;
     this.#entries.set(name, entry);
     if (entry.generation !== before?.generation && !looksAlike(before?.head, entry.head)) this.onChange(name);
@@ -278,6 +347,19 @@ export class Catalog {
     return { key, generation: generationOf(record), revision, head: decodeHead(plaintext) };
   }
 }
+
+/**
+ * True if a writer of ours can have put one in the place of the other: a secret's generation only grows. It is deleted before it
+ * is forgotten, and its next life begins somewhere.
+ *
+ * @param mayBeForgotten somebody else may have forgotten it, and begun another life
+ */
+const canFollow = (before: Entry, after: Entry | undefined, mayBeForgotten: boolean): boolean =>
+  (before.head.deletedAt !== undefined && mayBeForgotten) ||
+  (after !== undefined && after.generation >= before.generation);
+
+const keyToCome = () =>
+  new CofferError('stale', 'the data key of this record is not here yet: try again in a moment');
 
 /** True if no reader can tell one from the other. */
 function looksAlike(before: Head | undefined, after: Head): boolean {

@@ -42,7 +42,7 @@ import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
 import { RootKeys } from './rotation/root-key-rotation.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
-import type { HealReport, SharedHealth } from './storage/shared.js';
+import type { Freshness, HealReport, SharedHealth } from './storage/shared.js';
 import { StorageCare, type StorageInfo } from './storage-care.js';
 import {
   type NewTransitKey,
@@ -72,6 +72,8 @@ export class Engine {
   /** The server's public nkey, which signs the audit log's checkpoints. */
   readonly serverKey: string;
   readonly #parts: OpenStore;
+  /** Of a shared store: how old what is read here may be. */
+  readonly #freshness: Freshness | undefined;
   readonly #context: SecretsContext;
   readonly #secrets: Secrets;
   readonly #changes: ManifestChanges;
@@ -93,9 +95,10 @@ export class Engine {
   #closing: Promise<void> | undefined;
 
   private constructor(parts: OpenStore, options: EngineOptions) {
-    const { storage, header, catalog, manifest, audit } = parts;
+    const { storage, header, catalog, manifest, follower, audit } = parts;
     const now = options.now ?? (() => new Date());
-    const gate = new Gate(audit, storage, now);
+    this.#freshness = follower?.freshness;
+    const gate = new Gate(audit, follower ? undefined : storage, now, this.#freshness);
     const policy = () => this.#administration.policy;
     const knows = (caller: Caller) => this.#administration.knows(caller);
     const isPrivileged = (caller: Caller) => caller === SERVER || policy().isAdministrator(caller);
@@ -107,8 +110,7 @@ export class Engine {
     this.serverKey = parts.signer.publicKey;
     this.#administration = new Administration(manifest, changes, gate, now);
     const limits = { ...DEFAULT_LIMITS, ...DEFAULT_WATCH_LIMITS, ...options.limits };
-    const renewPolicy = () => this.#administration.renewPolicy();
-    this.#mappings = new Mappings({ changes, gate, limits, policy, knows, renewPolicy });
+    this.#mappings = new Mappings({ changes, gate, limits, policy, knows });
     this.#revocations = new Revocations({ manifest, changes, gate, now, policy, knows });
     this.#transitKeys = new TransitKeys({ manifest, changes, gate, now, policy, knows });
     this.#context = {
@@ -581,22 +583,22 @@ export class Engine {
 
   /** How the store is, and the others that share it. Needs unscoped `admin`, as all on the store. */
   storageStatus(caller: Caller): Promise<StorageInfo> {
-    return this.#run(() => this.#storageCare.status(caller));
+    return this.#runStale(() => this.#storageCare.status(caller));
   }
 
   /** On how many servers a shared store is kept: 1, 3 or 5. */
   setStorageReplicas(caller: Caller, replicas: number): Promise<void> {
-    return this.#run(() => this.#storageCare.setReplicas(caller, replicas));
+    return this.#runStale(() => this.#storageCare.setReplicas(caller, replicas));
   }
 
   /** Of a shared store: an instance that will not come back. */
   forgetMember(caller: Caller, member: string): Promise<void> {
-    return this.#run(() => this.#storageCare.forget(caller, member));
+    return this.#runStale(() => this.#storageCare.forget(caller, member));
   }
 
   /** Of a shared store: brings back from the replicas of all instances what it has lost, and lifts the alarm. */
   healStorage(caller: Caller, options: { readonly dryRun: boolean }): Promise<HealReport> {
-    return this.#run(() => this.#storageCare.heal(caller, options));
+    return this.#runStale(() => this.#storageCare.heal(caller, options));
   }
 
   /** How far a shared store is here: whoever shows it to another instance is given nothing older. Undefined where there is none other. */
@@ -620,9 +622,8 @@ export class Engine {
 
   /** Why reads are refused at this moment, if they are: what is here is too old. */
   get stale(): CofferError | undefined {
-    const freshness = this.#parts.storage.shared?.freshness;
     try {
-      freshness?.require(freshness.mark());
+      this.#context.gate.requireFresh();
       return undefined;
     } catch (error) {
       if (error instanceof CofferError) return error;
@@ -722,13 +723,25 @@ export class Engine {
   #read<T>(task: () => Promise<T>): Promise<T> {
     try {
       if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
-      return task();
+      const fresh = this.#freshness?.ready();
+      return fresh ? fresh.then(task) : task();
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  async #run<T>(task: () => Promise<T>): Promise<T> {
+  /** @throws CofferError `stale` where what is here is too old to decide on */
+  #run<T>(task: () => Promise<T>): Promise<T> {
+    const freshness = this.#freshness;
+    if (!freshness) return this.#runStale(task);
+    return this.#runStale(async () => {
+      await freshness.ready();
+      return task();
+    });
+  }
+
+  /** For what is to be had however old the state is. */
+  async #runStale<T>(task: () => Promise<T>): Promise<T> {
     if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
     this.#running++;
     try {

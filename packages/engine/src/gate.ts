@@ -11,6 +11,7 @@ import {
   type Operations,
   untilOf,
 } from './operations.js';
+import type { Freshness } from './storage/shared.js';
 import type { Storage } from './storage/storage.js';
 
 export const ALLOWED: AuditDecision = { authorized: true };
@@ -33,30 +34,70 @@ export interface Made<T> {
 /** The one way past which something is revealed or changed: every decision is in the audit log before it has an effect. */
 export class Gate {
   readonly #audit: AuditLog;
-  readonly #storage: Pick<Storage, 'sequence'>;
+  readonly #storage: Pick<Storage, 'sequence'> | undefined;
+  readonly #freshness: Freshness | undefined;
   readonly #now: () => Date;
   readonly #underWay = new UnderWay();
 
-  constructor(audit: AuditLog, storage: Pick<Storage, 'sequence'>, now: () => Date) {
+  /**
+   * @param storage undefined where the store's sequence is no other store's: then outcomes do not name it
+   * @param freshness of a shared store: no answer leaves whose state was too old. It is asked in the turn in which a decision
+   *   comes here, so decide in the turn in which the state is read, or before.
+   */
+  constructor(
+    audit: AuditLog,
+    storage: Pick<Storage, 'sequence'> | undefined,
+    now: () => Date,
+    freshness?: Freshness,
+  ) {
     this.#audit = audit;
     this.#storage = storage;
     this.#now = now;
+    this.#freshness = freshness;
   }
 
-  /** @throws CofferError `access_denied`, once the refusal is logged */
+  /** @throws CofferError `access_denied`, once the refusal is logged; `stale` */
   async deny(asked: AuditSubject): Promise<never> {
-    await this.#audit.append(asked, DENIED);
+    await this.#fresh(this.#audit.append(asked, DENIED));
     throw accessDenied();
   }
 
-  /** Logs an access that was allowed; what it reveals may leave only after this. */
+  /**
+   * Logs an access that was allowed; what it reveals may leave only after this.
+   *
+   * @throws CofferError `stale`
+   */
   allow(asked: AuditSubject): Promise<unknown> {
+    return this.#fresh(this.#audit.append(asked, ALLOWED));
+  }
+
+  /** As {@link allow}, of what is no secret and is to be had however old the state is: how the store does. */
+  allowStale(asked: AuditSubject): Promise<unknown> {
     return this.#audit.append(asked, ALLOWED);
   }
 
   /** Logs what was decided at one moment together: one sync serves all. */
   async decided(decisions: readonly Decided[]): Promise<void> {
-    await this.#audit.appendAll(decisions);
+    await this.#fresh(this.#audit.appendAll(decisions));
+  }
+
+  /**
+   * For what reveals nothing that the log should know of.
+   *
+   * @throws CofferError `stale`
+   */
+  requireFresh(): void {
+    this.#freshness?.require(this.#freshness.mark());
+  }
+
+  #fresh<T>(logged: Promise<T>): Promise<T> {
+    const freshness = this.#freshness;
+    if (!freshness) return logged;
+    const mark = freshness.mark();
+    return logged.then((result) => {
+      freshness.require(mark);
+      return result;
+    });
   }
 
   /** Logs the end of what was allowed before and took its time, with the code of its error if it came to no good one. */
@@ -66,7 +107,7 @@ export class Gate {
 
   /** Logs an allowed request that failed, then throws its error. */
   async fail(asked: AuditSubject, error: unknown): Promise<never> {
-    await this.#audit.append(asked, { authorized: true, error: codeOf(error) });
+    await this.#fresh(this.#audit.append(asked, { authorized: true, error: codeOf(error) }));
     throw error;
   }
 
@@ -112,7 +153,7 @@ export class Gate {
     try {
       const result = await make();
       // Not below the change's own revision, and durable by now: a store that has less was put back.
-      const revision = this.#storage.sequence;
+      const revision = this.#storage?.sequence;
       return { result, settle: () => append({ intent, revision }) };
     } catch (error) {
       // If this cannot be logged either, the intent stays open, and the next start closes it.

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { type DataKey, KeyRing } from './crypto/key-ring.js';
 import {
   createRootKey,
@@ -15,6 +17,8 @@ import { HEADER_KEY } from './keys.js';
 import { Locks } from './locks.js';
 import { isRecent, type Operations } from './operations.js';
 import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
+import { overtaken } from './overtaken.js';
+import type { IncomingHead } from './storage/shared.js';
 import type { Storage } from './storage/storage.js';
 
 /** The layout of all records of the engine's, see `upgrade.ts`. A store with a higher number is refused. */
@@ -35,12 +39,19 @@ export interface Header {
   readonly operations?: readonly OperationJson[];
   /** Those of them that are forgotten and still count once; since format 3, and left out where there are none. */
   readonly spent?: string;
+  /**
+   * In a shared store {@link KeyRing.proof}, base64: who has the ring, and not the root key that wraps it now, sees that it is the
+   * same. A reader need not know it.
+   */
+  readonly proof?: string;
   /** The key ring under the root key, base64. */
   readonly ring: string;
 }
 
 /** What of a header is to be another; the rest stays. */
 export interface HeaderChange {
+  /** The {@link StoreHeader.generation} on which this was decided, if that was in an earlier turn: at another one it is a conflict. */
+  readonly base?: number;
   /** All that there are to be, the newest last. */
   readonly dataKeys?: readonly DataKey[];
   readonly rootKey?: RootKey;
@@ -55,18 +66,30 @@ export interface HeaderChange {
 export class StoreHeader {
   readonly ring: KeyRing;
   readonly #storage: Storage;
+  readonly #find: (header: Header) => Promise<FoundRootKey>;
+  readonly #onNotice: (sentence: string) => void;
   readonly #locks = new Locks();
+  readonly #listeners = new Set<() => void>();
+  readonly #closing = new AbortController();
   #rootKey: RootKey;
+  /** Another root key wraps the ring now, which this instance does not have. */
+  #isForeign = false;
+  /** Of changes under way. */
+  readonly #offered = new Set<RootKey>();
   #header: Omit<Header, 'ring'>;
   #revision: number;
+  /** Admitted, and not yet visible. */
+  #coming: Coming | undefined;
 
   private constructor(
-    storage: Storage,
+    { storage, spec, context }: HeaderPlace,
     keys: { ring: KeyRing; rootKey: RootKey },
     header: Omit<Header, 'ring'>,
     revision: number,
   ) {
     this.#storage = storage;
+    this.#find = ({ rootKey }) => findRootKey(spec, rootKey, context);
+    this.#onNotice = context.onNotice;
     this.ring = keys.ring;
     this.#rootKey = keys.rootKey;
     this.#header = header;
@@ -79,12 +102,13 @@ export class StoreHeader {
    * @throws CofferError `newer_format`, `development_store`, `tampered`, `no_root_key`, `wrong_root_key`, `insecure_root_key`
    */
   static async open(storage: Storage, spec: RootKeySpec, context: RootKeyContext): Promise<StoreHeader> {
+    const place = { storage, spec, context };
     const stored = storage.get(HEADER_KEY);
     if (stored) {
       const { ring: _, ...header } = parseHeader(stored.bytes);
       const keys = await unwrap(storage.incarnation, stored.bytes, spec, context);
       await keys.finish?.();
-      return new StoreHeader(storage, keys, header, stored.revision);
+      return new StoreHeader(place, keys, header, stored.revision);
     }
     for (const _record of storage.scan(Buffer.alloc(0))) {
       throw new CofferError(
@@ -96,7 +120,7 @@ export class StoreHeader {
     const ring = KeyRing.create(context.now?.() ?? new Date());
     const { development } = context;
     const header = { format: STORE_FORMAT, generation: 0, development, rootKey: rootKey.parameters };
-    return new StoreHeader(storage, { ring, rootKey }, header, 0);
+    return new StoreHeader(place, { ring, rootKey }, header, 0);
   }
 
   /** The store is empty, and its header not yet written. */
@@ -104,8 +128,24 @@ export class StoreHeader {
     return this.#revision === 0;
   }
 
+  /** False if the store has another one than was opened. */
+  get isCurrent(): boolean {
+    return this.#storage.get(HEADER_KEY)?.revision === this.#revision;
+  }
+
+  /** The last one that this instance had. */
   get rootKey(): RootKey {
     return this.#rootKey;
+  }
+
+  /**
+   * Calls `listener` when the keys are others, whoever changed them.
+   *
+   * @returns a function that ends it
+   */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   get generation(): number {
@@ -135,15 +175,16 @@ export class StoreHeader {
    * Wraps the ring and makes the header durable; only then are the keys in memory those of the change. What the ring or
    * the root key loses is wiped. Call it {@link alone}.
    *
-   * @throws CofferError `tampered` if the header on the disk is not the one that is known; as {@link Storage.commit}
+   * @throws CofferError `tampered` if the header on the disk is not the one that is known; as {@link Storage.commit}, and
+   *   `conflict` where another instance was faster or this one has not the root key any more
    */
   async commit(change: HeaderChange): Promise<void> {
     const { dataKeys, rootKey = this.#rootKey, operations = this.operations } = change;
     const { format = this.#header.format } = change;
     const { generation, development } = this.#header;
-    // A header that somebody changed under us is nothing to go on from.
-    const stored = this.#storage.get(HEADER_KEY)?.bytes;
-    if (!this.isNew && (!stored || headerGeneration(stored) !== generation)) throw damaged();
+    const expectedRevision = this.#revision;
+    if (change.base !== undefined && change.base !== generation) throw overtaken();
+    this.#requireKnown();
     const { recent, spent } = encodeOperations(operations);
     const header = {
       format,
@@ -153,30 +194,143 @@ export class StoreHeader {
       ...(recent.length > 0 && { operations: recent }),
       ...(spent !== undefined && { spent }),
     };
+    const bound = associatedData(this.#storage.incarnation, header);
     const ring = this.ring.toBytes(dataKeys);
-    const wrapped = await wrapSurely(
-      rootKey,
-      ring,
-      associatedData(this.#storage.incarnation, header),
-    ).finally(() => wipe(ring));
-    const bytes = Buffer.from(JSON.stringify({ ...header, ring: wrapped.toString('base64') }));
-    this.#revision = await this.#storage.commit({
-      head: { key: HEADER_KEY, bytes },
-      expectedRevision: this.#revision,
-      // Changing a key may be what a danger calls for, and it takes little.
-      urgent: !this.isNew,
-    });
-    this.#header = header;
-    if (dataKeys) this.ring.replaceDataKeys(dataKeys);
+    const proof = this.#storage.shared && this.ring.proof(bound, dataKeys).toString('base64');
+    const wrapped = await wrapSurely(rootKey, ring, bound).finally(() => wipe(ring));
+    const whole = { ...header, ...(proof && { proof }), ring: wrapped.toString('base64') };
+    this.#offered.add(rootKey);
+    const revision = await this.#storage
+      .commit({
+        head: { key: HEADER_KEY, bytes: Buffer.from(JSON.stringify(whole)) },
+        expectedRevision,
+        // Changing a key may be what a danger calls for, and it takes little.
+        urgent: !this.isNew,
+      })
+      .catch((error: unknown) => {
+        if (!mayBeTrue(error)) this.#offered.delete(rootKey);
+        throw error;
+      });
+    this.#offered.delete(rootKey);
+    if (this.#revision >= revision) {
+      // It is a shared store's, and was taken over when it became visible, with a copy of what is new.
+      for (const { id, key } of dataKeys ?? []) if (this.ring.dataKey(id)?.key !== key) wipe(key);
+      return;
+    }
     if (rootKey !== this.#rootKey) this.#rootKey.wipe();
-    this.#rootKey = rootKey;
+    this.#become({ header, dataKeys: dataKeys ?? this.ring.dataKeys }, rootKey, revision);
+  }
+
+  /**
+   * Looks at a header that somebody committed to a shared store, before it is visible, and learns its keys, since what comes behind
+   * it is under them. Where the root key is another one that this instance has not, it goes on as long as the data keys are the
+   * same, and otherwise waits until it is given the root key.
+   *
+   * @throws CofferError `tampered`, `newer_format`, `stopped`
+   */
+  async admit({ before, after }: IncomingHead): Promise<void> {
+    if (!after) throw damaged();
+    const { ring: _, ...header } = parseHeader(after);
+    if (before && header.generation <= headerGeneration(before.bytes)) throw damaged();
+    if (header.development !== this.#header.development) throw damaged();
+    for (let told = false; ; told = true) {
+      const keys = await this.#open(parseHeader(after));
+      const dataKeys = keys && (keys.ring ? this.ring.learn(keys.ring) : this.ring.dataKeys);
+      if (keys && !dataKeys) throw damaged();
+      if (dataKeys) {
+        this.#coming = { header, rootKey: keys.rootKey, dataKeys };
+        return;
+      }
+      if (!told)
+        this.#onNotice(
+          `${ROOT_KEY_GONE}, and the data keys, too: nothing newer is read here until it is there.`,
+        );
+      await delay(ROOT_KEY_RETRY, undefined, { signal: this.#closing.signal }).catch((cause: unknown) => {
+        throw new CofferError('stopped', 'the server is shutting down', { cause });
+      });
+    }
+  }
+
+  /** Takes over the header of a shared store as it is now: what {@link admit} let in last. */
+  takeOver(): void {
+    const stored = this.#storage.get(HEADER_KEY);
+    const coming = this.#coming;
+    if (!stored || !coming || stored.revision === this.#revision) return;
+    this.#coming = undefined;
+    const { rootKey = this.#rootKey } = coming;
+    if (coming.rootKey === undefined && !this.#isForeign) {
+      this.#onNotice(
+        `${ROOT_KEY_GONE}. This one goes on with the keys it has, and does not start again without it.`,
+      );
+    }
+    this.#isForeign = coming.rootKey === undefined;
+    if (rootKey !== this.#rootKey) this.#rootKey.wipe();
+    this.#become(coming, rootKey, stored.revision);
   }
 
   wipe(): void {
+    this.#closing.abort();
     this.ring.wipe();
     this.#rootKey.wipe();
   }
+
+  #become({ header, dataKeys }: Coming, rootKey: RootKey, revision: number): void {
+    this.#header = header;
+    this.#revision = revision;
+    this.#rootKey = rootKey;
+    this.ring.replaceDataKeys(dataKeys);
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** A header that somebody changed under us is nothing to go on from. */
+  #requireKnown(): void {
+    if (this.#isForeign) throw new CofferError('conflict', `${ROOT_KEY_GONE}: change keys there`);
+    if (this.isNew) return;
+    const stored = this.#storage.get(HEADER_KEY)?.bytes;
+    if (!stored) throw damaged();
+    const generation = headerGeneration(stored);
+    if (generation === this.#header.generation) return;
+    if (!this.#storage.shared || generation < this.#header.generation) throw damaged();
+    throw new CofferError('conflict', 'the keys are being changed at another instance: try again');
+  }
+
+  /** The ring, where it opens, with the root key that opens it; neither where it is proven to be the one that is known. */
+  async #open(header: Header): Promise<{ ring?: KeyRing; rootKey?: RootKey } | undefined> {
+    for (const rootKey of [this.#rootKey, ...this.#offered]) {
+      const ring = await ringOf(this.#storage.incarnation, header, rootKey);
+      if (ring) return { ring, rootKey };
+    }
+    const found = await this.#find(header).catch(() => undefined);
+    const ring = found && (await ringOf(this.#storage.incarnation, header, found.rootKey));
+    if (ring) return { ring, rootKey: found.rootKey };
+    found?.rootKey.wipe();
+    const known = this.ring.proof(associatedData(this.#storage.incarnation, header)).toString('base64');
+    return header.proof === known ? {} : undefined;
+  }
 }
+
+/** A header that is about to be the store's; without a root key where it is not known. */
+interface Coming {
+  readonly header: Omit<Header, 'ring'>;
+  readonly rootKey?: RootKey | undefined;
+  readonly dataKeys: readonly DataKey[];
+}
+
+/** Where a header lies, and where its root key is looked for. */
+interface HeaderPlace {
+  readonly storage: Storage;
+  readonly spec: RootKeySpec;
+  readonly context: RootKeyContext;
+}
+
+/** How often a root key is looked for that was changed elsewhere, in milliseconds. */
+const ROOT_KEY_RETRY = 2_000;
+const ROOT_KEY_GONE =
+  'The root key of this store was changed at another instance: give the new one to this one, as its rootKey says';
+
+/** A commit that failed so may have come true, or may do so yet. */
+export const mayBeTrue = (error: unknown): boolean =>
+  !(error instanceof CofferError) || error.code === 'io' || error.code === 'in_doubt';
 
 /** What is wrapped must open again before it takes the place of what does: everything hangs on it. */
 async function wrapSurely(rootKey: RootKey, ring: Buffer, associatedData: Buffer): Promise<Buffer> {

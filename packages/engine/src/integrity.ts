@@ -47,6 +47,7 @@ export const NO_ANCHOR: Anchor = { seq: 0, hash: '0'.repeat(2 * HASH_BYTES) };
 export class HeadsIntegrity implements Summariser {
   readonly #ring: KeyRing;
   readonly #sealer: RecordSealer;
+  readonly #isShared: boolean;
   readonly initial: Uint8Array;
   /** The newest line of the audit log that is durable, for the summaries to come. */
   anchor: () => Anchor;
@@ -56,11 +57,15 @@ export class HeadsIntegrity implements Summariser {
   constructor(
     ring: KeyRing,
     sealer: RecordSealer,
-    initial: Uint8Array = EMPTY_DIGEST,
-    anchor: Anchor = NO_ANCHOR,
+    {
+      initial = EMPTY_DIGEST,
+      anchor = NO_ANCHOR,
+      isShared = false,
+    }: { initial?: Uint8Array; anchor?: Anchor; isShared?: boolean } = {},
   ) {
     this.#ring = ring;
     this.#sealer = sealer;
+    this.#isShared = isShared;
     this.initial = initial;
     this.anchor = () => anchor;
   }
@@ -71,8 +76,11 @@ export class HeadsIntegrity implements Summariser {
     before: Uint8Array | undefined,
     after: Uint8Array | undefined,
   ): Uint8Array {
-    // What lies on the disk may state anything: its generation counts once the record has proven itself.
-    if (before && !HEADER_KEY.equals(key)) wipe(this.#sealer.open(key, asBuffer(before)));
+    // What lies on the disk may state anything: its generation counts once the record has proven itself. In a shared store one may
+    // be there for a moment whose data key is still to come.
+    if (before && !HEADER_KEY.equals(key) && !(this.#isShared && !this.#sealer.knows(before))) {
+      wipe(this.#sealer.open(key, asBuffer(before)));
+    }
     let folded = digest;
     if (before) folded = this.#toggle(folded, { key, generation: statedGeneration(key, before) });
     return after ? this.#toggle(folded, { key, generation: statedGeneration(key, after) }) : folded;
@@ -100,9 +108,22 @@ export class HeadsIntegrity implements Summariser {
    */
   check(summary: Uint8Array | undefined, heads: readonly FoundHead[]): HeadsIntegrity {
     const { digest: stored, anchor } = this.read(summary);
-    const found = heads.reduce((digest, head) => this.#toggle(digest, head), EMPTY_DIGEST);
+    const found = this.#digestOf(heads);
     if (!asBuffer(stored).equals(found)) throw this.#culprit(stored, found, heads);
-    return new HeadsIntegrity(this.#ring, this.#sealer, found, anchor);
+    return this.#from(found, anchor);
+  }
+
+  /** Takes these heads for the newest: nobody knows better. */
+  believing(heads: readonly FoundHead[]): HeadsIntegrity {
+    return this.#from(this.#digestOf(heads), NO_ANCHOR);
+  }
+
+  #from(initial: Uint8Array, anchor: Anchor = NO_ANCHOR): HeadsIntegrity {
+    return new HeadsIntegrity(this.#ring, this.#sealer, { initial, anchor, isShared: this.#isShared });
+  }
+
+  #digestOf(heads: readonly FoundHead[]): Uint8Array {
+    return heads.reduce((digest, head) => this.#toggle(digest, head), EMPTY_DIGEST);
   }
 
   #toggle(digest: Uint8Array, { key, generation }: FoundHead): Uint8Array {

@@ -5,10 +5,11 @@ import type { Gate } from './gate.js';
 import { Locks } from './locks.js';
 import type { Manifest, ManifestChange } from './manifest.js';
 import { type Change, isRecent, repetitionOf } from './operations.js';
+import { untilNotOvertaken } from './overtaken.js';
 import type { Policy } from './policy.js';
 
 /** What a change of the manifest is to write; what it remembers is not its affair. */
-export type PlannedChange = Omit<ManifestChange, 'operations'>;
+export type PlannedChange = Omit<ManifestChange, 'operations' | 'base'>;
 
 /** What stands on the manifest and on who administers everything. */
 export interface ManifestContext {
@@ -19,6 +20,13 @@ export interface ManifestContext {
   policy(): Policy;
   /** False if a caller has ended who was let in. */
   knows(caller: Caller): boolean;
+}
+
+/** What is to be done: without a change, nothing. */
+interface Decision {
+  readonly change?: ManifestChange;
+  /** The answer, once the change is made. */
+  readonly refusal?: CofferError | undefined;
 }
 
 /** Changes of the manifest, audited, one after the other, since all of it hangs on one head. */
@@ -41,52 +49,58 @@ export class ManifestChanges {
    * @param request what is asked, so that an operation id that is used for something else is noticed
    * @param plan decides on the newest state, on the caller's right too: who lost it while waiting cannot give it back to
    *   itself
-   * @param made is told in the turn in which the change becomes true
    */
   async make(
     asked: AuditSubject,
     change: Change | undefined,
     request: string,
     plan: () => PlannedChange | undefined,
-    made: (change: PlannedChange) => void,
   ): Promise<void> {
     const { operation, ...counting } = this.#gate.operationOf(change);
     const { given } = counting;
     const by = asked.caller.principals[0].id;
     const labelled = { ...asked, operation };
     const added = { id: operation, by, request, result: 0, ...counting };
+    const decide = (): Decision => {
+      const { operations, revision: base } = this.#manifest;
+      const repetition = given ? repetitionOf(operations, added) : undefined;
+      if (repetition) {
+        const { refusal, prolonged } = repetition;
+        if (prolonged) return { change: { base, operations: prolonged }, refusal };
+        if (refusal) throw refusal;
+        return {};
+      }
+      // What changes nothing now might later: if its caller may ask again, that is remembered.
+      const planned = plan() ?? (given ? {} : undefined);
+      if (!planned) return {};
+      const kept = this.#gate.remember(operations, added, this.#isPrivileged(asked.caller));
+      return { change: { ...planned, base, operations: kept } };
+    };
     const done = await this.alone(async () => {
-      const { operations } = this.#manifest;
-      let planned: PlannedChange | undefined;
-      let kept = operations;
-      let refusal: CofferError | undefined;
+      let first: Decision;
       try {
-        const repetition = given ? repetitionOf(operations, added) : undefined;
-        if (repetition) {
-          ({ refusal, prolonged: kept = operations } = repetition);
-          if (kept !== operations) planned = {};
-          else if (refusal) throw refusal;
-        } else {
-          // What changes nothing now might later: if its caller may ask again, that is remembered.
-          planned = plan() ?? (given ? {} : undefined);
-          if (planned) kept = this.#gate.remember(operations, added, this.#isPrivileged(asked.caller));
-        }
+        first = decide();
       } catch (error) {
         if (error instanceof CofferError && error.code === 'access_denied') return this.#gate.deny(labelled);
         return this.#gate.fail(labelled, error);
       }
-      if (!planned) {
+      if (!first.change) {
         await this.#gate.allow(labelled);
         return undefined;
       }
-      const next = planned;
-      return this.#gate.change(labelled, async () => {
-        await this.#manifest.commit({ ...next, operations: kept });
-        if (refusal) throw refusal;
-        made(next);
-      });
+      return this.#gate.change(labelled, () => this.#commit(first, decide));
     });
     await done?.settle();
+  }
+
+  /** Commits, and decides anew when another instance was faster. */
+  async #commit(first: Decision, decide: () => Decision): Promise<void> {
+    const commit = async ({ change, refusal }: Decision) => {
+      if (change) await this.#manifest.commit(change);
+      return refusal;
+    };
+    const refusal = await untilNotOvertaken(first, commit, decide);
+    if (refusal) throw refusal;
   }
 
   /** Tells whether a principal's operation came true, for the recovery after a crash. */

@@ -8,6 +8,7 @@ import type { FoundHead } from './integrity.js';
 import { manifestKey, POLICY_PREFIX, policyKey } from './keys.js';
 import { NO_OPERATIONS, type Operations } from './operations.js';
 import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
+import { overtaken } from './overtaken.js';
 import {
   decodePolicyRecord,
   encodePolicyRecord,
@@ -21,6 +22,7 @@ import {
   withoutSeed,
 } from './policy-record.js';
 import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
+import type { IncomingHead } from './storage/shared.js';
 import type { Storage } from './storage/storage.js';
 
 /** Policy records to write and to take away, all or none. */
@@ -28,10 +30,20 @@ export interface ManifestChange {
   readonly write?: readonly PolicyRecord[];
   readonly remove?: readonly PolicyRecord[];
   readonly operations: Operations;
+  /** The {@link Manifest.revision} on which this was decided: at another one it is a conflict. */
+  readonly base: number;
   /** Something is taken away from somebody: it goes through even where little room is left. */
   readonly urgent?: boolean;
   /** The grants change: who plans from the old ones is told. */
   readonly newPolicy?: boolean;
+}
+
+/** What has become true: told once, whoever made it. */
+export interface ManifestNews {
+  readonly write: readonly PolicyRecord[];
+  readonly remove: readonly PolicyRecord[];
+  /** The grants are others. */
+  readonly newPolicy: boolean;
 }
 
 interface ManifestJson {
@@ -45,6 +57,23 @@ interface ManifestJson {
 
 const BINDING_VERSION = 0;
 
+interface KnownRecord {
+  readonly record: PolicyRecord;
+  readonly key: Buffer;
+  readonly generation: number;
+}
+
+/** Of the manifest, with what changes of the records under it. */
+interface NewState {
+  readonly revision: number;
+  readonly generation: number;
+  readonly policy: number;
+  readonly operations: Operations;
+  readonly digest: Uint8Array;
+  readonly added: readonly KnownRecord[];
+  readonly gone: readonly PolicyRecord[];
+}
+
 /**
  * The head over grants, tokens, revocations, what was issued and transit keys, each of which is a record of its own. It holds a
  * digest over them, so that none of them can be taken away or put back, and a generation that only grows.
@@ -54,8 +83,10 @@ export class Manifest {
   readonly #ring: KeyRing;
   readonly #sealer: RecordSealer;
   readonly #key: Buffer;
-  readonly #records = new Map<string, { record: PolicyRecord; key: Buffer; generation: number }>();
+  readonly #records = new Map<string, KnownRecord>();
+  readonly #listeners = new Set<(news: ManifestNews) => void>();
   #digest: Uint8Array = EMPTY_DIGEST;
+  #isWhole = true;
   #revision = 0;
   generation = 0;
   policyGeneration = 0;
@@ -69,26 +100,63 @@ export class Manifest {
   }
 
   /**
-   * Reads it; answers the head for the check of integrity, undefined in a new store.
+   * Reads it; answers the head for the check of integrity, undefined in a new store. In a shared one {@link isWhole} may be false
+   * then.
    *
    * @throws CofferError `tampered`
    */
   load(): FoundHead | undefined {
     const stored = this.#storage.get(this.#key);
-    const digest = this.#loadRecords();
-    if (!stored) {
-      if (this.#records.size > 0) throw tampered(this.#key);
-      return undefined;
-    }
-    const bytes = Buffer.from(stored.bytes);
-    const json = decodeManifest(this.#sealer.open(this.#key, bytes));
-    if (!digest.equals(Buffer.from(json.digest, 'base64'))) throw tampered(this.#key);
-    this.#digest = digest;
-    this.#revision = stored.revision;
-    this.generation = generationOf(bytes);
-    this.policyGeneration = json.policy;
-    this.operations = decodeOperations({ recent: json.operations, ...(json.spent && { spent: json.spent }) });
-    return { key: this.#key, generation: this.generation };
+    const isWhole = this.takeOver();
+    if (!isWhole && !this.#storage.shared) throw tampered(this.#key);
+    return stored && { key: this.#key, generation: generationOf(asBuffer(stored.bytes)) };
+  }
+
+  /** True for the manifest's key in the store. */
+  isAt(key: Uint8Array): boolean {
+    return this.#key.equals(key);
+  }
+
+  /**
+   * Calls `listener` when a change has become true, in the turn in which it does.
+   *
+   * @returns a function that ends it
+   */
+  onChange(listener: (news: ManifestNews) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Looks at what somebody committed to a shared store, before it is visible, as `Catalog.admit` does.
+   *
+   * @throws CofferError `tampered`
+   */
+  admit({ before, after }: IncomingHead): void {
+    if (!after) throw tampered(this.#key);
+    if (!this.#sealer.knows(after)) return;
+    wipe(this.#sealer.open(this.#key, asBuffer(after)));
+    if (before && generationOf(asBuffer(after)) < generationOf(asBuffer(before.bytes)))
+      throw tampered(this.#key);
+  }
+
+  /**
+   * Takes over the manifest and what is under it as they are in the store now, whoever wrote them. Where they do not fit together,
+   * all stays as it was: a replica that catches up may have a record before its head, or the data key of one is still to come.
+   *
+   * @returns whether they fit
+   */
+  takeOver(): boolean {
+    const stored = this.#storage.get(this.#key);
+    if (stored && this.#isWhole && stored.revision === this.#revision) return true;
+    const bytes = stored && Buffer.from(stored.bytes);
+    this.#isWhole = this.#takeOver(bytes, stored?.revision ?? 0);
+    return this.#isWhole;
+  }
+
+  /** False while the store has a newer state that cannot be taken over yet. */
+  get isWhole(): boolean {
+    return this.#isWhole;
   }
 
   get grants(): Grant[] {
@@ -139,14 +207,22 @@ export class Manifest {
     }
   }
 
+  /** Of the state that is known here; 0 before the first. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   /** @throws CofferError as {@link Storage.commit} */
   async commit({
     write = [],
     remove = [],
     operations,
+    base,
     newPolicy = false,
     urgent = false,
   }: ManifestChange): Promise<void> {
+    // It was decided a while ago, since its intent is in the log by now.
+    if (base !== this.#revision) throw overtaken();
     const generation = this.generation + 1;
     const policy = this.policyGeneration + (newPolicy ? 1 : 0);
     const gone = [...write, ...remove].flatMap((record) => this.#records.get(idOf(record)) ?? []);
@@ -163,7 +239,7 @@ export class Manifest {
       ...(spent !== undefined && { spent }),
     };
     const binding = { version: BINDING_VERSION, generation };
-    this.#revision = await this.#storage.commit({
+    const revision = await this.#storage.commit({
       urgent,
       head: {
         key: this.#key,
@@ -173,12 +249,10 @@ export class Manifest {
       put: added.map(({ record, key }) => ({ key, bytes: this.#seal(key, binding, record) })),
       remove: remove.map((record) => this.#keyOf(record)),
     });
-    for (const record of remove) this.#records.delete(idOf(record));
-    for (const one of added) this.#records.set(idOf(one.record), { ...one, record: withoutSeed(one.record) });
-    this.#digest = digest;
-    this.generation = generation;
-    this.policyGeneration = policy;
-    this.operations = operations;
+    // In a shared store it was taken over when it became visible, and others may have gone on since.
+    if (this.#revision >= revision) return;
+    const bare = added.map((one) => ({ ...one, record: withoutSeed(one.record) }));
+    this.#apply({ revision, generation, policy, operations, digest, added: bare, gone: remove });
   }
 
   /**
@@ -207,24 +281,76 @@ export class Manifest {
     const bytes = sealed ?? stored?.bytes;
     if (records > 0 && bytes) {
       const head = { key: this.#key, bytes };
-      this.#revision = await this.#storage.commit({ head, expectedRevision: this.#revision, put });
+      const revision = await this.#storage.commit({ head, expectedRevision: this.#revision, put });
+      this.#revision = Math.max(this.#revision, revision);
     }
     return { records, damaged, goOnAfter };
   }
 
-  #loadRecords(): Buffer {
-    let digest = EMPTY_DIGEST;
+  /** @param bytes the manifest's; undefined if there is none */
+  #takeOver(bytes: Buffer | undefined, revision: number): boolean {
+    const found = this.#findRecords();
+    if (!found) return false;
+    const { added, gone } = found;
+    if (!bytes) return this.#records.size + added.length === 0;
+    const json = this.#openHead(bytes);
+    if (!json) return false;
+    const before = [...added, ...gone].flatMap(({ record }) => this.#records.get(idOf(record)) ?? []);
+    const digest = [...before, ...added].reduce(
+      (sum, { key, generation }) => this.#toggle(sum, key, generation),
+      this.#digest,
+    );
+    if (!asBuffer(digest).equals(Buffer.from(json.digest, 'base64'))) return false;
+    this.#apply({
+      revision,
+      digest,
+      generation: generationOf(bytes),
+      policy: json.policy,
+      operations: decodeOperations({ recent: json.operations, ...(json.spent && { spent: json.spent }) }),
+      added,
+      gone: gone.map(({ record }) => record),
+    });
+    return true;
+  }
+
+  #openHead(bytes: Buffer): ManifestJson | undefined {
+    if (this.#storage.shared && !this.#sealer.knows(bytes)) return undefined;
+    return decodeManifest(this.#sealer.open(this.#key, bytes));
+  }
+
+  /** What the store has that is not known here, and what it has no more; undefined if the data key of one is still to come. */
+  #findRecords(): { added: KnownRecord[]; gone: KnownRecord[] } | undefined {
+    const gone = new Map([...this.#records.values()].map((known) => [known.key.toString('latin1'), known]));
+    const added: KnownRecord[] = [];
     for (const [found, { bytes }] of this.#storage.scan(POLICY_PREFIX)) {
       const key = Buffer.from(found);
+      const place = key.toString('latin1');
       const sealed = Buffer.from(bytes);
+      const generation = generationOf(sealed);
+      const known = gone.get(place);
+      gone.delete(place);
+      if (known?.generation === generation) continue;
+      if (this.#storage.shared && !this.#sealer.knows(sealed)) return undefined;
       const plaintext = this.#sealer.open(key, sealed);
       const record = withoutSeed(decodePolicyRecord(plaintext));
       wipe(plaintext);
-      const generation = generationOf(sealed);
-      this.#records.set(idOf(record), { record, key, generation });
-      digest = this.#toggle(digest, key, generation);
+      added.push({ record, key, generation });
     }
-    return Buffer.from(digest);
+    return { added, gone: [...gone.values()] };
+  }
+
+  #apply({ added, gone, ...state }: NewState): void {
+    const newPolicy = state.policy !== this.policyGeneration;
+    for (const record of gone) this.#records.delete(idOf(record));
+    for (const one of added) this.#records.set(idOf(one.record), one);
+    this.#digest = state.digest;
+    this.#revision = state.revision;
+    this.generation = state.generation;
+    this.policyGeneration = state.policy;
+    this.operations = state.operations;
+    if (added.length + gone.length === 0 && !newPolicy) return;
+    const news = { write: added.map(({ record }) => record), remove: gone, newPolicy };
+    for (const listener of this.#listeners) listener(news);
   }
 
   #seal(key: Buffer, binding: RecordBinding, record: PolicyRecord): Buffer {

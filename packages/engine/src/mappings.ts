@@ -31,8 +31,6 @@ export interface MappingsContext {
   readonly gate: Gate;
   readonly limits: Limits;
   policy(): Policy;
-  /** Told in the turn in which grants have changed. */
-  renewPolicy(): void;
   /** False if a caller has ended who was let in. */
   knows(caller: Caller): boolean;
 }
@@ -98,7 +96,7 @@ export class Mappings {
     change: Change | undefined,
     edit: (own: readonly Grant[], request: MappingRequest) => readonly Grant[],
   ): Promise<void> {
-    const { changes, gate, renewPolicy } = this.#context;
+    const { changes, gate } = this.#context;
     const { entity, names } = request;
     const asked = { caller, action, target: `${entity} ${listed(names)}` } as const;
     if (!this.#mayMap(caller, request)) return gate.deny(asked);
@@ -110,9 +108,7 @@ export class Mappings {
       return planned && { ...planned, urgent: action === 'remove-mapping' };
     };
     const what = `${action} ${hash('sha256', JSON.stringify([entity, names]))}`;
-    return changes.make(asked, change, what, plan, ({ newPolicy }) => {
-      if (newPolicy) renewPolicy();
-    });
+    return changes.make(asked, change, what, plan);
   }
 
   #mayMap(caller: Caller, { names }: MappingRequest): boolean {

@@ -10,11 +10,13 @@ import { RecordSealer, tampered } from './crypto/records.js';
 import type { RootKeyContext } from './crypto/root-key-spec.js';
 import type { CofferError } from './errors.js';
 import { STORE_FORMAT, StoreHeader } from './header.js';
+import { Follower } from './instances/follower.js';
 import { type FoundHead, HeadsIntegrity, NO_ANCHOR } from './integrity.js';
 import { HEADER_KEY } from './keys.js';
 import { Manifest } from './manifest.js';
 import { NO_OPERATIONS } from './operations.js';
 import { AUDIT_FOLDER, DEFAULT_MIN_FREE_BYTES, type EngineOptions, STORE_FOLDER } from './options.js';
+import { isConflict } from './overtaken.js';
 import { LmdbStorage } from './storage/lmdb.js';
 import { STATE_KEY } from './storage/lmdb-state.js';
 import type { Storage } from './storage/storage.js';
@@ -26,6 +28,8 @@ export interface OpenStore {
   readonly header: StoreHeader;
   readonly catalog: Catalog;
   readonly manifest: Manifest;
+  /** Of a shared store. */
+  readonly follower: Follower | undefined;
   readonly audit: AuditLog;
   readonly upkeep: AuditUpkeep;
   readonly signer: Signer;
@@ -47,31 +51,36 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
     stop(error);
     options.onFatal(error);
   };
-  const storage: Storage = await LmdbStorage.open(join(stateDir, STORE_FOLDER), {
-    minFreeBytes: options.storage?.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES,
-    quotaBytes: options.storage?.quotaBytes,
-    onFatal,
-  });
+  const storage = await openStorage(options, onFatal);
+  let follower: Follower | undefined;
   let header: StoreHeader | undefined;
   let audit: AuditLog | undefined;
   let copies: AuditCopies | undefined;
   let upkeep: AuditUpkeep | undefined;
   try {
-    header = await StoreHeader.open(storage, options.rootKey, rootKeyContext(options));
+    ({ header, follower } = await openHeader(storage, options, onNotice));
     const opened = header;
-    const { catalog, manifest, integrity, witness } = await loadRecords(storage, opened);
+    const { catalog, manifest, integrity } = await loadRecords(storage, opened);
+    const { shared } = storage;
+    if (shared) {
+      // In the turn in which all was read, so that nothing comes in between.
+      follower ??= new Follower({ storage, shared, onNotice });
+      follower.begin({ header, catalog, manifest });
+      await follower.whole();
+    }
+    const witness = await witnessOf(storage, opened, manifest, integrity);
     const signer = options.createSigner(header.ring.signingSeed);
     const storeId = Buffer.from(storage.incarnation).toString('hex');
     const acceptRollback = options.acceptRollback ?? false;
-    const instance = storage.shared?.instance;
+    const instance = shared?.instance;
     audit = await AuditLog.open(auditFolder, {
       storeId,
       signer,
       instance,
       delivered: () => copies?.facts.delivered.seq,
       generation: () => manifest.generation,
-      // What a store of format 1 says of its sequence is not sealed: no log vouches for it.
-      revision: () => (opened.format > 1 ? storage.sequence : 0),
+      // What a store of format 1 says of its sequence is not sealed: no log vouches for it. A replica's is no other replica's.
+      revision: () => (opened.format > 1 && !shared ? storage.sequence : 0),
       witness,
       acceptRollback,
       segmentBytes: options.audit?.segmentBytes,
@@ -104,8 +113,9 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
     const onStop = (listener: typeof stop) => {
       stop = listener;
     };
-    return { storage, header, catalog, manifest, audit, upkeep, signer, onStop };
+    return { storage, header, catalog, manifest, follower, audit, upkeep, signer, onStop };
   } catch (error) {
+    follower?.close();
     await (upkeep ?? audit)?.close();
     await storage.close();
     header?.wipe();
@@ -114,8 +124,9 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
 }
 
 /** Ends the log, then closes the store and wipes its keys. */
-export async function closeStore({ storage, upkeep, header }: OpenStore): Promise<void> {
+export async function closeStore({ storage, follower, upkeep, header }: OpenStore): Promise<void> {
   await upkeep.close();
+  follower?.close();
   await storage.close();
   header.wipe();
 }
@@ -131,14 +142,58 @@ export function rootKeyContext(options: EngineOptions): RootKeyContext {
   };
 }
 
-/** Reads all heads and proves that they are the newest; writes the first records of a new store. */
+function openStorage(options: EngineOptions, onFatal: (error: CofferError) => void): Promise<Storage> {
+  const { stateDir, openStorage: open } = options;
+  if (open) return open(onFatal);
+  return LmdbStorage.open(join(stateDir, STORE_FOLDER), {
+    minFreeBytes: options.storage?.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES,
+    quotaBytes: options.storage?.quotaBytes,
+    onFatal,
+  });
+}
+
+/** The header of the store; of a shared one that is empty, the one that is made here or at the same moment elsewhere. */
+async function openHeader(
+  storage: Storage,
+  options: EngineOptions,
+  onNotice: (sentence: string) => void,
+): Promise<{ header: StoreHeader; follower: Follower | undefined }> {
+  const { shared } = storage;
+  const context = rootKeyContext(options);
+  const header = await StoreHeader.open(storage, options.rootKey, context);
+  if (!shared || !header.isNew) return { header, follower: undefined };
+  const follower = new Follower({ storage, shared, onNotice });
+  try {
+    await header.commit({});
+    return { header, follower };
+  } catch (error) {
+    header.wipe();
+    if (!isConflict(error)) {
+      follower.close();
+      throw error;
+    }
+  }
+  try {
+    for (;;) {
+      const made = await StoreHeader.open(storage, options.rootKey, context);
+      if (made.isCurrent) return { header: made, follower };
+      made.wipe();
+    }
+  } catch (error) {
+    follower.close();
+    throw error;
+  }
+}
+
+/** Reads all heads and proves that they are the newest; writes the first record of a new store. */
 async function loadRecords(
   storage: Storage,
   header: StoreHeader,
-): Promise<{ catalog: Catalog; manifest: Manifest; integrity: HeadsIntegrity; witness: StoreWitness }> {
+): Promise<{ catalog: Catalog; manifest: Manifest; integrity: HeadsIntegrity }> {
   const { ring } = header;
   const sealer = new RecordSealer(ring, storage.incarnation);
-  let integrity = new HeadsIntegrity(ring, sealer);
+  const isShared = storage.shared !== undefined;
+  let integrity = new HeadsIntegrity(ring, sealer, { isShared });
   const catalog = new Catalog(storage, ring, sealer);
   const manifest = new Manifest(storage, ring, sealer);
   if (header.isNew) {
@@ -148,14 +203,33 @@ async function loadRecords(
     const heads: FoundHead[] = [{ key: HEADER_KEY, generation: header.generation }, ...catalog.load()];
     const found = manifest.load();
     if (found) heads.push(found);
-    integrity = integrity.check(storage.summary, heads);
+    const { summary, shared } = storage;
+    // Nobody can vouch for a replica that was just made but the stream, which is held against it all the time.
+    const isUnknown = shared && (shared.isNewReplica || summary === undefined);
+    integrity = isUnknown ? integrity.believing(heads) : integrity.check(summary, heads);
     storage.summarise(integrity);
   }
-  // Also where a crash came between the first two writes.
-  if (manifest.generation === 0) await manifest.commit({ operations: NO_OPERATIONS });
+  return { catalog, manifest, integrity };
+}
+
+/** What the store knows of its log; writes the first manifest of a new store, and the first summary of a new replica. */
+async function witnessOf(
+  storage: Storage,
+  header: StoreHeader,
+  manifest: Manifest,
+  integrity: HeadsIntegrity,
+): Promise<StoreWitness> {
+  // Also where a crash came between the first two writes. Of a shared store another instance may be faster.
+  if (manifest.generation === 0) {
+    await manifest.commit({ operations: NO_OPERATIONS, base: 0 }).catch((error: unknown) => {
+      if (!isConflict(error)) throw error;
+    });
+  }
+  if (storage.shared && storage.summary === undefined) await storage.refreshSummary();
   const { anchor = NO_ANCHOR, sequence } = integrity.read(storage.summary);
+  const { generation } = manifest;
+  if (storage.shared) return { anchor, revision: Number.MAX_SAFE_INTEGER, generation };
   // Only what is sealed counts, and in a store of format 1 it need not be there.
   if (sequence === undefined ? header.format > 1 : sequence !== storage.sequence) throw tampered(STATE_KEY);
-  const revision = header.format > 1 ? (sequence ?? 0) : 0;
-  return { catalog, manifest, integrity, witness: { anchor, revision, generation: manifest.generation } };
+  return { anchor, revision: header.format > 1 ? (sequence ?? 0) : 0, generation };
 }

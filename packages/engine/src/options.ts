@@ -5,6 +5,7 @@ import type { Limits } from './names.js';
 import type { RetentionRule } from './retention/rules.js';
 import type { JetStreamOptions } from './storage/jetstream/options.js';
 import type { SpaceLimits } from './storage/space.js';
+import type { Storage } from './storage/storage.js';
 import type { WatchLimits } from './watch/watchers.js';
 
 /** In the state folder. */
@@ -37,6 +38,8 @@ export interface EngineOptions {
   readonly storage?:
     | (Partial<SpaceLimits> & { readonly jetstream?: JetStreamOptions | undefined })
     | undefined;
+  /** Opens another store than those, for tests of what an engine does with it. */
+  readonly openStorage?: ((onFatal: (error: CofferError) => void) => Promise<Storage>) | undefined;
   readonly audit?: AuditSettings | undefined;
   readonly promptPassphrase?: ((question: string) => Promise<Uint8Array>) | undefined;
   /** Where root keys `passphrase:env:` and `xkey-seed:env:` are looked for; `process.env` if not given. */

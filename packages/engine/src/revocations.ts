@@ -5,6 +5,7 @@ import { type Caller, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
 import { accessDenied } from './gate.js';
 import { Locks } from './locks.js';
+import type { ManifestNews } from './manifest.js';
 import type { ManifestContext, PlannedChange } from './manifest-changes.js';
 import type { Change } from './operations.js';
 import { type IssuedRecord, type Revocation, revokedName } from './policy-record.js';
@@ -49,6 +50,7 @@ export class Revocations {
     this.#byName = new Map(revocations.map((revocation) => [revokedName(revocation), revocation]));
     for (const { kind, value } of revocations) this.#setOf(kind).add(value);
     this.#issued = new Map(issued.map(({ key, iat }) => [key, iat]));
+    context.manifest.onChange((news) => this.#take(news));
   }
 
   tokenRevoked(jti: string): boolean {
@@ -184,10 +186,10 @@ export class Revocations {
       if (asked.caller !== SERVER && !this.#isAllowed(asked.caller)) throw accessDenied();
       return plan();
     };
-    return changes.make(asked, change, request, planIfAllowed, (made) => this.#take(made));
+    return changes.make(asked, change, request, planIfAllowed);
   }
 
-  #take({ write = [], remove = [] }: PlannedChange): void {
+  #take({ write, remove }: ManifestNews): void {
     let revocationsChanged = false;
     for (const record of remove) {
       if (record.kind !== 'revocation') continue;

@@ -21,11 +21,9 @@ import {
   type Repetition,
   repetitionOf,
 } from './operations.js';
+import { isConflict, untilNotOvertaken } from './overtaken.js';
 import type { Policy } from './policy.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
-
-/** How often a change is tried again that another instance's change overtook. */
-const ATTEMPTS = 16;
 
 export interface SecretsContext {
   readonly catalog: Catalog;
@@ -84,7 +82,10 @@ export class Secrets {
     await this.#refusal(asked, 'get');
     const entry = this.#context.catalog.live(name);
     // Nothing is revealed that the caller does not have: like setec, no entry.
-    if (entry?.head.active === known) return undefined;
+    if (entry?.head.active === known) {
+      this.#context.gate.requireFresh();
+      return undefined;
+    }
     return this.#reveal(asked, entry, undefined, room);
   }
 
@@ -263,10 +264,10 @@ export class Secrets {
     const request = given ? this.#requestDigest(ask) : '';
     const made = await this.#locks.run(name, async () => {
       const { catalog, gate } = this.#context;
-      // A permission that was taken away, or a caller that has ended, while the change waited for its turn is gone at once.
-      if (!this.#context.knows(caller)) return gate.deny(asked);
-      await this.#refusal(asked, right);
       const decide = (): Plan => {
+        // A permission that was taken away, or a caller that has ended, while the change waited for its turn is gone at once.
+        const { knows, policy } = this.#context;
+        if (!knows(caller) || !policy().allows(caller, right, name)) throw accessDenied();
         const before = catalog.entry(name);
         const { operations: known = NO_OPERATIONS } = before?.head ?? {};
         const added = { id: operation, by, request, ...counting };
@@ -317,16 +318,11 @@ export class Secrets {
 
   /** Commits, and plans anew when another instance was faster. */
   async #commit(first: Plan, decide: () => Plan): Promise<number> {
-    let planned = first;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await planned.commit?.();
-        return planned.result;
-      } catch (error) {
-        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
-        planned = decide();
-      }
-    }
+    const commit = async (planned: Plan) => {
+      await planned.commit?.();
+      return planned.result;
+    };
+    return untilNotOvertaken(first, commit, decide);
   }
 
   #planned(
@@ -462,9 +458,6 @@ export const infoOf = ({ head }: Entry): SecretInfo => ({
   versions: [...head.versions.keys()],
   activeVersion: head.active,
 });
-
-export const isConflict = (error: unknown): boolean =>
-  error instanceof CofferError && error.code === 'conflict';
 
 const isDenial = (error: unknown): boolean => error instanceof CofferError && error.code === 'access_denied';
 

@@ -55,6 +55,10 @@ export class TransitKeys {
 
   constructor(context: ManifestContext) {
     this.#context = context;
+    context.manifest.onChange(({ write }) => {
+      if (!write.some(({ kind }) => kind === 'transit-key')) return;
+      for (const listener of this.#listeners) listener();
+    });
   }
 
   /** A backend's keys, the newest first. */
@@ -202,9 +206,7 @@ export class TransitKeys {
       if (!this.#isAllowed(asked.caller)) throw accessDenied();
       return plan();
     };
-    return this.#context.changes.make(asked, change, request, planIfAllowed, ({ write = [] }) => {
-      if (write.length > 0) for (const listener of this.#listeners) listener();
-    });
+    return this.#context.changes.make(asked, change, request, planIfAllowed);
   }
 
   #isAllowed(caller: Caller): boolean {

@@ -215,7 +215,7 @@ async function readBack(
     }
     const sealer = new RecordSealer(ring, preamble.storeId);
     const { digest, anchor = NO_ANCHOR } = new HeadsIntegrity(ring, sealer).read(storage.summary);
-    storage.summarise(new HeadsIntegrity(ring, sealer, digest, anchor));
+    storage.summarise(new HeadsIntegrity(ring, sealer, { initial: digest, anchor }));
     await storage.refreshSummary();
     return { values: survey.finish(), log: audit.broken };
   } finally {

@@ -120,6 +120,36 @@ export class KeyRing {
     for (const { key } of gone) wipe(key);
   }
 
+  /**
+   * Takes over the data keys of a later state of this ring that are not here yet, and seals with that one's newest from now on;
+   * what that one has lost stays until {@link replaceDataKeys}. All else of it is wiped.
+   *
+   * @returns the data keys that it has, as they are here; undefined if it is the ring of another store
+   */
+  learn(later: KeyRing): DataKey[] | undefined {
+    const isOurs =
+      sodium.sodium_memcmp(this.blinding, later.blinding) &&
+      sodium.sodium_memcmp(this.digest, later.digest) &&
+      sodium.sodium_memcmp(this.signingSeed, later.signingSeed) &&
+      later.dataKeys.every(({ id, key }) => {
+        const known = this.#dataKeys.get(id);
+        return known === undefined || sodium.sodium_memcmp(known.key, key);
+      });
+    if (!isOurs) {
+      later.wipe();
+      return undefined;
+    }
+    for (const key of [later.blinding, later.digest, later.signingSeed]) wipe(key);
+    const learnt = later.dataKeys.map((key) => {
+      const known = this.#dataKeys.get(key.id);
+      if (known) wipe(key.key);
+      return known ?? key;
+    });
+    for (const key of learnt) this.#dataKeys.set(key.id, key);
+    this.#newest = learnt.at(-1) ?? this.#newest;
+    return learnt;
+  }
+
   dataKey(id: number): DataKey | undefined {
     return this.#dataKeys.get(id);
   }
@@ -129,6 +159,18 @@ export class KeyRing {
     const blinded = Buffer.allocUnsafeSlow(sodium.crypto_auth_BYTES);
     sodium.crypto_auth(blinded, Buffer.from(`${kind}\0${name}`), this.blinding);
     return blinded;
+  }
+
+  /**
+   * Keyed BLAKE2b under the digest key of the domain, and of the ring with these data keys: tells who has the ring that it is the
+   * same one, and others nothing.
+   */
+  proof(domain: Uint8Array, dataKeys: readonly DataKey[] = this.dataKeys): Buffer {
+    const bytes = this.toBytes(dataKeys);
+    const proof = Buffer.allocUnsafeSlow(32);
+    sodium.crypto_generichash_batch(proof, [asBuffer(domain), bytes], this.digest);
+    wipe(bytes);
+    return proof;
   }
 
   /** Keyed BLAKE2b of the message under the digest key, 32 bytes. */

@@ -1,3 +1,4 @@
+import { asBuffer } from '../bytes.js';
 import { CofferError } from '../errors.js';
 import { NONCE_BYTES, openInto, sealInto, TAG_BYTES } from './aead.js';
 import type { KeyRing } from './key-ring.js';
@@ -84,6 +85,11 @@ export class RecordSealer {
     const sealed = this.seal(key, binding, plaintext);
     wipe(plaintext);
     return sealed;
+  }
+
+  /** False for a record under a data key that is not in the ring. */
+  knows(record: Uint8Array): boolean {
+    return this.#ring.dataKey(dataKeyOf(asBuffer(record))) !== undefined;
   }
 
   /** Good until the next call: nothing here waits. */

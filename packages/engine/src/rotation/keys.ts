@@ -4,8 +4,9 @@ import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
 import type { EngineFacts } from '../facts.js';
 import { accessDenied, type Gate } from '../gate.js';
-import type { HeaderChange, StoreHeader } from '../header.js';
-import { type Change, type Repetition, repetitionOf } from '../operations.js';
+import { type HeaderChange, mayBeTrue, type StoreHeader } from '../header.js';
+import { type Change, type Operations, repetitionOf } from '../operations.js';
+import { untilNotOvertaken } from '../overtaken.js';
 import type { Policy } from '../policy.js';
 import type { Rewriter, RotationProgress } from './rewriter.js';
 import type { RootKeys } from './root-key-rotation.js';
@@ -137,46 +138,66 @@ export class Keys {
     const { operation, ...counting } = gate.operationOf(change);
     const by = asked.caller.principals[0].id;
     const digest = header.ring.authenticate(Buffer.from(JSON.stringify(request))).toString('base64', 0, 16);
+    const added = { id: operation, by, request: digest, result: 0, ...counting };
+    const decide = (): Decision => {
+      const { generation: base, operations } = header;
+      // A permission that was taken away while the change waited for its turn is gone at once.
+      if (!this.#isAllowed(asked.caller)) throw accessDenied();
+      const repetition = counting.given ? repetitionOf(operations, added) : undefined;
+      if (!repetition) return { base, operations: gate.remember(operations, added), isNew: true };
+      const { prolonged, refusal } = repetition;
+      if (refusal && !prolonged) throw refusal;
+      return { base, operations: prolonged, refusal, isNew: false };
+    };
     const made = await header.alone(async () => {
       const next = String(header.ring.newest.id + 1);
       const target = asked.action === 'rotate-data-key' ? next : request[1];
       const labelled = { ...asked, operation, target };
-      const added = { id: operation, by, request: digest, result: 0, ...counting };
-      let repetition: Repetition | undefined;
+      let first: Decision;
       try {
-        // A permission that was taken away while the change waited for its turn is gone at once.
-        if (!this.#isAllowed(asked.caller)) throw accessDenied();
-        if (counting.given) repetition = repetitionOf(header.operations, added);
-        if (repetition?.refusal && !repetition.prolonged) throw repetition.refusal;
+        first = decide();
       } catch (error) {
         return refuse(gate, labelled, error);
       }
-      if (repetition) {
-        const { prolonged, refusal } = repetition;
-        if (prolonged) {
-          return gate.change(labelled, async () => {
-            await header.commit({ operations: prolonged });
-            if (refusal) throw refusal;
-          });
-        }
+      if (!first.operations) {
         await gate.allow(labelled);
         return undefined;
       }
       return gate.change(labelled, async () => {
-        const operations = gate.remember(header.operations, added);
-        const { change, sealed, dropped } = await begin();
-        try {
-          await header.commit({ ...change, operations });
-        } catch (error) {
-          // After that one it is not known what is on the disk: the next start looks.
-          const unknown = !(error instanceof CofferError) || error.code === 'io';
-          if (!unknown) await dropped().catch(() => undefined);
-          throw error;
-        }
-        await sealed?.();
+        const refusal = await untilNotOvertaken(first, (one) => this.#commit(one, begin), decide);
+        if (refusal) throw refusal;
       });
     });
     await made?.settle();
+  }
+
+  /** @returns the answer, if it is an error: to be thrown, and not tried again */
+  async #commit(
+    { base, operations, refusal, isNew }: Decision,
+    begin: () => Promise<Step>,
+  ): Promise<unknown> {
+    const { header } = this.#context;
+    if (!operations) return refusal;
+    if (!isNew) {
+      await header.commit({ base, operations });
+      return refusal;
+    }
+    let step: Step;
+    try {
+      step = await begin();
+    } catch (error) {
+      return error;
+    }
+    const { change, sealed, dropped } = step;
+    try {
+      await header.commit({ ...change, base, operations });
+    } catch (error) {
+      // Otherwise it is not known what is in the store: the next start looks.
+      if (!mayBeTrue(error)) await dropped().catch(() => undefined);
+      throw error;
+    }
+    await sealed?.();
+    return undefined;
   }
 
   async #info(): Promise<KeysInfo> {
@@ -210,6 +231,15 @@ export class Keys {
   #isAllowed(caller: Caller): boolean {
     return this.#context.knows(caller) && this.#context.policy().isAdministrator(caller);
   }
+}
+
+/** What is to be done: without operations, nothing. */
+interface Decision {
+  readonly base: number;
+  readonly operations: Operations | undefined;
+  /** The answer, once they are remembered. */
+  readonly refusal?: CofferError | undefined;
+  readonly isNew: boolean;
 }
 
 /** A change of the header, and what follows it. */
