@@ -175,6 +175,54 @@ it('a mount of KV version 1 is saved value by value, and a changed one waits', a
   expect(await textOf(client, 'a')).toBe(`{"password":"${canary('two')}"}`);
 });
 
+describe('each entry as a secret of its own', () => {
+  it('has the versions that had it, and is left out when the current one has it no more', async () => {
+    await using server = await CofferServer.start({ dev: true });
+    await using client = new Client({ server: server.url });
+    await vault.mount('entries', 2);
+    const put = (path: string, data: object) => vault.put(path, data, { mount: 'entries' });
+    await put('db', { user: 'app', password: canary('entry 1') });
+    await put('db', { user: 'app', password: canary('entry 2'), 'a/b': '\u2028é' });
+    await put('db', { password: canary('entry "3"\n'), port: 5432, 'a/b': '' });
+    await put('db/a', { b: 'another' });
+    await vault.call('PUT', 'entries/destroy/db', { versions: [2] });
+    const args = ['--mount', 'entries', '--entries', '--prefix', 'x/'];
+    const { code, stdout } = await importing(server, args);
+    expect(code).toBe(1);
+    expect(narrow(stdout).trim().split('\n')).toEqual([
+      'created x/db/a/b version 3, 3 is active',
+      'created x/db/password versions 1, 3, 3 is active',
+      'created x/db/port version 3, 3 is active',
+      'left out x/db version 2 is destroyed there',
+      'left out x/db/user the current version has no such entry there',
+      'failed x/db/a/b entries of db and of db/a would both be called so: the first is copied',
+      '3 created, 0 changed, 0 unchanged, 1 failed, 2 left out',
+    ]);
+    expect(await textOf(client, 'x/db/password')).toBe(canary('entry "3"\n'));
+    expect(await textOf(client, 'x/db/password', 1)).toBe(canary('entry 1'));
+    expect(await textOf(client, 'x/db/port')).toBe('5432');
+    expect((await importing(server, args)).stdout).toContain('0 created, 0 changed, 3 unchanged, 1 failed');
+    await vault.call('DELETE', 'entries/metadata/db/a');
+    await put('db', { password: canary('entry "3"\n'), user: 'again' });
+    expect(narrow((await importing(server, args)).stdout)).toContain(
+      'changed x/db/password version 4, 4 is active\ncreated x/db/user versions 1, 4, 4 is active\n',
+    );
+  });
+
+  it('is what KV version 1 holds', async () => {
+    await using server = await CofferServer.start({ dev: true });
+    await using client = new Client({ server: server.url });
+    await vault.mount('entries-1', 1);
+    await vault.call('POST', 'entries-1/app/db', { user: 'app', password: canary('v1 entry') });
+    const args = ['--mount', 'entries-1', '--entries'];
+    expect((await importing(server, args)).stdout).toContain(
+      '\n2 created, 0 changed, 0 unchanged, 0 failed\n',
+    );
+    expect(await textOf(client, 'app/db/password')).toBe(canary('v1 entry'));
+    expect((await importing(server, args)).stdout).toBe('0 created, 0 changed, 2 unchanged, 0 failed\n');
+  });
+});
+
 describe('who reads it', () => {
   let server: CofferServer;
   beforeAll(async () => {

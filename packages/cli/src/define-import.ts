@@ -94,7 +94,7 @@ function defineVault(group: Command): void {
       'vault',
       'copy the secrets of a KV mount of HashiCorp Vault, with their versions',
       'Every secret beneath the mount, in folders too, is a secret here: called as its path, with --prefix before it, and its data is ' +
-        'the value, as a JSON object. Of KV version 2 each version keeps its number, and the current one is active; a secret ' +
+        'the value, as a JSON object; with --entries each entry is a secret of its own. Of KV version 2 each version keeps its number, and the current one is active; a secret ' +
         'that is here already and whose newest version is active and came from there goes on to follow, of another the ' +
         'active version stays, unless --activate is given. Deleted and destroyed versions are left out, and a secret whose ' +
         'current version is one. KV version 1 has no versions: its values are saved as by "coffer import dir". Nothing is ' +
@@ -109,6 +109,7 @@ function defineVault(group: Command): void {
         'only secrets of such paths; * stands for any characters; as often as you like',
         collect,
       )
+      .option('--entries', 'make each entry of a secret a secret of its own, called PATH/ENTRY')
       .option('--activate', 'make active what is current there, of secrets that are here already, too')
       .option('--from-token-file <file>', 'a file with the token for it (default: VAULT_TOKEN)')
       .option('--from-role-id <id>', 'log in by this AppRole, in place of a token')
@@ -121,7 +122,7 @@ function defineVault(group: Command): void {
   examples(
     vault,
     'coffer import vault --from https://vault.example.com:8200 --from-token-file ~/.vault-token --dry-run',
-    "coffer import vault --mount kv --secrets 'billing/*' --prefix prod/",
+    "coffer import vault --mount kv --secrets 'billing/*' --prefix prod/ --entries",
     'coffer import vault --from-role-id 7d7e… --from-secret-id-file id --from-namespace team/a -s https://coffer.example.com',
   );
 }

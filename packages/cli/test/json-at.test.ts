@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { jsonAt } from '../src/transfer/vault/json-at.js';
+import { jsonAt, keysIn, textOf } from '../src/transfer/vault/json-at.js';
 
 const at = (json: string, ...path: string[]): string | undefined => {
   const found = jsonAt(Buffer.from(json), path);
@@ -41,6 +41,45 @@ describe('what stands in JSON at a path', () => {
   ])('is nothing in %j', (json) => {
     const found = at(json, 'a');
     expect(found === undefined || !isJson(found)).toBe(true);
+  });
+});
+
+describe('an entry', () => {
+  const texts = [
+    '',
+    'plain',
+    'a"b\\c/d',
+    '\n\r\t\b\f\0\u001f',
+    '<&>\u2028\u00e9',
+    '\u{1F600}\u{10FFFF}',
+    '\\u0041',
+    'é漢',
+  ];
+
+  test.each(texts)('that is the text %j is its bytes', (text) => {
+    const escaped = JSON.stringify(text).replace(
+      /[^\0-\x7f]/g,
+      (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
+    for (const json of [JSON.stringify(text), escaped]) {
+      expect(Buffer.from(textOf(Buffer.from(json))).toString('utf8')).toBe(text);
+    }
+  });
+
+  test.each(['1.50', 'null', '{"a":"\\n"}', '[]', 'true'])('that is %s stays as it is written', (json) => {
+    expect(Buffer.from(textOf(Buffer.from(json))).toString('utf8')).toBe(json);
+  });
+
+  test('is found by its key, however that is written', () => {
+    const json = Buffer.from('{"a\\"b":1,"\\u0026":{"x":2},"é":[],"":null}');
+    expect(keysIn(json)).toEqual(['a"b', '&', 'é', '']);
+    expect(at(json.toString(), '&')).toBe('{"x":2}');
+    expect(at(json.toString(), 'é')).toBe('[]');
+    expect([keysIn(Buffer.from('{}')), keysIn(Buffer.from('[]')), keysIn(Buffer.from('{"a":1'))]).toEqual([
+      [],
+      undefined,
+      undefined,
+    ]);
   });
 });
 

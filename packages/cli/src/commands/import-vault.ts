@@ -8,7 +8,8 @@ import { type LeftOut, type Outcome, type ReportOptions, report } from '../trans
 import { saveAll } from '../transfer/save.js';
 import { matching } from '../transfer/select.js';
 import { VaultApi, type VaultLogin } from '../transfer/vault/api.js';
-import { VaultKv } from '../transfer/vault/kv.js';
+import { VaultEntries } from '../transfer/vault/entries.js';
+import { VaultKv, type VaultSecrets } from '../transfer/vault/kv.js';
 
 export type ImportVaultOptions = ConnectionOptions &
   ReportOptions & {
@@ -22,6 +23,7 @@ export type ImportVaultOptions = ConnectionOptions &
     readonly mount?: string;
     readonly prefix?: string;
     readonly secrets?: readonly string[];
+    readonly entries?: boolean;
     readonly activate?: boolean;
   };
 
@@ -44,11 +46,12 @@ export async function importVault(options: ImportVaultOptions): Promise<void> {
     if (paths.length === 0 && listing.paths.length > 0) {
       throw new Failure('nothing to copy: Vault shows no secret with such a name');
     }
+    const source = options.entries ? new VaultEntries(kv) : kv;
     const told = await withClient(options, async (client) => {
       await note(`From ${displayName(mount)} at ${vault.display} to ${displayName(client.server)}`);
       return kv.version === 2
-        ? copyVersions(kv, paths, client, options)
-        : { outcomes: await saveValues(kv, paths, client, options), leftOut: [] };
+        ? copyVersions(source, paths, client, options)
+        : { outcomes: await saveValues(source, paths, client, options), leftOut: [] };
     });
     return { ...told, outcomes: [...told.outcomes, ...listing.failed] };
   });
@@ -56,15 +59,15 @@ export async function importVault(options: ImportVaultOptions): Promise<void> {
 }
 
 async function copyVersions(
-  kv: VaultKv,
+  vault: VaultSecrets,
   paths: readonly string[],
   target: Client,
   { prefix = '', dryRun = false, activate = false }: ImportVaultOptions,
 ): Promise<Told> {
   const named = <T extends { readonly name: string }>(each: T): T => ({ ...each, name: prefix + each.name });
-  const { secrets, leftOut, failed } = await kv.versions(paths);
+  const { secrets, leftOut, failed } = await vault.versions(paths);
   const source = {
-    values: (name: string, versions: readonly number[]) => kv.values(name.slice(prefix.length), versions),
+    values: (name: string, versions: readonly number[]) => vault.values(name.slice(prefix.length), versions),
   };
   const servers = { source, target, dryRun, activate, follow: true };
   const copied = await copyAll(secrets.map(named), servers);
@@ -72,13 +75,16 @@ async function copyVersions(
 }
 
 async function saveValues(
-  kv: VaultKv,
+  vault: VaultSecrets,
   paths: readonly string[],
   target: Client,
   options: ImportVaultOptions,
 ): Promise<readonly Outcome[]> {
-  const items = paths.map((path) => ({ name: (options.prefix ?? '') + path, read: () => kv.value(path) }));
-  return saveAll(target, items, options);
+  const { prefix = '' } = options;
+  const { names, failed } = await vault.names(paths);
+  const items = names.map((name) => ({ name: prefix + name, read: () => vault.value(name) }));
+  const saved = await saveAll(target, items, options);
+  return [...saved, ...failed.map((each) => ({ ...each, name: prefix + each.name }))];
 }
 
 async function withVault<T>(

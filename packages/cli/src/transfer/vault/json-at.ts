@@ -18,6 +18,48 @@ export function jsonAt(bytes: Uint8Array, path: readonly string[]): Uint8Array |
   }
 }
 
+/** The keys of a JSON object; undefined for anything else. */
+export function keysIn(object: Uint8Array): string[] | undefined {
+  const walker = new Walker(object);
+  const keys: string[] = [];
+  try {
+    return walker.eachKey((key) => keys.push(key) === 0) === undefined ? undefined : keys;
+  } catch (error) {
+    if (error instanceof NoJson) return undefined;
+    throw error;
+  }
+}
+
+/** Of a JSON string its text, in UTF-8; of anything else its JSON as it is: a copy, for the receiver to wipe. */
+export function textOf(json: Uint8Array): Uint8Array {
+  if (json[0] !== QUOTE) return Uint8Array.from(json);
+  const out = Buffer.from(new ArrayBuffer(json.length));
+  let length = 0;
+  for (let at = 1; at < json.length - 1; at++) {
+    const byte = json[at] as number;
+    if (byte !== BACKSLASH) {
+      out[length++] = byte;
+      continue;
+    }
+    const letter = String.fromCharCode(json[++at] ?? 0);
+    if (letter !== 'u') {
+      out[length++] = ESCAPES.get(letter) ?? letter.charCodeAt(0);
+      continue;
+    }
+    let character = String.fromCharCode(Number.parseInt(hexAt(json, at + 1), 16));
+    at += 4;
+    // Beyond the basic plane a character is two escapes.
+    if (/[\ud800-\udbff]/.test(character) && json[at + 1] === BACKSLASH && json[at + 2] === U) {
+      character += String.fromCharCode(Number.parseInt(hexAt(json, at + 3), 16));
+      at += 6;
+    }
+    length += out.write(character, length);
+  }
+  const exact = Uint8Array.from(out.subarray(0, length));
+  out.fill(0);
+  return exact;
+}
+
 class NoJson extends Error {}
 
 const [QUOTE, BACKSLASH, COLON, COMMA, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST] = Buffer.from('"\\:,{}[]');
@@ -32,15 +74,20 @@ class Walker {
 
   /** Goes to the value of a key of the object that begins here. */
   enter(key: string): boolean {
-    if (this.#next() !== OPEN) return false;
+    return this.eachKey((each) => each === key) === true;
+  }
+
+  /** Goes from key to key of the object that begins here, until one is it, and stops at its value. Undefined: this is no object. */
+  eachKey(isIt: (key: string) => boolean): boolean | undefined {
+    if (this.#next() !== OPEN) return undefined;
     this.at++;
     while (this.#next() !== CLOSE) {
       const start = this.at;
       this.#string();
-      const found = Buffer.from(this.#bytes.subarray(start + 1, this.at - 1)).toString('utf8') === key;
+      const key = Buffer.from(textOf(this.#bytes.subarray(start, this.at))).toString('utf8');
       this.#take(COLON);
       this.#next();
-      if (found) return true;
+      if (isIt(key)) return true;
       this.skip();
       if (this.#next() === COMMA) this.at++;
     }
@@ -100,6 +147,14 @@ class Walker {
   }
 }
 
+const U = 0x75;
+const ESCAPES = new Map([
+  ['n', 0x0a],
+  ['r', 0x0d],
+  ['t', 0x09],
+  ['b', 0x08],
+  ['f', 0x0c],
+]);
 const HARMLESS = new Map([
   ['003c', 0x3c],
   ['003e', 0x3e],
@@ -118,7 +173,7 @@ function plain(json: Uint8Array): Uint8Array {
       out[length++] = byte;
       continue;
     }
-    const escaped = json[at + 1] === 0x75 ? hexAt(json, at + 2) : undefined;
+    const escaped = json[at + 1] === U ? hexAt(json, at + 2) : undefined;
     const itself = escaped === undefined ? undefined : HARMLESS.get(escaped);
     if (itself !== undefined) {
       out[length++] = itself;

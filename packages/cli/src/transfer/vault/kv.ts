@@ -7,6 +7,18 @@ import type { LeftOut, Outcome } from '../outcome.js';
 import { encodePath, parse, type VaultApi, wordsOf } from './api.js';
 import { jsonAt } from './json-at.js';
 
+/** What of a mount is copied, by names that are paths there, or begin so. */
+export interface VaultSecrets extends Source {
+  /** Of version 2: which versions there are of what these paths hold. */
+  versions(paths: readonly string[]): Promise<Versions>;
+  /** Of version 1: what these paths hold. */
+  names(
+    paths: readonly string[],
+  ): Promise<{ readonly names: readonly string[]; readonly failed: readonly Outcome[] }>;
+  /** Of version 1: the value that there is, for the receiver to wipe. Rejects with a Failure if it cannot be had. */
+  value(name: string): Promise<Uint8Array>;
+}
+
 /** What a mount of Vault's holds. */
 export interface Listing {
   /** Of version 1 without numbers. */
@@ -27,7 +39,7 @@ export interface Versions {
  *
  * Source of the format: Vault's HTTP API, secrets engines KV version 1 and 2.
  */
-export class VaultKv implements Source {
+export class VaultKv implements VaultSecrets {
   readonly version: 1 | 2;
   readonly #api: VaultApi;
   readonly #mount: string;
@@ -83,7 +95,7 @@ export class VaultKv implements Source {
     return { paths: paths.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))), failed };
   }
 
-  /** Of version 2: which versions there are to copy. The current one is what is read there. */
+  /** The current version is the active one, as it is what is read there. */
   async versions(paths: readonly string[]): Promise<Versions> {
     const looked = await someAtOnce(paths, (path) => this.#look(path));
     return {
@@ -111,7 +123,10 @@ export class VaultKv implements Source {
     }
   }
 
-  /** Of version 1: the value that there is. */
+  async names(paths: readonly string[]) {
+    return { names: paths, failed: [] };
+  }
+
   value(path: string): Promise<Uint8Array> {
     return this.#valueAt(`${this.#mount}/${encodePath(path)}`, ['data'], quote(path));
   }
