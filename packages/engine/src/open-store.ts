@@ -21,6 +21,7 @@ import { LmdbStorage } from './storage/lmdb.js';
 import { STATE_KEY } from './storage/lmdb-state.js';
 import type { Storage } from './storage/storage.js';
 import { upgradeStore } from './upgrade.js';
+import { version } from './version.js';
 
 /** A store and its log, open: what an engine works on. */
 export interface OpenStore {
@@ -142,14 +143,18 @@ export function rootKeyContext(options: EngineOptions): RootKeyContext {
   };
 }
 
-function openStorage(options: EngineOptions, onFatal: (error: CofferError) => void): Promise<Storage> {
-  const { stateDir, openStorage: open } = options;
+async function openStorage(
+  { stateDir, storage = {}, openStorage: open }: EngineOptions,
+  onFatal: (error: CofferError) => void,
+): Promise<Storage> {
   if (open) return open(onFatal);
-  return LmdbStorage.open(join(stateDir, STORE_FOLDER), {
-    minFreeBytes: options.storage?.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES,
-    quotaBytes: options.storage?.quotaBytes,
-    onFatal,
-  });
+  const folder = join(stateDir, STORE_FOLDER);
+  const { jetstream, minFreeBytes = DEFAULT_MIN_FREE_BYTES, quotaBytes } = storage;
+  const local = { minFreeBytes, quotaBytes, onFatal };
+  if (!jetstream) return LmdbStorage.open(folder, local);
+  // Who has an embedded store needs no NATS.
+  const { JetStreamStorage } = await import('./storage/jetstream/storage.js');
+  return JetStreamStorage.open(folder, { ...local, jetstream, fence: HEADER_KEY, version: version() });
 }
 
 /** The header of the store; of a shared one that is empty, the one that is made here or at the same moment elsewhere. */
