@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec nats nats-c secrets-nats-kv wasmcloud-client vault schemathesis wrk strace zsh fish
+#   test/peers/install.sh setec nats nats-old nats-c secrets-nats-kv wasmcloud-client vault schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
 # nats    nats-server, nats-jwt around the Go libraries for tokens and keys, and nats-connect around the Go client (nats/go.mod
 #         pins them), beside it
+# nats-old  nats-server 2.9, which is too old for a store: Debian's, unpacked beside it and not installed
 # nats-c  nats-connect-c around the NATS client for C, which is Debian's libnats-dev
 # secrets-nats-kv   wasmCloud's own backend, from crates.io, built with cargo, into .../peers/bin
 # wasmcloud-client  a program around wasmCloud's client library for secrets (wasmcloud-client/Cargo.lock pins it), beside it
@@ -51,6 +52,19 @@ install_nats() {
     (cd nats && GOFLAGS=-mod=readonly go build -buildvcs=false -trimpath -o "$cache/bin/" "$package" </dev/null)
   done
   echo "$stamp" >"$cache/nats.stamp"
+}
+
+install_nats_old() {
+  [ -x "$cache/bin/nats-server-old" ] && return
+  command -v apt-get >/dev/null || fail 'an old nats-server is taken from Debian, and there is no apt-get'
+  echo 'Fetching an old nats-server …'
+  local folder
+  folder=$(mktemp -d)
+  mkdir -p "$cache/bin"
+  (cd "$folder" && { apt-get download -qq nats-server || { apt-get update -qq && apt-get download -qq nats-server; }; } </dev/null)
+  dpkg-deb -x "$folder"/nats-server_*.deb "$folder/unpacked"
+  cp "$folder/unpacked/usr/sbin/nats-server" "$cache/bin/nats-server-old"
+  rm -rf "$folder"
 }
 
 install_nats_c() {
@@ -141,12 +155,13 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-PEERS='setec, nats, nats-c, secrets-nats-kv, wasmcloud-client, vault, schemathesis, wrk, strace, zsh, fish'
+PEERS='setec, nats, nats-old, nats-c, secrets-nats-kv, wasmcloud-client, vault, schemathesis, wrk, strace, zsh, fish'
 [ $# -gt 0 ] || fail "name what to install: $PEERS"
 for name in "$@"; do
   case $name in
     setec) install_setec ;;
     nats) install_nats ;;
+    nats-old) install_nats_old ;;
     nats-c) install_nats_c ;;
     secrets-nats-kv) install_secrets_nats_kv ;;
     wasmcloud-client) install_wasmcloud_client ;;

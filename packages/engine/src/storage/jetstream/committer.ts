@@ -19,7 +19,8 @@ const ARRIVAL_MS = 10_000;
 /** Between attempts when the stream is busy with another batch that looks at the same record; up to as much again by chance. */
 const BUSY_MS = 1;
 const DOUBTFUL_MS = 50;
-/** Of a message's payload, what its headers and its subject may take. */
+/** How long a message may be at the most, with its headers and its subject, whatever more the servers would take. */
+const MESSAGE_BYTES = 1024 * 1024;
 const HEADER_ROOM = 8 * 1024;
 
 /** What the committer asks of the feed. */
@@ -64,6 +65,9 @@ export class Committer {
   readonly commits = new Timings(DISK_BOUNDS);
   #running: Promise<void> | undefined;
   #stopped: CofferError | undefined;
+  /** What was stored since the stream's bytes were last seen. */
+  #addedBytes = 0;
+  #seen: object | undefined;
   /** How many of the next go alone, since a group was refused and nobody knows because of whom. */
   #singles = 0;
   conflicts = 0;
@@ -145,19 +149,20 @@ export class Committer {
 
   /** Some room is kept for beats and marks, without which nobody could read, and half of it for revocations and deletions. */
   #isFull({ head, put = [], urgent = false }: StorageChange): boolean {
-    const { feed, maxBytes } = this.#options;
-    if (!feed.state) return false;
-    const limit = maxBytes();
-    if (limit <= 0) return false;
+    const { state } = this.#options.feed;
+    const limit = this.#options.maxBytes();
+    if (!state || limit <= 0) return false;
+    if (this.#seen !== state) this.#addedBytes = 0;
+    this.#seen = state;
     const reserve = Math.min(Math.max(RESERVE_BYTES, limit / 100), limit / 4);
     const bytes = put.reduce((sum, side) => sum + side.bytes.length, head.bytes?.length ?? 0);
     const frees = head.bytes === undefined && put.length === 0;
-    return feed.state.bytes + bytes > limit - (urgent || frees ? reserve / 2 : reserve);
+    return state.bytes + this.#addedBytes + bytes > limit - (urgent || frees ? reserve / 2 : reserve);
   }
 
   #partBytes(): number {
-    const maxPayload = this.#options.link.connection?.info?.max_payload ?? 1024 * 1024;
-    return Math.max(1024, maxPayload - HEADER_ROOM);
+    const maxPayload = this.#options.link.connection?.info?.max_payload ?? MESSAGE_BYTES;
+    return Math.max(HEADER_ROOM, Math.min(maxPayload, MESSAGE_BYTES) - HEADER_ROOM);
   }
 
   async #send(group: Group): Promise<void> {
@@ -176,6 +181,7 @@ export class Committer {
         : { is: 'refused', reason: link.problem };
       if (answer.is === 'stored') {
         this.commits.since(begun);
+        this.#addedBytes += group.bytes;
         return this.#arrived(group, answer.sequence);
       }
       inDoubt ||= answer.is === 'silence';

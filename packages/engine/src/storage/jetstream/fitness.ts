@@ -3,8 +3,21 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { JetStreamOptions } from './options.js';
 
-/** TODO */
-export const OLDEST_SERVER = '2.12.4';
+/**
+ * The oldest nats-server that may hold a store. By its sources and Jepsen's analysis of 2.12.1 (December 2025):
+ *
+ * - before 2.12 there are no atomic batches;
+ * - up to 2.12.2 changes of a cluster's membership with partitions lose acknowledged messages (issue 7545), up to 2.12.3 servers
+ *   of one stream may come to differ after a snapshot (7655), and a truncated block ends all writing (7704);
+ * - all of 2.12 (looked at up to 2.12.15) ignores the error of a sync, with `sync_interval: always` too, and acknowledges all the
+ *   same: `mb.mfd.Sync()` in `filestore.go`. Since 2.14.0 the stream stops on that server;
+ * - up to 2.14.1 a block stays locked after such an error (8232).
+ *
+ * Nothing newer helps against what else Jepsen found, up to 2.15.2: blocks and snapshots that are damaged on a minority of servers
+ * (7549, 7556; a repair of truncated logs, 7587, was not taken), and that servers sync every two minutes if nobody says otherwise
+ * (7564, 7567). For the latter the servers must sync always; the former is noticed by the instances' own replicas and healed.
+ */
+export const OLDEST_SERVER = '2.14.2';
 
 /** Every server of the account system's side that hears it answers once. */
 const PING_SUBJECT = '$SYS.REQ.SERVER.PING.JSZ';
