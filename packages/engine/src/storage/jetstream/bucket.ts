@@ -21,7 +21,7 @@ import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
 import type { JetStreamOptions } from './options.js';
 import type { ReplicaOrigin } from './replica-contract.js';
 
-const ANSWER_MS = 5_000;
+const ANSWER_MS = 3_000;
 const STATUS_MS = 2_000;
 
 /** What is known of a bucket that was found fit. */
@@ -123,6 +123,7 @@ async function findStream(manager: JetStreamManager, name: string): Promise<Stre
   }
 }
 
+/** Of two instances that make it at the same moment one may be told so, or nothing. */
 async function createStream(
   manager: JetStreamManager,
   { bucket, replicas, maxBytes, placementTags = [] }: JetStreamOptions,
@@ -139,18 +140,15 @@ async function createStream(
       ...(placementTags.length > 0 && { placement: { cluster: '', tags: [...placementTags] } }),
     });
   } catch (error) {
-    // Another instance has made it a moment ago, with other numbers.
-    if (error instanceof JetStreamApiError && error.code === NAME_IN_USE) {
-      const info = await findStream(manager, layout.stream);
-      if (info) return info;
-    }
-    throw error instanceof JetStreamApiError
-      ? new CofferError(
-          'unfit_store',
-          `the bucket ${bucket} could not be made in NATS JetStream: ${error.message}`,
-          { cause: error },
-        )
-      : error;
+    const isOther = !(error instanceof JetStreamApiError) || error.code === NAME_IN_USE;
+    const info = isOther ? await findStream(manager, layout.stream) : undefined;
+    if (info) return info;
+    if (isOther) throw error;
+    throw new CofferError(
+      'unfit_store',
+      `the bucket ${bucket} could not be made in NATS JetStream: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
 }
 

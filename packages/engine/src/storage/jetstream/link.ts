@@ -3,6 +3,10 @@ import type { NatsConnection } from '@nats-io/nats-core';
 
 /** Between two attempts to connect; as much again by chance. */
 const RETRY_MS = 500;
+/** Between two questions to the server whether it is there. */
+const PROBE_MS = 1_000;
+/** So many of them without an answer: it is paused, or the network is cut. nats.js would notice after a minute. */
+const PROBES_LOST = 3;
 
 /**
  * One connection to NATS, made again for ever. nats.js keeps what is published while it is not connected and sends it later, when
@@ -16,6 +20,8 @@ export class Link {
   #current: NatsConnection | undefined;
   #connected = false;
   #problem = 'the connection is being made';
+  #probes: NodeJS.Timeout | undefined;
+  #unanswered = 0;
 
   constructor(connect: () => Promise<NatsConnection>) {
     this.#connect = connect;
@@ -49,8 +55,15 @@ export class Link {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Leaves the server that it is connected to, for the next one. */
+  move(): void {
+    this.#unanswered = 0;
+    void this.connection?.reconnect().catch(() => {});
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
+    clearInterval(this.#probes);
     this.#listeners.clear();
     await this.#current?.close();
     await this.#running;
@@ -79,17 +92,36 @@ export class Link {
     this.#current = connection;
     const statuses = connection.status();
     this.#set(true);
+    this.#probes = setInterval(() => this.#probe(connection), PROBE_MS).unref();
     for await (const status of statuses) {
       if (status.type === 'disconnect') this.#set(false);
       else if (status.type === 'reconnect') this.#set(true);
       else if (status.type === 'error') this.#problem = status.error.message;
     }
+    clearInterval(this.#probes);
     this.#set(false);
+  }
+
+  /** Counted, not timed: a process that was paused itself finds many seconds gone, and one question without an answer. */
+  #probe(connection: NatsConnection): void {
+    if (!this.#connected) return;
+    if (this.#unanswered >= PROBES_LOST) {
+      this.move();
+      return;
+    }
+    this.#unanswered++;
+    connection.flush().then(
+      () => {
+        this.#unanswered = 0;
+      },
+      () => {},
+    );
   }
 
   #set(connected: boolean): void {
     if (this.#connected === connected) return;
     this.#connected = connected;
+    this.#unanswered = 0;
     if (!connected) this.#problem = 'the connection to NATS is lost';
     for (const listener of this.#listeners) listener();
   }

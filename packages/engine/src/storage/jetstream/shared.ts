@@ -38,6 +38,7 @@ export interface SharedParts {
 /** What the instances of a store in JetStream know of each other, in the words of the engine. */
 export class JetStreamShared implements SharedStorage {
   readonly #parts: SharedParts;
+  #isFollowing = false;
 
   constructor(parts: SharedParts) {
     this.#parts = parts;
@@ -51,7 +52,13 @@ export class JetStreamShared implements SharedStorage {
     return this.#parts.isNewReplica;
   }
 
+  /** Whether {@link follow} was called. */
+  get isFollowing(): boolean {
+    return this.#isFollowing;
+  }
+
   follow(admission: Admission): void {
+    this.#isFollowing = true;
     this.#parts.feed.start(admission);
   }
 

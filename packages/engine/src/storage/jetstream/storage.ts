@@ -26,6 +26,9 @@ import { JetStreamShared } from './shared.js';
 
 /** Between two looks whether the bucket and its servers are still fit. */
 const FITNESS_MS = 60_000;
+/** Beats that do not come back for so long: the server may be cut off from the others, and another one is tried. */
+const MOVE_MS = 5_000;
+const WATCH_MS = 1_000;
 /** How long the first commit waits for the feed. */
 const READY_MS = 5_000;
 const READY_LOOK_MS = 5;
@@ -57,7 +60,10 @@ export class JetStreamStorage implements Storage {
   readonly #feed: Feed;
   readonly #committer: Committer;
   readonly #events: EventLog;
+  readonly #beats: Beats;
   readonly #fitness: NodeJS.Timeout;
+  readonly #watch: NodeJS.Timeout;
+  #connectedAt = performance.now();
   #facts: BucketFacts | undefined;
   /** Why the bucket, or a server, is not fit any more. */
   #unfit: CofferError | undefined;
@@ -75,6 +81,7 @@ export class JetStreamStorage implements Storage {
     this.#replica = replica;
     this.#link = link;
     this.#feed = feed;
+    this.#beats = beats;
     this.#facts = facts;
     this.incarnation = origin.incarnation;
     this.#latest = replica.position;
@@ -115,8 +122,10 @@ export class JetStreamStorage implements Storage {
       isNewReplica,
     });
     link.onChange(() => {
+      this.#connectedAt = performance.now();
       if (link.connection) this.#look();
     });
+    this.#watch = setInterval(() => this.#moveOn(), WATCH_MS).unref();
     this.#fitness = setInterval(() => this.#look(), FITNESS_MS).unref();
     if (!facts) this.#look();
   }
@@ -138,15 +147,16 @@ export class JetStreamStorage implements Storage {
         (error: unknown) => error,
       );
       const facts = await factsAtOpen(link, failure, options, layout, replica.origin);
-      const isNewReplica = replica.origin === undefined;
+      // One that was not filled to its end is new as well.
+      const isNewReplica = replica.summary === undefined;
       const beats = new Beats(jetstream);
       const feed = new Feed({ layout, replica, link, beats });
       if (facts && isNewReplica) {
-        await replica.bind(facts.origin);
+        if (!replica.origin) await replica.bind(facts.origin);
         await feed.fill();
       }
-      const origin = replica.origin;
-      if (!origin) throw notThere(failure);
+      const { origin } = replica;
+      if (!origin || (isNewReplica && !facts)) throw notThere(failure);
       return new JetStreamStorage({
         options,
         layout,
@@ -218,6 +228,7 @@ export class JetStreamStorage implements Storage {
 
   async close(): Promise<void> {
     clearInterval(this.#fitness);
+    clearInterval(this.#watch);
     this.#closing = true;
     await this.#ready;
     await this.#committer.close();
@@ -254,6 +265,13 @@ export class JetStreamStorage implements Storage {
 
   #problem(): CofferError | undefined {
     return this.#unfit ?? this.#feed.problem;
+  }
+
+  #moveOn(): void {
+    const quiet = Math.min(this.#beats.age(), performance.now() - this.#connectedAt);
+    if (quiet < MOVE_MS || this.#replica.alarm || !this.shared.isFollowing) return;
+    this.#connectedAt = performance.now();
+    this.#link.move();
   }
 
   /** Whether the bucket is still fit; one look at a time. */
