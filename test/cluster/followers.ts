@@ -59,7 +59,15 @@ export class Follower {
     readonly replica: Replica,
     readonly link: Link,
   ) {
-    this.feed = new Feed({ layout, replica, link, beats: this.beats });
+    this.feed = new Feed({
+      layout,
+      replica,
+      link,
+      beats: this.beats,
+      name: 'test',
+      version: '0',
+      noteMs: 1_000,
+    });
   }
 
   /** @param folder of one that has ended, to go on with it */

@@ -1,18 +1,26 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { StorageAlarm } from '../shared.js';
 import type { Regression } from './admission.js';
-import type { AlarmNote } from './notes.js';
+import { lastNote } from './continuity.js';
+import type { Layout } from './layout.js';
+import { type AlarmNote, encodeAlarm, type Meta, parseAlarm, parseMeta } from './notes.js';
+import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
 
 /**
  * The alarm: kept in the replica, so that a restart does not silence it, and in the stream, so that all hear it. Whoever knows of it
- * refuses changes. Only a heal ends it.
+ * refuses changes. Only a heal ends it, which moves the store into a new epoch.
  */
 export class AlarmBell {
+  readonly #layout: Layout;
   readonly #replica: ReplicaLike;
   readonly #listeners = new Set<() => void>();
+  #isHealing = false;
 
-  constructor(replica: ReplicaLike) {
+  constructor(layout: Layout, replica: ReplicaLike) {
+    this.#layout = layout;
     this.#replica = replica;
   }
 
@@ -20,9 +28,16 @@ export class AlarmBell {
     return this.#replica.alarm;
   }
 
-  /** True if this instance found it: it takes nothing over any more, for its replica has what the stream lacks. */
+  /** True if this instance found it. */
   get isOwn(): boolean {
     return this.current?.instance === this.#replica.instance;
+  }
+
+  /**
+   * True if nothing may be taken over: what this instance has and the stream lacks is needed to heal, or a heal is at work.
+   */
+  get stopsReading(): boolean {
+    return this.isOwn || this.#isHealing;
   }
 
   /** What a change is refused with; undefined as long as there is none. */
@@ -48,14 +63,39 @@ export class AlarmBell {
     });
   }
 
-  /** Another instance has. */
-  async heard({ kind, message, instance, at }: AlarmNote): Promise<void> {
-    if (this.current) return;
-    await this.#set({ kind, message, instance, at });
+  /** Another instance has; or a heal is at work. */
+  async heard({ healing, ...alarm }: AlarmNote): Promise<void> {
+    if (healing) this.#isHealing = true;
+    if (!this.current) await this.#set(alarm);
   }
 
-  /** After a heal. */
+  /**
+   * Sees that the stream has the alarm, as long as it was not healed.
+   *
+   * @returns the birth of the epoch that a heal has begun, once it has ended
+   * @throws what nats.js does where nobody answers, or the stream is not there
+   */
+  async standBy(manager: JetStreamManager, connection: NatsConnection): Promise<Meta | undefined> {
+    const { stream } = this.#layout;
+    const meta = await lastNote(manager, stream, this.#layout.meta);
+    const note = await lastNote(manager, stream, this.#layout.alarm);
+    const { origin } = this.#replica;
+    if (meta?.data && !note?.data) {
+      const born = parseMeta(meta.data);
+      if (origin && born.epoch > origin.epoch) return born;
+    }
+    if (!this.current) return undefined;
+    if (note?.data) this.#isHealing = parseAlarm(note.data).healing;
+    else {
+      const said = encodeAlarm({ ...this.current, healing: false });
+      await put(connection, this.#layout.alarm, said, note?.sequence ?? 0);
+    }
+    return undefined;
+  }
+
+  /** The store is healed, and the replica as the stream. */
   async clear(): Promise<void> {
+    this.#isHealing = false;
     if (this.current) await this.#set(undefined);
   }
 

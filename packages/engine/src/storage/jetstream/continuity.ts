@@ -1,33 +1,225 @@
-import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream';
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  JetStreamApiError,
+  type JetStreamManager,
+  type StoredMsg,
+  type StreamInfo,
+} from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
 import { Regression } from './admission.js';
-import type { Layout } from './layout.js';
-import type { ReplicaLike } from './replica-contract.js';
+import { HEADER, type Layout } from './layout.js';
+import { contradicts } from './lineage.js';
+import { decodeMessage } from './messages.js';
+import { type Meta, parseMeta } from './notes.js';
+import { put } from './put.js';
+import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
+
+/** nats-server's codes for a stream that is not there. */
+const STREAM_NOT_FOUND = 10_059;
+/** What is found must be found again, so often, each time behind a message that most servers took. */
+const CONFIRMATIONS = 3;
+const CONFIRMATION_MS = 400;
+
+/** The stream was healed, or went on without waiting for this instance: what is here has to be compared with all of it. */
+export class Outdated extends Error {
+  readonly meta: Meta;
+
+  constructor(meta: Meta) {
+    super('the store was healed, or this instance was forgotten');
+    this.name = 'Outdated';
+    this.meta = meta;
+  }
+}
 
 /**
  * Looks whether the stream still is the one that this instance has read, and has all that it had.
  *
- * @param position up to where this instance has read
- * @returns what the stream's leader says of it
- * @throws Regression where it is not; what nats.js does where nobody answers
+ * What speaks against it is not believed at once: a server that was cut off from the others and does not know yet that it leads no
+ * more answers with what it has. Such a one can take no message. So a finding counts only if it is there again, several times, after
+ * most servers took a message of ours.
  */
-export async function checkContinuity(
-  manager: JetStreamManager,
-  layout: Layout,
-  replica: ReplicaLike,
-  position: number,
-): Promise<StreamInfo> {
-  const info = await manager.streams.info(layout.stream);
-  if (replica.origin && info.created !== replica.origin.created) {
+export class Continuity {
+  readonly #layout: Layout;
+  readonly #replica: ReplicaLike;
+
+  constructor(layout: Layout, replica: ReplicaLike) {
+    this.#layout = layout;
+    this.#replica = replica;
+  }
+
+  /**
+   * Each second: whether it is the same stream, and is as long as it was.
+   *
+   * @param position up to where it is read
+   * @throws Regression, {@link Outdated}; what nats.js does where nobody answers
+   */
+  async look(
+    manager: JetStreamManager,
+    connection: NatsConnection,
+    position: () => number,
+  ): Promise<StreamInfo> {
+    return this.#confirmed(connection, position, () => this.#look(manager, position()));
+  }
+
+  /** Before each reading: also whether it has what this instance had last. Errors as {@link look}. */
+  async check(
+    manager: JetStreamManager,
+    connection: NatsConnection,
+    position: () => number,
+  ): Promise<StreamInfo> {
+    return this.#confirmed(connection, position, async () => {
+      const info = await this.#look(manager, position());
+      const meta = await this.#checkMeta(manager);
+      await this.#checkMark(manager);
+      if (position() > 0) await this.#checkMember(manager, meta);
+      await Promise.all(
+        this.#replica.newest().map(({ key, entry }) => this.#checkRecord(manager, key, entry)),
+      );
+      return info;
+    });
+  }
+
+  /** What the stream's leader has under a key, against what is here. Errors as {@link look}, not confirmed. */
+  async #checkRecord(manager: JetStreamManager, key: Uint8Array, entry: ReplicaEntry): Promise<void> {
+    const { stream } = this.#layout;
+    const found = await manager.streams.getMessage(stream, { last_by_subj: this.#layout.record(key) });
+    compareRecord(this.#layout, entry, found ?? undefined);
+  }
+
+  /** Nobody else writes it: by it is seen whether a commit of this instance's was lost, however much others wrote since. */
+  async #checkMark(manager: JetStreamManager): Promise<void> {
+    const { instance, mark } = this.#replica;
+    if (mark === 0) return;
+    const found = await this.#last(manager, this.#layout.mark(instance));
+    if (found && found.sequence >= mark) return;
     throw new Regression(
-      'recreated',
-      `the stream was made anew at ${info.created}; the one of this store is of ${replica.origin.created}`,
+      found ? 'behind' : 'missing',
+      `the last commit of this instance was at ${mark}, and the stream has ${found ? `one at ${found.sequence}` : 'none'}`,
     );
   }
-  if (info.state.last_seq < position) {
+
+  /** A member that was forgotten may have what was removed and is forgotten too. */
+  async #checkMember(manager: JetStreamManager, meta: Meta): Promise<void> {
+    const note = await this.#last(manager, this.#layout.member(this.#replica.instance));
+    if (!note) throw new Regression('missing', 'what this instance said of itself is not in the stream');
+    if (!note.data) throw new Outdated(meta);
+  }
+
+  async #checkMeta(manager: JetStreamManager): Promise<Meta> {
+    const { origin } = this.#replica;
+    const note = await this.#last(manager, this.#layout.meta);
+    if (!note?.data) {
+      throw new Regression('missing', 'the record of the store’s birth is not in the stream any more');
+    }
+    const meta = parseMeta(note.data);
+    if (origin === undefined) return meta;
+    if (!Buffer.from(origin.incarnation).equals(meta.incarnation)) {
+      throw new Regression('recreated', 'the bucket belongs to another store now');
+    }
+    if (meta.epoch > origin.epoch) throw new Outdated(meta);
+    if (meta.epoch < origin.epoch) {
+      throw new Regression('behind', `the stream is of epoch ${meta.epoch}, and was healed since`);
+    }
+    return meta;
+  }
+
+  #last(manager: JetStreamManager, subject: string): Promise<LastNote | undefined> {
+    return lastNote(manager, this.#layout.stream, subject);
+  }
+
+  async #look(manager: JetStreamManager, position: number): Promise<StreamInfo> {
+    const info = await manager.streams.info(this.#layout.stream).catch((error: unknown) => {
+      if (!(error instanceof JetStreamApiError) || error.code !== STREAM_NOT_FOUND) throw error;
+      throw new Regression('gone', `the stream ${this.#layout.stream} is not there any more`);
+    });
+    const { created } = info;
+    const { origin } = this.#replica;
+    if (origin && created !== origin.created) {
+      throw new Regression('recreated', `the stream was made anew at ${created}, after ${origin.created}`);
+    }
+    const last = info.state.last_seq;
+    if (last < position) {
+      throw new Regression(
+        'behind',
+        `the stream ends at ${last}, and this instance has read up to ${position}`,
+      );
+    }
+    return info;
+  }
+
+  async #confirmed(
+    connection: NatsConnection,
+    position: () => number,
+    look: () => Promise<StreamInfo>,
+  ): Promise<StreamInfo> {
+    for (let time = 1; ; time++) {
+      const read = position();
+      try {
+        return await look();
+      } catch (error) {
+        if (!(error instanceof Regression) || time > CONFIRMATIONS) throw error;
+        // Not into a stream that is not ours.
+        if (error.kind !== 'gone' && error.kind !== 'recreated') {
+          const beat = this.#layout.beat(this.#replica.instance);
+          const sequence = (await put(connection, beat, new Uint8Array())) ?? 0;
+          // No doubt is left then, and what is written meanwhile must not hide it.
+          if (sequence <= read) throw error;
+        }
+        await wait(CONFIRMATION_MS);
+      }
+    }
+  }
+}
+
+export interface LastNote {
+  readonly sequence: number;
+  /** Undefined: it was removed. */
+  readonly data: Uint8Array | undefined;
+}
+
+/** What the stream's leader has as the last message of a subject; undefined if there is none. */
+export async function lastNote(
+  manager: JetStreamManager,
+  stream: string,
+  subject: string,
+): Promise<LastNote | undefined> {
+  const found = await manager.streams.getMessage(stream, { last_by_subj: subject });
+  if (!found) return undefined;
+  return { sequence: found.seq, data: found.header?.get(HEADER.operation) ? undefined : found.data };
+}
+
+/**
+ * One record of the stream against what this instance had.
+ *
+ * @throws Regression if it is not there, older, another at the same place, or of another line
+ */
+export function compareRecord(layout: Layout, entry: ReplicaEntry, found: StoredMsg | undefined): void {
+  if (!found) {
+    // Of a removed one nothing may be left, when all members know of it.
+    if (entry.removed) return;
+    throw new Regression(
+      'missing',
+      `the record of sequence ${entry.revision} is not in the stream any more, and none that replaced it`,
+    );
+  }
+  const { seq: sequence, subject, header: headers, data } = found;
+  if (sequence < entry.revision) {
     throw new Regression(
       'behind',
-      `the stream ends at ${info.state.last_seq}, and this instance has read up to ${position}`,
+      `a record is at sequence ${sequence} of the stream again, and was at ${entry.revision}`,
     );
   }
-  return info;
+  const record = decodeMessage(layout, { subject, headers, data, sequence });
+  if (record.kind !== 'record') return;
+  const isFork =
+    sequence === entry.revision
+      ? record.print !== entry.fingerprint
+      : record.isHead && entry.isHead && contradicts(entry, record);
+  if (isFork) {
+    throw new Regression(
+      'fork',
+      `the record at sequence ${sequence} of the stream does not follow on the one of ${entry.revision} that this instance ` +
+        'has: the stream was put back, and written on',
+    );
+  }
 }

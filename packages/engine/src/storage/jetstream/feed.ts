@@ -1,16 +1,21 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { type JetStreamManager, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { type Deferred, deferred, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
 import { admitted, Regression } from './admission.js';
 import { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
-import { checkContinuity } from './continuity.js';
+import { Continuity, Outdated } from './continuity.js';
 import { Intake, type Whole } from './intake.js';
+import { readLast } from './last.js';
 import type { Layout } from './layout.js';
+import { Leases } from './leases.js';
 import type { Link } from './link.js';
-import { parseAlarm } from './notes.js';
+import { Members } from './members.js';
+import { decodeMessage } from './messages.js';
+import { type Meta, parseAlarm, parseMeta } from './notes.js';
+import { Reconciliation } from './reconciliation.js';
 import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
 import { Tap } from './tap.js';
 
@@ -28,6 +33,12 @@ export interface FeedOptions {
   readonly replica: ReplicaLike;
   readonly link: Link;
   readonly beats: Beats;
+  /** Of this instance, for people. */
+  readonly name: string;
+  /** Of coffer. */
+  readonly version: string;
+  /** Between two notes of how far it is, in milliseconds. */
+  readonly noteMs?: number | undefined;
 }
 
 /** A head that was applied. */
@@ -36,13 +47,16 @@ export type AppliedHead = Pick<ReplicaWrite, 'key' | 'revision'>;
 /**
  * Takes the stream over into the replica: reads it from where the replica is, lets the engine look at each head, writes what came
  * in one transaction, and tells in the same turn who waits for it. It begins again whenever it got lost, and looks first, and each
- * second, whether the stream still has all that it had.
+ * second, whether the stream still has all that it had. If not, it raises the alarm and takes nothing over until the store is healed.
  *
  * Life: {@link fill} for a new replica, {@link start} … {@link close}.
  */
 export class Feed {
   readonly alarm: AlarmBell;
+  readonly members: Members;
+  readonly leases: Leases;
   readonly #options: FeedOptions;
+  readonly #continuity: Continuity;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(heads: readonly AppliedHead[] | 'reset') => void>();
   readonly #waiting = new Map<Deferred<void>, number>();
@@ -52,12 +66,18 @@ export class Feed {
   #mark: { readonly batch: string; readonly revision: number } | undefined;
   #problem: CofferError | undefined;
   #state: { readonly bytes: number; readonly lastSequence: number } | undefined;
-  #session: { readonly manager: JetStreamManager; readonly tap: Tap } | undefined;
+  #session: Session | undefined;
+  #outdated: Meta | undefined;
 
   constructor(options: FeedOptions) {
+    const { layout, replica, link, beats } = options;
+    const { instance } = replica;
     this.#options = options;
-    this.#position = options.replica.position;
-    this.alarm = new AlarmBell(options.replica);
+    this.#position = replica.position;
+    this.#continuity = new Continuity(layout, replica);
+    this.alarm = new AlarmBell(layout, replica);
+    this.members = new Members({ ...options, instance, position: () => this.#position });
+    this.leases = new Leases({ layout, link, instance, age: () => beats.age() });
   }
 
   /** Up to where the stream is applied: durable and visible. */
@@ -133,15 +153,19 @@ export class Feed {
   /** Looks at the stream now. What it finds is in {@link problem}. */
   async look(): Promise<void> {
     const session = this.#session;
-    if (!session) return;
-    try {
-      await this.#look(session.manager);
-    } catch (error) {
-      if (error instanceof Regression) session.tap.break(error);
-    }
+    if (!session || session.looking) return session?.looking;
+    session.looking = this.#look(session)
+      .catch((error: unknown) => {
+        if (error instanceof Regression) session.tap.break(error);
+      })
+      .finally(() => {
+        session.looking = undefined;
+      });
+    return session.looking;
   }
 
   async close(): Promise<void> {
+    await this.leases.close();
     this.#closing.abort();
     this.#wake?.abort();
     this.#session?.tap.break(closed());
@@ -155,9 +179,12 @@ export class Feed {
       const connection = this.#options.link.connection;
       this.#problem ??= unavailable('it has not been read yet');
       try {
-        if (connection && !this.alarm.isOwn) await this.#read(connection, admission, false);
+        if (connection && this.#outdated) await this.#reconcile(connection, this.#outdated, admission);
+        else if (connection && this.alarm.stopsReading) await this.#standBy(connection);
+        else if (connection) await this.#read(connection, admission, false);
       } catch (error) {
-        if (!this.#closing.signal.aborted) await this.#failed(error);
+        if (error instanceof Outdated) this.#outdated = error.meta;
+        else if (!this.#closing.signal.aborted) await this.#failed(error);
       }
       if (this.#closing.signal.aborted) return;
       this.#wake = new AbortController();
@@ -167,18 +194,25 @@ export class Feed {
 
   /** One reading, until it gets lost; or, to `fill`, until all is read that was there when it began. */
   async #read(connection: NatsConnection, admission: Admission | undefined, fill: boolean): Promise<void> {
-    const { layout, replica, beats } = this.#options;
-    const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
-    const { state } = await this.#look(manager);
-    if (fill && state.last_seq <= this.#position) return;
-    const from = this.#position + 1;
+    const { layout, replica, link, beats } = this.#options;
+    const manager = await managerOf(connection);
+    const position = () => this.#position;
+    const { state } = this.#heard(await this.#continuity.check(manager, connection, position));
+    await this.members.join();
+    await this.#readNotes(manager, connection);
+    if (this.alarm.current) await this.alarm.standBy(manager, connection);
+    if (this.alarm.stopsReading) throw unavailable('it is being healed');
     const filters = layout.followed(replica.instance);
+    const from = this.#position + 1;
     const tap = await Tap.open({ connection, manager, stream: layout.stream, filters, from });
+    const session: Session = { manager, connection, tap };
+    this.#session = session;
     const looks = setInterval(() => void this.look(), LOOK_MS).unref();
-    this.#session = { manager, tap };
     const intake = new Intake(layout);
     // A beat marks the end of what is to be read, and its way back says how fresh the replica is.
-    beats.start((payload) => this.#options.link.connection?.publish(layout.beat(replica.instance), payload));
+    beats.start((payload) => link.connection?.publish(layout.beat(replica.instance), payload));
+    this.members.start();
+    this.leases.start();
     try {
       // Closed while the tap was opened, when there was nothing yet to break.
       if (this.#closing.signal.aborted) throw closed();
@@ -191,14 +225,55 @@ export class Feed {
     } finally {
       clearInterval(looks);
       this.#session = undefined;
+      this.leases.stop();
+      this.members.stop();
       beats.stop();
       tap.close();
     }
   }
 
-  async #look(manager: JetStreamManager) {
+  /** What an alarm that stops the reading leaves to do: to see that all hear of it, and to wait for the heal. */
+  async #standBy(connection: NatsConnection): Promise<void> {
+    const manager = await managerOf(connection);
+    this.#outdated = await this.alarm.standBy(manager, connection);
+    if (this.#outdated) return;
+    this.#wake = new AbortController();
+    await wait(LOOK_MS, undefined, { signal: this.#wake.signal }).catch(() => {});
+  }
+
+  async #reconcile(connection: NatsConnection, meta: Meta, admission: Admission): Promise<void> {
     const { layout, replica } = this.#options;
-    const info = await checkContinuity(manager, layout, replica, this.#position);
+    const manager = await managerOf(connection);
+    await this.members.join();
+    const reconciliation = new Reconciliation({ connection, manager, layout, replica, admission });
+    this.#position = await reconciliation.run(meta, this.#closing.signal);
+    this.#outdated = undefined;
+    await this.alarm.clear();
+    for (const listener of this.#listeners) listener('reset');
+    this.#resolvePassed();
+  }
+
+  /** What others said before: only what came since is read with the rest. */
+  async #readNotes(manager: JetStreamManager, connection: NatsConnection): Promise<void> {
+    const { layout } = this.#options;
+    for await (const drops of readLast({
+      connection,
+      manager,
+      stream: layout.stream,
+      filters: layout.notes,
+    })) {
+      for (const drop of drops) {
+        const message = decodeMessage(layout, drop);
+        if (message.kind !== 'record' && message.kind !== 'chunk') this.#note(message);
+      }
+    }
+  }
+
+  async #look({ manager, connection }: Session): Promise<void> {
+    this.#heard(await this.#continuity.look(manager, connection, () => this.#position));
+  }
+
+  #heard(info: StreamInfo): StreamInfo {
     this.#state = { bytes: info.state.bytes, lastSequence: info.state.last_seq };
     return info;
   }
@@ -206,16 +281,14 @@ export class Feed {
   async #apply(messages: readonly Whole[], upTo: number, admission: Admission | undefined): Promise<void> {
     const { replica } = this.#options;
     const writes = await admitted(messages, replica, admission, true);
-    await replica.apply(writes, [], upTo);
+    const mark = messages.findLast((one) => one.kind === 'mark' && one.instance === replica.instance);
+    await replica.apply(writes, [], upTo, mark?.sequence);
     this.#position = upTo;
     const heads = writes.filter(({ isHead }) => isHead);
-    for (const message of messages) this.#note(message);
+    if (writes.some(({ bytes }) => bytes === undefined)) this.members.tellSoon();
     if (heads.length > 0) for (const listener of this.#listeners) listener(heads);
-    for (const [waiting, sequence] of this.#waiting) {
-      if (sequence > upTo) continue;
-      this.#waiting.delete(waiting);
-      waiting.resolve();
-    }
+    for (const message of messages) this.#note(message);
+    this.#resolvePassed();
     this.#problem = undefined;
   }
 
@@ -232,10 +305,26 @@ export class Feed {
           this.#mark = { batch: message.batch.id, revision: message.sequence };
         }
         return;
-      case 'alarm':
-        if (message.bytes) void this.alarm.heard(parseAlarm(message.bytes)).catch(() => {});
+      case 'member':
+        this.members.heard(message.instance, message.bytes);
+        beats.members = this.members.alive;
         return;
+      case 'lease':
+        this.leases.heard(message.work, message.bytes, message.sequence);
+        return;
+      case 'alarm':
+        if (message.bytes) void this.#heardAlarm(message.bytes);
+        return;
+      case 'meta': {
+        const meta = message.bytes && parseMeta(message.bytes);
+        if (meta && replica.origin && meta.epoch > replica.origin.epoch) throw new Outdated(meta);
+      }
     }
+  }
+
+  async #heardAlarm(bytes: Uint8Array): Promise<void> {
+    await this.alarm.heard(parseAlarm(bytes)).catch(() => {});
+    if (this.alarm.stopsReading) this.#session?.tap.break(unavailable('the store is being healed'));
   }
 
   /** @returns why the stream is not followed now */
@@ -249,17 +338,36 @@ export class Feed {
     return this.alarm.problem ?? this.#problem;
   }
 
+  #resolvePassed(): void {
+    for (const [waiting, sequence] of this.#waiting) {
+      if (sequence > this.#position) continue;
+      this.#waiting.delete(waiting);
+      waiting.resolve();
+    }
+  }
+
   #rejectAll(error: Error): void {
     for (const waiting of this.#waiting.keys()) waiting.reject(error);
     this.#waiting.clear();
   }
 }
 
+const managerOf = (connection: NatsConnection): Promise<JetStreamManager> =>
+  jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+
+interface Session {
+  readonly manager: JetStreamManager;
+  readonly connection: NatsConnection;
+  readonly tap: Tap;
+  looking?: Promise<void> | undefined;
+}
+
 /** What does not open, or is no record of ours, is as bad as what is not there. */
 function regressionOf(error: unknown): Regression | undefined {
   if (error instanceof Regression) return error;
-  if (error instanceof CofferError && error.code === 'tampered')
+  if (error instanceof CofferError && error.code === 'tampered') {
     return new Regression('damaged', error.message);
+  }
   return undefined;
 }
 

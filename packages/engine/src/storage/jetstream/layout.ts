@@ -53,6 +53,11 @@ export class Layout {
     return `${this.#prefix}l.${work}`;
   }
 
+  /** What instances say of themselves and to each other. */
+  get notes(): string[] {
+    return ['alarm', 'm.>', 'l.>'].map((subject) => this.#prefix + subject);
+  }
+
   /** All that an instance takes over: everything but other instances' marks and beats. */
   followed(instance: string): string[] {
     const every = ['meta', 'alarm', 'r.>', 'c.>', 'm.>', 'l.>', `w.${instance}`, `b.${instance}`];

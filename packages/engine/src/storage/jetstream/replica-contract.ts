@@ -59,6 +59,8 @@ export interface ReplicaLike {
   readonly origin: ReplicaOrigin | undefined;
   /** The highest sequence of the stream that is applied; 0 in a new one. */
   readonly position: number;
+  /** The sequence of the last commit of this instance's own that is applied; 0 before the first since it was bound. */
+  readonly mark: number;
   /**
    * Of the highest records applied since the copy was bound to this stream, newest first, some 32: by them is seen whether the
    * stream still has what it had.
@@ -89,7 +91,12 @@ export interface ReplicaLike {
    *
    * @throws CofferError `storage_full`: nothing of it was written, and it can be tried again; `io`, `stopped`
    */
-  apply(writes: readonly ReplicaWrite[], chunks: readonly ReplicaChunk[], position: number): Promise<void>;
+  apply(
+    writes: readonly ReplicaWrite[],
+    chunks: readonly ReplicaChunk[],
+    position: number,
+    mark?: number,
+  ): Promise<void>;
   /** Tombstones that every member has; what is no tombstone, or not there, stays as it is. */
   forget(keys: readonly Uint8Array[]): Promise<void>;
   /**

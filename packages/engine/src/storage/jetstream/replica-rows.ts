@@ -97,6 +97,8 @@ export interface ReplicaState {
   readonly origin: ReplicaOrigin | undefined;
   readonly position: number;
   readonly alarm: StorageAlarm | undefined;
+  /** The sequence of this instance's own mark; 0 if there is none since it was bound. */
+  readonly mark: number;
   /** Keys of the highest records since it was bound, the newest first. */
   readonly newest: readonly Uint8Array[];
 }
@@ -105,15 +107,24 @@ interface StateJson {
   instance: string;
   origin?: { incarnation: string; epoch: number; created: string };
   position: number;
+  mark?: number;
   alarm?: Omit<StorageAlarm, 'at'> & { at: string };
   newest: string[];
 }
 
-export function encodeReplicaState({ instance, origin, position, alarm, newest }: ReplicaState): Buffer {
+export function encodeReplicaState({
+  instance,
+  origin,
+  position,
+  mark,
+  alarm,
+  newest,
+}: ReplicaState): Buffer {
   const json: StateJson = {
     instance,
     ...(origin && { origin: { ...origin, incarnation: hex(origin.incarnation) } }),
     position,
+    mark,
     ...(alarm && { alarm: { ...alarm, at: alarm.at.toISOString() } }),
     newest: newest.map((key) => asBuffer(key).toString('base64')),
   };
@@ -123,13 +134,14 @@ export function encodeReplicaState({ instance, origin, position, alarm, newest }
 /** @throws CofferError `tampered` */
 export function decodeReplicaState(row: Buffer | undefined): ReplicaState {
   try {
-    const { instance, origin, position, alarm, newest } = JSON.parse(String(row)) as StateJson;
+    const { instance, origin, position, mark = 0, alarm, newest } = JSON.parse(String(row)) as StateJson;
     const whole = /^[0-9a-f]{16}$/.test(instance) && Number.isSafeInteger(position) && Array.isArray(newest);
     if (!whole) throw new TypeError('a field is missing');
     return {
       instance,
       origin: origin && { ...origin, incarnation: Buffer.from(origin.incarnation, 'hex') },
       position,
+      mark,
       alarm: alarm && { ...alarm, at: new Date(alarm.at) },
       newest: newest.map((key) => Buffer.from(key, 'base64')),
     };

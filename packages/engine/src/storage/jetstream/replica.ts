@@ -85,6 +85,7 @@ export class Replica implements ReplicaLike {
           instance: randomBytes(8).toString('hex'),
           origin: undefined,
           position: 0,
+          mark: 0,
           alarm: undefined,
           newest: [],
         });
@@ -108,6 +109,10 @@ export class Replica implements ReplicaLike {
 
   get position(): number {
     return this.#position;
+  }
+
+  get mark(): number {
+    return this.#state.mark;
   }
 
   newest(): readonly { readonly key: Uint8Array; readonly entry: ReplicaEntry }[] {
@@ -173,7 +178,8 @@ export class Replica implements ReplicaLike {
     return this.#change((batch) => {
       batch.incarnation = origin.incarnation;
       const isSame = this.#state.origin === undefined || this.#state.origin.created === origin.created;
-      return { origin, ...(!isSame && { newest: new Newest() }) };
+      const isSameEpoch = isSame && this.#state.origin?.epoch === origin.epoch;
+      return { origin, ...(!isSame && { newest: new Newest() }), ...(!isSameEpoch && { mark: 0 }) };
     });
   }
 
@@ -181,6 +187,7 @@ export class Replica implements ReplicaLike {
     writes: readonly ReplicaWrite[],
     chunks: readonly ReplicaChunk[],
     position: number,
+    mark?: number,
   ): Promise<void> {
     if (writes.length === 0 && chunks.length === 0) return this.#moveTo(position);
     await this.#change((batch) => {
@@ -203,7 +210,7 @@ export class Replica implements ReplicaLike {
         newest.add(write.key, write.revision);
       }
       addChunks(Number.POSITIVE_INFINITY);
-      return { position, newest, parts };
+      return { position, newest, parts, ...(mark !== undefined && { mark }) };
     });
   }
 
@@ -222,7 +229,7 @@ export class Replica implements ReplicaLike {
     return this.#change((batch) => {
       batch.clear();
       batch.incarnation = UNBOUND;
-      return { origin: undefined, position: 0, newest: new Newest(), parts: new Parts() };
+      return { origin: undefined, position: 0, mark: 0, newest: new Newest(), parts: new Parts() };
     });
   }
 

@@ -54,6 +54,7 @@ export class Tap {
   #delivered = 0;
   #sequence = 0;
   #name: string | undefined;
+  #pending = 0;
   #heardAt = performance.now();
   readonly #silence: NodeJS.Timeout;
 
@@ -76,7 +77,7 @@ export class Tap {
     const inbox = createInbox(inboxPrefix(connection));
     const tap = new Tap(options, inbox);
     try {
-      const { name } = await manager.consumers.add(stream, {
+      const { name, num_pending } = await manager.consumers.add(stream, {
         deliver_subject: inbox,
         filter_subjects: [...filters],
         ack_policy: AckPolicy.None,
@@ -92,11 +93,18 @@ export class Tap {
           : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: from }),
       });
       tap.#name = name;
+      // Counted when the answer was written: some may be on their way already.
+      tap.#pending = num_pending + tap.#delivered;
       return tap;
     } catch (error) {
       tap.close();
       throw error;
     }
+  }
+
+  /** How many messages were there when it was opened. */
+  get pending(): number {
+    return this.#pending;
   }
 
   /**

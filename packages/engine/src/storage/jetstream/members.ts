@@ -1,0 +1,150 @@
+import { CofferError } from '../../errors.js';
+import type { MemberStatus } from '../shared.js';
+import type { Layout } from './layout.js';
+import type { Link } from './link.js';
+import { encodeMember, type MemberNote, parseMember } from './notes.js';
+import { put } from './put.js';
+
+/** Between two notes that an instance writes of itself. */
+const NOTE_MS = 10_000;
+/** The same, while others wait to hear that it has what was removed. */
+const SOON_MS = 1_000;
+/** Who was not heard of in so many times that time is away. */
+const AWAY = 3.5;
+
+export interface MembersOptions {
+  readonly layout: Layout;
+  readonly link: Link;
+  readonly instance: string;
+  readonly name: string;
+  readonly version: string;
+  /** Up to where this instance's replica has the stream, on its disk. */
+  readonly position: () => number;
+  readonly noteMs?: number | undefined;
+}
+
+/**
+ * All instances that have a replica, as they say of themselves, and how far each is. What was removed leaves a mark that stays until
+ * every one of them has it; so one that is away for good has to be forgotten by a person.
+ *
+ * Life: {@link join}, `start` … `stop`, again and again.
+ */
+export class Members {
+  readonly #options: MembersOptions;
+  readonly #others = new Map<string, { readonly note: MemberNote; readonly heardAt: number }>();
+  #timer: NodeJS.Timeout | undefined;
+  readonly #noteMs: number;
+  #soon = false;
+
+  constructor(options: MembersOptions) {
+    this.#options = options;
+    this.#noteMs = options.noteMs ?? NOTE_MS;
+  }
+
+  /**
+   * Says that this instance is there, before it reads: from then on nothing that it may have read is forgotten before it says that
+   * it knows of its removal.
+   *
+   * @throws Error where JetStream does not answer
+   */
+  async join(): Promise<void> {
+    const { link } = this.#options;
+    if (link.connection) await put(link.connection, this.#subject, this.#note());
+  }
+
+  /** From now on this instance says every few seconds how far it is. */
+  start(): void {
+    this.stop();
+    const next = () => {
+      this.#timer = setTimeout(tell, this.#soon ? Math.min(SOON_MS, this.#noteMs) : this.#noteMs).unref();
+    };
+    const tell = () => {
+      this.#soon = false;
+      this.#options.link.connection?.publish(this.#subject, this.#note());
+      next();
+    };
+    next();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Something was removed, and others wait to hear that it is here too. */
+  tellSoon(): void {
+    if (this.#soon || !this.#timer) return;
+    this.#soon = true;
+    this.stop();
+    this.start();
+  }
+
+  /**
+   * What came of a member through the feed. @param bytes undefined: it was forgotten
+   *
+   * @throws CofferError `tampered`
+   */
+  heard(instance: string, bytes: Uint8Array | undefined): void {
+    if (bytes === undefined) this.#others.delete(instance);
+    else this.#others.set(instance, { note: parseMember(bytes), heardAt: performance.now() });
+  }
+
+  /** How many are there, this one among them. */
+  get alive(): number {
+    return this.list().filter(({ alive }) => alive).length;
+  }
+
+  /** True if all up to that sequence is in every replica. */
+  confirmedByAll(revision: number): boolean {
+    if (this.#options.position() < revision) return false;
+    return [...this.#others].every(
+      ([instance, { note }]) => instance === this.#options.instance || note.confirmed >= revision,
+    );
+  }
+
+  list(): MemberStatus[] {
+    const { instance: own, name, version, position } = this.#options;
+    const now = performance.now();
+    const awayMs = AWAY * this.#noteMs;
+    const others = [...this.#others].filter(([instance]) => instance !== own);
+    return [
+      { instance: own, name, version, confirmed: position(), seenAt: new Date(), alive: true },
+      ...others.map(([instance, { note, heardAt }]) => ({
+        instance,
+        name: note.name,
+        version: note.version,
+        confirmed: note.confirmed,
+        seenAt: note.at,
+        // What is read at a start may be old; so the clocks are asked too, which may differ by a little.
+        alive: now - heardAt < awayMs && Date.now() - note.at.getTime() < 2 * awayMs,
+      })),
+    ];
+  }
+
+  /**
+   * Waits no more for an instance that will not come back. If it does, it compares all that it has with the stream first.
+   *
+   * @throws CofferError `not_found`, `conflict` for one that is alive, `unavailable`
+   */
+  async forget(instance: string): Promise<void> {
+    const { link, layout } = this.#options;
+    const member = this.list().find((one) => one.instance === instance || one.name === instance);
+    if (!member)
+      throw new CofferError('not_found', `there is no member ${instance}: see coffer storage status`);
+    if (member.alive) {
+      throw new CofferError('conflict', `member ${instance} is alive: stop it first, then forget it`);
+    }
+    if (!link.connection) throw new CofferError('unavailable', link.problem);
+    await put(link.connection, layout.member(member.instance), undefined);
+    this.#others.delete(member.instance);
+  }
+
+  get #subject(): string {
+    return this.#options.layout.member(this.#options.instance);
+  }
+
+  #note(): Uint8Array {
+    const { name, version, position } = this.#options;
+    return encodeMember({ name, version, confirmed: position(), at: new Date() });
+  }
+}

@@ -1,0 +1,88 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+import type { Admission } from '../shared.js';
+import { admitted } from './admission.js';
+import { Intake } from './intake.js';
+import type { Layout } from './layout.js';
+import type { Meta } from './notes.js';
+import { put } from './put.js';
+import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
+import { Tap } from './tap.js';
+
+export interface ReconciliationOptions {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  readonly admission: Admission;
+}
+
+/**
+ * Makes a replica equal to a stream that was healed, or that went on without it: reads all of it, takes over what differs, and
+ * removes what is not there. What the replica has goes on being read meanwhile. Where it is broken off it begins anew, since the
+ * replica is of the earlier epoch until the end.
+ */
+export class Reconciliation {
+  readonly #options: ReconciliationOptions;
+
+  constructor(options: ReconciliationOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @returns up to where the stream is applied then
+   * @throws what `admission` does, and nats.js
+   */
+  async run(meta: Meta, signal: AbortSignal): Promise<number> {
+    const { connection, manager, layout, replica, admission } = this.#options;
+    const beat = layout.beat(replica.instance);
+    // Something that will come last.
+    const end = (await put(connection, beat, new Uint8Array())) ?? 0;
+    const { created } = await manager.streams.info(layout.stream);
+    const filters = layout.followed(replica.instance);
+    const tap = await Tap.open({ connection, manager, stream: layout.stream, filters, from: 1 });
+    const stop = () => tap.break(signal.reason as Error);
+    signal.addEventListener('abort', stop);
+    const seen = new Set<string>();
+    let position = 0;
+    try {
+      const intake = new Intake(layout);
+      while (position < end) {
+        intake.add(await tap.next());
+        const { messages, upTo } = intake.take();
+        if (upTo === undefined) continue;
+        for (const message of messages) if (message.kind === 'record') seen.add(idOf(message.key));
+        const writes = await admitted(messages, replica, admission, false);
+        await replica.apply(writes, [], upTo);
+        position = upTo;
+      }
+    } finally {
+      signal.removeEventListener('abort', stop);
+      tap.close();
+    }
+    await this.#remove(seen, position);
+    await replica.bind({ incarnation: meta.incarnation, epoch: meta.epoch, created });
+    await replica.apply([], [], position);
+    return position;
+  }
+
+  /** What is not in the stream at all, not even as removed: every member knew of its removal but this one. */
+  async #remove(seen: ReadonlySet<string>, position: number): Promise<void> {
+    const { replica, admission } = this.#options;
+    const gone: ReplicaWrite[] = [];
+    const keys: Uint8Array[] = [];
+    for (const [key, { revision, isHead, removed }] of replica.entries()) {
+      if (seen.has(idOf(key))) continue;
+      keys.push(Buffer.from(key));
+      if (!removed) gone.push({ key: Buffer.from(key), bytes: undefined, revision, isHead, lineage: [] });
+    }
+    const heads = gone
+      .filter(({ isHead }) => isHead)
+      .map(({ key, revision }) => ({ key, before: undefined, after: undefined, revision }));
+    if (heads.length > 0) await admission.admit(heads);
+    if (gone.length > 0) await replica.apply(gone, [], position);
+    if (keys.length > 0) await replica.forget(keys);
+  }
+}
+
+const idOf = (key: Uint8Array) => Buffer.from(key).toString('base64url');
