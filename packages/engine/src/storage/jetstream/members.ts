@@ -135,7 +135,11 @@ export class Members {
       throw new CofferError('conflict', `member ${instance} is alive: stop it first, then forget it`);
     }
     if (!link.connection) throw new CofferError('unavailable', link.problem);
-    await put(link.connection, layout.member(member.instance), undefined);
+    try {
+      await put(link.connection, layout.member(member.instance), undefined);
+    } catch (cause) {
+      throw new CofferError('unavailable', `JetStream does not answer: ask again`, { cause });
+    }
     this.#others.delete(member.instance);
   }
 

@@ -95,12 +95,12 @@ export class JetStreamShared implements SharedStorage {
     if (Number(epoch) > this.#epoch) throw behind();
   }
 
-  confirmedByAll(_revision: number): boolean {
-    return false;
+  confirmedByAll(revision: number): boolean {
+    return this.#parts.feed.members.confirmedByAll(revision);
   }
 
-  lease(_work: string): Lease {
-    return { held: true, onChange: () => () => {}, close: () => {} };
+  lease(work: string): Lease {
+    return this.#parts.feed.leases.lease(work);
   }
 
   get alarm(): StorageAlarm | undefined {
@@ -113,6 +113,7 @@ export class JetStreamShared implements SharedStorage {
 
   get health(): SharedHealth {
     const { link, replica, feed, beats, committer, facts, problem } = this.#parts;
+    const members = feed.members.list();
     return {
       instance: replica.instance,
       connected: link.connection !== undefined,
@@ -121,8 +122,8 @@ export class JetStreamShared implements SharedStorage {
       replicaAge: beats.age(),
       replicaSequence: feed.position,
       sync: facts()?.sync ?? 'lazy',
-      members: 1,
-      membersAlive: 1,
+      members: members.length,
+      membersAlive: members.filter(({ alive }) => alive).length,
       conflicts: committer.conflicts,
       inDoubt: committer.inDoubt,
     };
@@ -141,7 +142,7 @@ export class JetStreamShared implements SharedStorage {
       bytes: told?.bytes,
       maxBytes: told?.maxBytes ?? known?.maxBytes ?? options.maxBytes,
       servers: told?.servers ?? [],
-      members: [],
+      members: this.#parts.feed.members.list(),
     };
   }
 
@@ -151,8 +152,8 @@ export class JetStreamShared implements SharedStorage {
     await changeReplicas(link.connection, layout, replicas);
   }
 
-  async forget(_instance: string): Promise<void> {
-    throw new CofferError('unavailable', 'members are not known yet');
+  async forget(instance: string): Promise<void> {
+    await this.#parts.feed.members.forget(instance);
   }
 
   async heal(_options: { readonly dryRun: boolean }): Promise<HealReport> {

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { asBuffer } from '../../bytes.js';
@@ -150,7 +151,8 @@ export class JetStreamStorage implements Storage {
       // One that was not filled to its end is new as well.
       const isNewReplica = replica.summary === undefined;
       const beats = new Beats(jetstream);
-      const feed = new Feed({ layout, replica, link, beats });
+      const name = jetstream.instanceName ?? hostname();
+      const feed = new Feed({ layout, replica, link, beats, name, version: options.version });
       if (facts && isNewReplica) {
         if (!replica.origin) await replica.bind(facts.origin);
         await feed.fill();
