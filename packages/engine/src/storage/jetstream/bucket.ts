@@ -12,7 +12,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/nats-core';
+import { errors, type NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
 import { requireSync, requireVersion, type Sync } from './fitness.js';
@@ -21,7 +21,9 @@ import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
 import type { JetStreamOptions } from './options.js';
 import type { ReplicaOrigin } from './replica-contract.js';
 
-const ANSWER_MS = 3_000;
+const ANSWER_MS = 2_000;
+/** A stream that is being made does not answer at once. */
+const ATTEMPTS = 5;
 const STATUS_MS = 2_000;
 
 /** What is known of a bucket that was found fit. */
@@ -51,25 +53,39 @@ export async function openBucket(
 ): Promise<BucketFacts> {
   requireVersion(connection.info?.version ?? '', connection.getServer());
   const sync = await requireSync(options);
-  try {
-    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
-    const found = await findStream(manager, layout.stream);
-    if (!found && known) return { origin: known, replicas: options.replicas, maxBytes: -1, sync };
-    const info = found ?? (await createStream(manager, options, layout));
-    requireConfig(info.config, options.bucket, layout);
-    const origin = known ?? {
-      ...(await bornAs(connection, manager, info, layout, incarnation)),
-      created: info.created,
-    };
-    return {
-      origin,
-      replicas: info.config.num_replicas,
-      maxBytes: info.config.max_bytes,
-      sync,
-    };
-  } catch (error) {
-    throw unreachable(error, options.bucket);
+  const attempts = known ? 1 : ATTEMPTS;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const facts = await lookAt(connection, options, layout, known, incarnation);
+      return { ...facts, sync };
+    } catch (error) {
+      if (attempt < attempts && error instanceof errors.TimeoutError) continue;
+      throw unreachable(error, options.bucket);
+    }
   }
+}
+
+async function lookAt(
+  connection: NatsConnection,
+  options: JetStreamOptions,
+  layout: Layout,
+  known: ReplicaOrigin | undefined,
+  incarnation: Uint8Array,
+): Promise<Omit<BucketFacts, 'sync'>> {
+  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+  const found = await findStream(manager, layout.stream);
+  if (!found && known) return { origin: known, replicas: options.replicas, maxBytes: -1 };
+  const info = found ?? (await createStream(manager, options, layout));
+  requireConfig(info.config, options.bucket, layout);
+  const origin = known ?? {
+    ...(await bornAs(connection, manager, info, layout, incarnation)),
+    created: info.created,
+  };
+  return {
+    origin,
+    replicas: info.config.num_replicas,
+    maxBytes: info.config.max_bytes,
+  };
 }
 
 /** What the stream's leader says of it. */
