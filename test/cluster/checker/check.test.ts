@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { randomFrom } from '../random.js';
 import { check, checkAudit } from './check.js';
 import type { FinalState, Operation, Violation } from './history.js';
 import { findOrder } from './linearize.js';
@@ -192,7 +193,7 @@ describe('of the audit log', () => {
 /** Clients that ask a server that does everything at once and right, and whose answers arrive late or never. */
 function simulate(seed: number, count: number): { operations: Operation[]; end: FinalState } {
   let state: State = ABSENT;
-  const random = mulberry(seed);
+  const random = randomFrom(seed);
   const operations: Operation[] = [];
   for (let index = 0; index < count; index++) {
     const made = index * 10;
@@ -212,16 +213,6 @@ function simulate(seed: number, count: number): { operations: Operation[]; end: 
   return { operations, end: { secret: 's', active: state.active, versions: state.versions } };
 }
 const CHOICES = ['put', 'put', 'put', 'activate', 'activate', 'delete-version'] as const;
-
-function mulberry(seed: number): () => number {
-  let at = seed;
-  return () => {
-    at = (at + 0x6d2b79f5) | 0;
-    let t = Math.imul(at ^ (at >>> 15), 1 | at);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 describe('the search for an order', () => {
   it('finds one for all that a right server does, with unknown outcomes', () => {

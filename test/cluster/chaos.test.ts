@@ -1,0 +1,67 @@
+import { randomInt } from 'node:crypto';
+import { expect, it } from 'vitest';
+import { unexplained } from './chaos/availability.js';
+import { Nemesis } from './chaos/nemesis.js';
+import { check, checkAudit } from './checker/check.js';
+import { describe as inWords, isChange } from './checker/history.js';
+import { Deployment } from './deployment.js';
+import { randomFrom } from './random.js';
+import { Workload } from './workload/workload.js';
+
+/** In all; the long form is CHAOS_MINUTES=15. */
+const MINUTES = Number(process.env.CHAOS_MINUTES ?? 2);
+const SEED = Number(process.env.CHAOS_SEED ?? randomInt(2 ** 31));
+const TIMEOUT = MINUTES * 60_000 + 600_000;
+/** How long an instance may take to be as before when all is mended: elections, reconnections, catching up. */
+const GRACE_MS = 20_000;
+/** Clients see an answer later than it was true: no more than so long on this machine. */
+const SLACK_MS = 0;
+
+it.each([
+  { stale: 'refuse', share: 0.6 },
+  { stale: 'allow', share: 0.4 },
+])(
+  'nothing acknowledged is lost while servers and instances come and go (stale: $stale)',
+  { timeout: TIMEOUT },
+  async ({ stale, share }) => {
+    await using deployment = await Deployment.start({ storage: { stale } });
+    const options = { secrets: 60, clients: 8, restMs: 30, token: deployment.token };
+    const workload = new Workload({ ...options, places: deployment.places });
+    const nemesis = new Nemesis(deployment, randomFrom(SEED));
+    workload.start();
+    await nemesis.run(MINUTES * share * 60_000);
+    await deployment.resume();
+    await workload.stop();
+
+    const { operations } = workload;
+    const answered = operations.filter(({ outcome }) => outcome === 'ok');
+    console.info(
+      `seed ${SEED}: ${nemesis.faults.length} faults, ${operations.length} operations, ${answered.length} answered, ` +
+        `${answered.filter(isChange).length} changes, ${operations.filter(({ outcome }) => outcome === 'unknown').length} in doubt`,
+    );
+    const [place, ...others] = deployment.places;
+    if (!place) throw new Error('there is no instance');
+    let finals = await workload.read(place);
+    for (const other of others) {
+      await expect
+        .poll(async () => {
+          finals = await workload.read(place);
+          return JSON.stringify(plain(finals)) === JSON.stringify(plain(await workload.read(other)));
+        })
+        .toBe(true);
+    }
+    workload.close();
+
+    const answersStale = stale === 'allow';
+    const boundMs = answersStale ? Number.POSITIVE_INFINITY : 1_000 + SLACK_MS;
+    expect(check({ operations, finals }, { boundMs })).toEqual([]);
+    const failed = unexplained(operations, nemesis.faults, { graceMs: GRACE_MS, answersStale });
+    expect(failed.map(inWords)).toEqual([]);
+
+    await Promise.all(deployment.instances.map((instance) => instance.stop()));
+    expect(checkAudit(operations, await deployment.auditLines())).toEqual([]);
+  },
+);
+
+const plain = (states: Awaited<ReturnType<Workload['read']>>) =>
+  states.map(({ secret, active, versions }) => [secret, active, [...versions]]);
