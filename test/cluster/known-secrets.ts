@@ -1,0 +1,77 @@
+import { Client } from '@coffer/client';
+import { expect } from 'vitest';
+import { canary } from '../support/canary.mjs';
+import type { Deployment } from './deployment.js';
+
+/** Secrets whose changes were all acknowledged, so that it is known what they must be whatever happened to the servers. */
+export class KnownSecrets {
+  readonly #deployment: Deployment;
+  readonly #values = new Map<string, string[]>();
+  readonly #deleted = new Set<string>();
+  readonly #revoked: string[] = [];
+  #count = 0;
+
+  constructor(deployment: Deployment) {
+    this.#deployment = deployment;
+  }
+
+  client(name: string, token = this.#deployment.token): Client {
+    return new Client({ server: this.#deployment.instance(name).url, token, retries: 0 });
+  }
+
+  /** Puts so many new secrets, and a new version of some older ones, at all instances in turn; the newest one is active. */
+  async put(count: number): Promise<void> {
+    const older = [...this.#values.keys()].slice(0, count / 2);
+    const names = Array.from({ length: count }, () => `known/${this.#count++}`);
+    const { instances } = this.#deployment;
+    for (const [index, name] of [...names, ...older].entries()) {
+      const client = this.client(instances[index % instances.length]?.name ?? 'a');
+      const values = this.#values.get(name) ?? [];
+      const value = canary(`${name} ${values.length}`);
+      const version = await client.put(name, value);
+      expect([name, version]).toEqual([name, values.length + 1]);
+      await client.activate(name, version);
+      this.#values.set(name, [...values, value]);
+      client.close();
+    }
+  }
+
+  /** Deletes one of the secrets, and revokes a token that was good until then. */
+  async remove(): Promise<void> {
+    const [name] = this.#values.keys();
+    if (name === undefined) throw new Error('there is no secret to delete');
+    await this.client('a').delete(name);
+    this.#values.delete(name);
+    this.#deleted.add(name);
+    const { server } = this.#deployment.instance('a');
+    const { token, principal } = await server.createToken('revoked');
+    await this.#deployment.admin('a', 'token', 'revoke', principal.slice('token:'.length));
+    this.#revoked.push(token);
+  }
+
+  /** Rejects unless the instance has all of them, and nothing of what was deleted or revoked. */
+  async expectAt(instance: string): Promise<void> {
+    const client = this.client(instance);
+    for (const [name, values] of this.#values) {
+      for (const [index, value] of values.entries()) {
+        const got = await client.get(name, { version: index + 1 });
+        expect([instance, name, Buffer.from(got.value).toString() === value]).toEqual([instance, name, true]);
+      }
+      expect([name, (await client.get(name)).version]).toEqual([name, values.length]);
+    }
+    for (const name of this.#deleted)
+      await expect(client.get(name)).rejects.toMatchObject({ code: 'not_found' });
+    client.close();
+    for (const token of this.#revoked) {
+      const revoked = this.client(instance, token);
+      await expect(revoked.list()).rejects.toMatchObject({ code: 'unauthenticated' });
+      revoked.close();
+    }
+  }
+
+  async expectEverywhere(): Promise<void> {
+    for (const { name } of this.#deployment.instances) {
+      await expect.poll(() => this.expectAt(name).then(() => true, String), { timeout: 60_000 }).toBe(true);
+    }
+  }
+}
