@@ -79,6 +79,38 @@ export class Continuity {
     });
   }
 
+  /** Whether the stream's leader has records as they are here, with all their parts. Errors as {@link look}. */
+  async checkKeys(
+    manager: JetStreamManager,
+    connection: NatsConnection,
+    position: () => number,
+    keys: readonly Uint8Array[],
+  ): Promise<void> {
+    await this.#confirmed(connection, position, async () => {
+      for (const key of keys) {
+        const entry = this.#replica.entry(key);
+        if (entry) await this.#checkRecord(manager, key, entry);
+        for (let index = 0; entry && index < entry.chunks; index++) {
+          await this.#checkPart(manager, key, index, entry);
+        }
+      }
+      return this.#look(manager, position());
+    });
+  }
+
+  async #checkPart(
+    manager: JetStreamManager,
+    key: Uint8Array,
+    index: number,
+    entry: ReplicaEntry,
+  ): Promise<void> {
+    if (await this.#last(manager, this.#layout.chunk(key, index))) return;
+    throw new Regression(
+      'damaged',
+      `the record of sequence ${entry.revision} lacks a part of its value in the stream`,
+    );
+  }
+
   /** What the stream's leader has under a key, against what is here. Errors as {@link look}, not confirmed. */
   async #checkRecord(manager: JetStreamManager, key: Uint8Array, entry: ReplicaEntry): Promise<void> {
     const { stream } = this.#layout;

@@ -17,12 +17,15 @@ import { decodeMessage } from './messages.js';
 import { type Meta, parseAlarm, parseMeta } from './notes.js';
 import { Reconciliation } from './reconciliation.js';
 import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
+import { scrub } from './scrub.js';
 import { Tap } from './tap.js';
 
 /** Between two looks whether the stream is still what it was. */
 const LOOK_MS = 1_000;
 /** Between two attempts to read on. */
 const RETRY_MS = 250;
+/** Between two comparisons of all records; some more by chance, so that not all instances read at once. */
+const SCRUB_MS = 5 * 60_000;
 /** How long JetStream has for an answer. */
 const ANSWER_MS = 3_000;
 /** Beats that do not come back for so long: the stream has no leader, or takes no messages. */
@@ -68,6 +71,8 @@ export class Feed {
   #state: { readonly bytes: number; readonly lastSequence: number } | undefined;
   #session: Session | undefined;
   #outdated: Meta | undefined;
+  /** Where to read on, if not behind what was read. */
+  #from: number | undefined;
 
   constructor(options: FeedOptions) {
     const { layout, replica, link, beats } = options;
@@ -164,6 +169,31 @@ export class Feed {
     return session.looking;
   }
 
+  /**
+   * Compares all records with the stream's. What it finds is in {@link alarm}; what this instance had missed it reads again.
+   *
+   * @returns how many were compared; undefined if the stream is not followed now, or the comparison was broken off
+   */
+  async scrub(): Promise<number | undefined> {
+    const session = this.#session;
+    if (!session) return undefined;
+    const { manager, connection, tap } = session;
+    const { layout, replica } = this.#options;
+    const position = this.#position;
+    try {
+      const { suspects, missed, compared } = await scrub({ connection, manager, layout, replica, position });
+      await this.#continuity.checkKeys(manager, connection, () => this.#position, suspects);
+      if (missed !== undefined && session === this.#session) {
+        tap.break(unavailable('this instance had missed a record'));
+        this.#from = missed;
+      }
+      return compared;
+    } catch (error) {
+      if (error instanceof Regression) tap.break(error);
+      return undefined;
+    }
+  }
+
   async close(): Promise<void> {
     await this.leases.close();
     this.#closing.abort();
@@ -203,11 +233,13 @@ export class Feed {
     if (this.alarm.current) await this.alarm.standBy(manager, connection);
     if (this.alarm.stopsReading) throw unavailable('it is being healed');
     const filters = layout.followed(replica.instance);
-    const from = this.#position + 1;
+    const from = this.#from ?? this.#position + 1;
+    this.#from = undefined;
     const tap = await Tap.open({ connection, manager, stream: layout.stream, filters, from });
     const session: Session = { manager, connection, tap };
     this.#session = session;
     const looks = setInterval(() => void this.look(), LOOK_MS).unref();
+    const scrubs = setInterval(() => void this.scrub(), SCRUB_MS * (1 + Math.random() / 10)).unref();
     const intake = new Intake(layout);
     // A beat marks the end of what is to be read, and its way back says how fresh the replica is.
     beats.start((payload) => link.connection?.publish(layout.beat(replica.instance), payload));
@@ -217,6 +249,7 @@ export class Feed {
       // Closed while the tap was opened, when there was nothing yet to break.
       if (this.#closing.signal.aborted) throw closed();
       await this.look();
+      if (!fill) void this.scrub();
       while (!fill || this.#position < state.last_seq) {
         intake.add(await tap.next());
         const { messages, upTo } = intake.take();
@@ -224,6 +257,7 @@ export class Feed {
       }
     } finally {
       clearInterval(looks);
+      clearInterval(scrubs);
       this.#session = undefined;
       this.leases.stop();
       this.members.stop();
@@ -282,8 +316,9 @@ export class Feed {
     const { replica } = this.#options;
     const writes = await admitted(messages, replica, admission, true);
     const mark = messages.findLast((one) => one.kind === 'mark' && one.instance === replica.instance);
-    await replica.apply(writes, [], upTo, mark?.sequence);
-    this.#position = upTo;
+    const position = Math.max(upTo, this.#position);
+    await replica.apply(writes, [], position, mark?.sequence);
+    this.#position = position;
     const heads = writes.filter(({ isHead }) => isHead);
     if (writes.some(({ bytes }) => bytes === undefined)) this.members.tellSoon();
     if (heads.length > 0) for (const listener of this.#listeners) listener(heads);

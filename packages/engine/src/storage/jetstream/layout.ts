@@ -58,6 +58,11 @@ export class Layout {
     return ['alarm', 'm.>', 'l.>'].map((subject) => this.#prefix + subject);
   }
 
+  /** All records and their parts. */
+  get records(): string[] {
+    return ['r.>', 'c.>'].map((subject) => this.#prefix + subject);
+  }
+
   /** All that an instance takes over: everything but other instances' marks and beats. */
   followed(instance: string): string[] {
     const every = ['meta', 'alarm', 'r.>', 'c.>', 'm.>', 'l.>', `w.${instance}`, `b.${instance}`];

@@ -1,0 +1,72 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { readLast } from './last.js';
+import { HEADER, type Layout } from './layout.js';
+import type { ReplicaLike } from './replica-contract.js';
+import type { Drop } from './tap.js';
+
+export interface ScrubOptions {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  /** Up to where the stream is applied. */
+  readonly position: number;
+}
+
+export interface Scrubbed {
+  /** Keys whose record the stream has not as it is here, or not with all its parts: the stream's leader is to be asked. */
+  readonly suspects: readonly Uint8Array[];
+  /** The lowest sequence of a record that the stream has and this instance should have, and has not; undefined: none. */
+  readonly missed: number | undefined;
+  /** How many records were compared. */
+  readonly compared: number;
+}
+
+/**
+ * Compares all records of the stream with those that are here, by sequence and fingerprint: the messages' headers only. A reading
+ * that follows the stream sees what is added; that something in the middle has gone, with a block of a disk, it does not.
+ */
+export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
+  const { connection, manager, layout, replica, position } = options;
+  const found = new Set<string>();
+  const parts = new Map<string, number>();
+  const suspects = new Map<string, Uint8Array>();
+  let missed: number | undefined;
+  const read = (drop: Drop): void => {
+    const place = layout.parse(drop.subject);
+    if (place?.kind === 'chunk') {
+      const id = idOf(place.key);
+      if (!drop.headers?.get(HEADER.operation)) parts.set(id, (parts.get(id) ?? 0) + 1);
+      return;
+    }
+    if (place?.kind !== 'record') return;
+    const id = idOf(place.key);
+    found.add(id);
+    const entry = replica.entry(place.key);
+    if (drop.sequence > position) return;
+    if (!entry || entry.revision < drop.sequence) missed = Math.min(missed ?? drop.sequence, drop.sequence);
+    // What is newer here came while the stream was read.
+    else if (entry.revision > position) return;
+    else if (entry.revision > drop.sequence) suspects.set(id, place.key);
+    else if (entry.fingerprint !== drop.headers?.get(HEADER.print)) suspects.set(id, place.key);
+  };
+  const filters = layout.records;
+  for await (const drops of readLast({
+    connection,
+    manager,
+    stream: layout.stream,
+    filters,
+    headersOnly: true,
+  })) {
+    for (const drop of drops) read(drop);
+  }
+  for (const [key, { revision, removed, chunks }] of replica.entries()) {
+    if (revision > position || removed) continue;
+    const id = idOf(key);
+    if (!found.has(id) || (parts.get(id) ?? 0) < chunks) suspects.set(id, Buffer.from(key));
+  }
+  return { suspects: [...suspects.values()], missed, compared: found.size };
+}
+
+const idOf = (key: Uint8Array) => Buffer.from(key).toString('base64url');
