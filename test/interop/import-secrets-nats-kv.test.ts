@@ -1,14 +1,14 @@
 /** `coffer import secrets-nats-kv` from the real server, what its own commands have put, mapped and read. */
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
-import { createKeyPair, encodeWascap, seal } from '@coffer/identity';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { createKeyPair, encodeWascap, keyPairFromSeed, seal } from '@coffer/identity';
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../packages/client/src/index.js';
 import { canary, expectNoCanary } from '../support/canary.mjs';
 import { NatsServer } from '../support/nats.mjs';
-import { TemporaryFolder } from '../support/processes.mjs';
-import { CofferServer, coffer } from '../support/servers.mjs';
+import { Process, TemporaryFolder } from '../support/processes.mjs';
+import { CofferServer, coffer, cofferCommand } from '../support/servers.mjs';
 import {
   CofferBackend,
   newSeeds,
@@ -353,16 +353,64 @@ it('the buckets are read by who may do no more than that', async () => {
   );
 });
 
-it('an import that was ended on its way goes on where it was', async () => {
+it('an import that is killed, and one that loses NATS, are made whole by the next one, and write no file', async () => {
+  const [secrets, versions] = [200, 4];
+  await using other = await NatsServer.start();
+  const { transit: transitSeed, encryption: encryptionSeed } = seeds;
+  await using _old = await SecretsNatsKvServer.start({ url: other.url, transitSeed, encryptionSeed });
+  const own = await connect({ servers: other.url });
+  using key = keyPairFromSeed(Buffer.from(encryptionSeed));
+  for (let version = 1; version <= versions; version++) {
+    for (let n = 1; n <= secrets; n++) {
+      const box = seal(Buffer.from(canary(`${n} ${version}`)), key, key.publicKey);
+      await own.request(`$KV.WASMCLOUD_SECRETS.s.${n}`, box, { timeout: 5_000 });
+    }
+  }
+  await own.close();
+
   await using server = await CofferServer.start({ dev: true });
   await using client = new Client({ server: server.url });
-  // As it is when it ends between two versions of a secret.
-  await client.createVersion('db', 1, canary('db 1'));
-  const { stdout } = await importing(server, '--no-mappings', '--secrets', 'db');
-  expect(stdout).toContain('0 created, 1 changed, 0 unchanged, 0 failed\n');
-  expect(await client.info('db')).toEqual({
-    name: 'db',
-    versions: put.db,
-    activeVersion: put.db?.at(-1),
-  });
+  using home = new TemporaryFolder();
+  const args = ['import', 'secrets-nats-kv', '--nats-address', other.url, '-s', server.socket];
+  const env = { ENCRYPTION_XKEY_SEED: encryptionSeed, HOME: home.path, TMPDIR: home.path };
+  const first = new Process(...cofferCommand(...args), { env, cwd: home.path });
+  const count = async () => (await client.list()).reduce((sum, each) => sum + each.versions.length, 0);
+  await expect.poll(count, { timeout: 30_000, interval: 5 }).toBeGreaterThan(40);
+  await first.kill();
+  const then = await count();
+
+  const second = new Process(...cofferCommand(...args), { env, cwd: home.path });
+  await expect.poll(count, { timeout: 30_000, interval: 5 }).toBeGreaterThan(then + 40);
+  await other.process.kill();
+  expect(await second.exited).toMatchObject({ code: 1 });
+  expect(second.output).toMatch(/^failed +s\.\d+ +the connection to NATS failed/m);
+  expect(second.output).toMatch(/^failed +s\.\d+ +not tried$/m);
+  expect(await count()).toBeLessThan(secrets * versions);
+  await other.restart();
+
+  const { code, stdout } = await coffer(args, { env, cwd: home.path });
+  expect({ code, failed: /, (\d+) failed/.exec(stdout.toString())?.[1] }).toEqual({ code: 0, failed: '0' });
+  const revision = (n: number, version: number) => (version - 1) * secrets + n;
+  const wanted = Array.from({ length: versions }, (_, at) => at + 1);
+  const all = await client.list();
+  expect(all).toHaveLength(secrets);
+  for (const { name, versions: there, activeVersion } of all) {
+    const n = Number(name.slice('s.'.length));
+    expect(there).toEqual(wanted.map((version) => revision(n, version)));
+    expect(activeVersion).toBe(revision(n, versions));
+  }
+  const got = await client.getMany(all.map(({ name }) => ({ name })));
+  expect(got.map((answer) => ('value' in answer ? Buffer.from(answer.value).toString() : answer))).toEqual(
+    all.map(({ name }) => canary(`${name.slice('s.'.length)} ${versions}`)),
+  );
+  expect(readdirSync(home.path)).toEqual([]);
+});
+
+it('NATS that is not there is told', async () => {
+  await using server = await CofferServer.start({ dev: true });
+  const { code, stderr } = await coffer(
+    ['import', 'secrets-nats-kv', '--nats-address', '127.0.0.1:1', '-s', server.socket],
+    { env: { ENCRYPTION_XKEY_SEED: seeds.encryption } },
+  );
+  expect([code, stderr.toString()]).toEqual([1, expect.stringContaining('connection refused')]);
 });

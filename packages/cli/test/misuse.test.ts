@@ -68,6 +68,51 @@ describe('a mistake', () => {
   });
 });
 
+describe('an import', () => {
+  const SEED = 'SXAIPHCTMQ5M7KWEVKBWZ37ZVQVMCRJGKSIXCNMKDHTH4YPPJTIOOVV4WQ';
+  const ACCOUNT = `A${'A'.repeat(55)}`;
+
+  test.each([
+    ['secrets-nats-kv', 'the seed is needed with which "secrets-nats-kv run" encrypts its bucket'],
+    ['secrets-nats-kv -e SXNOSEED', 'what -e or ENCRYPTION_XKEY_SEED holds is no seed of an xkey'],
+    [
+      'secrets-nats-kv --mapping-account B',
+      'invalid --mapping-account "B": it takes the public key of an account',
+    ],
+    ['secrets-nats-kv --mapping-account SAABCDEF', 'invalid --mapping-account (a seed, which is secret)'],
+    [
+      `secrets-nats-kv --no-mappings --mapping-account ${ACCOUNT}`,
+      'use either --mapping-account or --no-mappings',
+    ],
+    ['secrets-nats-kv -n a.b', 'invalid --name "a.b": write one word'],
+    [`secrets-nats-kv -e ${SEED} -b a.b --nats-address 127.0.0.1:1`, '"a.b" is no name of a bucket'],
+    [`secrets-nats-kv -e ${SEED} --nats-address 127.0.0.1:1`, 'cannot connect to NATS at 127.0.0.1:1'],
+    ['vault', 'who reads Vault? Use --from-token-file FILE'],
+    ['vault --from-secret-id-file x', '--from-secret-id-file goes with --from-role-id'],
+    ['vault --from-role-id x --from-token-file y', 'use either --from-token-file or --from-role-id'],
+    ['vault --mount /', '--mount is empty'],
+  ])('%s', async (args, message) => {
+    const { code, stdout, stderr } = await coffer(['import', ...args.split(' ')]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain(`coffer: ${message}`);
+    expect(stderr).not.toMatch(/SXNOSEED|SAABCDEF|SXAIPH/);
+  });
+
+  test.each([
+    [{ VAULT_ADDR: 'vault.example.com:8200' }, '--from or VAULT_ADDR is no address of a Vault'],
+    [{ VAULT_ADDR: 'https://u:canary@vault.example.com' }, '--from or VAULT_ADDR is no address of a Vault'],
+    [{ VAULT_ADDR: 'http://127.0.0.1:1', VAULT_NAMESPACE: 'a b' }, 'is no path of a namespace'],
+    [{ VAULT_ADDR: 'http://127.0.0.1:1', VAULT_TOKEN: 'can\nary' }, 'the token for Vault is empty or holds'],
+    [{ VAULT_ADDR: 'http://127.0.0.1:1', VAULT_CACERT: '/' }, 'cannot read VAULT_CACERT /: it is a folder'],
+    [{}, 'which Vault shall be read? --from URL names it, or VAULT_ADDR'],
+  ])('from Vault, with %j', async (env, message) => {
+    const { code, stderr } = await coffer(['import', 'vault'], { env: { VAULT_TOKEN: 'canary', ...env } });
+    expect(code).toBe(1);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('canary');
+  });
+});
+
 describe('help and version', () => {
   test.each([
     'server',

@@ -7,7 +7,7 @@ import { displayName, quote } from '../quote.js';
 import { copyAll } from '../transfer/copy.js';
 import { mapAll, type Wanted } from '../transfer/grants.js';
 import { type Outcome, type ReportOptions, report } from '../transfer/outcome.js';
-import { NatsBucket } from '../transfer/secrets-nats-kv/bucket.js';
+import { checkBucketName, NatsBucket } from '../transfer/secrets-nats-kv/bucket.js';
 import { mappingsIn, SecretsNatsKv } from '../transfer/secrets-nats-kv/secrets.js';
 import { matching } from '../transfer/select.js';
 import { type AddressOptions, addressOf } from '../wasmcloud/address.js';
@@ -33,9 +33,10 @@ const STOCK_BUCKET = 'WASMCLOUD_SECRETS';
 
 /** Copies what secrets-nats-kv has: secrets with their revisions as numbers, and its mappings as grants. */
 export async function importSecretsNatsKv(options: ImportSecretsNatsKvOptions): Promise<void> {
-  const { encryptionXkeySeed, secretsBucket = STOCK_BUCKET } = options;
+  const { encryptionXkeySeed } = options;
+  const secretsBucket = checkBucketName(options.secretsBucket ?? STOCK_BUCKET);
   const account = accountOf(options);
-  const { name } = addressOf(options);
+  const stateBucket = checkBucketName(`SECRETS_${addressOf(options).name}_state`);
   await noteSeedFlags(encryptionXkeySeed === undefined ? {} : { encryptionXkeySeed });
   const seed = seedBytes('-e', encryptionXkeySeed || process.env.ENCRYPTION_XKEY_SEED);
   if (seed === undefined) {
@@ -57,7 +58,7 @@ export async function importSecretsNatsKv(options: ImportSecretsNatsKvOptions): 
     const mappings =
       options.mappings === false
         ? undefined
-        : await wantedMappings(new NatsBucket(nats, `SECRETS_${name}_state`), account, selected);
+        : await wantedMappings(new NatsBucket(nats, stateBucket), account, selected);
     const { dryRun = false, activate = false } = options;
     const [copied, mapped] = await withAdmin(options, async (admin, client) => {
       await note(`From ${secretsBucket} at ${nats.getServer()} to ${displayName(client.server)}`);

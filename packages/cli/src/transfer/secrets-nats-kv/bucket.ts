@@ -3,6 +3,12 @@ import { Failure } from '../../failure.js';
 import { displayName, quote } from '../../quote.js';
 import { SourceGone } from '../attempts.js';
 
+/** @throws Failure, unless it can be called so */
+export function checkBucketName(name: string): string {
+  if (/^[\w-]+$/.test(name)) return name;
+  throw new Failure(`${quote(name)} is no name of a bucket: it has letters, digits, - and _ alone`);
+}
+
 /** One entry that a bucket has kept of a key. */
 export interface Entry {
   /** Of the whole bucket: those of one key ascend, with gaps. */
@@ -23,11 +29,8 @@ export class NatsBucket {
   readonly #nats: NatsConnection;
   readonly #name: string;
 
-  /** @param name only letters, digits, `-` and `_` */
+  /** @param name as {@link checkBucketName} lets it pass */
   constructor(nats: NatsConnection, name: string) {
-    if (!/^[\w-]+$/.test(name)) {
-      throw new Failure(`${quote(name)} is no name of a bucket: it has letters, digits, - and _ alone`);
-    }
     this.#nats = nats;
     this.#name = name;
   }
