@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { actOnServer, addJsonOption, defineCommand, examples } from './define.js';
+import { act, actOnServer, addJsonOption, defineCommand, examples } from './define.js';
 
 /** Declares what looks at a server's store, and after one that several instances share. */
 export function defineStorage(program: Command): void {
@@ -48,4 +48,32 @@ export function defineStorage(program: Command): void {
   ).option('--dry-run', 'say what would be brought back, and change nothing');
   actOnServer(addJsonOption(heal), async (options) => (await commands()).heal(options));
   examples(heal, 'coffer storage heal --dry-run', 'coffer storage heal');
+
+  const migrate = defineCommand(
+    storage,
+    'migrate',
+    'move a store into NATS JetStream, or out of it',
+    'Without a server: stop it first, and out of JetStream all of its instances. The configuration names the bucket in both ' +
+      'directions. Every record is read back and compared before the store counts as moved; what was there is kept, and opens no ' +
+      'more. Repeat the command if it is interrupted.',
+  )
+    .requiredOption('--to <kind>', 'jetstream or embedded')
+    .option(
+      '--state-dir <dir>',
+      'where the store, or this instance’s replica, is (default: that of the server)',
+    )
+    .option('--root-key <spec>', 'the root key of the store (default: that of the server)')
+    .option('--config <file>', 'the configuration file of the server')
+    .option(
+      '--force',
+      'for --to embedded, when JetStream is lost: what this instance’s replica has is the store; newer changes are not in it',
+    );
+  act(addJsonOption(migrate), async (options) =>
+    (await import('./commands/storage-migrate.js')).migrate(options),
+  );
+  examples(
+    migrate,
+    'coffer storage migrate --to jetstream --config /etc/coffer/coffer.yaml',
+    'coffer storage migrate --to embedded --config /etc/coffer/coffer.yaml',
+  );
 }

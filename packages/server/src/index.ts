@@ -11,6 +11,7 @@ export {
   type AuditVerifier,
   type AuditWitness,
   type BackupContent,
+  type Migrated,
   type Restored,
   storeOwner,
 } from '@coffer/engine';
@@ -53,4 +54,5 @@ export type { JetStreamConfig, StorageConfig, StorageLimits } from './config/sto
 export { grantEverything, withEverything } from './init.js';
 export type { ListenAddress } from './listen/address.js';
 export { createLog, type LogLevel } from './log.js';
+export { type MigrateStoreOptions, migrateStore } from './migrate.js';
 export { type RunningServer, type StartOptions, startServer } from './server.js';

@@ -53,8 +53,13 @@ export async function openEngine(
   return { engine, close };
 }
 
-/** A mistake in a file that the store's connection needs is found at once, and not tried again and again. */
-function storageOptions(
+/**
+ * Of a configuration, as the engine takes them. A mistake in a file that the store's connection needs is found at once, and not tried again and
+ * again.
+ *
+ * @throws CofferError
+ */
+export function storageOptions(
   { minFreeBytes, quotaBytes, ...config }: StorageConfig,
   log: Logger | undefined,
 ): EngineOptions['storage'] {

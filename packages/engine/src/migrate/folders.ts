@@ -1,9 +1,8 @@
 import { rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
-import { CofferError } from '../errors.js';
 import { syncFolder } from '../files.js';
-import { STORE_FOLDER } from '../options.js';
+import { AUDIT_FOLDER, STORE_FOLDER } from '../options.js';
 import { fileKind } from '../storage/file-kind.js';
 import type { FileKind } from '../storage/lmdb-state.js';
 
@@ -32,18 +31,28 @@ export class MoveFolders {
   }
 
   /**
+   * The log of an instance is no embedded store's, which begins its own: it is kept beside.
+   *
+   * @returns the folder in which it is kept; undefined if there is none
+   */
+  async keepLog(now: Date): Promise<string | undefined> {
+    const log = join(this.stateDir, AUDIT_FOLDER);
+    if (!(await isThere(log))) return undefined;
+    const kept = await freeName(log, now);
+    await rename(log, kept);
+    await syncFolder(this.stateDir);
+    return kept;
+  }
+
+  /**
    * What was prepared takes the place of what is there, which is kept. A crash between the two steps leaves no `store`;
    * {@link complete} goes on then.
    *
    * @returns the folder in which the former one is kept
    */
   async swap(now: Date): Promise<string> {
-    const stamp = now.toISOString().replaceAll(/[-:]|\.\d+/g, '');
-    const kept = `${this.store}.moved-${stamp}`;
-    if (await stat(kept).catch(() => undefined)) {
-      throw new CofferError('io', `there is ${kept} already: repeat the command in a second`);
-    }
-    if (await stat(this.store).catch(() => undefined)) await rename(this.store, kept);
+    const kept = await freeName(this.store, now);
+    if (await isThere(this.store)) await rename(this.store, kept);
     await syncFolder(this.stateDir);
     await this.complete();
     return kept;
@@ -54,3 +63,16 @@ export class MoveFolders {
     await syncFolder(this.stateDir);
   }
 }
+
+async function freeName(folder: string, now: Date): Promise<string> {
+  const first = `${folder}.moved-${now.toISOString().replaceAll(/[-:]|\.\d+/g, '')}`;
+  let name = first;
+  for (let n = 2; await isThere(name); n++) name = `${first}-${n}`;
+  return name;
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );

@@ -1,0 +1,243 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import type { CofferError } from '../../packages/engine/src/errors.js';
+import { parseRootKey } from '../../packages/engine/src/index.js';
+import { HEADER_KEY } from '../../packages/engine/src/keys.js';
+import { isSame, requireSame } from '../../packages/engine/src/migrate/copy.js';
+import type { MigrateOptions } from '../../packages/engine/src/migrate/options.js';
+import { migrateToEmbedded } from '../../packages/engine/src/migrate/to-embedded.js';
+import { migrateToJetStream } from '../../packages/engine/src/migrate/to-jetstream.js';
+import { fileKind, setMoved } from '../../packages/engine/src/storage/file-kind.js';
+import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
+import { LmdbStorage } from '../../packages/engine/src/storage/lmdb.js';
+import {
+  admin,
+  bytes,
+  codeOf,
+  createSigner,
+  openEngine,
+  temporaryFolder,
+  text,
+} from '../../packages/engine/test/support.js';
+import { canary } from '../support/canary.mjs';
+import { NatsCluster } from '../support/cluster.mjs';
+import { connectTo, newFolder, openStorage, removeFolders } from './jetstream-support.js';
+
+let cluster: NatsCluster;
+
+beforeAll(async () => {
+  cluster = await NatsCluster.start({ size: 1, auth: 'open', direct: true });
+});
+
+afterAll(async () => {
+  await cluster?.stop();
+  removeFolders();
+});
+
+let buckets = 0;
+const newBucket = () => `move-${++buckets}`;
+const WAIT = { timeout: 10_000 };
+const LOCAL = { minFreeBytes: 0, onFatal: () => undefined };
+/** With its headers longer than one message may be. */
+const LARGE = Buffer.alloc(1024 * 1024, canary('large'));
+
+const optionsFor = (
+  folder: string,
+  bucket: string,
+  { urls = cluster.urls, ...more }: Partial<MigrateOptions> & { urls?: readonly string[] } = {},
+): MigrateOptions => ({
+  stateDir: join(folder, 'state'),
+  rootKey: parseRootKey(`file:${join(folder, 'root.key')}`),
+  createSigner,
+  jetstream: {
+    connect: () => connectTo(urls),
+    bucket,
+    replicas: 1,
+    maxBytes: 256 * 1024 * 1024,
+    syncAlways: true,
+    consistency: { bounded: 1_000 },
+  },
+  version: '0.0.0-test',
+  minFreeBytes: 0,
+  ...more,
+});
+
+/** An embedded store with all kinds of records; closed. */
+async function embedded(): Promise<{ folder: string; store: string; stateDir: string }> {
+  const { engine, folder, stateDir } = await openEngine();
+  for (let i = 0; i < 30; i++) await engine.put(admin, `secret-${i}`, bytes(canary(`value ${i}`)));
+  for (let i = 0; i < 5; i++) await engine.put(admin, 'secret-0', bytes(canary(`again ${i}`)));
+  await engine.put(admin, 'large', LARGE);
+  await engine.delete(admin, 'secret-29');
+  await engine.createToken(admin, { name: 'ci' });
+  await engine.applyPolicy(admin, [{ to: ['token:a'], actions: ['get'], secrets: ['*'] }]);
+  await engine.close();
+  return { folder, stateDir, store: join(stateDir, 'store') };
+}
+
+/** What the engine shows of the store that {@link embedded} made. */
+async function expectServed(folder: string, options?: MigrateOptions): Promise<void> {
+  const storage = { minFreeBytes: 0, ...(options && { jetstream: options.jetstream }) };
+  const { engine } = await openEngine(folder, { storage });
+  // An instance answers from the first beat on.
+  await expect.poll(async () => (await engine.list(admin).catch(() => [])).length, WAIT).toBe(30);
+  expect(text((await engine.get(admin, 'secret-7')).value)).toBe(canary('value 7'));
+  expect((await engine.info(admin, 'secret-0')).versions).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(Buffer.from((await engine.get(admin, 'large')).value).equals(LARGE)).toBe(true);
+  expect((await engine.listTokens(admin)).map(({ name }) => name)).toEqual(['ci']);
+  expect((await engine.policy(admin)).grants).toHaveLength(1);
+  await engine.put(admin, 'new', bytes(canary('after the move')));
+  await engine.delete(admin, 'new');
+  await engine.close();
+}
+
+/** The records of a store that was moved, where they are kept. */
+async function keptRecords(kept: string): Promise<LmdbStorage> {
+  const storage = await LmdbStorage.open(kept, LOCAL, 'moved');
+  onTestFinished(() => storage.close());
+  return storage;
+}
+
+const names = (stateDir: string) =>
+  readdirSync(stateDir)
+    .map((name) => name.replace(/-\d{8}T\d{6}Z(-\d)?$/, ''))
+    .sort();
+
+test('a store goes into JetStream and comes back, each record byte by byte', async () => {
+  const { folder, store, stateDir } = await embedded();
+  const bucket = newBucket();
+  const before = await LmdbStorage.open(store, LOCAL);
+  const { incarnation, sequence } = before;
+  await before.close();
+
+  const into = await migrateToJetStream(optionsFor(folder, bucket));
+  const kept = await keptRecords(into.kept ?? '');
+  expect(into.copied?.records).toBe([...kept.scan(bytes(''))].length);
+  expect(await fileKind(store)).toBe('replica');
+  expect(names(stateDir)).toEqual(['audit', 'store', 'store.moved']);
+  await expect(openEngine(folder)).rejects.toMatchObject({ code: 'unfit_store' });
+
+  // What the stream itself has, as another instance reads it.
+  const other = await openStorage(cluster, { bucket, folder: newFolder() });
+  expect(isSame(kept, other)).toBe(true);
+  expect(Buffer.from(other.incarnation)).toEqual(Buffer.from(incarnation));
+  await other.close();
+  const replica = await Replica.open(store, LOCAL);
+  expect(isSame(kept, replica)).toBe(true);
+  expect(replica.summary).toBeDefined();
+  expect(replica.sequence).toBeGreaterThanOrEqual(sequence);
+  await replica.close();
+  expect(await codeOf(migrateToJetStream(optionsFor(folder, bucket)))).toBe('invalid_argument');
+  await expectServed(folder, optionsFor(folder, bucket));
+
+  const out = await migrateToEmbedded(optionsFor(folder, bucket));
+  expect(names(stateDir)).toEqual(['audit', 'audit.moved', 'store', 'store.moved', 'store.moved']);
+  const after = await LmdbStorage.open(store, LOCAL);
+  const left = await Replica.open(out.kept ?? '', LOCAL);
+  expect(out.copied).toEqual(requireSame(after, left, HEADER_KEY));
+  expect(left.get(HEADER_KEY)).toBeUndefined();
+  await left.close();
+  expect(after.sequence).toBeGreaterThan(sequence);
+  await after.close();
+  await expectServed(folder);
+  expect(await codeOf(migrateToEmbedded(optionsFor(folder, bucket)))).toBe('invalid_argument');
+
+  // Its bucket is no store any more, and takes it again.
+  const gone = await openStorage(cluster, { bucket, folder: newFolder() });
+  expect(gone.get(HEADER_KEY)).toBeUndefined();
+  await gone.close();
+  await migrateToJetStream(optionsFor(folder, bucket));
+  expect(await fileKind(store)).toBe('replica');
+});
+
+test('a store is not moved under a server that runs, nor into a bucket that has one', async () => {
+  const { folder, store } = await embedded();
+  const bucket = newBucket();
+  const { engine } = await openEngine(folder);
+  expect(await codeOf(migrateToJetStream(optionsFor(folder, bucket)))).toBe('store_locked');
+  await engine.close();
+
+  const another = await embedded();
+  await migrateToJetStream(optionsFor(another.folder, bucket));
+  expect(await codeOf(migrateToJetStream(optionsFor(folder, bucket)))).toBe('invalid_argument');
+  expect(await fileKind(store)).toBe('embedded');
+  await expectServed(folder);
+
+  const empty = await temporaryFolder();
+  expect(await codeOf(migrateToJetStream(optionsFor(empty, newBucket())))).toBe('invalid_argument');
+  expect(await codeOf(migrateToEmbedded(optionsFor(empty, newBucket(), { force: true })))).toBe(
+    'invalid_argument',
+  );
+});
+
+test('a record that was changed on the disk does not go along', async () => {
+  const { folder, store } = await embedded();
+  const storage = await LmdbStorage.open(store, LOCAL);
+  const [found] = [...storage.scan(bytes('s'))];
+  if (!found) throw new Error('there is no secret');
+  const [key, record] = found;
+  const damaged = Buffer.from(record.bytes);
+  damaged[damaged.length - 1] = (damaged[damaged.length - 1] ?? 0) ^ 1;
+  await storage.commit({
+    head: { key: Buffer.from(key), bytes: damaged },
+    expectedRevision: record.revision,
+  });
+  await storage.close();
+  const bucket = newBucket();
+  expect(await codeOf(migrateToJetStream(optionsFor(folder, bucket)))).toBe('tampered');
+  expect(await fileKind(store)).toBe('embedded');
+});
+
+test('without NATS, or when it goes on the way, the store stays where it was, and the next attempt moves it', async () => {
+  const { folder, store } = await embedded();
+  const bucket = newBucket();
+  const nowhere = optionsFor(folder, bucket, { urls: ['nats://127.0.0.1:1'] });
+  await expect(migrateToJetStream(nowhere)).rejects.toThrow();
+  expect(await fileKind(store)).toBe('embedded');
+
+  const gate = await cluster.gate('mover');
+  let copied = 0;
+  const cut = optionsFor(folder, bucket, {
+    urls: gate.urls,
+    onProgress: ({ records }) => {
+      copied = records;
+      gate.cut();
+    },
+  });
+  const failure = await migrateToJetStream(cut).catch((error: CofferError) => error);
+  expect(failure).toBeInstanceOf(Error);
+  expect(copied).toBeGreaterThan(0);
+  gate.mend();
+  if ((await fileKind(store)) === 'embedded') await expectServed(folder);
+  const { kept = '' } = await migrateToJetStream(optionsFor(folder, bucket));
+  const other = await openStorage(cluster, { bucket, folder: newFolder() });
+  expect(isSame(await keptRecords(kept), other)).toBe(true);
+  await other.close();
+});
+
+test('a move that was interrupted before it came true is taken back', async () => {
+  const { folder, store } = await embedded();
+  const bucket = newBucket();
+  await setMoved(store, true);
+  await migrateToEmbedded(optionsFor(folder, bucket));
+  expect(await fileKind(store)).toBe('embedded');
+  await setMoved(store, true);
+  const nowhere = { urls: ['nats://127.0.0.1:1'] };
+  await expect(migrateToEmbedded(optionsFor(folder, bucket, nowhere))).rejects.toThrow();
+  await migrateToEmbedded(optionsFor(folder, bucket, { ...nowhere, force: true }));
+  await expectServed(folder);
+});
+
+test('when JetStream is lost, the replica of an instance is the store by force', async () => {
+  const { folder, stateDir } = await embedded();
+  const bucket = newBucket();
+  await migrateToJetStream(optionsFor(folder, bucket));
+  const nowhere = { urls: ['nats://127.0.0.1:1'] };
+  await expect(migrateToEmbedded(optionsFor(folder, bucket, nowhere))).rejects.toThrow();
+  const { copied } = await migrateToEmbedded(optionsFor(folder, bucket, { ...nowhere, force: true }));
+  expect(copied?.records).toBeGreaterThan(30);
+  expect(names(stateDir)).toEqual(['audit', 'audit.moved', 'store', 'store.moved', 'store.moved']);
+  await expectServed(folder);
+});
