@@ -20,7 +20,7 @@ export interface OpenOptions extends Partial<JetStreamOptions> {
 
 /** A store of one instance on a cluster, with the driver's own test settings: nothing is admitted, nothing is fatal. */
 export async function openStorage(
-  cluster: NatsCluster,
+  cluster: Pick<NatsCluster, 'urls'>,
   options: OpenOptions = {},
 ): Promise<JetStreamStorage> {
   const { folder = newFolder(), urls = cluster.urls, incarnation, follow = true, ...jetstream } = options;
@@ -28,7 +28,7 @@ export async function openStorage(
     jetstream: {
       connect: () => connectTo(urls),
       bucket: 'test',
-      replicas: cluster.servers.length === 1 ? 1 : 3,
+      replicas: cluster.urls.length === 1 ? 1 : 3,
       maxBytes: 256 * 1024 * 1024,
       syncAlways: true,
       consistency: { bounded: 1_000 },

@@ -125,6 +125,9 @@ export async function changeReplicas(
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
     await manager.streams.update(layout.stream, { num_replicas: replicas });
   } catch (error) {
+    if (error instanceof JetStreamApiError) {
+      throw new CofferError('unfit_store', `the stream cannot have ${replicas} replicas: ${error.message}`);
+    }
     throw unreachable(error, layout.stream);
   }
 }

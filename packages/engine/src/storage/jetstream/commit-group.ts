@@ -13,6 +13,8 @@ const MESSAGE_BYTES = 512;
 /** A commit that waits. */
 export interface Waiting {
   readonly change: StorageChange;
+  /** The revision of the ring's record in the turn in which the change was sealed. */
+  readonly fence: number;
   readonly resolve: (revision: number) => void;
   readonly reject: (error: Error) => void;
 }
@@ -39,7 +41,9 @@ export interface Group {
 export interface GroupOptions {
   readonly layout: Layout;
   readonly instance: string;
+  /** The key of the ring's record, and its revision in the replica, which is that of all in the queue. */
   readonly fence: Uint8Array;
+  readonly fenceRevision: number;
   readonly partBytes: number;
   readonly entry: (key: Uint8Array) => ReplicaEntry | undefined;
   /** Alone: another group was refused, and it is to be seen because of whom. */
@@ -51,8 +55,7 @@ export interface GroupOptions {
  * nothing that was sealed under the ring before it may come behind it.
  */
 export function takeGroup(queue: Waiting[], options: GroupOptions): Group {
-  const { layout, instance, fence, partBytes, entry, single } = options;
-  const fenceRevision = entry(fence)?.revision ?? 0;
+  const { layout, instance, fence, fenceRevision, partBytes, entry, single } = options;
   const messages: Outgoing[] = [
     {
       subject: layout.mark(instance),

@@ -77,11 +77,21 @@ export class Committer {
     this.#options = options;
   }
 
-  /** @returns the head's revision. @throws as {@link Storage.commit} */
-  commit(change: StorageChange): Promise<number> {
-    if (this.#stopped) return Promise.reject(this.#stopped);
+  /** Of the ring's record in the replica: whoever seals a change takes it in the same turn. */
+  get fence(): number {
+    return this.#options.replica.entry(this.#options.fence)?.revision ?? 0;
+  }
+
+  /**
+   * @param fence {@link fence} when the change was sealed
+   * @returns the head's revision
+   * @throws as {@link Storage.commit}
+   */
+  commit(change: StorageChange, fence: number): Promise<number> {
+    const refusal = this.#stopped ?? this.#problem();
+    if (refusal) return Promise.reject(refusal);
     const promise = new Promise<number>((resolve, reject) => {
-      this.#queue.push({ change, resolve, reject });
+      this.#queue.push({ change, fence, resolve, reject });
       this.#running ??= this.#run();
     });
     this.#track(promise);
@@ -112,6 +122,7 @@ export class Committer {
         layout,
         instance: replica.instance,
         fence,
+        fenceRevision: this.fence,
         partBytes: this.#partBytes(),
         entry: (key) => replica.entry(key),
         single: this.#singles > 0,
@@ -122,12 +133,13 @@ export class Committer {
     this.#running = undefined;
   }
 
-  /** What need not go to the stream: there is none to go to, no room, or the replica knows of another revision. */
+  /** What need not go to the stream: there is none to go to, no room, or the replica knows of another revision or ring. */
   #rejectKnown(): void {
     const problem = this.#problem();
     const waiting = this.#queue.splice(0);
     for (const one of waiting) {
       if (problem) one.reject(problem);
+      else if (one.fence !== this.fence) this.#conflict(one);
       else if (this.#current(one.change) !== one.change.expectedRevision) this.#conflict(one);
       else if (this.#isFull(one.change)) one.reject(full());
       else this.#queue.push(one);
@@ -246,7 +258,7 @@ export class Committer {
    * @returns false to try again
    */
   async #afterConflict(group: Group, sequence: number, id: string | undefined): Promise<boolean> {
-    const { feed, replica, fence } = this.#options;
+    const { feed, replica } = this.#options;
     await timed(feed.passed(sequence), ARRIVAL_MS).catch((error: unknown) => {
       // Nothing of it is stored, unless an earlier attempt was.
       if (id === undefined) throw unavailable(error instanceof Error ? error.message : String(error));
@@ -256,7 +268,7 @@ export class Committer {
       this.#arrived(group, own + group.messages.length - 1);
       return true;
     }
-    const ringChanged = (replica.entry(fence)?.revision ?? 0) !== group.fence;
+    const ringChanged = this.fence !== group.fence;
     const others: Member[] = [];
     for (const member of group.members) {
       const current = replica.entry(member.waiting.change.head.key)?.revision ?? 0;

@@ -198,12 +198,14 @@ export class JetStreamStorage implements Storage {
   }
 
   async commit(change: StorageChange): Promise<number> {
+    if (this.#closing) throw new CofferError('stopped', 'the store is closed');
+    const { fence } = this.#committer;
     // The feed takes a moment to begin, which is no reason to refuse what comes first.
-    if (!this.#wasReady && !this.#closing) {
+    if (!this.#wasReady) {
       this.#ready ??= this.#untilReady();
       await this.#ready;
     }
-    return await this.#committer.commit(change);
+    return await this.#committer.commit(change, fence);
   }
 
   refreshSummary(): Promise<void> {
