@@ -46,6 +46,7 @@ export { makeFolders } from './files.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { type AuditTailState, inspectAuditTail } from './inspect/audit-tail.js';
 export { type AuditWitness, type AuditWitnessOptions, auditWitness } from './inspect/audit-witness.js';
+export { type BucketState, inspectBucket } from './inspect/bucket.js';
 export { storeOwner } from './inspect/owner.js';
 export { inspectRootKey, type RootKeyState } from './inspect/root-key.js';
 export { type InspectStoreOptions, inspectStore, type StoreKeys, type StoreState } from './inspect/store.js';

@@ -8,6 +8,7 @@ import { checkFiles } from './files.js';
 import { type Finding, ok } from './finding.js';
 import { checkMachine } from './machine.js';
 import { checkNatsServer } from './nats.js';
+import { checkStorageServers } from './storage.js';
 import { checkStore } from './store.js';
 import { checkNewest } from './trust.js';
 
@@ -39,6 +40,7 @@ export async function checkInstallation(
     ...(await checkNewest(config, store.state?.keys?.issued ?? new Map(), now)),
     ...(isThere ? await checkAuditLog(stateDir, store.state, { running, now }) : []),
     ...(await checkNatsServer(config)),
+    ...(await checkStorageServers(config)),
     ok('server', running ? `${owner}, has the store open` : 'none has the store open'),
   ];
   return {

@@ -1,7 +1,9 @@
+import { type BucketState, inspectBucket } from '@coffer/engine';
 import type { ServerConfig } from '../config/config.js';
 import { checkNatsFiles } from '../nats/credentials.js';
-import { systemReach } from '../nats/store-connection.js';
-import { type Finding, looking } from './finding.js';
+import { jetStreamOptions, systemReach } from '../nats/store-connection.js';
+import { mebibytes } from './disk.js';
+import { type Finding, looking, ok, problem, warning } from './finding.js';
 import { checkSecretFile } from './nats.js';
 
 const SUBJECT = 'JetStream';
@@ -16,4 +18,60 @@ export async function checkStorageSetup({ storage }: ServerConfig): Promise<read
     const paths = secret.filter((path) => path !== undefined);
     return (await Promise.all(paths.map((path) => checkSecretFile(SUBJECT, path)))).flat();
   });
+}
+
+/** Of its limit: then a person should know. */
+const NEARLY_ALL = 0.9;
+
+/** Whether the servers of a store in JetStream can be reached, and keep what they acknowledge; and how the bucket is. */
+export async function checkStorageServers({ storage }: ServerConfig): Promise<readonly Finding[]> {
+  if (storage.kind !== 'jetstream') return [];
+  return looking(SUBJECT, async () => {
+    const state = await inspectBucket(jetStreamOptions(storage));
+    const { server, version } = state;
+    return [
+      ok(SUBJECT, `${server} (${version}) answers`),
+      describeSync(state),
+      ...describeBucket(state.bucket, storage.bucket),
+    ];
+  });
+}
+
+function describeSync({ sync }: BucketState): Finding {
+  if (sync === 'always') return ok(SUBJECT, 'all servers sync before they acknowledge');
+  if (sync === 'stated')
+    return ok(SUBJECT, 'the servers sync before they acknowledge, as storage.syncAlways says');
+  return warning(
+    SUBJECT,
+    'the servers acknowledge before they sync, so that a power cut may lose secrets: set sync_interval: always in the jetstream ' +
+      'block of each',
+  );
+}
+
+function describeBucket(bucket: BucketState['bucket'], name: string): Finding[] {
+  if (bucket === undefined) return [ok(SUBJECT, `there is no bucket ${name} yet: the first start makes it`)];
+  const { replicas, bytes, maxBytes, servers } = bucket;
+  const behind = servers.filter(({ current }) => !current).map((server) => server.name);
+  const full = maxBytes > 0 ? ` of ${mebibytes(maxBytes)}` : '';
+  const what = `the bucket ${name} on ${replicas} ${replicas === 1 ? 'server' : 'servers'}, ${mebibytes(bytes)}${full}`;
+  const found = [ok(SUBJECT, what)];
+  if (replicas === 1) {
+    found.push(
+      warning(
+        SUBJECT,
+        `the bucket ${name} is on one server, and gone with its disk: "coffer storage replicas 3" where there are three`,
+      ),
+    );
+  }
+  if (behind.length > 0) {
+    found.push(
+      warning(SUBJECT, `${behind.join(', ')} has not all of the bucket ${name}: look at that nats-server`),
+    );
+  }
+  if (maxBytes > 0 && bytes > NEARLY_ALL * maxBytes) {
+    found.push(
+      problem(SUBJECT, `the bucket ${name} is nearly full: raise its max_bytes ("nats stream edit")`),
+    );
+  }
+  return found;
 }

@@ -201,7 +201,8 @@ export class JetStreamStorage implements Storage {
     if (this.#closing) throw new CofferError('stopped', 'the store is closed');
     const { fence } = this.#committer;
     // The feed takes a moment to begin, which is no reason to refuse what comes first.
-    if (!this.#wasReady) {
+    // One that has heard a beat of its own has begun: then nothing is waited for.
+    if (!this.#wasReady && !Number.isFinite(this.#beats.age())) {
       this.#ready ??= this.#untilReady();
       await this.#ready;
     }

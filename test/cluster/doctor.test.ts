@@ -1,0 +1,80 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { NatsCluster } from '../support/cluster.mjs';
+import { CofferInstance } from '../support/instances.mjs';
+import { coffer } from '../support/servers.mjs';
+import { openStorage, removeFolders } from './jetstream-support.js';
+
+let cluster: NatsCluster | undefined;
+let instance: CofferInstance | undefined;
+afterEach(async () => {
+  await instance?.[Symbol.asyncDispose]();
+  await cluster?.stop();
+  removeFolders();
+  instance = undefined;
+  cluster = undefined;
+});
+
+/** What the doctor says of JetStream, in the order of its looks. */
+async function findings(storage: object, { cluster }: { readonly cluster: NatsCluster }): Promise<string[]> {
+  instance = await CofferInstance.prepare({ cluster, name: 'one', direct: true, storage: { ...storage } });
+  const config = ['--config', instance.folder.join('coffer.yaml')];
+  const state = [
+    '--state-dir',
+    instance.folder.join('state'),
+    '--root-key',
+    `file:${instance.folder.join('root.key')}`,
+  ];
+  const { stdout } = await coffer(['doctor', '--json', ...config, ...state]);
+  await instance[Symbol.asyncDispose]();
+  const report = JSON.parse(stdout.toString()) as {
+    findings: Record<'subject' | 'level' | 'says', string>[];
+  };
+  return report.findings
+    .filter(({ subject }) => subject === 'JetStream')
+    .map(({ level, says }) => `${level}: ${says}`);
+}
+
+describe('the doctor', () => {
+  it('sees by the system account whether all servers sync, and how the bucket is', async () => {
+    cluster = await NatsCluster.start({ auth: 'operator' });
+    const files = [expect.stringMatching(/^ok: .*creds/), expect.stringMatching(/^ok: .*creds/)];
+    const answers = expect.stringMatching(/^ok: 127\.0\.0\.1:\d+ \(2\.\d+\.\d+\) answers$/);
+    const synced = 'ok: all servers sync before they acknowledge';
+    expect(await findings({}, { cluster })).toEqual([
+      ...files,
+      answers,
+      synced,
+      'ok: there is no bucket coffer yet: the first start makes it',
+    ]);
+  });
+
+  it('warns of a bucket on one server, of servers that do not sync, and takes the operator’s word', async () => {
+    cluster = await NatsCluster.start({ size: 1, sync: '2m' });
+    const stated = await findings({}, { cluster });
+    expect(stated[1]).toBe('ok: the servers sync before they acknowledge, as storage.syncAlways says');
+    const lazy = { syncAlways: false, allowLazySync: true };
+    expect((await findings(lazy, { cluster }))[1]).toMatch(
+      /^warning: the servers acknowledge before they sync/,
+    );
+    expect(await findings({ syncAlways: false }, { cluster })).toEqual([
+      expect.stringMatching(/^problem: it is not known whether the NATS servers sync/),
+    ]);
+    const storage = await openStorage(cluster, { bucket: 'coffer' });
+    await storage.close();
+    const bucket = (await findings({}, { cluster })).slice(2);
+    expect(bucket).toEqual([
+      'ok: the bucket coffer on 1 server, 0 MiB of 256 MiB',
+      expect.stringMatching(/^warning: the bucket coffer is on one server, and gone with its disk/),
+    ]);
+  });
+
+  it('says that nobody answers', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    await cluster.servers[0]?.kill();
+    expect(await findings({}, { cluster })).toEqual([
+      expect.stringMatching(
+        /^problem: there is no connection to the store's NATS \(nats:\/\/127\.0\.0\.1:\d+\): connection refused$/,
+      ),
+    ]);
+  });
+});
