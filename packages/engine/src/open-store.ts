@@ -73,11 +73,10 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
     const signer = options.createSigner(header.ring.signingSeed);
     const storeId = Buffer.from(storage.incarnation).toString('hex');
     const acceptRollback = options.acceptRollback ?? false;
-    const instance = shared?.instance;
     audit = await AuditLog.open(auditFolder, {
       storeId,
       signer,
-      instance,
+      instance: shared?.instance,
       delivered: () => copies?.facts.delivered.seq,
       generation: () => manifest.generation,
       // What a store of format 1 says of its sequence is not sealed: no log vouches for it. A replica's is no other replica's.
@@ -92,7 +91,8 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
     });
     const retentionDays = options.audit?.retentionDays;
     const { jetstream: stream } = options.storage ?? {};
-    if (instance !== undefined && stream) {
+    const { instance } = audit;
+    if (shared && instance !== undefined && stream) {
       const { ring } = header;
       copies = new AuditCopies({
         log: audit,

@@ -30,7 +30,10 @@ export interface AuditOptions {
   /** The store's id in hex; checkpoints are bound to it. */
   readonly storeId: string;
   readonly signer: Signer;
-  /** Of a store that several instances share: which one's log this is. Each of its lines says so. */
+  /**
+   * Of a store that several instances share: which one's log this is. Each of its lines says so. A log that names one already
+   * goes on as that one's, whoever has it now: with a new replica, or moved back into a folder of its own.
+   */
   readonly instance?: string | undefined;
   /** Up to which line the copies of such a log are acknowledged, for checkpoints. */
   readonly delivered?: (() => number | undefined) | undefined;
@@ -62,6 +65,8 @@ export class AuditLog {
   /** Changes that were about to be made when the process before this one died; empty once {@link recover} closed them. */
   readonly openIntents: readonly OpenIntent[];
   readonly folder: string;
+  /** The instance that its lines name, if they name one. */
+  readonly instance: string | undefined;
   /** When the newest line was written that was there when the log was opened; undefined in an empty log. */
   readonly lastTimeBefore: Date | undefined;
   /** Up to which line copies were acknowledged, by the last checkpoint that was there. */
@@ -91,7 +96,8 @@ export class AuditLog {
   ) {
     this.folder = folder;
     this.#options = options;
-    this.#owner = options.instance === undefined ? '' : `"instance":"${options.instance}",`;
+    this.instance = tail.instance ?? options.instance;
+    this.#owner = this.instance === undefined ? '' : `"instance":"${this.instance}",`;
     this.#head = { seq: tail.seq, hash: tail.seq === 0 ? GENESIS : sha256(tail.lastLine) };
     this.#writer = new LogWriter(file, first, this.#head, {
       folder,
@@ -119,12 +125,11 @@ export class AuditLog {
     await privateFolder(folder);
     const file = await openCurrent(folder);
     try {
-      const { witness, acceptRollback, instance } = options;
+      const { witness, acceptRollback } = options;
       const tail = await readTail(file.handle, await closedSegments(folder), {
         path: file.path,
         anchor: witness.anchor,
         isOurs: (checkpoint) => signCheckpoint(options, checkpoint) === checkpoint.signature,
-        instance,
       });
       const rollbacks = findRollbacks(file.path, tail, witness);
       for (const { error } of rollbacks) if (!acceptRollback) throw error;
@@ -244,7 +249,7 @@ export class AuditLog {
       if (last.seq >= keep) break;
       await this.#append(() => {
         const { seq, hash } = this.#head;
-        const { instance } = this.#options;
+        const { instance } = this;
         const retirement = { seq: seq + 1, prev: hash, upTo: last.seq, upToHash: last.hash, instance };
         return retirementLine(this.#options, retirement);
       });
@@ -298,7 +303,8 @@ export class AuditLog {
 
   #checkpointFields(): string {
     const seq = this.#head.seq + 1;
-    const { instance, delivered } = this.#options;
+    const { instance } = this;
+    const { delivered } = this.#options;
     this.#sinceCheckpoint = 0;
     return checkpointLine(this.#options, {
       seq,

@@ -22,6 +22,8 @@ export interface Tail {
   readonly anchored: string | undefined;
   /** What the store had reached, by the last checkpoint and the lines behind it. */
   readonly stated: Stated;
+  /** That the last line names; undefined if it names none. */
+  readonly instance: string | undefined;
   /** Up to which line copies were acknowledged, by the last checkpoint. */
   readonly delivered: number;
 }
@@ -52,8 +54,6 @@ export interface TailOptions {
   readonly anchor: Anchor;
   /** Whether the checkpoint is signed by this store's key. */
   isOurs(checkpoint: SignedCheckpoint): boolean;
-  /** Whose log it must be, where several instances share a store; what was written before they did is nobody's. */
-  readonly instance?: string | undefined;
 }
 
 export interface SignedCheckpoint extends Checkpoint {
@@ -135,6 +135,7 @@ class Found {
   #openSince: number | undefined;
   #stated: Stated = { revision: 0, generation: 0 };
   #delivered = 0;
+  #instance: string | undefined;
   readonly #intents: OpenIntent[] = [];
   readonly #closed = new Set<number>();
 
@@ -149,6 +150,7 @@ class Found {
       open: this.#intents.toReversed(),
       anchored: this.#anchored,
       stated: this.#stated,
+      instance: this.#instance,
       delivered: this.#delivered,
     };
   }
@@ -171,6 +173,7 @@ class Found {
       throw broken(path, `its line ${this.#behind.seq} does not carry the hash of the line before`);
     }
     this.#behind = { seq, prev };
+    if (!this.#last) this.#instance = entry.instance;
     this.#last ??= { seq, line };
     if (seq === anchor.seq) this.#anchored = hash;
     if (intent !== undefined) this.#closed.add(intent);
@@ -178,9 +181,6 @@ class Found {
     // What lies before a checkpoint may be of a store that was put back since, with somebody's consent.
     if (this.#openSince === undefined) this.#state(entry.revision);
     if (action === 'checkpoint' && this.#openSince === undefined) {
-      if (entry.instance !== undefined && entry.instance !== this.#options.instance) {
-        throw otherInstance(path, entry.instance, this.#options.instance);
-      }
       if (!this.#options.isOurs(entry as SignedCheckpoint)) {
         throw broken(path, `its line ${seq} is signed by another key than this store's`);
       }
@@ -213,14 +213,6 @@ function parseLine(line: Buffer, path: string): ParsedLine {
   }
   throw broken(path, 'it has a line that is no entry');
 }
-
-const otherInstance = (path: string, its: string, ours: string | undefined) =>
-  new CofferError(
-    'audit_broken',
-    `the audit log ${path} is that of the instance ${its}, and this is ${ours ?? 'a store that no instances share'}: logs ` +
-      'were exchanged, or the store in this state folder was made anew. Put the right log back; or move this one aside, keep ' +
-      'it, and start again to begin a new one',
-  );
 
 const broken = (path: string, what: string) =>
   new CofferError(
