@@ -5,6 +5,7 @@ import { displayName } from './quote.js';
 interface Entry {
   readonly seq?: unknown;
   readonly time?: unknown;
+  readonly instance?: unknown;
   readonly principal?: {
     readonly id?: unknown;
     readonly user?: unknown;
@@ -63,7 +64,7 @@ function subject({ secret, secretVersion, target, count, addresses, upTo }: Entr
   return upTo === undefined ? '' : `lines up to ${text(upTo)}`;
 }
 
-function by({ principal }: Entry): string {
+function by({ principal, instance }: Entry): string {
   const { id, user, ip, application, host } = principal ?? {};
   const name = user === undefined || user === id ? text(id) : `${text(user)} (${text(id)})`;
   const from = ip === undefined ? '' : ` from ${text(ip)}`;
@@ -71,7 +72,8 @@ function by({ principal }: Entry): string {
     ...(application === undefined ? [] : [`application ${text(application)}`]),
     ...(host === undefined ? [] : [`host ${text(host)}`]),
   ];
-  return `by ${name}${from}${claims.length === 0 ? '' : `, ${claims.join(', ')}`}`;
+  const at = instance === undefined ? '' : ` at ${text(instance)}`;
+  return `by ${name}${from}${at}${claims.length === 0 ? '' : `, ${claims.join(', ')}`}`;
 }
 
 /** Nothing in a log steers the terminal. */

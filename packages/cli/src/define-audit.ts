@@ -26,7 +26,8 @@ export function defineAuditCommands(program: Command): void {
     audit,
     'query',
     'print entries that match',
-    'All of these that are given must hold. Times are RFC 3339, a day such as 2026-11-22 (UTC), or so long ago: 90m, 2h, 7d.',
+    'All of these that are given must hold. Times are RFC 3339, a day such as 2026-11-22 (UTC), or so long ago: 90m, 2h, 7d. ' +
+      'Where several instances share the store, their entries come in the order of time.',
   )
     .option('--principal <id>', 'by this principal: its id, such as token:0123456789abcdef, or its name')
     .option('--secret <pattern>', 'about these secrets; * stands for any characters')
@@ -34,8 +35,10 @@ export function defineAuditCommands(program: Command): void {
     .option('--application <pattern>', 'of requests that claimed to be for these applications')
     .option('--host <pattern>', 'of requests that claimed to come from these hosts')
     .option('--since <time>', 'from this time on')
-    .option('--until <time>', 'up to this time');
-  actOnServer(addReadingOptions(query), async (options) => (await commands()).query(options));
+    .option('--until <time>', 'up to this time')
+    .option('--own', 'of several instances that share a store, only what the asked one wrote')
+    .option('--instance <id>', 'of several, only what this one wrote, by the copies of its log');
+  actOnServer(addReadingOptions(query, SEVERAL), async (options) => (await commands()).query(options));
   examples(
     query,
     'coffer audit query --secret "prod/*" --action get --since 7d',
@@ -47,8 +50,8 @@ export function defineAuditCommands(program: Command): void {
     'verify',
     'check that nobody changed the log',
     'Reads all of it here, from a server or from a state folder, and checks the number and the hash of every line, the ' +
-      'signatures, and the lines that the store and you know. Says which public key it trusted, and on whose word. Exit status ' +
-      '1 when the log is broken.',
+      'signatures, and the lines that the store and you know. Says which public key it trusted, and on whose word. Where several ' +
+      'instances share the store, the copies of all of their logs, too. Exit status 1 when a log is broken.',
   )
     .option('--expect <seq:hash>', 'a line that the log must have: the head that an earlier run printed')
     .option(
@@ -59,7 +62,8 @@ export function defineAuditCommands(program: Command): void {
       '--root-key <spec>',
       'with --state-dir: open the store with its root key, for its key and the line that it knows',
     )
-    .option('--state-dir <dir>', 'read the files in this state folder, not from a server')
+    .option('--state-dir <dir>', `read the files in this state folder, not from a server${SEVERAL}`, gather)
+    .option('--own', 'of several instances that share a store, only the log of the asked one')
     .option('--json', 'print JSON');
   actOnServer(verify, async (options) => (await import('./commands/audit-verify.js')).verify(options));
   examples(
@@ -70,8 +74,15 @@ export function defineAuditCommands(program: Command): void {
   );
 }
 
-function addReadingOptions(command: Command): Command {
-  return command
-    .option('--state-dir <dir>', 'read the files in this state folder, not from a server')
-    .option('--json', 'print the log’s own JSON lines');
+const SEVERAL = '; may be given for each of several instances';
+
+const gather = (dir: string, dirs: readonly string[] = []): readonly string[] => [...dirs, dir];
+
+function addReadingOptions(command: Command, several = ''): Command {
+  const stateDir = `read the files in this state folder, not from a server${several}`;
+  return (
+    several === ''
+      ? command.option('--state-dir <dir>', stateDir)
+      : command.option('--state-dir <dir>', stateDir, gather)
+  ).option('--json', 'print the log’s own JSON lines');
 }

@@ -34,6 +34,7 @@ const ADMIN: Calls<Admin> = {
   applyPolicy: (admin, options) => admin.applyPolicy([], options),
   audit: (admin, options) => first(admin.audit({}, options)),
   auditHead: (admin, options) => admin.auditHead(options),
+  auditInstances: (admin, options) => admin.auditInstances(options),
   backup: (admin, options) => first(admin.backup(options)),
   keys: (admin, options) => admin.keys(options),
   keyRotation: (admin, options) => admin.keyRotation(options),

@@ -21,6 +21,8 @@ export interface AuditTrust {
   readonly storeId?: string | undefined;
   /** The server's public nkey. */
   readonly key?: string | undefined;
+  /** Where several share the store: whose log it must be. */
+  readonly instance?: string | undefined;
   /** Lines that are known from elsewhere. */
   readonly known?: readonly KnownLine[] | undefined;
 }
@@ -72,6 +74,14 @@ export async function* readAuditLog(
       return follow && !signal?.aborted;
     },
   });
+}
+
+/** As {@link readAuditLog}, of several state folders, whose instances share a store: in the order of time. */
+export async function* readAuditLogs(
+  stateDirs: readonly string[],
+  filter: AuditFilter,
+): AsyncGenerator<Buffer, void> {
+  yield* engine.mergeByTime(stateDirs.map((stateDir) => readAuditLog(stateDir, filter)));
 }
 
 /**

@@ -21,6 +21,7 @@ export {
   auditWitness,
   type ReadAuditOptions,
   readAuditLog,
+  readAuditLogs,
   verifyAuditLog,
 } from './audit.js';
 export {

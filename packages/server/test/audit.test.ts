@@ -82,6 +82,24 @@ describe('GET /api/admin/audit', () => {
     client.close();
   });
 
+  it('is all that there is, where no instances share the store', async () => {
+    const { server, client } = await production();
+    const admin = new Admin(client);
+    expect(await admin.auditInstances()).toEqual({ chains: [] });
+    const own = await all(admin.audit());
+    expect((await all(admin.audit({ instance: 'all' }))).slice(0, own.length)).toEqual(own);
+    expect((await read(server, '?instance=0123456789abcdef')).status).toBe(404);
+    for (const query of [
+      'instance=own',
+      'instance=all&last=3',
+      'instance=all&follow=1',
+      'instance=all&from=2',
+    ]) {
+      expect((await read(server, `?${query}`)).status).toBe(400);
+    }
+    client.close();
+  });
+
   it('is for administrators', async () => {
     const { server, client } = await production();
     const { token } = await new Admin(client).createToken({ name: 'nobody' });

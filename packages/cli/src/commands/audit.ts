@@ -7,7 +7,8 @@ import { note, print } from '../output.js';
 import { jsonLine, quote } from '../quote.js';
 
 interface ReadingOptions extends ConnectionOptions {
-  readonly stateDir?: string;
+  /** Several where a command takes them. */
+  readonly stateDir?: string | readonly string[];
   readonly json?: boolean;
 }
 
@@ -34,9 +35,12 @@ export async function query(
     host?: string;
     since?: string;
     until?: string;
+    own?: boolean;
+    instance?: string;
   },
 ): Promise<void> {
   const { principal, secret, action, application, host } = options;
+  const instance = whose(options);
   const since = options.since === undefined ? undefined : parseTime('--since', options.since);
   const until = options.until === undefined ? undefined : parseTime('--until', options.until);
   const passed = await read(options, {
@@ -47,8 +51,21 @@ export async function query(
     ...(host !== undefined && { host }),
     ...(since && { since }),
     ...(until && { until }),
+    ...(instance !== undefined && { instance }),
   });
   if (passed === 0) await note('coffer: no entries match');
+}
+
+/** Undefined: the log of the server that is asked, or what the folders hold. */
+function whose({ own, instance, stateDir }: { own?: boolean; instance?: string } & ReadingOptions) {
+  if (instance === undefined) return own || stateDir !== undefined ? undefined : 'all';
+  if (stateDir !== undefined) {
+    throw new Failure('--instance is for what a server has copies of: name the state folders that you want');
+  }
+  if (/^[0-9a-f]{16}(-[1-9]\d{0,3})?$/.test(instance)) return instance;
+  throw new Failure(
+    `invalid --instance ${quote(instance)}: write its 16 digits, as "coffer audit verify" shows them`,
+  );
 }
 
 /** Prints what is wanted but the first lines, from a server or from the files. Tells how many were wanted. */
@@ -69,9 +86,11 @@ async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): P
   return passed;
 }
 
-async function* linesIn(stateDir: string, wanted: AuditQuery): AsyncGenerator<string> {
-  const { readAuditLog } = await import('@coffer/server');
-  for await (const bytes of readAuditLog(stateDir, wanted)) {
+async function* linesIn(stateDir: string | readonly string[], wanted: AuditQuery): AsyncGenerator<string> {
+  const { readAuditLog, readAuditLogs } = await import('@coffer/server');
+  const pieces =
+    typeof stateDir === 'string' ? readAuditLog(stateDir, wanted) : readAuditLogs(stateDir, wanted);
+  for await (const bytes of pieces) {
     const lines = bytes.toString().split('\n');
     for (const line of lines) if (line !== '') yield line;
   }

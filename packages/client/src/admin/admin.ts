@@ -6,6 +6,7 @@ import { linesOf, queryText } from './audit.js';
 import { type BackupFacts, wholeBackup } from './backup.js';
 import type {
   AuditHead,
+  AuditInstances,
   AuditQuery,
   HealReport,
   KeyRotation,
@@ -153,6 +154,14 @@ export class Admin {
     const path = `/api/admin/audit${queryText(query)}`;
     const question = { path, action: 'read the audit log', options };
     yield* linesOf(await this.#caller.stream(question, AUDIT_IDLE_MS));
+  }
+
+  /** Of which instances there are audit logs, where several share the store, and how far the copies of the asked one's are. */
+  auditInstances(options?: CallOptions): Promise<AuditInstances> {
+    return this.#caller.ask(
+      { path: '/api/admin/audit/instances', action: 'read the audit log', options },
+      answers.auditInstances,
+    );
   }
 
   /** Where the audit log begins and ends, and what the store knows of it. */

@@ -13,6 +13,7 @@ import {
 import { flag, grant, id128, optional, serverKey, word } from '../http/whoami.js';
 import type {
   AuditHead,
+  AuditInstances,
   AuditLineRef,
   HealReport,
   KeyRotation,
@@ -101,6 +102,30 @@ export const auditHead = record<AuditHead>({
   first: whole,
   storeId: id128,
   serverKey,
+});
+
+const chain = formed(/^[0-9a-f]{16}(-[1-9]\d*)?$/, 'a chain of an instance');
+export const auditInstances = record<AuditInstances>({
+  own: optional(
+    record<NonNullable<AuditInstances['own']>>({
+      instance: id64,
+      chain,
+      delivered: optional(auditLine),
+      pending: whole,
+      pendingSince: optional(date),
+      problem: optional(problem),
+    }),
+  ),
+  chains: list(
+    record<AuditInstances['chains'][number]>({
+      chain,
+      instance: id64,
+      name: string,
+      first: whole,
+      head: auditLine,
+      time: date,
+    }),
+  ),
 });
 
 const storageAlarm = record<StorageAlarm>({ kind: word, message: string, instance: id64, at: date });

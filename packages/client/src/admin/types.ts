@@ -68,6 +68,11 @@ export interface AuditQuery {
   readonly last?: number | undefined;
   /** Goes on with new lines as they become durable. */
   readonly follow?: boolean | undefined;
+  /**
+   * Where instances share the store: `all` of them, in the order of their times, or the copies of one chain, as
+   * `auditInstances` names it; not with `last` or `follow`. Without it, the log of the server that is asked.
+   */
+  readonly instance?: string | undefined;
   /** A principal's id, or its name. */
   readonly principal?: string | undefined;
   /** A pattern of names, in which each `*` stands for any run of characters. */
@@ -98,6 +103,34 @@ export interface AuditHead {
   readonly storeId: string;
   /** The server's public nkey, which signs the log. */
   readonly serverKey: string;
+}
+
+/** The audit logs of the instances that share a store. */
+export interface AuditInstances {
+  /** Of the asked server's log: how far its copies are. Undefined where it is alone. */
+  readonly own?: {
+    readonly instance: string;
+    readonly chain: string;
+    /** The last line whose copy was acknowledged, if that is known yet. */
+    readonly delivered?: AuditLineRef;
+    /** Lines that wait. */
+    readonly pending: number;
+    readonly pendingSince?: Date;
+    readonly problem?: { readonly code: string; readonly message: string };
+  };
+  /** The copies that there are. */
+  readonly chains: readonly {
+    /** The instance's id, with `-1`, `-2`, … where its log was put back to an earlier state. */
+    readonly chain: string;
+    readonly instance: string;
+    /** The instance's name. */
+    readonly name: string;
+    /** `seq` of the first line that is there. */
+    readonly first: number;
+    readonly head: AuditLineRef;
+    /** When the first line of the newest copies was written. */
+    readonly time: Date;
+  }[];
 }
 
 /** A server's keys, without themselves. */

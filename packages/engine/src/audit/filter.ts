@@ -39,9 +39,25 @@ export function requireKnownAction({ action }: AuditFilter): void {
   if (action === undefined || (AUDIT_ACTIONS as readonly string[]).includes(action)) return;
   throw new CofferError(
     'invalid_argument',
-    `unknown action ${JSON.stringify(action.slice(0, 64))}: the log knows ${AUDIT_ACTIONS.join(', ')}`,
+    `unknown action ${JSON.stringify(action.slice(0, 64))}: the log knows ${USUAL.join(', ')} and those in docs/audit.md`,
   );
 }
+
+/** All of them would be more than a sentence. */
+const USUAL: readonly (typeof AUDIT_ACTIONS)[number][] = [
+  'get',
+  'info',
+  'put',
+  'create-version',
+  'activate',
+  'delete',
+  'apply-policy',
+  'create-token',
+  'revoke',
+  'read-audit',
+  'backup',
+  'checkpoint',
+];
 
 /** Tells whether a line is wanted; undefined where all are. A line that is no entry of ours never is. */
 export function matcherOf(filter: AuditFilter): ((line: Buffer) => boolean) | undefined {

@@ -92,6 +92,7 @@ const storage = z.strictObject({
     .optional(),
   replicas: z.union([z.literal(1), z.literal(3), z.literal(5)], 'must be 1, 3 or 5').optional(),
   maxBytes: z.int('must be a whole number of bytes').min(MIN_BUCKET_BYTES).optional(),
+  auditMaxBytes: z.int('must be a whole number of bytes').min(MIN_BUCKET_BYTES).optional(),
   placement: tags.optional(),
   syncAlways: z.boolean().optional(),
   allowLazySync: z.boolean().optional(),

@@ -23,6 +23,8 @@ export interface JetStreamConfig extends StorageLimits, NatsReach {
   readonly replicas: 1 | 3 | 5;
   /** Of a bucket that is made. */
   readonly maxBytes: number;
+  /** Of the stream of the audit logs' copies, when it is made. */
+  readonly auditMaxBytes?: number | undefined;
   /** Of a bucket that is made: tags that its servers must have. */
   readonly placement?: readonly string[] | undefined;
   /** The operator's word that every server syncs before it acknowledges. */
@@ -73,6 +75,7 @@ export function storageConfig(stated: FileConfig['storage'] = {}): StorageConfig
     bucket: shared.bucket ?? DEFAULT_BUCKET,
     replicas: shared.replicas ?? 3,
     maxBytes: shared.maxBytes ?? DEFAULT_MAX_BYTES,
+    ...(shared.auditMaxBytes !== undefined && { auditMaxBytes: shared.auditMaxBytes }),
     ...(placement && { placement }),
     syncAlways: shared.syncAlways ?? false,
     allowLazySync: shared.allowLazySync ?? false,

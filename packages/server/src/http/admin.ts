@@ -63,6 +63,10 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
     },
   },
 
+  '/api/admin/audit/instances': {
+    get: async ({ engine, caller }) => answers.auditInstances(await engine.auditInstances(caller)),
+  },
+
   '/api/admin/policy': {
     get: async ({ engine, caller }) => {
       const { generation, grants } = await engine.policy(caller);

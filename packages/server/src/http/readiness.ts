@@ -11,7 +11,7 @@ export interface NotReady {
 }
 
 export interface ReadinessParts {
-  readonly engine: Pick<Engine, 'isWritable' | 'sharedHealth'>;
+  readonly engine: Pick<Engine, 'isWritable' | 'sharedHealth' | 'auditCopies'>;
   readonly notReady: () => NotReady | undefined;
   readonly natsFacts: () => NatsFacts | undefined;
 }
@@ -38,7 +38,7 @@ export async function answerReadiness(reply: Reply, parts: ReadinessParts): Prom
   const writable = await engine.isWritable();
   const why = notReady();
   const { sharedHealth } = engine;
-  const store = sharedHealth && storeReadiness(sharedHealth);
+  const store = sharedHealth && storeReadiness(sharedHealth, engine.auditCopies);
   if (why) return reply.notReady(why.code, { ready: false, reason: why.reason, store });
   const facts = natsFacts();
   const nats = facts && {
@@ -49,19 +49,32 @@ export async function answerReadiness(reply: Reply, parts: ReadinessParts): Prom
 }
 
 /** In fixed words: what else there is to say names servers and files, and is for administrators. */
-function storeReadiness(health: SharedHealth) {
+function storeReadiness(health: SharedHealth, copies: Engine['auditCopies']) {
   const { connected, replicaAge, alarm, sync } = health;
   const age = Number.isFinite(replicaAge) ? { ageSeconds: Math.round(replicaAge) / 1000 } : {};
-  return { connected, ...age, ...(alarm && { alarm: alarm.kind }), sync, warnings: warningsOf(health) };
+  return {
+    connected,
+    ...age,
+    ...(alarm && { alarm: alarm.kind }),
+    sync,
+    warnings: warningsOf(health, copies),
+  };
 }
 
-function warningsOf({ connected, alarm, problem, sync }: SharedHealth): string[] {
+function warningsOf(
+  { connected, alarm, problem, sync }: SharedHealth,
+  copies: Engine['auditCopies'],
+): string[] {
   const refused = connected ? problem && `changes are refused now (${problem.code})` : NOT_CONNECTED;
   return [
     alarm &&
       'the alarm is raised: changes are refused until a person has looked; see "coffer storage status"',
     alarm ? undefined : refused,
     sync === 'lazy' ? LAZY : undefined,
+    // Without a connection it is told already.
+    connected && copies?.problem
+      ? `${copies.pending} lines of the audit log are not copied (${copies.problem.code})`
+      : undefined,
   ].filter((warning) => warning !== undefined);
 }
 

@@ -175,6 +175,7 @@ function describeEngine(facts: EngineFacts): Family[] {
     histogram('coffer_audit_sync_duration_seconds', 'Writing lines of the audit log to stable storage.', [
       { timings: audit.syncs },
     ]),
+    ...describeCopies(audit.copies),
     gauge('coffer_data_keys', 'Data keys; more than 1 while records are re-encrypted.', keys.dataKeys),
     gauge('coffer_rotation_records_remaining', 'Records to be re-encrypted.', keys.remaining),
     gauge('coffer_watchers', 'Callers that watch for changes.', watchers),
@@ -219,6 +220,21 @@ function describeShared({ shared }: EngineFacts): Family[] {
       'Changes of which it was not known for a time whether they came true.',
       shared.inDoubt,
     ),
+  ];
+}
+
+/** Of an instance that shares its store. */
+function describeCopies(copies: EngineFacts['audit']['copies']): Family[] {
+  if (copies === undefined) return [];
+  const { pending, pendingSince, problem } = copies;
+  return [
+    gauge('coffer_audit_pending', 'Durable lines of the audit log that are not copied yet.', pending),
+    gauge(
+      'coffer_audit_pending_seconds',
+      'For how long some have been waiting without a break.',
+      pendingSince === undefined ? 0 : (Date.now() - pendingSince.getTime()) / 1000,
+    ),
+    gauge('coffer_audit_copies_stopped', '1 if something hinders the copies.', Number(problem !== undefined)),
   ];
 }
 

@@ -14,7 +14,8 @@ const PING_MS = 1_500;
 
 /** How the engine reaches and keeps a store in JetStream. The log is told of connections that come and go. */
 export function jetStreamOptions(config: JetStreamConfig, log?: Logger): JetStreamOptions {
-  const { bucket, replicas, maxBytes, placement, syncAlways, allowLazySync, systemCreds, stale } = config;
+  const { bucket, replicas, maxBytes, auditMaxBytes, placement } = config;
+  const { syncAlways, allowLazySync, systemCreds, stale } = config;
   const bound = boundOf(config);
   return {
     connect: () => connectStore(config, { name: 'coffer store', log }),
@@ -24,6 +25,7 @@ export function jetStreamOptions(config: JetStreamConfig, log?: Logger): JetStre
     bucket,
     replicas,
     maxBytes,
+    auditMaxBytes,
     placementTags: placement,
     syncAlways,
     allowLazySync,

@@ -78,6 +78,13 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
       inQuery('from', 'The number (`seq`) of the first line.', schemas.lineNumber),
       inQuery('last', 'So many lines from the end, in place of `from`.', schemas.lineNumber),
       inQuery('follow', '1: without an end, new lines as they become durable.', schemas.auditFollow),
+      inQuery(
+        'instance',
+        'Where instances share the store: `all` of them, in the order of their times, or the copies of one, as ' +
+          '`/api/admin/audit/instances` names it; not with `last`, `follow`, nor `all` with `from`. Without it, the log of the ' +
+          'server that is asked.',
+        schemas.auditInstance,
+      ),
       inQuery('principal', 'Entries of this principal: its id, or its name.', schemas.auditText),
       inQuery('secret', 'Entries about secrets that match this pattern.', schemas.auditText),
       inQuery('action', 'Entries of this action.', schemas.auditAction),
@@ -91,7 +98,16 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
       inQuery('until', 'Entries up to this time.', schemas.auditTime),
     ],
     answers: { 200: { description: 'The lines', type: 'application/x-ndjson', schema: answers.auditLines } },
-    errors: ['bad_request', 'invalid_argument'],
+    errors: ['bad_request', 'invalid_argument', 'not_found', 'unavailable'],
+  },
+  'GET /api/admin/audit/instances': {
+    ...admin('auditInstances', 'The audit logs of the instances that share a store'),
+    description:
+      'Needs `admin` on `*`. `own` is how far the copies of the asked server’s log are: the last line that was acknowledged, and ' +
+      'how many durable ones wait, since when and why; null where it is alone. `chains` are the copies that there are: a chain is ' +
+      'its instance’s id, with `-1`, `-2`, … where its log was put back to an earlier state.',
+    answers: { 200: json(answers.auditInstances, 'The copies that there are') },
+    errors: ['unavailable'],
   },
   'GET /api/admin/audit/head': {
     ...admin('auditHead', 'Where the audit log begins and ends'),

@@ -112,6 +112,29 @@ export const auditHead = z.strictObject({
   serverKey: z.string(),
 });
 
+export const auditInstances = z.strictObject({
+  own: z
+    .strictObject({
+      instance: z.string(),
+      chain: z.string(),
+      delivered: auditLine.optional(),
+      pending: z.int().min(0),
+      pendingSince: z.iso.datetime().optional(),
+      problem: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+    })
+    .nullable(),
+  chains: z.array(
+    z.strictObject({
+      chain: z.string(),
+      instance: z.string(),
+      name: z.string(),
+      first: z.int().min(1),
+      head: auditLine,
+      time: z.iso.datetime(),
+    }),
+  ),
+});
+
 /** The log's own lines. */
 export const auditLines = z.string();
 

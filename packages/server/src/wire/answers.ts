@@ -1,4 +1,5 @@
 import type {
+  AuditInstances,
   Grant,
   HealReport,
   KeysInfo,
@@ -50,6 +51,29 @@ export function tokenInfo({ id, name, createdAt, createdBy, expiresAt, revokedAt
 
 export function revocation({ id, kind, value, reason, revokedAt, revokedBy }: Revocation) {
   return { id, kind, value, reason, revokedAt, revokedBy };
+}
+
+/** The last acknowledged line is known by its number alone until the stream was looked at: then it is not told. */
+export function auditInstances({ own, chains }: AuditInstances): object {
+  const ownCopies = own && {
+    instance: own.instance,
+    chain: own.chain,
+    delivered: own.delivered.hash === '' ? undefined : own.delivered,
+    pending: own.pending,
+    pendingSince: own.pendingSince,
+    problem: own.problem && { code: own.problem.code, message: own.problem.message },
+  };
+  return {
+    own: ownCopies ?? null,
+    chains: chains.map(({ chain, instance, name, first, head, time }) => ({
+      chain,
+      instance,
+      name,
+      first,
+      head,
+      time,
+    })),
+  };
 }
 
 export function grant({ to, actions, secrets, when }: Grant) {

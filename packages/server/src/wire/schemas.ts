@@ -88,12 +88,14 @@ export const auditAction = auditText.meta({ enum: [...AUDIT_ACTIONS] });
 export const auditTime = z.string().refine(isTime, 'is no RFC 3339 time').meta({ format: 'date-time' });
 
 export const auditFollow = z.enum(['0', '1']);
+export const auditInstance = z.string().regex(/^(?:all|[0-9a-f]{16}(?:-[1-9]\d{0,3})?)$/);
 
 /** The query of a reading of the audit log. */
 export const auditRequest = z.strictObject({
   from: lineNumber.optional(),
   last: lineNumber.optional(),
   follow: auditFollow.optional(),
+  instance: auditInstance.optional(),
   principal: auditText.optional(),
   secret: auditText.optional(),
   action: auditAction.optional(),
