@@ -293,6 +293,16 @@ describe('who reads it', () => {
     expect(await said(['--from', server.url], { VAULT_TOKEN })).not.toContain('unexpected');
   });
 
+  it('waits as long as a rate limit wants it', async () => {
+    await vault.mount('limited', 2);
+    for (let n = 0; n < 30; n++)
+      await vault.put(`s${n}`, { k: canary(`limited ${n}`) }, { mount: 'limited' });
+    await vault.call('POST', 'sys/quotas/rate-limit/slow', { path: 'limited', rate: 20, interval: '1s' });
+    const { code, stdout } = await importing(server, ['--mount', 'limited', '--prefix', 'limited/']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('\n30 created, 0 changed, 0 unchanged, 0 failed\n');
+  });
+
   it('asks in a namespace, each time', async () => {
     const asked: unknown[] = [];
     const proxy = createServer((incoming, outgoing) => {

@@ -1,5 +1,7 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import type { Agent, IncomingMessage } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import { Failure } from '../../failure.js';
 import { displayText } from '../../quote.js';
 import { SourceGone } from '../attempts.js';
@@ -27,6 +29,8 @@ export interface VaultAnswer {
 }
 
 const PATIENCE_MS = 30_000;
+/** So often a request is sent that goes over a rate limit. */
+const ATTEMPTS = 20;
 const LARGEST_ANSWER = 64 * 2 ** 20;
 
 /** Asks a Vault over HTTP, by its API of version 1. It changes nothing there, but for the log-in that it ends. */
@@ -86,6 +90,7 @@ export class VaultApi implements AsyncDisposable {
       this.#token = token;
       this.#loggedIn = true;
     } finally {
+      body.fill(0);
       answer.fill(0);
     }
   }
@@ -106,21 +111,40 @@ export class VaultApi implements AsyncDisposable {
     }
   }
 
-  async #send(method: string, path: string, body?: Buffer): Promise<VaultAnswer> {
-    const answer = await this.#exchange(method, path, body).catch((error: unknown) => {
-      throw error instanceof Failure ? error : this.#unreachable(error as NodeJS.ErrnoException);
-    });
-    const { status } = answer;
-    if ([200, 204, 403, 404].includes(status) || (status === 400 && method === 'POST')) return answer;
-    const words = wordsOf(answer.body);
-    answer.body.fill(0);
-    if (/HTTP request to an HTTPS server/.test(words)) {
-      throw new SourceGone(`${this.display} speaks TLS: write https://`);
+  /** As often as Vault's rate limits want it. What only reads is sent again, once, when its connection breaks. */
+  async #send(method: 'GET' | 'POST', path: string, body?: Buffer): Promise<VaultAnswer> {
+    let breaks = method === 'GET' ? 1 : 0;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await this.#exchange(method, path, body);
+        const { status, retryAfter } = answer;
+        if ([200, 204, 403, 404].includes(status) || (status === 400 && method === 'POST')) return answer;
+        const words = wordsOf(answer.body);
+        answer.body.fill(0);
+        if (status !== 429 || attempt === ATTEMPTS) throw this.#refused(status, words);
+        await setTimeout(retryAfter * 1_000 + randomInt(500));
+      } catch (error) {
+        if (error instanceof Failure) throw error;
+        const { code } = error as NodeJS.ErrnoException;
+        if (code !== 'ECONNRESET' || breaks-- === 0) throw this.#unreachable(error as NodeJS.ErrnoException);
+      }
     }
-    throw new SourceGone(`Vault answers ${status}: ${words}`);
   }
 
-  async #exchange(method: string, path: string, body: Buffer | undefined): Promise<VaultAnswer> {
+  #refused(status: number, words: string): SourceGone {
+    if (/HTTP request to an HTTPS server/.test(words)) {
+      return new SourceGone(`${this.display} speaks TLS: write https://`);
+    }
+    const standby =
+      status >= 300 && status < 400 ? ', as one that stands by: name the active one' : `: ${words}`;
+    return new SourceGone(`Vault answers ${status}${standby}`);
+  }
+
+  async #exchange(
+    method: string,
+    path: string,
+    body: Buffer | undefined,
+  ): Promise<VaultAnswer & { readonly retryAfter: number }> {
     const request = this.#http.request(`${this.display}/v1/${path}`, {
       method,
       agent: this.#agent,
@@ -137,7 +161,10 @@ export class VaultApi implements AsyncDisposable {
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     // One that comes while the body is read shows in the body's stream, and again here.
     request.on('error', () => {});
-    return { status: response.statusCode ?? 0, body: await bodyOf(response) };
+    const seconds = /^\d{1,2}$/.test(response.headers['retry-after'] ?? '')
+      ? Number(response.headers['retry-after'])
+      : 1;
+    return { status: response.statusCode ?? 0, body: await bodyOf(response), retryAfter: seconds };
   }
 
   #unreachable({ code = '', message }: NodeJS.ErrnoException): SourceGone {
