@@ -273,49 +273,46 @@ describe('secrets of the real secrets-nats-kv', () => {
   });
 });
 
-it('components get what they got before, from coffer in its place, also by the version that a manifest names', async () => {
-  await using other = await NatsServer.start();
+it('hosts go on without a restart when coffer takes the place of secrets-nats-kv, as docs/moving-from-secrets-nats-kv.md says', async () => {
   const signer = createKeyPair('account');
-  await using backend = await CofferBackend.start({
-    nats: other,
-    seeds,
-    args: ['--trusted-account', signer.publicKey, '--allow-open-nats', '--allow-unauthenticated-admin'],
-  });
-  const { code } = await importing(
-    backend,
-    '--mapping-account',
-    signer.publicKey,
-    '--secrets',
-    'db',
-    '--secrets',
-    'key.der',
-  );
-  expect(code).toBe(1);
-  await using host = new WasmcloudClient(other.url);
+  using home = new TemporaryFolder();
+  await using host = new WasmcloudClient(nats.url);
   const request = {
-    entity_jwt: encodeWascap({ sub: component.publicKey, wascap: { name: 'test' } }, signer),
+    entity_jwt: encodeWascap({ sub: component.publicKey, wascap: { name: 'test', hash: 'none' } }, signer),
     host_jwt: encodeWascap(
       { sub: createKeyPair('server').publicKey, wascap: { name: 'host' } },
       createKeyPair('account'),
     ),
   };
+  const asked = async () => [
+    await host.get({ ...request, key: 'db' }),
+    await host.get({ ...request, key: 'db', version: '3' }),
+  ];
   const newest = put.db?.at(-1) ?? 0;
-  expect(await host.get({ ...request, key: 'db' })).toEqual({
-    secret: { version: String(newest), string: canary('db 4'), binary: null },
-  });
-  expect(await host.get({ ...request, key: 'db', version: '3' })).toEqual({
-    secret: { version: '3', string: canary('db 2'), binary: null },
-  });
+  const before = await asked();
+  expect(before).toEqual([
+    { secret: { version: String(newest), string: canary('db 4'), binary: null } },
+    { secret: { version: '3', string: canary('db 2'), binary: null } },
+  ]);
+
+  const args = ['--trusted-account', signer.publicKey, '--allow-open-nats', '--allow-unauthenticated-admin'];
+  const trial = await CofferBackend.start({ nats, folder: home, seeds, args: ['-n', 'trial', ...args] });
+  const some = ['--secrets', 'db', '--secrets', 'key.der'];
+  const { stdout } = await importing(trial, '--mapping-account', signer.publicKey, ...some);
+  expect(stdout).toContain('2 created, 0 changed, 0 unchanged, 0 failed\n');
+  await old[Symbol.asyncDispose]();
+  await trial.stop();
+  await using _inPlace = await CofferBackend.start({ nats, folder: home, seeds, args });
+  expect(await asked()).toEqual(before);
+  // Which secrets-nats-kv answers with ciphertext.
   expect(await host.get({ ...request, key: 'key.der' })).toHaveProperty(
     'secret.binary',
     bytes.toString('base64'),
   );
-  // What is put next has the number behind.
-  await secretsNatsKv(['put', 'db', '--string', canary('db 5')], {
-    url: other.url,
-    transitSeed: seeds.transit,
+  await kv('put', 'db', '--string', canary('db 5'));
+  expect(await host.get({ ...request, key: 'db' })).toEqual({
+    secret: { version: String(newest + 1), string: canary('db 5'), binary: null },
   });
-  expect(await host.get({ ...request, key: 'db' })).toHaveProperty('secret.version', String(newest + 1));
 });
 
 it('the buckets are read by who may do no more than that', async () => {

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { createKeyPair } from '@coffer/identity';
+import { connect } from '@nats-io/transport-node';
 import { expectNoCanary } from './canary.mjs';
 import { Process, run, TemporaryFolder } from './processes.mjs';
 import { cofferCommand, peer } from './servers.mjs';
@@ -74,8 +76,16 @@ export class SecretsNatsKvServer {
   static async start({ url, transitSeed, encryptionSeed, args = [] }) {
     const env = { TRANSIT_XKEY_SEED: transitSeed, ENCRYPTION_XKEY_SEED: encryptionSeed };
     const process = new Process(peer('secrets-nats-kv'), ['run', '--nats-address', url, ...args], { env });
-    await process.waitFor(/Starting secrets backend/);
-    return new SecretsNatsKvServer(process);
+    try {
+      await process.waitFor(/Starting secrets backend/);
+      // It says so before it listens, and makes its buckets after that; only then it answers.
+      const base = args.findIndex((arg) => arg === '-s' || arg === '--subject-base');
+      await answering(url, `${base < 0 ? ADDRESS.prefix : args[base + 1]}.v1alpha1.nats-kv.server_xkey`);
+      return new SecretsNatsKvServer(process);
+    } catch (error) {
+      await process.kill().catch(() => {});
+      throw error;
+    }
   }
 
   constructor(process) {
@@ -84,6 +94,26 @@ export class SecretsNatsKvServer {
 
   async [Symbol.asyncDispose]() {
     await this.process.stop();
+  }
+}
+
+const LISTENING_MS = 10_000;
+
+/** Waits until somebody answers on a subject. */
+async function answering(url, subject) {
+  const nats = await connect({ servers: url });
+  try {
+    for (const end = performance.now() + LISTENING_MS; ; ) {
+      try {
+        await nats.request(subject, '', { timeout: LISTENING_MS });
+        return;
+      } catch (error) {
+        if (performance.now() > end) throw error;
+        await setTimeout(20);
+      }
+    }
+  } finally {
+    await nats.close();
   }
 }
 
