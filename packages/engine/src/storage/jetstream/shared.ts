@@ -33,6 +33,7 @@ export interface SharedParts {
   readonly facts: () => BucketFacts | undefined;
   readonly problem: () => CofferError | undefined;
   readonly isNewReplica: boolean;
+  readonly onFollow: () => void;
 }
 
 /** What the instances of a store in JetStream know of each other, in the words of the engine. */
@@ -60,6 +61,7 @@ export class JetStreamShared implements SharedStorage {
   follow(admission: Admission): void {
     this.#isFollowing = true;
     this.#parts.feed.start(admission);
+    this.#parts.onFollow();
   }
 
   get freshness(): Freshness {

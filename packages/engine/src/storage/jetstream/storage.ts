@@ -121,6 +121,10 @@ export class JetStreamStorage implements Storage {
       facts: () => this.#facts,
       problem,
       isNewReplica,
+      // One that has begun waits no more, whatever it loses before its first change.
+      onFollow: () => {
+        this.#ready ??= this.#untilReady();
+      },
     });
     link.onChange(() => {
       this.#connectedAt = performance.now();
@@ -201,8 +205,7 @@ export class JetStreamStorage implements Storage {
     if (this.#closing) throw new CofferError('stopped', 'the store is closed');
     const { fence } = this.#committer;
     // The feed takes a moment to begin, which is no reason to refuse what comes first.
-    // One that has heard a beat of its own has begun: then nothing is waited for.
-    if (!this.#wasReady && !Number.isFinite(this.#beats.age())) {
+    if (!this.#wasReady) {
       this.#ready ??= this.#untilReady();
       await this.#ready;
     }
