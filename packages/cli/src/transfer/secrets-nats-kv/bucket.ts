@@ -55,16 +55,18 @@ export class NatsBucket {
     for (let next = 1; ; ) {
       const answer = await this.#ask('MSG.GET', { seq: next, next_by_subj: this.#subject(key) });
       if (answer === undefined) return;
-      const entry = entryOf(answer);
+      const entry = entryOf(answer, this.#subject(key));
+      if (entry === undefined)
+        throw new SourceGone('this nats-server is older than 2.9, and finds no entries by their keys');
       yield entry;
       next = entry.revision + 1;
     }
   }
 
-  /** One entry; undefined if it is kept no more. */
-  async entry(revision: number): Promise<Entry | undefined> {
+  /** One entry of a key; undefined if it is kept no more. */
+  async entry(key: string, revision: number): Promise<Entry | undefined> {
     const answer = await this.#ask('MSG.GET', { seq: revision });
-    return answer && entryOf(answer);
+    return answer && entryOf(answer, this.#subject(key));
   }
 
   #subject(key: string): string {
@@ -98,11 +100,13 @@ function record(value: unknown): Answer {
 
 const UNREADABLE = 'NATS gives an answer that JetStream does not give';
 
-function entryOf({ message }: Answer): Entry {
-  const { seq, hdrs = '', data = '' } = record(message);
+/** Undefined: it is on another subject. */
+function entryOf({ message }: Answer, wanted: string): Entry | undefined {
+  const { subject, seq, hdrs = '', data = '' } = record(message);
   if (!Number.isSafeInteger(seq) || typeof hdrs !== 'string' || typeof data !== 'string') {
     throw new SourceGone(UNREADABLE);
   }
+  if (subject !== wanted) return undefined;
   // Markers are put in the place of what was deleted, purged, or has outlived its time.
   const isMarker = /^(KV-Operation:\s*(DEL|PURGE)|Nats-Marker-Reason:.*)\s*$/im.test(
     Buffer.from(hdrs, 'base64').toString('latin1'),

@@ -52,7 +52,7 @@ export class SecretsNatsKv implements Source {
     const values: Uint8Array[] = [];
     try {
       for (const version of versions) {
-        const box = (await this.#bucket.entry(version))?.value;
+        const box = (await this.#bucket.entry(name, version))?.value;
         const value = box && this.#opened(box);
         if (value === undefined) throw new Failure(`version ${version} of ${quote(name)} is no more there`);
         values.push(value);
