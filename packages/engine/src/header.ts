@@ -15,7 +15,7 @@ import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { HEADER_KEY } from './keys.js';
 import { Locks } from './locks.js';
-import { isRecent, type Operations } from './operations.js';
+import type { Operations } from './operations.js';
 import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
 import { overtaken } from './overtaken.js';
 import type { IncomingHead } from './storage/shared.js';
@@ -159,11 +159,6 @@ export class StoreHeader {
   get operations(): Operations {
     const { operations = [], spent } = this.#header;
     return decodeOperations({ recent: operations, ...(spent !== undefined && { spent }) });
-  }
-
-  /** Tells whether a principal's operation came true, for the recovery after a crash. */
-  remembers(operation: string, principal: string): boolean {
-    return isRecent(this.operations, operation, principal);
   }
 
   /** Runs the task when nobody else is changing keys, nor begins to. */

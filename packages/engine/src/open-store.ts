@@ -168,6 +168,7 @@ async function openHeader(
   const header = await StoreHeader.open(storage, options.rootKey, context);
   if (!shared || !header.isNew) return { header, follower: undefined };
   const follower = new Follower({ storage, shared, onNotice });
+  follower.letPass();
   try {
     await header.commit({});
     return { header, follower };
