@@ -111,6 +111,7 @@ export class StoreHeader {
       return new StoreHeader(place, keys, header, stored.revision);
     }
     for (const _record of storage.scan(Buffer.alloc(0))) {
+      if (storage.shared) throw movedAway();
       throw new CofferError(
         'tampered',
         "the store's header is gone while its records are there: restore it from a backup",
@@ -445,6 +446,14 @@ const damaged = (cause?: unknown) =>
     'tampered',
     `the store's header (record ${HEADER_KEY.toString('hex')}) is damaged: restore the store from a backup`,
     { cause },
+  );
+
+/** A move puts the header in last, and takes it out first. */
+const movedAway = () =>
+  new CofferError(
+    'unfit_store',
+    'the bucket holds no store: one that was moved away, or whose move into it was not completed. Repeat coffer storage migrate, ' +
+      'or name another bucket',
   );
 
 /** In the first stores there were no operations, and then none that are spent; without any the data is as it was there. */
