@@ -2,29 +2,13 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
-import { bytes, commit, Follower, later, layout, makeBucket } from './followers.js';
+import { bytes, commit, Follower, later, layout, makeBucket, putBackTo } from './followers.js';
 
 async function cluster(size: number) {
   const nats = await NatsCluster.start({ size });
   later(() => nats.stop());
   const connection = await makeBucket(nats.urls, size);
   return { nats, connection };
-}
-
-/** All servers as they are at this moment: as after a power cut before which they had not synced. @returns what sets them back */
-async function save(nats: NatsCluster): Promise<() => Promise<void>> {
-  const copies = await Promise.all(
-    nats.servers.map(async (server) => ({ server, copy: await server.save() })),
-  );
-  later(() => {
-    for (const { copy } of copies) copy[Symbol.dispose]();
-  });
-  return async () => {
-    for (const { server } of copies) await server.kill();
-    for (const { server, copy } of copies) server.putBack(copy);
-    for (const { server } of copies) await server.start();
-    await nats.ready();
-  };
 }
 
 const alarmOf = (follower: Follower) => follower.feed.alarm.current?.kind;
@@ -34,7 +18,7 @@ test('a stream that was put back is noticed: nothing is taken over any more, and
   const one = (await Follower.open(nats.urls)).start();
   const two = (await Follower.open(nats.urls)).start();
   await one.commit('sa', canary('a'));
-  const putBack = await save(nats);
+  const putBack = await putBackTo(nats);
   await one.commit('sa', canary('b'));
   await two.feed.passed(one.feed.position);
   await putBack();
@@ -49,11 +33,12 @@ test('a stream that was put back and written on, further than this instance had 
   const { nats, connection } = await cluster(1);
   const one = (await Follower.open(nats.urls)).start();
   await one.commit('sa', canary('a'));
-  const putBack = await save(nats);
+  const putBack = await putBackTo(nats);
   await one.commit('sa', canary('b'));
   await one.end();
   await putBack();
   const other = (await Follower.open(nats.urls)).start();
+  await expect.poll(() => other.feed.problem).toBeUndefined();
   for (let index = 0; index < 100; index++) await other.commit('sa', canary(index));
   const again = (await Follower.open(nats.urls, one.folder)).start();
   await expect.poll(() => alarmOf(again)).toBe('behind');
@@ -70,12 +55,13 @@ test('a record that was overwritten after the stream was put back is noticed by 
   const writer = (await Follower.open(nats.urls)).start();
   const reader = (await Follower.open(nats.urls)).start();
   await reader.feed.passed(await writer.commit('sa', canary('a')));
-  const putBack = await save(nats);
+  const putBack = await putBackTo(nats);
   await reader.feed.passed(await writer.commit('sa', canary('b')));
   await reader.end();
   await writer.end();
   await putBack();
   const other = (await Follower.open(nats.urls)).start();
+  await expect.poll(() => other.feed.problem).toBeUndefined();
   for (let index = 0; index < 6; index++) await other.commit('sa', canary(index));
   for (let index = 0; index < 20; index++) await other.commit(`s${index}`, canary(index));
   const again = (await Follower.open(nats.urls, reader.folder)).start();
@@ -118,7 +104,7 @@ test('an alarm outlives the instance that found it, and a stream that was put ba
   const { nats, connection } = await cluster(1);
   const one = (await Follower.open(nats.urls)).start();
   await one.commit('sa', canary('a'));
-  const beforeLoss = await save(nats);
+  const beforeLoss = await putBackTo(nats);
   await one.commit('sb', canary('b'));
   await beforeLoss();
   await expect.poll(() => alarmOf(one)).toBe('behind');

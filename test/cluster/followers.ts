@@ -1,15 +1,18 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { headers, type NatsConnection } from '@nats-io/nats-core';
 import { connect } from '@nats-io/transport-node';
-import { afterEach } from 'vitest';
+import { afterEach, expect } from 'vitest';
 import { Beats } from '../../packages/engine/src/storage/jetstream/beats.js';
+import { lastNote } from '../../packages/engine/src/storage/jetstream/continuity.js';
 import { Feed } from '../../packages/engine/src/storage/jetstream/feed.js';
+import { Heal } from '../../packages/engine/src/storage/jetstream/heal.js';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
 import { encodeChange } from '../../packages/engine/src/storage/jetstream/messages.js';
-import { encodeMeta } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { encodeMeta, parseMeta } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
-import type { IncomingHead } from '../../packages/engine/src/storage/shared.js';
+import type { HealReport, IncomingHead } from '../../packages/engine/src/storage/shared.js';
+import type { NatsCluster } from '../support/cluster.mjs';
 import { TemporaryFolder } from '../support/processes.mjs';
 
 export const layout = new Layout('test');
@@ -31,6 +34,12 @@ afterEach(async () => {
 export async function makeBucket(urls: string | string[], replicas = 1): Promise<NatsConnection> {
   const connection = await connect({ servers: urls, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
   later(() => connection.close());
+  await makeStream(connection, replicas);
+  await connection.request(layout.meta, encodeMeta({ format: 1, incarnation: INCARNATION, epoch: 1 }));
+  return connection;
+}
+
+async function makeStream(connection: NatsConnection, replicas = 1): Promise<void> {
   const manager = await jetstreamManager(connection);
   await manager.streams.add({
     name: layout.stream,
@@ -43,8 +52,6 @@ export async function makeBucket(urls: string | string[], replicas = 1): Promise
     allow_rollup_hdrs: true,
     allow_atomic: true,
   } as never);
-  await connection.request(layout.meta, encodeMeta({ format: 1, incarnation: INCARNATION, epoch: 1 }));
-  return connection;
 }
 
 /** An instance as far as this goes: a replica and its feed. */
@@ -85,8 +92,10 @@ export class Follower {
     if (replica.origin === undefined) {
       const connection = link.connection;
       if (!connection) throw new Error('no connection');
-      const info = await (await jetstreamManager(connection)).streams.info(layout.stream);
-      await replica.bind({ incarnation: INCARNATION, epoch: 1, created: info.created });
+      const manager = await jetstreamManager(connection);
+      const { created } = await manager.streams.info(layout.stream);
+      const note = await lastNote(manager, layout.stream, layout.meta);
+      await replica.bind({ ...parseMeta(note?.data ?? new Uint8Array()), created });
     }
     const follower = new Follower(folder, replica, link);
     later(() => follower.end());
@@ -96,6 +105,33 @@ export class Follower {
   start(): this {
     this.feed.start({ admit: (heads) => void this.admitted.push(...heads) });
     return this;
+  }
+
+  /** @param generation of heads: the number that they begin with */
+  async heal(dryRun = false): Promise<HealReport> {
+    const { connection } = this.link;
+    if (!connection) throw new Error('no connection');
+    this.feed.healing = true;
+    try {
+      const report = await new Heal({
+        connection,
+        layout,
+        replica: this.replica,
+        alarm: this.feed.alarm,
+        sense: {
+          groupOf: (key) => Buffer.from(key).toString().split('/')[0] ?? '',
+          generationOf: (_, value) => Number.parseInt(Buffer.from(value).toString(), 10) || 0,
+        },
+        admission: { admit: () => {} },
+        members: () => this.feed.members.list().map(({ instance }) => instance),
+        makeStream: () => makeStream(connection),
+        dryRun,
+      }).run();
+      if (!dryRun) await expect.poll(() => this.feed.alarm.current).toBeUndefined();
+      return report;
+    } finally {
+      this.feed.healing = false;
+    }
   }
 
   text(key: string): string | undefined {
@@ -154,6 +190,22 @@ export async function commit(
       answer = (await connection.request(message.subject, message.data, options)).json();
     }
   }
-  if (answer.seq === undefined) throw new Error(JSON.stringify(answer));
+  if (!answer.seq || answer.error) throw new Error(JSON.stringify(answer));
   return answer.seq;
+}
+
+/** All servers as they are at this moment: as after a power cut before which they had not synced. @returns what sets them back */
+export async function putBackTo(nats: NatsCluster): Promise<() => Promise<void>> {
+  const copies = await Promise.all(
+    nats.servers.map(async (server) => ({ server, copy: await server.save() })),
+  );
+  later(() => {
+    for (const { copy } of copies) copy[Symbol.dispose]();
+  });
+  return async () => {
+    for (const { server } of copies) await server.kill();
+    for (const { server, copy } of copies) server.putBack(copy);
+    for (const { server } of copies) await server.start();
+    await nats.ready();
+  };
 }

@@ -8,7 +8,6 @@ export function peer(
     | 'setec-client'
     | 'schemathesis'
     | 'nats-server'
-    | 'nats-server-old'
     | 'nats-jwt'
     | 'nats-connect'
     | 'nats-connect-c'

@@ -9,7 +9,6 @@ import {
   keepOperations,
   type Operation,
   type Operations,
-  REMEMBERED_UNNAMED,
   untilOf,
 } from './operations.js';
 import type { Freshness } from './storage/shared.js';
@@ -32,47 +31,29 @@ export interface Made<T> {
   settle(): Promise<void>;
 }
 
-/** What there is to heed where others change the store, too. */
-export interface SharedGate {
-  /**
-   * No answer leaves whose state was too old. It is asked in the turn in which a decision comes to the gate, so decide in the turn
-   * in which the state is read, or before.
-   */
-  readonly freshness: Freshness;
-  /**
-   * It is not known whether a change came true.
-   *
-   * @param close is to be called when it is known, with the code of what became of it if it did not; not before is its operation
-   *   forgotten
-   */
-  inDoubt(
-    asked: AuditSubject & { operation: string },
-    close: (error: string | undefined) => Promise<void>,
-  ): void;
-}
-
 /** The one way past which something is revealed or changed: every decision is in the audit log before it has an effect. */
 export class Gate {
   readonly #audit: AuditLog;
   readonly #storage: Pick<Storage, 'sequence'> | undefined;
-  readonly #shared: SharedGate | undefined;
+  readonly #freshness: Freshness | undefined;
   readonly #now: () => Date;
   readonly #underWay = new UnderWay();
 
   /**
    * @param storage undefined where the store's sequence is no other store's: then outcomes do not name it
-   * @param shared of a store that others change, too
+   * @param freshness of a shared store: no answer leaves whose state was too old. It is asked in the turn in which a decision
+   *   comes here, so decide in the turn in which the state is read, or before.
    */
   constructor(
     audit: AuditLog,
     storage: Pick<Storage, 'sequence'> | undefined,
     now: () => Date,
-    shared?: SharedGate,
+    freshness?: Freshness,
   ) {
     this.#audit = audit;
     this.#storage = storage;
     this.#now = now;
-    this.#shared = shared;
+    this.#freshness = freshness;
   }
 
   /** @throws CofferError `access_denied`, once the refusal is logged; `stale` */
@@ -106,12 +87,11 @@ export class Gate {
    * @throws CofferError `stale`
    */
   requireFresh(): void {
-    const freshness = this.#shared?.freshness;
-    freshness?.require(freshness.mark());
+    this.#freshness?.require(this.#freshness.mark());
   }
 
   #fresh<T>(logged: Promise<T>): Promise<T> {
-    const freshness = this.#shared?.freshness;
+    const freshness = this.#freshness;
     if (!freshness) return logged;
     const mark = freshness.mark();
     return logged.then((result) => {
@@ -150,8 +130,7 @@ export class Gate {
    */
   remember(operations: Operations, added: Operation, privileged = false): Operations {
     const isUnderWay = (operation: string, principal: string) => this.#underWay.has(operation, principal);
-    const unnamed = this.#shared ? REMEMBERED_UNNAMED : 0;
-    return keepOperations(operations, added, { isUnderWay, now: this.#now(), privileged, unnamed });
+    return keepOperations(operations, added, { isUnderWay, now: this.#now(), privileged });
   }
 
   /**
@@ -177,12 +156,6 @@ export class Gate {
       const revision = this.#storage?.sequence;
       return { result, settle: () => append({ intent, revision }) };
     } catch (error) {
-      if (this.#shared && codeOf(error) === 'in_doubt') {
-        this.#shared.inDoubt(asked, async (outcome) => {
-          await append({ intent, error: outcome });
-        });
-        throw error;
-      }
       // If this cannot be logged either, the intent stays open, and the next start closes it.
       await append({ intent, error: codeOf(error) }).catch(() => undefined);
       throw error;

@@ -8,7 +8,7 @@ export const HEADER_KEY = Buffer.from('header');
 export const HEAD_PREFIX = Buffer.from('s');
 export const VALUE_PREFIX = Buffer.from('v');
 export const POLICY_PREFIX = Buffer.from('p');
-const MANIFEST_PREFIX = Buffer.from('m');
+export const MANIFEST_PREFIX = Buffer.from('m');
 
 /** `s` ‖ blinded name (32). */
 export const headKey = (ring: KeyRing, name: string): Buffer =>

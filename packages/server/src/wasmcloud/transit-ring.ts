@@ -1,4 +1,4 @@
-import { hash, randomFillSync } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 import {
   type Caller,
@@ -44,9 +44,7 @@ export class TransitRing implements TransitKeys {
   static async open(options: TransitRingOptions): Promise<TransitRing> {
     const { engine, backend, seed } = options;
     if (seed) await importSeed(seed, options);
-    // Of several instances that start at the same moment one makes it: to the others it is the same operation.
-    const operation = `first-${hash('sha256', backend).slice(0, 16)}`;
-    if (isEmpty(engine, backend)) await rotateTransitKey(engine, backend, SERVER, { operation });
+    if (isEmpty(engine, backend)) await rotateTransitKey(engine, backend, SERVER);
     return new TransitRing(options);
   }
 

@@ -64,8 +64,8 @@ export class AlarmBell {
   }
 
   /** Another instance has; or a heal is at work. */
-  async heard({ healing, ...alarm }: AlarmNote): Promise<void> {
-    if (healing) this.#isHealing = true;
+  async heard({ healer, ...alarm }: AlarmNote): Promise<void> {
+    this.#isHealing = healer !== undefined;
     if (!this.current) await this.#set(alarm);
   }
 
@@ -82,12 +82,13 @@ export class AlarmBell {
     const { origin } = this.#replica;
     if (meta?.data && !note?.data) {
       const born = parseMeta(meta.data);
-      if (origin && born.epoch > origin.epoch) return born;
+      const isOurs = origin && Buffer.from(origin.incarnation).equals(born.incarnation);
+      if (isOurs && born.epoch > origin.epoch) return born;
     }
     if (!this.current) return undefined;
-    if (note?.data) this.#isHealing = parseAlarm(note.data).healing;
+    if (note?.data) this.#isHealing = parseAlarm(note.data).healer !== undefined;
     else {
-      const said = encodeAlarm({ ...this.current, healing: false });
+      const said = encodeAlarm({ ...this.current, healer: undefined });
       await put(connection, this.#layout.alarm, said, note?.sequence ?? 0);
     }
     return undefined;

@@ -167,6 +167,7 @@ export class Continuity {
     const { created } = info;
     const { origin } = this.#replica;
     if (origin && created !== origin.created) {
+      await this.#checkMeta(manager); // a heal may have made it anew
       throw new Regression('recreated', `the stream was made anew at ${created}, after ${origin.created}`);
     }
     const last = info.state.last_seq;

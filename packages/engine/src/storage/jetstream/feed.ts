@@ -7,6 +7,7 @@ import { admitted, Regression } from './admission.js';
 import { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
 import { Continuity, Outdated } from './continuity.js';
+import { HealPeer } from './heal-peer.js';
 import { Intake, type Whole } from './intake.js';
 import { readLast } from './last.js';
 import type { Layout } from './layout.js';
@@ -15,8 +16,8 @@ import type { Link } from './link.js';
 import { Members } from './members.js';
 import { decodeMessage } from './messages.js';
 import { type Meta, parseAlarm, parseMeta } from './notes.js';
-import { Reconciliation } from './reconciliation.js';
-import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
+import { type AppliedHead, Reconciliation } from './reconciliation.js';
+import type { ReplicaLike } from './replica-contract.js';
 import { scrub } from './scrub.js';
 import { Tap } from './tap.js';
 
@@ -44,9 +45,6 @@ export interface FeedOptions {
   readonly noteMs?: number | undefined;
 }
 
-/** A head that was applied. */
-export type AppliedHead = Pick<ReplicaWrite, 'key' | 'revision'>;
-
 /**
  * Takes the stream over into the replica: reads it from where the replica is, lets the engine look at each head, writes what came
  * in one transaction, and tells in the same turn who waits for it. It begins again whenever it got lost, and looks first, and each
@@ -57,7 +55,10 @@ export type AppliedHead = Pick<ReplicaWrite, 'key' | 'revision'>;
 export class Feed {
   readonly alarm: AlarmBell;
   readonly members: Members;
+  /** This instance heals the store. */
+  healing = false;
   readonly leases: Leases;
+  readonly #peer: HealPeer;
   readonly #options: FeedOptions;
   readonly #continuity: Continuity;
   readonly #closing = new AbortController();
@@ -82,6 +83,8 @@ export class Feed {
     this.#continuity = new Continuity(layout, replica);
     this.alarm = new AlarmBell(layout, replica);
     this.members = new Members({ ...options, instance, position: () => this.#position });
+    const paused = () => this.alarm.stopsReading && !this.#session;
+    this.#peer = new HealPeer({ layout, link, replica, paused, healing: () => this.healing });
     this.leases = new Leases({ layout, link, instance, age: () => beats.age() });
   }
 
@@ -148,6 +151,7 @@ export class Feed {
   /** Follows from now on. Once. */
   start(admission: Admission): void {
     this.#running ??= this.#run(admission);
+    this.#peer.start();
     this.#options.link.onChange(() => {
       // Whatever was lost with the connection: a new reading begins with a look at the stream.
       this.#session?.tap.break(unavailable(this.#options.link.problem));
@@ -196,6 +200,7 @@ export class Feed {
 
   async close(): Promise<void> {
     await this.leases.close();
+    this.#peer.close();
     this.#closing.abort();
     this.#wake?.abort();
     this.#session?.tap.break(closed());
@@ -280,10 +285,15 @@ export class Feed {
     const manager = await managerOf(connection);
     await this.members.join();
     const reconciliation = new Reconciliation({ connection, manager, layout, replica, admission });
-    this.#position = await reconciliation.run(meta, this.#closing.signal);
+    const { position, heads } = await reconciliation.run(meta, this.#closing.signal);
+    this.#position = position;
     this.#outdated = undefined;
     await this.alarm.clear();
-    for (const listener of this.#listeners) listener('reset');
+    for (const listener of this.#listeners) {
+      // Who holds more than this store's events tell of begins anew; what was removed only these say.
+      if (heads.length > 0) listener(heads);
+      listener('reset');
+    }
     this.#resolvePassed();
   }
 

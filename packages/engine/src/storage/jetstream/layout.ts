@@ -10,6 +10,7 @@
  * - `w.<instance>`: an instance's mark, the first message of each of its commits.
  * - `b.<instance>`: its last beat. `m.<instance>`: what it says of itself, JSON. `l.<work>`: who holds a lease, JSON.
  * - `alarm`: why nobody writes, JSON; removed (`DEL`) by a heal.
+ * - `f.<key>.<fingerprint>.<n>`: a record that lost a fork, kept by a heal; nobody reads it but a person.
  *
  * A commit is one atomic batch (nats-server 2.12, ADR-50): mark, chunks, side records, head, what is removed. The mark states the
  * revision that the ring's record must have (`Nats-Expected-Last-Subject-Sequence-Subject`), so that nothing sealed under a ring
@@ -18,10 +19,13 @@
 export class Layout {
   /** Of the stream behind the bucket. */
   readonly stream: string;
+  /** No part of the stream: where all instances are asked what they have. */
+  readonly peers: string;
   readonly #prefix: string;
 
   constructor(bucket: string) {
     this.stream = `KV_${bucket}`;
+    this.peers = `coffer.store.${bucket}`;
     this.#prefix = `$KV.${bucket}.`;
   }
 
@@ -51,6 +55,15 @@ export class Layout {
   }
   lease(work: string): string {
     return `${this.#prefix}l.${work}`;
+  }
+
+  /** What lost a fork, by the record's key and the fingerprint of its bytes; in parts if it is long. */
+  fork(key: Uint8Array, fingerprint: string, part: number): string {
+    return `${this.#prefix}f.${token(key)}.${fingerprint}.${part}`;
+  }
+  /** Where one instance is asked. */
+  peer(instance: string): string {
+    return `${this.peers}.${instance}`;
   }
 
   /** What instances say of themselves and to each other. */

@@ -35,55 +35,89 @@ export interface EncodedChange {
 /**
  * @param entry what the replica knows of a key: a change is made on top of that
  * @param partBytes how long a message's payload may be
- * @param kind of the one in the place of the head: a side record that is written by itself must be as it was, too
  */
 export function encodeChange(
-  change: Omit<StorageChange, 'expectedRevision'>,
+  change: StorageChange,
   layout: Layout,
   entry: (key: Uint8Array) => ReplicaEntry | undefined,
   partBytes: number,
-  kind: 'head' | 'side' = 'head',
 ): EncodedChange {
   const before: Outgoing[] = [];
   const after: Outgoing[] = [];
-  const removal = (subject: string, headers: Outgoing['headers'] = []): Outgoing => ({
-    subject,
-    headers: [[HEADER.operation, REMOVED], ...headers],
-    data: EMPTY,
-  });
-  /** The record's own message; its parts go before, and those of its predecessor that it has no use for are removed after. */
   const record = (key: Uint8Array, bytes: Uint8Array | undefined, headers: Outgoing['headers']): Outgoing => {
-    const parts = bytes === undefined || bytes.length <= partBytes ? [] : divide(bytes, partBytes);
-    for (const [index, data] of parts.entries()) {
-      before.push({ subject: layout.chunk(key, index), headers: [], data });
-    }
-    for (let index = parts.length; index < (entry(key)?.chunks ?? 0); index++) {
-      after.push(removal(layout.chunk(key, index)));
-    }
-    const subject = layout.record(key);
-    const said: Outgoing['headers'] = [[HEADER.print, fingerprint(bytes ?? EMPTY)], ...headers];
-    if (bytes === undefined) return removal(subject, said);
-    if (parts.length === 0) return { subject, headers: said, data: bytes };
-    const data = createHash('sha256').update(bytes).digest();
-    return { subject, headers: [[HEADER.chunks, String(parts.length)], ...said], data };
+    const encoded = encodeRecord(layout, key, bytes, headers, entry(key)?.chunks ?? 0, partBytes);
+    before.push(...encoded.parts);
+    after.push(...encoded.surplus);
+    return encoded.record;
   };
 
   const sides = change.put?.map(({ key, bytes }) => record(key, bytes, [SIDE])) ?? [];
   const known = entry(change.head.key);
   const head = record(change.head.key, change.head.bytes, [
-    [HEADER.kind, kind],
-    ...(known && kind === 'head' ? [[HEADER.lineage, formatLineage(lineageBehind(known))] as const] : []),
+    HEAD,
+    ...(known ? [[HEADER.lineage, formatLineage(lineageBehind(known))] as const] : []),
     [NATS_HEADER.expected, String(known?.revision ?? 0)],
   ]);
   for (const key of change.remove ?? []) after.push(record(key, undefined, [SIDE]));
   return { messages: [...before, ...sides, head, ...after], head: before.length + sides.length };
 }
 
+/** One record in messages. */
+export interface EncodedRecord {
+  /** To go before it. */
+  readonly parts: readonly Outgoing[];
+  readonly record: Outgoing;
+  /** To go after it: parts of its predecessor that it has no use for. */
+  readonly surplus: readonly Outgoing[];
+}
+
+/**
+ * @param bytes undefined: it is removed
+ * @param chunks of how many parts the one is that it replaces
+ */
+export function encodeRecord(
+  layout: Layout,
+  key: Uint8Array,
+  bytes: Uint8Array | undefined,
+  headers: Outgoing['headers'],
+  chunks: number,
+  partBytes: number,
+): EncodedRecord {
+  const removal = (subject: string, said: Outgoing['headers'] = []): Outgoing => ({
+    subject,
+    headers: [[HEADER.operation, REMOVED], ...said],
+    data: EMPTY,
+  });
+  const whole = bytes === undefined || bytes.length <= partBytes;
+  const parts = whole ? [] : divide(bytes, partBytes);
+  const surplus = Array.from({ length: Math.max(0, chunks - parts.length) }, (_, index) =>
+    removal(layout.chunk(key, parts.length + index)),
+  );
+  const subject = layout.record(key);
+  const said: Outgoing['headers'] = [[HEADER.print, fingerprint(bytes ?? EMPTY)], ...headers];
+  const record =
+    bytes === undefined
+      ? removal(subject, said)
+      : whole
+        ? { subject, headers: said, data: bytes }
+        : {
+            subject,
+            headers: [[HEADER.chunks, String(parts.length)] as const, ...said],
+            data: createHash('sha256').update(bytes).digest(),
+          };
+  return {
+    parts: parts.map((data, index) => ({ subject: layout.chunk(key, index), headers: [], data })),
+    record,
+    surplus,
+  };
+}
+
 /** By which two generations of a record are told apart: the first 8 bytes of SHA-256 of its bytes, hex; of a removed one of none. */
 export const fingerprint = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 
-const SIDE = [HEADER.kind, 'side'] as const;
+export const HEAD = [HEADER.kind, 'head'] as const;
+export const SIDE = [HEADER.kind, 'side'] as const;
 
 /** Of what follows on a record: that record, and those before it. */
 export const lineageBehind = ({ revision, fingerprint, lineage }: ReplicaEntry): Ancestor[] =>
@@ -169,21 +203,31 @@ function recordOf(
   headers: MsgHdrs | undefined,
   payload: Uint8Array,
 ): IncomingRecord {
+  const { isHead, lineage, removed, chunks, fingerprint: print } = entryOf(sequence, headers);
+  if (chunks > 0 && (removed || payload.length !== 32)) {
+    throw strange(sequence, 'it does not say what it is composed of');
+  }
+  if (chunks === 0 && print !== fingerprint(payload)) {
+    throw strange(sequence, 'its bytes have another fingerprint than it says');
+  }
+  return { kind: 'record', key, isHead, lineage, removed, chunks, payload, print };
+}
+
+/** What a record's message says of it in its headers. @throws CofferError `tampered` */
+export function entryOf(sequence: number, headers: MsgHdrs | undefined): ReplicaEntry {
   const header = (name: string) => headers?.get(name) ?? '';
   const kind = header(HEADER.kind);
   if (kind !== 'head' && kind !== 'side') throw strange(sequence, 'it does not say whether it is a head');
   const lineage = parseLineage(header(HEADER.lineage));
   if (!lineage) throw strange(sequence, 'its lineage cannot be read');
-  const removed = isRemoved(headers);
   const chunks = header(HEADER.chunks) === '' ? 0 : Number(header(HEADER.chunks));
-  if (!Number.isInteger(chunks) || chunks < 0 || (chunks > 0 && (removed || payload.length !== 32))) {
+  if (!Number.isInteger(chunks) || chunks < 0) {
     throw strange(sequence, 'it does not say what it is composed of');
   }
   const print = header(HEADER.print);
-  if (!PRINT.test(print) || (chunks === 0 && print !== fingerprint(payload))) {
-    throw strange(sequence, 'its bytes have another fingerprint than it says');
-  }
-  return { kind: 'record', key, isHead: kind === 'head', lineage, removed, chunks, payload, print };
+  if (!PRINT.test(print)) throw strange(sequence, 'it does not say its fingerprint');
+  const removed = isRemoved(headers);
+  return { revision: sequence, removed, isHead: kind === 'head', fingerprint: print, lineage, chunks };
 }
 
 const isRemoved = (headers: MsgHdrs | undefined): boolean => headers?.get(HEADER.operation) === REMOVED;

@@ -32,8 +32,8 @@ export interface LeaseNote {
 }
 
 export interface AlarmNote extends StorageAlarm {
-  /** A heal is at work: whoever sees it takes nothing over until it is done. */
-  readonly healing: boolean;
+  /** The instance that heals the store: as long as there is one, nobody takes anything over. */
+  readonly healer: string | undefined;
 }
 
 const encode = (note: object): Uint8Array => Buffer.from(JSON.stringify(note));
@@ -96,7 +96,7 @@ export function parseAlarm(bytes: Uint8Array): AlarmNote {
     message: text(fields, 'message', 'alarm'),
     instance: text(fields, 'instance', 'alarm', INSTANCE),
     at: time(fields, 'at', 'alarm'),
-    healing: fields.healing === true,
+    healer: fields.healer === undefined ? undefined : text(fields, 'healer', 'alarm', INSTANCE),
   };
 }
 

@@ -1,6 +1,6 @@
 import { headers, type NatsConnection } from '@nats-io/nats-core';
 import { HEADER } from './layout.js';
-import { NATS_HEADER } from './messages.js';
+import { NATS_HEADER, type Outgoing } from './messages.js';
 
 /** How long JetStream has for an answer. */
 const ANSWER_MS = 3_000;
@@ -15,16 +15,26 @@ const WRONG_LAST_SEQUENCE = [10_071, 10_164];
  * @returns its sequence; undefined if the subject was at another
  * @throws Error where JetStream does not answer, or refuses
  */
-export async function put(
+export function put(
   connection: NatsConnection,
   subject: string,
   data: Uint8Array | undefined,
   expected?: number,
 ): Promise<number | undefined> {
+  const said: [string, string][] = [];
+  if (data === undefined) said.push([HEADER.operation, 'DEL']);
+  if (expected !== undefined) said.push([NATS_HEADER.expected, String(expected)]);
+  return publishMessage(connection, { subject, headers: said, data: data ?? new Uint8Array() });
+}
+
+/** The same of a message that is written already. */
+export async function publishMessage(
+  connection: NatsConnection,
+  message: Outgoing,
+): Promise<number | undefined> {
   const said = headers();
-  if (data === undefined) said.set(HEADER.operation, 'DEL');
-  if (expected !== undefined) said.set(NATS_HEADER.expected, String(expected));
-  const answer = await connection.request(subject, data ?? new Uint8Array(), {
+  for (const [name, value] of message.headers) said.set(name, value);
+  const answer = await connection.request(message.subject, message.data, {
     headers: said,
     timeout: ANSWER_MS,
   });

@@ -17,6 +17,14 @@ export interface ReconciliationOptions {
   readonly admission: Admission;
 }
 
+/** A head that was applied. */
+export type AppliedHead = Pick<ReplicaWrite, 'key' | 'revision'>;
+
+export interface Reconciled {
+  readonly position: number;
+  readonly heads: readonly AppliedHead[];
+}
+
 /**
  * Makes a replica equal to a stream that was healed, or that went on without it: reads all of it, takes over what differs, and
  * removes what is not there. What the replica has goes on being read meanwhile. Where it is broken off it begins anew, since the
@@ -30,10 +38,10 @@ export class Reconciliation {
   }
 
   /**
-   * @returns up to where the stream is applied then
+   * @returns up to where the stream is applied then, and which heads are others
    * @throws what `admission` does, and nats.js
    */
-  async run(meta: Meta, signal: AbortSignal): Promise<number> {
+  async run(meta: Meta, signal: AbortSignal): Promise<Reconciled> {
     const { connection, manager, layout, replica, admission } = this.#options;
     const beat = layout.beat(replica.instance);
     // Something that will come last.
@@ -44,6 +52,7 @@ export class Reconciliation {
     const stop = () => tap.break(signal.reason as Error);
     signal.addEventListener('abort', stop);
     const seen = new Set<string>();
+    const heads: AppliedHead[] = [];
     let position = 0;
     try {
       const intake = new Intake(layout);
@@ -54,20 +63,21 @@ export class Reconciliation {
         for (const message of messages) if (message.kind === 'record') seen.add(idOf(message.key));
         const writes = await admitted(messages, replica, admission, false);
         await replica.apply(writes, [], upTo);
+        heads.push(...writes.filter(({ isHead }) => isHead).map(({ key, revision }) => ({ key, revision })));
         position = upTo;
       }
     } finally {
       signal.removeEventListener('abort', stop);
       tap.close();
     }
-    await this.#remove(seen, position);
+    heads.push(...(await this.#remove(seen, position)));
     await replica.bind({ incarnation: meta.incarnation, epoch: meta.epoch, created });
     await replica.apply([], [], position);
-    return position;
+    return { position, heads };
   }
 
   /** What is not in the stream at all, not even as removed: every member knew of its removal but this one. */
-  async #remove(seen: ReadonlySet<string>, position: number): Promise<void> {
+  async #remove(seen: ReadonlySet<string>, position: number): Promise<AppliedHead[]> {
     const { replica, admission } = this.#options;
     const gone: ReplicaWrite[] = [];
     const keys: Uint8Array[] = [];
@@ -82,6 +92,7 @@ export class Reconciliation {
     if (heads.length > 0) await admission.admit(heads);
     if (gone.length > 0) await replica.apply(gone, [], position);
     if (keys.length > 0) await replica.forget(keys);
+    return heads.map(({ key, revision }) => ({ key, revision }));
   }
 }
 

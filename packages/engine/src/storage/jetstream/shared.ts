@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { CofferError } from '../../errors.js';
 import type {
   Admission,
@@ -11,9 +12,11 @@ import type {
   StorageAlarm,
 } from '../shared.js';
 import type { Beats } from './beats.js';
-import { type BucketFacts, bucketStatus, changeReplicas } from './bucket.js';
+import { type BucketFacts, bucketStatus, changeReplicas, openBucket } from './bucket.js';
 import type { Committer } from './committer.js';
 import type { Feed } from './feed.js';
+import { Heal } from './heal.js';
+import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import type { JetStreamOptions } from './options.js';
@@ -21,6 +24,9 @@ import type { ReplicaLike } from './replica-contract.js';
 
 /** How long somebody waits for what another instance has shown. */
 const REACH_MS = 1_000;
+/** How long a heal waits until this instance follows again. */
+const HEALED_MS = 30_000;
+const HEALED_LOOK_MS = 50;
 
 export interface SharedParts {
   readonly options: JetStreamOptions;
@@ -32,6 +38,7 @@ export interface SharedParts {
   readonly committer: Committer;
   readonly facts: () => BucketFacts | undefined;
   readonly problem: () => CofferError | undefined;
+  readonly sense: RecordSense;
   readonly isNewReplica: boolean;
   readonly onFollow: () => void;
 }
@@ -39,6 +46,7 @@ export interface SharedParts {
 /** What the instances of a store in JetStream know of each other, in the words of the engine. */
 export class JetStreamShared implements SharedStorage {
   readonly #parts: SharedParts;
+  #admission: Admission | undefined;
   #isFollowing = false;
 
   constructor(parts: SharedParts) {
@@ -60,6 +68,7 @@ export class JetStreamShared implements SharedStorage {
 
   follow(admission: Admission): void {
     this.#isFollowing = true;
+    this.#admission = admission;
     this.#parts.feed.start(admission);
     this.#parts.onFollow();
   }
@@ -114,7 +123,7 @@ export class JetStreamShared implements SharedStorage {
   }
 
   get health(): SharedHealth {
-    const { options, link, replica, feed, beats, committer, facts, problem } = this.#parts;
+    const { link, replica, feed, beats, committer, facts, problem } = this.#parts;
     const members = feed.members.list();
     return {
       instance: replica.instance,
@@ -123,7 +132,7 @@ export class JetStreamShared implements SharedStorage {
       alarm: replica.alarm,
       replicaAge: beats.age(),
       replicaSequence: feed.position,
-      sync: facts()?.sync ?? (options.syncAlways ? 'stated' : 'lazy'),
+      sync: facts()?.sync ?? 'lazy',
       members: members.length,
       membersAlive: members.filter(({ alive }) => alive).length,
       conflicts: committer.conflicts,
@@ -158,8 +167,44 @@ export class JetStreamShared implements SharedStorage {
     await this.#parts.feed.members.forget(instance);
   }
 
-  async heal(_options: { readonly dryRun: boolean }): Promise<HealReport> {
-    throw new CofferError('unavailable', 'a heal is not possible yet');
+  async heal({ dryRun }: { readonly dryRun: boolean }): Promise<HealReport> {
+    const { link, layout, replica, feed, sense, options } = this.#parts;
+    const { connection } = link;
+    const admission = this.#admission;
+    if (!connection || !admission)
+      throw new CofferError('unavailable', `NATS cannot be reached: ${link.problem}`);
+    if (feed.healing) throw new CofferError('conflict', 'a heal is at work: wait until it is done');
+    const incarnation = replica.origin?.incarnation;
+    feed.healing = true;
+    try {
+      const report = await new Heal({
+        connection,
+        layout,
+        replica,
+        alarm: feed.alarm,
+        sense,
+        admission,
+        members: () => feed.members.list().map(({ instance }) => instance),
+        makeStream: async () => void (await openBucket(connection, options, layout, undefined, incarnation)),
+        dryRun,
+      }).run();
+      if (!dryRun) await this.#healed();
+      return report;
+    } catch (cause) {
+      if (cause instanceof CofferError) throw cause;
+      const why = (cause as Error).message;
+      throw new CofferError('unavailable', `the heal was broken off: ${why}; begin it again`, { cause });
+    } finally {
+      feed.healing = false;
+    }
+  }
+
+  /** This instance has taken over what the heal made of the stream; the others do so at the same time. */
+  async #healed(): Promise<void> {
+    const { alarm } = this.#parts.feed;
+    for (const end = performance.now() + HEALED_MS; alarm.current && performance.now() < end; ) {
+      await wait(HEALED_LOOK_MS);
+    }
   }
 
   async close(): Promise<void> {}

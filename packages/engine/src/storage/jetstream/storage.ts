@@ -17,10 +17,12 @@ import type {
 import { Beats } from './beats.js';
 import { type BucketFacts, openBucket } from './bucket.js';
 import { type CommittedFeed, Committer } from './committer.js';
-import { type AppliedHead, Feed } from './feed.js';
+import { Feed } from './feed.js';
+import type { RecordSense } from './heal-plan.js';
 import { Layout } from './layout.js';
 import { Link } from './link.js';
 import type { JetStreamOptions } from './options.js';
+import type { AppliedHead } from './reconciliation.js';
 import { Replica } from './replica.js';
 import type { ReplicaOrigin } from './replica-contract.js';
 import { JetStreamShared } from './shared.js';
@@ -38,6 +40,8 @@ export interface JetStreamDriverOptions extends LocalStoreOptions {
   readonly jetstream: JetStreamOptions;
   /** The record of the key ring, see {@link Layout}: a commit that was sealed under another one is a conflict. */
   readonly fence: Uint8Array;
+  /** By which a heal tells which records belong together; without it each stands for itself. */
+  readonly sense?: RecordSense | undefined;
   /** Of this program, for lists of members. */
   readonly version: string;
   /** Of a store that is made; of one that moves in its own. */
@@ -120,6 +124,7 @@ export class JetStreamStorage implements Storage {
       committer: this.#committer,
       facts: () => this.#facts,
       problem,
+      sense: options.sense ?? ALONE,
       isNewReplica,
       // One that has begun waits no more, whatever it loses before its first change.
       onFollow: () => {
@@ -302,6 +307,12 @@ export class JetStreamStorage implements Storage {
       });
   }
 }
+
+/** Records of which nothing is known. */
+const ALONE: RecordSense = {
+  groupOf: (key) => asBuffer(key).toString('hex'),
+  generationOf: () => 0,
+};
 
 interface Parts {
   readonly options: JetStreamDriverOptions;

@@ -1,0 +1,155 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import { expect, test } from 'vitest';
+import { canary } from '../support/canary.mjs';
+import { NatsCluster } from '../support/cluster.mjs';
+import { bytes, Follower, later, layout, makeBucket, putBackTo } from './followers.js';
+
+async function cluster(size = 1) {
+  const nats = await NatsCluster.start({ size });
+  later(() => nats.stop());
+  return { nats, connection: await makeBucket(nats.urls, size) };
+}
+
+const alarmOf = (follower: Follower) => follower.feed.alarm.current?.kind;
+const healthy = async (...all: Follower[]) => {
+  for (const one of all) await expect.poll(() => one.feed.problem).toBeUndefined();
+};
+
+test('what a stream lost that was put back comes back from the instances, and what was removed stays so', async () => {
+  const { nats } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  const two = (await Follower.open(nats.urls)).start();
+  await one.commit('sa', canary('a1'));
+  await one.commit('sgone', canary('gone'));
+  const putBack = await putBackTo(nats);
+  await one.commit('sa', canary('a2'));
+  await one.commit('sb', canary('b'));
+  await one.commit('sbig', canary('big') + 'x'.repeat(4_000));
+  const last = await one.commit('sgone', undefined);
+  await two.feed.passed(last);
+  await putBack();
+  await expect.poll(() => alarmOf(one)).toBeDefined();
+  await expect.poll(() => alarmOf(two)).toBeDefined();
+
+  const planned = await one.heal(true);
+  expect(planned).toMatchObject({ dryRun: true, restored: 3, removed: 1, absent: [], forks: [] });
+  expect(planned.compared).toHaveLength(2);
+  expect(alarmOf(one)).toBeDefined();
+  expect(await one.heal()).toMatchObject({ dryRun: false, restored: 3, removed: 1, forks: [] });
+
+  await healthy(one, two);
+  const fresh = await Follower.open(nats.urls);
+  await fresh.feed.fill();
+  fresh.start();
+  await healthy(fresh);
+  for (const follower of [one, two, fresh]) {
+    expect(follower.text('sa')).toBe(canary('a2'));
+    expect(follower.text('sb')).toBe(canary('b'));
+    expect(follower.text('sbig')).toBe(canary('big') + 'x'.repeat(4_000));
+    expect(follower.text('sgone')).toBeUndefined();
+    expect(follower.replica.origin?.epoch).toBe(2);
+  }
+  const sequence = await two.commit('sa', canary('a3'));
+  await one.feed.passed(sequence);
+  expect(one.text('sa')).toBe(canary('a3'));
+  expect(await one.feed.scrub()).toBeGreaterThan(0);
+  expect(alarmOf(one)).toBeUndefined();
+});
+
+test('a stream that is gone is made anew from what one instance has, and the others compare themselves with it', async () => {
+  const { nats, connection } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  const two = (await Follower.open(nats.urls)).start();
+  await two.feed.passed(await one.commit('sa', canary('a')));
+  await two.feed.passed(await one.commit('sb', canary('b')));
+  await two.end();
+  await one.commit('sb', undefined);
+  await (await jetstreamManager(connection)).streams.delete(layout.stream);
+  await expect.poll(() => alarmOf(one)).toBe('gone');
+  expect(await one.heal()).toMatchObject({ restored: 1, compared: [one.replica.instance] });
+  await healthy(one);
+  const back = (await Follower.open(nats.urls, two.folder)).start();
+  await healthy(back);
+  expect(back.text('sa')).toBe(canary('a'));
+  expect(back.text('sb')).toBeUndefined();
+  await back.feed.passed(await one.commit('sc', canary('c')));
+});
+
+test('of a record with two futures the further one wins, and the other is kept', async () => {
+  const { nats, connection } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  await one.commit('sa', `1 ${canary('before')}`);
+  const putBack = await putBackTo(nats);
+  await one.commit('sa', `2 ${canary('lost')}`);
+  await one.commit('sb', `1 ${canary('only here')}`);
+  await one.end();
+  await putBack();
+  const other = (await Follower.open(nats.urls)).start();
+  await healthy(other);
+  await other.commit('sa', `2 ${canary('other')}`);
+  await other.commit('sa', `3 ${canary('other')}`);
+  const again = (await Follower.open(nats.urls, one.folder)).start();
+  await expect.poll(() => alarmOf(again)).toBeDefined();
+  await expect.poll(() => alarmOf(other)).toBeDefined();
+  const report = await other.heal();
+  expect(report).toMatchObject({
+    restored: 1,
+    forks: [{ key: bytes('sa').toString('hex'), winner: 'stream', other: again.replica.instance }],
+  });
+  await healthy(again, other);
+  expect(again.text('sa')).toBe(`3 ${canary('other')}`);
+  expect(other.text('sb')).toBe(`1 ${canary('only here')}`);
+  const manager = await jetstreamManager(connection);
+  const kept = await manager.streams.getMessage(layout.stream, {
+    last_by_subj: `$KV.test.${report.forks[0]?.keptAs}.0`,
+  });
+  expect(Buffer.from(kept?.data ?? []).toString()).toBe(`2 ${canary('lost')}`);
+});
+
+test('a heal that was broken off is begun again, by another instance too; two at a time do not work', async () => {
+  const { nats } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  const two = (await Follower.open(nats.urls)).start();
+  const putBack = await putBackTo(nats);
+  for (let index = 0; index < 50; index++) await one.commit(`s${index}`, canary(index));
+  await two.feed.passed(one.feed.position);
+  await putBack();
+  await expect.poll(() => alarmOf(one)).toBeDefined();
+  await expect.poll(() => alarmOf(two)).toBeDefined();
+  const both = await Promise.allSettled([one.heal(), two.heal()]);
+  expect(both.filter(({ status }) => status === 'fulfilled').length).toBeLessThanOrEqual(1);
+  await expect
+    .poll(async () => {
+      if (one.feed.problem?.code === 'store_alarm') await two.heal().catch(() => {});
+      return one.feed.problem;
+    })
+    .toBeUndefined();
+  await healthy(two);
+  for (let index = 0; index < 50; index++) expect(two.text(`s${index}`)).toBe(canary(index));
+});
+
+test('an instance whose disk is lost too takes over what another one had', async () => {
+  const { nats } = await cluster(3);
+  const one = (await Follower.open(nats.urls)).start();
+  const two = (await Follower.open(nats.urls)).start();
+  const three = (await Follower.open(nats.urls)).start();
+  await one.commit('sa', canary('a1'));
+  const putBack = await putBackTo(nats);
+  await three.feed.passed(await one.commit('sa', canary('a2')));
+  await three.feed.passed(await one.commit('sb', canary('b')));
+  await one.end();
+  await two.end();
+  await putBack();
+  await expect.poll(() => alarmOf(three), { timeout: 60_000 }).toBeDefined();
+  const report = await three.heal();
+  expect(report.absent).toHaveLength(2);
+  const fresh = await Follower.open(nats.urls);
+  await fresh.feed.fill();
+  fresh.start();
+  const late = (await Follower.open(nats.urls, two.folder)).start();
+  await healthy(three, fresh, late);
+  for (const follower of [three, fresh, late]) {
+    expect(follower.text('sa')).toBe(canary('a2'));
+    expect(follower.text('sb')).toBe(canary('b'));
+  }
+});
