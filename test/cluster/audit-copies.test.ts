@@ -64,6 +64,22 @@ describe('copies of audit logs', () => {
     expect(wanted.split('\n').slice(0, -1)).toHaveLength(20);
   });
 
+  it('are read however many there are, from any line and any time on', async () => {
+    const a = await shared.open(A);
+    for (let i = 0; i < 40; i++) await a.write(1_000);
+    const since = new Date();
+    await expect.poll(() => new Date() > since).toBe(true);
+    for (let i = 0; i < 10; i++) await a.write(1_000);
+    await expect.poll(() => a.pending).toBe(0);
+    const text = await logText(A);
+    expect(await textOf(a.copies.read(A, {}))).toBe(text);
+    const lines = text.split('\n').slice(0, -1);
+    expect(await textOf(a.copies.read(A, { from: 33_333 }))).toBe(`${lines.slice(33_332).join('\n')}\n`);
+    const late = (await textOf(a.copies.read(A, { since }))).split('\n').slice(0, -1);
+    expect(late.length).toBeGreaterThanOrEqual(10_000);
+    expect(late).toEqual(lines.slice(-late.length));
+  });
+
   it('wait for JetStream while requests do not, and come once when it is back', async () => {
     const a = await shared.open(A);
     await expect.poll(() => a.pending).toBe(0);
@@ -206,6 +222,47 @@ describe('what becomes of copies', () => {
     await expect.poll(() => a.pending).toBe(0);
     await b.copies.witness();
     expect(b.log.durable.seq).toBe(before);
+  });
+
+  it('is told by a signed line, when they are old', async () => {
+    let now = new Date('2031-01-01T00:00:00Z');
+    const DAY = 24 * 60 * 60 * 1_000;
+    const a = await shared.open(A, { now: () => now, segmentBytes: 8_192 });
+    for (let i = 0; i < 20; i++) await a.write(20);
+    await expect.poll(() => a.pending).toBe(0);
+    now = new Date(now.getTime() + 40 * DAY);
+    await a.write(1);
+    await server.pause();
+    await a.write(20);
+    const then = new Date(now.getTime() - 30 * DAY);
+    const { seq } = a.copies.facts.delivered;
+    await expect.poll(() => a.log.retire(then, a.copies.facts.delivered.seq)).toBe(0);
+    expect(await a.log.first()).toBeGreaterThan(1);
+    expect(await a.log.first()).toBeLessThanOrEqual(seq);
+    a.copies.logRetired();
+    await a.copies.retire(then);
+    await server.restart();
+    await expect.poll(() => a.pending).toBe(0);
+    expect((await a.copies.info(A))?.first).toBe(1);
+    await a.copies.retire(then);
+    const first = (await a.copies.info(A))?.first ?? 0;
+    expect(first).toBeGreaterThan(1);
+    expect(first).toBeLessThanOrEqual(await a.log.first());
+    const verdict = await shared.verify(a.copies.read(A, {}), A);
+    expect(verdict.first).toBe(first);
+    expect(verdict.broken).toBeUndefined();
+  });
+
+  it('is told by another, when all of an instance is old', async () => {
+    const old = await shared.open(A, { now: () => new Date('2031-01-01T00:00:00Z') });
+    await expect.poll(() => old.pending).toBe(0);
+    await old.close();
+    const b = await shared.open(B);
+    await expect.poll(() => b.pending).toBe(0);
+    await b.copies.retire(new Date('2031-02-01T00:00:00Z'));
+    expect((await b.copies.chains()).map(({ chain }) => chain)).toEqual([B]);
+    await expect.poll(() => b.pending).toBe(0);
+    expect(Object.keys((await shared.verify(b.copies.read(B, {}), B)).takenAway ?? {})).toEqual([A]);
   });
 
   it('is not done in the name of another: messages and logs that are exchanged do not verify', async () => {

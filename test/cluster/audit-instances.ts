@@ -20,7 +20,11 @@ export class Shared implements AsyncDisposable {
   readonly bucket: string;
   readonly #instances = new Set<Instance>();
 
-  constructor(url: string, bucket = 'test') {
+  constructor(
+    url: string,
+    bucket = 'test',
+    readonly replicas: 1 | 3 = 1,
+  ) {
     this.url = url;
     this.bucket = bucket;
   }
@@ -54,9 +58,10 @@ export class Shared implements AsyncDisposable {
       storeId: this.storeId,
       instance: id,
       stream: {
-        connect: () => connect({ servers: this.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 }),
+        connect: () =>
+          connect({ servers: this.url.split(','), maxReconnectAttempts: -1, reconnectTimeWait: 100 }),
         bucket: this.bucket,
-        replicas: 1,
+        replicas: this.replicas,
         instanceName: `name-${id.slice(0, 2)}`,
         auditMaxBytes,
       },

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   AckPolicy,
   type ConsumerConfig,
@@ -6,7 +7,6 @@ import {
   JetStreamApiError,
   type JetStreamClient,
   type JetStreamManager,
-  type JsMsg,
   jetstream,
   jetstreamManager,
   RetentionPolicy,
@@ -19,6 +19,7 @@ import { CofferError } from '../../errors.js';
 import { Link } from '../../storage/jetstream/link.js';
 import type { JetStreamOptions } from '../../storage/jetstream/options.js';
 import { COPY_HEADER, CopiesLayout } from './format.js';
+import { type Pulled, pullPage } from './pull.js';
 
 /** Of a stream that is made, unless the options say otherwise. */
 export const DEFAULT_AUDIT_BYTES = 1024 ** 3;
@@ -26,6 +27,9 @@ export const DEFAULT_AUDIT_BYTES = 1024 ** 3;
 const TIMEOUT = 5_000;
 /** How long a consumer lives that nobody asks. */
 const CONSUMER_LIFE = 60_000;
+/** How often a reading begins again that does not get on, and after how many milliseconds more each time. */
+const FAILURES = 8;
+const PAUSE = 50;
 /** Answers of nats-server, by its own numbers. */
 const NOT_FOUND = 10_059;
 const WRONG_SEQUENCE = 10_071;
@@ -183,35 +187,52 @@ export class CopiesStream {
       );
       let delivered = 0;
       try {
-        const consumer = await this.#ask(({ js }) => js.consumers.get(stream, name));
         for (;;) {
-          let last: JsMsg | undefined;
-          const page = await consumer.fetch({ max_bytes: bytes, expires: TIMEOUT });
-          for await (const message of page) {
-            // What is missing in between was lost on the way: it is asked for again, by a consumer of its own.
-            if (message.info.deliverySequence !== delivered + 1) break;
-            delivered++;
-            failures = 0;
-            last = message;
-            start = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: message.seq + 1 };
-            if (message.seq > upTo) return;
-            yield copyOf(message);
-            if (message.seq === upTo || message.info.pending === 0) return;
+          const page = await this.#pull(name, bytes);
+          // What is missing in between was lost on the way: it is asked for again, by a consumer of its own.
+          const whole = page.every((pulled, index) => pulled.delivered === delivered + index + 1);
+          if (page.length === 0 || !whole) break;
+          delivered += page.length;
+          failures = 0;
+          for (const pulled of page) {
+            const { sequence, pending } = pulled;
+            start = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: sequence + 1 };
+            if (sequence <= upTo) yield copyOf(pulled);
+            if (sequence >= upTo || pending === 0) return;
           }
-          if (!last) break;
         }
       } finally {
         void this.#ask(({ jsm }) => jsm.consumers.delete(stream, name)).catch(() => undefined);
       }
       // Nothing came, and something must be there: of the end it is told above.
       if (!(await this.#hasMore(subject, start, upTo))) return;
-      if (++failures > 3) throw new Error('the copies of the audit logs do not come');
+      if (++failures > FAILURES) throw new Error('the copies of the audit logs do not come');
+      await delay(failures * PAUSE);
     }
   }
 
   async close(): Promise<void> {
     await this.#opening;
     await this.#link.close();
+  }
+
+  async #pull(consumer: string, bytes: number): Promise<Pulled[]> {
+    const { connection } = this.#link;
+    if (!connection) throw new Error(this.#link.problem);
+    const onLost = (listener: () => void) => this.#link.onChange(listener);
+    const page = pullPage({
+      connection,
+      stream: this.layout.stream,
+      consumer,
+      bytes,
+      timeoutMs: TIMEOUT,
+      onLost,
+    });
+    return page.catch((error: unknown) => {
+      // A consumer that is not ready yet, or went with its server: another one is made.
+      if (!this.connected) throw error;
+      return [];
+    });
   }
 
   async #hasMore(subject: string, start: Partial<ConsumerConfig>, upTo: number): Promise<boolean> {
@@ -281,8 +302,8 @@ interface Apis {
   readonly js: JetStreamClient;
 }
 
-const copyOf = (message: JsMsg): StoredCopy => ({
-  seq: message.seq,
+const copyOf = ({ message, sequence }: Pulled): StoredCopy => ({
+  seq: sequence,
   subject: message.subject,
   header: message.headers?.get(COPY_HEADER) ?? '',
   payload: message.data,

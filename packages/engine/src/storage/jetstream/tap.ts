@@ -182,7 +182,7 @@ export class Tap {
  * `$JS.ACK.<stream>.<consumer>.<times>.<sequence>.<delivered>.<time>.<pending>`, and with domain and account before the stream
  * and more behind, of newer servers (ADR-15).
  */
-function parsePlace(reply: string | undefined) {
+export function parsePlace(reply: string | undefined) {
   const tokens = reply?.split('.') ?? [];
   if (tokens[0] !== '$JS' || tokens[1] !== 'ACK') return undefined;
   const at = tokens.length === 9 ? 4 : tokens.length >= 11 ? 6 : undefined;
@@ -193,7 +193,7 @@ function parsePlace(reply: string | undefined) {
 }
 
 /** Users who may listen below one prefix only. */
-const inboxPrefix = (connection: NatsConnection): string | undefined =>
+export const inboxPrefix = (connection: NatsConnection): string | undefined =>
   (connection as NatsConnection & { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
 
 const lost = (why: string) =>
