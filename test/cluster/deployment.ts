@@ -114,12 +114,14 @@ export class Deployment implements AsyncDisposable {
     return stdout.toString();
   }
 
-  /** The lines that each instance has written itself. */
-  async auditLines(): Promise<AuditLine[]> {
-    const all = this.instances.map(async ({ server, name }) => {
-      const args = ['audit', 'query', '--json', '--state-dir', server.stateDir];
-      const { code, stdout, stderr } = await coffer(args, {});
-      if (code !== 0) throw new Error(`coffer audit query of ${name}: ${stderr}`);
+  /** The lines that each instance has written itself, or with a name all that this one knows of. */
+  async auditLines(at?: string): Promise<AuditLine[]> {
+    const sources = at
+      ? [['-s', this.instance(at).server.socket]]
+      : this.instances.map(({ server }) => ['--state-dir', server.stateDir]);
+    const all = sources.map(async (source) => {
+      const { code, stdout, stderr } = await coffer(['audit', 'query', '--json', ...source], {});
+      if (code !== 0) throw new Error(`coffer audit query: ${stderr}`);
       const lines = stdout.toString().split('\n').filter(Boolean);
       return lines.map((line) => JSON.parse(line) as AuditLine);
     });

@@ -36,6 +36,16 @@ export class KnownSecrets {
     }
   }
 
+  /** Waits until every instance takes changes: after a fault there is an election, or a new connection, first. */
+  async untilWritable(): Promise<void> {
+    for (const { name } of this.#deployment.instances) {
+      const client = this.client(name);
+      const put = () => client.put('known-other/a', `${Math.random()}`).then(() => true, String);
+      await expect.poll(put, { timeout: 60_000 }).toBe(true);
+      client.close();
+    }
+  }
+
   /** Deletes one of the secrets, and revokes a token that was good until then. */
   async remove(): Promise<void> {
     const [name] = this.#values.keys();

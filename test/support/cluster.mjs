@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Link } from './links.mjs';
 import { newTrust } from './nats-trust.mjs';
@@ -322,15 +323,13 @@ export class ClusterServer {
   }
 
   messagesOf(stream) {
-    const account = this.#accountFolder();
-    return this.#folder.join(this.name, 'jetstream', account, 'streams', stream, 'msgs');
-  }
-
-  #accountFolder() {
-    const names = readdirSync(this.#folder.join(this.name, 'jetstream'));
-    const found = names.filter((name) => !name.startsWith('$') && name !== '_js_' && name !== 'SYS');
-    if (found.length !== 1) throw new Error(`${this.name} has JetStream of ${found.length} accounts`);
-    return found[0];
+    const accounts = readdirSync(join(this.storeDir, 'jetstream'));
+    const folders = accounts.map((account) =>
+      join(this.storeDir, 'jetstream', account, 'streams', stream, 'msgs'),
+    );
+    const found = folders.find((folder) => existsSync(folder));
+    if (found === undefined) throw new Error(`${this.name} has no stream ${stream}`);
+    return found;
   }
 }
 
