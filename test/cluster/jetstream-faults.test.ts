@@ -275,6 +275,14 @@ describe('a bucket that cannot be the store', () => {
     expect(storage.shared.health.sync).toBe('always');
   });
 
+  test('is one whose servers are asked by somebody who may not ask, or cannot be asked', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const connectSystem = () => cluster.connect();
+    await expect(open({ connectSystem })).rejects.toThrow('system account');
+    const away = () => connectTo(['nats://127.0.0.1:1']);
+    await expect(open({ connectSystem: away })).rejects.toMatchObject({ code: 'unavailable' });
+  });
+
   test('is none on a nats-server that is too old, and nothing is made there', async () => {
     const folder = new TemporaryFolder();
     const old = new Process(peer('nats-server-old'), [
@@ -371,6 +379,14 @@ describe('a bucket that is full', () => {
       ),
     );
     expect(new Set(outcomes)).toEqual(new Set(['done', 'storage_full']));
+  });
+});
+
+describe('placement', () => {
+  test('a bucket is made on servers with the tags, or not at all', async () => {
+    cluster = await NatsCluster.start({ size: 3, config: 'server_tags: [ssd]' });
+    await expect(open({ placementTags: ['tape'] })).rejects.toMatchObject({ code: 'unfit_store' });
+    expect(await writes(await open({ placementTags: ['ssd'] }))).toBe('done');
   });
 });
 

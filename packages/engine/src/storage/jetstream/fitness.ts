@@ -1,4 +1,4 @@
-import type { NatsConnection } from '@nats-io/nats-core';
+import { errors, type NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
 import type { JetStreamOptions } from './options.js';
@@ -60,7 +60,13 @@ export async function requireSync(options: JetStreamOptions): Promise<Sync> {
         'that is checked, or state syncAlways: true',
     );
   }
-  const system = await connectSystem();
+  const system = await connectSystem().catch((error: unknown) => {
+    throw new CofferError(
+      'unavailable',
+      `the system account, by which is seen whether the NATS servers sync always, cannot be reached: ${(error as Error).message}`,
+      { cause: error },
+    );
+  });
   try {
     const servers = await serversOf(system);
     for (const { name, version } of servers) requireVersion(version, name);
@@ -77,18 +83,22 @@ export async function requireSync(options: JetStreamOptions): Promise<Sync> {
   }
 }
 
-/** @throws CofferError `unavailable` if none answers in time */
+/** @throws CofferError `unfit_store` if none answers in time: those of the system account always do */
 async function serversOf(system: NatsConnection): Promise<ServerFacts[]> {
   const servers: ServerFacts[] = [];
-  const answers = await system.requestMany(PING_SUBJECT, '{}', { strategy: 'stall', maxWait: PING_MS });
-  for await (const { data } of answers) {
-    const facts = parseServer(data);
-    if (facts) servers.push(facts);
+  try {
+    const answers = await system.requestMany(PING_SUBJECT, '{}', { strategy: 'stall', maxWait: PING_MS });
+    for await (const { data } of answers) {
+      const facts = parseServer(data);
+      if (facts) servers.push(facts);
+    }
+  } catch (error) {
+    if (!(error instanceof errors.RequestError || error instanceof errors.NoRespondersError)) throw error;
   }
   if (servers.length > 0) return servers;
   throw new CofferError(
-    'unavailable',
-    'no NATS server says whether it syncs always: are these credentials of the system account?',
+    'unfit_store',
+    'no NATS server says whether it syncs always: the credentials for that must be of a user of the system account',
   );
 }
 
