@@ -169,6 +169,42 @@ describe.each([
     expect([read(three, 'big'), read(three, 'h')]).toEqual(['small', 'small']);
   });
 
+  test('a change of thousands of records is made whole, undone whole, and removed whole', async () => {
+    const [one, two] = [await open(), await open()];
+    const sides = (round: string) =>
+      Array.from({ length: 2_500 }, (_, n) => ({ key: key(`side-${n}`), bytes: value(`${round} ${n}`) }));
+    const count = (storage: JetStreamStorage) => [...storage.scan(key('side-'))].length;
+    // Another is first: nothing of it is left.
+    const first = await set(two, 'h', 'other', 0);
+    const late = { head: { key: key('h'), bytes: value('late') }, expectedRevision: 0, put: sides('late') };
+    expect(await outcomeOf(one.commit(late))).toBe('conflict');
+    await one.shared.reached(two.shared.position);
+    expect(count(one)).toBe(0);
+
+    const asked = one.commit({ ...late, expectedRevision: first, put: sides('1') });
+    const others = Array.from({ length: 5 }, (_, n) => outcomeOf(set(one, `other-${n}`, 'x', 0)));
+    const revision = await asked;
+    expect(await Promise.all(others)).toEqual(Array.from({ length: 5 }, () => 'done'));
+    await two.shared.reached(one.shared.position);
+    for (const storage of [one, two]) {
+      expect(count(storage)).toBe(2_500);
+      expect([read(storage, 'side-0'), read(storage, 'side-2499'), read(storage, 'h')]).toEqual([
+        '1 0',
+        '1 2499',
+        'late',
+      ]);
+    }
+    const tooMany = one.commit({ ...late, expectedRevision: revision, put: sides('2') });
+    expect(await outcomeOf(tooMany)).toBe('invalid_argument');
+    await one.commit({
+      head: { key: key('h'), bytes: undefined },
+      expectedRevision: revision,
+      remove: sides('').map((side) => side.key),
+    });
+    await two.shared.reached(one.shared.position);
+    expect([count(one), count(two), read(two, 'h')]).toEqual([0, 0, undefined]);
+  });
+
   test('a removed record lives again, at a higher revision', async () => {
     const [one, two] = [await open(), await open()];
     const first = await set(one, 'a', '1', 0);

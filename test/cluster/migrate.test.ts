@@ -1,5 +1,11 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { jetstreamManager } from '@nats-io/jetstream';
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { CofferError } from '../../packages/engine/src/errors.js';
@@ -10,6 +16,7 @@ import type { MigrateOptions } from '../../packages/engine/src/migrate/options.j
 import { migrateToEmbedded } from '../../packages/engine/src/migrate/to-embedded.js';
 import { migrateToJetStream } from '../../packages/engine/src/migrate/to-jetstream.js';
 import { fileKind, setMoved } from '../../packages/engine/src/storage/file-kind.js';
+import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
 import { LmdbStorage } from '../../packages/engine/src/storage/lmdb.js';
 import {
@@ -61,6 +68,7 @@ const optionsFor = (
   },
   version: '0.0.0-test',
   minFreeBytes: 0,
+  othersMs: 100,
   ...more,
 });
 
@@ -145,9 +153,12 @@ test('a store goes into JetStream and comes back, each record byte by byte', asy
   expect(await codeOf(migrateToEmbedded(optionsFor(folder, bucket)))).toBe('invalid_argument');
 
   // Its bucket is no store any more, and takes it again.
-  const gone = await openStorage(cluster, { bucket, folder: newFolder() });
-  expect(gone.get(HEADER_KEY)).toBeUndefined();
-  await gone.close();
+  const { jetstream } = optionsFor(folder, bucket);
+  const elsewhere = openEngine(await temporaryFolder(), { storage: { minFreeBytes: 0, jetstream } });
+  await expect(elsewhere).rejects.toMatchObject({
+    code: 'unfit_store',
+    message: expect.stringContaining('moved away'),
+  });
   await migrateToJetStream(optionsFor(folder, bucket));
   expect(await fileKind(store)).toBe('replica');
 });
@@ -239,5 +250,109 @@ test('when JetStream is lost, the replica of an instance is the store by force',
   const { copied } = await migrateToEmbedded(optionsFor(folder, bucket, { ...nowhere, force: true }));
   expect(copied?.records).toBeGreaterThan(30);
   expect(names(stateDir)).toEqual(['audit', 'audit.moved', 'store', 'store.moved', 'store.moved']);
+  await expectServed(folder);
+});
+
+test('what others did while an instance was off goes along, also when its data key is gone meanwhile', async () => {
+  const { folder } = await embedded();
+  const bucket = newBucket();
+  await migrateToJetStream(optionsFor(folder, bucket));
+  const { jetstream } = optionsFor(folder, bucket);
+  const elsewhere = await temporaryFolder();
+  await copyFile(join(folder, 'root.key'), join(elsewhere, 'root.key'));
+  const { engine } = await openEngine(elsewhere, { storage: { minFreeBytes: 0, jetstream } });
+  await expect.poll(async () => (await engine.list(admin).catch(() => [])).length, WAIT).toBe(30);
+  await engine.rotateKeys(admin);
+  await expect.poll(() => engine.rotation(admin), WAIT).toBeUndefined();
+  await engine.put(admin, 'secret-0', bytes(canary('under the new key')));
+  expect((await engine.keys(admin)).dataKeys.map(({ id }) => id)).toEqual([2]);
+  await engine.close();
+  await migrateToEmbedded(optionsFor(folder, bucket));
+  const { engine: again } = await openEngine(folder);
+  expect(text((await again.get(admin, 'secret-0', 7)).value)).toBe(canary('under the new key'));
+  expect((await again.keys(admin)).dataKeys.map(({ id }) => id)).toEqual([2]);
+  await again.deleteVersion(admin, 'secret-0', 7);
+  await again.close();
+  await expectServed(folder);
+});
+
+test('a store is not moved away from an instance that serves it', async () => {
+  const { folder, store } = await embedded();
+  const bucket = newBucket();
+  await migrateToJetStream(optionsFor(folder, bucket));
+  const other = await openStorage(cluster, { bucket, instanceName: 'still-there' });
+  const notices: string[] = [];
+  const patient = { othersMs: 30_000, onNotice: (sentence: string) => notices.push(sentence) };
+  await expect(migrateToEmbedded(optionsFor(folder, bucket, patient))).rejects.toMatchObject({
+    code: 'conflict',
+    message: expect.stringContaining('still-there'),
+  });
+  expect(notices).toEqual([expect.stringContaining('still-there')]);
+  await other.close();
+  expect(await fileKind(store)).toBe('replica');
+  await migrateToEmbedded(optionsFor(folder, bucket));
+  await expectServed(folder);
+});
+
+/** Moves in another process, which is killed after a while if `killAfter` says so. @returns what it said last */
+async function moveElsewhere(
+  folder: string,
+  bucket: string,
+  to: 'jetstream' | 'embedded',
+  killAfter?: number,
+): Promise<unknown> {
+  const child = fork(fileURLToPath(new URL('mover.mjs', import.meta.url)));
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let said: unknown;
+  child.on('message', (message) => {
+    said = message;
+    if (message !== 'ready') return;
+    if (killAfter !== undefined) setTimeout(() => child.kill('SIGKILL'), killAfter);
+    const { stateDir } = optionsFor(folder, bucket);
+    child.send({ stateDir, rootKey: `file:${join(folder, 'root.key')}`, bucket, urls: cluster.urls, to });
+  });
+  await once(child, 'exit');
+  return said;
+}
+
+/** Where the store can be served: never at two places. */
+async function places(store: string, bucket: string): Promise<string[]> {
+  const found: string[] = (await fileKind(store)) === 'embedded' ? ['embedded'] : [];
+  const connection = await connectTo(cluster.urls);
+  const manager = await jetstreamManager(connection);
+  const layout = new Layout(bucket);
+  const message = await manager.streams
+    .getMessage(layout.stream, { last_by_subj: layout.record(HEADER_KEY) })
+    .catch(() => null);
+  if (message && message.data.length > 0) found.push('jetstream');
+  await connection.close();
+  return found;
+}
+
+test('killed at any moment, a move leaves one store at the most, and the same command ends it', async () => {
+  const { folder, store } = await embedded();
+  const bucket = newBucket();
+  const before = await LmdbStorage.open(store, LOCAL);
+  const records = [...before.scan(bytes(''))].length;
+  await before.close();
+  const seen = new Set<string>();
+  for (const to of ['jetstream', 'embedded'] as const) {
+    // Most of a move's time is the process's own start, and then all goes fast.
+    for (let killAfter = 20, said: unknown; ; killAfter += 35 + Math.random() * 30) {
+      said = await moveElsewhere(folder, bucket, to, killAfter);
+      const where = await places(store, bucket);
+      expect(where.length).toBeLessThanOrEqual(1);
+      seen.add(`${to}: ${where.join() || 'nowhere'}`);
+      if (where[0] === to && (said as { moved?: true }).moved) break;
+      if ((said as { code?: string }).code === 'invalid_argument') break;
+      expect(said).not.toHaveProperty('code');
+    }
+    await moveElsewhere(folder, bucket, to);
+    expect(await places(store, bucket)).toEqual([to]);
+  }
+  expect([...seen].sort()).toEqual(expect.arrayContaining(['embedded: embedded', 'jetstream: jetstream']));
+  const after = await LmdbStorage.open(store, LOCAL);
+  expect([...after.scan(bytes(''))]).toHaveLength(records);
+  await after.close();
   await expectServed(folder);
 });

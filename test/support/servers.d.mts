@@ -8,6 +8,7 @@ export function peer(
     | 'setec-client'
     | 'schemathesis'
     | 'nats-server'
+    | 'nats-server-old'
     | 'nats-jwt'
     | 'nats-connect'
     | 'nats-connect-c'

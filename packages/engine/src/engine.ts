@@ -10,6 +10,7 @@ import {
 } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
 import type { CopiesFacts } from './audit/copies/publisher.js';
+import type { AuditSubject } from './audit/entry.js';
 import {
   type AuditHead,
   type AuditInstances,
@@ -24,12 +25,14 @@ import { CofferError, systemError } from './errors.js';
 import type { EngineFacts } from './facts.js';
 import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
+import { Doubts } from './instances/doubts.js';
+import { Duty } from './instances/duty.js';
 import { ManifestChanges } from './manifest-changes.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import { type Mapping, Mappings } from './mappings.js';
 import { DEFAULT_LIMITS } from './names.js';
 import { closeStore, type OpenStore, openStore, rootKeyContext } from './open-store.js';
-import type { Change } from './operations.js';
+import { type Change, isRecent, mayHaveForgotten } from './operations.js';
 import { AUDIT_FOLDER, type EngineOptions } from './options.js';
 import type { Revocation } from './policy-record.js';
 import { AgeClock } from './retention/clock.js';
@@ -74,9 +77,9 @@ export class Engine {
   readonly #parts: OpenStore;
   /** Of a shared store: how old what is read here may be. */
   readonly #freshness: Freshness | undefined;
+  readonly #doubts: Doubts | undefined;
   readonly #context: SecretsContext;
   readonly #secrets: Secrets;
-  readonly #changes: ManifestChanges;
   readonly #administration: Administration;
   readonly #mappings: Mappings;
   readonly #revocations: Revocations;
@@ -87,6 +90,7 @@ export class Engine {
   readonly #pruner: Pruner;
   readonly #keys: Keys;
   readonly #rewriter: Rewriter;
+  readonly #duty: Duty;
   readonly #storageCare: StorageCare;
   readonly #purging: NodeJS.Timeout;
   #running = 0;
@@ -98,13 +102,21 @@ export class Engine {
     const { storage, header, catalog, manifest, follower, audit } = parts;
     const now = options.now ?? (() => new Date());
     this.#freshness = follower?.freshness;
-    const gate = new Gate(audit, follower ? undefined : storage, now, this.#freshness);
+    this.#doubts = this.#freshness && new Doubts(this.#freshness);
+    const shared = this.#freshness && {
+      freshness: this.#freshness,
+      inDoubt: (asked: AuditSubject & { operation: string }, close: (error?: string) => Promise<void>) => {
+        const { operation, secret } = asked;
+        const principal = asked.caller.principals[0].id;
+        this.#doubts?.settle(() => close(this.#outcomeOf({ operation, principal, secret })));
+      },
+    };
+    const gate = new Gate(audit, follower ? undefined : storage, now, shared);
     const policy = () => this.#administration.policy;
     const knows = (caller: Caller) => this.#administration.knows(caller);
     const isPrivileged = (caller: Caller) => caller === SERVER || policy().isAdministrator(caller);
     const changes = new ManifestChanges(manifest, gate, isPrivileged);
     this.#parts = parts;
-    this.#changes = changes;
     this.storeId = Buffer.from(storage.incarnation).toString('hex');
     this.development = options.development ?? false;
     this.serverKey = parts.signer.publicKey;
@@ -147,6 +159,8 @@ export class Engine {
     const watched = { feed, catalog, administration: this.#administration, now };
     this.#watchers = new Watchers(watched, gate, limits);
     const run = <T>(task: () => Promise<T>) => this.#run(task);
+    const duty = new Duty(storage.shared);
+    this.#duty = duty;
     const ageClock = new AgeClock({
       now,
       uptime: options.uptime ?? (() => performance.now()),
@@ -159,9 +173,11 @@ export class Engine {
       secrets: this.#secrets,
       feed,
       now: () => ageClock.now(),
+      duty,
       run,
     });
     this.#rewriter = new Rewriter({
+      duty,
       storage,
       header,
       catalog,
@@ -187,8 +203,16 @@ export class Engine {
       this.#stopped = error;
       this.endWatches();
     });
-    this.#purging = setInterval(() => void this.#purge(now()).catch(() => undefined), PURGE_INTERVAL);
+    const purge = () => void this.#purge(now()).catch(() => undefined);
+    this.#purging = setInterval(purge, PURGE_INTERVAL);
     this.#purging.unref();
+    duty.onBegin(() => {
+      this.#rewriter.start();
+      this.#pruner.begin();
+      purge();
+    });
+    // Another instance may have put a new data key in force.
+    header.onChange(() => this.#rewriter.start());
   }
 
   /**
@@ -214,7 +238,8 @@ export class Engine {
     const parts = await openStore(options);
     try {
       const engine = new Engine(parts, options);
-      await engine.#recover();
+      if (engine.#doubts) engine.#doubts.settle(() => engine.#recover());
+      else await engine.#recover();
       await parts.upkeep.retire();
       await engine.#purge((options.now ?? (() => new Date()))());
       engine.setRetention(options.retention ?? []);
@@ -631,9 +656,16 @@ export class Engine {
     }
   }
 
-  /** The principal of a live bearer token; undefined for any other text. */
+  /**
+   * The principal of a live bearer token; undefined for any other text.
+   *
+   * @throws CofferError `stale`
+   */
   authenticateToken(token: string): Principal | undefined {
-    return this.#administration.authenticateToken(token);
+    const principal = this.#administration.authenticateToken(token);
+    // It may have been made elsewhere, and nobody should throw it away for that.
+    if (!principal) this.#context.gate.requireFresh();
+    return principal;
   }
 
   /** Whether a caller that was let in is still who it was: no token of its was revoked or expired since, no session has ended. */
@@ -641,8 +673,13 @@ export class Engine {
     return this.#administration.knows(caller);
   }
 
-  /** What the caller is and may do. Reveals nothing of others, and is not audited. */
+  /**
+   * What the caller is and may do. Reveals nothing of others, and is not audited.
+   *
+   * @throws CofferError `stale`
+   */
   whoami(caller: Caller): { principals: readonly Principal[]; grants: Grant[] } {
+    this.#context.gate.requireFresh();
     return { principals: caller.principals, grants: this.#administration.policy.grantsOf(caller) };
   }
 
@@ -714,8 +751,10 @@ export class Engine {
     this.endWatches();
     this.#pruner.close();
     clearInterval(this.#purging);
+    this.#duty.close();
     await Promise.all([this.#backups.close(), this.#rewriter.stop()]);
     await this.#quiet();
+    await this.#doubts?.close();
     await closeStore(this.#parts);
   }
 
@@ -764,24 +803,40 @@ export class Engine {
     const { audit } = this.#parts;
     for (const intent of audit.openIntents) {
       const { secret, operation, principal } = intent;
-      const made =
-        secret === undefined
-          ? this.#changes.remembers(operation, principal.id) ||
-            this.#parts.header.remembers(operation, principal.id)
-          : this.#secrets.remembers(secret, operation, principal.id);
-      await audit.recover(intent, made ? undefined : 'not_made');
+      await audit.recover(intent, this.#outcomeOf({ operation, principal: principal.id, secret }));
     }
   }
 
+  /** What the heads tell of an operation: nothing is wrong with it, it was not made, or too much was made since to tell. */
+  #outcomeOf({ operation, principal, secret }: Sought): 'not_made' | 'in_doubt' | undefined {
+    const { manifest, header } = this.#parts;
+    const heads =
+      secret === undefined ? [manifest.operations, header.operations] : [this.#secrets.operationsOf(secret)];
+    if (heads.some((operations) => isRecent(operations, operation, principal))) return undefined;
+    return this.#doubts && heads.some(mayHaveForgotten) ? 'in_doubt' : 'not_made';
+  }
+
   async #purge(now: Date): Promise<void> {
-    const { catalog } = this.#parts;
-    const old = catalog.tombstonesBefore(new Date(now.getTime() - TOMBSTONE_LIFE), now);
+    const { catalog, storage } = this.#parts;
+    if (!this.#duty.isOurs) return;
+    const old = catalog
+      .tombstonesBefore(new Date(now.getTime() - TOMBSTONE_LIFE), now)
+      // An instance that has not seen the end of a life must not take the next one for its past.
+      .filter(({ revision }) => storage.shared?.confirmedByAll(revision) ?? true);
     for (let start = 0; start < old.length; start += PURGED_AT_ONCE) {
       const some = old.slice(start, start + PURGED_AT_ONCE);
       // A tombstone that a new life replaced meanwhile is at another revision: a conflict, and no harm.
       await Promise.allSettled(some.map((entry) => catalog.purge(entry)));
     }
   }
+}
+
+/** An operation of which is not known whether it came true. */
+interface Sought {
+  readonly operation: string;
+  /** Principal id. */
+  readonly principal: string;
+  readonly secret: string | undefined;
 }
 
 const clockAhead = (time: Date, expected: Date): string =>

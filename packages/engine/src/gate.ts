@@ -9,6 +9,7 @@ import {
   keepOperations,
   type Operation,
   type Operations,
+  REMEMBERED_UNNAMED,
   untilOf,
 } from './operations.js';
 import type { Freshness } from './storage/shared.js';
@@ -31,29 +32,47 @@ export interface Made<T> {
   settle(): Promise<void>;
 }
 
+/** What there is to heed where others change the store, too. */
+export interface SharedGate {
+  /**
+   * No answer leaves whose state was too old. It is asked in the turn in which a decision comes to the gate, so decide in the turn
+   * in which the state is read, or before.
+   */
+  readonly freshness: Freshness;
+  /**
+   * It is not known whether a change came true.
+   *
+   * @param close is to be called when it is known, with the code of what became of it if it did not; not before is its operation
+   *   forgotten
+   */
+  inDoubt(
+    asked: AuditSubject & { operation: string },
+    close: (error: string | undefined) => Promise<void>,
+  ): void;
+}
+
 /** The one way past which something is revealed or changed: every decision is in the audit log before it has an effect. */
 export class Gate {
   readonly #audit: AuditLog;
   readonly #storage: Pick<Storage, 'sequence'> | undefined;
-  readonly #freshness: Freshness | undefined;
+  readonly #shared: SharedGate | undefined;
   readonly #now: () => Date;
   readonly #underWay = new UnderWay();
 
   /**
    * @param storage undefined where the store's sequence is no other store's: then outcomes do not name it
-   * @param freshness of a shared store: no answer leaves whose state was too old. It is asked in the turn in which a decision
-   *   comes here, so decide in the turn in which the state is read, or before.
+   * @param shared of a store that others change, too
    */
   constructor(
     audit: AuditLog,
     storage: Pick<Storage, 'sequence'> | undefined,
     now: () => Date,
-    freshness?: Freshness,
+    shared?: SharedGate,
   ) {
     this.#audit = audit;
     this.#storage = storage;
     this.#now = now;
-    this.#freshness = freshness;
+    this.#shared = shared;
   }
 
   /** @throws CofferError `access_denied`, once the refusal is logged; `stale` */
@@ -87,11 +106,12 @@ export class Gate {
    * @throws CofferError `stale`
    */
   requireFresh(): void {
-    this.#freshness?.require(this.#freshness.mark());
+    const freshness = this.#shared?.freshness;
+    freshness?.require(freshness.mark());
   }
 
   #fresh<T>(logged: Promise<T>): Promise<T> {
-    const freshness = this.#freshness;
+    const freshness = this.#shared?.freshness;
     if (!freshness) return logged;
     const mark = freshness.mark();
     return logged.then((result) => {
@@ -130,7 +150,8 @@ export class Gate {
    */
   remember(operations: Operations, added: Operation, privileged = false): Operations {
     const isUnderWay = (operation: string, principal: string) => this.#underWay.has(operation, principal);
-    return keepOperations(operations, added, { isUnderWay, now: this.#now(), privileged });
+    const unnamed = this.#shared ? REMEMBERED_UNNAMED : 0;
+    return keepOperations(operations, added, { isUnderWay, now: this.#now(), privileged, unnamed });
   }
 
   /**
@@ -156,6 +177,12 @@ export class Gate {
       const revision = this.#storage?.sequence;
       return { result, settle: () => append({ intent, revision }) };
     } catch (error) {
+      if (this.#shared && codeOf(error) === 'in_doubt') {
+        this.#shared.inDoubt(asked, async (outcome) => {
+          await append({ intent, error: outcome });
+        });
+        throw error;
+      }
       // If this cannot be logged either, the intent stays open, and the next start closes it.
       await append({ intent, error: codeOf(error) }).catch(() => undefined);
       throw error;

@@ -15,7 +15,7 @@ import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { HEADER_KEY } from './keys.js';
 import { Locks } from './locks.js';
-import { isRecent, type Operations } from './operations.js';
+import type { Operations } from './operations.js';
 import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
 import { overtaken } from './overtaken.js';
 import type { IncomingHead } from './storage/shared.js';
@@ -111,6 +111,7 @@ export class StoreHeader {
       return new StoreHeader(place, keys, header, stored.revision);
     }
     for (const _record of storage.scan(Buffer.alloc(0))) {
+      if (storage.shared) throw movedAway();
       throw new CofferError(
         'tampered',
         "the store's header is gone while its records are there: restore it from a backup",
@@ -159,11 +160,6 @@ export class StoreHeader {
   get operations(): Operations {
     const { operations = [], spent } = this.#header;
     return decodeOperations({ recent: operations, ...(spent !== undefined && { spent }) });
-  }
-
-  /** Tells whether a principal's operation came true, for the recovery after a crash. */
-  remembers(operation: string, principal: string): boolean {
-    return isRecent(this.operations, operation, principal);
   }
 
   /** Runs the task when nobody else is changing keys, nor begins to. */
@@ -450,6 +446,14 @@ const damaged = (cause?: unknown) =>
     'tampered',
     `the store's header (record ${HEADER_KEY.toString('hex')}) is damaged: restore the store from a backup`,
     { cause },
+  );
+
+/** A move puts the header in last, and takes it out first. */
+const movedAway = () =>
+  new CofferError(
+    'unfit_store',
+    'the bucket holds no store: one that was moved away, or whose move into it was not completed. Repeat coffer storage migrate, ' +
+      'or name another bucket',
   );
 
 /** In the first stores there were no operations, and then none that are spent; without any the data is as it was there. */

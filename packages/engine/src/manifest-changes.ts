@@ -4,7 +4,7 @@ import { CofferError } from './errors.js';
 import type { Gate } from './gate.js';
 import { Locks } from './locks.js';
 import type { Manifest, ManifestChange } from './manifest.js';
-import { type Change, isRecent, repetitionOf } from './operations.js';
+import { type Change, repetitionOf } from './operations.js';
 import { untilNotOvertaken } from './overtaken.js';
 import type { Policy } from './policy.js';
 
@@ -101,11 +101,6 @@ export class ManifestChanges {
     };
     const refusal = await untilNotOvertaken(first, commit, decide);
     if (refusal) throw refusal;
-  }
-
-  /** Tells whether a principal's operation came true, for the recovery after a crash. */
-  remembers(operation: string, principal: string): boolean {
-    return isRecent(this.#manifest.operations, operation, principal);
   }
 
   /** Runs the task when nobody else is changing the manifest, nor begins to. */

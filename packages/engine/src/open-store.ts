@@ -15,6 +15,7 @@ import { RECORD_SENSE } from './instances/record-sense.js';
 import { type FoundHead, HeadsIntegrity, NO_ANCHOR } from './integrity.js';
 import { HEADER_KEY } from './keys.js';
 import { Manifest } from './manifest.js';
+import { MoveFolders } from './migrate/folders.js';
 import { NO_OPERATIONS } from './operations.js';
 import { AUDIT_FOLDER, DEFAULT_MIN_FREE_BYTES, type EngineOptions, STORE_FOLDER } from './options.js';
 import { isConflict } from './overtaken.js';
@@ -152,6 +153,7 @@ async function openStorage(
   const folder = join(stateDir, STORE_FOLDER);
   const { jetstream, minFreeBytes = DEFAULT_MIN_FREE_BYTES, quotaBytes } = storage;
   const local = { minFreeBytes, quotaBytes, onFatal };
+  await new MoveFolders(stateDir).requireStore();
   if (!jetstream) return LmdbStorage.open(folder, local);
   // Who has an embedded store needs no NATS.
   const { JetStreamStorage } = await import('./storage/jetstream/storage.js');
@@ -175,6 +177,7 @@ async function openHeader(
   const header = await StoreHeader.open(storage, options.rootKey, context);
   if (!shared || !header.isNew) return { header, follower: undefined };
   const follower = new Follower({ storage, shared, onNotice });
+  follower.letPass();
   try {
     await header.commit({});
     return { header, follower };

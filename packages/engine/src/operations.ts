@@ -57,6 +57,12 @@ export const NO_OPERATIONS: Operations = { recent: [], spent: [] };
 export const REMEMBERED = 16;
 const REMEMBERED_OF_ALL = 2 * REMEMBERED;
 
+/**
+ * How many operations that nobody named a head of a shared store remembers: another instance may have died before their outcome
+ * was in its log.
+ */
+export const REMEMBERED_UNNAMED = 8;
+
 /** How many more of one caller's, and of all, still count once. What is privileged may go as far again. */
 const SPENT = { ofOne: 128, ofAll: 1_024 };
 
@@ -136,6 +142,11 @@ const reused = (sentence: string) => new CofferError('operation_reused', sentenc
 export const isRecent = ({ recent }: Operations, operation: string, principal: string): boolean =>
   recent.some(({ id, by }) => id === operation && by === principal);
 
+/** False if it is certain that no operation of another instance's was forgotten; for heads of a shared store. */
+export const mayHaveForgotten = ({ recent }: Operations): boolean =>
+  recent.filter(({ given }) => given).length >= REMEMBERED ||
+  recent.filter(({ given }) => !given).length >= REMEMBERED_UNNAMED;
+
 /** True if an operation still counts once. */
 export const holdsUnexpired = ({ recent, spent }: Operations, now: Date): boolean =>
   [...recent, ...spent].some((operation) => isUnexpired(operation, now));
@@ -152,7 +163,7 @@ export const holdsUnexpired = ({ recent, spent }: Operations, now: Date): boolea
 export function keepOperations(
   { recent, spent }: Operations,
   added: Operation,
-  { isUnderWay, now, privileged = false }: KeepContext,
+  { isUnderWay, now, privileged = false, unnamed = 0 }: KeepContext,
 ): Operations {
   // It may have been made and forgotten since its proof was looked at: a body can be sent slowly.
   if (added.until !== undefined && !isAhead(added.until, now)) {
@@ -162,8 +173,12 @@ export function keepOperations(
     );
   }
   const newest = newestGiven([...recent, added]);
+  const newestUnnamed = new Set(unnamed > 0 ? recent.filter(({ given }) => !given).slice(-unnamed) : []);
   const isKept = (operation: Operation) =>
-    operation === added || newest.has(operation) || isUnderWay(operation.id, operation.by);
+    operation === added ||
+    newest.has(operation) ||
+    newestUnnamed.has(operation) ||
+    isUnderWay(operation.id, operation.by);
   const kept = [...recent, added].filter(isKept);
   const forgotten = recent.flatMap((operation) =>
     operation.until === undefined || isKept(operation) ? [] : [spentOf(operation, operation.until)],
@@ -193,6 +208,8 @@ export interface KeepContext {
   isUnderWay(operation: string, principal: string): boolean;
   readonly now: Date;
   readonly privileged?: boolean | undefined;
+  /** How many are kept that no caller named; none if not given, but those under way. */
+  readonly unnamed?: number;
 }
 
 /** Those that callers named and are remembered: nobody has more than its share of them. */

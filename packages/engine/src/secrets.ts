@@ -13,14 +13,7 @@ import type { Head, VersionEntry } from './head.js';
 import { Locks } from './locks.js';
 import { checkName, checkValue, checkVersion, checkWritableName, type Limits, MAX_VERSION } from './names.js';
 import { addNumber, hasNumber } from './number-set.js';
-import {
-  type Change,
-  isRecent,
-  NO_OPERATIONS,
-  type Operations,
-  type Repetition,
-  repetitionOf,
-} from './operations.js';
+import { type Change, NO_OPERATIONS, type Operations, type Repetition, repetitionOf } from './operations.js';
 import { isConflict, untilNotOvertaken } from './overtaken.js';
 import type { Policy } from './policy.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
@@ -199,10 +192,9 @@ export class Secrets {
     });
   }
 
-  /** Tells whether a principal's operation came true, for the recovery after a crash. */
-  remembers(name: string, operation: string, principal: string): boolean {
-    const { operations = NO_OPERATIONS } = this.#context.catalog.entry(name)?.head ?? {};
-    return isRecent(operations, operation, principal);
+  /** What is remembered of the changes of a secret, for the recovery after a crash. */
+  operationsOf(name: string): Operations {
+    return this.#context.catalog.entry(name)?.head.operations ?? NO_OPERATIONS;
   }
 
   /** Runs the task when nobody else is changing the secret, nor begins to. */

@@ -21,6 +21,9 @@ export interface StorageCareContext {
   knows(caller: Caller): boolean;
 }
 
+/** Of a member's name at most. */
+const MEMBER_LENGTH = 256;
+
 /** Looking at the store and mending it: for who administers everything, and audited. */
 export class StorageCare {
   readonly #context: StorageCareContext;
@@ -50,8 +53,11 @@ export class StorageCare {
   async forget(caller: Caller, member: string): Promise<void> {
     const asked = { caller, action: 'storage-forget', target: member } as const;
     await this.#act(asked, async (shared) => {
-      if (!/^[0-9a-f]{16}$/.test(member)) {
-        throw new CofferError('invalid_argument', 'a member is named by its 16 hexadecimal digits');
+      if (member === '' || member.length > MEMBER_LENGTH) {
+        throw new CofferError(
+          'invalid_argument',
+          'a member is named by its 16 hexadecimal digits, or by its name',
+        );
       }
       await shared.forget(member);
     });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { CofferError } from '../src/index.js';
+import { CofferError, type Engine, type KeysInfo } from '../src/index.js';
+import { auditEntries } from './audit-file.js';
 import { Instances } from './instances.js';
 import { admin, bytes, codeOf, text, token } from './support.js';
 
@@ -158,5 +159,184 @@ describe('an instance that is cut off', () => {
     expect(text((await a.engine.get(admin, 'db')).value)).toBe('one');
     instances.store.outage = undefined;
     expect(await a.engine.put(admin, 'db', bytes('two'))).toBe(2);
+  });
+});
+
+describe('a watch at one instance', () => {
+  it('is told once of each change that another one makes, and of its own', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    const events = b.engine.watch(admin);
+    const next = async () => (await events.next()).value;
+    expect(await next()).toMatchObject({ kind: 'ready' });
+    await a.engine.put(admin, 'db', bytes('one'));
+    expect(await next()).toMatchObject({ kind: 'change', secret: { name: 'db', versions: [1] } });
+    await b.engine.put(admin, 'own', bytes('x'));
+    expect(await next()).toMatchObject({ kind: 'change', secret: { name: 'own' } });
+    await a.engine.delete(admin, 'db');
+    expect(await next()).toMatchObject({ kind: 'delete', name: 'db' });
+    await a.engine.put(admin, 'last', bytes('x'));
+    expect(await next()).toMatchObject({ kind: 'change', secret: { name: 'last' } });
+  });
+
+  it('ends when its right is taken away at another one', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.applyPolicy(admin, [grant]);
+    const events = b.engine.watch(reader);
+    expect((await events.next()).value).toMatchObject({ kind: 'ready' });
+    const end = events.next();
+    await a.engine.applyPolicy(admin, []);
+    expect((await end).value).toMatchObject({ kind: 'end', code: 'access_denied' });
+  });
+});
+
+describe('keys', () => {
+  const settled = (...engines: Engine[]) =>
+    expect
+      .poll(async () => (await Promise.all(engines.map((engine) => engine.keys(admin)))).map(keysLeft), {
+        timeout: 20_000,
+      })
+      .toEqual(engines.map(() => 1));
+  const keysLeft = ({ dataKeys }: KeysInfo) => dataKeys.length;
+
+  it('are rotated while all serve, and the old one is destroyed when nothing is under it', async () => {
+    const instances = await Instances.make();
+    const [a, b, c] = await instances.openAll('a', 'b', 'c');
+    for (let index = 0; index < 50; index++) await a.engine.put(admin, `s${index}`, bytes(`value ${index}`));
+    await b.engine.rotateKeys(admin);
+    const failed: unknown[] = [];
+    let serving = true;
+    const load = [a, b, c].map(async ({ engine }, which) => {
+      for (let index = 0; serving; index++) {
+        const name = `s${(index * 7 + which) % 50}`;
+        try {
+          if (index % 5 === 0) await engine.put(admin, name, bytes(`at ${which} ${index}`));
+          await engine.get(admin, name);
+        } catch (error) {
+          failed.push(error);
+        }
+      }
+    });
+    await settled(a.engine, b.engine, c.engine);
+    serving = false;
+    await Promise.all(load);
+    expect(failed).toEqual([]);
+    const { dataKeys, rotation } = await c.engine.keys(admin);
+    expect(dataKeys).toMatchObject([{ id: 2, state: 'active' }]);
+    expect(rotation).toBeUndefined();
+    for (const { engine } of [a, b, c])
+      expect(text((await engine.get(admin, 's3', 1)).value)).toBe('value 3');
+  });
+
+  it('are rotated to the end by another instance when the one that does it goes', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    for (let index = 0; index < 300; index++) await a.engine.put(admin, `s${index}`, bytes(`value ${index}`));
+    await b.engine.rotateKeys(admin);
+    await a.engine.close();
+    instances.store.forget('a');
+    await settled(b.engine);
+    expect(text((await b.engine.get(admin, 's7')).value)).toBe('value 7');
+  });
+
+  it('are kept as long as an instance is away whose replica is under them', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.put(admin, 'db', bytes('one'));
+    await b.engine.close();
+    await a.engine.rotateKeys(admin);
+    const counts = async () => (await a.engine.keys(admin)).dataKeys.map(({ records }) => records);
+    await expect.poll(counts, { timeout: 10_000 }).toEqual([0, 3]);
+    await a.engine.put(admin, 'more', bytes('x'));
+    expect(await counts()).toHaveLength(2);
+    const again = await instances.open('b');
+    await settled(a.engine, again.engine);
+    expect(text((await again.engine.get(admin, 'db')).value)).toBe('one');
+  });
+
+  it('that came while an instance was away open what came before them', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.put(admin, 'db', bytes('one'));
+    await a.engine.createToken(admin, { name: 'ci' });
+    await b.engine.close();
+    instances.store.forgetConfirmation('b');
+    await a.engine.rotateKeys(admin);
+    await settled(a.engine);
+    await a.engine.put(admin, 'db', bytes('two'));
+    const again = await instances.open('b');
+    await again.storage.passed();
+    expect(text((await again.engine.get(admin, 'db', 2)).value)).toBe('two');
+    expect(await again.engine.listTokens(admin)).toHaveLength(1);
+    await again.engine.put(admin, 'db', bytes('three'));
+    expect(text((await a.engine.get(admin, 'db', 3)).value)).toBe('three');
+    await again.engine.close();
+    await instances.open('b');
+  });
+
+  it('changed at the same moment at two instances are changed one after the other', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await Promise.all([a.engine.rotateKeys(admin), b.engine.rotateKeys(admin)]);
+    await settled(a.engine, b.engine);
+    expect((await a.engine.keys(admin)).dataKeys).toMatchObject([{ id: 3 }]);
+  });
+});
+
+describe('a root key that is changed at one instance', () => {
+  it('leaves the others at work, which say so, and is found where it is given to them', async () => {
+    const instances = await Instances.make();
+    const a = await instances.open('a', { rootKey: await instances.ownRootKey('a') });
+    const b = await instances.open('b', { rootKey: await instances.ownRootKey('b') });
+    await a.engine.put(admin, 'db', bytes('one'));
+    await a.engine.rotateKeys(admin, { root: true });
+    expect(b.notices.join()).toContain('root key of this store was changed at another instance');
+    expect(await b.engine.put(admin, 'db', bytes('two'))).toBe(2);
+    expect(text((await b.engine.get(admin, 'db')).value)).toBe('one');
+    expect(await codeOf(b.engine.rotateKeys(admin))).toBe('conflict');
+    await instances.giveRootKey('a', 'b');
+    await a.engine.rotateKeys(admin);
+    await a.engine.put(admin, 'new', bytes('under the new key'));
+    await b.storage.passed();
+    expect(text((await b.engine.get(admin, 'new')).value)).toBe('under the new key');
+    await b.engine.rotateKeys(admin);
+  });
+});
+
+describe('an instance that died', () => {
+  it('finds what became of its changes when it comes back, though others went on', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.put(admin, 'made', bytes('one'));
+    await a.engine.put(admin, 'not made', bytes('one'));
+    // The change of one comes into the stream, and that of the other does not; neither hears of it.
+    const before = instances.store.length;
+    const never = () => new Promise<void>(() => undefined);
+    instances.store.onCommit = (_, { put = [] }) => (put.length === 0 ? never() : undefined);
+    instances.store.onCommitted = never;
+    const ends = [
+      a.engine.put(admin, 'made', bytes('two')),
+      a.engine.delete(admin, 'not made'),
+      a.engine.createToken(admin, { name: 'made' }),
+    ].map(codeOf);
+    await expect.poll(() => instances.store.length).toBe(before + 2);
+    await expect.poll(async () => (await auditEntries(a.stateDir)).at(-1)?.phase).toBe('intent');
+    await instances.kill(a);
+    instances.store.onCommit = () => undefined;
+    instances.store.onCommitted = () => undefined;
+    for (let index = 0; index < 5; index++) await b.engine.put(admin, 'made', bytes(`later ${index}`));
+    const again = await instances.open('a');
+    const recovered = async () =>
+      (await auditEntries(again.stateDir))
+        .filter((entry) => entry.recovered)
+        .map(({ action, secret, error }) => [action, secret, error]);
+    await expect.poll(async () => (await recovered()).length, { timeout: 10_000 }).toBe(3);
+    expect((await recovered()).toSorted()).toEqual([
+      ['create-token', undefined, undefined],
+      ['delete', 'not made', 'not_made'],
+      ['put', 'made', undefined],
+    ]);
+    expect(await Promise.all(ends)).toEqual(['stopped', 'stopped', 'stopped']);
   });
 });

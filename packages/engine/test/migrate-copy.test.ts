@@ -1,4 +1,4 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { expect, onTestFinished, test } from 'vitest';
@@ -129,6 +129,18 @@ test('a store that is being moved opens for its move only, until that is taken b
   await moved.close();
   expect(await fileKind(store)).toBe('moved');
   await setMoved(store, false);
+  const { engine: again } = await openEngine(folder);
+  expect(text((await again.get(admin, 'a')).value)).toBe('one');
+});
+
+test('where a move was interrupted between its last two steps, no new store is made', async () => {
+  const { engine, folder, stateDir } = await openEngine();
+  await engine.put(admin, 'a', bytes('one'));
+  await engine.close();
+  const folders = new MoveFolders(stateDir);
+  await rename(folders.store, folders.moving);
+  expect(await codeOf(openEngine(folder))).toBe('unfit_store');
+  await folders.complete();
   const { engine: again } = await openEngine(folder);
   expect(text((await again.get(admin, 'a')).value)).toBe('one');
 });

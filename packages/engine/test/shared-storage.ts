@@ -35,6 +35,7 @@ export class SharedStore {
   readonly #replicas = new Map<string, Replica>();
   readonly #instances = new Map<string, SharedInstance>();
   readonly #leases = new Map<string, string>();
+  readonly #forgotten = new Set<string>();
   #sequence = 0;
   /** Every commit is refused with it. */
   outage: CofferError | undefined;
@@ -55,6 +56,12 @@ export class SharedStore {
   /** It has never been here. */
   forget(name: string): void {
     this.#replicas.delete(name);
+    this.#forgotten.delete(name);
+  }
+
+  /** Nobody waits for it to have anything, but its replica stays. */
+  forgetConfirmation(name: string): void {
+    this.#forgotten.add(name);
   }
 
   get log(): readonly Committed[] {
@@ -112,7 +119,9 @@ export class SharedStore {
   }
 
   confirmedByAll(revision: number): boolean {
-    return [...this.#replicas.values()].every(({ confirmed }) => confirmed >= revision);
+    return [...this.#replicas].every(
+      ([name, { confirmed }]) => this.#forgotten.has(name) || confirmed >= revision,
+    );
   }
 
   closed(name: string): void {
@@ -166,6 +175,10 @@ export class SharedInstance implements Storage {
   /** Where the test holds the freshness. */
   #staleSince: number | undefined;
   #closed = false;
+  #onEnd: () => void = () => undefined;
+  readonly #end = new Promise<void>((resolve) => {
+    this.#onEnd = resolve;
+  });
   /** What its admission refused. */
   refused: unknown;
 
@@ -217,11 +230,11 @@ export class SharedInstance implements Storage {
     const fence = this.get(HEADER_KEY)?.revision ?? 0;
     this.#require();
     if (!this.#admission) throw new CofferError('unavailable', 'nothing is followed yet');
-    await this.#store.onCommit(this.name, change);
+    await Promise.race([this.#store.onCommit(this.name, change), this.#end]);
     this.#require();
     const revision = this.#store.add(this.name, fence, change);
     const until = this.#store.length;
-    if (revision !== undefined) await this.#store.onCommitted(this.name, change);
+    if (revision !== undefined) await Promise.race([this.#store.onCommitted(this.name, change), this.#end]);
     this.#store.tellAll();
     await this.passed(until);
     if (revision === undefined) throw new CofferError('conflict', 'another instance was faster');
@@ -250,6 +263,7 @@ export class SharedInstance implements Storage {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#onEnd();
     this.#store.closed(this.name);
     for (const { passed } of this.#waiting.splice(0)) passed();
     await this.#running;
@@ -284,7 +298,8 @@ export class SharedInstance implements Storage {
 
   /** The commits so far have arrived. */
   async passed(until = this.#store.length): Promise<void> {
-    if (this.#replica.applied >= until || this.#closed) return;
+    if (this.#replica.applied >= until) return;
+    if (this.#closed) throw new CofferError('stopped', 'the store is closed');
     await new Promise<void>((passed) => {
       this.#waiting.push({ until, passed });
     });

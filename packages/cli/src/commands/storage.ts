@@ -25,11 +25,8 @@ export async function replicas(text: string, options: Options): Promise<void> {
 }
 
 export async function forget(member: string, options: Options): Promise<void> {
-  if (!/^[0-9a-f]{16}$/.test(member)) {
-    throw new Failure('a member is named by its 16 hexadecimal digits, as "coffer storage status" lists it');
-  }
   await withAdmin(options, (admin) => during('failed to forget the member', admin.forgetMember(member)));
-  await (options.json ? printJson({ member }) : print(`The member ${member} is forgotten.`));
+  await (options.json ? printJson({ member }) : print(`The member ${displayText(member)} is forgotten.`));
 }
 
 export async function heal({ dryRun = false, ...options }: Options & { dryRun?: boolean }): Promise<void> {

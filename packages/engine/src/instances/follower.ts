@@ -38,10 +38,10 @@ export class Follower implements Admission {
   #heldAt: number | undefined;
   #lookingAgain: NodeJS.Timeout | undefined;
   #looks = 0;
+  #isFollowing = false;
   #closed = false;
   #onWhole: () => void = () => undefined;
 
-  /** Lets everything pass until it {@link begin}s: a store that is being made has nothing to hold it against. */
   constructor(parts: FollowerParts) {
     this.#parts = parts;
     const { freshness } = parts.shared;
@@ -57,12 +57,19 @@ export class Follower implements Admission {
       age: () => performance.now() - mark(),
     };
     this.#unwatch = parts.storage.watch((event) => this.#take(event));
-    parts.shared.follow(this);
+  }
+
+  /** Lets everything pass until it {@link begin}s: a store that is being made has nothing to hold it against. */
+  letPass(): void {
+    this.#isFollowing = true;
+    this.#parts.shared.follow(this);
   }
 
   /** From now on all is looked at and taken over. What these hold must be what the replica has at this moment. */
   begin(followed: Followed): void {
     this.#followed = followed;
+    if (!this.#isFollowing) this.#parts.shared.follow(this);
+    this.#isFollowing = true;
     this.#look();
   }
 

@@ -9,18 +9,25 @@ import type { StoreKeys } from './prove.js';
 
 const NOTHING: Records = { scan: () => [] };
 
+/** What an embedded store is made of. */
+export interface EmbeddedContent {
+  readonly records: StorageSnapshot;
+  readonly incarnation: Uint8Array;
+  /** To count on from: no revision is higher. */
+  readonly sequence: number;
+  /** Of all heads. */
+  readonly digest: Uint8Array;
+  readonly keys: StoreKeys;
+}
+
 /**
- * Writes an embedded store with the records and the summary of a snapshot, and reads all of it back.
+ * Writes an embedded store, and reads all of it back. It begins a log of its own, of which it knows no line yet.
  *
- * @param sequence to count on from: no revision is higher
  * @throws CofferError `io`, `storage_full`
  */
 export async function buildEmbedded(
   folder: string,
-  source: StorageSnapshot,
-  incarnation: Uint8Array,
-  sequence: number,
-  { ring, sealer }: StoreKeys,
+  { records: source, incarnation, sequence, digest, keys: { ring, sealer } }: EmbeddedContent,
   options: MigrateOptions,
 ): Promise<Copied> {
   const writer = await LmdbWriter.create(folder);
@@ -35,8 +42,6 @@ export async function buildEmbedded(
     await writer.close();
     throw error;
   }
-  // It begins a log of its own: it knows of no line.
-  const { digest } = new HeadsIntegrity(ring, sealer).read(source.summary);
   const summary = new HeadsIntegrity(ring, sealer).seal(digest, sequence);
   await writer.finish({ incarnation, sequence, summary });
   const copy = await LmdbStorage.open(folder, localOptions(options));

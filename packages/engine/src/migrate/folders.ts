@@ -1,6 +1,7 @@
 import { rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
+import { CofferError } from '../errors.js';
 import { syncFolder } from '../files.js';
 import { AUDIT_FOLDER, STORE_FOLDER } from '../options.js';
 import { fileKind } from '../storage/file-kind.js';
@@ -24,6 +25,18 @@ export class MoveFolders {
   /** What is in `store`, and in `store.moving`. */
   async kinds(): Promise<{ store: FileKind | undefined; moving: FileKind | undefined }> {
     return { store: await fileKind(this.store), moving: await fileKind(this.moving) };
+  }
+
+  /**
+   * @throws CofferError `unfit_store` if the store is not there since a move was interrupted, so that nobody makes a new one in its
+   *   place
+   */
+  async requireStore(): Promise<void> {
+    if ((await isThere(this.store)) || !(await isThere(this.moving))) return;
+    throw new CofferError(
+      'unfit_store',
+      `the store of ${this.stateDir} was being moved when that was interrupted: repeat coffer storage migrate`,
+    );
   }
 
   async removeMoving(): Promise<void> {

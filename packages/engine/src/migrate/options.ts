@@ -17,6 +17,8 @@ export interface MigrateOptions
   readonly minFreeBytes?: number | undefined;
   /** Moves out of JetStream without asking there: what this instance's replica has is the store. */
   readonly force?: boolean | undefined;
+  /** How long is listened whether other instances still run, of which was heard a moment ago. */
+  readonly othersMs?: number | undefined;
   onProgress?(progress: MigrateProgress): void;
 }
 

@@ -1,4 +1,3 @@
-import { asBuffer } from '../bytes.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { generationOf, RecordSealer } from '../crypto/records.js';
 import { wipe } from '../crypto/secure-memory.js';
@@ -30,6 +29,13 @@ export async function openKeys(
   return { ring, sealer: new RecordSealer(ring, incarnation) };
 }
 
+interface ProofOptions {
+  /** What sealed the summary, if the ring is another by now. */
+  readonly sealedBy?: StoreKeys;
+  /** Of a replica on its way: the header with some head's data key may be still to come. */
+  readonly isOnItsWay?: boolean;
+}
+
 /**
  * Opens every head, and holds all of them against the summary, if there is one.
  *
@@ -39,22 +45,21 @@ export async function openKeys(
 export function proven(
   records: Records,
   summary: Uint8Array | undefined,
-  { ring, sealer }: StoreKeys,
+  keys: StoreKeys,
+  { sealedBy = keys, isOnItsWay = false }: ProofOptions = {},
 ): HeadsIntegrity {
-  const integrity = new HeadsIntegrity(ring, sealer);
+  const { sealer } = keys;
+  const integrity = new HeadsIntegrity(sealedBy.ring, sealedBy.sealer, { isShared: true });
   const heads: FoundHead[] = [];
   for (const [found, { bytes }] of records.scan(Buffer.alloc(0))) {
     if (!isHeadKey(found)) continue;
     const key = Buffer.from(found);
     const record = Buffer.from(bytes);
-    openHead(key, record, sealer);
-    heads.push({ key, generation: HEADER_KEY.equals(key) ? headerGeneration(record) : generationOf(record) });
+    if (HEADER_KEY.equals(key)) heads.push({ key, generation: headerGeneration(record) });
+    else {
+      if (!isOnItsWay || sealer.knows(record)) wipe(sealer.open(key, record));
+      heads.push({ key, generation: generationOf(record) });
+    }
   }
   return summary === undefined ? integrity.believing(heads) : integrity.check(summary, heads);
-}
-
-/** @throws CofferError `tampered` for a head that is not this store's */
-export function openHead(key: Uint8Array, record: Uint8Array, sealer: RecordSealer): void {
-  if (HEADER_KEY.equals(key)) headerGeneration(record);
-  else wipe(sealer.open(key, asBuffer(record)));
 }

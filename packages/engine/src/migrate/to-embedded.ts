@@ -1,3 +1,5 @@
+import { setTimeout as wait } from 'node:timers/promises';
+
 import { CofferError } from '../errors.js';
 import { HEADER_KEY } from '../keys.js';
 import { setMoved } from '../storage/file-kind.js';
@@ -9,7 +11,11 @@ import { type Copied, requireSame } from './copy.js';
 import { buildEmbedded } from './embedded.js';
 import { MoveFolders } from './folders.js';
 import { localOptions, type Migrated, type MigrateOptions, noteInLog } from './options.js';
-import { openHead, openKeys, proven, type StoreKeys } from './prove.js';
+import { openKeys, proven, type StoreKeys } from './prove.js';
+
+/** An instance says every ten seconds that it is there. */
+const OTHERS_MS = 12_000;
+const LOOK_MS = 500;
 
 /**
  * Moves a store out of JetStream into the state folder of one of its instances, or of a new one; all others are stopped. The
@@ -30,7 +36,8 @@ export async function migrateToEmbedded(options: MigrateOptions): Promise<Migrat
     throw new CofferError('invalid_argument', `the store of ${options.stateDir} is an embedded one already`);
   }
   const where = `the JetStream bucket ${options.jetstream.bucket}`;
-  if (store === undefined && moving === 'embedded') {
+  // The bucket tells whether the copy was complete, if it can be asked.
+  if (store === undefined && moving === 'embedded' && options.force) {
     await folders.complete();
     await noteInLog(options, `from ${where}`);
     return { kept: undefined };
@@ -69,67 +76,66 @@ async function takenBack(folders: MoveFolders, options: MigrateOptions): Promise
 
 async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promise<Copied> {
   const storage = await openBucketStore(folders.store, options);
+  let keys: StoreKeys | undefined;
   try {
     const header = storage.get(HEADER_KEY);
     if (!header) {
       storage.shared.follow({ admit: () => undefined });
       return await frozenBefore(storage, folders, options);
     }
-    const keys = await openKeys(header.bytes, storage.incarnation, options);
-    try {
-      storage.summarise(proven(storage, storage.summary, keys));
-      await storage.refreshSummary();
-      storage.shared.follow({
-        admit: (heads) => {
-          for (const { key, after } of heads) if (after) openHead(key, after, keys.sealer);
-        },
-      });
-      await caughtUp(storage);
-      if (!storage.get(HEADER_KEY)) return await frozenBefore(storage, folders, options);
-      await requireAlone(storage);
-      return await copyAndFreeze(storage, folders, keys, options);
-    } finally {
-      keys.ring.wipe();
-    }
+    keys = await openKeys(header.bytes, storage.incarnation, options);
+    storage.summarise(proven(storage, storage.summary, keys, { isOnItsWay: true }));
+    await storage.refreshSummary();
+    // What comes is proven when all of it is there: some may be under a data key that is still to come.
+    storage.shared.follow({ admit: () => undefined });
+    await caughtUp(storage);
+    if (!storage.get(HEADER_KEY)) return await frozenBefore(storage, folders, options);
+    await requireAlone(storage, options);
+    return await copyAndFreeze(storage, folders, keys, options);
   } finally {
+    // What is written until it is closed is sealed.
     await storage.close();
+    keys?.ring.wipe();
   }
 }
 
-/** The header goes when all is copied: what is committed from then on, by whomever, is refused. */
+/**
+ * The header goes when all is copied: what is committed from then on, by whomever, is refused.
+ *
+ * @param former the keys of the header that the replica had; by now there may be another
+ */
 async function copyAndFreeze(
   storage: JetStreamStorage,
   folders: MoveFolders,
-  keys: StoreKeys,
+  former: StoreKeys,
   options: MigrateOptions,
 ): Promise<Copied> {
   await folders.removeMoving();
+  const { incarnation } = storage;
   const sequence = Math.max(storage.sequence, storage.shared.health.replicaSequence);
-  const snapshot = storage.snapshot();
+  const records = storage.snapshot();
   const header = storage.get(HEADER_KEY);
+  let keys: StoreKeys | undefined;
   try {
     if (!header) throw changedMeanwhile();
-    const copied = await buildEmbedded(
-      folders.moving,
-      snapshot,
-      storage.incarnation,
-      sequence,
-      keys,
-      options,
-    );
+    keys = await openKeys(header.bytes, incarnation, options);
+    const digest = proven(records, records.summary, keys, { sealedBy: former }).initial;
+    const content = { records, incarnation, sequence, digest, keys };
+    const copied = await buildEmbedded(folders.moving, content, options);
     await storage.commit({
       head: { key: HEADER_KEY, bytes: undefined },
       expectedRevision: header.revision,
     });
     try {
-      requireSame(snapshot, storage, HEADER_KEY);
+      requireSame(records, storage, HEADER_KEY);
     } catch {
       await storage.commit({ head: { key: HEADER_KEY, bytes: header.bytes }, expectedRevision: 0 });
       throw changedMeanwhile();
     }
     return copied;
   } finally {
-    snapshot.close();
+    records.close();
+    keys?.ring.wipe();
   }
 }
 
@@ -152,35 +158,52 @@ async function frozenBefore(
 
 async function fromReplica(folders: MoveFolders, options: MigrateOptions): Promise<Copied> {
   const replica = await Replica.open(folders.store, localOptions(options));
+  let keys: StoreKeys | undefined;
   try {
     const { origin } = replica;
     const header = replica.get(HEADER_KEY);
     if (!origin || !header) throw noStore(options);
-    const keys = await openKeys(header.bytes, origin.incarnation, options);
-    try {
-      replica.summarise(proven(replica, replica.summary, keys));
-      await replica.refreshSummary();
-      await folders.removeMoving();
-      const sequence = Math.max(replica.sequence, replica.position);
-      const snapshot = replica.snapshot();
-      return await buildEmbedded(folders.moving, snapshot, origin.incarnation, sequence, keys, options);
-    } finally {
-      keys.ring.wipe();
-    }
+    keys = await openKeys(header.bytes, origin.incarnation, options);
+    const { incarnation } = origin;
+    const records = replica.snapshot();
+    const digest = proven(records, records.summary, keys).initial;
+    const sequence = Math.max(replica.sequence, replica.position);
+    await folders.removeMoving();
+    return await buildEmbedded(folders.moving, { records, incarnation, sequence, digest, keys }, options);
   } finally {
     await replica.close();
+    keys?.ring.wipe();
   }
 }
 
-/** @throws CofferError `conflict` */
-async function requireAlone({ shared }: JetStreamStorage): Promise<void> {
-  const { members } = await shared.status();
-  const others = members.filter(({ instance, alive }) => alive && instance !== shared.instance);
-  if (others.length === 0) return;
-  throw new CofferError(
-    'conflict',
-    `other instances serve this store: ${others.map(({ name }) => name).join(', ')}. Stop them, then try again`,
-  );
+/**
+ * Who was heard of a moment ago may have been stopped since: then nothing more is heard of him. One that is paused comes too late
+ * with what it commits, for the header is gone.
+ *
+ * @throws CofferError `conflict`
+ */
+async function requireAlone(
+  { shared }: JetStreamStorage,
+  { onNotice, othersMs = OTHERS_MS }: MigrateOptions,
+): Promise<void> {
+  const others = async () =>
+    (await shared.status()).members.filter(({ instance, alive }) => alive && instance !== shared.instance);
+  const before = new Map((await others()).map((member) => [member.instance, member]));
+  if (before.size === 0) return;
+  const names = [...before.values()].map(({ name }) => name).join(', ');
+  onNotice?.(`Other instances were there a moment ago (${names}): listening whether they still are.`);
+  for (const end = performance.now() + othersMs; performance.now() < end; ) {
+    await wait(Math.min(LOOK_MS, othersMs));
+    const heard = (await others()).filter(({ instance, seenAt }) => {
+      const last = before.get(instance);
+      return !last || last.seenAt.getTime() !== seenAt.getTime();
+    });
+    if (heard.length === 0) continue;
+    throw new CofferError(
+      'conflict',
+      `other instances serve this store: ${heard.map(({ name }) => name).join(', ')}. Stop them, then try again`,
+    );
+  }
 }
 
 const changedMeanwhile = () =>

@@ -1,6 +1,9 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 
 import type { CofferError } from '../errors.js';
+import type { Head } from '../head.js';
+import type { Duty } from '../instances/duty.js';
+import { isConflict } from '../overtaken.js';
 import type { Feed } from '../watch/feed.js';
 import { type PruneContext, prune } from './prune.js';
 import { Retention, type RetentionRule } from './rules.js';
@@ -20,6 +23,8 @@ export interface PrunerContext extends PruneContext {
   readonly feed: Feed;
   /** Undefined while nothing can be said of ages. */
   readonly now: () => Date | undefined;
+  /** Whether it is for this instance to do, of those that share the store. */
+  readonly duty: Duty;
   /** Runs a change that the end of the engine waits for; rejects when there is to be none. */
   run<T>(task: () => Promise<T>): Promise<T>;
 }
@@ -39,7 +44,7 @@ export class Pruner {
     context.feed.subscribe((name) => {
       if (name !== undefined) this.#gather(name);
     });
-    this.#interval = setInterval(() => void this.all().catch(() => undefined), INTERVAL_MS);
+    this.#interval = setInterval(() => this.begin(), INTERVAL_MS);
     this.#interval.unref();
   }
 
@@ -50,7 +55,12 @@ export class Pruner {
    */
   setRules(rules: readonly RetentionRule[]): void {
     this.#retention = new Retention(rules);
-    void this.all().catch(() => undefined);
+    this.begin();
+  }
+
+  /** Looks at every secret now if that is for this instance to do, without a word on what goes wrong. */
+  begin(): void {
+    if (this.#context.duty.isOurs) void this.all().catch(() => undefined);
   }
 
   /** Looks at every secret now, behind what is under way. Rejects with the first error, after it has tried all. */
@@ -65,7 +75,7 @@ export class Pruner {
   }
 
   #gather(name: string): void {
-    if (this.#retention.off || this.#closed) return;
+    if (this.#retention.off || this.#closed || !this.#context.duty.isOurs) return;
     if (this.#changed.size <= GATHERED) this.#changed.add(name);
     if (this.#gathering) return;
     this.#gathering = setTimeout(() => {
@@ -95,7 +105,11 @@ export class Pruner {
         for (;;) {
           const head = catalog.live(name)?.head;
           if (this.#closed || !head || this.#retention.expired(head, now()).length === 0) break;
-          await run(() => prune(this.#context, name, (newest) => this.#retention.expired(newest, now())));
+          const choose = (newest: Head) => this.#retention.expired(newest, now());
+          await run(() => prune(this.#context, name, choose)).catch((error: unknown) => {
+            // It is another secret now, and looked at anew.
+            if (!isConflict(error)) throw error;
+          });
           await delay(PAUSE_MS);
         }
       } catch (error) {

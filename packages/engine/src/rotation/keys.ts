@@ -78,7 +78,7 @@ export class Keys {
   /** As in {@link KeysInfo}; costs no count. */
   async progress(caller: Caller): Promise<RotationProgress | undefined> {
     await this.#allow(caller);
-    return this.#context.rewriter.progress;
+    return this.#context.rewriter.look();
   }
 
   /** Resolves when the new key is in force; records are re-encrypted under a new data key in the background. */

@@ -6,6 +6,7 @@ import type { Catalog } from '../catalog.js';
 import { CofferError } from '../errors.js';
 import type { Gate } from '../gate.js';
 import type { StoreHeader } from '../header.js';
+import type { Duty } from '../instances/duty.js';
 import type { Manifest } from '../manifest.js';
 import type { ManifestChanges } from '../manifest-changes.js';
 import type { Secrets } from '../secrets.js';
@@ -22,6 +23,17 @@ const RETRY = 1_000;
 const RETRY_MAX = 30_000;
 /** Wait before another look where only damaged records are left. */
 const RETRY_DAMAGED = 60_000;
+/** Between two looks whether all instances have it, and how long that may take before a person should know. */
+const CONFIRM = 200;
+const CONFIRM_PATIENCE = 30_000;
+/** How old a count may be that says how far another instance has come, in milliseconds. */
+const COUNT_LIFE = 2_000;
+const MEMBERS =
+  'all records are under the new data key, and the old one is kept until every instance has them so, since its replica may be ' +
+  'needed: start those that are away, or forget those that will not come back ("coffer storage status", "coffer storage forget")';
+
+/** `members`: another instance has not yet what took the place of the records under the old key. */
+export type RotationProblem = 'storage_full' | 'tampered' | 'members';
 
 /** How far the re-encryption under the newest data key has come. */
 export interface RotationProgress {
@@ -30,7 +42,7 @@ export interface RotationProgress {
   /** Those not yet under the newest data key; of the last count, less what was done since. */
   readonly remaining: number;
   /** Why it does not go on at the moment, for a person. */
-  readonly problem?: { readonly code: 'storage_full' | 'tampered'; readonly message: string };
+  readonly problem?: { readonly code: RotationProblem; readonly message: string };
 }
 
 export interface RewriterParts {
@@ -41,6 +53,8 @@ export interface RewriterParts {
   readonly secrets: Secrets;
   readonly changes: ManifestChanges;
   readonly gate: Gate;
+  /** Whether this instance does it, of those that share the store. */
+  readonly duty: Duty;
   /** Before a data key is destroyed: what else is under it keeps what it needs of it. */
   readonly keepKeys?: (() => Promise<void>) | undefined;
   onNotice(sentence: string): void;
@@ -60,6 +74,7 @@ export class Rewriter {
   #asked = false;
   #wake = new AbortController();
   #progress: RotationProgress | undefined;
+  #countedAt = Number.NEGATIVE_INFINITY;
   /** Records brought under the newest key, and whether another writer overtook us, since the round began. */
   #done = 0;
   #overtaken = false;
@@ -81,6 +96,13 @@ export class Rewriter {
     return this.#takeCensus(new Pace(1));
   }
 
+  /** As {@link progress}; where another instance does it, by a count that is a few seconds old at the most. */
+  async look(): Promise<RotationProgress | undefined> {
+    const isCounted = performance.now() - this.#countedAt < COUNT_LIFE;
+    if (this.progress && !this.#parts.duty.isOurs && !isCounted) await this.census();
+    return this.progress;
+  }
+
   /** Begins, or looks again at once at what hindered it. */
   start(): void {
     this.#wake.abort();
@@ -97,6 +119,10 @@ export class Rewriter {
     await this.#running;
   }
 
+  get #goesOn(): boolean {
+    return this.#parts.duty.isOurs && !this.#stopping.signal.aborted;
+  }
+
   async #run(): Promise<void> {
     while (this.#asked) {
       this.#asked = false;
@@ -107,7 +133,7 @@ export class Rewriter {
 
   async #bringAllOver(): Promise<void> {
     let wait = RETRY;
-    while (this.#parts.header.ring.dataKeys.length > 1 && !this.#stopping.signal.aborted) {
+    while (this.#goesOn && this.#parts.header.ring.dataKeys.length > 1) {
       try {
         await this.#round();
         wait = RETRY;
@@ -130,7 +156,8 @@ export class Rewriter {
     await storage.refreshSummary();
     const { counts, examples } = await this.#takeCensus(this.#pace);
     const unused = retiring.filter(({ id }) => !counts.has(id));
-    for (const { id } of unused) await this.#destroy(id);
+    if (unused.length > 0 && !(await this.#allHaveIt())) return;
+    await this.#all(unused.map(({ id }) => this.#destroy(id)));
     if (header.ring.dataKeys.length === 1) return;
     this.#done = 0;
     this.#overtaken = false;
@@ -207,20 +234,41 @@ export class Rewriter {
     }
   }
 
+  /**
+   * Of a shared store, waits until every instance has what this one has counted: its replica may be all that is left of a store,
+   * and has to open then.
+   *
+   * @returns false if it is another one's duty now
+   */
+  async #allHaveIt(): Promise<boolean> {
+    const { shared } = this.#parts.storage;
+    if (!shared) return true;
+    const counted = shared.health.replicaSequence;
+    for (let waited = 0; !shared.confirmedByAll(counted); waited += CONFIRM) {
+      if (waited >= CONFIRM_PATIENCE) this.#hinder('members', MEMBERS);
+      await this.#sleep(CONFIRM);
+      if (!this.#goesOn) return false;
+    }
+    return true;
+  }
+
   async #destroy(id: number): Promise<void> {
     const { header, gate, onNotice } = this.#parts;
     await this.#parts.keepKeys?.();
     const operation = randomUUID();
     const asked = { caller: SERVER, action: 'destroy-data-key', target: String(id), operation } as const;
-    const made = await header.alone(() =>
-      gate.change(asked, () => {
+    const made = await header.alone(async () => {
+      // Another instance may have been faster.
+      if (!header.ring.dataKey(id)) return undefined;
+      return gate.change(asked, () => {
         const added = { id: operation, by: SERVER.principals[0].id, request: '', result: id, given: false };
         return header.commit({
           dataKeys: header.ring.dataKeys.filter((key) => key.id !== id),
           operations: gate.remember(header.operations, added),
         });
-      }),
-    );
+      });
+    });
+    if (!made) return;
     await made.settle();
     onNotice(`No record is under the data key ${id} any more; it is destroyed.`);
   }
@@ -235,6 +283,7 @@ export class Rewriter {
   #note({ counts, total }: Census): void {
     const { ring } = this.#parts.header;
     const { problem } = this.#progress ?? {};
+    this.#countedAt = performance.now();
     const remaining = total - (counts.get(ring.newest.id) ?? 0);
     this.#progress = { total, remaining, ...(problem && { problem }) };
   }
@@ -247,7 +296,7 @@ export class Rewriter {
   }
 
   /** Says it once. */
-  #hinder(code: 'storage_full' | 'tampered', message: string): void {
+  #hinder(code: RotationProblem, message: string): void {
     const { total, remaining, problem } = this.#progress ?? { total: 0, remaining: 0 };
     this.#progress = { total, remaining, problem: { code, message } };
     if (problem?.code !== code) this.#parts.onNotice(`${message[0]?.toUpperCase()}${message.slice(1)}.`);

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { hash, randomFillSync } from 'node:crypto';
 
 import {
   type Caller,
@@ -44,7 +44,9 @@ export class TransitRing implements TransitKeys {
   static async open(options: TransitRingOptions): Promise<TransitRing> {
     const { engine, backend, seed } = options;
     if (seed) await importSeed(seed, options);
-    if (isEmpty(engine, backend)) await rotateTransitKey(engine, backend, SERVER);
+    // Of several instances that start at the same moment one makes it: to the others it is the same operation.
+    const operation = `first-${hash('sha256', backend).slice(0, 16)}`;
+    if (isEmpty(engine, backend)) await rotateTransitKey(engine, backend, SERVER, { operation });
     return new TransitRing(options);
   }
 

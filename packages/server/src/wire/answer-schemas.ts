@@ -142,7 +142,9 @@ const rotation = z
   .strictObject({
     total: z.int().min(0).describe('Records in the store'),
     remaining: z.int().min(0).describe('Records not yet under the newest data key'),
-    problem: z.strictObject({ code: z.enum(['storage_full', 'tampered']), message: z.string() }).optional(),
+    problem: z
+      .strictObject({ code: z.enum(['storage_full', 'tampered', 'members']), message: z.string() })
+      .optional(),
   })
   .nullable()
   .meta({ description: 'How far the re-encryption is; null when all records are under one key.' });

@@ -222,7 +222,7 @@ export const storageReplicasRequest = z.strictObject({
 });
 
 export const storageForgetRequest = z.strictObject({
-  member: z.string().meta({ description: 'An instance’s id.', pattern: '^[0-9a-f]{16}$' }),
+  member: z.string().meta({ description: 'An instance’s id, or its name.', minLength: 1, maxLength: 256 }),
 });
 
 export const storageHealRequest = z.strictObject({ dryRun: z.boolean().optional() });

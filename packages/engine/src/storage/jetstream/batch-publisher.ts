@@ -1,5 +1,6 @@
 import { errors, headers, type Msg, type NatsConnection } from '@nats-io/nats-core';
 
+import type { Link } from './link.js';
 import { NATS_HEADER, type Outgoing } from './messages.js';
 
 /** What the server said to a batch. */
@@ -71,6 +72,19 @@ export async function publishBatch(
       return { is: 'refused', reason: error.message };
     }
     return { is: 'silence' };
+  }
+}
+
+/** A connection that is lost gives no answer any more. */
+export async function untilLost(link: Link, answer: Promise<Answer>): Promise<Answer> {
+  let end: () => void = () => {};
+  const lost = new Promise<Answer>((resolve) => {
+    end = link.onChange(() => resolve({ is: 'silence' }));
+  });
+  try {
+    return await Promise.race([answer, lost]);
+  } finally {
+    end();
   }
 }
 

@@ -4,8 +4,10 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { CofferError } from '../../errors.js';
 import { DISK_BOUNDS, Timings } from '../../timings.js';
 import type { StorageChange } from '../storage.js';
-import { type Answer, publishBatch } from './batch-publisher.js';
+import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
+import { BucketRoom } from './bucket-room.js';
 import { type Group, type Member, takeGroup, type Waiting } from './commit-group.js';
+import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import type { ReplicaLike } from './replica-contract.js';
@@ -61,13 +63,14 @@ export interface CommitterOptions {
 export class Committer {
   readonly #options: CommitterOptions;
   readonly #queue: Waiting[] = [];
+  /** What is to be written beside a commit, one after the other, before the next commit. */
+  readonly #chores: (() => Promise<void>)[] = [];
+  readonly #sides: SideWriter;
+  readonly #room: BucketRoom;
   readonly #underWay = new Set<Promise<unknown>>();
   readonly commits = new Timings(DISK_BOUNDS);
   #running: Promise<void> | undefined;
   #stopped: CofferError | undefined;
-  /** What was stored since the stream's bytes were last seen. */
-  #addedBytes = 0;
-  #seen: object | undefined;
   /** How many of the next go alone, since a group was refused and nobody knows because of whom. */
   #singles = 0;
   conflicts = 0;
@@ -75,6 +78,8 @@ export class Committer {
 
   constructor(options: CommitterOptions) {
     this.#options = options;
+    this.#sides = new SideWriter(options);
+    this.#room = new BucketRoom(() => options.feed.state, options.maxBytes);
   }
 
   /** Of the ring's record in the replica: whoever seals a change takes it in the same turn. */
@@ -114,9 +119,15 @@ export class Committer {
   async #run(): Promise<void> {
     // A turn of the event loop gathers what else was asked at this moment.
     await new Promise(setImmediate);
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 || this.#chores.length > 0) {
+      const chore = this.#chores.shift();
+      if (chore) {
+        await chore();
+        continue;
+      }
       this.#rejectKnown();
-      if (this.#queue.length === 0) break;
+      const [next] = this.#queue;
+      if (!next || (await this.#isDivided(next))) continue;
       const { layout, replica, fence } = this.#options;
       const group = takeGroup(this.#queue, {
         layout,
@@ -133,6 +144,49 @@ export class Committer {
     this.#running = undefined;
   }
 
+  /** A change that is longer than a batch goes in parts, and only the part with its head is left in the queue. */
+  async #isDivided(waiting: Waiting): Promise<boolean> {
+    const { layout, replica, fence } = this.#options;
+    const written: Stand[] = [];
+    const undo = (error: Error) =>
+      this.#chore(async () => {
+        await this.#sides.remove(written);
+        waiting.reject(error);
+      });
+    try {
+      const entry = (key: Uint8Array) => replica.entry(key);
+      const partBytes = this.#partBytes();
+      const division = divide(waiting.change, { layout, entry, partBytes });
+      if (!division) return false;
+      this.#queue.shift();
+      for (const part of division.before) {
+        written.push(...(await this.#sides.write(part, { key: fence, revision: waiting.fence }, partBytes)));
+      }
+      this.#queue.unshift({
+        change: division.change,
+        fence: waiting.fence,
+        resolve: (revision) =>
+          this.#chore(async () => {
+            await this.#sides.remove(division.after);
+            waiting.resolve(revision);
+          }),
+        reject: (error) => {
+          if ((error as CofferError).code === 'in_doubt') waiting.reject(error);
+          else undo(error);
+        },
+      });
+    } catch (error) {
+      if (this.#queue[0] === waiting) this.#queue.shift();
+      undo(error as Error);
+    }
+    return true;
+  }
+
+  #chore(chore: () => Promise<void>): void {
+    this.#chores.push(chore);
+    this.#running ??= this.#run();
+  }
+
   /** What need not go to the stream: there is none to go to, no room, or the replica knows of another revision or ring. */
   #rejectKnown(): void {
     const problem = this.#problem();
@@ -141,7 +195,7 @@ export class Committer {
       if (problem) one.reject(problem);
       else if (one.fence !== this.fence) this.#conflict(one);
       else if (this.#current(one.change) !== one.change.expectedRevision) this.#conflict(one);
-      else if (this.#isFull(one.change)) one.reject(full());
+      else if (!this.#room.has(one.change)) one.reject(full());
       else this.#queue.push(one);
     }
   }
@@ -159,19 +213,6 @@ export class Committer {
     return entry && !entry.removed ? entry.revision : 0;
   }
 
-  /** Some room is kept for beats and marks, without which nobody could read, and half of it for revocations and deletions. */
-  #isFull({ head, put = [], urgent = false }: StorageChange): boolean {
-    const { state } = this.#options.feed;
-    const limit = this.#options.maxBytes();
-    if (!state || limit <= 0) return false;
-    if (this.#seen !== state) this.#addedBytes = 0;
-    this.#seen = state;
-    const reserve = Math.min(Math.max(RESERVE_BYTES, limit / 100), limit / 4);
-    const bytes = put.reduce((sum, side) => sum + side.bytes.length, head.bytes?.length ?? 0);
-    const frees = head.bytes === undefined && put.length === 0;
-    return state.bytes + this.#addedBytes + bytes > limit - (urgent || frees ? reserve / 2 : reserve);
-  }
-
   #partBytes(): number {
     const maxPayload = this.#options.link.connection?.info?.max_payload ?? MESSAGE_BYTES;
     return Math.max(HEADER_ROOM, Math.min(maxPayload, MESSAGE_BYTES) - HEADER_ROOM);
@@ -187,13 +228,14 @@ export class Committer {
       const connection = link.connection;
       // Another id each time: the server has kept the first messages of a batch whose last one did not come.
       const answer: Answer = connection
-        ? await this.#untilLost(
+        ? await untilLost(
+            link,
             publishBatch(connection, layout.stream, `${id}.${attempt}`, group.messages, ANSWER_MS),
           )
         : { is: 'refused', reason: link.problem };
       if (answer.is === 'stored') {
         this.commits.since(begun);
-        this.#addedBytes += group.bytes;
+        this.#room.took(group.bytes);
         return this.#arrived(group, answer.sequence);
       }
       inDoubt ||= answer.is === 'silence';
@@ -209,20 +251,6 @@ export class Committer {
       if (left <= 0) return this.#giveUp(group, inDoubt ? id : undefined);
       const pause = answer.is === 'busy' ? BUSY_MS * (1 + attempt + Math.random()) : DOUBTFUL_MS;
       await wait(Math.min(pause, DOUBTFUL_MS, left));
-    }
-  }
-
-  /** A connection that is lost gives no answer any more. */
-  async #untilLost(answer: Promise<Answer>): Promise<Answer> {
-    const { link } = this.#options;
-    let end: () => void = () => {};
-    const lost = new Promise<Answer>((resolve) => {
-      end = link.onChange(() => resolve({ is: 'silence' }));
-    });
-    try {
-      return await Promise.race([answer, lost]);
-    } finally {
-      end();
     }
   }
 
@@ -338,9 +366,6 @@ export class Committer {
     );
   }
 }
-
-/** At the least, of the bucket's room. */
-const RESERVE_BYTES = 1024 * 1024;
 
 const rejectAll = (members: readonly Member[], error: Error): void => {
   for (const { waiting } of members) waiting.reject(error);

@@ -35,12 +35,14 @@ export interface EncodedChange {
 /**
  * @param entry what the replica knows of a key: a change is made on top of that
  * @param partBytes how long a message's payload may be
+ * @param kind of the one in the place of the head: a side record that is written by itself must be as it was, too
  */
 export function encodeChange(
-  change: StorageChange,
+  change: Omit<StorageChange, 'expectedRevision'>,
   layout: Layout,
   entry: (key: Uint8Array) => ReplicaEntry | undefined,
   partBytes: number,
+  kind: 'head' | 'side' = 'head',
 ): EncodedChange {
   const before: Outgoing[] = [];
   const after: Outgoing[] = [];
@@ -54,8 +56,8 @@ export function encodeChange(
   const sides = change.put?.map(({ key, bytes }) => record(key, bytes, [SIDE])) ?? [];
   const known = entry(change.head.key);
   const head = record(change.head.key, change.head.bytes, [
-    HEAD,
-    ...(known ? [[HEADER.lineage, formatLineage(lineageBehind(known))] as const] : []),
+    [HEADER.kind, kind],
+    ...(known && kind === 'head' ? [[HEADER.lineage, formatLineage(lineageBehind(known))] as const] : []),
     [NATS_HEADER.expected, String(known?.revision ?? 0)],
   ]);
   for (const key of change.remove ?? []) after.push(record(key, undefined, [SIDE]));

@@ -123,7 +123,7 @@ export class JetStreamShared implements SharedStorage {
   }
 
   get health(): SharedHealth {
-    const { link, replica, feed, beats, committer, facts, problem } = this.#parts;
+    const { options, link, replica, feed, beats, committer, facts, problem } = this.#parts;
     const members = feed.members.list();
     return {
       instance: replica.instance,
@@ -132,7 +132,7 @@ export class JetStreamShared implements SharedStorage {
       alarm: replica.alarm,
       replicaAge: beats.age(),
       replicaSequence: feed.position,
-      sync: facts()?.sync ?? 'lazy',
+      sync: facts()?.sync ?? (options.syncAlways ? 'stated' : 'lazy'),
       members: members.length,
       membersAlive: members.filter(({ alive }) => alive).length,
       conflicts: committer.conflicts,

@@ -1,0 +1,208 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+
+import { CofferError } from '../../errors.js';
+import type { StorageChange } from '../storage.js';
+import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
+import type { CommittedFeed } from './committer.js';
+import type { Layout } from './layout.js';
+import type { Link } from './link.js';
+import { encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
+import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
+
+/** nats-server takes 1,000 messages in a batch. */
+const MESSAGES = 900;
+
+const ANSWER_MS = 3_000;
+const TRY_MS = 10_000;
+const PAUSE_MS = 20;
+
+type Put = NonNullable<StorageChange['put']>[number];
+
+/** A record at a revision. */
+export interface Stand {
+  readonly key: Uint8Array;
+  readonly revision: number;
+}
+
+/**
+ * A change that is longer than a batch, as what may go before it and after it without harm: a new side record means nothing until its
+ * head says so, and one that is not removed yet means nothing any more.
+ */
+export interface Division {
+  readonly before: readonly (readonly Put[])[];
+  readonly change: StorageChange;
+  readonly after: readonly Stand[];
+}
+
+export interface DivideOptions {
+  readonly layout: Layout;
+  readonly entry: (key: Uint8Array) => ReplicaEntry | undefined;
+  readonly partBytes: number;
+}
+
+/**
+ * Undefined for a change that fits into one batch, as nearly all do.
+ *
+ * @throws CofferError `invalid_argument` for one that replaces more records than a batch may hold, which cannot be divided
+ */
+export function divide(change: StorageChange, options: DivideOptions): Division | undefined {
+  const { put = [], remove = [], head } = change;
+  // A guess that is never too low, for what is nearly always small.
+  if (put.length + remove.length < MESSAGES / 4 && bytesOf(put) < options.partBytes) return undefined;
+  const { layout, entry, partBytes } = options;
+  const lengthOf = (one: Omit<StorageChange, 'expectedRevision'>) =>
+    encodeChange(one, layout, entry, partBytes).messages.length;
+  if (lengthOf(change) <= MESSAGES) return undefined;
+
+  const isThere = ({ key }: Put) => entry(key)?.removed === false;
+  const replaced = put.filter(isThere);
+  const size = (one: Put) => lengthOf({ head, put: [one] }) - lengthOf({ head });
+  let room = MESSAGES - lengthOf({ head, put: replaced });
+  if (room < 0) {
+    throw new CofferError(
+      'invalid_argument',
+      `a change may replace ${MESSAGES} records at once, and this one replaces more: divide it`,
+    );
+  }
+  const kept: Uint8Array[] = [];
+  const later: Stand[] = [];
+  for (const key of remove) {
+    const { revision = 0, chunks = 0 } = entry(key) ?? {};
+    room -= 1 + chunks;
+    if (room >= 0) kept.push(key);
+    else if (revision > 0) later.push({ key, revision });
+  }
+  return {
+    before: partsOf(
+      put.filter((one) => !isThere(one)),
+      size,
+    ),
+    change: { ...change, put: replaced, remove: kept },
+    after: later,
+  };
+}
+
+const bytesOf = (put: readonly Put[]): number => put.reduce((sum, { bytes }) => sum + bytes.length, 0);
+
+/** In parts that each fit into a batch. */
+function partsOf<T>(all: readonly T[], size: (one: T) => number): T[][] {
+  const parts: T[][] = [];
+  let part: T[] = [];
+  let filled = 0;
+  for (const one of all) {
+    const more = size(one);
+    if (part.length > 0 && filled + more > MESSAGES) {
+      parts.push(part);
+      part = [];
+      filled = 0;
+    }
+    part.push(one);
+    filled += more;
+  }
+  return part.length > 0 ? [...parts, part] : parts;
+}
+
+export interface SideWriterOptions {
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  readonly link: Link;
+  readonly feed: CommittedFeed;
+}
+
+/** Writes what goes before and after a change that was divided. It shares the instance's mark: one batch at a time. */
+export class SideWriter {
+  readonly #options: SideWriterOptions;
+
+  constructor(options: SideWriterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * New side records, under the ring of that revision.
+   *
+   * @returns where they are
+   * @throws CofferError `conflict` if one is there meanwhile, `storage_full`, `unavailable`
+   */
+  async write(sides: readonly Put[], fence: Stand, partBytes: number): Promise<Stand[]> {
+    const { layout, replica } = this.#options;
+    const messages: Outgoing[] = [
+      this.#mark([
+        [NATS_HEADER.expected, String(fence.revision)],
+        [NATS_HEADER.expectedSubject, layout.record(fence.key)],
+      ]),
+    ];
+    const places: [key: Uint8Array, at: number][] = [];
+    for (const side of sides) {
+      const encoded = encodeChange({ head: side }, layout, (key) => replica.entry(key), partBytes, 'side');
+      places.push([side.key, messages.length + encoded.head]);
+      messages.push(...encoded.messages);
+    }
+    const first = await this.#publish(messages);
+    return places.map(([key, at]) => ({ key, revision: first + at }));
+  }
+
+  /** Removes those that are still as they were. What cannot be removed now is left: nothing refers to it. */
+  async remove(stands: readonly Stand[]): Promise<void> {
+    const { replica } = this.#options;
+    const size = ({ key }: Stand) => 1 + (replica.entry(key)?.chunks ?? 0);
+    for (const part of partsOf(stands, size)) await this.#removePart(part);
+  }
+
+  async #removePart(stands: readonly Stand[]): Promise<void> {
+    const { layout, replica } = this.#options;
+    const end = performance.now() + TRY_MS;
+    while (performance.now() < end) {
+      const left = stands.filter(({ key, revision }) => {
+        const entry = replica.entry(key);
+        return entry?.removed === false && entry.revision === revision;
+      });
+      if (left.length === 0) return;
+      const messages = left.flatMap(({ key }) => {
+        const head = { key, bytes: undefined };
+        return encodeChange({ head }, layout, (one) => replica.entry(one), 1, 'side').messages;
+      });
+      const done = await this.#publish([this.#mark(), ...messages]).catch(() => undefined);
+      if (done === undefined) await wait(PAUSE_MS);
+    }
+  }
+
+  #mark(headers: Outgoing['headers'] = []): Outgoing {
+    const { layout, replica } = this.#options;
+    return { subject: layout.mark(replica.instance), headers, data: new Uint8Array() };
+  }
+
+  /** @returns the sequence of the first, when the replica has all */
+  async #publish(messages: readonly Outgoing[]): Promise<number> {
+    const { link, feed, layout } = this.#options;
+    const id = randomBytes(16).toString('hex');
+    const end = performance.now() + TRY_MS;
+    for (let attempt = 0; performance.now() < end; attempt++) {
+      const { connection } = link;
+      const answer: Answer = connection
+        ? await untilLost(
+            link,
+            publishBatch(connection, layout.stream, `${id}.${attempt}`, messages, ANSWER_MS),
+          )
+        : { is: 'silence' };
+      if (answer.is === 'stored') {
+        await feed.passed(answer.sequence);
+        return answer.sequence - messages.length + 1;
+      }
+      if (answer.is === 'conflict') {
+        await feed.passed(answer.sequence);
+        // An attempt that had no answer came true.
+        if (feed.mark?.batch.startsWith(`${id}.`)) return feed.mark.revision;
+        throw new CofferError('conflict', 'the record was changed by somebody else in the meantime');
+      }
+      if (answer.is === 'full') {
+        throw new CofferError('storage_full', 'the bucket in NATS JetStream is full: nothing was changed');
+      }
+      await wait(PAUSE_MS);
+    }
+    throw new CofferError(
+      'unavailable',
+      'the store in NATS JetStream cannot be written now: it does not answer; nothing was changed',
+    );
+  }
+}
