@@ -180,6 +180,16 @@ describe('what becomes of copies', () => {
     return { connection, jsm: await jetstreamManager(connection) };
   };
 
+  it('is another store’s affair: its stream is not written to', async () => {
+    const a = await shared.open(A);
+    await expect.poll(() => a.pending).toBe(0);
+    await using other = new Shared(server.url);
+    const b = await other.open(B);
+    await expect.poll(() => b.copies.facts.problem?.code).toBe('unfit_store');
+    expect(b.notices.join()).toContain('is not that of this store');
+    expect((await a.copies.chains()).map(({ chain }) => chain)).toEqual([A]);
+  });
+
   it('is noticed: a beginning that is gone', async () => {
     const a = await shared.open(A);
     for (let i = 0; i < 3; i++) {

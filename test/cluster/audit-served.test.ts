@@ -79,6 +79,10 @@ it('the audit of several instances is read and verified at any of them, and with
 
   const before = (await query('--instance', b ?? '')).length;
   await deployment.instance('b').stop();
+  const { server, folder } = deployment.instance('b');
+  const rootKey = `file:${folder.join('root.key')}`;
+  const alone = await verify('--state-dir', server.stateDir, '--root-key', rootKey);
+  expect(alone).toMatchObject({ code: 0, stdout: expect.stringContaining('of the store holds') });
   deployment.instance('b').wipe({ audit: true });
   expect((await query('--instance', b ?? '')).length).toBeGreaterThanOrEqual(before);
   expect((await verify(...atA)).code).toBe(0);

@@ -43,8 +43,15 @@ export async function auditWitness(options: AuditWitnessOptions): Promise<AuditW
   return withLink(join(resolve(stateDir), 'store'), (folder) => ask(folder, options));
 }
 
+/** Of a store, or of an instance's replica of one. */
+const readerOf = (folder: string): Promise<LmdbReader> =>
+  LmdbReader.open(folder).catch((error: unknown) => {
+    if (!(error instanceof CofferError) || error.code !== 'unfit_store') throw error;
+    return LmdbReader.open(folder, 'replica');
+  });
+
 async function ask(folder: string, options: AuditWitnessOptions): Promise<AuditWitness> {
-  const reader = await LmdbReader.open(folder);
+  const reader = await readerOf(folder);
   try {
     const { snapshot, incarnation } = reader;
     const header = headerRecord(reader);

@@ -67,13 +67,13 @@ export class CopiesReader {
   }
 
   /** Of all chains. */
-  names(): Promise<string[]> {
+  async names(): Promise<string[]> {
+    await this.#stream.ready();
     return this.#stream.chains();
   }
 
   /** All chains, by name. */
   async chains(): Promise<ChainInfo[]> {
-    await this.#stream.ready();
     const names = await this.names();
     const infos: (ChainInfo | undefined)[] = [];
     for (let start = 0; start < names.length; start += LOOKS) {

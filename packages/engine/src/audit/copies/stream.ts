@@ -102,8 +102,9 @@ export class CopiesStream {
       );
     }
     const wanted = await this.#ask(({ jsm }) => this.#replicas(jsm));
-    if (replicas !== wanted)
-      await this.#ask(({ jsm }) => jsm.streams.update(stream, { num_replicas: wanted }));
+    if (replicas === wanted) return;
+    // Copies go on where there are not enough servers for it.
+    await this.#ask(({ jsm }) => jsm.streams.update(stream, { num_replicas: wanted })).catch(() => undefined);
   }
 
   /** Largest payload of a message, in bytes. */
