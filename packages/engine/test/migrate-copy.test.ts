@@ -5,7 +5,6 @@ import { expect, onTestFinished, test } from 'vitest';
 
 import { LmdbStorage } from '../src/index.js';
 import { HEADER_KEY } from '../src/keys.js';
-import { compareRecords } from '../src/migrate/compare.js';
 import { copyRecords, isSame, requireSame } from '../src/migrate/copy.js';
 import { MoveFolders } from '../src/migrate/folders.js';
 import { fileKind, setMoved } from '../src/storage/file-kind.js';
@@ -63,14 +62,14 @@ test('a copy has every record but the header, which makes it a store', async () 
   expect(all(target)).toEqual(expected.filter((line) => !line.startsWith('header')));
   expect(progress.at(-1)).toBe(expected.length);
   expect(progress.length).toBeGreaterThan(3);
-  expect(requireSame(source, target, HEADER_KEY)).toEqual({
+  expect(await requireSame(source, target, HEADER_KEY)).toEqual({
     records: expected.length,
     bytes: expected.reduce((sum, line) => sum + line.length - line.indexOf('=') - 1, 0),
   });
-  expect(isSame(source, target)).toBe(false);
-  expect(() => requireSame(source, target)).toThrow(`${HEADER_KEY.toString('hex')} is missing in it`);
+  expect(await isSame(source, target)).toBe(false);
+  await expect(requireSame(source, target)).rejects.toThrow(`${HEADER_KEY.toString('hex')} is missing in it`);
   await put(target, 'header', 'the header');
-  expect(isSame(source, target)).toBe(true);
+  expect(await isSame(source, target)).toBe(true);
 });
 
 test('a copy that was interrupted goes on, and follows what was changed and removed meanwhile', async () => {
@@ -101,12 +100,12 @@ test('one byte that is another is found, whether it is less, more or different',
   await copyRecords(source, target);
   await put(target, 'header', 'the header');
   await put(target, 's1', 'head X');
-  expect(() => requireSame(source, target)).toThrow('record 7331 differs');
+  await expect(requireSame(source, target)).rejects.toThrow('record 7331 differs');
   await put(target, 's1', 'head 1');
   await put(target, 's9', 'stray');
-  expect(() => requireSame(source, target)).toThrow('record 7339 is only in it');
+  await expect(requireSame(source, target)).rejects.toThrow('record 7339 is only in it');
   await remove(target, 's9');
-  expect([...compareRecords(source, target)]).toEqual([expect.objectContaining({ differences: [] })]);
+  expect(await isSame(source, target)).toBe(true);
 });
 
 test('a store that is being moved opens for its move only, until that is taken back', async () => {

@@ -9,6 +9,7 @@ import { localOptions, type MigrateOptions } from './options.js';
 const PATIENCE_MS = 10_000;
 const CONNECTION_MS = 2_000;
 const LOOK_MS = 20;
+const AGAIN_MS = 200;
 
 /** @param incarnation of the store that is to be there, if there is none */
 export async function openBucketStore(
@@ -46,5 +47,22 @@ export async function caughtUp({ shared }: JetStreamStorage): Promise<void> {
       throw problem ?? new CofferError('unavailable', 'nothing comes from the stream: is NATS reachable?');
     }
     await wait(LOOK_MS);
+  }
+}
+
+/**
+ * Does it again while JetStream takes nothing for a moment: nothing of it was changed then.
+ *
+ * @throws CofferError what else comes, and `unavailable` if that lasts
+ */
+export async function patiently<T>(act: () => Promise<T>): Promise<T> {
+  for (const end = performance.now() + PATIENCE_MS; ; ) {
+    try {
+      return await act();
+    } catch (error) {
+      const isPassing = error instanceof CofferError && error.code === 'unavailable';
+      if (!isPassing || performance.now() > end) throw error;
+      await wait(AGAIN_MS);
+    }
   }
 }

@@ -8,6 +8,8 @@ const PART_BYTES = 4 * 1024 * 1024;
 /** What can be read from beginning to end. */
 export type Records = Pick<Storage, 'scan'>;
 
+export const NOTHING: Records = { scan: () => [] };
+
 /** A record that is not the same in both. */
 export interface Difference {
   readonly key: Buffer;
@@ -23,8 +25,11 @@ export interface ComparedPart {
   readonly differences: readonly Difference[];
 }
 
-/** Holds the records of one store against another's, key by key and byte by byte, a part at a time: between two, both may change. */
-export function* compareRecords(source: Records, target: Records): Generator<ComparedPart> {
+/**
+ * Holds the records of one store against another's, key by key and byte by byte, a part at a time: between two, both may change, and
+ * whoever waits has his turn.
+ */
+export async function* compareRecords(source: Records, target: Records): AsyncGenerator<ComparedPart> {
   let after: Buffer | undefined;
   for (;;) {
     const part = partOf(source, after);
@@ -32,6 +37,7 @@ export function* compareRecords(source: Records, target: Records): Generator<Com
     yield compared(part.records, rangeOf(target, after, last));
     if (!last) return;
     after = last;
+    await new Promise(setImmediate);
   }
 }
 

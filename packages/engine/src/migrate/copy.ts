@@ -30,7 +30,7 @@ export async function copyRecords(
   onProgress: (records: number) => void = () => undefined,
 ): Promise<void> {
   let records = 0;
-  for (const part of compareRecords(source, target)) {
+  for await (const part of compareRecords(source, target)) {
     const differences = part.differences.filter(
       ({ key }) => !HEADER_KEY.equals(key) && !COPYING_KEY.equals(key),
     );
@@ -66,10 +66,10 @@ export async function copyRecords(
  * @param except a record that only one of them has
  * @throws CofferError `io` if they differ
  */
-export function requireSame(source: Records, target: Records, except?: Uint8Array): Copied {
+export async function requireSame(source: Records, target: Records, except?: Uint8Array): Promise<Copied> {
   let records = 0;
   let bytes = 0;
-  for (const part of compareRecords(source, target)) {
+  for await (const part of compareRecords(source, target)) {
     const [first] = part.differences.filter(({ key }) => !except || !key.equals(except));
     if (first) {
       throw new CofferError(
@@ -83,8 +83,11 @@ export function requireSame(source: Records, target: Records, except?: Uint8Arra
   return { records, bytes };
 }
 
-export function isSame(source: Records, target: Records): boolean {
-  for (const { differences } of compareRecords(source, target)) if (differences.length > 0) return false;
+/** @param except a record that only one of them has */
+export async function isSame(source: Records, target: Records, except?: Uint8Array): Promise<boolean> {
+  for await (const { differences } of compareRecords(source, target)) {
+    if (differences.some(({ key }) => !except || !key.equals(except))) return false;
+  }
   return true;
 }
 

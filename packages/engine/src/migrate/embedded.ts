@@ -2,12 +2,10 @@ import { HeadsIntegrity } from '../integrity.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import { LmdbWriter } from '../storage/lmdb-writer.js';
 import type { StorageSnapshot } from '../storage/storage.js';
-import { compareRecords, type Records } from './compare.js';
+import { compareRecords, NOTHING } from './compare.js';
 import { type Copied, requireSame } from './copy.js';
 import { localOptions, type MigrateOptions } from './options.js';
 import type { StoreKeys } from './prove.js';
-
-const NOTHING: Records = { scan: () => [] };
 
 /** What an embedded store is made of. */
 export interface EmbeddedContent {
@@ -33,7 +31,7 @@ export async function buildEmbedded(
   const writer = await LmdbWriter.create(folder);
   let records = 0;
   try {
-    for (const part of compareRecords(source, NOTHING)) {
+    for await (const part of compareRecords(source, NOTHING)) {
       for (const { key, source: record } of part.differences) if (record) await writer.add(key, record);
       records += part.records;
       options.onProgress?.({ step: 'copy', records });
@@ -46,7 +44,7 @@ export async function buildEmbedded(
   await writer.finish({ incarnation, sequence, summary });
   const copy = await LmdbStorage.open(folder, localOptions(options));
   try {
-    return requireSame(source, copy);
+    return await requireSame(source, copy);
   } finally {
     await copy.close();
   }

@@ -1,3 +1,4 @@
+import { asBuffer } from '../bytes.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { generationOf, RecordSealer } from '../crypto/records.js';
 import { wipe } from '../crypto/secure-memory.js';
@@ -5,7 +6,7 @@ import { headerGeneration, lookAtRing } from '../header.js';
 import { type FoundHead, HeadsIntegrity } from '../integrity.js';
 import { HEADER_KEY, isHeadKey } from '../keys.js';
 import { rootKeyContext } from '../open-store.js';
-import type { Records } from './compare.js';
+import { compareRecords, NOTHING, type Records } from './compare.js';
 import { engineOptions, type MigrateOptions } from './options.js';
 
 /** What opens the records of a store. */
@@ -42,23 +43,22 @@ interface ProofOptions {
  * @returns the integrity to go on with
  * @throws CofferError `tampered`
  */
-export function proven(
+export async function proven(
   records: Records,
   summary: Uint8Array | undefined,
   keys: StoreKeys,
   { sealedBy = keys, isOnItsWay = false }: ProofOptions = {},
-): HeadsIntegrity {
+): Promise<HeadsIntegrity> {
   const { sealer } = keys;
   const integrity = new HeadsIntegrity(sealedBy.ring, sealedBy.sealer, { isShared: true });
   const heads: FoundHead[] = [];
-  for (const [found, { bytes }] of records.scan(Buffer.alloc(0))) {
-    if (!isHeadKey(found)) continue;
-    const key = Buffer.from(found);
-    const record = Buffer.from(bytes);
-    if (HEADER_KEY.equals(key)) heads.push({ key, generation: headerGeneration(record) });
-    else {
-      if (!isOnItsWay || sealer.knows(record)) wipe(sealer.open(key, record));
-      heads.push({ key, generation: generationOf(record) });
+  for await (const { differences } of compareRecords(records, NOTHING)) {
+    for (const { key, source } of differences) {
+      if (!source || !isHeadKey(key)) continue;
+      const record = asBuffer(source.bytes);
+      const isHeader = HEADER_KEY.equals(key);
+      if (!isHeader && !(isOnItsWay && !sealer.knows(record))) wipe(sealer.open(key, record));
+      heads.push({ key, generation: isHeader ? headerGeneration(record) : generationOf(record) });
     }
   }
   return summary === undefined ? integrity.believing(heads) : integrity.check(summary, heads);

@@ -6,8 +6,8 @@ import { setMoved } from '../storage/file-kind.js';
 import { Replica } from '../storage/jetstream/replica.js';
 import type { JetStreamStorage } from '../storage/jetstream/storage.js';
 import { LmdbStorage } from '../storage/lmdb.js';
-import { caughtUp, openBucketStore } from './bucket-store.js';
-import { type Copied, requireSame } from './copy.js';
+import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
+import { type Copied, isSame, requireSame } from './copy.js';
 import { buildEmbedded } from './embedded.js';
 import { MoveFolders } from './folders.js';
 import { localOptions, type Migrated, type MigrateOptions, noteInLog } from './options.js';
@@ -84,7 +84,7 @@ async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promis
       return await frozenBefore(storage, folders, options);
     }
     keys = await openKeys(header.bytes, storage.incarnation, options);
-    storage.summarise(proven(storage, storage.summary, keys, { isOnItsWay: true }));
+    storage.summarise(await proven(storage, storage.summary, keys, { isOnItsWay: true }));
     await storage.refreshSummary();
     // What comes is proven when all of it is there: some may be under a data key that is still to come.
     storage.shared.follow({ admit: () => undefined });
@@ -119,17 +119,16 @@ async function copyAndFreeze(
   try {
     if (!header) throw changedMeanwhile();
     keys = await openKeys(header.bytes, incarnation, options);
-    const digest = proven(records, records.summary, keys, { sealedBy: former }).initial;
+    const { initial: digest } = await proven(records, records.summary, keys, { sealedBy: former });
     const content = { records, incarnation, sequence, digest, keys };
     const copied = await buildEmbedded(folders.moving, content, options);
-    await storage.commit({
-      head: { key: HEADER_KEY, bytes: undefined },
-      expectedRevision: header.revision,
-    });
-    try {
-      requireSame(records, storage, HEADER_KEY);
-    } catch {
-      await storage.commit({ head: { key: HEADER_KEY, bytes: header.bytes }, expectedRevision: 0 });
+    await patiently(() =>
+      storage.commit({ head: { key: HEADER_KEY, bytes: undefined }, expectedRevision: header.revision }),
+    );
+    if (!(await isSame(records, storage, HEADER_KEY))) {
+      await patiently(() =>
+        storage.commit({ head: { key: HEADER_KEY, bytes: header.bytes }, expectedRevision: 0 }),
+      );
       throw changedMeanwhile();
     }
     return copied;
@@ -150,7 +149,7 @@ async function frozenBefore(
   if (moving !== 'embedded' || storage.get(HEADER_KEY)) throw noStore(options);
   const copy = await LmdbStorage.open(folders.moving, localOptions(options));
   try {
-    return requireSame(copy, storage, HEADER_KEY);
+    return await requireSame(copy, storage, HEADER_KEY);
   } finally {
     await copy.close();
   }
@@ -166,7 +165,7 @@ async function fromReplica(folders: MoveFolders, options: MigrateOptions): Promi
     keys = await openKeys(header.bytes, origin.incarnation, options);
     const { incarnation } = origin;
     const records = replica.snapshot();
-    const digest = proven(records, records.summary, keys).initial;
+    const { initial: digest } = await proven(records, records.summary, keys);
     const sequence = Math.max(replica.sequence, replica.position);
     await folders.removeMoving();
     return await buildEmbedded(folders.moving, { records, incarnation, sequence, digest, keys }, options);

@@ -4,7 +4,7 @@ import { setMoved } from '../storage/file-kind.js';
 import { Replica } from '../storage/jetstream/replica.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import type { Storage } from '../storage/storage.js';
-import { caughtUp, openBucketStore } from './bucket-store.js';
+import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
 import { type Copied, copyRecords, isSame, requireSame } from './copy.js';
 import { MoveFolders } from './folders.js';
 import { localOptions, type Migrated, type MigrateOptions, noteInLog } from './options.js';
@@ -45,7 +45,7 @@ export async function migrateToJetStream(options: MigrateOptions): Promise<Migra
     if (!header) throw noStore(options);
     const keys = await openKeys(header.bytes, source.incarnation, options);
     try {
-      proven(source, source.summary, keys);
+      await proven(source, source.summary, keys);
       const copied = await copy(source, header.bytes, folders, options, {
         isResumed,
         beforeHeader: () => {
@@ -90,14 +90,14 @@ async function copy(
     if (!Buffer.from(target.incarnation).equals(source.incarnation)) throw otherStore(options);
     if (target.get(HEADER_KEY)) {
       if (!isResumed) throw otherStore(options);
-      if (!isSame(source, target)) return { records: 0, bytes: 0, livedOn: true };
+      if (!(await isSame(source, target))) return { records: 0, bytes: 0, livedOn: true };
     } else {
-      await copyRecords(source, target, (records) => onProgress({ step: 'copy', records }));
-      requireSame(source, target, HEADER_KEY);
+      await patiently(() => copyRecords(source, target, (records) => onProgress({ step: 'copy', records })));
+      await requireSame(source, target, HEADER_KEY);
       beforeHeader();
-      await target.commit({ head: { key: HEADER_KEY, bytes: header }, expectedRevision: 0 });
+      await patiently(() => target.commit({ head: { key: HEADER_KEY, bytes: header }, expectedRevision: 0 }));
     }
-    return { ...requireSame(source, target), livedOn: false };
+    return { ...(await requireSame(source, target)), livedOn: false };
   } finally {
     await target.close();
   }
@@ -130,7 +130,7 @@ async function finishReplica(
   try {
     await replica.advance(source.sequence);
     if (livedOn) return;
-    replica.summarise(proven(replica, source.summary, keys));
+    replica.summarise(await proven(replica, source.summary, keys));
     await replica.refreshSummary();
   } finally {
     await replica.close();

@@ -14,8 +14,8 @@ const FIXED_PAGES = 32;
 
 /** What one transaction is to change, and what the store is then. */
 export class Batch {
-  /** By key in latin1, what is stored; undefined removes it. */
-  readonly #values = new Map<string, Buffer | undefined>();
+  /** By key in latin1; what is undefined is removed. */
+  readonly #rows = new Map<string, { readonly key: Buffer; readonly stored: Buffer | undefined }>();
   readonly #read: (key: Buffer) => Buffer | undefined;
   readonly #summariser: Summariser | undefined;
   incarnation: Uint8Array;
@@ -46,19 +46,27 @@ export class Batch {
   stored(key: Uint8Array): Buffer | undefined {
     const buffer = asBuffer(key);
     const text = buffer.toString('latin1');
-    if (this.#values.has(text)) return this.#values.get(text);
+    const row = this.#rows.get(text);
+    if (row) return row.stored;
     return this.cleared ? undefined : this.#read(buffer);
   }
 
-  /** A record, whose bytes count. */
-  setRecord(key: Uint8Array, stored: Buffer | undefined): void {
-    this.usedBytes += (stored?.length ?? 0) - (this.stored(key)?.length ?? 0);
+  /**
+   * A record, whose bytes count.
+   *
+   * @param before what was {@link stored} there
+   * @returns the same
+   */
+  setRecord(key: Uint8Array, stored: Buffer | undefined, before = this.stored(key)): Buffer | undefined {
+    this.usedBytes += (stored?.length ?? 0) - (before?.length ?? 0);
     this.setRow(key, stored);
+    return before;
   }
 
   /** A row of the driver's own. */
   setRow(key: Uint8Array, stored: Buffer | undefined): void {
-    this.#values.set(asBuffer(key).toString('latin1'), stored);
+    const buffer = asBuffer(key);
+    this.#rows.set(buffer.toString('latin1'), { key: Buffer.from(buffer), stored });
   }
 
   /** Takes a head's change into the summary. */
@@ -69,7 +77,7 @@ export class Batch {
   }
 
   clear(): void {
-    this.#values.clear();
+    this.#rows.clear();
     this.cleared = true;
     this.usedBytes = 0;
   }
@@ -82,17 +90,19 @@ export class Batch {
   diskBytes(treeBytes: () => number): number {
     let values = 0;
     let rows = 0;
-    for (const [key, value] of this.#values) {
-      values += value?.length ?? 0;
-      rows += key.length + ROW_BYTES + Math.min(value?.length ?? 0, PAGE_BYTES);
+    for (const { key, stored } of this.#rows.values()) {
+      const bytes = stored?.length ?? 0;
+      values += bytes;
+      rows += key.length + ROW_BYTES + Math.min(bytes, PAGE_BYTES);
     }
-    const onTheWay = this.#values.size * PAGES_PER_RECORD * PAGE_BYTES;
+    const onTheWay = this.#rows.size * PAGES_PER_RECORD * PAGE_BYTES;
     // Of a page that is split, both parts may stay half empty.
-    const pages = this.#values.size < MANY ? onTheWay : Math.min(onTheWay, treeBytes() + 2 * rows);
+    const pages = this.#rows.size < MANY ? onTheWay : Math.min(onTheWay, treeBytes() + 2 * rows);
     return FIXED_PAGES * PAGE_BYTES + values + pages;
   }
 
-  *writes(): Iterable<[Buffer, Buffer | undefined]> {
-    for (const [key, value] of this.#values) yield [Buffer.from(key, 'latin1'), value];
+  /** What is undefined is to be removed. */
+  writes(): Iterable<{ readonly key: Buffer; readonly stored: Buffer | undefined }> {
+    return this.#rows.values();
   }
 }

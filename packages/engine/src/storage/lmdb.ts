@@ -186,7 +186,7 @@ function add(
   const revision = ++batch.sequence;
   for (const side of put) batch.setRecord(side.key, encode(revision, side.bytes));
   for (const removed of remove) batch.setRecord(removed, undefined);
-  batch.setRecord(head.key, head.bytes && encode(revision, head.bytes));
+  batch.setRecord(head.key, head.bytes && encode(revision, head.bytes), before);
   batch.fold(head.key, before, head.bytes);
   return revision;
 }

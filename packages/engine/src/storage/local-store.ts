@@ -180,9 +180,9 @@ export class LocalStore {
     try {
       await this.#db.batch(() => {
         if (batch.cleared) this.#db.clearAsync();
-        for (const [key, value] of batch.writes()) {
-          if (value === undefined) this.#db.remove(key);
-          else this.#db.put(key, value);
+        for (const { key, stored } of batch.writes()) {
+          if (stored === undefined) this.#db.remove(key);
+          else this.#db.put(key, stored);
         }
         this.#db.put(STATE_KEY, encodeState(state, this.#kind));
       });

@@ -257,8 +257,7 @@ export class Replica implements ReplicaLike {
 
   #add(batch: Batch, write: ReplicaWrite, chunksThatCame: number): void {
     const { key, bytes, revision, isHead, lineage, chunks = chunksThatCame } = write;
-    const before = batch.stored(key);
-    batch.setRecord(key, bytes && encode(revision, bytes));
+    const before = batch.setRecord(key, bytes && encode(revision, bytes));
     const entry = {
       revision,
       removed: bytes === undefined,
