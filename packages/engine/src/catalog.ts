@@ -12,6 +12,7 @@ import {
 } from './crypto/records.js';
 import { CofferError } from './errors.js';
 import { decodeHead, encodeHead, type Head } from './head.js';
+import { requireStore } from './instances/moved-away.js';
 import type { FoundHead } from './integrity.js';
 import { HEAD_PREFIX, headKey, valueKey } from './keys.js';
 import { compareNames } from './names.js';
@@ -299,6 +300,7 @@ export class Catalog {
   }
 
   async #commit(name: string, key: Buffer, change: Parameters<Storage['commit']>[0]): Promise<number> {
+    requireStore(this.#storage);
     try {
       return await this.#storage.commit(change);
     } catch (error) {

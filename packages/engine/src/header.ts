@@ -13,6 +13,7 @@ import {
 import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
+import { movedAway } from './instances/moved-away.js';
 import { HEADER_KEY } from './keys.js';
 import { Locks } from './locks.js';
 import type { Operations } from './operations.js';
@@ -99,7 +100,8 @@ export class StoreHeader {
   /**
    * Opens the header of a store; of an empty store makes one, which the first {@link commit} writes.
    *
-   * @throws CofferError `newer_format`, `development_store`, `tampered`, `no_root_key`, `wrong_root_key`, `insecure_root_key`
+   * @throws CofferError `newer_format`, `development_store`, `tampered`, `no_root_key`, `wrong_root_key`, `insecure_root_key`;
+   *   `unfit_store` for a shared one that was moved away
    */
   static async open(storage: Storage, spec: RootKeySpec, context: RootKeyContext): Promise<StoreHeader> {
     const place = { storage, spec, context };
@@ -225,7 +227,7 @@ export class StoreHeader {
    * @throws CofferError `tampered`, `newer_format`, `stopped`
    */
   async admit({ before, after }: IncomingHead): Promise<void> {
-    if (!after) throw damaged();
+    if (!after) return;
     const { ring: _, ...header } = parseHeader(after);
     if (before && header.generation <= headerGeneration(before.bytes)) throw damaged();
     if (header.development !== this.#header.development) throw damaged();
@@ -283,7 +285,7 @@ export class StoreHeader {
     if (this.#isForeign) throw new CofferError('conflict', `${ROOT_KEY_GONE}: change keys there`);
     if (this.isNew) return;
     const stored = this.#storage.get(HEADER_KEY)?.bytes;
-    if (!stored) throw damaged();
+    if (!stored) throw this.#storage.shared ? movedAway() : damaged();
     const generation = headerGeneration(stored);
     if (generation === this.#header.generation) return;
     if (!this.#storage.shared || generation < this.#header.generation) throw damaged();
@@ -446,14 +448,6 @@ const damaged = (cause?: unknown) =>
     'tampered',
     `the store's header (record ${HEADER_KEY.toString('hex')}) is damaged: restore the store from a backup`,
     { cause },
-  );
-
-/** A move puts the header in last, and takes it out first. */
-const movedAway = () =>
-  new CofferError(
-    'unfit_store',
-    'the bucket holds no store: one that was moved away, or whose move into it was not completed. Repeat coffer storage migrate, ' +
-      'or name another bucket',
   );
 
 /** In the first stores there were no operations, and then none that are spent; without any the data is as it was there. */

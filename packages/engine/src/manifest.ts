@@ -4,6 +4,7 @@ import type { KeyRing } from './crypto/key-ring.js';
 import { generationOf, type RecordBinding, type RecordSealer, tampered } from './crypto/records.js';
 import { wipe } from './crypto/secure-memory.js';
 import type { Grant } from './grant.js';
+import { requireStore } from './instances/moved-away.js';
 import type { FoundHead } from './integrity.js';
 import { manifestKey, POLICY_PREFIX, policyKey } from './keys.js';
 import { NO_OPERATIONS, type Operations } from './operations.js';
@@ -223,6 +224,7 @@ export class Manifest {
   }: ManifestChange): Promise<void> {
     // It was decided a while ago, since its intent is in the log by now.
     if (base !== this.#revision) throw overtaken();
+    requireStore(this.#storage);
     const generation = this.generation + 1;
     const policy = this.policyGeneration + (newPolicy ? 1 : 0);
     const gone = [...write, ...remove].flatMap((record) => this.#records.get(idOf(record)) ?? []);
@@ -280,6 +282,7 @@ export class Manifest {
     const records = put.length + (sealed ? 1 : 0);
     const bytes = sealed ?? stored?.bytes;
     if (records > 0 && bytes) {
+      requireStore(this.#storage);
       const head = { key: this.#key, bytes };
       const revision = await this.#storage.commit({ head, expectedRevision: this.#revision, put });
       this.#revision = Math.max(this.#revision, revision);

@@ -54,6 +54,10 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
     stop(error);
     options.onFatal(error);
   };
+  const onGone = (error: CofferError) => {
+    onNotice(error.message);
+    stop(error);
+  };
   const storage = await openStorage(options, onFatal);
   let follower: Follower | undefined;
   let header: StoreHeader | undefined;
@@ -61,13 +65,13 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
   let copies: AuditCopies | undefined;
   let upkeep: AuditUpkeep | undefined;
   try {
-    ({ header, follower } = await openHeader(storage, options, onNotice));
+    ({ header, follower } = await openHeader(storage, options, onNotice, onGone));
     const opened = header;
     const { catalog, manifest, integrity } = await loadRecords(storage, opened);
     const { shared } = storage;
     if (shared) {
       // In the turn in which all was read, so that nothing comes in between.
-      follower ??= new Follower({ storage, shared, onNotice });
+      follower ??= new Follower({ storage, shared, onNotice, onGone });
       follower.begin({ header, catalog, manifest });
       await follower.whole();
     }
@@ -171,12 +175,13 @@ async function openHeader(
   storage: Storage,
   options: EngineOptions,
   onNotice: (sentence: string) => void,
+  onGone: (error: CofferError) => void,
 ): Promise<{ header: StoreHeader; follower: Follower | undefined }> {
   const { shared } = storage;
   const context = rootKeyContext(options);
   const header = await StoreHeader.open(storage, options.rootKey, context);
   if (!shared || !header.isNew) return { header, follower: undefined };
-  const follower = new Follower({ storage, shared, onNotice });
+  const follower = new Follower({ storage, shared, onNotice, onGone });
   follower.letPass();
   try {
     await header.commit({});

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { CofferError, type Engine, type KeysInfo } from '../src/index.js';
+import { HEADER_KEY } from '../src/keys.js';
 import { auditEntries } from './audit-file.js';
 import { Instances } from './instances.js';
 import { admin, bytes, codeOf, text, token } from './support.js';
@@ -338,5 +339,26 @@ describe('an instance that died', () => {
       ['put', 'made', undefined],
     ]);
     expect(await Promise.all(ends)).toEqual(['stopped', 'stopped', 'stopped']);
+  });
+});
+
+describe('a store that was moved away', () => {
+  it('is answered from no more, and not written to', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.put(admin, 'db', bytes('one'));
+    const header = b.storage.get(HEADER_KEY);
+    await b.storage.commit({
+      head: { key: HEADER_KEY, bytes: undefined },
+      expectedRevision: header?.revision ?? 0,
+    });
+    for (const { engine, fatal, notices } of [a, b]) {
+      expect(await codeOf(engine.get(admin, 'db'))).toBe('stopped');
+      expect(await codeOf(engine.put(admin, 'db', bytes('two')))).toBe('stopped');
+      expect(notices.join()).toContain('moved away');
+      expect(fatal).toEqual([]);
+      await engine.close();
+    }
+    expect(await codeOf(instances.open('a'))).toBe('unfit_store');
   });
 });

@@ -1,10 +1,12 @@
 import type { Catalog } from '../catalog.js';
 import { tampered } from '../crypto/records.js';
+import type { CofferError } from '../errors.js';
 import type { StoreHeader } from '../header.js';
 import { HEAD_PREFIX, HEADER_KEY } from '../keys.js';
 import type { Manifest } from '../manifest.js';
 import type { Admission, Freshness, IncomingHead, SharedStorage } from '../storage/shared.js';
 import type { Storage, StorageEvent } from '../storage/storage.js';
+import { requireStore } from './moved-away.js';
 
 /** Between two looks at what did not fit together, in milliseconds: what it lacks is on its way. */
 const LOOK_AGAIN = 10;
@@ -22,6 +24,8 @@ export interface FollowerParts {
   readonly storage: Storage;
   readonly shared: SharedStorage;
   onNotice(sentence: string): void;
+  /** The store was moved away: nothing may be answered from here any more. */
+  onGone(error: CofferError): void;
 }
 
 /**
@@ -111,12 +115,21 @@ export class Follower implements Admission {
       else if (HEADER_KEY.equals(key)) {
         header.takeOver();
         catalog.prove();
+        this.#lookForStore();
       }
     } catch (error) {
       // It was let in, so the disk has it otherwise than it came: whoever asks for it is told.
       this.#parts.onNotice((error as Error).message);
     }
     this.#look();
+  }
+
+  #lookForStore(): void {
+    try {
+      requireStore(this.#parts.storage);
+    } catch (error) {
+      this.#parts.onGone(error as CofferError);
+    }
   }
 
   #takeAll({ header, catalog, manifest }: Followed): void {
