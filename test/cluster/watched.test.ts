@@ -91,7 +91,7 @@ describe('several instances', () => {
     await expect
       .poll(() => post(two, token, 'get', { Name: 'a' }, after))
       .toMatchObject({ status: 200, text: expect.stringContaining(base64(second)) });
-    expect((await post(two, token, 'get', { Name: 'a' }, 'nonsense')).code).toBe('invalid_argument');
+    expect((await post(two, token, 'get', { Name: 'a' }, 'nonsense')).code).toBe('bad_request');
   });
 
   it('tell a client of a change that it then gets wherever it asks', async () => {

@@ -38,7 +38,7 @@ export class StorageCare {
     return { facts: await storage.facts(), shared: await storage.shared?.status() };
   }
 
-  /** @throws CofferError as {@link SharedStorage.setReplicas}; `invalid_argument` if there is no shared store, or no such number */
+  /** @throws CofferError as {@link SharedStorage.setReplicas}; `unfit_store` if the store is not shared; `invalid_argument` */
   async setReplicas(caller: Caller, replicas: number): Promise<void> {
     const asked = { caller, action: 'storage-replicas', target: String(replicas) } as const;
     await this.#act(asked, async (shared) => {
@@ -49,7 +49,7 @@ export class StorageCare {
     });
   }
 
-  /** @throws CofferError as {@link SharedStorage.forget}; `invalid_argument` */
+  /** @throws CofferError as {@link SharedStorage.forget}; `unfit_store`, `invalid_argument` */
   async forget(caller: Caller, member: string): Promise<void> {
     const asked = { caller, action: 'storage-forget', target: member } as const;
     await this.#act(asked, async (shared) => {
@@ -63,7 +63,7 @@ export class StorageCare {
     });
   }
 
-  /** @throws CofferError as {@link SharedStorage.heal}; `invalid_argument` */
+  /** @throws CofferError as {@link SharedStorage.heal}; `unfit_store` */
   async heal(caller: Caller, { dryRun }: { readonly dryRun: boolean }): Promise<HealReport> {
     const asked = { caller, action: 'storage-heal', ...(dryRun && { target: 'dry run' }) } as const;
     return this.#act(asked, (shared) => shared.heal({ dryRun }));
@@ -77,7 +77,7 @@ export class StorageCare {
       const { shared } = storage;
       if (shared === undefined) {
         throw new CofferError(
-          'invalid_argument',
+          'unfit_store',
           "this server's store is in its own state folder, and not shared: that is for one in NATS JetStream",
         );
       }

@@ -20,7 +20,7 @@ describe('a store that is not shared', () => {
       () => engine.healStorage(admin, { dryRun: true }),
     ]) {
       await expect(act()).rejects.toMatchObject({
-        code: 'invalid_argument',
+        code: 'unfit_store',
         message: expect.stringContaining('is for one in NATS JetStream'),
       });
     }
@@ -35,7 +35,7 @@ describe('a store that is not shared', () => {
     expect(await codeOf(engine.setStorageReplicas(stranger, 3))).toBe('access_denied');
     expect(await codeOf(engine.forgetMember(stranger, '0123456789abcdef'))).toBe('access_denied');
     expect(await codeOf(engine.healStorage(stranger, { dryRun: false }))).toBe('access_denied');
-    expect(await codeOf(engine.healStorage(admin, { dryRun: true }))).toBe('invalid_argument');
+    expect(await codeOf(engine.healStorage(admin, { dryRun: true }))).toBe('unfit_store');
     await engine.close();
     const entries = (await auditEntries(stateDir)).filter(({ action }) => action.startsWith('storage-'));
     expect(
@@ -46,7 +46,7 @@ describe('a store that is not shared', () => {
       ['storage-forget', false, undefined, '0123456789abcdef'],
       ['storage-heal', false, undefined, undefined],
       ['storage-heal', true, undefined, 'dry run'],
-      ['storage-heal', true, 'invalid_argument', 'dry run'],
+      ['storage-heal', true, 'unfit_store', 'dry run'],
     ]);
   });
 });

@@ -247,6 +247,8 @@ async function watch({ incoming, reply }: Exchange, parts: AppParts): Promise<vo
 async function audit({ incoming, reply }: Exchange, parts: AppParts): Promise<void> {
   const { engine, authenticator, closing, heartbeatMs } = parts;
   const caller = await admitGet(incoming, authenticator);
+  reply.answerTo(caller, engine);
+  await reachSeen(engine, incoming);
   await answerAudit(incoming, reply, { engine, caller, closing, heartbeatMs });
 }
 
@@ -257,6 +259,7 @@ async function answerBackup(exchange: Exchange, parts: AppParts): Promise<void> 
   const { incoming, reply } = exchange;
   const { engine, authenticator, closing } = parts;
   const caller = await admitPost(incoming, authenticator);
+  reply.answerTo(caller, engine);
   await withBody(exchange, parts, caller, 'small', async (body) => readBackupRequest(body));
   const limits = { closing, stallMs: BACKUP_PATIENCE_MS };
   await reply.stream('application/octet-stream', () => engine.backup(caller), limits);

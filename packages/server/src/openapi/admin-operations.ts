@@ -164,7 +164,7 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
       'Needs `admin` on `*`. What is deleted is then not kept for it any more. One that lives is not forgotten.',
     request: body(schemas.storageForgetRequest, { member: '0123456789abcdef' }),
     answers: { 200: json(answers.empty, 'It is forgotten') },
-    errors: ['invalid_argument', 'not_found', 'conflict'],
+    errors: ['invalid_argument', 'not_found', 'conflict', 'unfit_store'],
   },
   'POST /api/admin/storage/heal': {
     ...admin('healStorage', 'Bring back what a shared store has lost, and lift the alarm'),
@@ -173,7 +173,7 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
       'futures of one record are found, one wins and the other is kept aside. It may take minutes.',
     request: body(schemas.storageHealRequest, { dryRun: true }),
     answers: { 200: json(answers.healReport, 'What was brought back, or would be in a dry run') },
-    errors: ['invalid_argument', 'conflict'],
+    errors: ['invalid_argument', 'conflict', 'unfit_store'],
   },
   'GET /api/admin/transit-keys': {
     ...admin('listTransitKeys', 'The keys that wasmCloud hosts seal their requests to'),

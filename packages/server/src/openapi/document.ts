@@ -90,7 +90,7 @@ const PARAMETERS = {
     description:
       'Where several instances share a store: the newest Coffer-Position that the caller was given by any of them. It is answered ' +
       'nothing older. Elsewhere it means nothing.',
-    schema: { type: 'string', pattern: '^[0-9]{1,16}-[0-9]{1,16}$' },
+    schema: { type: 'string', pattern: '^[0-9]{1,9}-[0-9]{1,15}$' },
     example: '0-4711',
   },
 };

@@ -19,6 +19,7 @@ const BY_THE_DOOR: ReadonlyMap<number, readonly Code[]> = new Map<number, readon
 
 /** What any route can answer to whom it has to know. */
 const TO_KNOWN_CALLERS: readonly Code[] = [
+  'bad_request',
   'access_denied',
   'unauthenticated',
   'proof_request',
