@@ -42,7 +42,9 @@ def map_body(context, body):
 def filter_case(context, case):
     """Nobody waits for an answer without an end; and of two parameters that exclude each other no document can tell."""
     query = case.query or {}
-    return str(query.get("follow")) != "1" and not {"from", "last"} <= query.keys()
+    if str(query.get("follow")) == "1" or {"from", "last"} <= query.keys():
+        return False
+    return "instance" not in query or not {"from", "last", "follow"} & query.keys()
 
 
 @schemathesis.hook

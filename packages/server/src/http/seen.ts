@@ -6,14 +6,16 @@ const POSITION = /^\d{1,9}-\d{1,15}$/;
 
 /**
  * Waits until what is read here is at least as new as what the caller has seen at another instance, by the position in the header
- * `Coffer-Seen`. Of a store that is not shared it means nothing.
+ * `Coffer-Seen`. To a store that is not shared it means nothing.
  *
  * @returns undefined where there is nothing to wait for, as with setec's clients
  * @throws Refusal `bad_request` for what is no position, CofferError `stale`
  */
 export function reachSeen(engine: Engine, { headers }: IncomingMessage): Promise<void> | undefined {
   const seen = headers['coffer-seen'];
-  if (seen === undefined || seen === engine.position) return undefined;
+  if (seen === undefined) return undefined;
+  const { position } = engine;
+  if (position === undefined || seen === position) return undefined;
   if (POSITION.test(String(seen))) return engine.reached(String(seen));
   throw new Refusal(
     'bad_request',

@@ -5,6 +5,7 @@ import type { NatsReach } from '../config/nats.js';
 import { boundOf, type JetStreamConfig } from '../config/storage.js';
 import { connectionOptions } from './connection.js';
 import { describeNatsError } from './describe-error.js';
+import { Seldom } from './seldom.js';
 import { maskLogin } from './servers.js';
 
 /** Between two attempts; as much again by chance. Writers wait for it, so that it is shorter than that of the door. */
@@ -90,9 +91,13 @@ async function tell(connection: NatsConnection, log: Logger): Promise<void> {
     log.info({ server: connection.getServer(), version }, 'connected to the store’s NATS');
   };
   connected();
+  const seldom = new Seldom();
   for await (const status of connection.status()) {
     if (status.type === 'disconnect') {
       log.warn('the connection to the store’s NATS is lost: changes are refused until it is made again');
     } else if (status.type === 'reconnect') connected();
+    else if (status.type === 'error' && seldom.may('error')) {
+      log.warn({ reason: status.error.message }, 'the store’s NATS does not let us do what we want to');
+    }
   }
 }

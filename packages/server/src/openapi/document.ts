@@ -90,8 +90,9 @@ const PARAMETERS = {
     description:
       'Where several instances share a store: the newest Coffer-Position that the caller was given by any of them. It is answered ' +
       'nothing older. Elsewhere it means nothing.',
-    schema: { type: 'string', pattern: '^[0-9]{1,9}-[0-9]{1,15}$' },
-    example: '0-4711',
+    // Its form is not told, since a store that is not shared takes any.
+    schema: { type: 'string' },
+    example: '1-4711',
   },
 };
 
@@ -100,7 +101,7 @@ const HEADERS = {
   Position: {
     description: 'How far the store is, where several instances share it; for Coffer-Seen.',
     schema: { type: 'string' },
-    example: '0-4711',
+    example: '1-4711',
   },
   Challenge: { required: true, schema: { type: 'string' }, example: 'Bearer, Basic realm="coffer"' },
 };

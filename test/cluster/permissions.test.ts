@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, expect, it } from 'vitest';
+import { canary } from '../support/canary.mjs';
+import { NatsServer } from '../support/nats.mjs';
+import { TemporaryFolder } from '../support/processes.mjs';
+import { CofferServer, coffer } from '../support/servers.mjs';
+
+const [, PERMISSIONS = ''] =
+  /^ *```\n( *authorization \{[\s\S]*?)^ *```$/m.exec(
+    readFileSync(new URL('../../docs/scale.md', import.meta.url), 'utf8'),
+  ) ?? [];
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function start(config: object, like?: TemporaryFolder): Promise<CofferServer> {
+  const folder = new TemporaryFolder();
+  closing.push(() => folder[Symbol.dispose]());
+  const { copyFileSync, writeFileSync } = await import('node:fs');
+  if (like) copyFileSync(like.join('root.key'), folder.join('root.key'));
+  writeFileSync(folder.join('coffer.yaml'), JSON.stringify(config));
+  const server = await CofferServer.start({ folder, args: ['--config', folder.join('coffer.yaml')] });
+  closing.push(() => server.stop());
+  return server;
+}
+
+it('The permissions in docs/scale.md are enough for a store and for what its instances ask each other', async () => {
+  const nats = await NatsServer.start({ config: PERMISSIONS });
+  closing.push(() => nats.stop());
+  const servers = [`nats://coffer:${encodeURIComponent('a long one')}@127.0.0.1:${nats.port}`];
+  const storage = { kind: 'jetstream', servers, replicas: 1, syncAlways: true };
+  const one = await start({ storage });
+  const two = await start({ storage }, one.folder);
+  const run = async (server: CofferServer, ...args: string[]) => {
+    const { code, stdout, stderr } = await coffer([...args, '-s', server.socket], { input: canary('value') });
+    expect(code, stderr.toString()).toBe(0);
+    return stdout.toString();
+  };
+  await run(one, 'put', 'a');
+  await expect
+    .poll(() => coffer(['get', 'a', '-s', two.socket]).then(({ stdout }) => String(stdout)))
+    .toBe(canary('value'));
+  await run(one, 'keys', 'rotate');
+  const healed = JSON.parse(await run(one, 'storage', 'heal', '--dry-run', '--json'));
+  expect(healed).toMatchObject({ dryRun: true, absent: [], restored: 0, removed: 0, forks: [] });
+  expect(healed.compared).toHaveLength(2);
+  await expect.poll(() => run(one, 'audit', 'query')).toMatch(/ allowed +get /);
+  for (const server of [one, two]) expect(server.process.output).not.toContain('does not let us');
+});
