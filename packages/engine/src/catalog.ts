@@ -289,6 +289,24 @@ export class Catalog {
     } else if (leaving !== undefined) this.#forget(leaving);
   }
 
+  /** Takes over all heads of a shared store as they are now, whatever is known here: it was healed, and counts anew. */
+  takeOverAll(): void {
+    const gone = new Map([...this.#entries.values()].map((entry) => [entry.key.toString('latin1'), entry]));
+    this.#unproven.clear();
+    for (const [key, { revision }] of this.#storage.scan(HEAD_PREFIX)) {
+      const place = asBuffer(key).toString('latin1');
+      const known = gone.get(place);
+      gone.delete(place);
+      if (known?.revision === revision) continue;
+      if (known) this.#entries.set(known.head.name, { ...known, revision: 0 });
+      this.takeOver(key);
+    }
+    for (const { head } of gone.values()) {
+      this.#forget(head.name);
+      if (!head.deletedAt) this.onChange(head.name);
+    }
+  }
+
   /** Looks again at those whose data key may have come. */
   prove(): void {
     for (const key of this.#unproven.values()) this.takeOver(key);

@@ -156,7 +156,8 @@ export class Engine {
     });
     const feed = new Feed();
     catalog.onChange = (name) => feed.secretChanged(name);
-    const watched = { feed, catalog, administration: this.#administration, now };
+    const isFresh = () => this.stale === undefined;
+    const watched = { feed, catalog, administration: this.#administration, now, isFresh };
     this.#watchers = new Watchers(watched, gate, limits);
     const run = <T>(task: () => Promise<T>) => this.#run(task);
     const duty = new Duty(storage.shared);

@@ -192,6 +192,20 @@ describe('a watch at one instance', () => {
   });
 });
 
+describe('a watch at an instance that is cut off', () => {
+  it('ends when there would be something to say', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    const events = b.engine.watch(admin, { heartbeatMs: 50 });
+    expect((await events.next()).value).toMatchObject({ kind: 'ready' });
+    expect((await events.next()).value).toMatchObject({ kind: 'heartbeat' });
+    b.storage.goStale();
+    expect((await events.next()).value).toMatchObject({ kind: 'end', code: 'stale' });
+    expect(await codeOf(b.engine.watch(admin).next())).toBe('stale');
+    void a;
+  });
+});
+
 describe('keys', () => {
   const settled = (...engines: Engine[]) =>
     expect
@@ -339,6 +353,33 @@ describe('an instance that died', () => {
       ['put', 'made', undefined],
     ]);
     expect(await Promise.all(ends)).toEqual(['stopped', 'stopped', 'stopped']);
+  });
+});
+
+describe('a change of which nobody knows whether it came true', () => {
+  it.each([
+    ['is in the log as made', true, undefined],
+    ['is in the log as not made', false, 'not_made'],
+  ])('%s when the heads tell', async (_, comes, error) => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.put(admin, 'db', bytes('one'));
+    const lost = () => {
+      throw new CofferError('in_doubt', 'the answer was lost');
+    };
+    if (comes) instances.store.onCommitted = lost;
+    else instances.store.onCommit = lost;
+    expect(await codeOf(a.engine.put(admin, 'db', bytes('two')))).toBe('in_doubt');
+    instances.store.onCommitted = () => undefined;
+    instances.store.onCommit = () => undefined;
+    const [intent] = (await auditEntries(a.stateDir)).slice(-1);
+    expect(intent).toMatchObject({ action: 'put', phase: 'intent' });
+    await b.engine.put(admin, 'db', bytes('three'));
+    const outcome = async () =>
+      (await auditEntries(a.stateDir)).find((entry) => entry.intent === intent?.seq) as object;
+    await expect.poll(outcome, { timeout: 10_000 }).toBeDefined();
+    expect(await outcome()).toMatchObject({ phase: 'outcome', ...(error && { error }) });
+    expect('error' in (await outcome())).toBe(error !== undefined);
   });
 });
 

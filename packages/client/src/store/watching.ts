@@ -16,7 +16,7 @@ const WIDEN_MS = 50;
 /** In a time like this a secret is not deleted and made anew by chance. */
 const LATE_MS = 5_000;
 /** What may be over in a moment. For the rest a person has to do something. */
-const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'stopped', 'rate_limited']);
+const PASSING: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'stopped', 'stale', 'rate_limited']);
 
 /**
  * Called with the secrets that may be others now.

@@ -58,7 +58,8 @@ export class Follower implements Admission {
         if (ready || this.#heldAt === undefined) return ready;
         return freshness.require(this.#heldAt);
       },
-      age: () => performance.now() - mark(),
+      // The storage's clock goes on while the machine sleeps.
+      age: () => freshness.age() + Math.max(0, freshness.mark() - mark()),
     };
     this.#unwatch = parts.storage.watch((event) => this.#take(event));
   }
@@ -134,7 +135,7 @@ export class Follower implements Admission {
 
   #takeAll({ header, catalog, manifest }: Followed): void {
     header.takeOver();
-    for (const [key] of this.#parts.storage.scan(HEAD_PREFIX)) catalog.takeOver(Buffer.from(key));
+    catalog.takeOverAll();
     manifest.takeOver();
   }
 

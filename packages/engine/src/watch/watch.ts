@@ -8,7 +8,7 @@ import { infoOf } from '../secrets.js';
 import type { Changed, Feed } from './feed.js';
 
 /** Why a watch ends. */
-export type WatchEnd = 'unauthenticated' | 'access_denied' | 'stopped';
+export type WatchEnd = 'unauthenticated' | 'access_denied' | 'stopped' | 'stale';
 
 /**
  * What a watcher is told:
@@ -32,6 +32,7 @@ const END_MESSAGES: Readonly<Record<WatchEnd, string>> = {
   unauthenticated: 'the token or the identity has expired or was revoked',
   access_denied: 'no grant allows you to get any secret',
   stopped: 'the server is stopping',
+  stale: 'this instance is cut off from the store, and may miss changes: watch at another one, or try again',
 };
 
 export interface WatchParts {
@@ -39,6 +40,8 @@ export interface WatchParts {
   readonly catalog: Catalog;
   readonly administration: Administration;
   readonly now: () => Date;
+  /** False while what is here is too old to tell anything of it. */
+  isFresh(): boolean;
 }
 
 /** What one watcher asked for. */
@@ -116,7 +119,8 @@ export class Watch {
       let beatAt = performance.now() + heartbeatMs;
       while (!signal?.aborted) {
         const event = this.#next() ?? (await this.#quietUntil(beatAt));
-        if (!event) continue;
+        // That nothing happened is known only to who would know.
+        if (!event || (event.kind === 'heartbeat' && !this.#parts.isFresh())) continue;
         yield event;
         if (event.kind === 'end') return;
         beatAt = performance.now() + heartbeatMs;
@@ -161,6 +165,7 @@ export class Watch {
 
   #end(): WatchEnd | undefined {
     if (this.#stopped) return 'stopped';
+    if (!this.#parts.isFresh()) return 'stale';
     if (!this.#parts.administration.knows(this.#asked.caller)) return 'unauthenticated';
     return this.entitled ? undefined : 'access_denied';
   }
