@@ -206,7 +206,7 @@ export class Catalog {
       remove: dropped.map((recordId) => valueKey(key, recordId)),
     });
     const entry = { key, generation, revision, head };
-    this.#set(head.name, entry);
+    this.#made(head.name, entry);
     return entry;
   }
 
@@ -244,7 +244,7 @@ export class Catalog {
     const bytes = sealed ?? stored?.bytes;
     if (records > 0 && bytes) {
       const change = { head: { key, bytes }, expectedRevision: revision, put };
-      this.#set(name, { ...entry, revision: await this.#commit(name, key, change) });
+      this.#made(name, { ...entry, revision: await this.#commit(name, key, change) });
     }
     return { records, damaged, goOnAfter };
   }
@@ -353,10 +353,15 @@ export class Catalog {
     this.#sorted = undefined;
   }
 
+  /** In a shared store others may have gone on before our own commit heard that it was made. */
+  #made(name: string, entry: Entry): void {
+    const before = this.#entries.get(name);
+    if (!before || before.revision <= entry.revision) this.#set(name, entry);
+  }
+
+  /** What the store has is so, though its revision be lower: a heal writes behind the end of a stream that was set back. */
   #set(name: string, entry: Entry): void {
     const before = this.#entries.get(name);
-    // In a shared store others may have gone on before our own commit heard that it was made.
-    if (before && before.revision > entry.revision) return;
     if (!before || before.head.deletedAt || entry.head.deletedAt) this.#sorted = undefined;
     this.#entries.set(name, entry);
     if (entry.generation !== before?.generation && !looksAlike(before?.head, entry.head)) this.onChange(name);

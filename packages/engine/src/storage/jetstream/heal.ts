@@ -79,12 +79,14 @@ export class Heal {
     const { dryRun, replica, alarm, members } = this.#options;
     const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
     const found = alarm.current;
-    if (found?.kind === 'gone' && !dryRun) await this.#options.makeStream();
-    const epoch = await this.#requireOwn(manager);
+    const isGone = found?.kind === 'gone';
+    if (isGone && !dryRun) await this.#options.makeStream();
+    const isThere = !(isGone && dryRun);
+    const epoch = isThere ? await this.#requireOwn(manager) : 0;
     if (!dryRun) await this.#announce(manager);
     const peers = await this.#peers(!dryRun);
     const instances = [...new Set([replica.instance, ...peers.map(({ instance }) => instance)])];
-    const stream = await this.#readStream(manager);
+    const stream = isThere ? await this.#readStream(manager) : { all: new Map(), whole: new Map() };
     const replicas = await Promise.all(
       instances.map(async (who): Promise<Holding> => ({ who, entries: await this.#entriesOf(who) })),
     );
