@@ -6,6 +6,7 @@ import { DISK_BOUNDS, Timings } from '../../timings.js';
 import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
 import { BucketRoom } from './bucket-room.js';
+import { bucketFull, doubtful, overtaken, timed, unavailable } from './commit-errors.js';
 import { type Group, type Member, takeGroup, type Waiting } from './commit-group.js';
 import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
@@ -195,7 +196,7 @@ export class Committer {
       if (problem) one.reject(problem);
       else if (one.fence !== this.fence) this.#conflict(one);
       else if (this.#current(one.change) !== one.change.expectedRevision) this.#conflict(one);
-      else if (!this.#room.has(one.change)) one.reject(full());
+      else if (!this.#room.has(one.change)) one.reject(bucketFull());
       else this.#queue.push(one);
     }
   }
@@ -331,7 +332,7 @@ export class Committer {
       this.#options.feed.look();
       rejectAll(group.members, unavailable(answer.reason));
     } else if (group.members.length === 1) {
-      rejectAll(group.members, full());
+      rejectAll(group.members, bucketFull());
     } else {
       // What does not fit must not take along what does, a deletion least of all.
       this.#singles = group.members.length;
@@ -355,44 +356,15 @@ export class Committer {
 
   #conflict({ reject }: Waiting): void {
     this.conflicts++;
-    reject(new CofferError('conflict', 'the record was changed by somebody else in the meantime'));
+    reject(overtaken());
   }
 
   #doubt(reason: string): CofferError {
     this.inDoubt++;
-    return new CofferError(
-      'in_doubt',
-      `it is not known whether the change came true (${reason}): look at what is there, then repeat it if needed`,
-    );
+    return doubtful(reason);
   }
 }
 
 const rejectAll = (members: readonly Member[], error: Error): void => {
   for (const { waiting } of members) waiting.reject(error);
 };
-
-const unavailable = (reason: string): CofferError =>
-  new CofferError(
-    'unavailable',
-    `the store in NATS JetStream cannot be written now: ${reason}; nothing was changed`,
-  );
-
-const full = (): CofferError =>
-  new CofferError(
-    'storage_full',
-    'the bucket in NATS JetStream is full: delete what is not needed, or give it more bytes (max_bytes of its stream)',
-  );
-
-async function timed(promise: Promise<void>, milliseconds: number): Promise<void> {
-  const ending = new AbortController();
-  const late = wait(milliseconds, undefined, { signal: ending.signal }).then(() => {
-    throw new Error('the feed is too slow');
-  });
-  late.catch(() => {});
-  promise.catch(() => {});
-  try {
-    await Promise.race([promise, late]);
-  } finally {
-    ending.abort();
-  }
-}

@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { CofferError } from '../../errors.js';
 import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
+import { bucketFull, overtaken, unavailable } from './commit-errors.js';
 import type { CommittedFeed } from './committer.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
@@ -193,16 +194,13 @@ export class SideWriter {
         await feed.passed(answer.sequence);
         // An attempt that had no answer came true.
         if (feed.mark?.batch.startsWith(`${id}.`)) return feed.mark.revision;
-        throw new CofferError('conflict', 'the record was changed by somebody else in the meantime');
+        throw overtaken();
       }
       if (answer.is === 'full') {
-        throw new CofferError('storage_full', 'the bucket in NATS JetStream is full: nothing was changed');
+        throw bucketFull();
       }
       await wait(PAUSE_MS);
     }
-    throw new CofferError(
-      'unavailable',
-      'the store in NATS JetStream cannot be written now: it does not answer; nothing was changed',
-    );
+    throw unavailable('it does not answer');
   }
 }
