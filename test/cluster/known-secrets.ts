@@ -29,7 +29,9 @@ export class KnownSecrets {
       const values = this.#values.get(name) ?? [];
       const value = canary(`${name} ${values.length}`);
       const version = await client.put(name, value).catch((cause) => {
-        throw new Error(`put of ${name}, version ${values.length + 1}, at ${client.server}: ${cause}`, { cause });
+        throw new Error(`put of ${name}, version ${values.length + 1}, at ${client.server}: ${cause}`, {
+          cause,
+        });
       });
       expect([name, version]).toEqual([name, values.length + 1]);
       await client.activate(name, version);
