@@ -770,12 +770,19 @@ export class Engine {
     }
   }
 
-  /** @throws CofferError `stale` where what is here is too old to decide on */
+  /**
+   * @throws CofferError `stale` where what is here is too old to decide on, or in its place why the store takes no changes, which tells
+   *   more
+   */
   #run<T>(task: () => Promise<T>): Promise<T> {
     const freshness = this.#freshness;
     if (!freshness) return this.#runStale(task);
     return this.#runStale(async () => {
-      await freshness.ready();
+      try {
+        await freshness.ready();
+      } catch (error) {
+        throw this.sharedHealth?.problem ?? error;
+      }
       return task();
     });
   }

@@ -1,0 +1,90 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { canary } from '../support/canary.mjs';
+import { NatsCluster } from '../support/cluster.mjs';
+import { CofferInstance } from '../support/instances.mjs';
+import { coffer } from '../support/servers.mjs';
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function start(cluster: NatsCluster, name: string, like?: CofferInstance): Promise<CofferInstance> {
+  const instance = await CofferInstance.prepare({ cluster, name, like });
+  closing.push(() => instance[Symbol.asyncDispose]());
+  await instance.start();
+  return instance;
+}
+
+/** A command of an administrator's at one instance. */
+async function run(instance: CofferInstance, command: string, input?: string) {
+  const { code, stdout, stderr } = await coffer([...command.split(' '), '-s', instance.server.socket], {
+    ...(input !== undefined && { input }),
+  });
+  return { code, said: `${stdout}${stderr}` };
+}
+
+const storeOf = async (instance: CofferInstance) => {
+  const answer = await fetch(`${instance.url}/readyz`);
+  return ((await answer.json()) as { store: { alarm?: string } }).store;
+};
+
+describe('a store that was put back to an earlier state', () => {
+  it('is noticed by all instances, looked at, and healed from what they have, by its administrator', async () => {
+    const cluster = await NatsCluster.start({ size: 1 });
+    closing.push(() => cluster.stop());
+    const [server] = cluster.servers;
+    if (server === undefined) throw new Error('there is no server');
+    const one = await start(cluster, 'one');
+    const two = await start(cluster, 'two', one);
+    await run(one, 'put deleted', canary('deleted'));
+    await run(one, 'put changed', canary('before'));
+    const copy = await server.save();
+    closing.push(() => copy[Symbol.dispose]());
+    await run(one, 'put later', canary('later'));
+    await run(one, 'put changed --activate', canary('after'));
+    const { said } = await run(one, 'delete deleted');
+    const [, token = ''] = /use token "([^"]+)"/.exec(said) ?? [];
+    expect((await run(one, `delete deleted ${token}`)).code).toBe(0);
+    await expect.poll(() => run(two, 'get later')).toEqual({ code: 0, said: canary('later') });
+    await expect.poll(async () => (await run(two, 'get deleted')).said).toContain('not found');
+
+    await server.kill();
+    server.putBack(copy);
+    await server.start();
+    for (const instance of [one, two]) {
+      await expect
+        .poll(() => storeOf(instance), { timeout: 30_000 })
+        .toHaveProperty('alarm', expect.any(String));
+    }
+    const status = await run(two, 'storage status');
+    expect(status).toMatchObject({
+      code: 1,
+      said: expect.stringMatching(/^Alarm \(\w+\), raised by [0-9a-f]{16} at /m),
+    });
+    expect(await run(one, 'put refused', canary('refused'))).toMatchObject({
+      code: 1,
+      said: expect.stringContaining('raised an alarm'),
+    });
+    const wouldBe = await run(one, 'storage heal --dry-run');
+    expect(wouldBe).toMatchObject({
+      code: 0,
+      said: expect.stringMatching(/^\d+ records and \d+ removals would be brought back\.$/m),
+    });
+    expect(await storeOf(one)).toHaveProperty('alarm');
+
+    const healed = await run(one, 'storage heal');
+    expect(healed).toMatchObject({ code: 0, said: expect.stringMatching(/ were brought back\.$/m) });
+    for (const instance of [one, two]) {
+      await expect.poll(() => storeOf(instance), { timeout: 30_000 }).not.toHaveProperty('alarm');
+      await expect.poll(() => run(instance, 'get later')).toEqual({ code: 0, said: canary('later') });
+      await expect.poll(() => run(instance, 'get changed')).toEqual({ code: 0, said: canary('after') });
+      expect((await run(instance, 'get deleted')).said).toContain('not found');
+    }
+    await expect.poll(() => run(two, 'put again', canary('again'))).toMatchObject({ code: 0 });
+    expect(await run(one, 'audit query --action storage-heal')).toMatchObject({
+      code: 0,
+      said: expect.stringContaining('storage-heal'),
+    });
+  });
+});
