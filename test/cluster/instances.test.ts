@@ -33,9 +33,11 @@ async function fresh<T>(ask: () => Promise<T>): Promise<T> {
 }
 
 describe('engines on one bucket', () => {
-  it('read what any of them has written', { timeout: 60_000 }, async () => {
+  it('make one store where they start at the same moment, and read what any of them has written', {
+    timeout: 60_000,
+  }, async () => {
     const engines = newEngines();
-    const [a, b, c] = [await engines.open('a'), await engines.open('b'), await engines.open('c')];
+    const [a, b, c] = await Promise.all([engines.open('a'), engines.open('b'), engines.open('c')]);
     await fresh(() => a.engine.put(admin, 'db', bytes('one')));
     await expect.poll(() => b.engine.get(admin, 'db').then(({ value }) => text(value), String)).toBe('one');
     await a.engine.applyPolicy(admin, [{ to: ['token:reader'], actions: ['get'], secrets: ['*'] }]);
