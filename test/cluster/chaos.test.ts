@@ -58,10 +58,21 @@ it.each([
     const failed = unexplained(operations, nemesis.faults, { graceMs: GRACE_MS, answersStale });
     expect(failed.map(inWords)).toEqual([]);
 
+    // Each has the copies of all, whole: what was late has come.
+    for (const { name } of deployment.instances) {
+      await expect.poll(() => auditOf(deployment, name)).toEqual({ late: false, chains: 3 });
+    }
     await Promise.all(deployment.instances.map((instance) => instance.stop()));
     expect(checkAudit(operations, await deployment.auditLines())).toEqual([]);
   },
 );
+
+/** What `coffer audit verify` says at an instance; throws what is wrong. */
+async function auditOf(deployment: Deployment, name: string): Promise<unknown> {
+  const text = await deployment.admin(name, 'audit', 'verify');
+  const chains = text.split('\n').filter((line) => /^ {2}[0-9a-f]{16} /.test(line)).length;
+  return { late: /the last \d{3,} of this server/.test(text), chains };
+}
 
 const plain = (states: Awaited<ReturnType<Workload['read']>>) =>
   states.map(({ secret, active, versions }) => [secret, active, [...versions]]);
