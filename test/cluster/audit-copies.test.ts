@@ -99,6 +99,20 @@ describe('copies of audit logs', () => {
     expect((await shared.verify(again.copies.read(A, {}), A)).broken).toBeUndefined();
   });
 
+  it('do not hold up the end of a server whose NATS does not answer', async () => {
+    const a = await shared.open(A);
+    await expect.poll(() => a.pending).toBe(0);
+    server.process.signal('SIGSTOP');
+    await a.write(5);
+    const begun = performance.now();
+    await a.close();
+    expect(performance.now() - begun).toBeLessThan(6_000);
+    server.process.signal('SIGCONT');
+    const again = await shared.open(A);
+    await expect.poll(() => again.pending).toBe(0);
+    expect(await textOf(again.copies.read(A, {}))).toBe(await logText(A));
+  });
+
   it('come once, whenever the server is killed', async () => {
     const a = await shared.open(A);
     let writing = true;

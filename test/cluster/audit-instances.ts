@@ -132,7 +132,7 @@ export class Instance {
   }
 
   async #close(): Promise<void> {
-    await this.copies.closing();
+    this.copies.closing();
     await this.log.close();
     await this.copies.close();
   }

@@ -67,7 +67,7 @@ export class AuditUpkeep {
     await this.#retiring;
     await this.#tellStrangers();
     const { copies, log } = this.#options;
-    await copies?.closing();
+    copies?.closing();
     await log.close();
     await copies?.close();
     await this.anchor();

@@ -1,3 +1,4 @@
+import { CofferError } from '../../errors.js';
 import { GENESIS, sha256 } from '../hash.js';
 import { LineHead } from '../line-head.js';
 
@@ -51,7 +52,13 @@ function batchOf(lines: Buffer): Batch {
     if (last && !lastLine.includes(WITNESS)) told = last.seq;
     start = end + 1;
   }
-  if (!first || !last) throw new RangeError('lines of the audit log that are none');
+  if (!first || !last) {
+    throw new CofferError(
+      'audit_broken',
+      'the audit log on this disk has lines that are no entries, and no copies are made of what stands there and behind it: ' +
+        'verify it with "coffer audit verify --own"',
+    );
+  }
   return { lines, first: first.seq, last: last.seq, hash: sha256(lastLine), time: first.time, told };
 }
 

@@ -13,6 +13,9 @@ import { CopiesRetirement } from './retirement.js';
 import { CopiesStream, type StreamOptions } from './stream.js';
 import { Witness } from './witness.js';
 
+/** How long the end may take, in milliseconds. */
+const CLOSE_MS = 4_000;
+
 export interface AuditCopiesOptions {
   readonly log: AuditLog;
   readonly ring: KeyRing;
@@ -136,14 +139,18 @@ export class AuditCopies {
 
   /** When the log has ended: delivers the last lines, for some seconds at the most. */
   async close(): Promise<void> {
-    await this.#publisher.close();
+    const closed = this.#publisher.close();
+    // An answer that does not come is not waited for any longer than that.
+    const timer = setTimeout(() => void this.#stream.close(), CLOSE_MS);
+    await closed;
+    clearTimeout(timer);
     await this.#stream.close();
     this.#keys.wipe();
   }
 
-  /** Writes nothing more into the log. Before it ends. */
-  async closing(): Promise<void> {
-    await this.#witness.close();
+  /** Looks no more. Before the log ends. */
+  closing(): void {
+    this.#witness.close();
   }
 }
 

@@ -23,7 +23,7 @@ export class Witness {
   readonly #parts: WitnessParts;
   readonly #seen = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> = Promise.resolve();
+  #looking: Promise<void> | undefined;
 
   constructor(parts: WitnessParts) {
     this.#parts = parts;
@@ -31,7 +31,11 @@ export class Witness {
 
   start(): void {
     this.#timer = setInterval(() => {
-      this.#looking = this.#looking.then(() => this.look()).catch(() => undefined);
+      this.#looking ??= this.look()
+        .catch(() => undefined)
+        .finally(() => {
+          this.#looking = undefined;
+        });
     }, this.#parts.everyMs ?? EVERY_MS);
     this.#timer.unref();
   }
@@ -50,9 +54,9 @@ export class Witness {
     for (const [chain, { told }] of found) this.#seen.set(chain, told);
   }
 
-  async close(): Promise<void> {
+  /** A look that is under way is not waited for: what it finds, the log does not take any more. */
+  close(): void {
     clearInterval(this.#timer);
-    await this.#looking;
   }
 }
 
