@@ -4,6 +4,9 @@ import { CofferServer } from './servers.mjs';
 
 // Plain JavaScript, since bench/ runs without a build; the contract stands in instances.d.mts.
 
+/** A replica of 100,000 secrets is read from the servers before it serves. */
+const START_MS = 120_000;
+
 export class CofferInstance {
   static async prepare({ cluster, name, like, direct = false, storage = {}, args = [], config = {} }) {
     const gate = direct ? undefined : await cluster.gate(name);
@@ -46,7 +49,7 @@ export class CofferInstance {
 
   async start() {
     const args = ['--config', this.folder.join('coffer.yaml'), '--listen', this.#listen, ...this.#args];
-    this.server = await CofferServer.start({ folder: this.folder, args });
+    this.server = await CofferServer.start({ folder: this.folder, args, timeoutMs: START_MS });
     this.#listen = new URL(this.server.url).host;
     this.paused = false;
   }

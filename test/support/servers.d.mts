@@ -42,6 +42,8 @@ export class CofferServer implements AsyncDisposable {
     readonly folder?: TemporaryFolder;
     /** More arguments to `coffer server`. */
     readonly args?: readonly string[];
+    /** How long it may take until it serves; default 30 s. */
+    readonly timeoutMs?: number;
     readonly env?: Readonly<Record<string, string>>;
   }): Promise<CofferServer>;
   /** `http://127.0.0.1:PORT`, or `https:`. */

@@ -30,7 +30,7 @@ export async function coffer(args, options) {
 
 export class CofferServer {
   /** Opens a new folder, or `folder`, which outlives the server, so that another one can go on with it. */
-  static async start({ dev = false, tls = false, folder, args = [], env = {} } = {}) {
+  static async start({ dev = false, tls = false, folder, args = [], env = {}, timeoutMs } = {}) {
     const own = folder === undefined ? new TemporaryFolder() : undefined;
     const home = folder ?? own;
     const mode = dev ? ['--dev'] : ['--root-key', `file:${home.join('root.key')}`];
@@ -46,7 +46,7 @@ export class CofferServer {
     ];
     const process = new Process(...cofferCommand(...command), { env });
     try {
-      const [url] = await process.waitFor(/https?:\/\/127\.0\.0\.1:\d+(?=\s)/);
+      const [url] = await process.waitFor(/https?:\/\/127\.0\.0\.1:\d+(?=\s)/, { timeoutMs });
       return new CofferServer(url, process, home, own);
     } catch (error) {
       await process.kill().catch(() => {});
