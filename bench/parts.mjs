@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { run } from '../test/support/processes.mjs';
 import { CofferServer, cofferCommand, peer, SetecServer } from '../test/support/servers.mjs';
 import { identity } from './identity.mjs';
+import { instances } from './instances.mjs';
 import { load } from './load.mjs';
 import { residentMegabytes } from './machine.mjs';
 import { stores } from './stores.mjs';
@@ -13,7 +14,7 @@ import { wasmcloud } from './wasmcloud.mjs';
  * What is measured. Each takes `{servers, runs, seconds, progress}` and returns rows for the table; within a run the
  * two sides take turns, so that a machine that slows down slows both.
  */
-export const PARTS = { get, put, scale, open, cli, rotation, identity, wasmcloud, stores };
+export const PARTS = { get, put, scale, open, cli, rotation, identity, wasmcloud, stores, instances };
 
 /** Programs beside our own that a part runs. */
 const NEEDED = {
@@ -25,6 +26,7 @@ const NEEDED = {
   identity: ['nats-jwt'],
   wasmcloud: ['nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
   stores: ['setec-server'],
+  instances: ['wrk', 'nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
 };
 
 /** Those of them that are not installed. */

@@ -4,7 +4,7 @@
  *
  *   npm run bench                          everything, five runs (about ten minutes)
  *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli, rotation, identity,
- *                                          wasmcloud, stores
+ *                                          wasmcloud, stores, instances
  *   npm run bench -- --runs 1 --seconds 2
  *   npm run bench -- --help
  *
