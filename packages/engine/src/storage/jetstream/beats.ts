@@ -27,7 +27,7 @@ export class Beats implements Freshness {
   readonly #beatMs: number;
   /** A beat of an earlier process of this instance is none of ours. */
   readonly #process = randomBytes(6).toString('hex');
-  readonly #sent = new Map<string, number>();
+  readonly #sent = new Map<string, Sent>();
   #count = 0;
   #mark = Number.NEGATIVE_INFINITY;
   #send: ((payload: string) => void) | undefined;
@@ -75,12 +75,12 @@ export class Beats implements Freshness {
 
   /** A beat has come back, and all that lay before it in the stream is applied. */
   came(payload: string): void {
-    const sentAt = this.#sent.get(payload);
-    if (sentAt === undefined) return;
-    for (const [older, at] of this.#sent) if (at <= sentAt) this.#sent.delete(older);
-    if (sentAt > this.#mark) this.#mark = sentAt;
+    const beat = this.#sent.get(payload);
+    if (beat === undefined) return;
+    for (const [older, { number }] of this.#sent) if (number <= beat.number) this.#sent.delete(older);
+    if (beat.at > this.#mark) this.#mark = beat.at;
     const waiting = this.#underWay;
-    if (!waiting || waiting.since > sentAt) return;
+    if (!waiting || waiting.number > beat.number) return;
     this.#underWay = undefined;
     waiting.done();
     if (this.#next) this.#beatFor(this.#next);
@@ -115,7 +115,7 @@ export class Beats implements Freshness {
     this.#underWay = waiting;
     queueMicrotask(() => {
       if (this.#next === waiting) this.#next = undefined;
-      waiting.since = this.#beat();
+      waiting.number = this.#beat();
     });
     // One that is lost must not hold up those behind it.
     waiting.promise
@@ -132,11 +132,11 @@ export class Beats implements Freshness {
     this.#timer = setTimeout(() => this.#tick(), this.interval).unref();
   }
 
-  /** @returns when it was sent, or would have been */
+  /** @returns its number: two may be sent at the same time */
   #beat(): number {
-    const sentAt = this.#clock.now();
-    const payload = `${this.#process}.${++this.#count}`;
-    this.#sent.set(payload, sentAt);
+    const number = ++this.#count;
+    const payload = `${this.#process}.${number}`;
+    this.#sent.set(payload, { number, at: this.#clock.now() });
     if (this.#sent.size > AWAITED) {
       const [oldest] = this.#sent.keys();
       if (oldest !== undefined) this.#sent.delete(oldest);
@@ -146,15 +146,20 @@ export class Beats implements Freshness {
     } catch {
       // Not connected: it will be missed, and that is all that a beat is for.
     }
-    return sentAt;
+    return number;
   }
+}
+
+interface Sent {
+  readonly number: number;
+  readonly at: number;
 }
 
 /** Those that wait for one beat. */
 class Waiting {
   readonly promise: Promise<void>;
-  /** When the beat was sent. */
-  since = Number.POSITIVE_INFINITY;
+  /** Of the beat, once it is sent: an earlier one tells nothing. */
+  number = Number.POSITIVE_INFINITY;
   readonly done: () => void;
   readonly fail: () => void;
 
