@@ -26,3 +26,11 @@ test('what cannot be is refused before any server is asked', async () => {
     'coffer: a store is kept on 1, 3 or 5 servers\n',
   );
 });
+
+test('a store is moved to where a configuration says, or nothing happens', async () => {
+  await using server = await startServer();
+  const refused = async (...args: string[]) => (await server.run(['storage', 'migrate', ...args])).stderr;
+  expect(await refused('--to', 'elsewhere')).toBe('coffer: --to is jetstream or embedded\n');
+  expect(await refused('--to', 'jetstream', '--force')).toBe('coffer: --force is for --to embedded\n');
+  expect(await refused('--to', 'jetstream')).toMatch(/^coffer: the configuration names no bucket: /);
+});
