@@ -266,8 +266,13 @@ export class StoreHeader {
     this.#become(coming, rootKey, stored.revision);
   }
 
-  wipe(): void {
+  /** Whoever waits in {@link admit} for a root key is told to stop: the store is to be closed. */
+  stopWaiting(): void {
     this.#closing.abort();
+  }
+
+  wipe(): void {
+    this.stopWaiting();
     this.ring.wipe();
     this.#rootKey.wipe();
   }

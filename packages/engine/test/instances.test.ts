@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { CofferError, type Engine, type KeysInfo } from '../src/index.js';
+import { CofferError, type Engine, type KeysInfo, parseRootKey } from '../src/index.js';
 import { HEADER_KEY } from '../src/keys.js';
 import { auditEntries } from './audit-file.js';
 import { Instances } from './instances.js';
@@ -316,6 +316,23 @@ describe('a root key that is changed at one instance', () => {
     await b.storage.passed();
     expect(text((await b.engine.get(admin, 'new')).value)).toBe('under the new key');
     await b.engine.rotateKeys(admin);
+  });
+});
+
+describe('an instance without the root key', () => {
+  it('reads nothing newer when the data keys are others, too, and can be closed', async () => {
+    const instances = await Instances.make();
+    const a = await instances.open('a', { rootKey: await instances.ownRootKey('a') });
+    const b = await instances.open('b', { rootKey: await instances.ownRootKey('b') });
+    await a.engine.put(admin, 'db', bytes('one'));
+    await a.engine.rotateKeys(admin, { root: true });
+    await a.engine.rotateKeys(admin);
+    await expect.poll(() => b.notices.join()).toContain('nothing newer is read here');
+    expect(text((await b.engine.get(admin, 'db')).value)).toBe('one');
+    await b.engine.close();
+    expect(await codeOf(instances.open('b', { rootKey: parseRootKey(`file:${b.stateDir}.key`) }))).toBe(
+      'wrong_root_key',
+    );
   });
 });
 

@@ -101,6 +101,7 @@ export class Follower implements Admission {
   close(): void {
     this.#closed = true;
     this.#unwatch();
+    this.#followed?.header.stopWaiting();
     clearTimeout(this.#lookingAgain);
     this.#onWhole();
   }
