@@ -52,9 +52,12 @@ it.each([
     }
     workload.close();
 
+    const broken = nemesis.faults.map(
+      ({ what, start, end }) => `${what} [${start.toFixed(0)}, ${end.toFixed(0)}]`,
+    );
     const answersStale = stale === 'allow';
     const boundMs = answersStale ? Number.POSITIVE_INFINITY : 1_000 + SLACK_MS;
-    expect(check({ operations, finals }, { boundMs })).toEqual([]);
+    expect(check({ operations, finals }, { boundMs }), broken.join('\n')).toEqual([]);
     const failed = unexplained(operations, nemesis.faults, { graceMs: GRACE_MS, answersStale });
     expect(failed.map(inWords)).toEqual([]);
 

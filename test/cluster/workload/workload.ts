@@ -104,7 +104,7 @@ export class Workload {
     while (!this.#stopped) {
       const place = places[randomInt(places.length)] as Place;
       const answer = await this.#perform(place, this.#choose(), session, seen);
-      if (session !== undefined) seen = answer ?? seen;
+      if (session !== undefined) seen = later(seen, answer);
       await sleep(restMs * (0.5 + Math.random()));
     }
   }
@@ -171,6 +171,14 @@ export class Workload {
     if (dice < 38 && index % 3 === 0) return { kind: 'delete', secret };
     return dice < 50 ? { kind: 'get', secret, version } : { kind: 'get', secret };
   }
+}
+
+/** Of two positions, `<epoch>-<sequence>`: an instance that is behind says how far it is when it refuses, too. */
+function later(one: string | undefined, other: string | undefined): string | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  const [a, b] = [one, other].map((position) => position.split('-').map(Number));
+  const [epochs = 0, sequences = 0] = [0, 1].map((part) => (a?.[part] ?? 0) - (b?.[part] ?? 0));
+  return (epochs || sequences) >= 0 ? one : other;
 }
 
 function outcomeOf(
