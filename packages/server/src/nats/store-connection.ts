@@ -5,8 +5,8 @@ import type { NatsReach } from '../config/nats.js';
 import { boundOf, type JetStreamConfig } from '../config/storage.js';
 import { connectionOptions } from './connection.js';
 import { describeNatsError } from './describe-error.js';
-import { Seldom } from './seldom.js';
 import { maskLogin } from './servers.js';
+import { Teller } from './store-teller.js';
 
 /** Between two attempts; as much again by chance. Writers wait for it, so that it is shorter than that of the door. */
 const RETRY_MS = 250;
@@ -18,8 +18,12 @@ export function jetStreamOptions(config: JetStreamConfig, log?: Logger): JetStre
   const { bucket, replicas, maxBytes, auditMaxBytes, placement } = config;
   const { syncAlways, allowLazySync, systemCreds, stale } = config;
   const bound = boundOf(config);
+  const tellers = {
+    store: log && new Teller(log, 'the store’s NATS', 'changes are refused until it is made again'),
+    audit: log && new Teller(log, 'NATS for the copies of the audit log', 'they wait until it is made again'),
+  };
   return {
-    connect: () => connectStore(config, { name: 'coffer store', log }),
+    connect: (use = 'store') => connectStore(config, { name: `coffer ${use}`, teller: tellers[use] }),
     ...(systemCreds && {
       connectSystem: () => connectStore(systemReach(config, systemCreds), { name: 'coffer system' }),
     }),
@@ -44,13 +48,15 @@ export function systemReach({ servers, tls }: NatsReach, creds: string): NatsRea
 const withoutLogin = (url: string): string => maskLogin(url).replace('…@', '');
 
 /**
- * One connection to the store, which is made again and again when it is lost.
+ * One connection to the store, which is made again when it is lost. One that NATS refuses twice ends for good, and whoever needs it
+ * asks for another, whose credentials are read anew: nats.js would try without a pause at the servers that a cluster tells of before
+ * it refuses us, and never say so.
  *
  * @throws CofferError `unavailable`: it cannot be made now
  */
 async function connectStore(
   reach: NatsReach,
-  { name, log }: { readonly name: string; readonly log?: Logger | undefined },
+  { name, teller }: { readonly name: string; readonly teller?: Teller | undefined },
 ): Promise<NatsConnection> {
   let problem: string | undefined;
   const options: ConnectionOptions = {
@@ -68,36 +74,21 @@ async function connectStore(
     reconnectJitterTLS: RETRY_MS,
     pingInterval: PING_MS,
     maxPingOut: 2,
-    // Credentials may be renewed, and accounts pushed, while we wait.
-    ignoreAuthErrorAbort: true,
   };
+  const servers = reach.servers.map(maskLogin).join(', ');
   try {
     const connection = await connect(options);
-    if (log) void tell(connection, log);
+    if (teller) void teller.follow(connection, servers);
     return connection;
   } catch (cause) {
     const reason = problem ?? describeNatsError(cause, 'storage');
-    const where = reach.servers.map(maskLogin).join(', ');
-    throw new CofferError('unavailable', `there is no connection to the store's NATS (${where}): ${reason}`, {
-      cause,
-    });
-  }
-}
-
-/** Until the connection ends for good. */
-async function tell(connection: NatsConnection, log: Logger): Promise<void> {
-  const connected = () => {
-    const { version } = connection.info ?? {};
-    log.info({ server: connection.getServer(), version }, 'connected to the store’s NATS');
-  };
-  connected();
-  const seldom = new Seldom();
-  for await (const status of connection.status()) {
-    if (status.type === 'disconnect') {
-      log.warn('the connection to the store’s NATS is lost: changes are refused until it is made again');
-    } else if (status.type === 'reconnect') connected();
-    else if (status.type === 'error' && seldom.may('error')) {
-      log.warn({ reason: status.error.message }, 'the store’s NATS does not let us do what we want to');
-    }
+    teller?.failed(servers, reason);
+    throw new CofferError(
+      'unavailable',
+      `there is no connection to the store's NATS (${servers}): ${reason}`,
+      {
+        cause,
+      },
+    );
   }
 }

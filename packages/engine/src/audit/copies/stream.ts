@@ -73,7 +73,7 @@ export class CopiesStream {
     this.layout = new CopiesLayout(options.bucket);
     this.#options = options;
     this.#storeId = storeId;
-    this.#link = new Link(() => options.connect());
+    this.#link = new Link(() => options.connect('audit'));
   }
 
   /** Calls `listener` when the connection comes or goes. @returns a function that ends it */

@@ -83,6 +83,13 @@ export async function requireSync(options: JetStreamOptions): Promise<Sync> {
   }
 }
 
+/** What {@link requireSync} will say of servers that it lets pass: what is to be said of them while they cannot be asked. */
+export function expectedSync({ connectSystem, syncAlways, allowLazySync }: JetStreamOptions): Sync {
+  if (!connectSystem && syncAlways) return 'stated';
+  if (allowLazySync) return 'lazy';
+  return connectSystem ? 'always' : 'stated';
+}
+
 /** @throws CofferError `unfit_store` if none answers in time: those of the system account always do */
 async function serversOf(system: NatsConnection): Promise<ServerFacts[]> {
   const servers: ServerFacts[] = [];

@@ -4,9 +4,11 @@ import type { NatsConnection } from '@nats-io/nats-core';
 export interface JetStreamOptions {
   /**
    * Makes the connection, which looks for its servers for ever once it stood. Rejects if it cannot be made now; it is called
-   * again then.
+   * again then, and when it ended for good.
+   *
+   * @param use what it is for, for people
    */
-  connect(): Promise<NatsConnection>;
+  connect(use?: 'store' | 'audit'): Promise<NatsConnection>;
   /** A connection to the system account, by which is seen whether the servers sync always; may be absent. */
   readonly connectSystem?: (() => Promise<NatsConnection>) | undefined;
   /** Of the JetStream KV bucket: letters, digits, `-` and `_`. */

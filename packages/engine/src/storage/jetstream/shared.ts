@@ -15,6 +15,7 @@ import type { Beats } from './beats.js';
 import { type BucketFacts, bucketStatus, changeReplicas, openBucket } from './bucket.js';
 import type { Committer } from './committer.js';
 import type { Feed } from './feed.js';
+import { expectedSync } from './fitness.js';
 import { Heal } from './heal.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
@@ -132,7 +133,7 @@ export class JetStreamShared implements SharedStorage {
       alarm: replica.alarm,
       replicaAge: beats.age(),
       replicaSequence: feed.position,
-      sync: facts()?.sync ?? (options.syncAlways ? 'stated' : 'lazy'),
+      sync: facts()?.sync ?? expectedSync(options),
       members: members.length,
       membersAlive: members.filter(({ alive }) => alive).length,
       conflicts: committer.conflicts,
