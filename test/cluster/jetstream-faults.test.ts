@@ -1,3 +1,4 @@
+import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, describe, expect, test } from 'vitest';
 
 import type { CofferError } from '../../packages/engine/src/errors.js';
@@ -406,3 +407,52 @@ describe('the number of replicas', () => {
     await expect(storage.shared.setReplicas(5)).rejects.toMatchObject({ code: 'unfit_store' });
   });
 });
+
+describe('a bucket that the configuration names wrongly', () => {
+  test('is refused where a replica of another one is, and nothing is made nor remembered of it', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const folder = newFolder();
+    const storage = await openStorage(cluster, { folder });
+    const revision = await set(storage, 'a', '1', 0);
+    await storage.close();
+    await expect(open({ folder, bucket: 'tset' })).rejects.toMatchObject({
+      code: 'unfit_store',
+      message: expect.stringContaining('correct storage.bucket'),
+    });
+    expect(await streams()).toEqual(['KV_test']);
+    const again = await open({ folder });
+    await set(again, 'a', '2', revision);
+    expect(again.shared.alarm).toBeUndefined();
+  });
+
+  test('of which nothing was read yet, binds the folder to nothing', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const folder = newFolder();
+    await expect(open({ folder, bucket: 'tset', connect: refused })).rejects.toMatchObject({
+      code: 'unavailable',
+    });
+    await open({ folder });
+    expect(await streams()).toEqual(['KV_test']);
+  });
+});
+
+test('a position of a bucket that was made anew is not waited for by who reads another, and the other way round', async () => {
+  cluster = await NatsCluster.start({ size: 1 });
+  const [former, later] = [await open({ bucket: 'former' }), await open({ bucket: 'later' })];
+  for (const at of ['a', 'b', 'c']) await set(former, at, '1', 0);
+  await later.shared.reached(former.shared.position);
+  const ahead = later.shared.position.replace(/\d+$/, '99999');
+  expect(await outcomeOf(later.shared.reached(ahead))).toBe('stale');
+});
+
+const refused = () => Promise.reject(new Error('refused'));
+
+async function streams(): Promise<string[]> {
+  const connection = await connectTo(cluster.urls);
+  try {
+    const manager = await jetstreamManager(connection);
+    return (await manager.streams.names().next()).sort();
+  } finally {
+    await connection.close();
+  }
+}

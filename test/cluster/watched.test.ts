@@ -73,7 +73,7 @@ describe('several instances', () => {
     const token = await tokenAt(one);
     const [first, second] = [canary('first'), canary('second')];
     const { position: before } = await post(one, token, 'put', { Name: 'a', Value: base64(first) });
-    expect(before).toMatch(/^\d+-\d+$/);
+    expect(before).toMatch(/^[0-9a-f]{16}-\d+-\d+$/);
     const seen = await post(two, token, 'get', { Name: 'a' }, before);
     expect([seen.status, JSON.parse(seen.text).Value]).toEqual([200, base64(first)]);
 

@@ -297,6 +297,24 @@ test('changes that are asked at once come true one after the other, and a close 
   expect([scanned(again), again.position, again.origin?.epoch]).toEqual([['sa=19@20'], 20, 1]);
 });
 
+test('a copy belongs to one bucket: under the name of another it is refused, until it is empty', async () => {
+  const { replica, folder } = await newReplica();
+  await replica.belongTo('cofer');
+  // Of a stream that it never saw it knows nothing.
+  await replica.belongTo('coffer');
+  await replica.bind(ORIGIN);
+  const again = await reopen(replica, folder);
+  await again.belongTo('coffer');
+  await expect(again.belongTo('cofer')).rejects.toMatchObject({
+    code: 'unfit_store',
+    message: expect.stringContaining(
+      'a replica of the bucket coffer, and the configuration names the bucket cofer',
+    ),
+  });
+  await again.clear();
+  await again.belongTo('cofer');
+});
+
 test('an embedded store is no replica and a replica no embedded store: each is refused and stays as it is', async () => {
   const { replica, folder } = await newReplica();
   await replica.apply([write('sa', '1', 1)], [], 1);

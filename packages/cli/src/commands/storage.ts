@@ -65,7 +65,8 @@ const LAZY =
 type Shared = NonNullable<StorageStatus['shared']>;
 
 function describeBucket({ replicas, bytes, maxBytes, sync }: Shared): string {
-  const size = `${bytes === undefined ? '?' : amount(bytes)} of ${amount(maxBytes)}`;
+  const limit = maxBytes === undefined ? 'no limit' : amount(maxBytes);
+  const size = `${bytes === undefined ? '?' : amount(bytes)} of ${limit}`;
   const synced = {
     always: 'synced always',
     stated: 'synced always, as its operator says',

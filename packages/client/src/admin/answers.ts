@@ -143,7 +143,7 @@ const shared = record<SharedStorageStatus>({
   // What is not known to be synced is not.
   sync: (value) => (value === 'always' || value === 'stated' ? value : 'lazy'),
   bytes: optional(whole),
-  maxBytes: whole,
+  maxBytes: optional(whole),
   conflicts: whole,
   inDoubt: whole,
   servers: list(

@@ -193,7 +193,8 @@ export interface SharedStorageStatus {
   /** `always` and `stated` (by the operator): what is acknowledged is on the disk; else `lazy`. */
   readonly sync: 'always' | 'stated' | 'lazy';
   readonly bytes?: number;
-  readonly maxBytes: number;
+  /** Undefined if there is no limit. */
+  readonly maxBytes?: number;
   /** Since the instance began: changes that another's overtook, and such of which was not known for a time whether they came true. */
   readonly conflicts: number;
   readonly inDoubt: number;

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Engine } from '@coffer/engine';
 import { Refusal } from '../refusal.js';
 
-const POSITION = /^\d{1,9}-\d{1,15}$/;
+const POSITION = /^[0-9a-f]{16}-\d{1,9}-\d{1,15}$/;
 
 /**
  * Waits until what is read here is at least as new as what the caller has seen at another instance, by the position in the header
@@ -19,6 +19,6 @@ export function reachSeen(engine: Engine, { headers }: IncomingMessage): Promise
   if (POSITION.test(String(seen))) return engine.reached(String(seen));
   throw new Refusal(
     'bad_request',
-    'Coffer-Seen is a Coffer-Position that a server has answered, such as 1-4711',
+    'Coffer-Seen is a Coffer-Position that a server has answered, such as 5f0c9a1e27b8d463-1-4711',
   );
 }

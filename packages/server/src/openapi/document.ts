@@ -92,7 +92,7 @@ const PARAMETERS = {
       'nothing older. Elsewhere it means nothing.',
     // Its form is not told, since a store that is not shared takes any.
     schema: { type: 'string' },
-    example: '1-4711',
+    example: '5f0c9a1e27b8d463-1-4711',
   },
 };
 
@@ -101,7 +101,7 @@ const HEADERS = {
   Position: {
     description: 'How far the store is, where several instances share it; for Coffer-Seen.',
     schema: { type: 'string' },
-    example: '1-4711',
+    example: '5f0c9a1e27b8d463-1-4711',
   },
   Challenge: { required: true, schema: { type: 'string' }, example: 'Bearer, Basic realm="coffer"' },
 };

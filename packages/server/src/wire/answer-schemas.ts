@@ -221,7 +221,7 @@ export const storage = z
       replicas: count,
       sync: z.enum(['always', 'stated', 'lazy']),
       bytes: count.optional(),
-      maxBytes: count,
+      maxBytes: count.optional().describe('Absent if there is no limit'),
       conflicts: count,
       inDoubt: count,
       servers: z.array(z.strictObject({ name: z.string(), leader: z.boolean(), current: z.boolean() })),

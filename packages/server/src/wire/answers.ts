@@ -119,7 +119,7 @@ function sharedStatus({ health, members, servers, ...stream }: SharedStatus) {
     replicas,
     sync,
     bytes,
-    maxBytes,
+    maxBytes: maxBytes < 0 ? undefined : maxBytes,
     conflicts,
     inDoubt,
     servers: servers.map(({ name, leader, current }) => ({ name, leader, current })),

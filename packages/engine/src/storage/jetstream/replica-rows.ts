@@ -94,6 +94,8 @@ export function readChunkKey(row: Buffer): { key: Buffer; index: number } {
 /** What a replica knows beside its records; written with each transaction. */
 export interface ReplicaState {
   readonly instance: string;
+  /** Whose stream it is a copy of; undefined before the first was named. */
+  readonly bucket: string | undefined;
   readonly origin: ReplicaOrigin | undefined;
   readonly position: number;
   readonly alarm: StorageAlarm | undefined;
@@ -105,6 +107,7 @@ export interface ReplicaState {
 
 interface StateJson {
   instance: string;
+  bucket?: string;
   origin?: { incarnation: string; epoch: number; created: string };
   position: number;
   mark?: number;
@@ -114,6 +117,7 @@ interface StateJson {
 
 export function encodeReplicaState({
   instance,
+  bucket,
   origin,
   position,
   mark,
@@ -122,6 +126,7 @@ export function encodeReplicaState({
 }: ReplicaState): Buffer {
   const json: StateJson = {
     instance,
+    ...(bucket !== undefined && { bucket }),
     ...(origin && { origin: { ...origin, incarnation: hex(origin.incarnation) } }),
     position,
     mark,
@@ -134,11 +139,13 @@ export function encodeReplicaState({
 /** @throws CofferError `tampered` */
 export function decodeReplicaState(row: Buffer | undefined): ReplicaState {
   try {
-    const { instance, origin, position, mark = 0, alarm, newest } = JSON.parse(String(row)) as StateJson;
+    const state = JSON.parse(String(row)) as StateJson;
+    const { instance, bucket, origin, position, mark = 0, alarm, newest } = state;
     const whole = /^[0-9a-f]{16}$/.test(instance) && Number.isSafeInteger(position) && Array.isArray(newest);
     if (!whole) throw new TypeError('a field is missing');
     return {
       instance,
+      bucket,
       origin: origin && { ...origin, incarnation: Buffer.from(origin.incarnation, 'hex') },
       position,
       mark,

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
+import { CofferError } from '../../errors.js';
 import type { Batch } from '../lmdb-batch.js';
 import { decode, encode, newState, readRevision } from '../lmdb-state.js';
 import { LocalStore, type LocalStoreOptions } from '../local-store.js';
@@ -83,6 +84,7 @@ export class Replica implements ReplicaLike {
       if (row === undefined && store.state.sequence === 0) {
         const replica = new Replica(store, {
           instance: randomBytes(8).toString('hex'),
+          bucket: undefined,
           origin: undefined,
           position: 0,
           mark: 0,
@@ -172,6 +174,24 @@ export class Replica implements ReplicaLike {
       batch.sequence = Math.max(batch.sequence, sequence);
       return undefined;
     });
+  }
+
+  /**
+   * Says of which bucket this is a copy, once; of an empty copy again and again.
+   *
+   * @throws CofferError `unfit_store` if it is a copy of another one: what is known of that must not be held against this one
+   */
+  async belongTo(bucket: string): Promise<void> {
+    const { bucket: known, origin } = this.#state;
+    if (known === bucket) return;
+    if (known !== undefined && origin) {
+      throw new CofferError(
+        'unfit_store',
+        `this state folder holds a replica of the bucket ${known}, and the configuration names the bucket ${bucket}: correct ` +
+          'storage.bucket; an instance of another store needs a state folder of its own',
+      );
+    }
+    await this.#change(() => ({ bucket }));
   }
 
   bind(origin: ReplicaOrigin): Promise<void> {

@@ -21,6 +21,7 @@ import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import type { JetStreamOptions } from './options.js';
+import { owedOf, positionOf } from './position.js';
 import type { ReplicaLike } from './replica-contract.js';
 
 /** How long somebody waits for what another instance has shown. */
@@ -79,23 +80,21 @@ export class JetStreamShared implements SharedStorage {
   }
 
   get position(): string {
-    return `${this.#epoch}-${this.#parts.feed.position}`;
+    return positionOf(this.#parts.replica.origin, this.#parts.feed.position);
   }
 
   async reached(position: string): Promise<void> {
-    const [, epoch, sequence] = /^(\d{1,9})-(\d{1,15})$/.exec(position) ?? [];
-    if (epoch === undefined || sequence === undefined) {
-      throw new CofferError('invalid_argument', 'what was seen is no position of this store');
-    }
-    // Of a time before a heal, which has brought back all of it.
-    if (Number(epoch) < this.#epoch) return;
-    if (Number(epoch) === this.#epoch && this.#parts.feed.position >= Number(sequence)) return;
+    const { replica, feed } = this.#parts;
+    const owed = owedOf(position, replica.origin);
+    if (!owed) return;
+    const { epoch, sequence } = owed;
+    if (epoch === this.#epoch && feed.position >= sequence) return;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(behind()), REACH_MS);
     });
     try {
-      const passed = this.#parts.feed.passed(Number(sequence));
+      const passed = feed.passed(sequence);
       passed.catch(() => {});
       await Promise.race([passed, late]);
     } catch (error) {
@@ -104,7 +103,7 @@ export class JetStreamShared implements SharedStorage {
     } finally {
       clearTimeout(timer);
     }
-    if (Number(epoch) > this.#epoch) throw behind();
+    if (epoch > this.#epoch) throw behind();
   }
 
   confirmedByAll(revision: number): boolean {

@@ -152,6 +152,7 @@ export class JetStreamStorage implements Storage {
     const replica = await Replica.open(folder, options);
     const link = new Link(() => jetstream.connect());
     try {
+      await replica.belongTo(jetstream.bucket);
       const failure = await link.open().then(
         () => undefined,
         (error: unknown) => error,
