@@ -24,6 +24,9 @@ async function run(instance: CofferInstance, command: string, input?: string) {
   return { code, said: `${stdout}${stderr}` };
 }
 
+const RAISED =
+  /"alarm":"\w+","raisedBy":"[0-9a-f]{16}","at":"[^"]+","reason":"[^"]+","msg":"[^"]+ has raised the alarm, .*storage heal/;
+
 const storeOf = async (instance: CofferInstance) => {
   const answer = await fetch(`${instance.url}/readyz`);
   return ((await answer.json()) as { store: { alarm?: string } }).store;
@@ -56,6 +59,7 @@ describe('a store that was put back to an earlier state', () => {
       await expect
         .poll(() => storeOf(instance), { timeout: 30_000 })
         .toHaveProperty('alarm', expect.any(String));
+      await expect.poll(() => instance.server.process.output).toMatch(RAISED);
     }
     const status = await run(two, 'storage status');
     expect(status).toMatchObject({
@@ -80,6 +84,7 @@ describe('a store that was put back to an earlier state', () => {
       await expect.poll(() => run(instance, 'get later')).toEqual({ code: 0, said: canary('later') });
       await expect.poll(() => run(instance, 'get changed')).toEqual({ code: 0, said: canary('after') });
       expect((await run(instance, 'get deleted')).said).toContain('not found');
+      expect(instance.server.process.output).toContain('the alarm of the store is lifted');
     }
     await expect.poll(() => run(two, 'put again', canary('again'))).toMatchObject({ code: 0 });
     expect(await run(one, 'audit query --action storage-heal')).toMatchObject({

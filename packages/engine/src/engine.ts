@@ -646,6 +646,15 @@ export class Engine {
     return this.#parts.storage.shared?.health;
   }
 
+  /**
+   * Calls `listener` when the alarm of a shared store is raised or lifted, or another one is found: `sharedHealth` has it.
+   *
+   * @returns a function that ends it
+   */
+  onStoreAlarm(listener: () => void): () => void {
+    return this.#parts.storage.shared?.onAlarm(listener) ?? (() => undefined);
+  }
+
   /** Why reads are refused at this moment, if they are: what is here is too old. */
   get stale(): CofferError | undefined {
     try {

@@ -88,10 +88,12 @@ export const statusOf = (code: Problem['code']): number =>
 export const OUR_OWN: Partial<Record<ErrorCode | DoorCode, string>> = {
   storage_full: 'the server has no room to write; it goes on as soon as there is',
   stopped: 'the server is stopping',
-  unavailable: 'the server cannot reach its store now, and nothing was changed: try again',
+  unavailable: 'the server cannot reach its store in NATS now, and nothing was changed: try again',
   in_doubt:
     'it could not be told whether the change came true: look, or send it again with the same operation id',
-  stale: 'what the server has is older than it may answer: try again, or ask another instance',
+  stale:
+    'the server has not heard from its store in NATS in time, and what it has is older than it may answer: try again, or ask ' +
+    'another instance',
   store_alarm: 'the store has raised an alarm, and takes no change until an administrator has looked at it',
 };
 

@@ -31,6 +31,7 @@ import { type NatsFacts, natsFactsOf } from './nats/facts.js';
 import { openEngine } from './open-engine.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
+import { tellAlarm } from './store-alarm.js';
 import { Certificate } from './tls/certificate.js';
 import { audiencesOf } from './trust/audiences.js';
 import { checkTrustFiles, Trust } from './trust/trust.js';
@@ -115,6 +116,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       throw error;
     });
   const { engine } = opened;
+  const alarmEnded = tellAlarm(engine, log);
   const doors = new Doors(config.limits);
   let trust: Trust | undefined;
   let wasmcloud: WasmcloudBackend | undefined;
@@ -125,6 +127,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       .then(() => wasmcloud?.close())
       .then(() => certificate?.close())
       .then(() => trust?.close())
+      .then(alarmEnded)
       .then(() => opened.close());
     return closed;
   };
