@@ -302,12 +302,18 @@ export class Administration {
   }
 
   /** What became true here or at another instance holds from now on. */
-  #take({ write, newPolicy }: ManifestNews): void {
+  #take({ write, remove, newPolicy }: ManifestNews): void {
+    // Only a heal takes a whole token away: one that was made in a future that lost.
+    for (const record of remove) {
+      if (record.kind !== 'token') continue;
+      this.#tokens.delete(record.token.hash);
+      this.#byPrincipal.delete(`token:${record.token.id}`);
+    }
     const tokens = write.flatMap((record) => (record.kind === 'token' ? [record.token] : []));
     for (const token of tokens) this.#know(token);
     if (newPolicy) this.policy = new Policy(this.#manifest.grants);
     if (newPolicy) this.onChange('grants');
-    else if (tokens.length > 0) this.onChange('tokens');
+    else if (tokens.length + remove.length > 0) this.onChange('tokens');
   }
 
   #isLive({ revokedAt, expiresAt }: StoredToken): boolean {

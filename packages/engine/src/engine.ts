@@ -27,6 +27,7 @@ import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
 import { Doubts } from './instances/doubts.js';
 import { Duty } from './instances/duty.js';
+import { ForkJoiner } from './instances/fork-join.js';
 import { ManifestChanges } from './manifest-changes.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import { type Mapping, Mappings } from './mappings.js';
@@ -198,7 +199,8 @@ export class Engine {
       policy,
       knows,
     });
-    this.#storageCare = new StorageCare({ storage, gate, policy, knows });
+    const forks = new ForkJoiner(header.ring, storage.incarnation, now);
+    this.#storageCare = new StorageCare({ storage, gate, join: forks, policy, knows });
     this.#revocations.onChange(() => this.recheckCallers());
     parts.onStop((error) => {
       this.#stopped = error;

@@ -1,9 +1,16 @@
 import type { AuditSubject } from './audit/entry.js';
-import type { Caller } from './caller.js';
+import { type Caller, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
 import { codeOf, type Gate } from './gate.js';
 import type { Policy } from './policy.js';
-import type { HealReport, ReplicaCount, SharedStatus, SharedStorage } from './storage/shared.js';
+import type {
+  ForkJoin,
+  HealReport,
+  ReplicaCount,
+  SharedStatus,
+  SharedStorage,
+  TakenAwayByHeal,
+} from './storage/shared.js';
 import type { Storage, StorageFacts } from './storage/storage.js';
 
 /** How a store is: alone in its folder, or shared with other instances. */
@@ -16,6 +23,8 @@ export interface StorageInfo {
 export interface StorageCareContext {
   readonly storage: Storage;
   readonly gate: Gate;
+  /** Sees what two futures of a record had taken away. */
+  readonly join: Omit<ForkJoin, 'announce'>;
   policy(): Policy;
   /** False if a caller has ended who was let in. */
   knows(caller: Caller): boolean;
@@ -66,7 +75,16 @@ export class StorageCare {
   /** @throws CofferError as {@link SharedStorage.heal}; `unfit_store` */
   async heal(caller: Caller, { dryRun }: { readonly dryRun: boolean }): Promise<HealReport> {
     const asked = { caller, action: 'storage-heal', ...(dryRun && { target: 'dry run' }) } as const;
-    return this.#act(asked, (shared) => shared.heal({ dryRun }));
+    const { join: own } = this.#context;
+    const join: ForkJoin = {
+      fence: own.fence,
+      join: (key, winner, losers) => own.join(key, winner, losers),
+      nameOf: (key, bytes) => own.nameOf(key, bytes),
+      announce: async (taken) => {
+        for (const one of taken) await this.#context.gate.allowStale(takenAway(one));
+      },
+    };
+    return this.#act(asked, (shared) => shared.heal({ dryRun, join }));
   }
 
   /** Logged before it begins, and again when it ends, with its error if it failed. */
@@ -94,6 +112,25 @@ export class StorageCare {
     const { gate, policy, knows } = this.#context;
     if (!knows(asked.caller) || !policy().isAdministrator(asked.caller)) await gate.deny(asked);
     await gate.allowStale(asked);
+  }
+}
+
+/** As the same is logged when somebody asks for it, but by the server itself. */
+function takenAway({ what, target, version }: TakenAwayByHeal): AuditSubject {
+  const caller = SERVER;
+  switch (what) {
+    case 'token':
+      return { caller, action: 'revoke-token', target };
+    case 'identity':
+      return { caller, action: 'revoke', target };
+    case 'grant':
+      return { caller, action: 'apply-policy', target: 'a grant taken away by a heal' };
+    case 'transit-key':
+      return { caller, action: 'retire-transit-key', target };
+    case 'issued':
+      return { caller, action: 'issued', target };
+    default:
+      return { caller, action: 'delete', secret: target, ...(version !== undefined && { version }) };
   }
 }
 

@@ -36,7 +36,11 @@ const first = head('first', 1);
 const second = head('second', 5, [ancestor(first)]);
 
 test('nothing is done where the stream has all', async () => {
-  expect(await plan({ a: second }, { a: second }, { a: first })).toEqual({ mendings: [], forks: [] });
+  expect(await plan({ a: second }, { a: second }, { a: first })).toEqual({
+    mendings: [],
+    forks: [],
+    contests: [],
+  });
 });
 
 test('a head that was lost comes back with what is beside it, from who has it', async () => {

@@ -101,7 +101,8 @@ function memberRow(self: string) {
   ];
 }
 
-function describeHeal({ dryRun, alarm, compared, absent, restored, removed, forks }: HealReport): string {
+function describeHeal(report: HealReport): string {
+  const { dryRun, alarm, compared, absent, restored, removed, forks, taken } = report;
   const would = dryRun ? 'would be' : 'were';
   return [
     alarm ? describeAlarm(alarm) : 'There is no alarm.',
@@ -116,11 +117,28 @@ function describeHeal({ dryRun, alarm, compared, absent, restored, removed, fork
         ]),
     `${restored} records and ${removed} removals ${would} brought back.`,
     ...forks.map(
-      ({ key, keptAs, winner, other }) =>
-        `The record ${key} has two futures: that of ${winner} ${dryRun ? 'would win' : 'won'}, that of ${other} ${dryRun ? 'would be' : 'is'} kept as ${keptAs}.`,
+      ({ key, keptAs, winner, other, secret }) =>
+        `The ${secret === undefined ? `record ${key}` : `secret ${displayText(secret)}`} has two futures: that of ${winner} ${dryRun ? 'would win' : 'won'}, that of ${other} ${dryRun ? 'would be' : 'is'} kept as ${keptAs}.`,
+    ),
+    ...taken.map(
+      (one) =>
+        `${TAKEN[one.what] ?? one.what} ${displayText(targetOf(one))}: ${dryRun ? 'would be ' : ''}taken away, as in the other future.`,
     ),
   ].join('\n');
 }
+
+const TAKEN: Readonly<Record<string, string>> = {
+  token: 'Token',
+  identity: 'Identity',
+  grant: 'Grant',
+  'transit-key': 'Transit key',
+  issued: 'Operators’ and accounts’ tokens older than',
+  secret: 'Secret',
+  version: 'Version',
+};
+
+const targetOf = ({ target, version }: HealReport['taken'][number]): string =>
+  version === undefined ? target : `${version} of ${target}`;
 
 const amount = (bytes: number): string =>
   bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1024 / 1024).toFixed(1)} MiB`;

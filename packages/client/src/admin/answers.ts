@@ -179,7 +179,22 @@ export const healReport = record<HealReport>({
   absent: list(id64),
   restored: whole,
   removed: whole,
-  forks: list(record<HealReport['forks'][number]>({ key: word, keptAs: word, winner: word, other: word })),
+  forks: list(
+    record<HealReport['forks'][number]>({
+      key: word,
+      keptAs: word,
+      winner: word,
+      other: word,
+      secret: optional(string),
+    }),
+  ),
+  taken: list(
+    record<HealReport['taken'][number]>({
+      what: word,
+      target: string,
+      version: optional(whole),
+    }),
+  ),
 });
 
 const rotation = optional(

@@ -226,6 +226,16 @@ export interface HealReport {
     readonly keptAs: string;
     readonly winner: string;
     readonly other: string;
+    /** The secret whose record it is. */
+    readonly secret?: string;
+  }[];
+  /** What a future that lost had taken away, and is taken away from the one that won. */
+  readonly taken: readonly {
+    /** `token`, `identity`, `grant`, `transit-key`, `issued`, `secret`, `version`. */
+    readonly what: string;
+    /** A token's id, an identity, a grant as JSON, a backend and its key, or a secret's name. */
+    readonly target: string;
+    readonly version?: number;
   }[];
 }
 

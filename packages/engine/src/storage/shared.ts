@@ -54,7 +54,12 @@ export interface SharedStorage {
    *
    * @throws CofferError `unavailable`, `conflict` while another one heals
    */
-  heal(options: { readonly dryRun: boolean }): Promise<HealReport>;
+  heal(options: HealRequest): Promise<HealReport>;
+}
+
+export interface HealRequest {
+  readonly dryRun: boolean;
+  readonly join?: ForkJoin | undefined;
 }
 
 export type ReplicaCount = 1 | 3 | 5;
@@ -77,7 +82,50 @@ export interface HealReport {
     /** Who had the one that won, and who the other. */
     readonly winner: string;
     readonly other: string;
+    /** The secret whose record it is. */
+    readonly secret?: string | undefined;
   }[];
+  /** What the futures that lost had taken away, and what is taken away from those that won, too. */
+  readonly taken: readonly TakenAwayByHeal[];
+}
+
+/** The target is a token's id, an identity (`token <jti>`, `key <nkey>`), a grant's JSON, `<backend> <key>`, or a secret's name. */
+export interface TakenAwayByHeal {
+  readonly what: 'token' | 'identity' | 'grant' | 'transit-key' | 'issued' | 'secret' | 'version';
+  readonly target: string;
+  readonly version?: number | undefined;
+}
+
+/** A head and what is beside it, as somebody has them. Keys are in base64url. */
+export interface Future {
+  /** Fingerprints of all that is not removed. */
+  readonly records: ReadonlyMap<string, string>;
+  bytes(key: string): Promise<Uint8Array>;
+}
+
+export interface LosingFuture extends Future {
+  /** False where it may as well be what the winner was long ago. */
+  readonly isSure: boolean;
+}
+
+/** What a head that won becomes, so that what a loser had taken away does not come back. */
+export interface Joined {
+  readonly head: Uint8Array;
+  readonly put: readonly { readonly key: string; readonly bytes: Uint8Array }[];
+  readonly remove: readonly string[];
+  readonly taken: readonly TakenAwayByHeal[];
+}
+
+/** The engine's word on two futures of a record, which it has the keys for. */
+export interface ForkJoin {
+  /** The record that has the keys: it must be here as it will be. */
+  readonly fence: Uint8Array;
+  /** @returns undefined if the winner may stay as it is. @throws CofferError `tampered` for what does not open */
+  join(key: Uint8Array, winner: Future, losers: readonly LosingFuture[]): Promise<Joined | undefined>;
+  /** Of a head; undefined if it is no secret's, or does not open. */
+  nameOf(key: Uint8Array, bytes: Uint8Array): string | undefined;
+  /** Logs what will be taken away, before it is. */
+  announce(taken: readonly TakenAwayByHeal[]): Promise<void>;
 }
 
 /** A head that somebody committed, before anybody reads it. */

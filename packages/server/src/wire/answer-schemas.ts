@@ -247,8 +247,23 @@ export const healReport = z.strictObject({
   restored: count,
   removed: count,
   forks: z.array(
-    z.strictObject({ key: z.string(), keptAs: z.string(), winner: z.string(), other: z.string() }),
+    z.strictObject({
+      key: z.string(),
+      keptAs: z.string(),
+      winner: z.string(),
+      other: z.string(),
+      secret: z.string().optional().describe('The secret whose record it is'),
+    }),
   ),
+  taken: z
+    .array(
+      z.strictObject({
+        what: z.enum(['token', 'identity', 'grant', 'transit-key', 'issued', 'secret', 'version']),
+        target: z.string(),
+        version: z.int().optional(),
+      }),
+    )
+    .describe('What a future that lost had taken away, and is taken away from the one that won'),
 });
 
 export const keyRotation = z.strictObject({ rotation });

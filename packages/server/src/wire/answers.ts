@@ -138,7 +138,7 @@ function storageAlarm({ kind, message, instance, at }: StorageAlarm) {
   return { kind, message, instance, at };
 }
 
-export function healReport({ dryRun, alarm, compared, absent, restored, removed, forks }: HealReport) {
+export function healReport({ dryRun, alarm, compared, absent, restored, removed, forks, taken }: HealReport) {
   return {
     dryRun,
     alarm: alarm && storageAlarm(alarm),
@@ -146,7 +146,8 @@ export function healReport({ dryRun, alarm, compared, absent, restored, removed,
     absent,
     restored,
     removed,
-    forks: forks.map(({ key, keptAs, winner, other }) => ({ key, keptAs, winner, other })),
+    forks: forks.map(({ key, keptAs, winner, other, secret }) => ({ key, keptAs, winner, other, secret })),
+    taken: taken.map(({ what, target, version }) => ({ what, target, version })),
   };
 }
 

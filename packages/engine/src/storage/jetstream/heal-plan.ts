@@ -36,9 +36,19 @@ export interface Fork {
   readonly lost: readonly Mending[];
 }
 
+/** A head that won against others, of which at least one may have been another future. */
+export interface Contest {
+  readonly key: string;
+  readonly beside: readonly string[];
+  /** Those that have it as it won. */
+  readonly winner: readonly Holding[];
+  readonly losers: readonly { readonly holder: Holding; readonly isSure: boolean }[];
+}
+
 export interface HealPlan {
   readonly mendings: readonly Mending[];
   readonly forks: readonly Fork[];
+  readonly contests: readonly Contest[];
 }
 
 export interface PlanOptions {
@@ -67,12 +77,14 @@ export async function planHeal(options: PlanOptions): Promise<HealPlan> {
   }
   const mendings: Mending[] = [];
   const forks: Fork[] = [];
+  const contests: Contest[] = [];
   for (const keys of groups.values()) {
     const plan = await planGroup(options, [...keys]);
     mendings.push(...plan.mendings);
     forks.push(...plan.forks);
+    contests.push(...plan.contests);
   }
-  return { mendings, forks };
+  return { mendings, forks, contests };
 }
 
 async function planGroup(options: PlanOptions, keys: readonly string[]): Promise<HealPlan> {
@@ -81,10 +93,19 @@ async function planGroup(options: PlanOptions, keys: readonly string[]): Promise
   const heads = keys.filter((key) => all.some(({ entries }) => entries.get(key)?.isHead));
   const [head] = heads;
   // Bulk that no head of anybody refers to means nothing.
-  if (head === undefined) return { mendings: [], forks: [] };
-  const { winner, losers } = await winnerOf(options, head);
+  if (head === undefined) return { mendings: [], forks: [], contests: [] };
+  const { winner, losers, unclear } = await winnerOf(options, head);
   const beside = keys.filter((key) => key !== head);
+  const contested = [
+    ...losers.map((loser) => ({ loser, isSure: true })),
+    ...unclear.map((loser) => ({ loser, isSure: false })),
+  ].flatMap(({ loser: { holders, entry }, isSure }) => {
+    const [holder] = holders;
+    return holder && !entry.removed ? [{ holder, isSure }] : [];
+  });
+  const isContest = contested.length > 0 && !winner.entry.removed;
   return {
+    contests: isContest ? [{ key: head, beside, winner: winner.holders, losers: contested }] : [],
     mendings: mendingsOf(stream, winner.holders, head, beside),
     forks: losers.map((loser) => ({
       key: head,
@@ -110,7 +131,7 @@ interface Candidate {
 async function winnerOf(
   options: PlanOptions,
   key: string,
-): Promise<{ readonly winner: Candidate; readonly losers: Candidate[] }> {
+): Promise<{ readonly winner: Candidate; readonly losers: Candidate[]; readonly unclear: Candidate[] }> {
   const candidates: Candidate[] = [];
   for (const holder of [options.stream, ...options.replicas]) {
     const entry = holder.entries.get(key);
@@ -123,15 +144,18 @@ async function winnerOf(
   if (!first) throw new Error('a group without a head');
   let winner = first;
   let losers: Candidate[] = [];
+  let unclear: Candidate[] = [];
   for (const other of others) {
-    const { newer, isFork } = await compare(options, key, winner, other);
+    const { newer, isFork, isUnclear } = await compare(options, key, winner, other);
     const older = newer === other ? winner : other;
     // What lost against one that is now older itself may be one of its ancestors.
     losers = losers.filter((loser) => !descends(newer.entry, loser.entry));
+    unclear = unclear.filter((loser) => !descends(newer.entry, loser.entry));
     winner = newer;
     if (isFork) losers.push(older);
+    else if (isUnclear) unclear.push(older);
   }
-  return { winner, losers };
+  return { winner, losers, unclear };
 }
 
 /** Sealed bytes are never twice the same; of removals there may be several. */
@@ -149,7 +173,7 @@ async function compare(
   key: string,
   a: Candidate,
   b: Candidate,
-): Promise<{ readonly newer: Candidate; readonly isFork: boolean }> {
+): Promise<{ readonly newer: Candidate; readonly isFork: boolean; readonly isUnclear?: boolean }> {
   if (descends(a.entry, b.entry)) return { newer: a, isFork: false };
   if (descends(b.entry, a.entry)) return { newer: b, isFork: false };
   // One was removed and the other went on: what was removed stays so.
@@ -161,7 +185,8 @@ async function compare(
   const [ofA, ofB] = await Promise.all([generation(a.who, key), generation(b.who, key)]);
   if (ofA === ofB) return { newer: a.entry.revision >= b.entry.revision ? a : b, isFork: true };
   const [newer, older] = ofA > ofB ? [a, b] : [b, a];
-  return { newer, isFork: !reachesBeyond(newer.entry, older.entry) };
+  const isUnclear = reachesBeyond(newer.entry, older.entry);
+  return { newer, isFork: !isUnclear, isUnclear };
 }
 
 /** So many changes lie between the two that the newer does not name the older any more. */

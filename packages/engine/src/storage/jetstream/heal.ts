@@ -2,13 +2,13 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
-import type { Admission, HealReport, StorageAlarm } from '../shared.js';
+import type { Admission, ForkJoin, HealReport, StorageAlarm } from '../shared.js';
 import type { AlarmBell } from './alarm.js';
 import { publishBatch } from './batch-publisher.js';
 import { lastNote } from './continuity.js';
+import { type Joining, joinFutures } from './heal-join.js';
 import { entriesOf, findPeers, type PeerState, recordOf } from './heal-peer.js';
 import {
-  type Fork,
   type HealPlan,
   type Holding,
   type Mending,
@@ -17,7 +17,7 @@ import {
   STREAM,
 } from './heal-plan.js';
 import { readLast } from './last.js';
-import { HEADER, type Layout } from './layout.js';
+import { HEADER, type Layout, LINEAGE } from './layout.js';
 import {
   encodeRecord,
   entryOf,
@@ -53,6 +53,7 @@ export interface HealOptions {
   readonly members: () => readonly string[];
   /** Makes the stream if it is not there. */
   readonly makeStream: () => Promise<void>;
+  readonly join?: ForkJoin | undefined;
   readonly dryRun: boolean;
 }
 
@@ -96,9 +97,24 @@ export class Heal {
       groupOf: (key) => this.#options.sense.groupOf(Buffer.from(key, 'base64url')),
       generation: (who, key) => this.#generation(manager, who, key),
     });
+    const bytes = (who: string, key: string) => this.#bytes(manager, who, key);
+    const joinings = await joinFutures({
+      plan,
+      stream: stream.whole,
+      replica,
+      join: this.#options.join,
+      bytes,
+    });
+    const taken = joinings.flatMap(({ joined }) => joined.taken);
+    const secrets = await this.#secretsOf(manager, plan);
     if (!dryRun) {
-      await this.#keepForks(manager, plan.forks);
+      if (taken.length > 0) await this.#options.join?.announce(taken);
+      await this.#keep(
+        manager,
+        [...plan.forks, ...joinings].flatMap(({ lost }) => lost),
+      );
       await this.#bringBack(manager, plan, stream.all);
+      for (const joining of joinings) await this.#writeJoined(joining, stream.all);
       await this.#beginEpoch(manager, Math.max(epoch, replica.origin?.epoch ?? 0) + 1);
     }
     return {
@@ -113,7 +129,9 @@ export class Heal {
         keptAs: lost[0] ? `f.${lost[0].key}.${lost[0].entry.fingerprint}` : '',
         winner,
         other: loser,
+        secret: secrets.get(key),
       })),
+      taken,
     };
   }
 
@@ -237,8 +255,39 @@ export class Heal {
     return own ?? recordOf(this.#connection, this.#layout, who, key);
   }
 
-  async #keepForks(manager: JetStreamManager, forks: readonly Fork[]): Promise<void> {
-    const lost = forks.flatMap((fork) => fork.lost);
+  /** The names of those that have forked, as far as the engine knows. */
+  async #secretsOf(manager: JetStreamManager, { forks }: HealPlan): Promise<Map<string, string>> {
+    const names = new Map<string, string>();
+    for (const { key, lost } of forks) {
+      const head = lost.find((one) => one.key === key);
+      const bytes = head && (await this.#bytes(manager, head.from, key).catch(() => undefined));
+      const name = bytes && this.#options.join?.nameOf(Buffer.from(key, 'base64url'), bytes);
+      if (name !== undefined) names.set(key, name);
+    }
+    return names;
+  }
+
+  /** All of it at once, so that a heal that is broken off has it done or still to do. */
+  async #writeJoined({ key, joined, lineage }: Joining, stream: ReadonlyMap<string, ReplicaEntry>) {
+    const present = stream.get(key);
+    const messages: Outgoing[] = [];
+    const add = (one: string, bytes: Uint8Array | undefined, said: Outgoing['headers']) => {
+      const id = Buffer.from(one, 'base64url');
+      const { revision, chunks } = stream.get(one) ?? { revision: 0, chunks: 0 };
+      const headers = [...said, [NATS_HEADER.expected, String(revision)] as const];
+      const encoded = encodeRecord(this.#layout, id, bytes, headers, chunks, this.#partBytes);
+      messages.push(...encoded.parts, encoded.record, ...encoded.surplus);
+    };
+    for (const { key: one, bytes } of joined.put) add(one, bytes, [SIDE]);
+    const known = [...(present ? lineageBehind(present) : []).slice(0, 1), ...lineage].slice(0, LINEAGE);
+    add(key, joined.head, [HEAD, [HEADER.lineage, formatLineage(known)]]);
+    for (const one of joined.remove) add(one, undefined, [SIDE]);
+    const id = `join-${this.#options.replica.instance}-${Date.now()}-${fingerprint(joined.head)}`;
+    const answer = await publishBatch(this.#connection, this.#layout.stream, id, messages, ANSWER_MS);
+    if (answer.is !== 'stored') throw changed();
+  }
+
+  async #keep(manager: JetStreamManager, lost: readonly Mending[]): Promise<void> {
     await each(lost, async ({ key, from, entry }) => {
       const bytes = await this.#bytes(manager, from, key);
       const size = this.#partBytes;
@@ -249,30 +298,35 @@ export class Heal {
     });
   }
 
-  /** Bulk before heads, and what is removed last, so that a heal that is broken off leaves nothing that is not whole. */
+  /** Heads last: who heals again after a heal that was broken off sees by them what is still to be done. */
   async #bringBack(
     manager: JetStreamManager,
     { mendings }: HealPlan,
-    stream: ReadonlyMap<string, ReplicaEntry>,
+    stream: Map<string, ReplicaEntry>,
   ): Promise<void> {
+    const write = async (mending: Mending) => {
+      const present = stream.get(mending.key);
+      const written = await this.#write(manager, mending, present);
+      stream.set(mending.key, written);
+    };
     const live = mendings.filter(({ entry }) => !entry.removed);
     for (const isHead of [false, true]) {
       await each(
         live.filter(({ entry }) => entry.isHead === isHead),
-        (mending) => this.#write(manager, mending, stream.get(mending.key)),
+        write,
+      );
+      await each(
+        mendings.filter(({ entry }) => entry.removed && entry.isHead === isHead),
+        write,
       );
     }
-    await each(
-      mendings.filter(({ entry }) => entry.removed),
-      (mending) => this.#write(manager, mending, stream.get(mending.key)),
-    );
   }
 
   async #write(
     manager: JetStreamManager,
     { key, from, entry }: Mending,
     present: ReplicaEntry | undefined,
-  ): Promise<void> {
+  ): Promise<ReplicaEntry> {
     const id = Buffer.from(key, 'base64url');
     const bytes = entry.removed ? undefined : await this.#bytesOf(manager, from, key, entry);
     if (bytes && entry.isHead) {
@@ -292,9 +346,14 @@ export class Heal {
       present?.chunks ?? 0,
       this.#partBytes,
     );
+    let revision = 0;
     for (const message of [...parts, record, ...surplus]) {
-      if (!(await publishMessage(this.#connection, message))) throw changed();
+      const sequence = await publishMessage(this.#connection, message);
+      if (!sequence) throw changed();
+      if (message === record) revision = sequence;
     }
+    const lineage = entry.isHead && present ? lineageBehind(present) : [];
+    return { ...entry, revision, lineage, chunks: parts.length };
   }
 
   async #bytesOf(

@@ -4,6 +4,7 @@ import type {
   Admission,
   Freshness,
   HealReport,
+  HealRequest,
   Lease,
   ReplicaCount,
   SharedHealth,
@@ -167,7 +168,7 @@ export class JetStreamShared implements SharedStorage {
     await this.#parts.feed.members.forget(instance);
   }
 
-  async heal({ dryRun }: { readonly dryRun: boolean }): Promise<HealReport> {
+  async heal({ dryRun, join }: HealRequest): Promise<HealReport> {
     const { link, layout, replica, feed, sense, options } = this.#parts;
     const { connection } = link;
     const admission = this.#admission;
@@ -187,6 +188,7 @@ export class JetStreamShared implements SharedStorage {
         members: () => feed.members.list().map(({ instance }) => instance),
         makeStream: async () => void (await openBucket(connection, options, layout, undefined, incarnation)),
         dryRun,
+        join,
       }).run();
       if (!dryRun) await this.#healed();
       return report;
