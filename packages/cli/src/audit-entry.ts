@@ -56,10 +56,10 @@ function why({ error, recovered }: Entry): string {
   return reasons.length === 0 ? '' : `(${reasons.join(', ')})`;
 }
 
-function subject({ secret, secretVersion, target, count, addresses, upTo }: Entry): string {
+function subject({ action, secret, secretVersion, target, count, addresses, upTo }: Entry): string {
   if (secret !== undefined)
     return `${text(secret)}${secretVersion === undefined ? '' : `@${text(secretVersion)}`}`;
-  if (target !== undefined) return text(target);
+  if (target !== undefined) return text(action === 'read-audit' ? plainQuery(String(target)) : target);
   if (count !== undefined) return `unknown callers: ${text(count)}, addresses: ${text(addresses)}`;
   return upTo === undefined ? '' : `lines up to ${text(upTo)}`;
 }
@@ -75,6 +75,12 @@ function by({ principal, instance }: Entry): string {
   const at = instance === undefined ? '' : ` at ${text(instance)}`;
   return `by ${name}${from}${at}${claims.length === 0 ? '' : `, ${claims.join(', ')}`}`;
 }
+
+/** What was asked for stands in the log as in a URL. */
+const plainQuery = (query: string): string =>
+  query.includes('=')
+    ? [...new URLSearchParams(query)].map(([name, value]) => `${name} ${value}`).join(', ')
+    : query;
 
 /** Nothing in a log steers the terminal. */
 const text = (value: unknown): string => (value === undefined ? '' : displayName(String(value)));

@@ -55,6 +55,13 @@ describe('audit tail', () => {
     expect(stdout).toMatch(new RegExp(`^${lines.join('\n')}\n$`));
   });
 
+  test('says what was asked of the log as a person would', async () => {
+    await admin('audit query --since 2026-01-01 --secret app/db --action get');
+    const { stdout } = await admin('audit tail -n 2');
+    expect(stdout).toContain('action get, since 2026-01-01T00:00:00.000Z');
+    expect(stdout).not.toContain('%');
+  });
+
   test('prints the log’s own lines with --json, and reads the files without a server', async () => {
     const file = readFileSync(join(server.stateDir, 'audit', 'audit.log'), 'utf8');
     expect(

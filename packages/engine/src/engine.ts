@@ -554,7 +554,7 @@ export class Engine {
 
   /** Of which instances there are logs, where several share the store, and how far the copies of this one's are. */
   auditInstances(caller: Caller): Promise<AuditInstances> {
-    return this.#run(() => this.#auditReading.instances(caller));
+    return this.#runAudit(caller, () => this.#auditReading.instances(caller));
   }
 
   /** How far the copies of this instance's log are; undefined where no instances share the store. For a look at any time. */
@@ -564,7 +564,7 @@ export class Engine {
 
   /** Where the audit log begins and ends, and what the store has sealed of it. */
   auditHead(caller: Caller): Promise<AuditHead> {
-    return this.#run(() => this.#auditReading.head(caller));
+    return this.#runAudit(caller, () => this.#auditReading.head(caller));
   }
 
   /**
@@ -796,6 +796,11 @@ export class Engine {
       }
       return task();
     });
+  }
+
+  /** Whoever came in by the machine itself reads this instance's log when the store cannot be reached, too: it may tell why. */
+  #runAudit<T>(caller: Caller, task: () => Promise<T>): Promise<T> {
+    return this.#auditReading.isOperator(caller) ? this.#runStale(task) : this.#run(task);
   }
 
   /** For what is to be had however old the state is. */

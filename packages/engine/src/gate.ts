@@ -90,8 +90,12 @@ export class Gate {
     return this.#fresh(this.#audit.append(asked, ALLOWED));
   }
 
-  /** As {@link allow}, of what is no secret and is to be had however old the state is: how the store does. */
-  allowStale(asked: AuditSubject): Promise<unknown> {
+  /**
+   * As {@link allow}, of what is no secret and is to be had however old the state is: how the store does.
+   *
+   * @returns the entry's `seq`, for {@link ended}
+   */
+  allowStale(asked: AuditSubject): Promise<number> {
     return this.#audit.append(asked, ALLOWED);
   }
 
@@ -120,9 +124,14 @@ export class Gate {
     });
   }
 
-  /** Logs the end of what was allowed before and took its time, with the code of its error if it came to no good one. */
-  async ended(asked: AuditSubject, error: string | undefined): Promise<void> {
-    await this.#audit.append(asked, { authorized: true, error });
+  /**
+   * Logs the end of what was allowed before and took its time, with the code of its error if it came to no good one.
+   *
+   * @param begun the `seq` of the entry that allowed it
+   */
+  async ended(asked: AuditSubject, error: string | undefined, begun?: number): Promise<void> {
+    const end = begun === undefined ? {} : ({ phase: 'outcome', intent: begun } as const);
+    await this.#audit.append(asked, { authorized: true, error, ...end });
   }
 
   /** Logs an allowed request that failed, then throws its error. */

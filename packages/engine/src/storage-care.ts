@@ -89,7 +89,7 @@ export class StorageCare {
 
   /** Logged before it begins, and again when it ends, with its error if it failed. */
   async #act<T>(asked: AuditSubject, act: (shared: SharedStorage) => Promise<T>): Promise<T> {
-    await this.#allow(asked);
+    const begun = await this.#allow(asked);
     const { gate, storage } = this.#context;
     try {
       const { shared } = storage;
@@ -100,18 +100,18 @@ export class StorageCare {
         );
       }
       const result = await act(shared);
-      await gate.ended(asked, undefined);
+      await gate.ended(asked, undefined, begun);
       return result;
     } catch (error) {
-      await gate.ended(asked, codeOf(error));
+      await gate.ended(asked, codeOf(error), begun);
       throw error;
     }
   }
 
-  async #allow(asked: AuditSubject): Promise<void> {
+  async #allow(asked: AuditSubject): Promise<number> {
     const { gate, policy, knows } = this.#context;
     if (!knows(asked.caller) || !policy().isAdministrator(asked.caller)) await gate.deny(asked);
-    await gate.allowStale(asked);
+    return gate.allowStale(asked);
   }
 }
 

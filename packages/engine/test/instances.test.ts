@@ -151,6 +151,20 @@ describe('an instance that is cut off', () => {
     expect(text((await b.engine.get(reader, 'db')).value)).toBe('one');
   });
 
+  it('shows its own audit log when it is cut off, to who came in by the machine itself', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.applyPolicy(admin, [{ to: ['token:auditor'], actions: ['admin'], secrets: ['*'] }]);
+    b.storage.goStale();
+    expect((await b.engine.auditHead(admin)).head.seq).toBeGreaterThan(0);
+    const lines: string[] = [];
+    for await (const piece of b.engine.audit(admin, {})) lines.push(text(piece));
+    expect(lines.join('')).toContain('"action":"read-audit"');
+    // Whoever was given its right may have lost it since.
+    expect(await codeOf(b.engine.auditHead(token('auditor')))).toBe('stale');
+    expect(await codeOf(b.engine.audit(token('auditor'), {}).next())).toBe('stale');
+  });
+
   it('answers 503 at once to who changes something while the store is away', async () => {
     const instances = await Instances.make();
     const [a] = await instances.openAll('a');

@@ -39,14 +39,22 @@ describe('a store that is not shared', () => {
     await engine.close();
     const entries = (await auditEntries(stateDir)).filter(({ action }) => action.startsWith('storage-'));
     expect(
-      entries.map(({ action, authorized, error, target }) => [action, authorized, error, target]),
+      entries.map(({ action, authorized, error, target, phase }) => [
+        action,
+        authorized,
+        error,
+        target,
+        phase,
+      ]),
     ).toEqual([
-      ['storage-status', false, undefined, undefined],
-      ['storage-replicas', false, undefined, '3'],
-      ['storage-forget', false, undefined, '0123456789abcdef'],
-      ['storage-heal', false, undefined, undefined],
-      ['storage-heal', true, undefined, 'dry run'],
-      ['storage-heal', true, 'unfit_store', 'dry run'],
+      ['storage-status', false, undefined, undefined, undefined],
+      ['storage-replicas', false, undefined, '3', undefined],
+      ['storage-forget', false, undefined, '0123456789abcdef', undefined],
+      ['storage-heal', false, undefined, undefined, undefined],
+      ['storage-heal', true, undefined, 'dry run', undefined],
+      ['storage-heal', true, 'unfit_store', 'dry run', 'outcome'],
     ]);
+    const [begun, ended] = entries.slice(-2);
+    expect(ended?.intent).toBe(begun?.seq);
   });
 });

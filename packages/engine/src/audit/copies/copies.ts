@@ -175,6 +175,7 @@ const asUnavailable = (cause: unknown): CofferError =>
     ? cause
     : new CofferError(
         'unavailable',
-        'the copies of the audit logs cannot be read now, since JetStream cannot be reached: try again, or read the log of this instance alone',
+        'the copies of the audit logs cannot be read now, since JetStream cannot be reached: try again, or read the log of this ' +
+          'instance alone (coffer audit query --own, coffer audit verify --own)',
         { cause },
       );
