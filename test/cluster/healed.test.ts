@@ -29,7 +29,7 @@ const RAISED =
 
 const storeOf = async (instance: CofferInstance) => {
   const answer = await fetch(`${instance.url}/readyz`);
-  return ((await answer.json()) as { store: { alarm?: string } }).store;
+  return ((await answer.json()) as { store: { alarm?: string; warnings: string[] } }).store;
 };
 
 describe('a store that was put back to an earlier state', () => {
@@ -91,5 +91,46 @@ describe('a store that was put back to an earlier state', () => {
       code: 0,
       said: expect.stringContaining('storage-heal'),
     });
+  });
+
+  it('says so when a heal was broken off by the death of its instance, and is healed by another', async () => {
+    const cluster = await NatsCluster.start({ size: 1 });
+    closing.push(() => cluster.stop());
+    const [server] = cluster.servers;
+    if (server === undefined) throw new Error('there is no server');
+    const one = await start(cluster, 'one');
+    const two = await start(cluster, 'two', one);
+    const copy = await server.save();
+    closing.push(() => copy[Symbol.dispose]());
+    for (const name of ['a', 'b', 'c']) await run(one, `put ${name}`, canary(name));
+    await expect.poll(() => run(two, 'get c')).toEqual({ code: 0, said: canary('c') });
+    await server.kill();
+    server.putBack(copy);
+    await server.start();
+    for (const instance of [one, two]) {
+      await expect
+        .poll(() => storeOf(instance), { timeout: 30_000 })
+        .toHaveProperty('alarm', expect.any(String));
+    }
+    const healing = run(one, 'storage heal');
+    await expect
+      .poll(async () => (await run(two, 'storage status')).said, { timeout: 20_000, interval: 100 })
+      .toContain('heals the store, or its heal was broken off');
+    await one.kill();
+    expect((await healing).code).not.toBe(0);
+
+    const { warnings } = await storeOf(two);
+    expect(warnings).toContainEqual(expect.stringContaining('coffer storage heal'));
+    expect((await run(two, 'put refused', canary('refused'))).code).not.toBe(0);
+    await one.start();
+    await expect.poll(async () => (await run(one, 'storage status')).said).toContain('heal was broken off');
+    expect(await run(two, 'storage heal')).toMatchObject({ code: 0 });
+    for (const instance of [one, two]) {
+      await expect.poll(() => storeOf(instance), { timeout: 30_000 }).not.toHaveProperty('alarm');
+      for (const name of ['a', 'b', 'c']) {
+        await expect.poll(() => run(instance, `get ${name}`)).toEqual({ code: 0, said: canary(name) });
+      }
+      await expect.poll(() => run(instance, 'put a', canary(instance.name))).toMatchObject({ code: 0 });
+    }
   });
 });

@@ -190,6 +190,8 @@ export interface StorageAlarm {
   /** Who raised it, and when. */
   readonly instance: string;
   readonly at: Date;
+  /** The instance that heals the store, or whose heal was broken off. */
+  readonly healer?: string | undefined;
 }
 
 /** One instance that has, or had, a replica. */

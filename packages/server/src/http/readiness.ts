@@ -69,6 +69,7 @@ function warningsOf(
   return [
     alarm &&
       'the alarm is raised: changes are refused until a person has looked; see "coffer storage status"',
+    alarm?.healer === undefined ? undefined : BROKEN_OFF,
     alarm ? undefined : refused,
     sync === 'lazy' ? LAZY : undefined,
     // Without a connection it is told already.
@@ -80,5 +81,7 @@ function warningsOf(
 
 const NOT_CONNECTED =
   'there is no connection to the store’s NATS: changes are refused, and so are reads when what is here is too old';
+const BROKEN_OFF =
+  'a heal is at work, or was broken off: if this lasts for more than a minute, run "coffer storage heal" again, at any instance';
 const LAZY =
   'the servers of the store acknowledge before they sync (allowLazySync): a power cut may lose what was acknowledged';

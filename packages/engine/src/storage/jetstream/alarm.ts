@@ -17,15 +17,26 @@ export class AlarmBell {
   readonly #layout: Layout;
   readonly #replica: ReplicaLike;
   readonly #listeners = new Set<() => void>();
-  #isHealing = false;
+  /** Of the heal that is at work, or was broken off. */
+  #healer: string | undefined;
 
   constructor(layout: Layout, replica: ReplicaLike) {
     this.#layout = layout;
     this.#replica = replica;
   }
 
-  get current(): StorageAlarm | undefined {
+  /** As it was raised. */
+  get raised(): StorageAlarm | undefined {
     return this.#replica.alarm;
+  }
+
+  /** As a person should know of it at this moment. */
+  get current(): StorageAlarm | undefined {
+    const alarm = this.raised;
+    const healer = this.#healer;
+    if (!alarm || healer === undefined) return alarm;
+    const message = `${alarm.message}; instance ${healer} heals the store, or its heal was broken off: if this lasts for more than a minute, run “coffer storage heal” again, at any instance`;
+    return { ...alarm, message, healer };
   }
 
   /** True if this instance found it. */
@@ -37,7 +48,7 @@ export class AlarmBell {
    * True if nothing may be taken over: what this instance has and the stream lacks is needed to heal, or a heal is at work.
    */
   get stopsReading(): boolean {
-    return this.isOwn || this.#isHealing;
+    return this.isOwn || this.#healer !== undefined;
   }
 
   /** What a change is refused with; undefined as long as there is none. */
@@ -65,8 +76,10 @@ export class AlarmBell {
 
   /** Another instance has; or a heal is at work. */
   async heard({ healer, ...alarm }: AlarmNote): Promise<void> {
-    this.#isHealing = healer !== undefined;
+    const isNews = this.#healer !== healer;
+    this.#healer = healer;
     if (!this.current) await this.#set(alarm);
+    else if (isNews) this.#tell();
   }
 
   /**
@@ -86,9 +99,9 @@ export class AlarmBell {
       if (isOurs && born.epoch > origin.epoch) return born;
     }
     if (!this.current) return undefined;
-    if (note?.data) this.#isHealing = parseAlarm(note.data).healer !== undefined;
+    if (note?.data) this.#healer = parseAlarm(note.data).healer;
     else {
-      const said = encodeAlarm({ ...this.current, healer: undefined });
+      const said = encodeAlarm({ ...(this.raised ?? this.current), healer: undefined });
       await put(connection, this.#layout.alarm, said, note?.sequence ?? 0);
     }
     return undefined;
@@ -96,12 +109,16 @@ export class AlarmBell {
 
   /** The store is healed, and the replica as the stream. */
   async clear(): Promise<void> {
-    this.#isHealing = false;
+    this.#healer = undefined;
     if (this.current) await this.#set(undefined);
   }
 
   async #set(alarm: StorageAlarm | undefined): Promise<void> {
     await this.#replica.setAlarm(alarm);
+    this.#tell();
+  }
+
+  #tell(): void {
     for (const listener of this.#listeners) listener();
   }
 }

@@ -79,7 +79,7 @@ export class Heal {
   async run(): Promise<HealReport> {
     const { dryRun, replica, alarm, members } = this.#options;
     const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
-    const found = alarm.current;
+    const found = alarm.raised;
     const isGone = found?.kind === 'gone';
     if (isGone && !dryRun) await this.#options.makeStream();
     const isThere = !(isGone && dryRun);
@@ -164,7 +164,7 @@ export class Heal {
       const peers = await findPeers(this.#connection, this.#layout);
       if (peers.some(({ instance, healing }) => healing && instance === healer)) throw busy();
     }
-    const announced = { ...(alarm.current ?? precaution()), healer: replica.instance };
+    const announced = { ...(alarm.raised ?? precaution()), healer: replica.instance };
     const taken = await put(this.#connection, subject, encodeAlarm(announced), note?.sequence ?? 0);
     if (taken === undefined) throw busy();
     await alarm.heard(announced);

@@ -116,7 +116,7 @@ export class JetStreamShared implements SharedStorage {
   }
 
   get alarm(): StorageAlarm | undefined {
-    return this.#parts.replica.alarm;
+    return this.#parts.feed.alarm.current;
   }
 
   onAlarm(listener: () => void): () => void {
@@ -130,7 +130,7 @@ export class JetStreamShared implements SharedStorage {
       instance: replica.instance,
       connected: link.connection !== undefined,
       problem: problem(),
-      alarm: replica.alarm,
+      alarm: feed.alarm.current,
       replicaAge: beats.age(),
       replicaSequence: feed.position,
       sync: facts()?.sync ?? expectedSync(options),
