@@ -21,6 +21,8 @@ const TURN_SECRETS = 128;
 /** First and longest wait before another try where there is no room, in milliseconds. */
 const RETRY = 1_000;
 const RETRY_MAX = 30_000;
+/** What hinders it for a while, by the error's code; of a shared store also what is not known to have come true: the next round counts. */
+const PASSING = ['storage_full', 'unavailable', 'in_doubt', 'store_alarm', 'stale', 'busy'];
 /** Wait before another look where only damaged records are left. */
 const RETRY_DAMAGED = 60_000;
 /** Between two looks whether all instances have it, and how long that may take before a person should know. */
@@ -138,10 +140,9 @@ export class Rewriter {
         await this.#round();
         wait = RETRY;
       } catch (error) {
-        const isAway = isCode(error, 'unavailable');
-        if (!isFull(error) && !isAway) throw error;
+        if (!PASSING.some((code) => isCode(error, code))) throw error;
         const message = 'the re-encryption under the new data key waits for room on the disk';
-        if (!isAway) this.#hinder('storage_full', message);
+        if (isCode(error, 'storage_full')) this.#hinder('storage_full', message);
         await this.#sleep(wait);
         wait = Math.min(2 * wait, RETRY_MAX);
       }
@@ -320,5 +321,3 @@ export class Rewriter {
 const since = (start: number): number => performance.now() - start;
 
 const isCode = (error: unknown, code: string): boolean => error instanceof CofferError && error.code === code;
-
-const isFull = (error: unknown): boolean => isCode(error, 'storage_full');

@@ -7,7 +7,7 @@ import { put } from './put.js';
 
 /** Between two notes that an instance writes of itself. */
 const NOTE_MS = 10_000;
-/** The same, while others wait to hear that it has what was removed. */
+/** The same, while others wait to hear what it has, as of what was removed. */
 const SOON_MS = 1_000;
 /** Who was not heard of in so many times that time is away. */
 const AWAY = 3.5;
@@ -35,6 +35,10 @@ export class Members {
   #timer: NodeJS.Timeout | undefined;
   readonly #noteMs: number;
   #soon = false;
+  /** What this instance waits for, what others wait for to hear of this one, and what this one said last that it has. */
+  #awaited = 0;
+  #asked = 0;
+  #told = 0;
 
   constructor(options: MembersOptions) {
     this.#options = options;
@@ -56,7 +60,8 @@ export class Members {
   start(): void {
     this.stop();
     const next = () => {
-      this.#timer = setTimeout(tell, this.#soon ? Math.min(SOON_MS, this.#noteMs) : this.#noteMs).unref();
+      const soon = this.#soon || this.#told < this.#asked;
+      this.#timer = setTimeout(tell, soon ? Math.min(SOON_MS, this.#noteMs) : this.#noteMs).unref();
     };
     const tell = () => {
       this.#soon = false;
@@ -71,7 +76,7 @@ export class Members {
     this.#timer = undefined;
   }
 
-  /** Something was removed, and others wait to hear that it is here too. */
+  /** Others wait to hear what is here, as of something that was removed. */
   tellSoon(): void {
     if (this.#soon || !this.#timer) return;
     this.#soon = true;
@@ -85,8 +90,15 @@ export class Members {
    * @throws CofferError `tampered`
    */
   heard(instance: string, bytes: Uint8Array | undefined): void {
-    if (bytes === undefined) this.#others.delete(instance);
-    else this.#others.set(instance, { note: parseMember(bytes), heardAt: performance.now() });
+    if (bytes === undefined) {
+      this.#others.delete(instance);
+      return;
+    }
+    const note = parseMember(bytes);
+    this.#others.set(instance, { note, heardAt: performance.now() });
+    if (instance === this.#options.instance) return;
+    this.#asked = Math.max(this.#asked, note.awaited);
+    if (this.#told < note.awaited) this.tellSoon();
   }
 
   /** How many are there, this one among them. */
@@ -94,12 +106,17 @@ export class Members {
     return this.list().filter(({ alive }) => alive).length;
   }
 
-  /** True if all up to that sequence is in every replica. */
+  /** True if all up to that sequence is in every replica; otherwise the others are asked to say soon how far they are. */
   confirmedByAll(revision: number): boolean {
     if (this.#options.position() < revision) return false;
-    return [...this.#others].every(
+    const isThere = [...this.#others].every(
       ([instance, { note }]) => instance === this.#options.instance || note.confirmed >= revision,
     );
+    if (!isThere && revision > this.#awaited) {
+      this.#awaited = revision;
+      this.tellSoon();
+    }
+    return isThere;
   }
 
   list(): MemberStatus[] {
@@ -149,6 +166,7 @@ export class Members {
 
   #note(): Uint8Array {
     const { name, version, position } = this.#options;
-    return encodeMember({ name, version, confirmed: position(), at: new Date() });
+    this.#told = position();
+    return encodeMember({ name, version, confirmed: this.#told, awaited: this.#awaited, at: new Date() });
   }
 }

@@ -21,6 +21,8 @@ export interface MemberNote {
   readonly version: string;
   /** All up to this sequence of the stream is in its replica. */
   readonly confirmed: number;
+  /** It waits for all to have what is up to this sequence; 0 if for nothing. */
+  readonly awaited: number;
   /** By its own clock. */
   readonly at: Date;
 }
@@ -69,6 +71,8 @@ export function parseMember(bytes: Uint8Array): MemberNote {
     name: text(fields, 'name', 'member'),
     version: text(fields, 'version', 'member'),
     confirmed: wholeNumber(fields, 'confirmed', 'member'),
+    // The first versions waited in silence.
+    awaited: fields.awaited === undefined ? 0 : wholeNumber(fields, 'awaited', 'member'),
     at: time(fields, 'at', 'member'),
   };
 }
