@@ -7,6 +7,7 @@ import {
   type EngineOptions,
   type JetStreamOptions,
   parseRootKey,
+  type RootKeySpec,
 } from '../../packages/engine/src/index.js';
 import { engineOptions } from '../../packages/engine/test/support.js';
 import type { NatsCluster } from '../support/cluster.mjs';
@@ -32,6 +33,16 @@ export class Engines {
     onTestFinished(() => this.#folder[Symbol.dispose]?.());
   }
 
+  /** In the folder of all. */
+  path(name: string): string {
+    return join(this.#folder.path, name);
+  }
+
+  /** In a file of its own. */
+  rootKey(name: string): RootKeySpec {
+    return parseRootKey(`file:${this.path(name)}`);
+  }
+
   /** Opens the instance of this name, new or again. */
   async open(
     name: string,
@@ -43,7 +54,7 @@ export class Engines {
     const engine = await Engine.open(
       engineOptions(this.#folder.path, {
         stateDir: this.#folder.join(name),
-        rootKey: parseRootKey(`file:${join(this.#folder.path, 'root.key')}`),
+        rootKey: this.rootKey('root.key'),
         onNotice: (sentence) => notices.push(sentence),
         onFatal: (error) => fatal.push(error),
         storage: {

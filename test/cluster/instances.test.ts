@@ -1,5 +1,8 @@
+import { copyFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import type { CofferError } from '../../packages/engine/src/index.js';
 import { admin, bytes, codeOf, text, token } from '../../packages/engine/test/support.js';
 import { NatsCluster } from '../support/cluster.mjs';
 import { Engines } from './engines.js';
@@ -52,6 +55,33 @@ describe('engines on one bucket', () => {
     );
     expect(new Set(made).size).toBe(30);
     expect([a, b, c].flatMap(({ fatal }) => fatal)).toEqual([]);
+  });
+
+  it('say the way out where one that was away has only the root key that took the place of its own', {
+    timeout: 60_000,
+  }, async () => {
+    const engines = newEngines();
+    const a = await engines.open('a', {}, { rootKey: engines.rootKey('a.key') });
+    await fresh(() => a.engine.put(admin, 'db', bytes('one')));
+    copyFileSync(engines.path('a.key'), engines.path('b.key'));
+    const open = () => engines.open('b', {}, { rootKey: engines.rootKey('b.key') });
+    const b = await open();
+    await fresh(() => b.engine.get(admin, 'db'));
+    await b.engine.close();
+    await a.engine.rotateKeys(admin, { root: true });
+    await a.engine.put(admin, 'db', bytes('two'));
+    copyFileSync(engines.path('a.key'), engines.path('b.key'));
+    const refused = await open().then(
+      () => 'opened',
+      ({ code, message }: CofferError) => `${code}: ${message}`,
+    );
+    const [, folder = ''] =
+      /^wrong_root_key: .*remove the replica, which is the folder (\S+) and/.exec(refused) ?? [];
+    expect([refused, folder]).toEqual([refused, join(engines.path('b'), 'store')]);
+    rmSync(folder, { recursive: true });
+    const again = await open();
+    expect(text((await fresh(() => again.engine.get(admin, 'db', 2))).value)).toBe('two');
+    expect([...a.fatal, ...again.fatal]).toEqual([]);
   });
 
   it('rotate a data key while they serve, over the death of one, and come back to it', {

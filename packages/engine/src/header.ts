@@ -14,6 +14,7 @@ import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { movedAway } from './instances/moved-away.js';
+import { maybeOlderReplica } from './instances/older-replica.js';
 import { HEADER_KEY } from './keys.js';
 import { Locks } from './locks.js';
 import type { Operations } from './operations.js';
@@ -108,7 +109,9 @@ export class StoreHeader {
     const stored = storage.get(HEADER_KEY);
     if (stored) {
       const { ring: _, ...header } = parseHeader(stored.bytes);
-      const keys = await unwrap(storage.incarnation, stored.bytes, spec, context);
+      const keys = await unwrap(storage.incarnation, stored.bytes, spec, context).catch((error: unknown) => {
+        throw maybeOlderReplica(error, storage, context.stateDir);
+      });
       await keys.finish?.();
       return new StoreHeader(place, keys, header, stored.revision);
     }
