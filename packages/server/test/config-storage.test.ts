@@ -100,15 +100,18 @@ storage:
 
   it.each(
     [
-      ['storage: {kind: sqlite}', ':1: storage.kind: '],
+      ['storage: {kind: sqlite}', ':1: storage.kind: must be embedded or jetstream'],
       ['storage: {kind: jetstream}', 'storage.servers is missing: say where NATS is'],
-      ['storage: {kind: jetstream, servers: []}', ':1: storage.servers: '],
+      ['storage: {kind: jetstream, servers: []}', ':1: storage.servers: must name at least one server'],
       ['storage: {kind: jetstream, servers: [a], server: b}', ':1: storage.server: unknown key'],
       ['storage: {bucket: a}', 'storage.bucket is for a store in NATS JetStream: write storage.kind'],
       ['storage: {kind: embedded, replicas: 3}', 'storage.replicas is for a store in NATS JetStream'],
       ['storage: {kind: jetstream, servers: [a], replicas: 2}', ':1: storage.replicas: must be 1, 3 or 5'],
       ['storage: {kind: jetstream, servers: [a], bucket: "a.b"}', ':1: storage.bucket: must consist of'],
-      ['storage: {kind: jetstream, servers: [a], maxBytes: 5}', ':1: storage.maxBytes: '],
+      [
+        'storage: {kind: jetstream, servers: [a], maxBytes: 5}',
+        ':1: storage.maxBytes: must be at least 16777216 bytes',
+      ],
       ['storage: {kind: jetstream, servers: ["http://a"]}', 'storage.servers takes URLs such as'],
       [
         'storage: {kind: jetstream, servers: ["nats://u:p@a", "nats://v:p@b"]}',
@@ -126,8 +129,14 @@ storage:
         'storage: {kind: jetstream, servers: [a], syncAlways: true, allowLazySync: true}',
         'storage.allowLazySync that they need not: keep one',
       ],
-      ['storage: {kind: jetstream, servers: [a], consistency: soon}', 'storage.consistency is latest, or'],
-      ['storage: {kind: jetstream, servers: [a], consistency: bounded(1)}', 'storage.consistency is latest'],
+      [
+        'storage: {kind: jetstream, servers: [a], consistency: soon}',
+        ':1: storage.consistency: must be latest, or',
+      ],
+      [
+        'storage: {kind: jetstream, servers: [a], consistency: bounded(1)}',
+        ':1: storage.consistency: must be latest',
+      ],
       ['storage: {kind: jetstream, servers: [a], consistency: bounded(299ms)}', 'from 300ms to 600s'],
       ['storage: {kind: jetstream, servers: [a], consistency: bounded(601s)}', 'from 300ms to 600s'],
     ].map(([yaml, message]) => [message, yaml] as const),

@@ -51,11 +51,9 @@ function describe(found: StorageStatus): string {
     ...(problem && !alarm ? [paint('red', `Changes are refused: ${displayText(problem.message)}`)] : []),
     ...(shared.sync === 'lazy' ? [paint('yellow', LAZY)] : []),
     `Changes since the start: ${shared.conflicts} overtaken and made again, ${shared.inDoubt} in doubt for a time`,
+    ...describeMajority(shared),
     ...(servers.length === 0 ? [] : [table([['SERVER', 'STATE'], ...servers.map(serverRow)])]),
-    table([
-      ['MEMBER', 'NAME', 'VERSION', 'CONFIRMED', 'SEEN', 'STATE'],
-      ...members.map(memberRow(shared.instance)),
-    ]),
+    table([['MEMBER', 'NAME', 'VERSION', 'CONFIRMED', 'SEEN', 'STATE'], ...members.map(memberRow(shared))]),
   ].join('\n');
 }
 
@@ -86,18 +84,33 @@ function describeAlarm({ kind, message, instance, at }: StorageAlarm): string {
   return `Alarm (${kind}), raised by ${instance} at ${instant(at)}: ${displayText(message)}`;
 }
 
-function serverRow({ name, leader, current }: Shared['servers'][number]): string[] {
-  return [displayText(name), leader ? 'leader' : current ? 'current' : 'behind'];
+function describeMajority({ servers }: Shared): string[] {
+  const away = servers.filter(({ current }) => !current).length;
+  if (away === 0 || away < servers.length / 2) return [];
+  return [
+    paint(
+      'red',
+      `${away} of ${servers.length} servers are away or behind: without a majority nothing can be changed`,
+    ),
+  ];
 }
 
-function memberRow(self: string) {
+function serverRow({ name, leader, current }: Shared['servers'][number]): string[] {
+  return [displayText(name), leader ? 'leader' : current ? 'current' : 'away or behind'];
+}
+
+/** While an instance hears of nobody, it cannot tell who is there. */
+const HEARD_MS = 10_000;
+
+function memberRow({ instance: self, connected, replicaAgeMs = Number.POSITIVE_INFINITY }: Shared) {
+  const hears = connected && replicaAgeMs < HEARD_MS;
   return ({ instance, name, version, confirmed, seenAt, alive }: Shared['members'][number]): string[] => [
     instance,
     displayText(name),
     displayText(version),
     String(confirmed),
     instant(seenAt),
-    instance === self ? 'this one' : alive ? 'alive' : 'away',
+    instance === self ? 'this one' : !hears ? 'not known' : alive ? 'alive' : 'away',
   ];
 }
 

@@ -64,8 +64,16 @@ function describeBucket(bucket: BucketState['bucket'], name: string): Finding[] 
     );
   }
   if (behind.length > 0) {
+    const which = behind.length === 1 ? 'is away, or has' : 'are away, or have';
+    const says = `${behind.join(', ')} ${which} not all of the bucket ${name}`;
+    const isMajority = servers.length - behind.length > servers.length / 2;
     found.push(
-      warning(SUBJECT, `${behind.join(', ')} has not all of the bucket ${name}: look at that nats-server`),
+      isMajority
+        ? warning(SUBJECT, `${says}: look at that nats-server`)
+        : problem(
+            SUBJECT,
+            `${says}: ${behind.length} of ${servers.length} servers, so that nothing can be changed: start those nats-servers`,
+          ),
     );
   }
   if (maxBytes > 0 && bytes > NEARLY_ALL * maxBytes) {

@@ -4,6 +4,7 @@ import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { describeIssue } from '../describe.js';
 import { LOG_LEVELS } from '../log.js';
+import { CONSISTENCY, isConsistency } from './consistency.js';
 
 const bytes = z.int('must be a whole number of bytes').min(1);
 /** 0: without end. */
@@ -78,11 +79,18 @@ const wasmcloud = z.strictObject({
 
 const tags = z.array(z.string().min(1)).min(1);
 
+const bucketBytes = z
+  .int('must be a whole number of bytes')
+  .min(MIN_BUCKET_BYTES, `must be at least ${MIN_BUCKET_BYTES} bytes (16 MiB)`);
+
 const storage = z.strictObject({
-  kind: z.enum(['embedded', 'jetstream']).optional(),
+  kind: z.enum(['embedded', 'jetstream'], 'must be embedded or jetstream').optional(),
   quotaBytes: bytes.optional(),
   minFreeBytes: z.int().min(0).exactOptional(),
-  servers: z.array(z.string().min(1)).min(1).optional(),
+  servers: z
+    .array(z.string().min(1, 'must not be empty'))
+    .min(1, 'must name at least one server, such as ["tls://nats.example.com"]')
+    .optional(),
   creds: path.optional(),
   nkey: path.optional(),
   tls: z.strictObject({ ca: path.optional(), cert: path.optional(), key: path.optional() }).optional(),
@@ -91,14 +99,14 @@ const storage = z.strictObject({
     .regex(/^[\w-]{1,64}$/, 'must consist of at most 64 letters, digits, - and _')
     .optional(),
   replicas: z.union([z.literal(1), z.literal(3), z.literal(5)], 'must be 1, 3 or 5').optional(),
-  maxBytes: z.int('must be a whole number of bytes').min(MIN_BUCKET_BYTES).optional(),
-  auditMaxBytes: z.int('must be a whole number of bytes').min(MIN_BUCKET_BYTES).optional(),
+  maxBytes: bucketBytes.optional(),
+  auditMaxBytes: bucketBytes.optional(),
   placement: tags.optional(),
   syncAlways: z.boolean().optional(),
   allowLazySync: z.boolean().optional(),
   systemCreds: path.optional(),
-  consistency: z.string().optional(),
-  stale: z.enum(['refuse', 'allow']).optional(),
+  consistency: z.string().refine(isConsistency, `must be ${CONSISTENCY}`).optional(),
+  stale: z.enum(['refuse', 'allow'], 'must be refuse or allow').optional(),
   instanceName: z.string().min(1).max(256).optional(),
 });
 

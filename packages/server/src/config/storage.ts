@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { CofferError, DEFAULT_BOUND_MS, DEFAULT_MAX_BYTES } from '@coffer/engine';
+import { CONSISTENCY, parseConsistency } from './consistency.js';
 import type { FileConfig } from './file.js';
 import { checkReach, type NatsReach, reachOf } from './nats.js';
 
@@ -43,8 +44,6 @@ export interface JetStreamConfig extends StorageLimits, NatsReach {
 export type StorageConfig = EmbeddedConfig | JetStreamConfig;
 
 export const DEFAULT_BUCKET = 'coffer';
-/** A bound that one lost packet exceeds refuses for nothing; one of minutes is no bound. */
-const BOUND_MS = { least: 300, most: 600_000 };
 
 /**
  * All settings of the store, the stated ones and the defaults of the others. Paths are made absolute.
@@ -100,13 +99,9 @@ export function storageConfig(stated: FileConfig['storage'] = {}): StorageConfig
  * @throws CofferError `invalid_argument`
  */
 export function boundOf({ consistency }: Pick<JetStreamConfig, 'consistency'>): number | 'latest' {
-  if (consistency === 'latest') return 'latest';
-  const [, digits, unit] = /^bounded\((\d+(?:\.\d+)?)(ms|s)\)$/.exec(consistency) ?? [];
-  const bound = Number(digits) * (unit === 's' ? 1000 : 1);
-  if (bound >= BOUND_MS.least && bound <= BOUND_MS.most) return bound;
-  throw refuse(
-    'storage.consistency is latest, or bounded(TIME) with a time from 300ms to 600s, such as bounded(1s) or bounded(500ms)',
-  );
+  const bound = parseConsistency(consistency);
+  if (bound === undefined) throw refuse(`storage.consistency must be ${CONSISTENCY}`);
+  return bound;
 }
 
 /**

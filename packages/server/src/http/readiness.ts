@@ -65,7 +65,10 @@ function warningsOf(
   { connected, alarm, problem, sync }: SharedHealth,
   copies: Engine['auditCopies'],
 ): string[] {
-  const refused = connected ? problem && `changes are refused now (${problem.code})` : NOT_CONNECTED;
+  const refused = connected
+    ? problem &&
+      `changes are refused now (${problem.code})${problem.code === 'unavailable' ? NO_MAJORITY : ''}`
+    : NOT_CONNECTED;
   return [
     alarm &&
       'the alarm is raised: changes are refused until a person has looked; see "coffer storage status"',
@@ -83,5 +86,6 @@ const NOT_CONNECTED =
   'there is no connection to the store’s NATS: changes are refused, and so are reads when what is here is too old';
 const BROKEN_OFF =
   'a heal is at work, or was broken off: if this lasts for more than a minute, run "coffer storage heal" again, at any instance';
+const NO_MAJORITY = ': JetStream takes none, as while more than half of its servers are away';
 const LAZY =
   'the servers of the store acknowledge before they sync (allowLazySync): a power cut may lose what was acknowledged';

@@ -37,6 +37,7 @@ export function jetStreamOptions(config: JetStreamConfig, log?: Logger): JetStre
     consistency: bound === 'latest' ? bound : { bounded: bound },
     allowStale: stale === 'allow',
     instanceName: config.instanceName,
+    onDifference: (sentence) => log?.info(sentence),
   };
 }
 

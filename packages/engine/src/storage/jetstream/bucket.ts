@@ -76,7 +76,7 @@ async function lookAt(
   const found = await findStream(manager, layout.stream);
   if (!found && known) return { origin: known, replicas: options.replicas, maxBytes: -1 };
   const info = found ?? (await createStream(manager, options, layout));
-  requireConfig(info.config, options.bucket, layout);
+  requireConfig(info, options.bucket, layout);
   const origin = known ?? {
     ...(await bornAs(connection, manager, info, layout, incarnation)),
     created: info.created,
@@ -110,7 +110,11 @@ export async function bucketStatus(connection: NatsConnection, layout: Layout): 
     maxBytes: config.max_bytes,
     servers: [
       ...(leader ? [{ name: leader, leader: true, current: true }] : []),
-      ...(cluster?.replicas ?? []).map(({ name, current }) => ({ name, leader: false, current })),
+      ...(cluster?.replicas ?? []).map(({ name, current, offline = false }) => ({
+        name,
+        leader: false,
+        current: current && !offline,
+      })),
     ],
   };
 }
@@ -126,7 +130,13 @@ export async function changeReplicas(
     await manager.streams.update(layout.stream, { num_replicas: replicas });
   } catch (error) {
     if (error instanceof JetStreamApiError) {
-      throw new CofferError('unfit_store', `the stream cannot have ${replicas} replicas: ${error.message}`);
+      const why = isAlone(error)
+        ? 'the NATS server is alone, and in no cluster'
+        : `NATS JetStream says ${error.message}`;
+      throw new CofferError(
+        'unfit_store',
+        `the store cannot be kept on ${replicas} servers: ${why}; nothing was changed`,
+      );
     }
     throw unreachable(error, layout.stream);
   }
@@ -151,7 +161,7 @@ async function createStream(
   try {
     return await manager.streams.add({
       name: layout.stream,
-      description: 'The store of coffer, a secrets service: nobody else may write here.',
+      description: DESCRIPTION,
       subjects: [layout.all],
       ...REQUIRED,
       num_replicas: replicas,
@@ -163,15 +173,24 @@ async function createStream(
     const info = isOther ? await findStream(manager, layout.stream) : undefined;
     if (info) return info;
     if (isOther) throw error;
-    throw new CofferError(
-      'unfit_store',
-      `the bucket ${bucket} could not be made in NATS JetStream: ${(error as Error).message}`,
-      { cause: error },
-    );
+    const why = isAlone(error)
+      ? `the NATS server is alone, and in no cluster, so that it cannot keep ${replicas} replicas: write storage.replicas: 1, or name ` +
+        'the servers of a cluster'
+      : error.message;
+    throw new CofferError('unfit_store', `the bucket ${bucket} could not be made in NATS JetStream: ${why}`, {
+      cause: error,
+    });
   }
 }
 
+const DESCRIPTION = 'The store of coffer, a secrets service: nobody else may write here.';
+const isOurs = (description: string | undefined): boolean => description === DESCRIPTION;
+
 const NAME_IN_USE = 10058;
+const ALONE = 10074;
+
+/** "replicas > 1 not supported in non-clustered mode". */
+const isAlone = (error: JetStreamApiError): boolean => error.code === ALONE;
 
 /** What a stream must have to be a store; the KV client's own settings are among them. */
 const REQUIRED = {
@@ -188,7 +207,9 @@ const REQUIRED = {
 } as const satisfies Partial<StreamConfig>;
 
 /** @throws CofferError `unfit_store` */
-function requireConfig(config: StreamConfig, bucket: string, layout: Layout): void {
+function requireConfig({ config, state }: StreamInfo, bucket: string, layout: Layout): void {
+  const { messages } = state;
+  const { description } = config;
   const wrong: string[] = [];
   const actual = config as unknown as Readonly<Record<string, unknown>>;
   for (const [name, value] of Object.entries(REQUIRED)) {
@@ -208,8 +229,10 @@ function requireConfig(config: StreamConfig, bucket: string, layout: Layout): vo
   if (wrong.length === 0) return;
   throw new CofferError(
     'unfit_store',
-    `the bucket ${bucket} cannot be a store of coffer: ${wrong.join('; ')}. Name another bucket, which coffer makes itself; ` +
-      'nothing was written',
+    (isOurs(description)
+      ? `the bucket ${bucket} cannot be a store of coffer any more, since its stream was changed`
+      : `the bucket ${bucket} was not made by coffer (it holds ${messages} messages). Name another one in storage.bucket, which ` +
+        'coffer makes itself; nothing was written. What stands against it') + `: ${wrong.join('; ')}`,
   );
 }
 

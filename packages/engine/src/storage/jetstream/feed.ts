@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type JetStreamManager, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
-import { type Deferred, deferred, type NatsConnection } from '@nats-io/nats-core';
+import { type Deferred, deferred, errors, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
 import { admitted, Regression } from './admission.js';
@@ -105,7 +105,7 @@ export class Feed {
     if (!link.connection) return unavailable(link.problem);
     if (!this.#running) return unavailable('it is not followed yet');
     if (this.#problem) return this.#problem;
-    return beats.age() > SILENT_MS ? unavailable('JetStream takes no messages at the moment') : undefined;
+    return beats.age() > SILENT_MS ? unavailable(NO_MAJORITY) : undefined;
   }
 
   /** What the stream's leader said last. */
@@ -379,7 +379,7 @@ export class Feed {
       await this.alarm.raise(found).catch(() => {});
       if (this.alarm.problem) this.#rejectAll(this.alarm.problem);
     }
-    this.#problem = error instanceof CofferError ? error : unavailable((error as Error).message);
+    this.#problem = error instanceof CofferError ? error : unavailable(reasonOf(error));
     return this.alarm.problem ?? this.#problem;
   }
 
@@ -415,6 +415,11 @@ function regressionOf(error: unknown): Regression | undefined {
   }
   return undefined;
 }
+
+const NO_MAJORITY = 'JetStream takes no messages, as while more than half of its servers are away';
+
+const reasonOf = (error: unknown): string =>
+  error instanceof errors.TimeoutError ? NO_MAJORITY : (error as Error).message;
 
 const closed = () => new CofferError('stopped', 'the store is closed');
 

@@ -145,13 +145,18 @@ export class Members {
    */
   async forget(instance: string): Promise<void> {
     const { link, layout } = this.#options;
+    // Cut off, this instance hears of nobody, and cannot tell who is alive.
+    if (!link.connection) throw new CofferError('unavailable', link.problem);
     const member = this.list().find((one) => one.instance === instance || one.name === instance);
     if (!member)
       throw new CofferError('not_found', `there is no member ${instance}: see coffer storage status`);
     if (member.alive) {
-      throw new CofferError('conflict', `member ${instance} is alive: stop it first, then forget it`);
+      const seconds = Math.ceil((AWAY * this.#noteMs) / 1000);
+      throw new CofferError(
+        'conflict',
+        `member ${instance} is alive: stop it first, and forget it when it was not heard of for ${seconds} seconds`,
+      );
     }
-    if (!link.connection) throw new CofferError('unavailable', link.problem);
     try {
       await put(link.connection, layout.member(member.instance), undefined);
     } catch (cause) {

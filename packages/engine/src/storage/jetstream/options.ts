@@ -31,6 +31,8 @@ export interface JetStreamOptions {
   readonly allowStale?: boolean | undefined;
   /** For people, in lists of members; the host's name if not given. */
   readonly instanceName?: string | undefined;
+  /** Told of what the bucket has otherwise than these options say. */
+  readonly onDifference?: ((sentence: string) => void) | undefined;
   /** Between two beats of an only instance, in milliseconds. */
   readonly beatMs?: number | undefined;
 }

@@ -158,6 +158,7 @@ export class JetStreamStorage implements Storage {
         (error: unknown) => error,
       );
       const facts = await factsAtOpen(link, failure, options, layout, replica.origin);
+      if (facts) tellDifference(facts, jetstream);
       // One that was not filled to its end is new as well.
       const isNewReplica = replica.summary === undefined;
       const beats = new Beats(jetstream);
@@ -346,6 +347,23 @@ async function factsAtOpen(
     if (known && error instanceof CofferError && error.code === 'unavailable') return undefined;
     throw error;
   }
+}
+
+/** Of a bucket that somebody made, or changed, otherwise than the options say. */
+function tellDifference(
+  facts: BucketFacts,
+  { bucket, replicas, maxBytes, onDifference }: JetStreamOptions,
+): void {
+  const wrong = [
+    facts.replicas !== replicas && `replicas ${facts.replicas}, not ${replicas} (coffer storage replicas)`,
+    facts.maxBytes > 0 &&
+      facts.maxBytes !== maxBytes &&
+      `maxBytes ${facts.maxBytes}, not ${maxBytes} (nats stream edit)`,
+  ].filter((one) => one !== false);
+  if (wrong.length === 0) return;
+  onDifference?.(
+    `the bucket ${bucket} is there with other settings than the configuration's, and keeps them: ${wrong.join('; ')}`,
+  );
 }
 
 const notThere = (cause: unknown): CofferError =>

@@ -1,0 +1,83 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import { afterEach, describe, expect, test } from 'vitest';
+import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
+import { Members } from '../../packages/engine/src/storage/jetstream/members.js';
+import { encodeMember } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { NatsCluster } from '../support/cluster.mjs';
+import { openStorage, removeFolders } from './jetstream-support.js';
+
+let cluster: NatsCluster;
+afterEach(async () => {
+  await cluster?.stop();
+  removeFolders();
+});
+
+describe('a bucket that is not as the configuration has it', () => {
+  test('cannot be on more servers than there are, which says what to write', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    await expect(openStorage(cluster, { replicas: 3 })).rejects.toMatchObject({
+      code: 'unfit_store',
+      message: expect.stringMatching(/the NATS server is alone, .*: write storage\.replicas: 1, or/),
+    });
+    await during(await openStorage(cluster), async (storage) => {
+      await expect(storage.shared.setReplicas(3)).rejects.toThrow(
+        'the store cannot be kept on 3 servers: the NATS server is alone, and in no cluster; nothing was changed',
+      );
+    });
+  });
+
+  test('is named as somebody else’s first of all', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const manager = await jetstreamManager(await cluster.connect());
+    await manager.streams.add({ name: 'KV_test', subjects: ['$KV.test.>'], max_msgs_per_subject: 5 });
+    await expect(openStorage(cluster)).rejects.toThrow(
+      /^the bucket test was not made by coffer \(it holds 0 messages\)\. Name another one in storage\.bucket/,
+    );
+  });
+
+  test('keeps what it has, and the difference is told', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const told: string[] = [];
+    const onDifference = (sentence: string) => told.push(sentence);
+    await during(await openStorage(cluster, { onDifference }), async () => {
+      expect(told).toEqual([]);
+    });
+    const other = { onDifference, replicas: 3, maxBytes: 64 * 1024 * 1024 } as const;
+    await during(await openStorage(cluster, other), async () => {
+      expect(told).toEqual([
+        "the bucket test is there with other settings than the configuration's, and keeps them: " +
+          'replicas 1, not 3 (coffer storage replicas); maxBytes 268435456, not 67108864 (nats stream edit)',
+      ]);
+    });
+  });
+});
+
+test('an instance that is cut off says that it cannot forget a member, not that the member is alive', async () => {
+  const layout = new Layout('test');
+  const link = new Link(() => Promise.reject(new Error('connection refused')));
+  await link.open().catch(() => undefined);
+  const members = new Members({
+    layout,
+    link,
+    instance: '0000000000000001',
+    name: 'one',
+    version: '0',
+    position: () => 1,
+  });
+  const note = { name: 'two', version: '0', confirmed: 1, at: new Date() };
+  members.heard('0000000000000002', encodeMember(note));
+  await expect(members.forget('two')).rejects.toMatchObject({
+    code: 'unavailable',
+    message: 'connection refused',
+  });
+  await link.close();
+});
+
+async function during<T extends { close(): Promise<void> }>(one: T, task: (one: T) => Promise<void>) {
+  try {
+    await task(one);
+  } finally {
+    await one.close();
+  }
+}
