@@ -227,13 +227,11 @@ function requireConfig({ config, state }: StreamInfo, bucket: string, layout: La
   if (config.sealed) wrong.push('it is sealed');
   if (config.subject_transform) wrong.push('it changes subjects');
   if (wrong.length === 0) return;
-  throw new CofferError(
-    'unfit_store',
-    (isOurs(description)
-      ? `the bucket ${bucket} cannot be a store of coffer any more, since its stream was changed`
-      : `the bucket ${bucket} was not made by coffer (it holds ${messages} messages). Name another one in storage.bucket, which ` +
-        'coffer makes itself; nothing was written. What stands against it') + `: ${wrong.join('; ')}`,
-  );
+  const what = isOurs(description)
+    ? 'cannot be a store of coffer any more, since its stream was changed'
+    : `was not made by coffer (it holds ${messages} messages). Name another one in storage.bucket, which coffer makes itself; nothing ` +
+      'was written. What stands against it';
+  throw new CofferError('unfit_store', `the bucket ${bucket} ${what}: ${wrong.join('; ')}`);
 }
 
 /** Its birth, which is written now if it is empty. Of two instances that find it empty one writes, and both read that. */

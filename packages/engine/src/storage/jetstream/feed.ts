@@ -1,5 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { type JetStreamManager, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
+import {
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstreamManager,
+  type StreamInfo,
+} from '@nats-io/jetstream';
 import { type Deferred, deferred, errors, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
@@ -418,8 +423,13 @@ function regressionOf(error: unknown): Regression | undefined {
 
 const NO_MAJORITY = 'JetStream takes no messages, as while more than half of its servers are away';
 
+/** "JetStream system temporarily unavailable". */
+const NO_LEADER = 10_008;
+
 const reasonOf = (error: unknown): string =>
-  error instanceof errors.TimeoutError ? NO_MAJORITY : (error as Error).message;
+  error instanceof errors.TimeoutError || (error instanceof JetStreamApiError && error.code === NO_LEADER)
+    ? NO_MAJORITY
+    : (error as Error).message;
 
 const closed = () => new CofferError('stopped', 'the store is closed');
 

@@ -1,0 +1,27 @@
+import { afterEach, expect, it } from 'vitest';
+import { coffer } from '../support/servers.mjs';
+import { Deployment, readiness } from './deployment.js';
+
+let deployment: Deployment | undefined;
+afterEach(async () => {
+  await deployment?.[Symbol.asyncDispose]();
+});
+
+it('an instance whose NATS servers are away for the most part says so, and calls nobody alive of whom it cannot hear', async () => {
+  deployment = await Deployment.start({ instances: 2, storage: { stale: 'allow' } });
+  const { cluster } = deployment;
+  const one = deployment.instance('a');
+  await Promise.all(cluster.servers.slice(1).map((server) => server.kill()));
+  await expect
+    .poll(async () => (await readiness(one)).body, { timeout: 30_000 })
+    .toContain('more than half of its servers are away');
+  const status = async () => String((await coffer(['storage', 'status', '-s', one.server.socket])).stdout);
+  await expect.poll(status, { timeout: 30_000 }).toMatch(/ not known$/m);
+  await expect.poll(status).toMatch(/^Changes are refused: .*more than half of its servers are away/m);
+  expect(await status()).not.toMatch(/ alive$/m);
+  const put = await coffer(['put', 'a', '-s', one.server.socket], { input: 'x' });
+  expect([put.code, String(put.stderr)]).toEqual([
+    1,
+    expect.stringContaining('cannot reach its store in NATS'),
+  ]);
+});
