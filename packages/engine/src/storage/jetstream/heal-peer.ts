@@ -1,12 +1,13 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { headers } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
+import { parseQuestion, type Question } from './heal-talk.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
-/** Entries in one answer. */
-const PAGE = 1_000;
+/** Bytes of entries in one answer, but for the last of them. */
+const PAGE_BYTES = 256 * 1024;
 /** Bytes of a record in one answer: every nats-server takes so many. */
 const PIECE_BYTES = 256 * 1024;
 const ANSWER_MS = 5_000;
@@ -25,11 +26,6 @@ export interface PeerState {
   /** It works at a heal itself. */
   readonly healing: boolean;
 }
-
-type Question =
-  | { readonly ask: 'state' }
-  | { readonly ask: 'entries'; readonly after?: string }
-  | { readonly ask: 'record'; readonly key: string; readonly from: number };
 
 export interface HealPeerOptions {
   readonly layout: Layout;
@@ -71,20 +67,20 @@ export class HealPeer {
     if (!connection || connection === this.#connection) return;
     this.#connection = connection;
     const callback = (error: Error | null, message: Msg) => {
-      if (!error) this.#answer(message);
+      const question = error ? undefined : parseQuestion(message.data);
+      if (!question) return;
+      try {
+        this.#answer(question, message);
+      } catch {
+        // What is thrown here ends the connection; who asked hears nothing, and says so.
+      }
     };
     this.#subscriptions = [layout.peers, layout.peer(replica.instance)].map((subject) =>
       connection.subscribe(subject, { callback }),
     );
   }
 
-  #answer(message: Msg): void {
-    let question: Question;
-    try {
-      question = message.json<Question>();
-    } catch {
-      return;
-    }
+  #answer(question: Question, message: Msg): void {
     const { replica, paused, healing } = this.#options;
     switch (question.ask) {
       case 'state': {
@@ -102,12 +98,15 @@ export class HealPeer {
       }
       case 'entries': {
         const after = question.after === undefined ? undefined : Buffer.from(question.after, 'base64url');
-        const page: [string, ReplicaEntry][] = [];
+        const page: string[] = [];
+        let size = 0;
         for (const [key, entry] of replica.entries(after)) {
-          page.push([Buffer.from(key).toString('base64url'), entry]);
-          if (page.length === PAGE) break;
+          const text = JSON.stringify([Buffer.from(key).toString('base64url'), entry]);
+          page.push(text);
+          size += text.length;
+          if (size > PAGE_BYTES) break;
         }
-        message.respond(JSON.stringify(page));
+        message.respond(`[${page.join()}]`);
         return;
       }
       case 'record': {
@@ -148,7 +147,7 @@ export async function entriesOf(
     const found = page.json<[string, ReplicaEntry][]>();
     for (const [key, entry] of found) entries.set(key, entry);
     after = found.at(-1)?.[0];
-    if (found.length < PAGE) return entries;
+    if (found.length === 0) return entries;
   }
 }
 
