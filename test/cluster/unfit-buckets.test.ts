@@ -65,7 +65,7 @@ test('an instance that is cut off says that it cannot forget a member, not that 
     version: '0',
     position: () => 1,
   });
-  const note = { name: 'two', version: '0', confirmed: 1, at: new Date() };
+  const note = { name: 'two', version: '0', confirmed: 1, awaited: 0, at: new Date() };
   members.heard('0000000000000002', encodeMember(note));
   await expect(members.forget('two')).rejects.toMatchObject({
     code: 'unavailable',
