@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, describe, expect, test } from 'vitest';
 
@@ -431,6 +433,8 @@ describe('a bucket that the configuration names wrongly', () => {
     await expect(open({ folder, bucket: 'tset', connect: refused })).rejects.toMatchObject({
       code: 'unavailable',
     });
+    // For who looks at the folder there is no store whose root key could be missing.
+    expect(existsSync(join(folder, 'data.mdb'))).toBe(false);
     await open({ folder });
     expect(await streams()).toEqual(['KV_test']);
   });

@@ -144,6 +144,11 @@ export class StoreHeader {
     return this.#rootKey;
   }
 
+  /** True if the store is under another one since, which was not given to this instance yet. */
+  get lacksRootKey(): boolean {
+    return this.#isForeign;
+  }
+
   /**
    * Calls `listener` when the keys are others, whoever changed them.
    *
@@ -405,20 +410,21 @@ export async function ringOf(
 }
 
 function wrongRootKey(wanted: RootKeyParameters, found: string | undefined, hint?: string): CofferError {
-  const record = `record ${HEADER_KEY.toString('hex')}`;
   const id = idOf(wanted);
   const known = id !== undefined && found !== undefined && id !== found;
   if (!known) {
     return new CofferError(
       'wrong_root_key',
-      `the root key does not open this store (${record}): it is another store's key or passphrase, or the record was damaged`,
+      `the root key does not open this store: it is another store's key or passphrase, or the store's header was damaged. Of a store ` +
+        'that several instances share, the root key may have been changed at another one: give this one the new one',
     );
   }
   return new CofferError(
     'wrong_root_key',
-    `the root key does not open this store (${record}): it is ${found}, and since ${wanted.since} the store's is ` +
+    `the root key does not open this store: it is ${found}, and since ${wanted.since} the store's is ` +
       `${id}; ${hint ? `that one is kept in ${hint}` : `find the ${wanted.kind === 'file' ? 'file with that key' : 'xkey seed of that key'}`}, ` +
-      'and name it with --root-key, or as rootKey in the configuration',
+      'and name it with --root-key, or as rootKey in the configuration. Of a store that several instances share, it was changed ' +
+      'at another one: give this one the same',
   );
 }
 

@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Admin, KeyRotation, Keys } from '@coffer/client/admin';
 import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
-import { note, print, printJson, table, write } from '../output.js';
+import { note, paint, print, printJson, table, write } from '../output.js';
+import { displayText } from '../quote.js';
 
 /** How often the server is asked how far it is, in milliseconds. */
 const POLL = 500;
@@ -26,7 +27,7 @@ export async function rotate(options: RotateOptions): Promise<void> {
   await withAdmin(options, async (admin) => {
     const request = { ...(root ? { root } : {}), ...(to === undefined ? {} : { to }) };
     const keys = await during('failed to rotate the key', admin.rotateKeys(request));
-    if (root) return told(options, keys, rootSentence(keys, to));
+    if (root) return told(options, keys, rootSentence(keys, to) + (await otherInstances(admin)));
     const active = keys.dataKeys.at(-1)?.id;
     const inForce = `The data key ${active} is in force.`;
     if (!options.wait) {
@@ -53,6 +54,15 @@ function rootSentence({ rootKey }: Keys, to: string | undefined): string {
     `The root key${id} is in force. ${where}. Keep a copy of the new one where the store is not, and keep the former one: ` +
     'backups made until now need it.'
   );
+}
+
+/** Who else needs the new root key. It is in force already: what hinders the look is no failure. */
+async function otherInstances(admin: Admin): Promise<string> {
+  const { shared } = await admin.storage().catch(() => ({ shared: undefined }));
+  const others = shared?.members.filter(({ instance }) => instance !== shared.instance) ?? [];
+  if (others.length === 0) return '';
+  const names = others.map(({ name, instance }) => displayText(name || instance)).join(', ');
+  return ` Give the new one to the other instances, too (${names}): they go on with what they have, and do not start again without it.`;
 }
 
 /** Shows how far it is until all is done; an end of this command is not one of the rotation. */
@@ -120,10 +130,14 @@ function describe({ rootKey, dataKeys, rotation }: Keys): string {
   ]);
   return [
     `Root key: ${rootKey.kind}${rootKey.id === undefined ? '' : ` ${rootKey.id}`}${since}`,
+    ...(rootKey.changedElsewhere ? [paint('yellow', CHANGED_ELSEWHERE)] : []),
     table([['DATA KEY', 'STATE', 'RECORDS', 'CREATED'], ...rows]),
     ...(rotation ? [progressText(rotation)] : []),
   ].join('\n');
 }
+
+const CHANGED_ELSEWHERE =
+  'Another instance has changed the root key since: give this one the new one. It does not start again without it.';
 
 /** RFC 3339 in UTC, to the second. */
 function instant(time: Date): string {

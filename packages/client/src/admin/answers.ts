@@ -203,7 +203,12 @@ const rotation = optional(
 export const keyRotation = inside<KeyRotation | undefined>('rotation', rotation);
 
 export const keys = record<Keys>({
-  rootKey: record<Keys['rootKey']>({ kind: word, id: optional(word), since: optional(date) }),
+  rootKey: record<Keys['rootKey']>({
+    kind: word,
+    id: optional(word),
+    since: optional(date),
+    changedElsewhere: optional(flag),
+  }),
   dataKeys: list(
     record<Keys['dataKeys'][number]>({
       id: whole,

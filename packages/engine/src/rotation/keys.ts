@@ -19,6 +19,8 @@ export interface KeysInfo {
     readonly id?: string;
     /** Since when the store is sealed by it; not known of a store that is older than this field. */
     readonly since?: Date;
+    /** It was changed at another instance since, and this one was not given the new one: it does not start again without it. */
+    readonly changedElsewhere?: true;
   };
   /** By id, ascending. */
   readonly dataKeys: readonly DataKeyInfo[];
@@ -211,6 +213,7 @@ export class Keys {
         kind,
         ...(id !== undefined && { id }),
         ...(since !== undefined && { since: new Date(since) }),
+        ...(header.lacksRootKey && { changedElsewhere: true }),
       },
       dataKeys: dataKeys.map(({ id, createdAt }) => ({
         id,

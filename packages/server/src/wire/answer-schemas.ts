@@ -155,6 +155,10 @@ export const keys = z
       kind: z.enum(['file', 'passphrase', 'xkey-seed']),
       id: z.string().optional(),
       since: time.optional(),
+      changedElsewhere: z
+        .literal(true)
+        .optional()
+        .describe('Another instance changed it, and this one was not given the new one yet'),
     }),
     dataKeys: z.array(
       z.strictObject({

@@ -1,4 +1,6 @@
+import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { asBuffer } from '../../bytes.js';
@@ -183,6 +185,8 @@ export class JetStreamStorage implements Storage {
       });
     } catch (error) {
       await link.close();
+      // What is of no store must not look like one; while it is open, nobody else makes one here.
+      if (!replica.origin) await rm(join(folder, 'data.mdb'), { force: true });
       await replica.close();
       throw error;
     }
