@@ -108,7 +108,7 @@ export class Follower {
   }
 
   /** @param generation of heads: the number that they begin with */
-  async heal(dryRun = false): Promise<HealReport> {
+  async heal(dryRun = false, giveUpDamaged = false): Promise<HealReport> {
     const { connection } = this.link;
     if (!connection) throw new Error('no connection');
     this.feed.healing = true;
@@ -126,6 +126,7 @@ export class Follower {
         members: () => this.feed.members.list().map(({ instance }) => instance),
         makeStream: () => makeStream(connection),
         dryRun,
+        giveUpDamaged,
       }).run();
       if (!dryRun) await expect.poll(() => this.feed.alarm.current).toBeUndefined();
       return report;

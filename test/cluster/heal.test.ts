@@ -153,3 +153,40 @@ test('an instance whose disk is lost too takes over what another one had', async
     expect(follower.text('sb')).toBe(canary('b'));
   }
 });
+
+test('a record that is damaged in the stream is written anew by who has it, and set aside on demand where nobody has', async () => {
+  const { nats, connection } = await cluster();
+  const manager = await jetstreamManager(connection);
+  const one = (await Follower.open(nats.urls)).start();
+  const two = (await Follower.open(nats.urls)).start();
+  const text = canary('big') + 'x'.repeat(5_000);
+  await two.feed.passed(await one.commit('sbig', text));
+  await two.end();
+  await manager.streams.purge(layout.stream, { filter: layout.chunk(bytes('sbig'), 2) });
+  await one.feed.scrub();
+  await expect.poll(() => alarmOf(one)).toBe('damaged');
+  expect(await one.heal()).toMatchObject({ restored: 1, damaged: [] });
+  await healthy(one);
+  const back = (await Follower.open(nats.urls, two.folder)).start();
+  await healthy(back);
+  expect(back.text('sbig')).toBe(text);
+
+  await back.end();
+  await one.commit('slost', canary('lost') + 'x'.repeat(5_000));
+  await one.end();
+  await manager.streams.purge(layout.stream, { filter: layout.chunk(bytes('slost'), 2) });
+  const last = (await Follower.open(nats.urls, two.folder)).start();
+  await expect.poll(() => alarmOf(last)).toBeDefined();
+  await expect(last.heal()).rejects.toThrow('--give-up-damaged');
+  const report = await last.heal(false, true);
+  expect(report.damaged).toMatchObject([{ key: bytes('slost').toString('hex') }]);
+  await healthy(last);
+  expect(last.text('slost')).toBeUndefined();
+  expect(last.text('sbig')).toBe(text);
+  const kept = await manager.streams.getMessage(layout.stream, {
+    last_by_subj: `$KV.test.${report.damaged[0]?.keptAs}.0`,
+  });
+  expect(Buffer.from(kept?.data ?? []).toString()).toContain(canary('lost'));
+  expect(await last.feed.scrub()).toBeGreaterThan(0);
+  expect(alarmOf(last)).toBeUndefined();
+});

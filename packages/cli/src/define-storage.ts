@@ -45,7 +45,9 @@ export function defineStorage(program: Command): void {
     'bring back what a shared store has lost, and lift its alarm',
     'Compares the replicas of all instances with the store, and brings back the newest of each record. What was deleted or revoked ' +
       'stays so. Have all instances run that can: what only an absent one has is not brought back. Look with --dry-run first.',
-  ).option('--dry-run', 'say what would be brought back, and change nothing');
+  )
+    .option('--dry-run', 'say what would be brought back, and change nothing')
+    .option('--give-up-damaged', 'set records aside that are damaged, and that no instance has');
   actOnServer(addJsonOption(heal), async (options) => (await commands()).heal(options));
   examples(heal, 'coffer storage heal --dry-run', 'coffer storage heal');
 

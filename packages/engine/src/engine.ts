@@ -46,7 +46,7 @@ import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
 import { RootKeys } from './rotation/root-key-rotation.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 import { Secrets, type SecretsContext } from './secrets.js';
-import type { Freshness, HealReport, SharedHealth } from './storage/shared.js';
+import type { Freshness, HealReport, HealRequest, SharedHealth } from './storage/shared.js';
 import { StorageCare, type StorageInfo } from './storage-care.js';
 import {
   type NewTransitKey,
@@ -625,7 +625,7 @@ export class Engine {
   }
 
   /** Of a shared store: brings back from the replicas of all instances what it has lost, and lifts the alarm. */
-  healStorage(caller: Caller, options: { readonly dryRun: boolean }): Promise<HealReport> {
+  healStorage(caller: Caller, options: Omit<HealRequest, 'join'>): Promise<HealReport> {
     return this.#runStale(() => this.#storageCare.heal(caller, options));
   }
 

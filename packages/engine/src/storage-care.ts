@@ -6,6 +6,7 @@ import type { Policy } from './policy.js';
 import type {
   ForkJoin,
   HealReport,
+  HealRequest,
   ReplicaCount,
   SharedStatus,
   SharedStorage,
@@ -73,18 +74,20 @@ export class StorageCare {
   }
 
   /** @throws CofferError as {@link SharedStorage.heal}; `unfit_store` */
-  async heal(caller: Caller, { dryRun }: { readonly dryRun: boolean }): Promise<HealReport> {
+  async heal(caller: Caller, { dryRun, giveUpDamaged }: Omit<HealRequest, 'join'>): Promise<HealReport> {
     const asked = { caller, action: 'storage-heal', ...(dryRun && { target: 'dry run' }) } as const;
     const { join: own } = this.#context;
     const join: ForkJoin = {
       fence: own.fence,
       join: (key, winner, losers) => own.join(key, winner, losers),
       nameOf: (key, bytes) => own.nameOf(key, bytes),
+      opens: (key, bytes) => own.opens(key, bytes),
+      mayGiveUp: (key) => own.mayGiveUp(key),
       announce: async (taken) => {
         for (const one of taken) await this.#context.gate.allowStale(takenAway(one));
       },
     };
-    return this.#act(asked, (shared) => shared.heal({ dryRun, join }));
+    return this.#act(asked, (shared) => shared.heal({ dryRun, giveUpDamaged, join }));
   }
 
   /** Logged before it begins, and again when it ends, with its error if it failed. */

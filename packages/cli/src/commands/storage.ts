@@ -29,9 +29,13 @@ export async function forget(member: string, options: Options): Promise<void> {
   await (options.json ? printJson({ member }) : print(`The member ${displayText(member)} is forgotten.`));
 }
 
-export async function heal({ dryRun = false, ...options }: Options & { dryRun?: boolean }): Promise<void> {
+export async function heal({
+  dryRun = false,
+  giveUpDamaged = false,
+  ...options
+}: Options & { dryRun?: boolean; giveUpDamaged?: boolean }): Promise<void> {
   const report = await withAdmin(options, (admin) =>
-    during('failed to heal the store', admin.healStorage({ dryRun })),
+    during('failed to heal the store', admin.healStorage({ dryRun, giveUpDamaged })),
   );
   await (options.json ? printJson(report) : print(describeHeal(report)));
 }
@@ -115,7 +119,7 @@ function memberRow({ instance: self, connected, replicaAgeMs = Number.POSITIVE_I
 }
 
 function describeHeal(report: HealReport): string {
-  const { dryRun, alarm, compared, absent, restored, removed, forks, taken } = report;
+  const { dryRun, alarm, compared, absent, restored, removed, forks, taken, damaged } = report;
   const would = dryRun ? 'would be' : 'were';
   return [
     alarm ? describeAlarm(alarm) : 'There is no alarm.',
@@ -132,6 +136,10 @@ function describeHeal(report: HealReport): string {
     ...forks.map(
       ({ key, keptAs, winner, other, secret }) =>
         `The ${secret === undefined ? `record ${key}` : `secret ${displayText(secret)}`} has two futures: that of ${winner} ${dryRun ? 'would win' : 'won'}, that of ${other} ${dryRun ? 'would be' : 'is'} kept as ${keptAs}.`,
+    ),
+    ...damaged.map(
+      ({ key, keptAs }) =>
+        `The record ${key} is damaged, and nobody has it: ${dryRun ? '--give-up-damaged keeps' : 'kept'} what is left of it as ${keptAs}.`,
     ),
     ...taken.map(
       (one) =>

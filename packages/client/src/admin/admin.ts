@@ -250,15 +250,20 @@ export class Admin {
    * Brings back what a shared store has lost, from the replicas of all instances that are there, and lifts its alarm. It may take
    * minutes; where the connection breaks it goes on, as {@link storage} tells.
    *
-   * @param options With `dryRun` nothing changes.
+   * @param options With `dryRun` nothing changes. With `giveUpDamaged` records are set aside that are damaged, and that nobody has.
    */
-  healStorage(options: { readonly dryRun?: boolean | undefined } & ChangeOptions = {}): Promise<HealReport> {
-    const { dryRun } = options;
+  healStorage(
+    options: {
+      readonly dryRun?: boolean | undefined;
+      readonly giveUpDamaged?: boolean | undefined;
+    } & ChangeOptions = {},
+  ): Promise<HealReport> {
+    const { dryRun, giveUpDamaged } = options;
     return this.#caller.ask(
       {
         path: '/api/admin/storage/heal',
         action: 'heal the store',
-        body: { dryRun },
+        body: { dryRun, giveUpDamaged },
         change: options,
         patience: HEAL_MS,
       },

@@ -188,6 +188,7 @@ export const healReport = record<HealReport>({
       secret: optional(string),
     }),
   ),
+  damaged: list(record<HealReport['damaged'][number]>({ key: word, keptAs: word })),
   taken: list(
     record<HealReport['taken'][number]>({
       what: word,

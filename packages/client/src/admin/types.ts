@@ -231,6 +231,8 @@ export interface HealReport {
     /** The secret whose record it is. */
     readonly secret?: string;
   }[];
+  /** Records that are damaged in the stream, and that nobody has; set aside only with `giveUpDamaged`. */
+  readonly damaged: readonly { readonly key: string; readonly keptAs: string }[];
   /** What a future that lost had taken away, and is taken away from the one that won. */
   readonly taken: readonly {
     /** `token`, `identity`, `grant`, `transit-key`, `issued`, `secret`, `version`. */

@@ -5,7 +5,7 @@ import { generationOf, RecordSealer } from '../crypto/records.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { grantId } from '../grant.js';
 import { decodeHead, encodeHead, type Head } from '../head.js';
-import { HEAD_PREFIX, HEADER_KEY, manifestKey, valueKey } from '../keys.js';
+import { HEAD_PREFIX, HEADER_KEY, manifestKey, VALUE_PREFIX, valueKey } from '../keys.js';
 import { decodeManifest } from '../manifest.js';
 import { addNumber, hasNumber } from '../number-set.js';
 import { decodePolicyRecord, encodePolicyRecord, type PolicyRecord, withoutSeed } from '../policy-record.js';
@@ -40,6 +40,21 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
     } catch {
       return undefined;
     }
+  }
+
+  opens(key: Uint8Array, bytes: Uint8Array): boolean {
+    if (HEADER_KEY.equals(key)) return true;
+    try {
+      if (!this.#sealer.knows(bytes)) return true;
+      wipe(this.#sealer.open(asBuffer(key), Buffer.from(bytes)));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  mayGiveUp(key: Uint8Array): boolean {
+    return key[0] === HEAD_PREFIX[0] || key[0] === VALUE_PREFIX[0];
   }
 
   async join(key: Uint8Array, winner: Future, losers: readonly LosingFuture[]): Promise<Joined | undefined> {

@@ -59,6 +59,8 @@ export interface SharedStorage {
 
 export interface HealRequest {
   readonly dryRun: boolean;
+  /** Records that are damaged in the stream, and that nobody has, are set aside. */
+  readonly giveUpDamaged?: boolean | undefined;
   readonly join?: ForkJoin | undefined;
 }
 
@@ -87,6 +89,8 @@ export interface HealReport {
   }[];
   /** What the futures that lost had taken away, and what is taken away from those that won, too. */
   readonly taken: readonly TakenAwayByHeal[];
+  /** Damaged in the stream, and nobody has them as they were: only when they may be given up does a heal end. */
+  readonly damaged: readonly { readonly key: string; readonly keptAs: string }[];
 }
 
 /** The target is a token's id, an identity (`token <jti>`, `key <nkey>`), a grant's JSON, `<backend> <key>`, or a secret's name. */
@@ -124,6 +128,10 @@ export interface ForkJoin {
   join(key: Uint8Array, winner: Future, losers: readonly LosingFuture[]): Promise<Joined | undefined>;
   /** Of a head; undefined if it is no secret's, or does not open. */
   nameOf(key: Uint8Array, bytes: Uint8Array): string | undefined;
+  /** False for a record of this store's that is not what it was; those under a key that is not here count as good. */
+  opens(key: Uint8Array, bytes: Uint8Array): boolean;
+  /** True for a record that only one secret needs. */
+  mayGiveUp(key: Uint8Array): boolean;
   /** Logs what will be taken away, before it is. */
   announce(taken: readonly TakenAwayByHeal[]): Promise<void>;
 }

@@ -259,6 +259,9 @@ export const healReport = z.strictObject({
       secret: z.string().optional().describe('The secret whose record it is'),
     }),
   ),
+  damaged: z
+    .array(z.strictObject({ key: z.string(), keptAs: z.string() }))
+    .describe('Damaged in the stream, and nobody has them'),
   taken: z
     .array(
       z.strictObject({

@@ -138,7 +138,17 @@ function storageAlarm({ kind, message, instance, at }: StorageAlarm) {
   return { kind, message, instance, at };
 }
 
-export function healReport({ dryRun, alarm, compared, absent, restored, removed, forks, taken }: HealReport) {
+export function healReport({
+  dryRun,
+  alarm,
+  compared,
+  absent,
+  restored,
+  removed,
+  forks,
+  taken,
+  damaged,
+}: HealReport) {
   return {
     dryRun,
     alarm: alarm && storageAlarm(alarm),
@@ -147,6 +157,7 @@ export function healReport({ dryRun, alarm, compared, absent, restored, removed,
     restored,
     removed,
     forks: forks.map(({ key, keptAs, winner, other, secret }) => ({ key, keptAs, winner, other, secret })),
+    damaged: damaged.map(({ key, keptAs }) => ({ key, keptAs })),
     taken: taken.map(({ what, target, version }) => ({ what, target, version })),
   };
 }

@@ -225,7 +225,10 @@ export const storageForgetRequest = z.strictObject({
   member: z.string().meta({ description: 'An instance’s id, or its name.', minLength: 1, maxLength: 256 }),
 });
 
-export const storageHealRequest = z.strictObject({ dryRun: z.boolean().optional() });
+export const storageHealRequest = z.strictObject({
+  dryRun: z.boolean().optional(),
+  giveUpDamaged: z.boolean().optional(),
+});
 
 const backend = z.string().meta({
   description:

@@ -54,6 +54,7 @@ export interface HealOptions {
   /** Makes the stream if it is not there. */
   readonly makeStream: () => Promise<void>;
   readonly join?: ForkJoin | undefined;
+  readonly giveUpDamaged?: boolean | undefined;
   readonly dryRun: boolean;
 }
 
@@ -91,12 +92,14 @@ export class Heal {
     const replicas = await Promise.all(
       instances.map(async (who): Promise<Holding> => ({ who, entries: await this.#entriesOf(who) })),
     );
+    await this.#leaveOutDamaged(manager, stream.whole, replicas);
     const plan = await planHeal({
       stream: { who: STREAM, entries: stream.whole },
       replicas,
       groupOf: (key) => this.#options.sense.groupOf(Buffer.from(key, 'base64url')),
       generation: (who, key) => this.#generation(manager, who, key),
     });
+    const damaged = this.#lost(stream, plan);
     const bytes = (who: string, key: string) => this.#bytes(manager, who, key);
     const joinings = await joinFutures({
       plan,
@@ -108,12 +111,15 @@ export class Heal {
     const taken = joinings.flatMap(({ joined }) => joined.taken);
     const secrets = await this.#secretsOf(manager, plan);
     if (!dryRun) {
+      this.#mayGiveUp(damaged);
       if (taken.length > 0) await this.#options.join?.announce(taken);
       await this.#keep(
         manager,
         [...plan.forks, ...joinings].flatMap(({ lost }) => lost),
       );
-      await this.#bringBack(manager, plan, stream.all);
+      await this.#keep(manager, damaged);
+      const givenUp = damaged.map((one) => ({ ...one, entry: { ...one.entry, removed: true } }));
+      await this.#bringBack(manager, { mendings: [...plan.mendings, ...givenUp] }, stream.all);
       for (const joining of joinings) await this.#writeJoined(joining, stream.all);
       await this.#beginEpoch(manager, Math.max(epoch, replica.origin?.epoch ?? 0) + 1);
     }
@@ -132,6 +138,7 @@ export class Heal {
         secret: secrets.get(key),
       })),
       taken,
+      damaged: damaged.map(({ key, entry }) => ({ key: hex(key), keptAs: `f.${key}.${entry.fingerprint}` })),
     };
   }
 
@@ -255,6 +262,51 @@ export class Heal {
     return own ?? recordOf(this.#connection, this.#layout, who, key);
   }
 
+  /** What only the stream has must be what it says, and open. */
+  async #leaveOutDamaged(
+    manager: JetStreamManager,
+    whole: Map<string, ReplicaEntry>,
+    replicas: readonly Holding[],
+  ): Promise<void> {
+    const { join } = this.#options;
+    const alone = [...whole].filter(([key, { removed, fingerprint }]) => {
+      const isElsewhere = replicas.some(({ entries }) => entries.get(key)?.fingerprint === fingerprint);
+      return !removed && !isElsewhere;
+    });
+    await each(alone, async ([key, entry]) => {
+      const bytes = await this.#bytes(manager, STREAM, key);
+      const isSound = fingerprint(bytes) === entry.fingerprint;
+      if (!isSound || join?.opens(Buffer.from(key, 'base64url'), bytes) === false) whole.delete(key);
+    });
+  }
+
+  /** What is damaged in the stream and stays so, since nobody has it. */
+  #lost(
+    { all, whole }: { all: ReadonlyMap<string, ReplicaEntry>; whole: ReadonlyMap<string, ReplicaEntry> },
+    { mendings }: HealPlan,
+  ): Mending[] {
+    const mended = new Set(mendings.map(({ key }) => key));
+    return [...all]
+      .filter(([key, { removed }]) => !removed && !whole.has(key) && !mended.has(key))
+      .map(([key, entry]) => ({ key, from: STREAM, entry }));
+  }
+
+  #mayGiveUp(damaged: readonly Mending[]): void {
+    if (damaged.length === 0) return;
+    const { join, giveUpDamaged } = this.#options;
+    if (!damaged.every(({ key }) => join?.mayGiveUp(Buffer.from(key, 'base64url')) ?? true)) {
+      throw new CofferError(
+        'conflict',
+        'the stream has a damaged record that nobody has and that all depends on: start the instances that are away, or restore a backup',
+      );
+    }
+    if (giveUpDamaged) return;
+    throw new CofferError(
+      'conflict',
+      `${damaged.length} records are damaged in the stream, and no instance that is here has them: start those that are away, or set them aside with “coffer storage heal --give-up-damaged”; nothing was written`,
+    );
+  }
+
   /** The names of those that have forked, as far as the engine knows. */
   async #secretsOf(manager: JetStreamManager, { forks }: HealPlan): Promise<Map<string, string>> {
     const names = new Map<string, string>();
@@ -301,7 +353,7 @@ export class Heal {
   /** Heads last: who heals again after a heal that was broken off sees by them what is still to be done. */
   async #bringBack(
     manager: JetStreamManager,
-    { mendings }: HealPlan,
+    { mendings }: Pick<HealPlan, 'mendings'>,
     stream: Map<string, ReplicaEntry>,
   ): Promise<void> {
     const write = async (mending: Mending) => {

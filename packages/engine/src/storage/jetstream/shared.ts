@@ -168,7 +168,7 @@ export class JetStreamShared implements SharedStorage {
     await this.#parts.feed.members.forget(instance);
   }
 
-  async heal({ dryRun, join }: HealRequest): Promise<HealReport> {
+  async heal({ dryRun, giveUpDamaged, join }: HealRequest): Promise<HealReport> {
     const { link, layout, replica, feed, sense, options } = this.#parts;
     const { connection } = link;
     const admission = this.#admission;
@@ -188,6 +188,7 @@ export class JetStreamShared implements SharedStorage {
         members: () => feed.members.list().map(({ instance }) => instance),
         makeStream: async () => void (await openBucket(connection, options, layout, undefined, incarnation)),
         dryRun,
+        giveUpDamaged,
         join,
       }).run();
       if (!dryRun) await this.#healed();
