@@ -1,69 +1,39 @@
-import { join } from 'node:path';
-
-import {
-  Administration,
-  type PolicyDifference,
-  type PolicyOptions,
-  type TakenAway,
-  type TokenInfo,
-  type ToTakeAway,
-} from './administration.js';
+import type { PolicyDifference, PolicyOptions, TakenAway, TokenInfo, ToTakeAway } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
 import type { CopiesFacts } from './audit/copies/publisher.js';
 import type { AuditSubject } from './audit/entry.js';
-import {
-  type AuditHead,
-  type AuditInstances,
-  type AuditQuery,
-  AuditReading,
-  type AuditReadOptions,
-} from './audit/reading.js';
-import { Backups } from './backup/online.js';
+import type { AuditHead, AuditInstances, AuditQuery, AuditReadOptions } from './audit/reading.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
 import type { EngineFacts } from './facts.js';
-import { Gate } from './gate.js';
 import type { Grant } from './grant.js';
 import { Doubts } from './instances/doubts.js';
-import { Duty } from './instances/duty.js';
-import { ForkJoiner } from './instances/fork-join.js';
-import { ManifestChanges } from './manifest-changes.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
-import { type Mapping, Mappings } from './mappings.js';
-import { DEFAULT_LIMITS } from './names.js';
-import { closeStore, type OpenStore, openStore, rootKeyContext } from './open-store.js';
+import type { Mapping } from './mappings.js';
+import { closeStore, type OpenStore, openStore } from './open-store.js';
 import { type Change, isRecent, mayHaveForgotten } from './operations.js';
-import { AUDIT_FOLDER, type EngineOptions } from './options.js';
+import type { EngineOptions } from './options.js';
 import type { Revocation } from './policy-record.js';
-import { AgeClock } from './retention/clock.js';
-import { Pruner } from './retention/pruner.js';
+import { Requests } from './requests.js';
 import { checkRetention, type RetentionRule } from './retention/rules.js';
 import type { RevocationRequest } from './revocation.js';
-import { Revocations, type TakenOver, type ToTakeOver } from './revocations.js';
-import { Keys, type KeysInfo, type Rotation } from './rotation/keys.js';
-import { Rewriter, type RotationProgress } from './rotation/rewriter.js';
-import { RootKeys } from './rotation/root-key-rotation.js';
+import type { TakenOver, ToTakeOver } from './revocations.js';
+import type { KeysInfo, Rotation } from './rotation/keys.js';
+import type { RotationProgress } from './rotation/rewriter.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
-import { Secrets, type SecretsContext } from './secrets.js';
+import { openServices, type Services } from './services.js';
 import type { Freshness, HealReport, HealRequest, SharedHealth } from './storage/shared.js';
-import { StorageCare, type StorageInfo } from './storage-care.js';
-import {
-  type NewTransitKey,
-  type RetiredTransitKey,
-  type TransitKeyInfo,
-  type TransitKeyName,
-  type TransitKeyPair,
-  TransitKeys,
+import type { StorageInfo } from './storage-care.js';
+import type {
+  NewTransitKey,
+  RetiredTransitKey,
+  TransitKeyInfo,
+  TransitKeyName,
+  TransitKeyPair,
 } from './transit-keys.js';
-import { Feed } from './watch/feed.js';
 import type { WatchEvent } from './watch/watch.js';
-import { DEFAULT_WATCH_LIMITS, Watchers, type WatchOptions } from './watch/watchers.js';
-
-/** How long a deleted secret's last operation is remembered, in milliseconds. */
-const TOMBSTONE_LIFE = 24 * 60 * 60 * 1_000;
-const PURGE_INTERVAL = 60 * 60 * 1_000;
-const PURGED_AT_ONCE = 256;
+import type { WatchOptions } from './watch/watchers.js';
 
 /**
  * The secrets service without its doors: authorises, seals, stores and audits. Every verb checks its input, throws
@@ -79,29 +49,12 @@ export class Engine {
   /** Of a shared store: how old what is read here may be. */
   readonly #freshness: Freshness | undefined;
   readonly #doubts: Doubts | undefined;
-  readonly #context: SecretsContext;
-  readonly #secrets: Secrets;
-  readonly #administration: Administration;
-  readonly #mappings: Mappings;
-  readonly #revocations: Revocations;
-  readonly #transitKeys: TransitKeys;
-  readonly #backups: Backups;
-  readonly #auditReading: AuditReading;
-  readonly #watchers: Watchers;
-  readonly #pruner: Pruner;
-  readonly #keys: Keys;
-  readonly #rewriter: Rewriter;
-  readonly #duty: Duty;
-  readonly #storageCare: StorageCare;
-  readonly #purging: NodeJS.Timeout;
-  #running = 0;
-  #onQuiet: () => void = () => undefined;
-  #stopped: CofferError | undefined;
+  readonly #services: Services;
+  readonly #requests = new Requests();
   #closing: Promise<void> | undefined;
 
   private constructor(parts: OpenStore, options: EngineOptions) {
-    const { storage, header, catalog, manifest, follower, audit } = parts;
-    const now = options.now ?? (() => new Date());
+    const { storage, header, follower } = parts;
     this.#freshness = follower?.freshness;
     this.#doubts = this.#freshness && new Doubts(this.#freshness);
     const shared = this.#freshness && {
@@ -112,110 +65,28 @@ export class Engine {
         this.#doubts?.settle(() => close(this.#outcomeOf({ operation, principal, secret })));
       },
     };
-    const gate = new Gate(audit, follower ? undefined : storage, now, shared);
-    const policy = () => this.#administration.policy;
-    const knows = (caller: Caller) => this.#administration.knows(caller);
-    const isPrivileged = (caller: Caller) => caller === SERVER || policy().isAdministrator(caller);
-    const changes = new ManifestChanges(manifest, gate, isPrivileged);
     this.#parts = parts;
     this.storeId = Buffer.from(storage.incarnation).toString('hex');
     this.development = options.development ?? false;
     this.serverKey = parts.signer.publicKey;
-    this.#administration = new Administration(manifest, changes, gate, now);
-    const limits = { ...DEFAULT_LIMITS, ...DEFAULT_WATCH_LIMITS, ...options.limits };
-    this.#mappings = new Mappings({ changes, gate, limits, policy, knows });
-    this.#revocations = new Revocations({ manifest, changes, gate, now, policy, knows });
-    this.#transitKeys = new TransitKeys({ manifest, changes, gate, now, policy, knows });
-    this.#context = {
-      catalog,
-      gate,
-      ring: header.ring,
-      now,
-      limits,
-      policy,
-      knows,
-    };
-    this.#secrets = new Secrets(this.#context);
-    this.#auditReading = new AuditReading({
-      log: audit,
-      gate,
-      administration: this.#administration,
-      now,
-      anchor: () => parts.upkeep.sealed,
-      copies: parts.upkeep.copies,
+    this.#services = openServices(parts, options, {
+      shared,
+      isFresh: () => this.stale === undefined,
+      run: (task) => this.#run(task),
     });
-    this.#backups = new Backups({
-      storage,
-      ring: header.ring,
-      audit,
-      auditFolder: join(options.stateDir, AUDIT_FOLDER),
-      gate,
-      policy,
-      knows,
-      now,
-      patience: options.backupPatience,
-    });
-    const feed = new Feed();
-    catalog.onChange = (name) => feed.secretChanged(name);
-    const isFresh = () => this.stale === undefined;
-    const watched = { feed, catalog, administration: this.#administration, now, isFresh };
-    this.#watchers = new Watchers(watched, gate, limits);
-    const run = <T>(task: () => Promise<T>) => this.#run(task);
-    const duty = new Duty(storage.shared);
-    this.#duty = duty;
-    const ageClock = new AgeClock({
-      now,
-      uptime: options.uptime ?? (() => performance.now()),
-      known: audit.lastTimeBefore,
-      onAhead: (time, expected) => options.onNotice?.(clockAhead(time, expected)),
-    });
-    this.#pruner = new Pruner({
-      catalog,
-      gate,
-      secrets: this.#secrets,
-      feed,
-      now: () => ageClock.now(),
-      duty,
-      run,
-    });
-    this.#rewriter = new Rewriter({
-      duty,
-      storage,
-      header,
-      catalog,
-      manifest,
-      gate,
-      secrets: this.#secrets,
-      changes,
-      keepKeys: async () => parts.upkeep.copies?.keepKeys(),
-      onNotice: (sentence) => options.onNotice?.(sentence),
-    });
-    this.#keys = new Keys({
-      header,
-      gate,
-      now,
-      rootKeys: new RootKeys(options.rootKey, rootKeyContext(options)),
-      rewriter: this.#rewriter,
-      policy,
-      knows,
-    });
-    const forks = new ForkJoiner(header.ring, storage.incarnation, now);
-    this.#storageCare = new StorageCare({ storage, gate, join: forks, policy, knows });
-    this.#revocations.onChange(() => this.recheckCallers());
+    const { duty, revocations, rewriter, pruner, tombstones } = this.#services;
+    revocations.onChange(() => this.recheckCallers());
     parts.onStop((error) => {
-      this.#stopped = error;
+      this.#requests.stop(error);
       this.endWatches();
     });
-    const purge = () => void this.#purge(now()).catch(() => undefined);
-    this.#purging = setInterval(purge, PURGE_INTERVAL);
-    this.#purging.unref();
     duty.onBegin(() => {
-      this.#rewriter.start();
-      this.#pruner.begin();
-      purge();
+      rewriter.start();
+      pruner.begin();
+      tombstones.begin();
     });
     // Another instance may have put a new data key in force.
-    header.onChange(() => this.#rewriter.start());
+    header.onChange(() => rewriter.start());
   }
 
   /**
@@ -244,9 +115,9 @@ export class Engine {
       if (engine.#doubts) engine.#doubts.settle(() => engine.#recover());
       else await engine.#recover();
       await parts.upkeep.retire();
-      await engine.#purge((options.now ?? (() => new Date()))());
+      await engine.#services.tombstones.purge();
       engine.setRetention(options.retention ?? []);
-      engine.#rewriter.start();
+      engine.#services.rewriter.start();
       return engine;
     } catch (error) {
       await closeStore(parts);
@@ -256,16 +127,16 @@ export class Engine {
 
   /** Secrets that the caller may `info`, in byte order of their names; one audit entry for all. */
   list(caller: Caller): Promise<SecretInfo[]> {
-    return this.#read(() => this.#secrets.list(caller));
+    return this.#read(() => this.#services.secrets.list(caller));
   }
 
   info(caller: Caller, name: string): Promise<SecretInfo> {
-    return this.#read(() => this.#secrets.info(caller, name));
+    return this.#read(() => this.#services.secrets.info(caller, name));
   }
 
   /** @param version 0 or absent: the active one */
   get(caller: Caller, name: string, version = 0, room?: AnswerRoom): Promise<SecretValue> {
-    return this.#read(() => this.#secrets.get(caller, name, version, room));
+    return this.#read(() => this.#services.secrets.get(caller, name, version, room));
   }
 
   /** The active version, or undefined if it is `known`. */
@@ -275,7 +146,7 @@ export class Engine {
     known: number,
     room?: AnswerRoom,
   ): Promise<SecretValue | undefined> {
-    return this.#read(() => this.#secrets.getIfChanged(caller, name, known, room));
+    return this.#read(() => this.#services.secrets.getIfChanged(caller, name, known, room));
   }
 
   /** Many values in one turn, each authorised and audited by itself, as {@link getMany} says. */
@@ -284,7 +155,7 @@ export class Engine {
     requests: readonly ManyRequest[],
     options: ManyOptions = {},
   ): Promise<ManyAnswer[]> {
-    return this.#read(() => getMany(this.#context, caller, requests, options));
+    return this.#read(() => getMany(this.#services.context, caller, requests, options));
   }
 
   /** @returns the number of the new version, or of the highest one if that has this value already */
@@ -295,7 +166,7 @@ export class Engine {
     change?: Change,
     options?: ValueOptions,
   ): Promise<number> {
-    return this.#run(() => this.#secrets.put(caller, name, value, change, options));
+    return this.#run(() => this.#services.secrets.put(caller, name, value, change, options));
   }
 
   /**
@@ -311,7 +182,7 @@ export class Engine {
     change?: Change,
     options?: ValueOptions,
   ): Promise<number> {
-    return this.#run(() => this.#secrets.putAndActivate(caller, name, value, change, options));
+    return this.#run(() => this.#services.secrets.putAndActivate(caller, name, value, change, options));
   }
 
   /** Makes a version of an unused number and activates it. */
@@ -322,20 +193,20 @@ export class Engine {
     value: Uint8Array,
     change?: Change,
   ): Promise<void> {
-    return this.#run(() => this.#secrets.createVersion(caller, name, version, value, change));
+    return this.#run(() => this.#services.secrets.createVersion(caller, name, version, value, change));
   }
 
   activate(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
-    return this.#run(() => this.#secrets.activate(caller, name, version, change));
+    return this.#run(() => this.#services.secrets.activate(caller, name, version, change));
   }
 
   deleteVersion(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
-    return this.#run(() => this.#secrets.deleteVersion(caller, name, version, change));
+    return this.#run(() => this.#services.secrets.deleteVersion(caller, name, version, change));
   }
 
   /** Deletes all versions and the memory of their numbers. */
   delete(caller: Caller, name: string, change?: Change): Promise<void> {
-    return this.#run(() => this.#secrets.delete(caller, name, change));
+    return this.#run(() => this.#services.secrets.delete(caller, name, change));
   }
 
   /**
@@ -344,21 +215,21 @@ export class Engine {
    * @throws CofferError `invalid_argument`, `access_denied` for who may `get` nothing at all, `busy`, `stopped`
    */
   watch(caller: Caller, options: WatchOptions = {}): AsyncGenerator<WatchEvent, void> {
-    return this.#watchers.watch(caller, options);
+    return this.#services.watchers.watch(caller, options);
   }
 
   /**
    * Some callers' sessions may have ended: watches and who follows the audit log look at once, and end if theirs has.
    */
   recheckCallers(): void {
-    this.#watchers.recheck();
-    this.#auditReading.recheck();
+    this.#services.watchers.recheck();
+    this.#services.auditReading.recheck();
   }
 
   /** Ends every watch and who follows the audit log, and lets no new one in: the doors close. */
   endWatches(): void {
-    this.#watchers.close();
-    this.#auditReading.close();
+    this.#services.watchers.close();
+    this.#services.auditReading.close();
   }
 
   /**
@@ -367,12 +238,12 @@ export class Engine {
    * @throws CofferError `invalid_argument`
    */
   setRetention(rules: readonly RetentionRule[]): void {
-    this.#pruner.setRules(rules);
+    this.#services.pruner.setRules(rules);
   }
 
   /** Drops at once what the rules do not keep, which otherwise happens hourly and after changes. */
   applyRetention(): Promise<void> {
-    return this.#pruner.all();
+    return this.#services.pruner.all();
   }
 
   /** Makes a bearer token, which is shown this once; it has no rights until a grant names `token:<id>`. */
@@ -381,19 +252,19 @@ export class Engine {
     request: { name: string; expiresAt?: Date | undefined },
     change?: Change,
   ): Promise<{ token: string; info: TokenInfo }> {
-    return this.#run(() => this.#administration.createToken(caller, request, change));
+    return this.#run(() => this.#services.administration.createToken(caller, request, change));
   }
 
   listTokens(caller: Caller): Promise<TokenInfo[]> {
-    return this.#run(() => this.#administration.listTokens(caller));
+    return this.#run(() => this.#services.administration.listTokens(caller));
   }
 
   revokeToken(caller: Caller, id: string, change?: Change): Promise<TokenInfo> {
-    return this.#run(() => this.#administration.revokeToken(caller, id, change));
+    return this.#run(() => this.#services.administration.revokeToken(caller, id, change));
   }
 
   policy(caller: Caller): Promise<{ grants: Grant[]; generation: number }> {
-    return this.#run(() => this.#administration.showPolicy(caller));
+    return this.#run(() => this.#services.administration.showPolicy(caller));
   }
 
   applyPolicy(
@@ -402,7 +273,7 @@ export class Engine {
     options: PolicyOptions = {},
     change?: Change,
   ): Promise<PolicyDifference> {
-    return this.#run(() => this.#administration.applyPolicy(caller, grants, options, change));
+    return this.#run(() => this.#services.administration.applyPolicy(caller, grants, options, change));
   }
 
   /**
@@ -413,7 +284,7 @@ export class Engine {
    *   `invalid_name`, `name_too_long`, `invalid_policy`
    */
   mapEntity(caller: Caller, entity: string, names: readonly string[], change?: Change): Promise<void> {
-    return this.#run(() => this.#mappings.map(caller, entity, names, change));
+    return this.#run(() => this.#services.mappings.map(caller, entity, names, change));
   }
 
   /**
@@ -423,12 +294,12 @@ export class Engine {
    *   is gone then, and the right is not
    */
   unmapEntity(caller: Caller, entity: string, names: readonly string[], change?: Change): Promise<void> {
-    return this.#run(() => this.#mappings.unmap(caller, entity, names, change));
+    return this.#run(() => this.#services.mappings.unmap(caller, entity, names, change));
   }
 
   /** All mappings, of the names that the caller administers; by principal. */
   mappings(caller: Caller): Promise<Mapping[]> {
-    return this.#run(() => this.#mappings.list(caller));
+    return this.#run(() => this.#services.mappings.list(caller));
   }
 
   /**
@@ -436,30 +307,30 @@ export class Engine {
    * it is. Needs unscoped `admin`, as all on revocations.
    */
   revoke(caller: Caller, request: RevocationRequest, change?: Change): Promise<Revocation> {
-    return this.#run(() => this.#revocations.revoke(caller, request, change));
+    return this.#run(() => this.#services.revocations.revoke(caller, request, change));
   }
 
   /** All in force, the oldest first. */
   revocations(caller: Caller): Promise<Revocation[]> {
-    return this.#run(() => this.#revocations.list(caller));
+    return this.#run(() => this.#services.revocations.list(caller));
   }
 
   liftRevocation(caller: Caller, id: string, change?: Change): Promise<void> {
-    return this.#run(() => this.#revocations.lift(caller, id, change));
+    return this.#run(() => this.#services.revocations.lift(caller, id, change));
   }
 
   /** Whether the token with this `jti` is revoked. A look into memory. */
   tokenRevoked(jti: string): boolean {
-    return this.#revocations.tokenRevoked(jti);
+    return this.#services.revocations.tokenRevoked(jti);
   }
 
   keyRevoked(key: string): boolean {
-    return this.#revocations.keyRevoked(key);
+    return this.#services.revocations.keyRevoked(key);
   }
 
   /** When the newest token of this key was issued that was ever seen, in seconds since 1970. A look into memory. */
   newestIssued(key: string): number | undefined {
-    return this.#revocations.newestIssued(key);
+    return this.#services.revocations.newestIssued(key);
   }
 
   /**
@@ -469,7 +340,7 @@ export class Engine {
    * @throws CofferError `invalid_argument` if that is more than a day ahead
    */
   rememberIssued(key: string, iat: number): Promise<void> {
-    return this.#run(() => this.#revocations.rememberIssued(key, iat));
+    return this.#run(() => this.#services.revocations.rememberIssued(key, iat));
   }
 
   /**
@@ -479,7 +350,7 @@ export class Engine {
    * @returns a function that ends it
    */
   onTrustChange(listener: () => void): () => void {
-    return this.#revocations.onChange(listener);
+    return this.#services.revocations.onChange(listener);
   }
 
   /**
@@ -489,8 +360,8 @@ export class Engine {
    * @throws CofferError `stopped`, `tampered`
    */
   transitKeys(backend: string): TransitKeyPair[] {
-    if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
-    return this.#transitKeys.pairs(backend);
+    this.#requests.requireRunning();
+    return this.#services.transitKeys.pairs(backend);
   }
 
   /**
@@ -503,7 +374,7 @@ export class Engine {
    *   that was retired or replaced, and where the ring is full
    */
   addTransitKey(caller: Caller, key: NewTransitKey, change?: Change): Promise<TransitKeyInfo> {
-    return this.#run(() => this.#transitKeys.add(caller, key, change));
+    return this.#run(() => this.#services.transitKeys.add(caller, key, change));
   }
 
   /**
@@ -512,12 +383,12 @@ export class Engine {
    * @throws CofferError `access_denied`, `not_found`, `invalid_argument` for the current key
    */
   retireTransitKey(caller: Caller, key: TransitKeyName, change?: Change): Promise<void> {
-    return this.#run(() => this.#transitKeys.retire(caller, key, change));
+    return this.#run(() => this.#services.transitKeys.retire(caller, key, change));
   }
 
   /** Of each backend, or of one, the newest first; without seeds. */
   listTransitKeys(caller: Caller, backend?: string): Promise<TransitKeyInfo[]> {
-    return this.#run(() => this.#transitKeys.list(caller, backend));
+    return this.#run(() => this.#services.transitKeys.list(caller, backend));
   }
 
   /**
@@ -526,7 +397,7 @@ export class Engine {
    * @returns a function that ends it
    */
   onTransitChange(listener: () => void): () => void {
-    return this.#transitKeys.onChange(listener);
+    return this.#services.transitKeys.onChange(listener);
   }
 
   /**
@@ -537,8 +408,8 @@ export class Engine {
    *   `abandoned` if its bytes are not taken for a minute; `stopped`
    */
   backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
-    if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
-    return this.#backups.backup(caller);
+    this.#requests.requireRunning();
+    return this.#services.backups.backup(caller);
   }
 
   /**
@@ -548,13 +419,13 @@ export class Engine {
    * @throws CofferError `access_denied`, `invalid_argument`, `busy` (too many follow), `stopped`
    */
   audit(caller: Caller, query: AuditQuery, options?: AuditReadOptions): AsyncGenerator<Uint8Array, void> {
-    if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
-    return this.#auditReading.read(caller, query, options);
+    this.#requests.requireRunning();
+    return this.#services.auditReading.read(caller, query, options);
   }
 
   /** Of which instances there are logs, where several share the store, and how far the copies of this one's are. */
   auditInstances(caller: Caller): Promise<AuditInstances> {
-    return this.#runAudit(caller, () => this.#auditReading.instances(caller));
+    return this.#runAudit(caller, () => this.#services.auditReading.instances(caller));
   }
 
   /** How far the copies of this instance's log are; undefined where no instances share the store. For a look at any time. */
@@ -564,7 +435,7 @@ export class Engine {
 
   /** Where the audit log begins and ends, and what the store has sealed of it. */
   auditHead(caller: Caller): Promise<AuditHead> {
-    return this.#runAudit(caller, () => this.#auditReading.head(caller));
+    return this.#runAudit(caller, () => this.#services.auditReading.head(caller));
   }
 
   /**
@@ -583,22 +454,22 @@ export class Engine {
       readonly transitKeysRetired: readonly RetiredTransitKey[];
     }): Promise<TakenAway & TakenOver & { readonly transitKeysRetired: readonly TransitKeyName[] }> {
     return this.#run(async () => {
-      await this.#context.gate.allow({ caller: SERVER, action: 'restore', target: why });
-      const taken = await this.#administration.takeAway(what);
-      const takenOver = await this.#revocations.takeOver(what);
-      const retired = await this.#transitKeys.takeOver(transitKeysRetired);
+      await this.#services.context.gate.allow({ caller: SERVER, action: 'restore', target: why });
+      const taken = await this.#services.administration.takeAway(what);
+      const takenOver = await this.#services.revocations.takeOver(what);
+      const retired = await this.#services.transitKeys.takeOver(transitKeysRetired);
       return { ...taken, ...takenOver, transitKeysRetired: retired };
     });
   }
 
   /** The store's keys, with an exact count of the records under each, which reads the whole store. */
   keys(caller: Caller): Promise<KeysInfo> {
-    return this.#run(() => this.#keys.list(caller));
+    return this.#run(() => this.#services.keys.list(caller));
   }
 
   /** How far the re-encryption under a new data key is; undefined if there is none under way. */
   rotation(caller: Caller): Promise<RotationProgress | undefined> {
-    return this.#run(() => this.#keys.progress(caller));
+    return this.#run(() => this.#services.keys.progress(caller));
   }
 
   /**
@@ -606,27 +477,27 @@ export class Engine {
    * and then the old one is destroyed; nothing that callers see changes.
    */
   rotateKeys(caller: Caller, rotation: Rotation = {}, change?: Change): Promise<KeysInfo> {
-    return this.#run(() => this.#keys.rotate(caller, rotation, change));
+    return this.#run(() => this.#services.keys.rotate(caller, rotation, change));
   }
 
   /** How the store is, and the others that share it. Needs unscoped `admin`, as all on the store. */
   storageStatus(caller: Caller): Promise<StorageInfo> {
-    return this.#runStale(() => this.#storageCare.status(caller));
+    return this.#runStale(() => this.#services.storageCare.status(caller));
   }
 
   /** On how many servers a shared store is kept: 1, 3 or 5. */
   setStorageReplicas(caller: Caller, replicas: number): Promise<void> {
-    return this.#runStale(() => this.#storageCare.setReplicas(caller, replicas));
+    return this.#runStale(() => this.#services.storageCare.setReplicas(caller, replicas));
   }
 
   /** Of a shared store: an instance that will not come back. */
   forgetMember(caller: Caller, member: string): Promise<void> {
-    return this.#runStale(() => this.#storageCare.forget(caller, member));
+    return this.#runStale(() => this.#services.storageCare.forget(caller, member));
   }
 
   /** Of a shared store: brings back from the replicas of all instances what it has lost, and lifts the alarm. */
   healStorage(caller: Caller, options: Omit<HealRequest, 'join'>): Promise<HealReport> {
-    return this.#runStale(() => this.#storageCare.heal(caller, options));
+    return this.#runStale(() => this.#services.storageCare.heal(caller, options));
   }
 
   /** How far a shared store is here: whoever shows it to another instance is given nothing older. Undefined where there is none other. */
@@ -660,7 +531,7 @@ export class Engine {
   /** Why reads are refused at this moment, if they are: what is here is too old. */
   get stale(): CofferError | undefined {
     try {
-      this.#context.gate.requireFresh();
+      this.#services.context.gate.requireFresh();
       return undefined;
     } catch (error) {
       if (error instanceof CofferError) return error;
@@ -674,15 +545,15 @@ export class Engine {
    * @throws CofferError `stale`
    */
   authenticateToken(token: string): Principal | undefined {
-    const principal = this.#administration.authenticateToken(token);
+    const principal = this.#services.administration.authenticateToken(token);
     // It may have been made elsewhere, and nobody should throw it away for that.
-    if (!principal) this.#context.gate.requireFresh();
+    if (!principal) this.#services.context.gate.requireFresh();
     return principal;
   }
 
   /** Whether a caller that was let in is still who it was: no token of its was revoked or expired since, no session has ended. */
   isCurrent(caller: Caller): boolean {
-    return this.#administration.knows(caller);
+    return this.#services.administration.knows(caller);
   }
 
   /**
@@ -691,8 +562,8 @@ export class Engine {
    * @throws CofferError `stale`
    */
   whoami(caller: Caller): { principals: readonly Principal[]; grants: Grant[] } {
-    this.#context.gate.requireFresh();
-    return { principals: caller.principals, grants: this.#administration.policy.grantsOf(caller) };
+    this.#services.context.gate.requireFresh();
+    return { principals: caller.principals, grants: this.#services.administration.policy.grantsOf(caller) };
   }
 
   /**
@@ -711,8 +582,8 @@ export class Engine {
    * @throws CofferError `access_denied`
    */
   async authoriseMetrics(caller: Caller): Promise<void> {
-    if (!this.#administration.policy.mayReadMetrics(caller)) {
-      await this.#run(() => this.#context.gate.deny({ caller, action: 'metrics' }));
+    if (!this.#services.administration.policy.mayReadMetrics(caller)) {
+      await this.#run(() => this.#services.context.gate.deny({ caller, action: 'metrics' }));
     }
   }
 
@@ -737,15 +608,15 @@ export class Engine {
         syncs: audit.syncs,
         copies: this.#parts.upkeep.copies?.facts,
       },
-      keys: this.#keys.facts(),
-      watchers: this.#watchers.count,
-      lastBackup: this.#backups.lastMade,
+      keys: this.#services.keys.facts(),
+      watchers: this.#services.watchers.count,
+      lastBackup: this.#services.backups.lastMade,
     };
   }
 
   /** Why requests cannot be served; undefined when they can. */
   get stopped(): CofferError | undefined {
-    return this.#stopped;
+    return this.#requests.stopped;
   }
 
   /** Refuses new requests, waits for those under way, then closes the store and the log and wipes the keys. */
@@ -759,13 +630,13 @@ export class Engine {
   }
 
   async #close(): Promise<void> {
-    this.#stopped ??= new CofferError('stopped', 'the server is shutting down');
+    if (!this.stopped) this.#requests.stop(new CofferError('stopped', 'the server is shutting down'));
     this.endWatches();
-    this.#pruner.close();
-    clearInterval(this.#purging);
-    this.#duty.close();
-    await Promise.all([this.#backups.close(), this.#rewriter.stop()]);
-    await this.#quiet();
+    this.#services.pruner.close();
+    this.#services.tombstones.close();
+    this.#services.duty.close();
+    await Promise.all([this.#services.backups.close(), this.#services.rewriter.stop()]);
+    await this.#requests.quiet();
     await this.#doubts?.close();
     await closeStore(this.#parts);
   }
@@ -773,7 +644,7 @@ export class Engine {
   /** What only reads is not waited for at the end: it waits for nothing but its audit entry, which the log writes. */
   #read<T>(task: () => Promise<T>): Promise<T> {
     try {
-      if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
+      this.#requests.requireRunning();
       const fresh = this.#freshness?.ready();
       return fresh ? fresh.then(task) : task();
     } catch (error) {
@@ -800,26 +671,12 @@ export class Engine {
 
   /** Whoever came in by the machine itself reads this instance's log when the store cannot be reached, too: it may tell why. */
   #runAudit<T>(caller: Caller, task: () => Promise<T>): Promise<T> {
-    return this.#auditReading.isOperator(caller) ? this.#runStale(task) : this.#run(task);
+    return this.#services.auditReading.isOperator(caller) ? this.#runStale(task) : this.#run(task);
   }
 
   /** For what is to be had however old the state is. */
-  async #runStale<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#stopped) throw new CofferError('stopped', this.#stopped.message);
-    this.#running++;
-    try {
-      return await task();
-    } finally {
-      this.#running--;
-      if (this.#running === 0) this.#onQuiet();
-    }
-  }
-
-  #quiet(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onQuiet = resolve;
-      if (this.#running === 0) resolve();
-    });
+  #runStale<T>(task: () => Promise<T>): Promise<T> {
+    return this.#requests.run(task);
   }
 
   /** Closes intents that a crash left open: the heads tell which came true. */
@@ -835,23 +692,11 @@ export class Engine {
   #outcomeOf({ operation, principal, secret }: Sought): 'not_made' | 'in_doubt' | undefined {
     const { manifest, header } = this.#parts;
     const heads =
-      secret === undefined ? [manifest.operations, header.operations] : [this.#secrets.operationsOf(secret)];
+      secret === undefined
+        ? [manifest.operations, header.operations]
+        : [this.#services.secrets.operationsOf(secret)];
     if (heads.some((operations) => isRecent(operations, operation, principal))) return undefined;
     return this.#doubts && heads.some(mayHaveForgotten) ? 'in_doubt' : 'not_made';
-  }
-
-  async #purge(now: Date): Promise<void> {
-    const { catalog, storage } = this.#parts;
-    if (!this.#duty.isOurs) return;
-    const old = catalog
-      .tombstonesBefore(new Date(now.getTime() - TOMBSTONE_LIFE), now)
-      // An instance that has not seen the end of a life must not take the next one for its past.
-      .filter(({ revision }) => storage.shared?.confirmedByAll(revision) ?? true);
-    for (let start = 0; start < old.length; start += PURGED_AT_ONCE) {
-      const some = old.slice(start, start + PURGED_AT_ONCE);
-      // A tombstone that a new life replaced meanwhile is at another revision: a conflict, and no harm.
-      await Promise.allSettled(some.map((entry) => catalog.purge(entry)));
-    }
   }
 }
 
@@ -862,7 +707,3 @@ interface Sought {
   readonly principal: string;
   readonly secret: string | undefined;
 }
-
-const clockAhead = (time: Date, expected: Date): string =>
-  `The clock says ${time.toISOString()}, and it should be about ${expected.toISOString()}: no version is dropped for its age ` +
-  '(keepDays) for a day. Set the clock right before then, or leave it if it is right.';
