@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { headers, type NatsConnection } from '@nats-io/nats-core';
 import { connect } from '@nats-io/transport-node';
@@ -18,6 +19,8 @@ import { TemporaryFolder } from '../support/processes.mjs';
 export const layout = new Layout('test');
 export const bytes = (text: string) => Buffer.from(text);
 const INCARNATION = Buffer.alloc(16, 7);
+
+const authenticate = (message: Uint8Array) => createHmac('sha256', INCARNATION).update(message).digest();
 
 const cleanup: (() => unknown)[] = [];
 
@@ -103,7 +106,7 @@ export class Follower {
   }
 
   start(): this {
-    this.feed.start({ admit: (heads) => void this.admitted.push(...heads) });
+    this.feed.start({ admit: (heads) => void this.admitted.push(...heads), authenticate });
     return this;
   }
 
@@ -122,7 +125,7 @@ export class Follower {
           groupOf: (key) => Buffer.from(key).toString().split('/')[0] ?? '',
           generationOf: (_, value) => Number.parseInt(Buffer.from(value).toString(), 10) || 0,
         },
-        admission: { admit: () => {} },
+        admission: { admit: () => {}, authenticate },
         members: () => this.feed.members.list().map(({ instance }) => instance),
         makeStream: () => makeStream(connection),
         dryRun,

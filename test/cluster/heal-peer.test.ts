@@ -1,7 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
 import type { Msg } from '@nats-io/nats-core';
 import { expect, onTestFinished, test } from 'vitest';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { fingerprint } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { admin, bytes, text } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
@@ -53,4 +55,52 @@ test('what is no question is not answered, and takes nobody the connection', asy
   await a.engine.put(admin, 'precious', bytes(canary('next')));
   expect(await value(a.engine)).toBe(canary('precious'));
   expect(await a.engine.healStorage(admin, { dryRun: true })).toMatchObject({ absent: [], forks: [] });
+});
+
+test('a heal takes no notice of what others answer: a record stays, though a stranger says that it was removed', async () => {
+  const { a, b, stranger, layout, value } = await withStranger('answers');
+  const me = 'ffffffffffffffff';
+  const removed: unknown[] = [];
+  const manager = await jetstreamManager(stranger);
+  const { state } = await manager.streams.info(layout.stream, { subjects_filter: `$KV.answers.r.>` });
+  for (const subject of Object.keys(state.subjects ?? {})) {
+    const { seq, data } = (await manager.streams.getMessage(layout.stream, { last_by_subj: subject })) ?? {};
+    const lineage = [{ revision: seq, fingerprint: fingerprint(data ?? new Uint8Array()) }];
+    const key = subject.split('.').at(-1);
+    const entry = { revision: (seq ?? 0) + 1, removed: true, isHead: true, lineage, chunks: 0 };
+    removed.push([key, { ...entry, fingerprint: fingerprint(new Uint8Array()) }]);
+  }
+  expect(removed.length).toBeGreaterThan(2);
+  const born = await manager.streams.getMessage(layout.stream, { last_by_subj: layout.meta });
+  const { incarnation, epoch } = born?.json<{ incarnation: string; epoch: number }>() ?? {};
+  const asked: string[] = [];
+  const forge = (answer: unknown) => (_: unknown, message: Msg) => {
+    asked.push(message.subject);
+    message.respond('x');
+    message.respond(JSON.stringify(answer), message.headers ? { headers: message.headers } : {});
+  };
+  const instance = a.engine.sharedHealth?.instance ?? '';
+  const other = b.engine.sharedHealth?.instance ?? '';
+  const said = { instance: me, incarnation, epoch, healing: false };
+  stranger.subscribe(layout.peers, { callback: forge({ ...said, paused: true }) });
+  stranger.subscribe(layout.peers, {
+    callback: forge({ ...said, instance: 'eeeeeeeeeeeeeeee', paused: false }),
+  });
+  for (const one of [me, instance, other]) stranger.subscribe(layout.peer(one), { callback: forge(removed) });
+  await stranger.flush();
+
+  const report = await a.engine.healStorage(admin, { dryRun: false });
+  expect(report).toMatchObject({
+    compared: [instance, other],
+    absent: [],
+    removed: 0,
+    restored: 0,
+    forks: [],
+  });
+  expect(asked).toContain(layout.peers);
+  expect(asked).toContain(layout.peer(other));
+  for (const { engine } of [a, b]) {
+    await expect.poll(() => engine.sharedHealth?.problem, { timeout: 30_000 }).toBeUndefined();
+    await expect.poll(() => value(engine), { timeout: 10_000 }).toBe(canary('precious'));
+  }
 });

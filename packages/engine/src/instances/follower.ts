@@ -98,6 +98,10 @@ export class Follower implements Admission {
     }
   }
 
+  authenticate(message: Uint8Array): Uint8Array | undefined {
+    return this.#closed ? undefined : this.#followed?.header.ring.authenticate(message);
+  }
+
   close(): void {
     this.#closed = true;
     this.#unwatch();

@@ -20,4 +20,5 @@ export const RECORD_SENSE: RecordSense = {
   },
   generationOf: (key, bytes) =>
     HEADER_KEY.equals(key) ? headerGeneration(bytes) : generationOf(asBuffer(bytes)),
+  isLasting: (key) => HEADER_KEY.equals(key) || key[0] === MANIFEST_PREFIX[0],
 };

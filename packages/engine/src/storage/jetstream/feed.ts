@@ -156,7 +156,7 @@ export class Feed {
   /** Follows from now on. Once. */
   start(admission: Admission): void {
     this.#running ??= this.#run(admission);
-    this.#peer.start();
+    this.#peer.start(admission.authenticate?.bind(admission));
     this.#options.link.onChange(() => {
       // Whatever was lost with the connection: a new reading begins with a look at the stream.
       this.#session?.tap.break(unavailable(this.#options.link.problem));

@@ -1,31 +1,23 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { headers } from '@nats-io/nats-core';
-import { CofferError } from '../../errors.js';
-import { parseQuestion, type Question } from './heal-talk.js';
+import {
+  type Authenticate,
+  isSeal,
+  LENGTH,
+  PeerSeal,
+  type PeerState,
+  parseQuestion,
+  type Question,
+  SEAL,
+} from './heal-talk.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
-import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
+import type { ReplicaLike } from './replica-contract.js';
 
 /** Bytes of entries in one answer, but for the last of them. */
 const PAGE_BYTES = 256 * 1024;
 /** Bytes of a record in one answer: every nats-server takes so many. */
 const PIECE_BYTES = 256 * 1024;
-const ANSWER_MS = 5_000;
-/** For so long answers to a question to all are gathered. */
-const GATHER_MS = 1_500;
-/** Of a record's answer: how long it is in all. */
-const LENGTH = 'Coffer-Length';
-
-/** An instance that answers, and how it is. */
-export interface PeerState {
-  readonly instance: string;
-  readonly incarnation: string;
-  readonly epoch: number;
-  /** It takes nothing over at the moment. */
-  readonly paused: boolean;
-  /** It works at a heal itself. */
-  readonly healing: boolean;
-}
 
 export interface HealPeerOptions {
   readonly layout: Layout;
@@ -37,20 +29,24 @@ export interface HealPeerOptions {
 
 /**
  * Answers who heals the store what this instance's replica has: sealed records, as they lie in the bucket that everybody who can ask
- * can read.
+ * can read. It answers instances of this store only: who else asks hears nothing.
  *
  * Life: `start` … `close`.
  */
 export class HealPeer {
   readonly #options: HealPeerOptions;
+  #seal: PeerSeal;
   #connection: NatsConnection | undefined;
   #subscriptions: Subscription[] = [];
 
   constructor(options: HealPeerOptions) {
     this.#options = options;
+    this.#seal = new PeerSeal(options.layout.stream);
   }
 
-  start(): void {
+  /** @param authenticate without it nothing is answered */
+  start(authenticate: Authenticate | undefined): void {
+    this.#seal = new PeerSeal(this.#options.layout.stream, authenticate);
     this.#options.link.onChange(() => this.#subscribe());
     this.#subscribe();
   }
@@ -70,7 +66,9 @@ export class HealPeer {
       const question = error ? undefined : parseQuestion(message.data);
       if (!question) return;
       try {
-        this.#answer(question, message);
+        const to = message.subject === layout.peers ? '' : replica.instance;
+        const given = message.headers?.get(SEAL);
+        if (isSeal(this.#seal.ofQuestion(to, message.data), given)) this.#answer(question, message);
       } catch {
         // What is thrown here ends the connection; who asked hears nothing, and says so.
       }
@@ -93,7 +91,7 @@ export class HealPeer {
           paused: paused(),
           healing: healing(),
         };
-        message.respond(JSON.stringify(state));
+        this.#respond(message, Buffer.from(JSON.stringify(state)));
         return;
       }
       case 'entries': {
@@ -106,68 +104,24 @@ export class HealPeer {
           size += text.length;
           if (size > PAGE_BYTES) break;
         }
-        message.respond(`[${page.join()}]`);
+        this.#respond(message, Buffer.from(`[${page.join()}]`));
         return;
       }
       case 'record': {
         const record = replica.get(Buffer.from(question.key, 'base64url'));
-        if (!record) return void message.respond(new Uint8Array());
-        const said = headers();
-        said.set(LENGTH, String(record.bytes.length));
+        if (!record) return void this.#respond(message, new Uint8Array());
         const piece = record.bytes.subarray(question.from, question.from + PIECE_BYTES);
-        message.respond(piece, { headers: said });
+        this.#respond(message, piece, String(record.bytes.length));
       }
     }
   }
-}
 
-/** Who answers at this moment. */
-export async function findPeers(connection: NatsConnection, layout: Layout): Promise<PeerState[]> {
-  const found: PeerState[] = [];
-  const answers = await connection.requestMany(layout.peers, JSON.stringify({ ask: 'state' }), {
-    strategy: 'timer',
-    maxWait: GATHER_MS,
-  });
-  for await (const answer of answers) {
-    const state = answer.json<PeerState>();
-    if (!found.some(({ instance }) => instance === state.instance)) found.push(state);
-  }
-  return found;
-}
-
-/** All that an instance has. @throws Error where it does not answer */
-export async function entriesOf(
-  connection: NatsConnection,
-  layout: Layout,
-  instance: string,
-): Promise<Map<string, ReplicaEntry>> {
-  const entries = new Map<string, ReplicaEntry>();
-  for (let after: string | undefined; ; ) {
-    const page = await ask(connection, layout, instance, { ask: 'entries', ...(after && { after }) });
-    const found = page.json<[string, ReplicaEntry][]>();
-    for (const [key, entry] of found) entries.set(key, entry);
-    after = found.at(-1)?.[0];
-    if (found.length === 0) return entries;
+  #respond(message: Msg, data: Uint8Array, length = ''): void {
+    const seal = this.#seal.ofAnswer(this.#options.replica.instance, message.data, length, data);
+    if (seal === undefined) return;
+    const said = headers();
+    said.set(SEAL, seal);
+    if (length !== '') said.set(LENGTH, length);
+    message.respond(data, { headers: said });
   }
 }
-
-/** A record's bytes. @throws CofferError `unavailable` if it is not there any more; Error where nobody answers */
-export async function recordOf(
-  connection: NatsConnection,
-  layout: Layout,
-  instance: string,
-  key: string,
-): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  for (let from = 0; ; ) {
-    const answer = await ask(connection, layout, instance, { ask: 'record', key, from });
-    const length = answer.headers?.get(LENGTH) ?? '';
-    if (length === '') throw new CofferError('unavailable', `${instance} has a record no more: heal again`);
-    pieces.push(answer.data);
-    from += answer.data.length;
-    if (from >= Number(length) || answer.data.length === 0) return Buffer.concat(pieces);
-  }
-}
-
-const ask = (connection: NatsConnection, layout: Layout, instance: string, question: Question) =>
-  connection.request(layout.peer(instance), JSON.stringify(question), { timeout: ANSWER_MS });

@@ -17,6 +17,8 @@ export interface RecordSense {
   groupOf(key: Uint8Array): string;
   /** Grows with each change of a head. @throws anything for what is none */
   generationOf(key: Uint8Array, bytes: Uint8Array): number;
+  /** A head that is never removed as long as there is a store. */
+  isLasting?(key: Uint8Array): boolean;
 }
 
 /** What is to be done to one record of the stream. */

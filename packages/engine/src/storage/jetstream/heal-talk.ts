@@ -1,3 +1,7 @@
+import { timingSafeEqual } from 'node:crypto';
+import { LINEAGE } from './layout.js';
+import type { Ancestor, ReplicaEntry } from './replica-contract.js';
+
 /**
  * What instances ask each other for a heal. It comes over NATS, where others may publish as well: whatever is not exactly a question
  * is none.
@@ -54,3 +58,118 @@ export const isKey = (value: unknown): value is string => {
 
 export const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Keyed by what only instances of the store have; undefined as long as the key is not there. */
+export type Authenticate = (message: Uint8Array) => Uint8Array | undefined;
+
+/** Header of questions and answers. */
+export const SEAL = 'Coffer-Seal';
+/** Header of a record's answer: how long it is in all. */
+export const LENGTH = 'Coffer-Length';
+
+/**
+ * Tells what instances say to each other from what others do: a keyed digest of a question and whom it asks, or of an answer, the
+ * question that it answers (which is never twice the same), and who answers.
+ */
+export class PeerSeal {
+  readonly #stream: string;
+  readonly #authenticate: Authenticate;
+
+  constructor(stream: string, authenticate: Authenticate = () => undefined) {
+    this.#stream = stream;
+    this.#authenticate = authenticate;
+  }
+
+  /** @param to an instance; empty: all. @returns undefined as long as there is no key */
+  ofQuestion(to: string, question: Uint8Array): string | undefined {
+    return this.#of(['question', to], question, new Uint8Array());
+  }
+
+  /** @param length of all that this is a part of, as the answer's header says */
+  ofAnswer(from: string, question: Uint8Array, length: string, answer: Uint8Array): string | undefined {
+    return this.#of(['answer', from, length], question, answer);
+  }
+
+  #of(what: readonly string[], question: Uint8Array, answer: Uint8Array): string | undefined {
+    const said = JSON.stringify([...what, this.#stream, question.length]);
+    const mac = this.#authenticate(Buffer.concat([DOMAIN, Buffer.from(`${said}\0`), question, answer]));
+    return mac && Buffer.from(mac).toString('hex');
+  }
+}
+
+const DOMAIN = Buffer.from('coffer-heal-v1\0');
+
+/** @param expected undefined: nothing fits */
+export function isSeal(expected: string | undefined, given: string | undefined): boolean {
+  if (expected === undefined || given === undefined) return false;
+  const [a, b] = [Buffer.from(expected), Buffer.from(given)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+/** An instance that answers, and how it is. */
+export interface PeerState {
+  readonly instance: string;
+  readonly incarnation: string;
+  readonly epoch: number;
+  /** It takes nothing over at the moment. */
+  readonly paused: boolean;
+  /** It works at a heal itself. */
+  readonly healing: boolean;
+}
+
+/** @returns undefined for what is none */
+export function parseState(bytes: Uint8Array): PeerState | undefined {
+  const { instance, incarnation, epoch, paused, healing } = fieldsOf(bytes) ?? {};
+  if (typeof instance !== 'string' || !INSTANCE.test(instance)) return undefined;
+  if (typeof incarnation !== 'string' || !isCount(epoch)) return undefined;
+  if (typeof paused !== 'boolean' || typeof healing !== 'boolean') return undefined;
+  return { instance, incarnation, epoch, paused, healing };
+}
+
+/**
+ * A page of entries, by key.
+ *
+ * @param after the last key of the page before
+ * @returns undefined for what is none, or goes back
+ */
+export function parseEntries(
+  bytes: Uint8Array,
+  after: string | undefined,
+): [string, ReplicaEntry][] | undefined {
+  let page: unknown;
+  try {
+    page = JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(page)) return undefined;
+  const entries: [string, ReplicaEntry][] = [];
+  let last = Buffer.from(after ?? '', 'base64url');
+  for (const one of page as unknown[]) {
+    const [key, said] = Array.isArray(one) ? (one as unknown[]) : [];
+    const entry = parseEntry(said);
+    if (!isKey(key) || !entry) return undefined;
+    const next = Buffer.from(key, 'base64url');
+    if (next.compare(last) <= 0) return undefined;
+    last = next;
+    entries.push([key, entry]);
+  }
+  return entries;
+}
+
+function parseEntry(json: unknown): ReplicaEntry | undefined {
+  const { revision, removed, isHead, fingerprint, lineage, chunks } = objectOf(json) ?? {};
+  if (!isCount(revision) || !isCount(chunks) || !isPrint(fingerprint)) return undefined;
+  if (typeof removed !== 'boolean' || typeof isHead !== 'boolean') return undefined;
+  if (!Array.isArray(lineage) || lineage.length > LINEAGE) return undefined;
+  const ancestors: Ancestor[] = [];
+  for (const one of lineage as unknown[]) {
+    const ancestor = objectOf(one) ?? {};
+    if (!isCount(ancestor.revision) || !isPrint(ancestor.fingerprint)) return undefined;
+    ancestors.push({ revision: ancestor.revision, fingerprint: ancestor.fingerprint });
+  }
+  return { revision, removed, isHead, fingerprint, lineage: ancestors, chunks };
+}
+
+const INSTANCE = /^[0-9a-f]{16}$/;
+const isPrint = (value: unknown): value is string => typeof value === 'string' && INSTANCE.test(value);

@@ -6,8 +6,8 @@ import type { Admission, ForkJoin, HealReport, StorageAlarm } from '../shared.js
 import type { AlarmBell } from './alarm.js';
 import { publishBatch } from './batch-publisher.js';
 import { lastNote } from './continuity.js';
+import { HealAsk } from './heal-ask.js';
 import { type Joining, joinFutures } from './heal-join.js';
-import { entriesOf, findPeers, type PeerState, recordOf } from './heal-peer.js';
 import {
   type HealPlan,
   type Holding,
@@ -16,6 +16,7 @@ import {
   type RecordSense,
   STREAM,
 } from './heal-plan.js';
+import { PeerSeal, type PeerState } from './heal-talk.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, LINEAGE } from './layout.js';
 import {
@@ -69,11 +70,15 @@ export class Heal {
   readonly #options: HealOptions;
   readonly #layout: Layout;
   readonly #connection: NatsConnection;
+  readonly #ask: HealAsk;
 
   constructor(options: HealOptions) {
+    const { connection, layout, admission } = options;
     this.#options = options;
-    this.#layout = options.layout;
-    this.#connection = options.connection;
+    this.#layout = layout;
+    this.#connection = connection;
+    const seal = new PeerSeal(layout.stream, admission.authenticate?.bind(admission));
+    this.#ask = new HealAsk(connection, layout, seal);
   }
 
   /** @throws CofferError `unavailable`, `conflict`, `unfit_store`, `tampered` */
@@ -168,7 +173,7 @@ export class Heal {
     const note = await lastNote(manager, this.#layout.stream, subject);
     const healer = note?.data && parseAlarm(note.data).healer;
     if (healer && healer !== replica.instance) {
-      const peers = await findPeers(this.#connection, this.#layout);
+      const peers = await this.#ask.peers();
       if (peers.some(({ instance, healing }) => healing && instance === healer)) throw busy();
     }
     const announced = { ...(alarm.raised ?? precaution()), healer: replica.instance };
@@ -182,7 +187,7 @@ export class Heal {
     const { origin } = this.#options.replica;
     const incarnation = Buffer.from(origin?.incarnation ?? []).toString('hex');
     for (const end = performance.now() + PAUSE_MS; ; await wait(100)) {
-      const all = await findPeers(this.#connection, this.#layout);
+      const all = await this.#ask.peers();
       const ours = all.filter((peer) => peer.incarnation === incarnation && peer.epoch === origin?.epoch);
       if (!untilPaused || ours.every(({ paused }) => paused)) return ours;
       if (performance.now() > end) {
@@ -195,12 +200,19 @@ export class Heal {
     }
   }
 
+  /** Of what no store is without, nobody's word counts that it is removed. */
   async #entriesOf(who: string): Promise<Map<string, ReplicaEntry>> {
-    const { replica } = this.#options;
-    if (who !== replica.instance) return entriesOf(this.#connection, this.#layout, who);
-    return new Map(
-      [...replica.entries()].map(([key, entry]) => [Buffer.from(key).toString('base64url'), entry]),
-    );
+    const { replica, sense } = this.#options;
+    const entries =
+      who === replica.instance
+        ? new Map(
+            [...replica.entries()].map(([key, entry]) => [Buffer.from(key).toString('base64url'), entry]),
+          )
+        : await this.#ask.entriesOf(who);
+    for (const [key, { removed }] of entries) {
+      if (removed && sense.isLasting?.(Buffer.from(key, 'base64url'))) entries.delete(key);
+    }
+    return entries;
   }
 
   /** What is in the stream: `all` that is, and what of it is `whole`. */
@@ -259,7 +271,7 @@ export class Heal {
       return Buffer.concat(parts);
     }
     const own = who === replica.instance ? replica.get(id)?.bytes : undefined;
-    return own ?? recordOf(this.#connection, this.#layout, who, key);
+    return own ?? this.#ask.recordOf(who, key);
   }
 
   /** What only the stream has must be what it says, and open. */
