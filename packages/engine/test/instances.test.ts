@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { CofferError, type Engine, type KeysInfo, parseRootKey } from '../src/index.js';
-import { HEADER_KEY } from '../src/keys.js';
+import { HEAD_PREFIX, HEADER_KEY } from '../src/keys.js';
 import { auditEntries } from './audit-file.js';
-import { Instances } from './instances.js';
+import { Instances, type TestInstance } from './instances.js';
 import { admin, bytes, codeOf, text, token } from './support.js';
 
 const reader = token('reader');
@@ -149,6 +149,41 @@ describe('an instance that is cut off', () => {
     }
     b.storage.freshen();
     expect(text((await b.engine.get(reader, 'db')).value)).toBe('one');
+  });
+
+  it('lets no answer leave that has become too old while its line was written into the log', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.put(admin, 'db', bytes('one'));
+    b.storage.goStaleMeanwhile();
+    for (const ask of [
+      () => b.engine.get(admin, 'db'),
+      () => b.engine.getIfChanged(admin, 'db', 0),
+      () => b.engine.getMany(admin, [{ name: 'db' }]),
+      () => b.engine.get(token('nobody'), 'db'),
+      () => b.engine.list(admin),
+    ]) {
+      expect(await codeOf(ask())).toBe('stale');
+    }
+    b.storage.freshen();
+    expect(text((await b.engine.get(admin, 'db')).value)).toBe('one');
+  });
+
+  it('keeps what is deleted from being forgotten until it has heard of it', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.put(admin, 'db', bytes('one'));
+    await b.engine.close();
+    await a.engine.delete(admin, 'db');
+    await a.engine.close();
+    const heads = ({ storage }: TestInstance) => [...storage.scan(HEAD_PREFIX)].length;
+    const inTwoDays = { now: () => new Date(Date.now() + 48 * 60 * 60 * 1_000) };
+    const again = await instances.open('a', inTwoDays);
+    expect(heads(again)).toBe(1);
+    const back = await instances.open('b', inTwoDays);
+    await back.storage.passed();
+    await Promise.all([again.engine.close(), back.engine.close()]);
+    expect(heads(await instances.open('a', inTwoDays))).toBe(0);
   });
 
   it('shows its own audit log when it is cut off, to who came in by the machine itself', async () => {

@@ -174,6 +174,8 @@ export class SharedInstance implements Storage {
   #running: Promise<void> | undefined;
   /** Where the test holds the freshness. */
   #staleSince: number | undefined;
+  /** Milliseconds by which what was read is older when it is to leave. */
+  #aging = 0;
   #closed = false;
   #onEnd: () => void = () => undefined;
   readonly #end = new Promise<void>((resolve) => {
@@ -292,8 +294,14 @@ export class SharedInstance implements Storage {
     this.#staleSince = performance.now() - BOUND_MS - 1;
   }
 
+  /** It is fresh when a request begins, and no more when its line is in the log. */
+  goStaleMeanwhile(): void {
+    this.#aging = BOUND_MS + 1;
+  }
+
   freshen(): void {
     this.#staleSince = undefined;
+    this.#aging = 0;
   }
 
   /** The commits so far have arrived. */
@@ -427,11 +435,12 @@ export class SharedInstance implements Storage {
 
   #freshness(): Freshness {
     const mark = () => this.#staleSince ?? performance.now();
-    const require = (at: number) => {
-      if (performance.now() - at <= BOUND_MS) return;
+    const check = (at: number, aging = 0) => {
+      if (performance.now() - at + aging <= BOUND_MS) return;
       throw new CofferError('stale', 'what is here is too old');
     };
-    return { mark, require, ready: () => require(mark()), age: () => performance.now() - mark() };
+    const require = (at: number) => check(at, this.#aging);
+    return { mark, require, ready: () => check(mark()), age: () => performance.now() - mark() };
   }
 
   #lease(work: string) {
