@@ -173,19 +173,24 @@ export class NatsCluster {
     ];
   }
 
-  /** Only with all servers that run in JetStream's own group is there a place for a stream's replicas. */
+  /** Only with all servers that run in JetStream's own group, under one leader, is there a place for a stream's replicas. */
   async #expectPeers() {
     const running = this.servers.filter(serves).length;
     const system = await this.connectSystem({ reconnect: false, timeout: 2_000 });
     try {
       const how = { strategy: 'count', maxMessages: running, maxWait: 2_000 };
       let peers = 0;
+      const leaders = new Set();
+      let answers = 0;
       for await (const answer of await system.requestMany('$SYS.REQ.SERVER.PING.JSZ', '', how)) {
         const { server, data } = answer.json();
         const { leader, replicas = [] } = data?.meta_cluster ?? {};
+        answers++;
+        leaders.add(leader);
         if (leader === server.name)
           peers = 1 + replicas.filter((peer) => peer.current && !peer.offline).length;
       }
+      if (answers < running || leaders.size !== 1) throw new Error('not all servers know the same leader');
       if (peers < running) throw new Error(`${peers} of ${running} servers are in JetStream's group`);
     } finally {
       await this.#close(system);

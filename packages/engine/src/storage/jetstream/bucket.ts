@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import {
   DiscardPolicy,
   JetStreamApiCodes,
@@ -152,10 +153,46 @@ async function findStream(manager: JetStreamManager, name: string): Promise<Stre
   }
 }
 
-/** Of two instances that make it at the same moment one may be told so, or nothing. */
+/** In a cluster that has just been started not every server has a place for a stream yet. */
 async function createStream(
   manager: JetStreamManager,
-  { bucket, replicas, maxBytes, placementTags = [] }: JetStreamOptions,
+  options: JetStreamOptions,
+  layout: Layout,
+): Promise<StreamInfo> {
+  const end = performance.now() + PLACE_MS;
+  for (;;) {
+    try {
+      return await tryToCreate(manager, options, layout);
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError)) throw error;
+      const mayPass = isForNow(error);
+      if (mayPass && performance.now() < end) {
+        await wait(PLACE_PAUSE_MS);
+        continue;
+      }
+      const why = isAlone(error)
+        ? `the NATS server is alone, and in no cluster, so that it cannot keep ${options.replicas} replicas: write storage.replicas: 1, ` +
+          'or name the servers of a cluster'
+        : error.message;
+      const refusal = `the bucket ${options.bucket} could not be made in NATS JetStream: ${why}`;
+      throw new CofferError(mayPass ? 'unavailable' : 'unfit_store', refusal, { cause: error });
+    }
+  }
+}
+
+/** Servers that are away, or not current: others than those that will never do ("no suitable peers", tags that none has). */
+const isForNow = ({ code, message }: JetStreamApiError): boolean =>
+  code === NO_LEADER || message.includes('peer offline');
+
+/** "JetStream system temporarily unavailable" */
+const NO_LEADER = 10008;
+const PLACE_MS = 10_000;
+const PLACE_PAUSE_MS = 250;
+
+/** Of two instances that make it at the same moment one may be told so, or nothing. */
+async function tryToCreate(
+  manager: JetStreamManager,
+  { replicas, maxBytes, placementTags = [] }: JetStreamOptions,
   layout: Layout,
 ): Promise<StreamInfo> {
   try {
@@ -172,14 +209,7 @@ async function createStream(
     const isOther = !(error instanceof JetStreamApiError) || error.code === NAME_IN_USE;
     const info = isOther ? await findStream(manager, layout.stream) : undefined;
     if (info) return info;
-    if (isOther) throw error;
-    const why = isAlone(error)
-      ? `the NATS server is alone, and in no cluster, so that it cannot keep ${replicas} replicas: write storage.replicas: 1, or name ` +
-        'the servers of a cluster'
-      : error.message;
-    throw new CofferError('unfit_store', `the bucket ${bucket} could not be made in NATS JetStream: ${why}`, {
-      cause: error,
-    });
+    throw error;
   }
 }
 
