@@ -174,9 +174,15 @@ describe.each([
     const sides = (round: string) =>
       Array.from({ length: 2_500 }, (_, n) => ({ key: key(`side-${n}`), bytes: value(`${round} ${n}`) }));
     const count = (storage: JetStreamStorage) => [...storage.scan(key('side-'))].length;
+    const late = {
+      head: { key: key('h'), bytes: value('late') },
+      expectedRevision: 0,
+      put: sides('late'),
+      divisible: true,
+    };
+    expect(await outcomeOf(one.commit({ ...late, divisible: false }))).toBe('invalid_argument');
     // Another is first: nothing of it is left.
     const first = await set(two, 'h', 'other', 0);
-    const late = { head: { key: key('h'), bytes: value('late') }, expectedRevision: 0, put: sides('late') };
     expect(await outcomeOf(one.commit(late))).toBe('conflict');
     await one.shared.reached(two.shared.position);
     expect(count(one)).toBe(0);
@@ -200,6 +206,7 @@ describe.each([
       head: { key: key('h'), bytes: undefined },
       expectedRevision: revision,
       remove: sides('').map((side) => side.key),
+      divisible: true,
     });
     await two.shared.reached(one.shared.position);
     expect([count(one), count(two), read(two, 'h')]).toEqual([0, 0, undefined]);

@@ -204,6 +204,7 @@ export class Catalog {
       expectedRevision: before?.revision ?? 0,
       put,
       remove: dropped.map((recordId) => valueKey(key, recordId)),
+      divisible: true,
     });
     const entry = { key, generation, revision, head };
     this.#made(head.name, entry);
@@ -243,7 +244,7 @@ export class Catalog {
     const records = put.length + (sealed ? 1 : 0);
     const bytes = sealed ?? stored?.bytes;
     if (records > 0 && bytes) {
-      const change = { head: { key, bytes }, expectedRevision: revision, put };
+      const change = { head: { key, bytes }, expectedRevision: revision, put, divisible: true };
       this.#made(name, { ...entry, revision: await this.#commit(name, key, change) });
     }
     return { records, damaged, goOnAfter };

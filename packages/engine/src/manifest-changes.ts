@@ -73,6 +73,7 @@ export class ManifestChanges {
       // What changes nothing now might later: if its caller may ask again, that is remembered.
       const planned = plan() ?? (given ? {} : undefined);
       if (!planned) return {};
+      this.#manifest.requireFits(planned);
       const kept = this.#gate.remember(operations, added, this.#isPrivileged(asked.caller));
       return { change: { ...planned, base, operations: kept } };
     };

@@ -3,6 +3,7 @@ import { EMPTY_DIGEST, recordMember, toggle } from './crypto/digest.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { generationOf, type RecordBinding, type RecordSealer, tampered } from './crypto/records.js';
 import { wipe } from './crypto/secure-memory.js';
+import { CofferError } from './errors.js';
 import type { Grant } from './grant.js';
 import { requireStore } from './instances/moved-away.js';
 import type { FoundHead } from './integrity.js';
@@ -23,7 +24,7 @@ import {
   withoutSeed,
 } from './policy-record.js';
 import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
-import type { IncomingHead } from './storage/shared.js';
+import { type IncomingHead, MOST_AT_ONCE } from './storage/shared.js';
 import type { Storage } from './storage/storage.js';
 
 /** Policy records to write and to take away, all or none. */
@@ -211,6 +212,22 @@ export class Manifest {
   /** Of the state that is known here; 0 before the first. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /**
+   * In a shared store the records are written at once: one without its head, left by an instance that was killed between them, would
+   * keep every instance from ever taking over the policy again.
+   *
+   * @throws CofferError `invalid_argument` for more of them than that
+   */
+  requireFits({ write = [], remove = [] }: Pick<ManifestChange, 'write' | 'remove'>): void {
+    const records = write.length + remove.length;
+    if (!this.#storage.shared || records <= MOST_AT_ONCE) return;
+    throw new CofferError(
+      'invalid_argument',
+      `${records} grants would change at once, and a store in NATS JetStream takes ${MOST_AT_ONCE}, added and removed ones together: ` +
+        'apply the policy in parts, first a file that has fewer of the changes; nothing was changed',
+    );
   }
 
   /** @throws CofferError as {@link Storage.commit} */

@@ -13,6 +13,7 @@ import {
   type Outgoing,
 } from '../src/storage/jetstream/messages.js';
 import type { ReplicaEntry } from '../src/storage/jetstream/replica-contract.js';
+import { MOST_AT_ONCE } from '../src/storage/shared.js';
 import type { StorageChange } from '../src/storage/storage.js';
 
 const layout = new Layout('test');
@@ -184,7 +185,7 @@ describe('a change that is longer than a batch', () => {
       return there.has(name) || name.startsWith('r') ? entryOf({ isHead: false }) : undefined;
     };
     const remove = Array.from({ length: 2_000 }, (_, n) => key(`r${n}`));
-    const change = { ...headOf('h'), put: sides(2_000), remove };
+    const change = { ...headOf('h'), put: sides(2_000), remove, divisible: true };
     const division = divide(change, { layout, entry, partBytes: 1_024 });
     expect(division?.before.flat()).toHaveLength(1_900);
     expect(division?.change.put).toHaveLength(100);
@@ -194,9 +195,17 @@ describe('a change that is longer than a batch', () => {
     expect(100 + kept).toBeLessThan(1_000);
   });
 
+  test('is refused whole where its side records mean something without their head', () => {
+    const all = { layout, entry: () => undefined, partBytes: 1_024 };
+    expect(() => divide({ ...headOf('h'), put: sides(2_000) }, all)).toThrow('in parts');
+    // As many as the manifest lets pass.
+    expect(divide({ ...headOf('h'), put: sides(MOST_AT_ONCE) }, all)).toBeUndefined();
+  });
+
   test('cannot replace more than that', () => {
     const all = { layout, entry: () => entryOf({}), partBytes: 1_024 };
-    expect(() => divide({ ...headOf('h'), put: sides(2_000) }, all)).toThrow('divide it');
+    const change = { ...headOf('h'), put: sides(2_000), divisible: true };
+    expect(() => divide(change, all)).toThrow('in parts');
     expect(divide({ ...headOf('h'), put: sides(500) }, all)).toBeUndefined();
   });
 });

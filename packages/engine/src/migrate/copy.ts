@@ -40,6 +40,8 @@ export async function copyRecords(
         expectedRevision: target.get(COPYING_KEY)?.revision ?? 0,
         put: group.flatMap((one) => (one.source ? [{ key: one.key, bytes: one.source.bytes }] : [])),
         remove: group.flatMap((one) => (one.source ? [] : [one.key])),
+        // It is no store yet, whatever is there.
+        divisible: true,
       });
     }
     await Promise.all(

@@ -1,6 +1,7 @@
 import { asBuffer } from '../bytes.js';
 import type { RecordBinding, RecordSealer } from '../crypto/records.js';
 import { CofferError } from '../errors.js';
+import { MOST_RESEALED_AT_ONCE } from '../storage/shared.js';
 import type { StoredRecord } from '../storage/storage.js';
 
 /** How many bytes of records may still be looked at before others get their turn; shared by the commits of one moment. */
@@ -33,8 +34,9 @@ export class Resealing {
     this.#room = room;
   }
 
-  /** One record always has room, of whatever size. */
+  /** One record always has room, of whatever size. Records that are replaced go at once, however small they are. */
   get isFull(): boolean {
+    if (this.#looked >= MOST_RESEALED_AT_ONCE) return true;
     return this.#room.bytes <= 0 && this.#looked > 0;
   }
 

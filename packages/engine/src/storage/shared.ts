@@ -1,6 +1,12 @@
 import type { CofferError } from '../errors.js';
 import type { StoredRecord } from './storage.js';
 
+/** How many records beside its head a change of a shared store may touch that is not {@link StorageChange.divisible}. */
+export const MOST_AT_ONCE = 800;
+
+/** How many records of one secret, or of the policy, are sealed anew at once: with room for those that are in many chunks. */
+export const MOST_RESEALED_AT_ONCE = 500;
+
 /**
  * What a store owes and tells that other instances change as well: in what order their changes become visible, how old what is
  * read may be, and whether the store can still be believed.

@@ -44,7 +44,7 @@ export interface Storage {
    *
    * @returns the head's new revision, once the change is on stable storage and visible to readers.
    * @throws CofferError `conflict` if the head is not at `expectedRevision`; `storage_full` if there is no room (the
-   *   store goes on when there is); `stopped` after {@link close} or after durability was lost; of a shared store
+   *   store goes on when there is); `invalid_argument` for more records than the driver takes at once; `stopped` after {@link close} or after durability was lost; of a shared store
    *   `unavailable`, `in_doubt` (it may come true, or have) and `store_alarm`.
    */
   commit(change: StorageChange): Promise<number>;
@@ -116,6 +116,12 @@ export interface StorageChange {
   readonly expectedRevision: number;
   readonly put?: readonly { readonly key: Uint8Array; readonly bytes: Uint8Array }[];
   readonly remove?: readonly Uint8Array[];
+  /**
+   * The side records are found through their head alone, as a secret's values are: a driver may write new ones before the change
+   * and remove old ones after it, and what a crash leaves of them means nothing. Not so those that are read by a scan, as the
+   * manifest's: one without its head would fit to nothing. Without it a change that does not go at once is refused.
+   */
+  readonly divisible?: boolean;
   /** A revocation: it may use the room that is otherwise kept free. */
   readonly urgent?: boolean;
 }

@@ -45,7 +45,7 @@ export interface DivideOptions {
 /**
  * Undefined for a change that fits into one batch, as nearly all do.
  *
- * @throws CofferError `invalid_argument` for one that replaces more records than a batch may hold, which cannot be divided
+ * @throws CofferError `invalid_argument` for one that may not be divided, or replaces more records than a batch may hold
  */
 export function divide(change: StorageChange, options: DivideOptions): Division | undefined {
   const { put = [], remove = [], head } = change;
@@ -55,17 +55,13 @@ export function divide(change: StorageChange, options: DivideOptions): Division 
   const lengthOf = (one: Omit<StorageChange, 'expectedRevision'>) =>
     encodeChange(one, layout, entry, partBytes).messages.length;
   if (lengthOf(change) <= MESSAGES) return undefined;
+  if (!change.divisible) throw tooMuch();
 
   const isThere = ({ key }: Put) => entry(key)?.removed === false;
   const replaced = put.filter(isThere);
   const size = (one: Put) => lengthOf({ head, put: [one] }) - lengthOf({ head });
   let room = MESSAGES - lengthOf({ head, put: replaced });
-  if (room < 0) {
-    throw new CofferError(
-      'invalid_argument',
-      `a change may replace ${MESSAGES} records at once, and this one replaces more: divide it`,
-    );
-  }
+  if (room < 0) throw tooMuch();
   const kept: Uint8Array[] = [];
   const later: Stand[] = [];
   for (const key of remove) {
@@ -83,6 +79,13 @@ export function divide(change: StorageChange, options: DivideOptions): Division 
     after: later,
   };
 }
+
+const tooMuch = () =>
+  new CofferError(
+    'invalid_argument',
+    `a change of a store in NATS JetStream may write, replace and remove ${MESSAGES} messages at once, and this one has more: make ` +
+      'it in parts; nothing was changed',
+  );
 
 const bytesOf = (put: readonly Put[]): number => put.reduce((sum, { bytes }) => sum + bytes.length, 0);
 
