@@ -1,8 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises';
 
+import { jetstreamManager } from '@nats-io/jetstream';
+
 import { CofferError } from '../errors.js';
 import { HEADER_KEY } from '../keys.js';
 import { setMoved } from '../storage/file-kind.js';
+import { Layout } from '../storage/jetstream/layout.js';
+import { NATS_HEADER } from '../storage/jetstream/messages.js';
 import { Replica } from '../storage/jetstream/replica.js';
 import type { JetStreamStorage } from '../storage/jetstream/storage.js';
 import { LmdbStorage } from '../storage/lmdb.js';
@@ -80,6 +84,11 @@ async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promis
   try {
     const header = storage.get(HEADER_KEY);
     if (!header) {
+      keys = await keysOfCopy(storage, folders, options);
+      if (keys) {
+        storage.summarise(await proven(storage, storage.summary, keys, { isOnItsWay: true }));
+        await storage.refreshSummary();
+      }
       storage.shared.follow({ admit: () => undefined });
       return await frozenBefore(storage, folders, options);
     }
@@ -126,15 +135,47 @@ async function copyAndFreeze(
       storage.commit({ head: { key: HEADER_KEY, bytes: undefined }, expectedRevision: header.revision }),
     );
     if (!(await isSame(records, storage, HEADER_KEY))) {
-      await patiently(() =>
-        storage.commit({ head: { key: HEADER_KEY, bytes: header.bytes }, expectedRevision: 0 }),
-      );
+      await putBack(storage, header.bytes);
       throw changedMeanwhile();
     }
     return copied;
   } finally {
     records.close();
     keys?.ring.wipe();
+  }
+}
+
+/** Of the copy that was made when the header was taken out, if there is one: where it does not fit, the header goes back. */
+async function keysOfCopy(
+  storage: JetStreamStorage,
+  folders: MoveFolders,
+  options: MigrateOptions,
+): Promise<StoreKeys | undefined> {
+  if ((await folders.kinds()).moving !== 'embedded') return undefined;
+  const copy = await LmdbStorage.open(folders.moving, localOptions(options));
+  try {
+    const header = copy.get(HEADER_KEY);
+    return header && (await openKeys(header.bytes, storage.incarnation, options));
+  } finally {
+    await copy.close();
+  }
+}
+
+const putBack = (storage: JetStreamStorage, bytes: Uint8Array): Promise<number> =>
+  patiently(() => storage.commit({ head: { key: HEADER_KEY, bytes }, expectedRevision: 0 }));
+
+/** Whether it was this instance that took the header out of the bucket, with the last of its commits: another has the store then. */
+async function hasTakenOut({ shared }: JetStreamStorage, { jetstream }: MigrateOptions): Promise<boolean> {
+  const layout = new Layout(jetstream.bucket);
+  const connection = await jetstream.connect();
+  try {
+    const { streams } = await jetstreamManager(connection, { checkAPI: false });
+    const batchOf = async (subject: string) =>
+      (await streams.getMessage(layout.stream, { last_by_subj: subject }))?.header?.get(NATS_HEADER.batchId);
+    const batch = await batchOf(layout.record(HEADER_KEY));
+    return Boolean(batch) && batch === (await batchOf(layout.mark(shared.instance)));
+  } finally {
+    await connection.close();
   }
 }
 
@@ -149,7 +190,36 @@ async function frozenBefore(
   if (moving !== 'embedded' || storage.get(HEADER_KEY)) throw noStore(options);
   const copy = await LmdbStorage.open(folders.moving, localOptions(options));
   try {
+    const header = copy.get(HEADER_KEY);
+    const isOurs = Buffer.from(copy.incarnation).equals(storage.incarnation);
+    if (
+      header &&
+      isOurs &&
+      !(await isSame(copy, storage, HEADER_KEY)) &&
+      (await hasTakenOut(storage, options))
+    ) {
+      await putBack(storage, header.bytes);
+      throw changedMeanwhile();
+    }
     return await requireSame(copy, storage, HEADER_KEY);
+  } finally {
+    await copy.close();
+  }
+}
+
+/** The same, where only the replica tells of it. */
+async function frozenHere(
+  replica: Replica,
+  { incarnation }: { readonly incarnation: Uint8Array },
+  folders: MoveFolders,
+  options: MigrateOptions,
+): Promise<Copied> {
+  const { moving } = await folders.kinds();
+  if (moving !== 'embedded') throw noStore(options);
+  const copy = await LmdbStorage.open(folders.moving, localOptions(options));
+  try {
+    if (!copy.get(HEADER_KEY) || !Buffer.from(copy.incarnation).equals(incarnation)) throw noStore(options);
+    return await requireSame(copy, replica, HEADER_KEY);
   } finally {
     await copy.close();
   }
@@ -161,6 +231,7 @@ async function fromReplica(folders: MoveFolders, options: MigrateOptions): Promi
   try {
     const { origin } = replica;
     const header = replica.get(HEADER_KEY);
+    if (origin && !header) return await frozenHere(replica, origin, folders, options);
     if (!origin || !header) throw noStore(options);
     keys = await openKeys(header.bytes, origin.incarnation, options);
     const { incarnation } = origin;

@@ -24,6 +24,8 @@ export async function migrateToJetStream(options: MigrateOptions): Promise<Migra
   const folders = new MoveFolders(options.stateDir);
   const { store, moving } = await folders.kinds();
   if (store === undefined && moving === 'replica') return swapped(folders, options);
+  // It may be all that is left of the header, which goes out of the bucket before the copy takes the store's place.
+  if (store !== 'embedded' && store !== 'moved' && moving === 'embedded') throw interruptedOut(options);
   if (store === undefined) throw noStore(options);
   if (store === 'replica') {
     await folders.removeMoving();
@@ -148,6 +150,13 @@ async function swapped(folders: MoveFolders, options: MigrateOptions, copied?: M
 
 const noStore = ({ stateDir }: MigrateOptions) =>
   new CofferError('invalid_argument', `there is no store in ${stateDir}: nothing to move`);
+
+const interruptedOut = ({ stateDir }: MigrateOptions) =>
+  new CofferError(
+    'invalid_argument',
+    `the move of ${stateDir} out of JetStream was interrupted: repeat it with --to embedded; then the store can be moved back. ` +
+      'Nothing was changed',
+  );
 
 const otherStore = ({ jetstream }: MigrateOptions) =>
   new CofferError(

@@ -1,0 +1,127 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { parseRootKey } from '../../packages/engine/src/index.js';
+import { HEADER_KEY } from '../../packages/engine/src/keys.js';
+import type { MigrateOptions } from '../../packages/engine/src/migrate/options.js';
+import { migrateToEmbedded } from '../../packages/engine/src/migrate/to-embedded.js';
+import { migrateToJetStream } from '../../packages/engine/src/migrate/to-jetstream.js';
+import { fileKind } from '../../packages/engine/src/storage/file-kind.js';
+import { LmdbStorage } from '../../packages/engine/src/storage/lmdb.js';
+import { admin, bytes, createSigner, openEngine, text } from '../../packages/engine/test/support.js';
+import { canary } from '../support/canary.mjs';
+import { NatsCluster } from '../support/cluster.mjs';
+import { connectTo, newFolder, openStorage, removeFolders } from './jetstream-support.js';
+
+let cluster: NatsCluster;
+
+beforeAll(async () => {
+  cluster = await NatsCluster.start({ size: 1, auth: 'open', direct: true });
+});
+
+afterAll(async () => {
+  await cluster?.stop();
+  removeFolders();
+});
+
+let buckets = 0;
+const LOCAL = { minFreeBytes: 0, onFatal: () => undefined };
+
+interface Interrupted {
+  readonly folder: string;
+  readonly stateDir: string;
+  readonly store: string;
+  readonly moving: string;
+  readonly options: MigrateOptions;
+}
+
+/** A move out of JetStream that ended when the header was out of the bucket, and the copy not yet in the store's place. */
+async function interrupted(): Promise<Interrupted> {
+  const { engine, folder, stateDir } = await openEngine();
+  for (let i = 0; i < 5; i++) await engine.put(admin, `secret-${i}`, bytes(canary(`value ${i}`)));
+  await engine.close();
+  const options: MigrateOptions = {
+    stateDir,
+    rootKey: parseRootKey(`file:${join(folder, 'root.key')}`),
+    createSigner,
+    jetstream: {
+      connect: () => connectTo(cluster.urls),
+      bucket: `interrupted-${++buckets}`,
+      replicas: 1,
+      maxBytes: 256 * 1024 * 1024,
+      syncAlways: true,
+      consistency: { bounded: 1_000 },
+    },
+    version: '0.0.0-test',
+    minFreeBytes: 0,
+    othersMs: 100,
+  };
+  await migrateToJetStream(options);
+  const killed = new Error('killed');
+  const now = () => {
+    throw killed;
+  };
+  await expect(migrateToEmbedded({ ...options, now })).rejects.toBe(killed);
+  const store = join(stateDir, 'store');
+  const moving = `${store}.moving`;
+  expect([await fileKind(store), await fileKind(moving)]).toEqual(['replica', 'embedded']);
+  return { folder, stateDir, store, moving, options };
+}
+
+async function expectServed(folder: string): Promise<void> {
+  const { engine } = await openEngine(folder);
+  expect(text((await engine.get(admin, 'secret-3')).value)).toBe(canary('value 3'));
+  await engine.close();
+}
+
+/** Whether the bucket is a store. */
+async function hasHeader({ jetstream: { bucket } }: MigrateOptions): Promise<boolean> {
+  const other = await openStorage(cluster, { bucket, folder: newFolder() });
+  const header = other.get(HEADER_KEY);
+  await other.close();
+  return header !== undefined;
+}
+
+test('a move out that was interrupted keeps its copy, the only one of the keys, whatever direction is asked for next', async () => {
+  const { folder, moving, store, options } = await interrupted();
+  await expect(migrateToJetStream(options)).rejects.toMatchObject({
+    code: 'invalid_argument',
+    message: expect.stringContaining('--to embedded'),
+  });
+  expect(await fileKind(moving)).toBe('embedded');
+  await migrateToEmbedded(options);
+  expect(await fileKind(store)).toBe('embedded');
+  await expectServed(folder);
+});
+
+test('a move out that was interrupted ends by force where JetStream is lost', async () => {
+  const { folder, options } = await interrupted();
+  const connect = () => connectTo(['nats://127.0.0.1:1']);
+  await migrateToEmbedded({ ...options, force: true, jetstream: { ...options.jetstream, connect } });
+  await expectServed(folder);
+});
+
+test('a move out that was interrupted, and whose copy lacks a late change, gives the bucket its header back', async () => {
+  const { folder, stateDir, moving, store, options } = await interrupted();
+  // As if it had been committed when the copy was made already.
+  const copy = await LmdbStorage.open(moving, LOCAL);
+  const [found] = [...copy.scan(bytes('v'))];
+  if (!found) throw new Error('there is no value');
+  const [key] = found;
+  const header = copy.get(HEADER_KEY);
+  await copy.commit({
+    head: { key: HEADER_KEY, bytes: header?.bytes },
+    expectedRevision: header?.revision ?? 0,
+    remove: [Buffer.from(key)],
+  });
+  await copy.close();
+  expect(await hasHeader(options)).toBe(false);
+  await expect(migrateToEmbedded(options)).rejects.toMatchObject({ code: 'conflict' });
+  expect(await hasHeader(options)).toBe(true);
+  expect(await fileKind(store)).toBe('replica');
+  await migrateToEmbedded(options);
+  expect(await readdir(stateDir)).not.toContain('store.moving');
+  await expectServed(folder);
+});
