@@ -3,7 +3,7 @@ import { CofferError } from '../../errors.js';
 import type { Layout } from './layout.js';
 import { decodeMessage, type Incoming, type RawMessage } from './messages.js';
 
-/** For so long a record may wait for a part of it, which another commit replaced while both were read. */
+/** For so long a record may wait for a part of it, which another commit replaced, when all that was there has been read. */
 const PARTS_MS = 5_000;
 
 /** A message of the stream as it is applied: whole. */
@@ -23,6 +23,8 @@ export class Intake {
   readonly #now: () => number;
   #pending: Incoming[] = [];
   #waitingSince: number | undefined;
+  /** How many of the messages that were there when a record began to wait are still to come. */
+  #backlog = 0;
 
   constructor(layout: Layout, now: () => number = () => performance.now()) {
     this.#layout = layout;
@@ -32,6 +34,11 @@ export class Intake {
   /** @throws CofferError `tampered` for a message that no instance wrote */
   add(messages: readonly RawMessage[]): void {
     for (const message of messages) this.#pending.push(decodeMessage(this.#layout, message));
+    if (this.#waitingSince !== undefined && this.#backlog > 0) this.#waitingSince = this.#now();
+    const behind = messages.at(-1)?.pending ?? 0;
+    const counts =
+      this.#waitingSince === undefined ? Number.POSITIVE_INFINITY : this.#backlog - messages.length;
+    this.#backlog = Math.max(0, Math.min(behind, counts));
   }
 
   /**
@@ -104,7 +111,8 @@ export class Intake {
       this.#waitingSince = undefined;
       return;
     }
-    this.#waitingSince ??= this.#now();
+    // What replaced it may lie far behind, and the time does not count until that was read.
+    if (this.#waitingSince === undefined || this.#backlog > 0) this.#waitingSince = this.#now();
     if (this.#now() - this.#waitingSince < PARTS_MS) return;
     throw new CofferError(
       'tampered',

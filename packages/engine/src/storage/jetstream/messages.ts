@@ -141,6 +141,8 @@ export interface RawMessage {
   readonly headers: MsgHdrs | undefined;
   readonly data: Uint8Array;
   readonly sequence: number;
+  /** How many were to come after it, when it was sent; none if not given. */
+  readonly pending?: number;
 }
 
 /** A message of the stream, parsed. */

@@ -1,0 +1,54 @@
+import { headers } from '@nats-io/nats-core';
+import { expect, test } from 'vitest';
+
+import { Intake } from '../src/storage/jetstream/intake.js';
+import { Layout } from '../src/storage/jetstream/layout.js';
+import { encodeRecord, type RawMessage, SIDE } from '../src/storage/jetstream/messages.js';
+
+const layout = new Layout('bucket');
+
+function raw(key: string, bytes: Uint8Array, sequence: number, pending?: number): RawMessage {
+  const { record } = encodeRecord(layout, Buffer.from(key), bytes, [SIDE], 0, 1_000);
+  const said = headers();
+  for (const [name, value] of record.headers) said.set(name, value);
+  return {
+    subject: record.subject,
+    headers: said,
+    data: record.data,
+    sequence,
+    ...(pending !== undefined && { pending }),
+  };
+}
+
+/** A record whose parts were replaced, and time. */
+function begin(pending: number) {
+  let now = 0;
+  const intake = new Intake(layout, () => now);
+  const take = (later: number) => {
+    now += later;
+    return intake.take().upTo;
+  };
+  intake.add([raw('big', Buffer.alloc(3_000), 100, pending)]);
+  expect(take(0)).toBeUndefined();
+  return { intake, take };
+}
+
+test('a record that lacks a part waits for its successor for as long as the backlog takes', () => {
+  const { intake, take } = begin(8);
+  for (let index = 1; index < 8; index++) {
+    // Others write meanwhile, so that it never ends.
+    intake.add([raw(`s${index}`, Buffer.from('x'), 100 + index, 8)]);
+    expect(take(1_000)).toBeUndefined();
+  }
+  intake.add([raw('big', Buffer.from('small now'), 108, 8)]);
+  expect(take(1_000)).toBe(108);
+});
+
+test('a record that lacks a part is damaged when the backlog has been read and nothing replaces it, whoever else writes', () => {
+  const { intake, take } = begin(2);
+  intake.add([raw('s1', Buffer.from('x'), 101, 5), raw('s2', Buffer.from('x'), 102, 5)]);
+  expect(take(4_000)).toBeUndefined();
+  intake.add([raw('s3', Buffer.from('x'), 103, 5)]);
+  expect(take(900)).toBeUndefined();
+  expect(() => take(200)).toThrow(/lacks a part/);
+});
