@@ -85,10 +85,18 @@ export class AlarmBell {
   /**
    * Sees that the stream has the alarm, as long as it was not healed.
    *
+   * A stream that was not there, or was another one, is looked at again first: the instance may have been led to other servers for a
+   * moment, and then the true stream need not hear of it.
+   *
+   * @param isWhole whether the stream is ours and has what this instance had
    * @returns the birth of the epoch that a heal has begun, once it has ended
    * @throws what nats.js does where nobody answers, or the stream is not there
    */
-  async standBy(manager: JetStreamManager, connection: NatsConnection): Promise<Meta | undefined> {
+  async standBy(
+    manager: JetStreamManager,
+    connection: NatsConnection,
+    isWhole: () => Promise<boolean>,
+  ): Promise<Meta | undefined> {
     const { stream } = this.#layout;
     const meta = await lastNote(manager, stream, this.#layout.meta);
     const note = await lastNote(manager, stream, this.#layout.alarm);
@@ -97,8 +105,15 @@ export class AlarmBell {
       const born = parseMeta(meta.data);
       const isOurs = origin && Buffer.from(origin.incarnation).equals(born.incarnation);
       if (isOurs && born.epoch > origin.epoch) return born;
+      // Another store's instances have nothing to do with it.
+      if (origin && !isOurs) return undefined;
     }
     if (!this.current) return undefined;
+    const mayPass = this.isOwn && (this.current.kind === 'gone' || this.current.kind === 'recreated');
+    if (mayPass && !note?.data && (await isWhole())) {
+      await this.clear();
+      return undefined;
+    }
     if (note?.data) this.#healer = parseAlarm(note.data).healer;
     else {
       const said = encodeAlarm({ ...(this.raised ?? this.current), healer: undefined });

@@ -121,15 +121,29 @@ export class Feed {
   /**
    * Resolves when all up to that sequence is applied.
    *
-   * @throws CofferError `stopped` when it was closed, `store_alarm` when the stream cannot be believed any more
+   * @param signal ends the wait
+   * @throws CofferError `stopped` when it was closed, `store_alarm` when the stream cannot be believed any more; the signal's reason
    */
-  async passed(sequence: number): Promise<void> {
+  async passed(sequence: number, signal?: AbortSignal): Promise<void> {
     if (this.#position >= sequence) return;
     if (this.#closing.signal.aborted) throw closed();
     if (this.alarm.isOwn && this.alarm.problem) throw this.alarm.problem;
+    signal?.throwIfAborted();
     const waiting = deferred<void>();
+    const giveUp = () => waiting.reject(signal?.reason as Error);
     this.#waiting.set(waiting, sequence);
-    await waiting;
+    signal?.addEventListener('abort', giveUp);
+    try {
+      await waiting;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+      this.#waiting.delete(waiting);
+    }
+  }
+
+  /** How many wait in {@link passed}. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   /** Told of heads in the turn in which they become visible, or that all may have changed. @returns a function that ends it */
@@ -240,7 +254,7 @@ export class Feed {
     const { state } = this.#heard(await this.#continuity.check(manager, connection, position));
     await this.members.join();
     await this.#readNotes(manager, connection);
-    if (this.alarm.current) await this.alarm.standBy(manager, connection);
+    if (this.alarm.current) await this.alarm.standBy(manager, connection, async () => true);
     if (this.alarm.stopsReading) throw unavailable('it is being healed');
     const filters = layout.followed(replica.instance);
     const from = this.#from ?? this.#position + 1;
@@ -279,10 +293,21 @@ export class Feed {
   /** What an alarm that stops the reading leaves to do: to see that all hear of it, and to wait for the heal. */
   async #standBy(connection: NatsConnection): Promise<void> {
     const manager = await managerOf(connection);
-    this.#outdated = await this.alarm.standBy(manager, connection);
+    this.#outdated = await this.alarm.standBy(manager, connection, () => this.#isWhole(manager, connection));
     if (this.#outdated) return;
     this.#wake = new AbortController();
     await wait(LOOK_MS, undefined, { signal: this.#wake.signal }).catch(() => {});
+  }
+
+  /** Whether the stream is ours, and has what this instance had. */
+  async #isWhole(manager: JetStreamManager, connection: NatsConnection): Promise<boolean> {
+    try {
+      this.#heard(await this.#continuity.check(manager, connection, () => this.#position));
+      return true;
+    } catch (error) {
+      if (error instanceof Regression) return false;
+      throw error;
+    }
   }
 
   async #reconcile(connection: NatsConnection, meta: Meta, admission: Admission): Promise<void> {

@@ -27,6 +27,10 @@ import type { ReplicaLike } from './replica-contract.js';
 
 /** How long somebody waits for what another instance has shown. */
 const REACH_MS = 1_000;
+/** How far behind the stream's end, as it was a second ago at the most, somebody may have seen something. */
+const REACH_AHEAD = 1_000_000;
+/** So many may wait at a time; the others are told at once to ask again. */
+const REACH_WAITERS = 1_000;
 /** How long a heal waits until this instance follows again. */
 const HEALED_MS = 30_000;
 const HEALED_LOOK_MS = 50;
@@ -51,6 +55,8 @@ export class JetStreamShared implements SharedStorage {
   readonly #parts: SharedParts;
   #admission: Admission | undefined;
   #isFollowing = false;
+  /** How many wait in {@link reached}. */
+  #reaching = 0;
 
   constructor(parts: SharedParts) {
     this.#parts = parts;
@@ -90,18 +96,20 @@ export class JetStreamShared implements SharedStorage {
     if (!owed) return;
     const { epoch, sequence } = owed;
     if (epoch === this.#epoch && feed.position >= sequence) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(behind()), REACH_MS);
-    });
+    // Anybody who may read sends these, and those who wait are looked through with every commit.
+    const end = Math.max(feed.position, feed.state?.lastSequence ?? 0);
+    if (this.#reaching >= REACH_WAITERS || (epoch === this.#epoch && sequence > end + REACH_AHEAD))
+      throw behind();
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(behind()), REACH_MS);
+    this.#reaching++;
     try {
-      const passed = feed.passed(sequence);
-      passed.catch(() => {});
-      await Promise.race([passed, late]);
+      await feed.passed(sequence, late.signal);
     } catch (error) {
       if (error instanceof CofferError && error.code === 'stopped') throw error;
       throw behind();
     } finally {
+      this.#reaching--;
       clearTimeout(timer);
     }
     if (epoch > this.#epoch) throw behind();
