@@ -425,7 +425,7 @@ export class Engine {
 
   /** Of which instances there are logs, where several share the store, and how far the copies of this one's are. */
   auditInstances(caller: Caller): Promise<AuditInstances> {
-    return this.#runAudit(caller, () => this.#services.auditReading.instances(caller));
+    return this.#runAsOperator(caller, () => this.#services.auditReading.instances(caller));
   }
 
   /** How far the copies of this instance's log are; undefined where no instances share the store. For a look at any time. */
@@ -435,7 +435,7 @@ export class Engine {
 
   /** Where the audit log begins and ends, and what the store has sealed of it. */
   auditHead(caller: Caller): Promise<AuditHead> {
-    return this.#runAudit(caller, () => this.#services.auditReading.head(caller));
+    return this.#runAsOperator(caller, () => this.#services.auditReading.head(caller));
   }
 
   /**
@@ -487,12 +487,12 @@ export class Engine {
 
   /** On how many servers a shared store is kept: 1, 3 or 5. */
   setStorageReplicas(caller: Caller, replicas: number): Promise<void> {
-    return this.#runStale(() => this.#services.storageCare.setReplicas(caller, replicas));
+    return this.#runAsOperator(caller, () => this.#services.storageCare.setReplicas(caller, replicas));
   }
 
   /** Of a shared store: an instance that will not come back. */
   forgetMember(caller: Caller, member: string): Promise<void> {
-    return this.#runStale(() => this.#services.storageCare.forget(caller, member));
+    return this.#runAsOperator(caller, () => this.#services.storageCare.forget(caller, member));
   }
 
   /** Of a shared store: brings back from the replicas of all instances what it has lost, and lifts the alarm. */
@@ -669,8 +669,11 @@ export class Engine {
     });
   }
 
-  /** Whoever came in by the machine itself reads this instance's log when the store cannot be reached, too: it may tell why. */
-  #runAudit<T>(caller: Caller, task: () => Promise<T>): Promise<T> {
+  /**
+   * Whoever came in by the machine itself reads this instance's log and minds the store when the store cannot be reached, too: the log
+   * may tell why. Anybody else may have lost the right to, which is not known here then.
+   */
+  #runAsOperator<T>(caller: Caller, task: () => Promise<T>): Promise<T> {
     return this.#services.auditReading.isOperator(caller) ? this.#runStale(task) : this.#run(task);
   }
 

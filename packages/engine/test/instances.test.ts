@@ -200,6 +200,17 @@ describe('an instance that is cut off', () => {
     expect(await codeOf(b.engine.audit(token('auditor'), {}).next())).toBe('stale');
   });
 
+  it('forgets no member and moves no store for whoever may have lost the right to, which it does not know', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    await a.engine.applyPolicy(admin, [{ to: ['token:leaver'], actions: ['admin'], secrets: ['*'] }]);
+    b.storage.goStale();
+    expect(await codeOf(b.engine.forgetMember(token('leaver'), 'a'))).toBe('stale');
+    expect(await codeOf(b.engine.setStorageReplicas(token('leaver'), 1))).toBe('stale');
+    // What answers here is that the fixture has no servers.
+    expect(await codeOf(b.engine.forgetMember(admin, 'a'))).toBe('unavailable');
+  });
+
   it('answers 503 at once to who changes something while the store is away', async () => {
     const instances = await Instances.make();
     const [a] = await instances.openAll('a');

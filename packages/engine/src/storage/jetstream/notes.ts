@@ -9,6 +9,9 @@ import type { StorageAlarm } from '../shared.js';
 /** Of what is in the bucket. A higher one is refused. */
 export const BUCKET_FORMAT = 1;
 
+/** No store is healed so often: what says so is not coffer's. */
+const MAX_EPOCH = 1_000_000_000;
+
 export interface Meta {
   readonly format: number;
   readonly incarnation: Uint8Array;
@@ -54,11 +57,9 @@ export function parseMeta(bytes: Uint8Array): Meta {
     );
   }
   const incarnation = text(fields, 'incarnation', 'meta', /^[0-9a-f]{32}$/);
-  return {
-    format,
-    incarnation: Buffer.from(incarnation, 'hex'),
-    epoch: wholeNumber(fields, 'epoch', 'meta'),
-  };
+  const epoch = wholeNumber(fields, 'epoch', 'meta');
+  if (epoch > MAX_EPOCH) throw strange('meta', 'epoch');
+  return { format, incarnation: Buffer.from(incarnation, 'hex'), epoch };
 }
 
 export const encodeMember = (member: MemberNote): Uint8Array =>
