@@ -381,11 +381,11 @@ export class Feed {
         }
         return;
       case 'member':
-        this.members.heard(message.instance, message.bytes);
+        unlessStrange(() => this.members.heard(message.instance, message.bytes));
         beats.members = this.members.alive;
         return;
       case 'lease':
-        this.leases.heard(message.work, message.bytes, message.sequence);
+        unlessStrange(() => this.leases.heard(message.work, message.bytes, message.sequence));
         return;
       case 'alarm':
         if (message.bytes) void this.#heardAlarm(message.bytes);
@@ -398,7 +398,9 @@ export class Feed {
   }
 
   async #heardAlarm(bytes: Uint8Array): Promise<void> {
-    await this.alarm.heard(parseAlarm(bytes)).catch(() => {});
+    const said = unlessStrange(() => parseAlarm(bytes));
+    if (!said) return;
+    await this.alarm.heard(said).catch(() => {});
     if (this.alarm.stopsReading) this.#session?.tap.break(unavailable('the store is being healed'));
   }
 
@@ -455,6 +457,16 @@ const reasonOf = (error: unknown): string =>
   error instanceof errors.TimeoutError || (error instanceof JetStreamApiError && error.code === NO_LEADER)
     ? NO_MAJORITY
     : (error as Error).message;
+
+/** A note that no instance wrote says nothing: it must not stop who reads it. @returns undefined then */
+function unlessStrange<T>(take: () => T): T | undefined {
+  try {
+    return take();
+  } catch (error) {
+    if (error instanceof CofferError && error.code === 'tampered') return undefined;
+    throw error;
+  }
+}
 
 const closed = () => new CofferError('stopped', 'the store is closed');
 
