@@ -140,6 +140,7 @@ describe.each([
       expect(read(one, at) !== undefined).toBe(sealed !== undefined);
     }
     expect(conflicts).toBeGreaterThan(0);
+    expect(two.shared.health.conflicts).toBe(conflicts);
   });
 
   test('values longer than a message come back whole, and their parts go with them', async () => {

@@ -119,6 +119,7 @@ describe('when a commit gets no answer', () => {
     await expect.poll(() => acknowledged.size).toBeGreaterThan(before + 20);
     stop = true;
     await Promise.all(writers);
+    expect(storage.shared.health.inDoubt > 0).toBe(doubtful.length > 0);
 
     // A new instance sees what the stream has.
     const fresh = await open();
@@ -268,6 +269,12 @@ describe('a bucket that cannot be the store', () => {
     const storage = await open({ connectSystem, allowLazySync: true });
     expect(storage.shared.health.sync).toBe('lazy');
     expect(await writes(storage)).toBe('done');
+  });
+
+  test('is one of which a single server of three syncs now and then', async () => {
+    cluster = await NatsCluster.start({ size: 3, sync: ['always', 'always', '2m'] });
+    const connectSystem = () => cluster.connectSystem();
+    await expect(open({ connectSystem })).rejects.toThrow(/^n3 would lose/);
   });
 
   test('is one of which nobody says whether it is synced', async () => {

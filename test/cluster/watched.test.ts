@@ -178,5 +178,6 @@ describe('several instances', () => {
       status: 200,
       store: { sync: 'lazy', warnings: [expect.stringContaining('allowLazySync')] },
     });
+    expect(one.server.process.output).toContain('acknowledge before they sync (allowLazySync)');
   });
 });

@@ -16,8 +16,8 @@ export class NatsCluster implements AsyncDisposable {
      * in the system account. `operator`: an operator's tokens, see {@link NatsCluster.appCreds}.
      */
     readonly auth?: 'open' | 'operator';
-    /** JetStream's `sync_interval`; default `always`. */
-    readonly sync?: string;
+    /** JetStream's `sync_interval`, or that of each server; default `always`. */
+    readonly sync?: string | readonly string[];
     /** Without links between the servers, for measurements. */
     readonly direct?: boolean;
     /** More lines for each one's configuration file. */

@@ -166,11 +166,16 @@ export class NatsCluster {
     return [
       `server_name: ${name}`,
       'host: 127.0.0.1',
-      `jetstream: { store_dir: ${JSON.stringify(storeDir)}, sync_interval: ${JSON.stringify(this.#sync)} }`,
+      `jetstream: { store_dir: ${JSON.stringify(storeDir)}, sync_interval: ${JSON.stringify(this.#syncOf(name))} }`,
       ...trust,
       ...(routes.length === 0 ? [] : clusterLines(routePort, routes)),
       this.#config,
     ];
+  }
+
+  #syncOf(name) {
+    const at = Number(name.slice(1)) - 1;
+    return typeof this.#sync === 'string' ? this.#sync : this.#sync[at];
   }
 
   /** Only with all servers that run in JetStream's own group, under one leader, is there a place for a stream's replicas. */

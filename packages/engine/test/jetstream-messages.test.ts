@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { type GroupOptions, takeGroup, type Waiting } from '../src/storage/jetstream/commit-group.js';
-import { compareVersions } from '../src/storage/jetstream/fitness.js';
+import { compareVersions, requireVersion } from '../src/storage/jetstream/fitness.js';
 import { divide } from '../src/storage/jetstream/large-change.js';
 import { Layout } from '../src/storage/jetstream/layout.js';
 import {
@@ -213,4 +213,11 @@ describe('a change that is longer than a batch', () => {
 test('versions are compared by their numbers, and what is none is the oldest', () => {
   const order = ['', '2.9.25', '2.12.15', '2.14.0-RC.1', '2.14.2', '2.15.0', '10.0.0'];
   expect([...order].reverse().sort(compareVersions)).toEqual(order);
+});
+
+test('a server is new enough from 2.14.2 on, and refused below with what to do', () => {
+  for (const version of ['2.12.15', '2.14.1', '']) {
+    expect(() => requireVersion(version, 'n1')).toThrow(/n1 is nats-server .*needs 2\.14\.2 or newer/);
+  }
+  for (const version of ['2.14.2', '2.14.10', '2.15.2', '3.0.0']) requireVersion(version, 'n1');
 });

@@ -31,7 +31,7 @@ import { type NatsFacts, natsFactsOf } from './nats/facts.js';
 import { openEngine } from './open-engine.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
-import { tellAlarm } from './store-alarm.js';
+import { tellAlarm, tellSync } from './store-alarm.js';
 import { Certificate } from './tls/certificate.js';
 import { audiencesOf } from './trust/audiences.js';
 import { checkTrustFiles, Trust } from './trust/trust.js';
@@ -117,6 +117,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     });
   const { engine } = opened;
   const alarmEnded = tellAlarm(engine, log);
+  tellSync(engine, log);
   const doors = new Doors(config.limits);
   let trust: Trust | undefined;
   let wasmcloud: WasmcloudBackend | undefined;

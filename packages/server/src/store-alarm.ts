@@ -1,6 +1,8 @@
 import type { Engine, StorageAlarm } from '@coffer/engine';
 import type { Logger } from 'pino';
 
+import { LAZY } from './http/readiness.js';
+
 /**
  * Tells the log of the alarm of a shared store when it is raised, of one that is there already, and when it is lifted.
  *
@@ -25,4 +27,9 @@ export function tellAlarm(engine: Pick<Engine, 'sharedHealth' | 'onStoreAlarm'>,
   };
   look();
   return engine.onStoreAlarm(look);
+}
+
+/** Tells the log once, at the start, of a store that does not keep all that it acknowledges. */
+export function tellSync(engine: Pick<Engine, 'sharedHealth'>, log: Logger): void {
+  if (engine.sharedHealth?.sync === 'lazy') log.warn(LAZY);
 }

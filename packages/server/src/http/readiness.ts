@@ -87,5 +87,5 @@ const NOT_CONNECTED =
 const BROKEN_OFF =
   'a heal is at work, or was broken off: if this lasts for more than a minute, run "coffer storage heal" again, at any instance';
 const NO_MAJORITY = ': JetStream takes none, as while more than half of its servers are away';
-const LAZY =
+export const LAZY =
   'the servers of the store acknowledge before they sync (allowLazySync): a power cut may lose what was acknowledged';
