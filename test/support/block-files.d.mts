@@ -2,7 +2,7 @@
 
 /** Paths, the oldest first. */
 export function blockFiles(folder: string): string[];
-/** Takes so many bytes off the end of each. */
-export function truncateBlocks(folder: string, bytes: number): void;
-/** Turns a bit round in one byte of each `every`. */
-export function flipBits(folder: string, every: number): void;
+/** Takes so many bytes off the end of each. @returns how many in all: 0 is no damage */
+export function truncateBlocks(folder: string, bytes: number): number;
+/** Turns a bit round in one byte of each `every`. @returns how many in all: 0 is no damage */
+export function flipBits(folder: string, every: number): number;

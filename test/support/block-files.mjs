@@ -10,13 +10,25 @@ export const blockFiles = (folder) =>
     .map((name) => join(folder, name));
 
 export function truncateBlocks(folder, bytes) {
-  for (const file of blockFiles(folder)) truncateSync(file, Math.max(0, statSync(file).size - bytes));
+  let damaged = 0;
+  for (const file of blockFiles(folder)) {
+    const { size } = statSync(file);
+    const left = Math.max(0, size - bytes);
+    truncateSync(file, left);
+    damaged += size - left;
+  }
+  return damaged;
 }
 
 export function flipBits(folder, every) {
+  let damaged = 0;
   for (const file of blockFiles(folder)) {
     const content = readFileSync(file);
-    for (let place = every; place < content.length; place += every) content[place] ^= 1;
+    for (let place = every; place < content.length; place += every) {
+      content[place] ^= 1;
+      damaged++;
+    }
     writeFileSync(file, content);
   }
+  return damaged;
 }
