@@ -26,6 +26,8 @@ import type { ReplicaLike } from './replica-contract.js';
 import { scrub } from './scrub.js';
 import { Tap } from './tap.js';
 
+/** An instance that is so many messages behind reads all of the stream up to its end first, see {@link Layout.whole}. */
+const FAR = 5_000;
 /** Between two looks whether the stream is still what it was. */
 const LOOK_MS = 1_000;
 /** Between two attempts to read on. */
@@ -235,7 +237,10 @@ export class Feed {
       try {
         if (connection && this.#outdated) await this.#reconcile(connection, this.#outdated, admission);
         else if (connection && this.alarm.stopsReading) await this.#standBy(connection);
-        else if (connection) await this.#read(connection, admission, false);
+        else if (connection) {
+          await this.#read(connection, admission, false);
+          continue;
+        }
       } catch (error) {
         if (error instanceof Outdated) this.#outdated = error.meta;
         else if (!this.#closing.signal.aborted) await this.#failed(error);
@@ -246,7 +251,9 @@ export class Feed {
     }
   }
 
-  /** One reading, until it gets lost; or, to `fill`, until all is read that was there when it began. */
+  /**
+   * One reading, until it gets lost; or, to `fill` and where much is to be read, until all is read that was there when it began.
+   */
   async #read(connection: NatsConnection, admission: Admission | undefined, fill: boolean): Promise<void> {
     const { layout, replica, link, beats } = this.#options;
     const manager = await managerOf(connection);
@@ -256,10 +263,11 @@ export class Feed {
     await this.#readNotes(manager, connection);
     if (this.alarm.current) await this.alarm.standBy(manager, connection, async () => true);
     if (this.alarm.stopsReading) throw unavailable('it is being healed');
-    const filters = layout.followed(replica.instance);
     const from = this.#from ?? this.#position + 1;
     this.#from = undefined;
-    const tap = await Tap.open({ connection, manager, stream: layout.stream, filters, from });
+    const isFar = fill || state.last_seq - from > FAR;
+    const what = isFar ? layout.whole(replica.instance) : { filters: layout.followed(replica.instance) };
+    const tap = await Tap.open({ connection, manager, stream: layout.stream, ...what, from });
     const session: Session = { manager, connection, tap };
     this.#session = session;
     const looks = setInterval(() => void this.look(), LOOK_MS).unref();
@@ -274,10 +282,12 @@ export class Feed {
       if (this.#closing.signal.aborted) throw closed();
       await this.look();
       if (!fill) void this.scrub();
-      while (!fill || this.#position < state.last_seq) {
+      for (let read = from - 1; !isFar || read < state.last_seq; ) {
         intake.add(await tap.next());
         const { messages, upTo } = intake.take();
-        if (upTo !== undefined) await this.#apply(messages, upTo, admission);
+        if (upTo === undefined) continue;
+        await this.#apply(messages, upTo, admission);
+        read = upTo;
       }
     } finally {
       clearInterval(looks);

@@ -220,7 +220,8 @@ export class Heal {
     const layout = this.#layout;
     const all = new Map<string, ReplicaEntry>();
     const parts = new Map<string, number>();
-    const { stream, records: filters } = layout;
+    const { stream } = layout;
+    const filters = [layout.all];
     const connection = this.#connection;
     const damaged = new Set<string>();
     for await (const drops of readLast({ connection, manager, stream, filters })) {

@@ -71,15 +71,24 @@ export class Layout {
     return ['alarm', 'm.>', 'l.>'].map((subject) => this.#prefix + subject);
   }
 
-  /** All records and their parts. */
-  get records(): string[] {
-    return ['r.>', 'c.>'].map((subject) => this.#prefix + subject);
-  }
-
   /** All that an instance takes over: everything but other instances' marks and beats. */
   followed(instance: string): string[] {
     const every = ['meta', 'alarm', 'r.>', 'c.>', 'm.>', 'l.>', `w.${instance}`, `b.${instance}`];
     return every.map((subject) => this.#prefix + subject);
+  }
+
+  /**
+   * The same for who reads much of the stream: all of it, and what of that is taken over. To find the next message of one filter costs
+   * the server little and of several much, the more the longer the stream is: with nats-server 2.15 and 40,000 records six seconds,
+   * in place of 0.2.
+   */
+  whole(instance: string): { readonly filters: string[]; readonly only: (subject: string) => boolean } {
+    const only = (subject: string) => {
+      const found = this.parse(subject);
+      if (found?.kind !== 'mark' && found?.kind !== 'beat') return found !== undefined;
+      return found.instance === instance;
+    };
+    return { filters: [this.all], only };
   }
 
   /** Which of the above a subject is; undefined for what does not belong here. */

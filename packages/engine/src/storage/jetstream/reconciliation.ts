@@ -47,8 +47,8 @@ export class Reconciliation {
     // Something that will come last.
     const end = (await put(connection, beat, new Uint8Array())) ?? 0;
     const { created } = await manager.streams.info(layout.stream);
-    const filters = layout.followed(replica.instance);
-    const tap = await Tap.open({ connection, manager, stream: layout.stream, filters, from: 1 });
+    const what = layout.whole(replica.instance);
+    const tap = await Tap.open({ connection, manager, stream: layout.stream, ...what, from: 1 });
     const stop = () => tap.break(signal.reason as Error);
     signal.addEventListener('abort', stop);
     const seen = new Set<string>();

@@ -51,7 +51,7 @@ export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
     else if (entry.revision > drop.sequence) suspects.set(id, place.key);
     else if (entry.fingerprint !== drop.headers?.get(HEADER.print)) suspects.set(id, place.key);
   };
-  const filters = layout.records;
+  const filters = [layout.all];
   for await (const drops of readLast({
     connection,
     manager,

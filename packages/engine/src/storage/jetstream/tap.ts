@@ -24,6 +24,8 @@ export interface TapOptions {
   readonly stream: string;
   /** Of subjects. */
   readonly filters: readonly string[];
+  /** What of it is of use: what is not is passed over. */
+  readonly only?: (subject: string) => boolean;
   /** From this sequence on; or the last message of each subject. */
   readonly from: number | 'last';
   readonly headersOnly?: boolean;
@@ -157,6 +159,7 @@ export class Tap {
     }
     this.#delivered = delivered;
     this.#sequence = sequence;
+    if (this.#options.only?.(subject) === false) return undefined;
     this.#drops.push({ subject, data, headers, sequence, pending });
     this.#waiting?.resolve();
     return undefined;
