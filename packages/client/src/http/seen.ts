@@ -6,25 +6,25 @@ const POSITION = /^([0-9a-f]{8})([0-9a-f]{8})-(\d{1,15})-(\d{1,15})$/;
  * the last that was told counts.
  */
 export class Seen {
-  position: string | undefined;
-  #store = '';
-  #stream = '';
-  #epoch = -1;
-  #sequence = -1;
+  /** The position, and its parts: store, stream, epoch, sequence. */
+  #newest: readonly string[] = [];
+
+  get position(): string | undefined {
+    return this.#newest[0];
+  }
 
   /** @param position what a server says; what is none is passed over */
   note(position: unknown): void {
-    const [text, store, stream, ...numbers] = POSITION.exec(String(position)) ?? [];
-    if (text === undefined || store === undefined || stream === undefined) return;
-    const [epoch = -1, sequence = -1] = numbers.map(Number);
-    if (store === this.#store) {
-      if (epoch < this.#epoch) return;
-      if (epoch === this.#epoch && stream === this.#stream && sequence <= this.#sequence) return;
-    }
-    this.position = text;
-    this.#store = store;
-    this.#stream = stream;
-    this.#epoch = epoch;
-    this.#sequence = sequence;
+    const told = POSITION.exec(String(position));
+    if (told && !isOlder(told, this.#newest)) this.#newest = told;
   }
+}
+
+function isOlder(
+  [, store, stream, epoch, sequence]: readonly string[],
+  [, knownStore, knownStream, knownEpoch, known]: readonly string[],
+): boolean {
+  if (store !== knownStore) return false;
+  const later = Number(epoch) - Number(knownEpoch);
+  return later < 0 || (later === 0 && stream === knownStream && Number(sequence) <= Number(known));
 }
