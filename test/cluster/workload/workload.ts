@@ -173,13 +173,14 @@ export class Workload {
   }
 }
 
-/** Of two positions, `<epoch>-<sequence>`: an instance that is behind says how far it is when it refuses, too. */
+/** Of two positions, `<store and stream>-<epoch>-<sequence>` of one stream: an instance that is behind says how far it is when it refuses, too. */
 function later(one: string | undefined, other: string | undefined): string | undefined {
   if (one === undefined || other === undefined) return one ?? other;
-  const [a, b] = [one, other].map((position) => position.split('-').map(Number));
-  const [epochs = 0, sequences = 0] = [0, 1].map((part) => (a?.[part] ?? 0) - (b?.[part] ?? 0));
-  return (epochs || sequences) >= 0 ? one : other;
+  const [[epoch = 0, sequence = 0], [otherEpoch = 0, otherSequence = 0]] = [placeOf(one), placeOf(other)];
+  return (epoch - otherEpoch || sequence - otherSequence) >= 0 ? one : other;
 }
+
+const placeOf = (position: string): number[] => position.split('-').slice(1).map(Number);
 
 function outcomeOf(
   kind: Operation['kind'],
