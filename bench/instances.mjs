@@ -1,6 +1,7 @@
 import { Agent, request } from 'node:http';
 import { NatsCluster } from '../test/support/cluster.mjs';
 import { CofferInstance } from '../test/support/instances.mjs';
+import { keeping } from './keeping.mjs';
 import { fill, load } from './load.mjs';
 import { row } from './table.mjs';
 import { wasmcloudInstances } from './wasmcloud-instances.mjs';
@@ -15,26 +16,16 @@ const CHANGES = 300;
  * Several instances on nats-servers that sync always, all on this machine: what a second and a third one add to gets, what a put
  * takes on one server and on three, how soon another instance has it, and how long a start takes.
  */
-export async function instances(options) {
-  const started = [];
-  const keep = async (starting) => {
-    const one = await starting;
-    started.unshift(one);
-    return one;
-  };
-  try {
-    const { servers } = options;
-    const embedded = await servers.coffer(SECRETS);
+export const instances = (options) =>
+  keeping(async (keep) => {
+    const embedded = await options.servers.coffer(SECRETS);
     return [
       ...(await ofThree(keep, embedded, options)),
       ...(await ofOneServer(keep, embedded, options)),
       ...(await ofStarts(keep, options)),
       ...(await wasmcloudInstances(keep, options)),
     ];
-  } finally {
-    for (const one of started) await one[Symbol.asyncDispose]();
-  }
-}
+  });
 
 /** So many instances with so many secrets: `{cluster, all: [{name, url, token, instance}]}`. */
 async function deploy(keep, { nats, count, secrets }) {

@@ -7,6 +7,7 @@ import {
   secretsNatsKv,
   WasmcloudClient,
 } from '../test/support/wasmcloud.mjs';
+import { keeping } from './keeping.mjs';
 import { residentMegabytes } from './machine.mjs';
 import { row } from './table.mjs';
 
@@ -18,19 +19,7 @@ const KEYS = 16;
  * Gets over NATS, beside wasmCloud's own secrets-nats-kv on the same nats-server: by wasmCloud's own client library, with a key
  * made for each request, in one process. Both are filled by secrets-nats-kv's commands.
  */
-export async function wasmcloud(options) {
-  const started = [];
-  const keep = async (starting) => {
-    const one = await starting;
-    started.unshift(one);
-    return one;
-  };
-  try {
-    return await compareBackends(keep, options);
-  } finally {
-    for (const one of started) await one[Symbol.asyncDispose]();
-  }
-}
+export const wasmcloud = (options) => keeping((keep) => compareBackends(keep, options));
 
 async function compareBackends(keep, { runs, seconds, progress }) {
   const [account, component, host] = ['account', 'component', 'server'].map((kind) => createKeyPair(kind));

@@ -1,12 +1,10 @@
-import { once } from 'node:events';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Link } from './links.mjs';
 import { newTrust } from './nats-trust.mjs';
-import { Process, TemporaryFolder } from './processes.mjs';
+import { freePort, Process, TemporaryFolder } from './processes.mjs';
 import { peer } from './servers.mjs';
 
 // Plain JavaScript, since bench/ runs without a build; the contract stands in cluster.d.mts.
@@ -402,13 +400,4 @@ async function ask(connection, subject) {
   const { error, ...info } = answer.json();
   if (error !== undefined) throw new Error(error.description);
   return info;
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -53,3 +53,6 @@ export class TemporaryFolder implements Disposable {
   join(...names: string[]): string;
   [Symbol.dispose](): void;
 }
+
+/** For a program that must be told its port before it listens: it is free at this moment. */
+export function freePort(): Promise<number>;

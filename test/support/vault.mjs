@@ -2,9 +2,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import { createServer } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { Process, TemporaryFolder } from './processes.mjs';
+import { freePort, Process, TemporaryFolder } from './processes.mjs';
 import { peer } from './servers.mjs';
 
 // Plain JavaScript beside the other helpers; the contract stands in vault.d.mts.
@@ -93,13 +92,4 @@ async function begin(folder, tls) {
     await process.kill().catch(() => {});
     throw error;
   }
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,6 +1,7 @@
 import type { Admission, IncomingHead, StorageAlarm } from '../shared.js';
 import type { StoredRecord } from '../storage.js';
 import type { Whole } from './intake.js';
+import { token } from './layout.js';
 import { contradicts } from './lineage.js';
 import type { ReplicaEntry, ReplicaLike, ReplicaWrite } from './replica-contract.js';
 
@@ -33,7 +34,7 @@ export async function admitted(
   for (const message of messages) {
     if (message.kind !== 'record') continue;
     const { key, bytes, sequence: revision, isHead, lineage, print } = message;
-    const id = key.toString('base64url');
+    const id = token(key);
     const earlier = writes.get(id);
     const known = strict ? (earlier?.known ?? replica.entry(key)) : undefined;
     if (known && known.revision > revision) continue;

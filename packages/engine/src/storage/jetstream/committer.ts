@@ -11,6 +11,7 @@ import { type Group, type Member, takeGroup, type Waiting } from './commit-group
 import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
+import { partBytesOf } from './messages.js';
 import type { ReplicaLike } from './replica-contract.js';
 
 /** How long a batch's answer is waited for before it is sent again. */
@@ -22,9 +23,6 @@ const ARRIVAL_MS = 10_000;
 /** Between attempts when the stream is busy with another batch that looks at the same record; up to as much again by chance. */
 const BUSY_MS = 1;
 const DOUBTFUL_MS = 50;
-/** How long a message may be at the most, with its headers and its subject, whatever more the servers would take. */
-const MESSAGE_BYTES = 1024 * 1024;
-const HEADER_ROOM = 8 * 1024;
 
 /** What the committer asks of the feed. */
 export interface CommittedFeed {
@@ -135,7 +133,7 @@ export class Committer {
         instance: replica.instance,
         fence,
         fenceRevision: this.fence,
-        partBytes: this.#partBytes(),
+        partBytes: this.#partBytes,
         entry: (key) => replica.entry(key),
         single: this.#singles > 0,
       });
@@ -156,7 +154,7 @@ export class Committer {
       });
     try {
       const entry = (key: Uint8Array) => replica.entry(key);
-      const partBytes = this.#partBytes();
+      const partBytes = this.#partBytes;
       const division = divide(waiting.change, { layout, entry, partBytes });
       if (!division) return false;
       this.#queue.shift();
@@ -214,9 +212,8 @@ export class Committer {
     return entry && !entry.removed ? entry.revision : 0;
   }
 
-  #partBytes(): number {
-    const maxPayload = this.#options.link.connection?.info?.max_payload ?? MESSAGE_BYTES;
-    return Math.max(HEADER_ROOM, Math.min(maxPayload, MESSAGE_BYTES) - HEADER_ROOM);
+  get #partBytes(): number {
+    return partBytesOf(this.#options.link.connection);
   }
 
   async #send(group: Group): Promise<void> {

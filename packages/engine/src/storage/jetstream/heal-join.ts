@@ -1,6 +1,7 @@
 import { CofferError } from '../../errors.js';
 import type { ForkJoin, Future, Joined } from '../shared.js';
 import type { Contest, HealPlan, Holding, Mending } from './heal-plan.js';
+import { token } from './layout.js';
 import { lineageBehind } from './messages.js';
 import type { Ancestor, ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
@@ -50,7 +51,7 @@ function requireKeys(
   replica: ReplicaLike,
   fence: Uint8Array,
 ): void {
-  const id = Buffer.from(fence).toString('base64url');
+  const id = token(fence);
   const mending = mendings.find(({ key }) => key === id);
   const wanted = mending?.entry ?? stream.get(id);
   if (wanted?.fingerprint === replica.entry(fence)?.fingerprint) return;

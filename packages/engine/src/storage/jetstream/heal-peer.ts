@@ -10,7 +10,7 @@ import {
   type Question,
   SEAL,
 } from './heal-talk.js';
-import type { Layout } from './layout.js';
+import { type Layout, token } from './layout.js';
 import type { Link } from './link.js';
 import type { ReplicaLike } from './replica-contract.js';
 
@@ -99,7 +99,7 @@ export class HealPeer {
         const page: string[] = [];
         let size = 0;
         for (const [key, entry] of replica.entries(after)) {
-          const text = JSON.stringify([Buffer.from(key).toString('base64url'), entry]);
+          const text = JSON.stringify([token(key), entry]);
           page.push(text);
           size += text.length;
           if (size > PAGE_BYTES) break;

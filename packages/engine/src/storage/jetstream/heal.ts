@@ -18,7 +18,7 @@ import {
 } from './heal-plan.js';
 import { PeerSeal, type PeerState } from './heal-talk.js';
 import { readLast } from './last.js';
-import { HEADER, type Layout, LINEAGE } from './layout.js';
+import { HEADER, type Layout, LINEAGE, token } from './layout.js';
 import {
   encodeRecord,
   entryOf,
@@ -28,6 +28,7 @@ import {
   lineageBehind,
   NATS_HEADER,
   type Outgoing,
+  partBytesOf,
   SIDE,
 } from './messages.js';
 import { BUCKET_FORMAT, encodeAlarm, encodeMeta, parseAlarm, parseMeta } from './notes.js';
@@ -39,8 +40,6 @@ const ANSWER_MS = 5_000;
 const PAUSE_MS = 10_000;
 /** How many records are brought back at the same time. */
 const AT_ONCE = 32;
-/** Of a part of a record, what headers and subject leave. */
-const HEADER_ROOM = 8 * 1024;
 
 export interface HealOptions {
   readonly connection: NatsConnection;
@@ -205,9 +204,7 @@ export class Heal {
     const { replica, sense } = this.#options;
     const entries =
       who === replica.instance
-        ? new Map(
-            [...replica.entries()].map(([key, entry]) => [Buffer.from(key).toString('base64url'), entry]),
-          )
+        ? new Map([...replica.entries()].map(([key, entry]) => [token(key), entry]))
         : await this.#ask.entriesOf(who);
     for (const [key, { removed }] of entries) {
       if (removed && sense.isLasting?.(Buffer.from(key, 'base64url'))) entries.delete(key);
@@ -228,12 +225,12 @@ export class Heal {
       for (const { subject, headers, sequence, data } of drops) {
         const place = layout.parse(subject);
         if (place?.kind === 'record') {
-          const id = place.key.toString('base64url');
+          const id = token(place.key);
           const entry = entryOf(sequence, headers);
           all.set(id, entry);
           if (entry.chunks === 0 && fingerprint(data) !== entry.fingerprint) damaged.add(id);
         } else if (place?.kind === 'chunk' && !headers?.get(HEADER.operation)) {
-          const id = place.key.toString('base64url');
+          const id = token(place.key);
           parts.set(id, (parts.get(id) ?? 0) + 1);
         }
       }
@@ -469,7 +466,7 @@ export class Heal {
   }
 
   get #partBytes(): number {
-    return (this.#connection.info?.max_payload ?? 1024 * 1024) - HEADER_ROOM;
+    return partBytesOf(this.#connection);
   }
 }
 

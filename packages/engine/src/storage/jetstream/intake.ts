@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { CofferError } from '../../errors.js';
-import type { Layout } from './layout.js';
+import { type Layout, token } from './layout.js';
 import { decodeMessage, type Incoming, type RawMessage } from './messages.js';
 
 /** For so long a record may wait for a part of it, which another commit replaced, when all that was there has been read. */
@@ -121,4 +121,4 @@ export class Intake {
   }
 }
 
-const partName = (key: Buffer, index: number) => `${key.toString('base64url')}.${index}`;
+const partName = (key: Buffer, index: number) => `${token(key)}.${index}`;

@@ -1,3 +1,5 @@
+import { asBuffer } from '../../bytes.js';
+
 /**
  * What lies in the bucket, under `$KV.<bucket>.`; the stream of a KV bucket keeps the last message of each subject.
  *
@@ -125,8 +127,8 @@ export type Subject =
 
 const INSTANCE = /^[0-9a-f]{16}$/;
 
-/** A key as one token of a subject: base64url, since keys are bytes. */
-const token = (key: Uint8Array): string => Buffer.from(key).toString('base64url');
+/** A key as one token of a subject, and wherever it stands in text: base64url, since keys are bytes. */
+export const token = (key: Uint8Array): string => asBuffer(key).toString('base64url');
 
 /** Undefined if no key is written so. */
 function keyOf(text: string): Buffer | undefined {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { MsgHdrs } from '@nats-io/nats-core';
+import type { MsgHdrs, NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
 import type { StorageChange } from '../storage.js';
@@ -71,6 +71,16 @@ export interface EncodedRecord {
   readonly record: Outgoing;
   /** To go after it: parts of its predecessor that it has no use for. */
   readonly surplus: readonly Outgoing[];
+}
+
+/** How long a message may be at the most, with its headers and its subject, whatever more the servers would take. */
+const MESSAGE_BYTES = 1024 * 1024;
+const HEADER_ROOM = 8 * 1024;
+
+/** How long a part of a record may be, by what the server takes and what subject and headers leave. */
+export function partBytesOf(connection: NatsConnection | undefined): number {
+  const maxPayload = connection?.info?.max_payload ?? MESSAGE_BYTES;
+  return Math.max(HEADER_ROOM, Math.min(maxPayload, MESSAGE_BYTES) - HEADER_ROOM);
 }
 
 /**

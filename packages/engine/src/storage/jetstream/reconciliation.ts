@@ -3,7 +3,7 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import type { Admission } from '../shared.js';
 import { admitted } from './admission.js';
 import { Intake } from './intake.js';
-import type { Layout } from './layout.js';
+import { type Layout, token } from './layout.js';
 import type { Meta } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
@@ -60,7 +60,7 @@ export class Reconciliation {
         intake.add(await tap.next());
         const { messages, upTo } = intake.take();
         if (upTo === undefined) continue;
-        for (const message of messages) if (message.kind === 'record') seen.add(idOf(message.key));
+        for (const message of messages) if (message.kind === 'record') seen.add(token(message.key));
         const writes = await admitted(messages, replica, admission, false);
         await replica.apply(writes, [], upTo);
         heads.push(...writes.filter(({ isHead }) => isHead).map(({ key, revision }) => ({ key, revision })));
@@ -82,7 +82,7 @@ export class Reconciliation {
     const gone: ReplicaWrite[] = [];
     const keys: Uint8Array[] = [];
     for (const [key, { revision, isHead, removed }] of replica.entries()) {
-      if (seen.has(idOf(key))) continue;
+      if (seen.has(token(key))) continue;
       keys.push(Buffer.from(key));
       if (!removed) gone.push({ key: Buffer.from(key), bytes: undefined, revision, isHead, lineage: [] });
     }
@@ -95,5 +95,3 @@ export class Reconciliation {
     return heads.map(({ key, revision }) => ({ key, revision }));
   }
 }
-
-const idOf = (key: Uint8Array) => Buffer.from(key).toString('base64url');

@@ -1,7 +1,7 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { readLast } from './last.js';
-import { HEADER, type Layout } from './layout.js';
+import { HEADER, type Layout, token } from './layout.js';
 import type { ReplicaLike } from './replica-contract.js';
 import type { Drop } from './tap.js';
 
@@ -36,12 +36,12 @@ export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
   const read = (drop: Drop): void => {
     const place = layout.parse(drop.subject);
     if (place?.kind === 'chunk') {
-      const id = idOf(place.key);
+      const id = token(place.key);
       if (!drop.headers?.get(HEADER.operation)) parts.set(id, (parts.get(id) ?? 0) + 1);
       return;
     }
     if (place?.kind !== 'record') return;
-    const id = idOf(place.key);
+    const id = token(place.key);
     found.add(id);
     const entry = replica.entry(place.key);
     if (drop.sequence > position) return;
@@ -63,10 +63,8 @@ export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
   }
   for (const [key, { revision, removed, chunks }] of replica.entries()) {
     if (revision > position || removed) continue;
-    const id = idOf(key);
+    const id = token(key);
     if (!found.has(id) || (parts.get(id) ?? 0) < chunks) suspects.set(id, Buffer.from(key));
   }
   return { suspects: [...suspects.values()], missed, compared: found.size };
 }
-
-const idOf = (key: Uint8Array) => Buffer.from(key).toString('base64url');
