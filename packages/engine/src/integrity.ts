@@ -4,7 +4,7 @@ import type { KeyRing } from './crypto/key-ring.js';
 import { generationOf, type RecordSealer, tampered } from './crypto/records.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
-import { headerGeneration } from './header.js';
+import { headerGeneration } from './header/format.js';
 import { HEADER_KEY } from './keys.js';
 import type { Summariser } from './storage/storage.js';
 

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { AuditLog } from './audit/log.js';
 import { writeBackup } from './backup/write.js';
 import { SERVER } from './caller.js';
-import { STORE_FORMAT, type StoreHeader } from './header.js';
+import { STORE_FORMAT } from './header/format.js';
+import type { StoreHeader } from './header/store-header.js';
 import type { Storage } from './storage/storage.js';
 
 export interface UpgradeContext {

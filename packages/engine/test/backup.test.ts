@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { StoreHeader } from '../src/header.js';
+import { StoreHeader } from '../src/header/store-header.js';
 import {
   type CofferError,
   type Engine,

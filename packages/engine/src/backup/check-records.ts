@@ -5,7 +5,7 @@ import { generationOf, RecordSealer, versionOf } from '../crypto/records.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
 import { decodeHead } from '../head.js';
-import { headerGeneration } from '../header.js';
+import { headerGeneration } from '../header/format.js';
 import { HeadsIntegrity, type Summary } from '../integrity.js';
 import { HEAD_PREFIX, HEADER_KEY, manifestKey, POLICY_PREFIX, VALUE_PREFIX, valueKey } from '../keys.js';
 import { decodeManifest } from '../manifest.js';

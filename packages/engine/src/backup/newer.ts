@@ -7,7 +7,7 @@ import type { KeyRing } from '../crypto/key-ring.js';
 import type { RootKeySpec } from '../crypto/root-key-spec.js';
 import { CofferError, systemError } from '../errors.js';
 import type { Grant } from '../grant.js';
-import { parseHeader } from '../header.js';
+import { parseHeader } from '../header/format.js';
 import { HEADER_KEY } from '../keys.js';
 import type { IssuedRecord, Revocation } from '../policy-record.js';
 import type { RetiredTransitKey } from '../transit-keys.js';

@@ -2,7 +2,8 @@ import type { KeyRing } from '../crypto/key-ring.js';
 import { findRootKey, idOf } from '../crypto/root-key.js';
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { CofferError } from '../errors.js';
-import { type Header, parseHeader, ringOf } from '../header.js';
+import { type Header, parseHeader } from '../header/format.js';
+import { ringOf } from '../header/wrapping.js';
 import { damagedPreamble, type Preamble } from './format.js';
 
 /**

@@ -1,7 +1,7 @@
 import type { Catalog } from '../catalog.js';
 import { tampered } from '../crypto/records.js';
 import type { CofferError } from '../errors.js';
-import type { StoreHeader } from '../header.js';
+import type { StoreHeader } from '../header/store-header.js';
 import { HEAD_PREFIX, HEADER_KEY } from '../keys.js';
 import type { Manifest } from '../manifest.js';
 import type { Admission, Freshness, IncomingHead, SharedStorage } from '../storage/shared.js';

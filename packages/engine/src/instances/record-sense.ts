@@ -1,6 +1,6 @@
 import { asBuffer } from '../bytes.js';
 import { generationOf } from '../crypto/records.js';
-import { headerGeneration } from '../header.js';
+import { headerGeneration } from '../header/format.js';
 import { HEAD_PREFIX, HEADER_KEY, MANIFEST_PREFIX, POLICY_PREFIX, VALUE_PREFIX } from '../keys.js';
 import type { RecordSense } from '../storage/jetstream/heal-plan.js';
 

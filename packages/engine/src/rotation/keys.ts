@@ -4,7 +4,7 @@ import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
 import type { EngineFacts } from '../facts.js';
 import { accessDenied, type Gate } from '../gate.js';
-import { type HeaderChange, mayBeTrue, type StoreHeader } from '../header.js';
+import { type HeaderChange, mayBeTrue, type StoreHeader } from '../header/store-header.js';
 import { type Change, type Operations, repetitionOf } from '../operations.js';
 import { untilNotOvertaken } from '../overtaken.js';
 import type { Policy } from '../policy.js';

@@ -5,7 +5,7 @@ import { SERVER } from '../caller.js';
 import type { Catalog } from '../catalog.js';
 import { CofferError } from '../errors.js';
 import type { Gate } from '../gate.js';
-import type { StoreHeader } from '../header.js';
+import type { StoreHeader } from '../header/store-header.js';
 import type { Duty } from '../instances/duty.js';
 import type { Manifest } from '../manifest.js';
 import type { ManifestChanges } from '../manifest-changes.js';

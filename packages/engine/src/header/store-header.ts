@@ -1,54 +1,28 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { type DataKey, KeyRing } from './crypto/key-ring.js';
+import { type DataKey, KeyRing } from '../crypto/key-ring.js';
+import { createRootKey, type FoundRootKey, findRootKey, type RootKey } from '../crypto/root-key.js';
+import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
+import { wipe } from '../crypto/secure-memory.js';
+import { CofferError } from '../errors.js';
+import { movedAway } from '../instances/moved-away.js';
+import { maybeOlderReplica } from '../instances/older-replica.js';
+import { HEADER_KEY } from '../keys.js';
+import { Locks } from '../locks.js';
+import type { Operations } from '../operations.js';
+import { decodeOperations, encodeOperations } from '../operations-json.js';
+import { overtaken } from '../overtaken.js';
+import type { IncomingHead } from '../storage/shared.js';
+import type { Storage } from '../storage/storage.js';
 import {
-  createRootKey,
-  type FoundRootKey,
-  findRootKey,
-  idOf,
-  isRootKeyParameters,
-  type RootKey,
-  type RootKeyParameters,
-} from './crypto/root-key.js';
-import type { RootKeyContext, RootKeySpec } from './crypto/root-key-spec.js';
-import { wipe } from './crypto/secure-memory.js';
-import { CofferError } from './errors.js';
-import { movedAway } from './instances/moved-away.js';
-import { maybeOlderReplica } from './instances/older-replica.js';
-import { HEADER_KEY } from './keys.js';
-import { Locks } from './locks.js';
-import type { Operations } from './operations.js';
-import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
-import { overtaken } from './overtaken.js';
-import type { IncomingHead } from './storage/shared.js';
-import type { Storage } from './storage/storage.js';
-
-/** The layout of all records of the engine's, see `upgrade.ts`. A store with a higher number is refused. */
-export const STORE_FORMAT = 4;
-const DOMAIN = Buffer.from('coffer-key-ring-v1\0');
-
-/**
- * The only record in clear: what must be known before any key is. All of its other fields are bound to the wrapped ring, so
- * that a development store cannot be made to look like another.
- */
-export interface Header {
-  readonly format: number;
-  /** Grows with every change of the header. */
-  readonly generation: number;
-  readonly development: boolean;
-  readonly rootKey: RootKeyParameters;
-  /** The last changes of keys, as heads remember theirs; left out where there are none. */
-  readonly operations?: readonly OperationJson[];
-  /** Those of them that are forgotten and still count once; since format 3, and left out where there are none. */
-  readonly spent?: string;
-  /**
-   * In a shared store {@link KeyRing.proof}, base64: who has the ring, and not the root key that wraps it now, sees that it is the
-   * same. A reader need not know it.
-   */
-  readonly proof?: string;
-  /** The key ring under the root key, base64. */
-  readonly ring: string;
-}
+  associatedData,
+  damaged,
+  type Header,
+  headerGeneration,
+  parseHeader,
+  STORE_FORMAT,
+} from './format.js';
+import { ringOf, unwrap, wrapSurely } from './wrapping.js';
 
 /** What of a header is to be another; the rest stays. */
 export interface HeaderChange {
@@ -342,134 +316,3 @@ const ROOT_KEY_GONE =
 /** A commit that failed so may have come true, or may do so yet. */
 export const mayBeTrue = (error: unknown): boolean =>
   !(error instanceof CofferError) || error.code === 'io' || error.code === 'in_doubt';
-
-/** What is wrapped must open again before it takes the place of what does: everything hangs on it. */
-async function wrapSurely(rootKey: RootKey, ring: Buffer, associatedData: Buffer): Promise<Buffer> {
-  const wrapped = await rootKey.wrap(ring, associatedData);
-  const opened = await rootKey.unwrap(wrapped, associatedData);
-  const same = opened?.equals(ring);
-  if (opened) wipe(opened);
-  if (same) return wrapped;
-  throw new CofferError(
-    'io',
-    'the key ring does not open under the root key that sealed it; nothing was changed',
-  );
-}
-
-async function unwrap(
-  storeId: Uint8Array,
-  record: Uint8Array,
-  spec: RootKeySpec,
-  context: RootKeyContext,
-): Promise<{ ring: KeyRing; rootKey: RootKey; finish: FoundRootKey['finish'] }> {
-  const header = parseHeader(record);
-  if (header.development !== context.development) {
-    throw new CofferError(
-      'development_store',
-      header.development
-        ? `${context.stateDir} holds a development store, whose root key was never kept apart: give this server another ` +
-            '--state-dir, and put the secrets anew'
-        : `${context.stateDir} holds a production store: a development server, where everybody has every right, does not open it`,
-    );
-  }
-  const { rootKey, finish, hint } = await findRootKey(spec, header.rootKey, context);
-  const ring = await ringOf(storeId, header, rootKey);
-  if (!ring) {
-    rootKey.wipe();
-    throw wrongRootKey(header.rootKey, rootKey.id, hint);
-  }
-  return { ring, rootKey, finish };
-}
-
-/**
- * The ring of a store that is only looked at: nothing that a crash left open is finished.
- *
- * @throws CofferError as {@link StoreHeader.open}
- */
-export async function lookAtRing(
-  storeId: Uint8Array,
-  record: Uint8Array,
-  spec: RootKeySpec,
-  context: RootKeyContext,
-): Promise<KeyRing> {
-  const { ring, rootKey } = await unwrap(storeId, record, spec, context);
-  rootKey.wipe();
-  return ring;
-}
-
-/** The ring in a header, of a store or of a backup; undefined if another root key wrapped it, or if it was changed since. */
-export async function ringOf(
-  storeId: Uint8Array,
-  header: Header,
-  rootKey: RootKey,
-): Promise<KeyRing | undefined> {
-  const bytes = await rootKey.unwrap(Buffer.from(header.ring, 'base64'), associatedData(storeId, header));
-  const ring = bytes && KeyRing.fromBytes(bytes);
-  if (bytes) wipe(bytes);
-  return ring;
-}
-
-function wrongRootKey(wanted: RootKeyParameters, found: string | undefined, hint?: string): CofferError {
-  const id = idOf(wanted);
-  const known = id !== undefined && found !== undefined && id !== found;
-  if (!known) {
-    return new CofferError(
-      'wrong_root_key',
-      `the root key does not open this store: it is another store's key or passphrase, or the store's header was damaged. Of a store ` +
-        'that several instances share, the root key may have been changed at another one: give this one the new one',
-    );
-  }
-  return new CofferError(
-    'wrong_root_key',
-    `the root key does not open this store: it is ${found}, and since ${wanted.since} the store's is ` +
-      `${id}; ${hint ? `that one is kept in ${hint}` : `find the ${wanted.kind === 'file' ? 'file with that key' : 'xkey seed of that key'}`}, ` +
-      'and name it with --root-key, or as rootKey in the configuration. Of a store that several instances share, it was changed ' +
-      'at another one: give this one the same',
-  );
-}
-
-/** @throws CofferError `newer_format`, `tampered` */
-export function parseHeader(bytes: Uint8Array): Header {
-  let header: Header;
-  try {
-    header = JSON.parse(Buffer.from(bytes).toString()) as Header;
-  } catch (cause) {
-    throw damaged(cause);
-  }
-  if (typeof header !== 'object' || header === null || !Number.isInteger(header.format)) throw damaged();
-  if (header.format > STORE_FORMAT) {
-    throw new CofferError(
-      'newer_format',
-      `the store has format ${header.format} and this coffer reads up to ${STORE_FORMAT}: start it with a newer coffer`,
-    );
-  }
-  const whole =
-    Number.isSafeInteger(header.generation) &&
-    typeof header.development === 'boolean' &&
-    isRootKeyParameters(header.rootKey) &&
-    (header.operations === undefined || Array.isArray(header.operations)) &&
-    (header.spent === undefined || typeof header.spent === 'string') &&
-    typeof header.ring === 'string';
-  if (!whole) throw damaged();
-  return header;
-}
-
-/** The generation that a header states, for the digest over heads. */
-export const headerGeneration = (bytes: Uint8Array): number => parseHeader(bytes).generation;
-
-const damaged = (cause?: unknown) =>
-  new CofferError(
-    'tampered',
-    `the store's header (record ${HEADER_KEY.toString('hex')}) is damaged: restore the store from a backup`,
-    { cause },
-  );
-
-/** In the first stores there were no operations, and then none that are spent; without any the data is as it was there. */
-function associatedData(
-  storeId: Uint8Array,
-  { format, generation, development, rootKey, operations, spent }: Omit<Header, 'ring'>,
-): Buffer {
-  const memory = spent === undefined ? [operations] : [operations ?? [], spent];
-  const fields = [format, generation, development, rootKey, ...memory.filter((part) => part !== undefined)];
-  return Buffer.concat([DOMAIN, storeId, Buffer.from(JSON.stringify(fields))]);
-}
