@@ -4,10 +4,9 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission, ForkJoin, HealReport, StorageAlarm } from '../shared.js';
 import type { AlarmBell } from './alarm.js';
-import { publishBatch } from './batch-publisher.js';
 import { lastNote } from './continuity.js';
 import { HealAsk } from './heal-ask.js';
-import { type Joining, joinFutures } from './heal-join.js';
+import { joinFutures } from './heal-join.js';
 import {
   type HealPlan,
   type Holding,
@@ -17,29 +16,17 @@ import {
   STREAM,
 } from './heal-plan.js';
 import { PeerSeal, type PeerState } from './heal-talk.js';
-import { readLast } from './last.js';
-import { HEADER, type Layout, LINEAGE, token } from './layout.js';
-import {
-  encodeRecord,
-  entryOf,
-  fingerprint,
-  formatLineage,
-  HEAD,
-  lineageBehind,
-  NATS_HEADER,
-  type Outgoing,
-  partBytesOf,
-  SIDE,
-} from './messages.js';
-import { BUCKET_FORMAT, encodeAlarm, encodeMeta, parseAlarm, parseMeta } from './notes.js';
-import { publishMessage, put } from './put.js';
+import { each, HealWriter } from './heal-writer.js';
+import { type Layout, token } from './layout.js';
+import { fingerprint } from './messages.js';
+import { encodeAlarm, parseAlarm, parseMeta } from './notes.js';
+import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
+import { bytesInStream, emptyImage, readImage, type StreamImage } from './stream-image.js';
 
 const ANSWER_MS = 5_000;
 /** For so long the others are waited for, until they take nothing over any more. */
 const PAUSE_MS = 10_000;
-/** How many records are brought back at the same time. */
-const AT_ONCE = 32;
 
 export interface HealOptions {
   readonly connection: NatsConnection;
@@ -82,7 +69,7 @@ export class Heal {
 
   /** @throws CofferError `unavailable`, `conflict`, `unfit_store`, `tampered` */
   async run(): Promise<HealReport> {
-    const { dryRun, replica, alarm, members } = this.#options;
+    const { dryRun, connection, layout, replica, alarm, members, admission } = this.#options;
     const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
     const found = alarm.raised;
     const isGone = found?.kind === 'gone';
@@ -92,7 +79,7 @@ export class Heal {
     if (!dryRun) await this.#announce(manager);
     const peers = await this.#peers(!dryRun);
     const instances = [...new Set([replica.instance, ...peers.map(({ instance }) => instance)])];
-    const stream = isThere ? await this.#readStream(manager) : { all: new Map(), whole: new Map() };
+    const stream = isThere ? await readImage({ connection, manager, layout }) : emptyImage();
     const replicas = await Promise.all(
       instances.map(async (who): Promise<Holding> => ({ who, entries: await this.#entriesOf(who) })),
     );
@@ -117,15 +104,14 @@ export class Heal {
     if (!dryRun) {
       this.#mayGiveUp(damaged);
       if (taken.length > 0) await this.#options.join?.announce(taken);
-      await this.#keep(
-        manager,
-        [...plan.forks, ...joinings].flatMap(({ lost }) => lost),
-      );
-      await this.#keep(manager, damaged);
+      const { instance, origin } = replica;
+      const writer = new HealWriter({ connection, manager, layout, instance, admission, bytes });
+      await writer.keep([...[...plan.forks, ...joinings].flatMap(({ lost }) => lost), ...damaged]);
       const givenUp = damaged.map((one) => ({ ...one, entry: { ...one.entry, removed: true } }));
-      await this.#bringBack(manager, { mendings: [...plan.mendings, ...givenUp] }, stream.all);
-      for (const joining of joinings) await this.#writeJoined(joining, stream.all);
-      await this.#beginEpoch(manager, Math.max(epoch, replica.origin?.epoch ?? 0) + 1);
+      await writer.bringBack([...plan.mendings, ...givenUp], stream.all);
+      for (const joining of joinings) await writer.writeJoined(joining, stream.all);
+      const born = origin?.incarnation ?? new Uint8Array();
+      await writer.beginEpoch(born, Math.max(epoch, origin?.epoch ?? 0) + 1);
     }
     return {
       dryRun,
@@ -212,35 +198,6 @@ export class Heal {
     return entries;
   }
 
-  /** What is in the stream: `all` that is, and what of it is `whole`. */
-  async #readStream(manager: JetStreamManager) {
-    const layout = this.#layout;
-    const all = new Map<string, ReplicaEntry>();
-    const parts = new Map<string, number>();
-    const { stream } = layout;
-    const filters = [layout.all];
-    const connection = this.#connection;
-    const damaged = new Set<string>();
-    for await (const drops of readLast({ connection, manager, stream, filters })) {
-      for (const { subject, headers, sequence, data } of drops) {
-        const place = layout.parse(subject);
-        if (place?.kind === 'record') {
-          const id = token(place.key);
-          const entry = entryOf(sequence, headers);
-          all.set(id, entry);
-          if (entry.chunks === 0 && fingerprint(data) !== entry.fingerprint) damaged.add(id);
-        } else if (place?.kind === 'chunk' && !headers?.get(HEADER.operation)) {
-          const id = token(place.key);
-          parts.set(id, (parts.get(id) ?? 0) + 1);
-        }
-      }
-    }
-    const whole = new Map(
-      [...all].filter(([id, { chunks }]) => !damaged.has(id) && (parts.get(id) ?? 0) >= chunks),
-    );
-    return { all, whole };
-  }
-
   async #generation(manager: JetStreamManager, who: string, key: string): Promise<number> {
     try {
       return this.#options.sense.generationOf(
@@ -255,19 +212,7 @@ export class Heal {
   async #bytes(manager: JetStreamManager, who: string, key: string): Promise<Uint8Array> {
     const { replica } = this.#options;
     const id = Buffer.from(key, 'base64url');
-    if (who === STREAM) {
-      const subject = this.#layout.record(id);
-      const found = await manager.streams.getMessage(this.#layout.stream, { last_by_subj: subject });
-      if (!found) throw new CofferError('unavailable', 'a record of the stream is gone: heal again');
-      const chunks = Number(found.header?.get(HEADER.chunks) || 0);
-      if (chunks === 0) return found.data;
-      const parts: Uint8Array[] = [];
-      for (let index = 0; index < chunks; index++) {
-        const part = await lastNote(manager, this.#layout.stream, this.#layout.chunk(id, index));
-        parts.push(part?.data ?? new Uint8Array());
-      }
-      return Buffer.concat(parts);
-    }
+    if (who === STREAM) return bytesInStream(manager, this.#layout, id);
     const own = who === replica.instance ? replica.get(id)?.bytes : undefined;
     return own ?? this.#ask.recordOf(who, key);
   }
@@ -291,10 +236,7 @@ export class Heal {
   }
 
   /** What is damaged in the stream and stays so, since nobody has it. */
-  #lost(
-    { all, whole }: { all: ReadonlyMap<string, ReplicaEntry>; whole: ReadonlyMap<string, ReplicaEntry> },
-    { mendings }: HealPlan,
-  ): Mending[] {
+  #lost({ all, whole }: StreamImage, { mendings }: HealPlan): Mending[] {
     const mended = new Set(mendings.map(({ key }) => key));
     return [...all]
       .filter(([key, { removed }]) => !removed && !whole.has(key) && !mended.has(key))
@@ -328,155 +270,6 @@ export class Heal {
     }
     return names;
   }
-
-  /** All of it at once, so that a heal that is broken off has it done or still to do. */
-  async #writeJoined({ key, joined, lineage }: Joining, stream: ReadonlyMap<string, ReplicaEntry>) {
-    const present = stream.get(key);
-    const messages: Outgoing[] = [];
-    const add = (one: string, bytes: Uint8Array | undefined, said: Outgoing['headers']) => {
-      const id = Buffer.from(one, 'base64url');
-      const { revision, chunks } = stream.get(one) ?? { revision: 0, chunks: 0 };
-      const headers = [...said, [NATS_HEADER.expected, String(revision)] as const];
-      const encoded = encodeRecord(this.#layout, id, bytes, headers, chunks, this.#partBytes);
-      messages.push(...encoded.parts, encoded.record, ...encoded.surplus);
-    };
-    for (const { key: one, bytes } of joined.put) add(one, bytes, [SIDE]);
-    const known = [...(present ? lineageBehind(present) : []).slice(0, 1), ...lineage].slice(0, LINEAGE);
-    add(key, joined.head, [HEAD, [HEADER.lineage, formatLineage(known)]]);
-    for (const one of joined.remove) add(one, undefined, [SIDE]);
-    const id = `join-${this.#options.replica.instance}-${Date.now()}-${fingerprint(joined.head)}`;
-    const answer = await publishBatch(this.#connection, this.#layout.stream, id, messages, ANSWER_MS);
-    if (answer.is !== 'stored') throw changed();
-  }
-
-  async #keep(manager: JetStreamManager, lost: readonly Mending[]): Promise<void> {
-    await each(lost, async ({ key, from, entry }) => {
-      const bytes = await this.#bytes(manager, from, key);
-      const size = this.#partBytes;
-      for (let part = 0; part * size < Math.max(1, bytes.length); part++) {
-        const subject = this.#layout.fork(Buffer.from(key, 'base64url'), entry.fingerprint, part);
-        await put(this.#connection, subject, bytes.subarray(part * size, (part + 1) * size));
-      }
-    });
-  }
-
-  /** Heads last: who heals again after a heal that was broken off sees by them what is still to be done. */
-  async #bringBack(
-    manager: JetStreamManager,
-    { mendings }: Pick<HealPlan, 'mendings'>,
-    stream: Map<string, ReplicaEntry>,
-  ): Promise<void> {
-    const write = async (mending: Mending) => {
-      const present = stream.get(mending.key);
-      const written = await this.#write(manager, mending, present);
-      stream.set(mending.key, written);
-    };
-    const live = mendings.filter(({ entry }) => !entry.removed);
-    for (const isHead of [false, true]) {
-      await each(
-        live.filter(({ entry }) => entry.isHead === isHead),
-        write,
-      );
-      await each(
-        mendings.filter(({ entry }) => entry.removed && entry.isHead === isHead),
-        write,
-      );
-    }
-  }
-
-  async #write(
-    manager: JetStreamManager,
-    { key, from, entry }: Mending,
-    present: ReplicaEntry | undefined,
-  ): Promise<ReplicaEntry> {
-    const id = Buffer.from(key, 'base64url');
-    const bytes = entry.removed ? undefined : await this.#bytesOf(manager, from, key, entry);
-    if (bytes && entry.isHead) {
-      const head = { key: id, before: undefined, after: bytes, revision: entry.revision };
-      await this.#options.admission.admit([head]);
-    }
-    const said: Outgoing['headers'] = [
-      entry.isHead ? HEAD : SIDE,
-      ...(entry.isHead && present ? [[HEADER.lineage, formatLineage(lineageBehind(present))] as const] : []),
-      [NATS_HEADER.expected, String(present?.revision ?? 0)],
-    ];
-    const { parts, record, surplus } = encodeRecord(
-      this.#layout,
-      id,
-      bytes,
-      said,
-      present?.chunks ?? 0,
-      this.#partBytes,
-    );
-    let revision = 0;
-    for (const message of [...parts, record, ...surplus]) {
-      const sequence = await publishMessage(this.#connection, message);
-      if (!sequence) throw changed();
-      if (message === record) revision = sequence;
-    }
-    const lineage = entry.isHead && present ? lineageBehind(present) : [];
-    return { ...entry, revision, lineage, chunks: parts.length };
-  }
-
-  async #bytesOf(
-    manager: JetStreamManager,
-    from: string,
-    key: string,
-    entry: ReplicaEntry,
-  ): Promise<Uint8Array> {
-    const bytes = await this.#bytes(manager, from, key);
-    if (fingerprint(bytes) === entry.fingerprint) return bytes;
-    throw new CofferError(
-      'tampered',
-      `a record of instance ${from} is not what it says: remove its replica, and heal again`,
-    );
-  }
-
-  /** With this all instances go on. */
-  async #beginEpoch(manager: JetStreamManager, epoch: number): Promise<void> {
-    const { replica } = this.#options;
-    const { stream, meta, alarm } = this.#layout;
-    const [born, raised] = await Promise.all([
-      lastNote(manager, stream, meta),
-      lastNote(manager, stream, alarm),
-    ]);
-    const incarnation = replica.origin?.incarnation ?? new Uint8Array();
-    const answer = await publishBatch(
-      this.#connection,
-      stream,
-      `heal-${replica.instance}-${epoch}-${Date.now()}`,
-      [
-        {
-          subject: meta,
-          headers: [[NATS_HEADER.expected, String(born?.sequence ?? 0)]],
-          data: encodeMeta({ format: BUCKET_FORMAT, incarnation, epoch }),
-        },
-        {
-          subject: alarm,
-          headers: [
-            [HEADER.operation, 'DEL'],
-            [NATS_HEADER.expected, String(raised?.sequence ?? 0)],
-          ],
-          data: new Uint8Array(),
-        },
-      ],
-      ANSWER_MS,
-    );
-    if (answer.is !== 'stored') throw changed();
-  }
-
-  get #partBytes(): number {
-    return partBytesOf(this.#connection);
-  }
-}
-
-/** Some at the same time, until all are done or one fails. */
-async function each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
-  const left = [...all].reverse();
-  const worker = async () => {
-    for (let one = left.pop(); one !== undefined; one = left.pop()) await work(one);
-  };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, all.length) }, worker));
 }
 
 const hex = (key: string) => Buffer.from(key, 'base64url').toString('hex');
@@ -490,6 +283,3 @@ const precaution = (): StorageAlarm => ({
 });
 
 const busy = () => new CofferError('conflict', 'another instance heals the store: wait until it is done');
-
-const changed = () =>
-  new CofferError('conflict', 'the stream changed while it was healed, or did not answer: heal again');

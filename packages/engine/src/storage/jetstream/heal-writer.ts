@@ -1,0 +1,179 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { CofferError } from '../../errors.js';
+import type { Admission } from '../shared.js';
+import { publishBatch } from './batch-publisher.js';
+import { lastNote } from './continuity.js';
+import type { Joining } from './heal-join.js';
+import type { Mending } from './heal-plan.js';
+import { HEADER, type Layout, LINEAGE } from './layout.js';
+import {
+  encodeRecord,
+  fingerprint,
+  formatLineage,
+  HEAD,
+  lineageBehind,
+  NATS_HEADER,
+  type Outgoing,
+  partBytesOf,
+  SIDE,
+} from './messages.js';
+import { BUCKET_FORMAT, encodeMeta } from './notes.js';
+import { publishMessage, put } from './put.js';
+import type { ReplicaEntry } from './replica-contract.js';
+
+const ANSWER_MS = 5_000;
+/** How many records are brought back at the same time. */
+const AT_ONCE = 32;
+
+export interface HealWriterOptions {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly layout: Layout;
+  /** Who heals. */
+  readonly instance: string;
+  /** Looks at heads before they are brought back. */
+  readonly admission: Admission;
+  /** What somebody has under a key. */
+  readonly bytes: (who: string, key: string) => Promise<Uint8Array>;
+}
+
+/** What a heal writes into the stream, by compare-and-set: whatever changes meanwhile ends it. */
+export class HealWriter {
+  readonly #options: HealWriterOptions;
+
+  constructor(options: HealWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Sets records aside, where only a person looks. */
+  async keep(records: readonly Mending[]): Promise<void> {
+    const { connection, layout, bytes: bytesOf } = this.#options;
+    const size = this.#partBytes;
+    await each(records, async ({ key, from, entry }) => {
+      const bytes = await bytesOf(from, key);
+      for (let part = 0; part * size < Math.max(1, bytes.length); part++) {
+        const subject = layout.fork(Buffer.from(key, 'base64url'), entry.fingerprint, part);
+        await put(connection, subject, bytes.subarray(part * size, (part + 1) * size));
+      }
+    });
+  }
+
+  /**
+   * Heads last: who heals again after a heal that was broken off sees by them what is still to be done.
+   *
+   * @param stream what is there, and then what was written
+   */
+  async bringBack(mendings: readonly Mending[], stream: Map<string, ReplicaEntry>): Promise<void> {
+    const write = async (mending: Mending) => {
+      stream.set(mending.key, await this.#write(mending, stream.get(mending.key)));
+    };
+    for (const isHead of [false, true]) {
+      for (const removed of [false, true]) {
+        const some = mendings.filter(({ entry }) => entry.isHead === isHead && entry.removed === removed);
+        await each(some, write);
+      }
+    }
+  }
+
+  /** All of it at once, so that a heal that is broken off has it done or still to do. */
+  async writeJoined(
+    { key, joined, lineage }: Joining,
+    stream: ReadonlyMap<string, ReplicaEntry>,
+  ): Promise<void> {
+    const { connection, layout, instance } = this.#options;
+    const present = stream.get(key);
+    const messages: Outgoing[] = [];
+    const add = (one: string, bytes: Uint8Array | undefined, said: Outgoing['headers']) => {
+      const id = Buffer.from(one, 'base64url');
+      const { revision, chunks } = stream.get(one) ?? { revision: 0, chunks: 0 };
+      const headers = [...said, [NATS_HEADER.expected, String(revision)] as const];
+      const encoded = encodeRecord(layout, id, bytes, headers, chunks, this.#partBytes);
+      messages.push(...encoded.parts, encoded.record, ...encoded.surplus);
+    };
+    for (const { key: one, bytes } of joined.put) add(one, bytes, [SIDE]);
+    const known = [...(present ? lineageBehind(present) : []).slice(0, 1), ...lineage].slice(0, LINEAGE);
+    add(key, joined.head, [HEAD, [HEADER.lineage, formatLineage(known)]]);
+    for (const one of joined.remove) add(one, undefined, [SIDE]);
+    const id = `join-${instance}-${Date.now()}-${fingerprint(joined.head)}`;
+    const answer = await publishBatch(connection, layout.stream, id, messages, ANSWER_MS);
+    if (answer.is !== 'stored') throw changed();
+  }
+
+  /** Lifts the alarm. With this all instances go on. */
+  async beginEpoch(incarnation: Uint8Array, epoch: number): Promise<void> {
+    const { connection, manager, layout, instance } = this.#options;
+    const { stream, meta, alarm } = layout;
+    const [born, raised] = await Promise.all([
+      lastNote(manager, stream, meta),
+      lastNote(manager, stream, alarm),
+    ]);
+    const messages: Outgoing[] = [
+      {
+        subject: meta,
+        headers: [[NATS_HEADER.expected, String(born?.sequence ?? 0)]],
+        data: encodeMeta({ format: BUCKET_FORMAT, incarnation, epoch }),
+      },
+      {
+        subject: alarm,
+        headers: [
+          [HEADER.operation, 'DEL'],
+          [NATS_HEADER.expected, String(raised?.sequence ?? 0)],
+        ],
+        data: new Uint8Array(),
+      },
+    ];
+    const id = `heal-${instance}-${epoch}-${Date.now()}`;
+    const answer = await publishBatch(connection, stream, id, messages, ANSWER_MS);
+    if (answer.is !== 'stored') throw changed();
+  }
+
+  async #write({ key, from, entry }: Mending, present: ReplicaEntry | undefined): Promise<ReplicaEntry> {
+    const { connection, layout, admission } = this.#options;
+    const id = Buffer.from(key, 'base64url');
+    const bytes = entry.removed ? undefined : await this.#bytesOf(from, key, entry);
+    if (bytes && entry.isHead) {
+      await admission.admit([{ key: id, before: undefined, after: bytes, revision: entry.revision }]);
+    }
+    const lineage = entry.isHead && present ? lineageBehind(present) : [];
+    const said: Outgoing['headers'] = [
+      entry.isHead ? HEAD : SIDE,
+      ...(lineage.length > 0 ? [[HEADER.lineage, formatLineage(lineage)] as const] : []),
+      [NATS_HEADER.expected, String(present?.revision ?? 0)],
+    ];
+    const encoded = encodeRecord(layout, id, bytes, said, present?.chunks ?? 0, this.#partBytes);
+    const { parts, record, surplus } = encoded;
+    let revision = 0;
+    for (const message of [...parts, record, ...surplus]) {
+      const sequence = await publishMessage(connection, message);
+      if (!sequence) throw changed();
+      if (message === record) revision = sequence;
+    }
+    return { ...entry, revision, lineage, chunks: parts.length };
+  }
+
+  async #bytesOf(from: string, key: string, entry: ReplicaEntry): Promise<Uint8Array> {
+    const bytes = await this.#options.bytes(from, key);
+    if (fingerprint(bytes) === entry.fingerprint) return bytes;
+    throw new CofferError(
+      'tampered',
+      `a record of instance ${from} is not what it says: remove its replica, and heal again`,
+    );
+  }
+
+  get #partBytes(): number {
+    return partBytesOf(this.#options.connection);
+  }
+}
+
+/** Some at the same time, until all are done or one fails. */
+export async function each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  const left = [...all].reverse();
+  const worker = async () => {
+    for (let one = left.pop(); one !== undefined; one = left.pop()) await work(one);
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, all.length) }, worker));
+}
+
+const changed = () =>
+  new CofferError('conflict', 'the stream changed while it was healed, or did not answer: heal again');
