@@ -48,6 +48,8 @@ export interface SealedValue {
 
 /** Bytes of a value record's own id. */
 const RECORD_ID_BYTES = 16;
+/** More than changes can be made in a second; with it a generation is a safe integer until 2242. */
+const STARTS_PER_SECOND = 2 ** 20;
 
 /**
  * The heads of all secrets in memory, and the values in the store. Holds what is durable, nothing else: an entry
@@ -174,10 +176,14 @@ export class Catalog {
     return recordId;
   }
 
-  /** The generation that the next state of a secret will have; a life starts somewhere at random. */
-  nextGeneration(name: string): number {
+  /**
+   * The generation that the next state of a secret will have. A life starts at a number of its own that is above all of the lives
+   * before: of who remembers one of those, in a shared store, it takes the place.
+   */
+  nextGeneration(name: string, now: Date): number {
     const entry = this.#entries.get(name);
-    return entry ? entry.generation + 1 : 1 + randomInt(2 ** 40);
+    if (entry) return entry.generation + 1;
+    return Math.floor(now.getTime() / 1_000) * STARTS_PER_SECOND + randomInt(STARTS_PER_SECOND);
   }
 
   /**

@@ -325,8 +325,8 @@ export class Secrets {
     value?: Uint8Array,
     dropped: readonly VersionEntry[] = [],
   ): Plan {
-    const { catalog } = this.#context;
-    const generation = catalog.nextGeneration(head.name);
+    const { catalog, now } = this.#context;
+    const generation = catalog.nextGeneration(head.name, now());
     const change: HeadChange = {
       // Only here is the generation known that the new version's record is bound to.
       head: version === undefined ? head : { ...head, versions: boundTo(head.versions, version, generation) },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-
+import { generationOf } from '../src/crypto/records.js';
 import { CofferError, type Engine, type KeysInfo, parseRootKey } from '../src/index.js';
 import { HEAD_PREFIX, HEADER_KEY } from '../src/keys.js';
 import { auditEntries } from './audit-file.js';
@@ -184,6 +184,26 @@ describe('an instance that is cut off', () => {
     await back.storage.passed();
     await Promise.all([again.engine.close(), back.engine.close()]);
     expect(heads(await instances.open('a', inTwoDays))).toBe(0);
+  });
+
+  it('has each life of a secret above those before, though nobody remembers them', async () => {
+    const instances = await Instances.make();
+    const a = await instances.open('a');
+    const names = Array.from({ length: 8 }, (_, index) => `db/${index}`);
+    const generations = ({ storage }: TestInstance) =>
+      [...storage.scan(HEAD_PREFIX)].map(([, { bytes }]) => generationOf(Buffer.from(bytes)));
+    for (const name of names) await a.engine.put(admin, name, bytes('first life'));
+    for (const name of names) await a.engine.put(admin, name, bytes('and more'));
+    const first = generations(a);
+    for (const name of names) await a.engine.delete(admin, name);
+    await a.engine.close();
+    const now = () => new Date(Date.now() + 48 * 60 * 60 * 1_000);
+    const forgetful = await instances.open('a', { now });
+    expect(generations(forgetful)).toEqual([]);
+    for (const name of names) await forgetful.engine.put(admin, name, bytes('second life'));
+    const second = generations(forgetful);
+    for (const [index, generation] of first.entries()) expect(second[index]).toBeGreaterThan(generation);
+    expect(second.every(Number.isSafeInteger)).toBe(true);
   });
 
   it('shows its own audit log when it is cut off, to who came in by the machine itself', async () => {

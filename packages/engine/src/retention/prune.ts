@@ -43,7 +43,7 @@ export async function prune(
       const operations = gate.remember(head.operations, added);
       const dropped = numbers.map((number) => (head.versions.get(number) as VersionEntry).recordId);
       const next = { ...without(head, numbers), operations };
-      await catalog.commit(before, catalog.nextGeneration(name), { head: next, dropped });
+      await catalog.commit(before, before.generation + 1, { head: next, dropped });
       return numbers.length;
     });
   });
