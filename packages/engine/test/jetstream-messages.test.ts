@@ -210,14 +210,28 @@ describe('a change that is longer than a batch', () => {
   });
 });
 
-test('versions are compared by their numbers, and what is none is the oldest', () => {
-  const order = ['', '2.9.25', '2.12.15', '2.14.0-RC.1', '2.14.2', '2.15.0', '10.0.0'];
+test('versions are compared by their numbers, what leads to a release comes before it, and what is no version is the oldest', () => {
+  const order = [
+    '',
+    '2.9.25',
+    '2.12.15',
+    '2.14.0',
+    '2.14.2-1',
+    '2.14.2-RC',
+    '2.14.2-RC.2',
+    '2.14.2-RC.10',
+    '2.14.2-RC.10.1',
+  ];
+  order.push('v2.14.2', '2.14.3-RC.1', '2.15.0', '10.0.0');
   expect([...order].reverse().sort(compareVersions)).toEqual(order);
+  for (const same of ['v2.14.2', '2.14.2+build.5']) expect(compareVersions(same, '2.14.2')).toBe(0);
+  expect(compareVersions('2.14.2 or so', '0.0.1')).toBeLessThan(0);
 });
 
 test('a server is new enough from 2.14.2 on, and refused below with what to do', () => {
-  for (const version of ['2.12.15', '2.14.1', '']) {
+  for (const version of ['2.12.15', '2.14.1', '2.14.2-RC.1', '2.14.2-dev+abc', '']) {
     expect(() => requireVersion(version, 'n1')).toThrow(/n1 is nats-server .*needs 2\.14\.2 or newer/);
   }
-  for (const version of ['2.14.2', '2.14.10', '2.15.2', '3.0.0']) requireVersion(version, 'n1');
+  for (const version of ['2.14.2', '2.14.10', '2.15.0-RC.1', '2.15.2', '3.0.0'])
+    requireVersion(version, 'n1');
 });

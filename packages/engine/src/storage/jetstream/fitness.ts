@@ -127,17 +127,21 @@ function parseServer(data: Uint8Array): ServerFacts | undefined {
 const fieldsOf = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
 
-/** By their three numbers; a release candidate counts as its release. What is no version is the oldest. */
+/** In semver's order: what leads to a release comes before it, 2.14.2-RC.1 before 2.14.2. What is no version is the oldest. */
 export function compareVersions(one: string, other: string): number {
-  const [left, right] = [numbersOf(one), numbersOf(other)];
-  for (const [index, number] of left.entries()) {
-    const difference = number - (right[index] ?? 0);
+  const [left, right] = [parseVersion(one), parseVersion(other)];
+  for (const [index, number] of left.numbers.entries()) {
+    const difference = number - (right.numbers[index] ?? 0);
     if (difference !== 0) return difference;
   }
-  return 0;
+  if (left.leading === '' || right.leading === '') return right.leading.length - left.leading.length;
+  return left.leading.localeCompare(right.leading, 'en', { numeric: true });
 }
 
-function numbersOf(version: string): number[] {
-  const [, ...numbers] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? ['', '0', '0', '0'];
-  return numbers.map(Number);
+/** `leading`: what makes it one that leads to a release, `RC.1`; empty for the release. */
+function parseVersion(version: string): { readonly numbers: readonly number[]; readonly leading: string } {
+  const found = /^v?(\d+)\.(\d+)\.(\d+)(?:-([\w.-]+))?(?:\+.*)?$/.exec(version);
+  if (!found) return { numbers: [0, 0, 0], leading: '' };
+  const [, major, minor, patch, leading = ''] = found;
+  return { numbers: [major, minor, patch].map(Number), leading };
 }
