@@ -163,6 +163,53 @@ describe('accounts of a nats-server', () => {
 });
 
 describe('a nats-server that does not let accounts be looked up', () => {
+  it('is asked with pauses, whatever servers its cluster tells of, from the start and later; and what changed meanwhile is heard of', async () => {
+    const two = await NatsServer.startTwo({
+      operator: operatorToken,
+      systemAccount: system.publicKey,
+      accounts: { [system.publicKey]: systemToken, [account.publicKey]: accountToken(oldSigner.publicKey) },
+    });
+    open.push(...two.map((one) => ({ close: () => one.stop() })));
+    const refused = () => two.reduce((sum, { refusedLogins }) => sum + refusedLogins, 0);
+    /** Of the next six logins. */
+    const seconds = async () => {
+      const [begun, before] = [performance.now(), refused()];
+      await vi.waitFor(() => expect(refused()).toBeGreaterThanOrEqual(before + 6), { timeout: 20_000 });
+      return (performance.now() - begun) / 1_000;
+    };
+    const other = createKeyPair('user');
+    const admin = await ClaimsClient.connect({
+      servers: two.map(({ url }) => url),
+      user: formatCreds(encodeJwt(newUser(other.publicKey, 'other'), system), other.seed()),
+    });
+    open.push(admin);
+    /** Lets the resolver's user in, or not. */
+    const admit = async (isIn: boolean) => {
+      issuedAt++;
+      const { nats, ...claims } = newAccount(system.publicKey, 'SYS');
+      const revocations = isIn ? {} : { [systemUser.publicKey]: NOW + 1_000 };
+      const revoked = { ...claims, nats: { ...nats, revocations } };
+      await admin.update(encodeJwt(revoked, operator, { now: new Date((issuedAt + 2_000) * 1000) }));
+    };
+
+    await admit(false);
+    const accounts = resolver({ servers: (two[0] as NatsServer).url });
+    const looked = accounts.lookup(account.publicKey);
+    expect(await seconds()).toBeGreaterThan(1);
+    await admit(true);
+    expect(await looked).toBeDefined();
+
+    const changes: (string | undefined)[] = [];
+    accounts.watch((changed) => changes.push(changed));
+    await admit(false);
+    expect(await seconds()).toBeGreaterThan(1);
+    await expect(accounts.lookup(account.publicKey)).rejects.toThrow('no NATS server can be reached');
+    changes.length = 0;
+    await admit(true);
+    await vi.waitFor(() => expect(changes).toContain(undefined), { timeout: 5_000 });
+    expect(await accounts.lookup(account.publicKey)).toBeDefined();
+  });
+
   it('is told of, and tried again', async () => {
     const stranger = createKeyPair('user');
     const token = encodeJwt(newUser(stranger.publicKey, 'X'), createKeyPair('account'));

@@ -1,12 +1,27 @@
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { Process, TemporaryFolder } from './processes.mjs';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort, Process, TemporaryFolder } from './processes.mjs';
 import { peer } from './servers.mjs';
 
 // Plain JavaScript, since bench/ runs without a build; the contract stands in nats.d.mts.
 
 export class NatsServer {
-  static async start({ operator, systemAccount, accounts = {}, config = '' } = {}) {
+  static async startTwo(options = {}) {
+    const routes = [await freePort(), await freePort()];
+    const started = routes.map(async (route, index) => {
+      const other = `nats://127.0.0.1:${routes[1 - index]}`;
+      const cluster = `cluster: { name: two, host: 127.0.0.1, port: ${route}, routes: ["${other}"] }`;
+      return NatsServer.start({ ...options, cluster, port: await freePort() });
+    });
+    const servers = await Promise.all(started);
+    for (const server of servers) await server.#knows(servers.length);
+    return servers;
+  }
+
+  static async start({ operator, systemAccount, accounts = {}, cluster, port = -1, config = '' } = {}) {
     const folder = new TemporaryFolder();
     try {
       const resolverDir = folder.join('accounts');
@@ -22,9 +37,13 @@ export class NatsServer {
               `system_account: ${systemAccount}`,
               `resolver: { type: full, dir: ${JSON.stringify(resolverDir)}, allow_delete: true, interval: "2m" }`,
             ];
-      const lines = [...trust, `jetstream: { store_dir: ${JSON.stringify(folder.join('jetstream'))} }`];
+      const lines = [
+        ...trust,
+        // In a cluster JetStream would be all servers' together.
+        cluster ?? `jetstream: { store_dir: ${JSON.stringify(folder.join('jetstream'))} }`,
+      ];
       const server = new NatsServer(folder, resolverDir, lines, config);
-      await server.#begin(-1);
+      await server.#begin(port);
       return server;
     } catch (error) {
       folder[Symbol.dispose]();
@@ -46,6 +65,10 @@ export class NatsServer {
     return `nats://127.0.0.1:${this.port}`;
   }
 
+  get refusedLogins() {
+    return this.process.output.split('\n').filter((line) => line.includes('authentication error')).length;
+  }
+
   async pause() {
     await this.process.stop();
   }
@@ -59,8 +82,10 @@ export class NatsServer {
   async reload({ config = this.#config } = {}) {
     this.#config = config;
     this.#write(this.port);
+    const done = 'Reloaded server configuration|Failed to reload';
+    const before = this.process.output.match(new RegExp(done, 'g'))?.length ?? 0;
     this.process.signal('SIGHUP');
-    await this.process.waitFor(/Reloaded server configuration|Failed to reload/);
+    await this.process.waitFor(new RegExp(`(?:[^]*?(?:${done})){${before + 1}}`));
   }
 
   async stop() {
@@ -82,6 +107,18 @@ export class NatsServer {
     } catch (error) {
       await this.process.kill().catch(() => {});
       throw error;
+    }
+  }
+
+  /** Waits until it tells its clients of so many servers. */
+  async #knows(count) {
+    for (;;) {
+      const socket = connect(this.port, '127.0.0.1');
+      const [greeting] = await once(socket, 'data');
+      socket.destroy();
+      const { connect_urls: told = [] } = JSON.parse(greeting.toString().slice('INFO '.length));
+      if (told.length === count) return;
+      await sleep(20);
     }
   }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { connect } from '@nats-io/transport-node';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
+import type { NatsServer } from '../../../test/support/nats.mjs';
 import { completeWasmcloud, type NatsConfig } from '../src/index.js';
 import { NatsDoor } from '../src/nats/door.js';
 import {
@@ -15,6 +16,7 @@ import {
   openDoor,
   readableLog,
   startNats,
+  startTwoNats,
   until,
   withoutCredentials,
 } from './nats-world.js';
@@ -156,6 +158,32 @@ describe('the connection to NATS', () => {
     await nats.restart({ config: CLOSED });
     await until(() => door.notServing === undefined, 'the door to serve');
     expect(says('there is no connection to NATS').length).toBeLessThanOrEqual(2);
+  });
+
+  it('is tried with pauses, whatever servers a cluster tells of: from the start, and when a password changed', async () => {
+    const servers = await startTwoNats({ config: 'authorization: { user: coffer, password: other }' });
+    const [first] = servers as [NatsServer];
+    const refused = () => servers.reduce((sum, { refusedLogins }) => sum + refusedLogins, 0);
+    /** Of the next eight logins. */
+    const seconds = async () => {
+      const [begun, before] = [performance.now(), refused()];
+      await until(() => refused() >= before + 8, 'eight logins to be refused');
+      return (performance.now() - begun) / 1_000;
+    };
+    const { door, says } = await openDoor(asUser(first));
+    expect(await seconds()).toBeGreaterThan(1);
+    expect(door.notServing?.reason).toMatch(/does not let us in/);
+
+    for (const server of servers) await server.reload({ config: CLOSED });
+    await until(() => door.notServing === undefined, 'the door to serve');
+    for (const server of servers) {
+      await server.reload({ config: 'authorization: { user: coffer, password: other }' });
+    }
+    expect(await seconds()).toBeGreaterThan(1);
+    for (const server of servers) await server.reload({ config: CLOSED });
+    await until(() => door.notServing === undefined, 'the door to serve again');
+    expect(door.reconnects).toBe(1);
+    expect(says('there is no connection to NATS')).toHaveLength(2);
   });
 
   it('is made when NATS is there at last', async () => {

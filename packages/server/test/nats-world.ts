@@ -41,6 +41,15 @@ export async function startNats(options: Parameters<typeof NatsServer.start>[0] 
   return server;
 }
 
+/** Two in a cluster that tell of each other, stopped at the end of the test. */
+export async function startTwoNats(
+  options: Parameters<typeof NatsServer.startTwo>[0],
+): Promise<NatsServer[]> {
+  const servers = await NatsServer.startTwo(options);
+  onTestFinished(async () => void (await Promise.all(servers.map((server) => server.stop()))));
+  return servers;
+}
+
 /** Lets in one user by its password. */
 export const CLOSED = 'authorization: { user: coffer, password: hello }';
 

@@ -44,7 +44,9 @@ export interface NatsLinkOptions {
 }
 
 /**
- * One connection to NATS, for ever: made when it can be, and again whenever it is lost. The log is told of each change once.
+ * One connection to NATS, for ever: made when it can be, and again whenever it is lost. The log is told of each change once. One that
+ * NATS refuses twice ends for good, and after a pause another is made: nats.js would knock without a pause, some thousand times a
+ * second, at the servers that a cluster tells of before it refuses us.
  *
  * Life: `open`, then `close`.
  */
@@ -59,7 +61,7 @@ export class NatsLink {
   #connected = false;
   #since = new Date();
   #problem: string | undefined;
-  #reconnects = 0;
+  #connections = 0;
 
   private constructor(config: NatsConfig, options: NatsLinkOptions) {
     this.#config = config;
@@ -97,7 +99,7 @@ export class NatsLink {
   }
 
   get reconnects(): number {
-    return this.#reconnects;
+    return Math.max(0, this.#connections - 1);
   }
 
   async close(): Promise<void> {
@@ -130,8 +132,6 @@ export class NatsLink {
       reconnectJitter: RETRY_MS,
       reconnectJitterTLS: RETRY_MS,
       pingInterval: PING_MS,
-      // Credentials may be renewed, and accounts pushed, while we wait.
-      ignoreAuthErrorAbort: true,
     });
   }
 
@@ -139,10 +139,8 @@ export class NatsLink {
   async #follow(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
       if (status.type === 'disconnect') this.#lost();
-      else if (status.type === 'reconnect') {
-        this.#reconnects++;
-        this.#found(connection);
-      } else if (status.type === 'update') {
+      else if (status.type === 'reconnect') this.#found(connection);
+      else if (status.type === 'update') {
         if (this.#connected && status.added?.length) this.#options.onClusterChanged?.(connection);
       } else if (status.type === 'error') this.#complain(status.error);
     }
@@ -150,6 +148,7 @@ export class NatsLink {
   }
 
   #found(connection: NatsConnection): void {
+    this.#connections++;
     const { version, max_payload: maxPayload } = connection.info ?? {};
     this.#change(true);
     this.#problem = undefined;

@@ -16,6 +16,7 @@ import {
 } from '@coffer/identity';
 import type { Logger } from 'pino';
 import type { NatsResolverConfig, TrustConfig } from '../config/trust.js';
+import { Seldom } from '../nats/seldom.js';
 import { AccountFiles } from './account-files.js';
 import { AccountWatch } from './account-watch.js';
 import { Operators, operatorSources, readOperatorInTime } from './operators.js';
@@ -250,7 +251,11 @@ async function openNatsResolver(
   const creds = credsFile && (await readNamed(credsFile, CREDS));
   try {
     const ca = caFile && (await readNamed(caFile, CA));
-    const onProblem = (reason: string) => log.warn({ reason }, 'accounts cannot be looked up as they should');
+    // Told again at each attempt.
+    const seldom = new Seldom();
+    const onProblem = (reason: string) => {
+      if (seldom.may(reason)) log.warn({ reason }, 'accounts cannot be looked up as they should');
+    };
     return natsResolver({ servers, ...(creds && { creds }), ...(ca && { tls: { ca } }), onProblem });
   } catch (error) {
     if (!(error instanceof IdentityError)) throw error;

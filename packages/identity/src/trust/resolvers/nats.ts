@@ -58,7 +58,8 @@ class NatsResolver implements Required<AccountResolver> {
   readonly #pushed = new Map<string, { readonly token: AccountToken; readonly at: number }>();
   readonly #closing = new AbortController();
   #connecting: Promise<NatsConnection> | undefined;
-  #connected = false;
+  /** It was there, and is being made again. */
+  #isLost = false;
 
   constructor(options: NatsResolverOptions) {
     this.#options = options;
@@ -97,8 +98,8 @@ class NatsResolver implements Required<AccountResolver> {
   }
 
   async #request(subject: string): Promise<Msg> {
+    if (this.#isLost) throw new LookupError('no NATS server can be reached');
     const connection = await this.#connection();
-    if (!this.#connected) throw new LookupError('no NATS server can be reached');
     try {
       return await connection.request(subject, '', { timeout: ANSWER_MS });
     } catch (error) {
@@ -137,7 +138,6 @@ class NatsResolver implements Required<AccountResolver> {
           timeout: CONNECT_MS,
           maxReconnectAttempts: -1,
           reconnectTimeWait: RECONNECT_MS,
-          ignoreAuthErrorAbort: true,
           ...(this.#user && { authenticator: authenticatorOf(this.#user) }),
           ...(tls?.ca !== undefined && { tls: { ca: Buffer.from(tls.ca).toString('latin1') } }),
         });
@@ -151,10 +151,10 @@ class NatsResolver implements Required<AccountResolver> {
   }
 
   #attend(connection: NatsConnection): void {
-    this.#connected = true;
     for (const subject of UPDATES) this.#subscribe(connection, subject, (message) => this.#updated(message));
     // Whether it may be deleted, the server decides: what is left it tells.
     this.#subscribe(connection, DELETE, () => this.#tell());
+    if (this.#isLost) void this.#found(connection);
     void this.#follow(connection);
   }
 
@@ -167,23 +167,27 @@ class NatsResolver implements Required<AccountResolver> {
     });
   }
 
+  /** Until it ends for good: one that is refused twice does, and another one is asked for with pauses. */
   async #follow(connection: NatsConnection): Promise<void> {
     for await (const { type } of connection.status()) {
       if (type === 'disconnect') {
-        this.#connected = false;
+        this.#isLost = true;
         this.#problem('the connection to the NATS servers is lost');
-      } else if (type === 'reconnect') {
-        this.#connected = true;
-        this.#pushed.clear();
-        // Nothing is missed any more from when the server has heard what is subscribed to.
-        await connection.flush().catch(() => {});
-        this.#tell();
-      }
+      } else if (type === 'reconnect') void this.#found(connection);
     }
-    // Ended, and not by us.
-    this.#connected = false;
-    if (!this.#closing.signal.aborted) this.#connecting = undefined;
-    if (this.#listeners.size > 0) this.#connection().catch(() => {});
+    if (this.#closing.signal.aborted) return;
+    this.#isLost = true;
+    this.#connecting = this.#connect();
+    this.#connecting.catch(() => {});
+  }
+
+  /** Again: anything may have changed meanwhile. */
+  async #found(connection: NatsConnection): Promise<void> {
+    this.#isLost = false;
+    this.#pushed.clear();
+    // Nothing is missed any more from when the server has heard what is subscribed to.
+    await connection.flush().catch(() => {});
+    this.#tell();
   }
 
   #updated({ data }: Msg): void {
