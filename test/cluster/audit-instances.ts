@@ -19,6 +19,7 @@ export class Shared implements AsyncDisposable {
   url: string;
   readonly bucket: string;
   readonly #instances = new Set<Instance>();
+  readonly #senders = new Set<AuditCopies>();
 
   constructor(
     url: string,
@@ -29,17 +30,19 @@ export class Shared implements AsyncDisposable {
     this.bucket = bucket;
   }
 
+  /** @param at where its log is; a copy of another one's goes on as that one's */
   async open(
-    id: string,
+    at: string,
     options: Partial<AuditOptions> & { readonly auditMaxBytes?: number } = {},
   ): Promise<Instance> {
     const { auditMaxBytes, ...rest } = options;
     const notices: string[] = [];
     const holder: { copies?: AuditCopies } = {};
-    const log = await AuditLog.open(this.logOf(id), {
+    const { acceptRollback = false } = options;
+    const log = await AuditLog.open(this.logOf(at), {
       storeId: this.storeId,
       signer: this.signer,
-      instance: id,
+      instance: at,
       delivered: () => holder.copies?.facts.delivered.seq ?? 0,
       generation: () => 1,
       revision: () => 1,
@@ -52,29 +55,48 @@ export class Shared implements AsyncDisposable {
       onNotice: (sentence) => notices.push(sentence),
       ...rest,
     });
-    const copies = new AuditCopies({
+    const { instance: id = at } = log;
+    const copies = this.#copiesOf(log, id, { acceptRollback, auditMaxBytes }, notices);
+    holder.copies = copies;
+    const instance = new Instance(id, log, copies, notices, this.logOf(at));
+    this.#instances.add(instance);
+    copies.start();
+    return instance;
+  }
+
+  /** Another one that sends an instance's log, as a second process would that has it. @param url its way to the servers */
+  sendToo({ log, id }: Instance, url = this.url): AuditCopies {
+    const copies = this.#copiesOf(log, id, { acceptRollback: false }, [], url);
+    this.#senders.add(copies);
+    copies.start();
+    return copies;
+  }
+
+  #copiesOf(
+    log: AuditLog,
+    id: string,
+    { acceptRollback, auditMaxBytes }: { acceptRollback: boolean; auditMaxBytes?: number | undefined },
+    notices: string[],
+    url?: string,
+  ): AuditCopies {
+    const servers = () => (url ?? this.url).split(',');
+    return new AuditCopies({
       log,
       ring: this.ring,
       storeId: this.storeId,
       instance: id,
       stream: {
-        connect: () =>
-          connect({ servers: this.url.split(','), maxReconnectAttempts: -1, reconnectTimeWait: 100 }),
+        connect: () => connect({ servers: servers(), maxReconnectAttempts: -1, reconnectTimeWait: 100 }),
         bucket: this.bucket,
         replicas: this.replicas,
         instanceName: `name-${id.slice(0, 2)}`,
         auditMaxBytes,
       },
-      acceptRollback: options.acceptRollback ?? false,
+      acceptRollback,
       now: () => new Date(),
       witnessMs: 3_600_000,
       onNotice: (sentence) => notices.push(sentence),
     });
-    holder.copies = copies;
-    const instance = new Instance(id, log, copies, notices, this.logOf(id));
-    this.#instances.add(instance);
-    copies.start();
-    return instance;
   }
 
   logOf(id: string): string {
@@ -94,6 +116,7 @@ export class Shared implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const copies of this.#senders) await copies.close();
     for (const instance of this.#instances) await instance.close();
     this.ring.wipe();
     this.folder[Symbol.dispose]();
