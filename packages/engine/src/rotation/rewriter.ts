@@ -34,8 +34,11 @@ const MEMBERS =
   'all records are under the new data key, and the old one is kept until every instance has them so, since its replica may be ' +
   'needed: start those that are away, or forget those that will not come back ("coffer storage status", "coffer storage forget")';
 
-/** `members`: another instance has not yet what took the place of the records under the old key. */
-export type RotationProblem = 'storage_full' | 'tampered' | 'members';
+/**
+ * `members`: another instance has not yet what took the place of the records under the old key; `audit`: nothing holds yet what
+ * opens the copies of audit logs that are under it.
+ */
+export type RotationProblem = 'storage_full' | 'tampered' | 'members' | 'audit';
 
 /** How far the re-encryption under the newest data key has come. */
 export interface RotationProgress {
@@ -253,9 +256,23 @@ export class Rewriter {
     return true;
   }
 
+  /** @throws CofferError `unavailable` while what else is under it could not be opened without it */
+  async #keepKeys(id: number): Promise<void> {
+    try {
+      await this.#parts.keepKeys?.();
+    } catch (cause) {
+      if (!(cause instanceof CofferError)) throw cause;
+      const message =
+        `all records are under the new data key, and the data key ${id} is kept, since copies of audit logs are under it too and ` +
+        `what opens them cannot be stored beside them (${cause.message})`;
+      this.#hinder('audit', message);
+      throw new CofferError('unavailable', message, { cause });
+    }
+  }
+
   async #destroy(id: number): Promise<void> {
     const { header, gate, onNotice } = this.#parts;
-    await this.#parts.keepKeys?.();
+    await this.#keepKeys(id);
     const operation = randomUUID();
     const asked = { caller: SERVER, action: 'destroy-data-key', target: String(id), operation } as const;
     const made = await header.alone(async () => {

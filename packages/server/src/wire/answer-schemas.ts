@@ -143,7 +143,7 @@ const rotation = z
     total: z.int().min(0).describe('Records in the store'),
     remaining: z.int().min(0).describe('Records not yet under the newest data key'),
     problem: z
-      .strictObject({ code: z.enum(['storage_full', 'tampered', 'members']), message: z.string() })
+      .strictObject({ code: z.enum(['storage_full', 'tampered', 'members', 'audit']), message: z.string() })
       .optional(),
   })
   .nullable()
