@@ -1,3 +1,6 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { describe, expect, it } from 'vitest';
 
 import { batchesOf } from '../src/audit/copies/batch.js';
@@ -5,6 +8,7 @@ import { formatSpan, openCopy, parseSpan, sealCopy } from '../src/audit/copies/f
 import { CopyKeys } from '../src/audit/copies/keys.js';
 import { mergeByTime } from '../src/audit/copies/merge.js';
 import { AuditLog, type AuditOptions } from '../src/audit/log.js';
+import { readLog } from '../src/audit/reader.js';
 import { verifyAuditLog } from '../src/audit/verify.js';
 import { SERVER } from '../src/caller.js';
 import { KeyRing } from '../src/crypto/key-ring.js';
@@ -154,6 +158,45 @@ describe('lines', () => {
       [4, 4],
     ]);
     expect(Buffer.concat(batches.map((batch) => batch.lines)).toString()).toBe(lines.join(''));
+  });
+
+  it('are told of by the last one that is no witness', () => {
+    const witness = (seq: number) => lineOf(seq, 1).replace('}\n', ',"action":"witness"}\n');
+    const told = (...lines: string[]) =>
+      [...batchesOf(Buffer.from(lines.join('')), 4096)].map((one) => one.told);
+    expect(told(lineOf(7, 1), lineOf(8, 1), witness(9), witness(10))).toEqual([8]);
+    expect(told(witness(7), lineOf(8, 1))).toEqual([8]);
+    expect(told(witness(7), witness(8))).toEqual([0]);
+  });
+
+  it('are not cut into batches where the log ends or begins with what is no entry, or breaks off', () => {
+    const cut = (text: string) => () => [...batchesOf(Buffer.from(text), 4096)];
+    expect(cut(`${lineOf(1, 1)}nothing of ours\n`)).toThrow(/lines that are no entries/);
+    expect(cut(`nothing of ours\n${lineOf(2, 1)}`)).toThrow(/lines that are no entries/);
+    expect(cut(lineOf(1, 1) + lineOf(2, 1).trimEnd())).toThrow(/lines that are no entries/);
+  });
+
+  it('that are read from a log as it grows are those that may be read, as they stand there', async () => {
+    const path = await temporaryFolder();
+    const foreign = 'nothing of ours\n';
+    const log = [lineOf(1, 1), lineOf(2, 1), foreign, lineOf(3, 1), lineOf(4, 1), foreign];
+    writeFileSync(join(path, 'audit.log'), log.join(''));
+    const read = async (from: number, ends: number[]) => {
+      const pieces: string[] = [];
+      const end = {
+        seq: () => ends[0] as number,
+        more: async () => ends.splice(0, 1).length > 0 && ends.length > 0,
+      };
+      for await (const piece of readLog(path, { from }, end)) pieces.push(piece.toString());
+      return pieces.filter((piece) => piece !== '');
+    };
+    expect(await read(1, [2, 3, 4])).toEqual([
+      lineOf(1, 1) + lineOf(2, 1) + foreign,
+      lineOf(3, 1),
+      lineOf(4, 1) + foreign,
+    ]);
+    expect(await read(2, [3])).toEqual([lineOf(2, 1) + foreign + lineOf(3, 1)]);
+    expect(await read(1, [0])).toEqual([]);
   });
 
   it('of several logs come by their time, each log’s in its order', async () => {

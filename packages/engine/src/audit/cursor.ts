@@ -5,6 +5,8 @@ import { LineBlocks } from './lines.js';
 import { closedSegments, currentPath, type Segment } from './segments.js';
 
 const BLOCK_BYTES = 256 * 1024;
+/** A block with more is not copied out. */
+const KEPT_BYTES = BLOCK_BYTES / 2;
 const NEWLINE = 0x0a;
 /** A search for a line ends here, and the rest is read. */
 const NEAR_BYTES = 64 * 1024;
@@ -33,6 +35,8 @@ export class LogCursor {
   /** What was read and is no whole line yet. */
   readonly #blocks = new LineBlocks();
   #unfinished = 0;
+  /** What is read into, unless somebody got it. */
+  #spare: Buffer | undefined;
 
   private constructor(folder: string) {
     this.#folder = folder;
@@ -54,11 +58,9 @@ export class LogCursor {
     for (;;) {
       const file = this.#file ?? (await this.#openNext());
       if (!file) return undefined;
-      const block = Buffer.allocUnsafe(BLOCK_BYTES);
-      const { bytesRead } = await file.handle.read(block, 0, BLOCK_BYTES, this.#offset);
-      this.#offset += bytesRead;
-      if (bytesRead > 0) {
-        const bytes = this.#blocks.add(block.subarray(0, bytesRead));
+      const block = await this.#block(file);
+      if (block.length > 0) {
+        const bytes = this.#blocks.add(block);
         if (bytes.length > 0) return { file: file.name, bytes, cutOff: false };
       } else if (file.first !== undefined) {
         const rest = this.#blocks.takeRest();
@@ -92,6 +94,18 @@ export class LogCursor {
   async close(): Promise<void> {
     await this.#file?.handle.close();
     this.#file = undefined;
+  }
+
+  /** Empty at the end of the file. Who follows a log reads often and little: what is not filled is read into again. */
+  async #block({ handle }: OpenFile): Promise<Buffer> {
+    const spare = this.#spare ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    this.#spare = undefined;
+    const { bytesRead } = await handle.read(spare, 0, BLOCK_BYTES, this.#offset);
+    this.#offset += bytesRead;
+    const read = spare.subarray(0, bytesRead);
+    if (bytesRead > KEPT_BYTES) return read;
+    this.#spare = spare;
+    return Buffer.from(read);
   }
 
   /** The first file behind the one that was read last. */

@@ -67,11 +67,7 @@ function select(
   wanted: ((line: Buffer) => boolean) | undefined,
 ): Selected {
   const first = LineHead.of(block);
-  const last = lastHead(block);
-  // Most blocks lie within: what stands in the middle of one need not be looked at.
-  if (!wanted && first && last && first.seq >= from && last.seq <= upTo && first.seq <= last.seq) {
-    return { bytes: block, beyond: 0, lastTime: last.time };
-  }
+  if (!wanted && first && first.seq >= from) return upToLine(block, upTo);
   const kept: Buffer[] = [];
   let passed = 0;
   let lastTime = 0;
@@ -91,9 +87,22 @@ function select(
 
 const NEWLINE = 0x0a;
 
-function lastHead(block: Buffer): LineHead | undefined {
-  const start = block.lastIndexOf(NEWLINE, block.length - 2) + 1;
-  return LineHead.of(block.subarray(start));
+/** A block without its last lines that are beyond: those before them need not be looked at. */
+function upToLine(block: Buffer, upTo: number): Selected {
+  let end = block.length;
+  let lastTime = 0;
+  for (let at = end; at > 0; ) {
+    const start = at < 2 ? 0 : block.lastIndexOf(NEWLINE, at - 2) + 1;
+    const head = LineHead.of(block.subarray(start, at));
+    if (head && head.seq <= upTo) {
+      lastTime = head.time;
+      break;
+    }
+    // A line that is none of ours goes with the one before it.
+    if (head) end = start;
+    at = start;
+  }
+  return { bytes: block.subarray(0, end), beyond: block.length - end, lastTime };
 }
 
 /** The first line of the last file that begins well before a time. */

@@ -39,27 +39,34 @@ export function* batchesOf(lines: Buffer, bytes: number): Generator<Batch> {
   }
 }
 
+/** Looks at the first line and at the last ones: those between were chained by this instance, and are copied as they stand. */
 function batchOf(lines: Buffer): Batch {
-  let told = 0;
-  let first: LineHead | undefined;
-  let last: LineHead | undefined;
-  let lastLine = lines;
-  for (let start = 0; start < lines.length; ) {
-    const end = lines.indexOf(NEWLINE, start);
-    lastLine = lines.subarray(start, end);
-    last = LineHead.of(lastLine);
-    first ??= last;
-    if (last && !lastLine.includes(WITNESS)) told = last.seq;
-    start = end + 1;
-  }
-  if (!first || !last) {
+  const first = LineHead.of(lines);
+  const lastLine = lines.subarray(startOfLast(lines), -1);
+  const last = LineHead.of(lastLine);
+  if (!first || !last || lines.at(-1) !== NEWLINE) {
     throw new CofferError(
       'audit_broken',
       'the audit log on this disk has lines that are no entries, and no copies are made of what stands there and behind it: ' +
         'verify it with "coffer audit verify --own"',
     );
   }
-  return { lines, first: first.seq, last: last.seq, hash: sha256(lastLine), time: first.time, told };
+  const hash = sha256(lastLine);
+  return { lines, first: first.seq, last: last.seq, hash, time: first.time, told: toldIn(lines) };
+}
+
+const startOfLast = (lines: Buffer): number =>
+  lines.length < 2 ? 0 : lines.lastIndexOf(NEWLINE, lines.length - 2) + 1;
+
+function toldIn(lines: Buffer): number {
+  for (let rest = lines; rest.length > 0; ) {
+    const start = startOfLast(rest);
+    const line = rest.subarray(start);
+    const head = LineHead.of(line);
+    if (head && !line.includes(WITNESS)) return head.seq;
+    rest = rest.subarray(0, start);
+  }
+  return 0;
 }
 
 /** In a name the quotes would be escaped. */
