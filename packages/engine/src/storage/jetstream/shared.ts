@@ -23,7 +23,7 @@ import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import type { JetStreamOptions } from './options.js';
 import { owedOf, positionOf } from './position.js';
-import type { ReplicaLike } from './replica-contract.js';
+import type { ReplicaLike, ReplicaOrigin } from './replica-contract.js';
 
 /** How long somebody waits for what another instance has shown. */
 const REACH_MS = 1_000;
@@ -50,11 +50,19 @@ export interface SharedParts {
   readonly onFollow: () => void;
 }
 
+/** A position as it was written last. */
+interface KnownPosition {
+  readonly origin: ReplicaOrigin | undefined;
+  readonly sequence: number;
+  readonly text: string;
+}
+
 /** What the instances of a store in JetStream know of each other, in the words of the engine. */
 export class JetStreamShared implements SharedStorage {
   readonly #parts: SharedParts;
   #admission: Admission | undefined;
   #isFollowing = false;
+  #position: KnownPosition | undefined;
   /** How many wait in {@link reached}. */
   #reaching = 0;
 
@@ -87,7 +95,14 @@ export class JetStreamShared implements SharedStorage {
   }
 
   get position(): string {
-    return positionOf(this.#parts.replica.origin, this.#parts.feed.position);
+    const { origin } = this.#parts.replica;
+    const sequence = this.#parts.feed.position;
+    // Every answer carries it, and only commits and beats move it.
+    const known = this.#position;
+    if (known?.sequence === sequence && known.origin === origin) return known.text;
+    const text = positionOf(origin, sequence);
+    this.#position = { origin, sequence, text };
+    return text;
   }
 
   async reached(position: string): Promise<void> {
