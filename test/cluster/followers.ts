@@ -5,6 +5,7 @@ import { connect } from '@nats-io/transport-node';
 import { afterEach, expect } from 'vitest';
 import { Beats } from '../../packages/engine/src/storage/jetstream/beats.js';
 import { lastNote } from '../../packages/engine/src/storage/jetstream/continuity.js';
+import { UNPROVEN } from '../../packages/engine/src/storage/jetstream/epoch.js';
 import { Feed } from '../../packages/engine/src/storage/jetstream/feed.js';
 import { Heal } from '../../packages/engine/src/storage/jetstream/heal.js';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
@@ -98,7 +99,8 @@ export class Follower {
       const manager = await jetstreamManager(connection);
       const { created } = await manager.streams.info(layout.stream);
       const note = await lastNote(manager, layout.stream, layout.meta);
-      await replica.bind({ ...parseMeta(note?.data ?? new Uint8Array()), created });
+      const { incarnation } = parseMeta(note?.data ?? new Uint8Array());
+      await replica.bind({ incarnation, epoch: UNPROVEN, created });
     }
     const follower = new Follower(folder, replica, link);
     later(() => follower.end());

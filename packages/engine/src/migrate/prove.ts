@@ -7,6 +7,7 @@ import { lookAtRing } from '../header/wrapping.js';
 import { type FoundHead, HeadsIntegrity } from '../integrity.js';
 import { HEADER_KEY, isHeadKey } from '../keys.js';
 import { rootKeyContext } from '../open-store.js';
+import type { Admission } from '../storage/shared.js';
 import { compareRecords, NOTHING, type Records } from './compare.js';
 import { engineOptions, type MigrateOptions } from './options.js';
 
@@ -30,6 +31,12 @@ export async function openKeys(
   const ring = await lookAtRing(incarnation, header, options.rootKey, context);
   return { ring, sealer: new RecordSealer(ring, incarnation) };
 }
+
+/** Takes over all that comes, which is proven when it is there; by the keys it is seen whether it was a heal that began an epoch. */
+export const takingAll = (keys: () => StoreKeys | undefined = () => undefined): Admission => ({
+  admit: () => undefined,
+  authenticate: (message) => keys()?.ring.authenticate(message),
+});
 
 interface ProofOptions {
   /** What sealed the summary, if the ring is another by now. */

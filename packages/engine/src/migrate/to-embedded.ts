@@ -15,7 +15,7 @@ import { type Copied, isSame, requireSame } from './copy.js';
 import { buildEmbedded } from './embedded.js';
 import { MoveFolders } from './folders.js';
 import { localOptions, type Migrated, type MigrateOptions, noteInLog } from './options.js';
-import { openKeys, proven, type StoreKeys } from './prove.js';
+import { openKeys, proven, type StoreKeys, takingAll } from './prove.js';
 
 /** An instance says every ten seconds that it is there. */
 const OTHERS_MS = 12_000;
@@ -59,7 +59,7 @@ async function takenBack(folders: MoveFolders, options: MigrateOptions): Promise
   if (!options.force) {
     const target = await openBucketStore(folders.moving, options);
     try {
-      target.shared.follow({ admit: () => undefined });
+      target.shared.follow(takingAll());
       await caughtUp(target);
       if (target.get(HEADER_KEY)) {
         throw new CofferError(
@@ -89,14 +89,14 @@ async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promis
         storage.summarise(await proven(storage, storage.summary, keys, { isOnItsWay: true }));
         await storage.refreshSummary();
       }
-      storage.shared.follow({ admit: () => undefined });
+      storage.shared.follow(takingAll(() => keys));
       return await frozenBefore(storage, folders, options);
     }
     keys = await openKeys(header.bytes, storage.incarnation, options);
     storage.summarise(await proven(storage, storage.summary, keys, { isOnItsWay: true }));
     await storage.refreshSummary();
     // What comes is proven when all of it is there: some may be under a data key that is still to come.
-    storage.shared.follow({ admit: () => undefined });
+    storage.shared.follow(takingAll(() => keys));
     await caughtUp(storage);
     if (!storage.get(HEADER_KEY)) return await frozenBefore(storage, folders, options);
     await requireAlone(storage, options);

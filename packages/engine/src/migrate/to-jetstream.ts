@@ -8,7 +8,7 @@ import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
 import { type Copied, copyRecords, isSame, requireSame } from './copy.js';
 import { MoveFolders } from './folders.js';
 import { localOptions, type Migrated, type MigrateOptions, noteInLog } from './options.js';
-import { openKeys, proven, type StoreKeys } from './prove.js';
+import { openKeys, proven, type StoreKeys, takingAll } from './prove.js';
 
 /**
  * Moves the embedded store of a state folder into a JetStream bucket, which is made, or is empty. The state folder then has this
@@ -48,7 +48,7 @@ export async function migrateToJetStream(options: MigrateOptions): Promise<Migra
     const keys = await openKeys(header.bytes, source.incarnation, options);
     try {
       await proven(source, source.summary, keys);
-      const copied = await copy(source, header.bytes, folders, options, {
+      const copied = await copy(source, header.bytes, keys, folders, options, {
         isResumed,
         beforeHeader: () => {
           mayBeThere = true;
@@ -79,6 +79,7 @@ interface Move extends Copied {
 async function copy(
   source: Storage,
   header: Uint8Array,
+  keys: StoreKeys,
   folders: MoveFolders,
   options: MigrateOptions,
   { isResumed, beforeHeader }: { isResumed: boolean; beforeHeader: () => void },
@@ -87,7 +88,7 @@ async function copy(
   await forgetSummary(folders.moving, options);
   const target = await openBucketStore(folders.moving, options, source.incarnation);
   try {
-    target.shared.follow({ admit: () => undefined });
+    target.shared.follow(takingAll(() => keys));
     await caughtUp(target);
     if (!Buffer.from(target.incarnation).equals(source.incarnation)) throw otherStore(options);
     if (target.get(HEADER_KEY)) {

@@ -4,6 +4,7 @@ import { CofferError } from '../../errors.js';
 import type { StorageAlarm } from '../shared.js';
 import type { Regression } from './admission.js';
 import { lastNote } from './continuity.js';
+import { type EpochSeal, forged } from './epoch.js';
 import type { Layout } from './layout.js';
 import { type AlarmNote, encodeAlarm, type Meta, parseAlarm, parseMeta } from './notes.js';
 import { put } from './put.js';
@@ -16,13 +17,15 @@ import type { ReplicaLike } from './replica-contract.js';
 export class AlarmBell {
   readonly #layout: Layout;
   readonly #replica: ReplicaLike;
+  readonly #seal: EpochSeal;
   readonly #listeners = new Set<() => void>();
   /** Of the heal that is at work, or was broken off. */
   #healer: string | undefined;
 
-  constructor(layout: Layout, replica: ReplicaLike) {
+  constructor(layout: Layout, replica: ReplicaLike, seal: EpochSeal) {
     this.#layout = layout;
     this.#replica = replica;
+    this.#seal = seal;
   }
 
   /** As it was raised. */
@@ -98,13 +101,19 @@ export class AlarmBell {
     isWhole: () => Promise<boolean>,
   ): Promise<Meta | undefined> {
     const { stream } = this.#layout;
-    const meta = await lastNote(manager, stream, this.#layout.meta);
+    // In this order: where a heal has lifted the alarm by then, its epoch is there.
     const note = await lastNote(manager, stream, this.#layout.alarm);
+    const meta = await lastNote(manager, stream, this.#layout.meta);
     const { origin } = this.#replica;
     if (meta?.data && !note?.data) {
       const born = parseMeta(meta.data);
       const isOurs = origin && Buffer.from(origin.incarnation).equals(born.incarnation);
-      if (isOurs && born.epoch > origin.epoch) return born;
+      if (isOurs && born.epoch > origin.epoch) {
+        const isGood = this.#seal.isGood(born);
+        if (isGood) return born;
+        // Whoever lifted the alarm has not healed the store.
+        if (isGood === false) await this.raise(forged(born));
+      }
       // Another store's instances have nothing to do with it.
       if (origin && !isOurs) return undefined;
     }

@@ -7,10 +7,11 @@ import {
 } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { Regression } from './admission.js';
+import { type EpochSeal, Outdated, requireEpoch } from './epoch.js';
 import { HEADER, type Layout } from './layout.js';
 import { contradicts } from './lineage.js';
 import { decodeMessage } from './messages.js';
-import { type Meta, parseMeta } from './notes.js';
+import type { Meta } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
@@ -19,17 +20,6 @@ const STREAM_NOT_FOUND = 10_059;
 /** What is found must be found again, so often, each time behind a message that most servers took. */
 const CONFIRMATIONS = 3;
 const CONFIRMATION_MS = 400;
-
-/** The stream was healed, or went on without waiting for this instance: what is here has to be compared with all of it. */
-export class Outdated extends Error {
-  readonly meta: Meta;
-
-  constructor(meta: Meta) {
-    super('the store was healed, or this instance was forgotten');
-    this.name = 'Outdated';
-    this.meta = meta;
-  }
-}
 
 /**
  * Looks whether the stream still is the one that this instance has read, and has all that it had.
@@ -41,10 +31,12 @@ export class Outdated extends Error {
 export class Continuity {
   readonly #layout: Layout;
   readonly #replica: ReplicaLike;
+  readonly #seal: EpochSeal;
 
-  constructor(layout: Layout, replica: ReplicaLike) {
+  constructor(layout: Layout, replica: ReplicaLike, seal: EpochSeal) {
     this.#layout = layout;
     this.#replica = replica;
+    this.#seal = seal;
   }
 
   /**
@@ -66,7 +58,7 @@ export class Continuity {
     manager: JetStreamManager,
     connection: NatsConnection,
     position: () => number,
-  ): Promise<StreamInfo> {
+  ): Promise<{ readonly info: StreamInfo; readonly meta: Meta }> {
     return this.#confirmed(connection, position, async () => {
       const info = await this.#look(manager, position());
       const meta = await this.#checkMeta(manager);
@@ -75,7 +67,7 @@ export class Continuity {
       await Promise.all(
         this.#replica.newest().map(({ key, entry }) => this.#checkRecord(manager, key, entry)),
       );
-      return info;
+      return { info, meta };
     });
   }
 
@@ -138,21 +130,8 @@ export class Continuity {
   }
 
   async #checkMeta(manager: JetStreamManager): Promise<Meta> {
-    const { origin } = this.#replica;
     const note = await this.#last(manager, this.#layout.meta);
-    if (!note?.data) {
-      throw new Regression('missing', 'the record of the store’s birth is not in the stream any more');
-    }
-    const meta = parseMeta(note.data);
-    if (origin === undefined) return meta;
-    if (!Buffer.from(origin.incarnation).equals(meta.incarnation)) {
-      throw new Regression('recreated', 'the bucket belongs to another store now');
-    }
-    if (meta.epoch > origin.epoch) throw new Outdated(meta);
-    if (meta.epoch < origin.epoch) {
-      throw new Regression('behind', `the stream is of epoch ${meta.epoch}, and was healed since`);
-    }
-    return meta;
+    return requireEpoch(note?.data, this.#replica.origin, this.#seal);
   }
 
   #last(manager: JetStreamManager, subject: string): Promise<LastNote | undefined> {
@@ -180,11 +159,11 @@ export class Continuity {
     return info;
   }
 
-  async #confirmed(
+  async #confirmed<T>(
     connection: NatsConnection,
     position: () => number,
-    look: () => Promise<StreamInfo>,
-  ): Promise<StreamInfo> {
+    look: () => Promise<T>,
+  ): Promise<T> {
     for (let time = 1; ; time++) {
       const read = position();
       try {

@@ -11,7 +11,8 @@ import type { Admission } from '../shared.js';
 import { admitted, Regression } from './admission.js';
 import { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
-import { Continuity, Outdated } from './continuity.js';
+import { Continuity } from './continuity.js';
+import { EpochSeal, Outdated, requireEpoch, UNPROVEN } from './epoch.js';
 import { HealPeer } from './heal-peer.js';
 import { Intake, type Whole } from './intake.js';
 import { readLast } from './last.js';
@@ -20,7 +21,7 @@ import { Leases } from './leases.js';
 import type { Link } from './link.js';
 import { Members } from './members.js';
 import { decodeMessage } from './messages.js';
-import { type Meta, parseAlarm, parseMeta } from './notes.js';
+import { type Meta, parseAlarm, unlessStrange } from './notes.js';
 import { type AppliedHead, Reconciliation } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { scrub } from './scrub.js';
@@ -66,6 +67,7 @@ export class Feed {
   healing = false;
   readonly leases: Leases;
   readonly #peer: HealPeer;
+  readonly #seal: EpochSeal;
   readonly #options: FeedOptions;
   readonly #continuity: Continuity;
   readonly #closing = new AbortController();
@@ -87,8 +89,9 @@ export class Feed {
     const { instance } = replica;
     this.#options = options;
     this.#position = replica.position;
-    this.#continuity = new Continuity(layout, replica);
-    this.alarm = new AlarmBell(layout, replica);
+    this.#seal = new EpochSeal(layout.stream);
+    this.#continuity = new Continuity(layout, replica, this.#seal);
+    this.alarm = new AlarmBell(layout, replica, this.#seal);
     this.members = new Members({ ...options, instance, position: () => this.#position });
     const paused = () => this.alarm.stopsReading && !this.#session;
     this.#peer = new HealPeer({ layout, link, replica, paused, healing: () => this.healing });
@@ -171,6 +174,7 @@ export class Feed {
 
   /** Follows from now on. Once. */
   start(admission: Admission): void {
+    this.#seal.begin((message) => admission.authenticate?.(message));
     this.#running ??= this.#run(admission);
     this.#peer.start(admission.authenticate?.bind(admission));
     this.#options.link.onChange(() => {
@@ -258,7 +262,9 @@ export class Feed {
     const { layout, replica, link, beats } = this.#options;
     const manager = await managerOf(connection);
     const position = () => this.#position;
-    const { state } = this.#heard(await this.#continuity.check(manager, connection, position));
+    const { info, meta } = await this.#continuity.check(manager, connection, position);
+    const { state } = this.#heard(info);
+    await this.#prove(meta);
     await this.members.join();
     await this.#readNotes(manager, connection);
     if (this.alarm.current) await this.alarm.standBy(manager, connection, async () => true);
@@ -312,7 +318,8 @@ export class Feed {
   /** Whether the stream is ours, and has what this instance had. */
   async #isWhole(manager: JetStreamManager, connection: NatsConnection): Promise<boolean> {
     try {
-      this.#heard(await this.#continuity.check(manager, connection, () => this.#position));
+      const { info } = await this.#continuity.check(manager, connection, () => this.#position);
+      this.#heard(info);
       return true;
     } catch (error) {
       if (error instanceof Regression) return false;
@@ -351,6 +358,13 @@ export class Feed {
         if (message.kind !== 'record' && message.kind !== 'chunk') this.#note(message);
       }
     }
+  }
+
+  /** What a new replica was told when it was made: now there is a key, by which it was looked at. */
+  async #prove({ epoch }: Meta): Promise<void> {
+    const { replica } = this.#options;
+    const { origin } = replica;
+    if (this.#seal.isBegun && origin?.epoch === UNPROVEN) await replica.bind({ ...origin, epoch });
   }
 
   async #look({ manager, connection }: Session): Promise<void> {
@@ -400,10 +414,8 @@ export class Feed {
       case 'alarm':
         if (message.bytes) void this.#heardAlarm(message.bytes);
         return;
-      case 'meta': {
-        const meta = message.bytes && parseMeta(message.bytes);
-        if (meta && replica.origin && meta.epoch > replica.origin.epoch) throw new Outdated(meta);
-      }
+      case 'meta':
+        requireEpoch(message.bytes, replica.origin, this.#seal);
     }
   }
 
@@ -467,16 +479,6 @@ const reasonOf = (error: unknown): string =>
   error instanceof errors.TimeoutError || (error instanceof JetStreamApiError && error.code === NO_LEADER)
     ? NO_MAJORITY
     : (error as Error).message;
-
-/** A note that no instance wrote says nothing: it must not stop who reads it. @returns undefined then */
-function unlessStrange<T>(take: () => T): T | undefined {
-  try {
-    return take();
-  } catch (error) {
-    if (error instanceof CofferError && error.code === 'tampered') return undefined;
-    throw error;
-  }
-}
 
 const closed = () => new CofferError('stopped', 'the store is closed');
 

@@ -18,7 +18,7 @@ import {
   partBytesOf,
   SIDE,
 } from './messages.js';
-import { BUCKET_FORMAT, encodeMeta } from './notes.js';
+import { encodeMeta, type Meta } from './notes.js';
 import { publishMessage, put } from './put.js';
 import type { ReplicaEntry } from './replica-contract.js';
 
@@ -101,7 +101,7 @@ export class HealWriter {
   }
 
   /** Lifts the alarm. With this all instances go on. */
-  async beginEpoch(incarnation: Uint8Array, epoch: number): Promise<void> {
+  async beginEpoch(begun: Meta): Promise<void> {
     const { connection, manager, layout, instance } = this.#options;
     const { stream, meta, alarm } = layout;
     const [born, raised] = await Promise.all([
@@ -112,7 +112,7 @@ export class HealWriter {
       {
         subject: meta,
         headers: [[NATS_HEADER.expected, String(born?.sequence ?? 0)]],
-        data: encodeMeta({ format: BUCKET_FORMAT, incarnation, epoch }),
+        data: encodeMeta(begun),
       },
       {
         subject: alarm,
@@ -123,7 +123,7 @@ export class HealWriter {
         data: new Uint8Array(),
       },
     ];
-    const id = `heal-${instance}-${epoch}-${Date.now()}`;
+    const id = `heal-${instance}-${begun.epoch}-${Date.now()}`;
     const answer = await publishBatch(connection, stream, id, messages, ANSWER_MS);
     if (answer.is !== 'stored') throw changed();
   }

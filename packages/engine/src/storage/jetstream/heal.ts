@@ -5,6 +5,7 @@ import { CofferError } from '../../errors.js';
 import type { Admission, ForkJoin, HealReport, StorageAlarm } from '../shared.js';
 import type { AlarmBell } from './alarm.js';
 import { lastNote } from './continuity.js';
+import { EpochSeal } from './epoch.js';
 import { HealAsk } from './heal-ask.js';
 import { joinFutures } from './heal-join.js';
 import {
@@ -19,7 +20,7 @@ import { PeerSeal, type PeerState } from './heal-talk.js';
 import { each, HealWriter } from './heal-writer.js';
 import { type Layout, token } from './layout.js';
 import { fingerprint } from './messages.js';
-import { encodeAlarm, parseAlarm, parseMeta } from './notes.js';
+import { encodeAlarm, parseAlarm, parseMeta, unlessStrange } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 import { bytesInStream, emptyImage, readImage, type StreamImage } from './stream-image.js';
@@ -57,14 +58,16 @@ export class Heal {
   readonly #layout: Layout;
   readonly #connection: NatsConnection;
   readonly #ask: HealAsk;
+  readonly #seal: EpochSeal;
 
   constructor(options: HealOptions) {
     const { connection, layout, admission } = options;
     this.#options = options;
     this.#layout = layout;
     this.#connection = connection;
-    const seal = new PeerSeal(layout.stream, admission.authenticate?.bind(admission));
-    this.#ask = new HealAsk(connection, layout, seal);
+    const authenticate = (message: Uint8Array) => admission.authenticate?.(message);
+    this.#ask = new HealAsk(connection, layout, new PeerSeal(layout.stream, authenticate));
+    this.#seal = new EpochSeal(layout.stream, authenticate);
   }
 
   /** @throws CofferError `unavailable`, `conflict`, `unfit_store`, `tampered` */
@@ -110,8 +113,9 @@ export class Heal {
       const givenUp = damaged.map((one) => ({ ...one, entry: { ...one.entry, removed: true } }));
       await writer.bringBack([...plan.mendings, ...givenUp], stream.all);
       for (const joining of joinings) await writer.writeJoined(joining, stream.all);
-      const born = origin?.incarnation ?? new Uint8Array();
-      await writer.beginEpoch(born, Math.max(epoch, origin?.epoch ?? 0) + 1);
+      const incarnation = origin?.incarnation ?? new Uint8Array();
+      const next = Math.max(epoch, origin?.epoch ?? 0) + 1;
+      await writer.beginEpoch(this.#seal.begun(incarnation, next));
     }
     return {
       dryRun,
@@ -132,13 +136,16 @@ export class Heal {
     };
   }
 
-  /** @returns the stream's epoch, 0 if it says none */
+  /** @returns the stream's epoch; 0 if it says none, or what no heal has begun */
   async #requireOwn(manager: JetStreamManager): Promise<number> {
     const { replica } = this.#options;
     const note = await lastNote(manager, this.#layout.stream, this.#layout.meta);
     if (!note?.data) return 0;
-    const { incarnation, epoch } = parseMeta(note.data);
+    const meta = unlessStrange(() => parseMeta(note.data ?? new Uint8Array()));
+    if (!meta) return 0;
+    const { incarnation, epoch } = meta;
     if (replica.origin && Buffer.from(replica.origin.incarnation).equals(incarnation)) {
+      if (!this.#seal.isGood(meta)) return 0;
       if (epoch <= replica.origin.epoch) return epoch;
       throw new CofferError(
         'conflict',

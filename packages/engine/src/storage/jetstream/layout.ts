@@ -3,8 +3,8 @@ import { asBuffer } from '../../bytes.js';
 /**
  * What lies in the bucket, under `$KV.<bucket>.`; the stream of a KV bucket keeps the last message of each subject.
  *
- * - `meta`: the store's birth, JSON `{format, incarnation, epoch}`. Written once, by compare-and-set, before all else; `epoch`
- *   grows with every heal, and positions of another epoch mean nothing.
+ * - `meta`: the store's birth, JSON `{format, incarnation, epoch, seal}`. Written once, by compare-and-set, before all else; `epoch`
+ *   grows with every heal, which seals it, and positions of another epoch mean nothing.
  * - `r.<key>`: a record. The payload is the record's bytes; the headers say what it is. A removed one is an empty message with
  *   `KV-Operation: DEL`, and stays until every member has confirmed it.
  * - `c.<key>.<n>`: a part of a record that is longer than one message may be; its `r.<key>` has `Coffer-Chunks` and the SHA-256 of

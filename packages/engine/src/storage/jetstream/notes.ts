@@ -17,6 +17,8 @@ export interface Meta {
   readonly incarnation: Uint8Array;
   /** Grows with every heal. */
   readonly epoch: number;
+  /** Of the heal that began the epoch, see `epoch.ts`. */
+  readonly seal?: string | undefined;
 }
 
 export interface MemberNote {
@@ -43,8 +45,8 @@ export interface AlarmNote extends StorageAlarm {
 
 const encode = (note: object): Uint8Array => Buffer.from(JSON.stringify(note));
 
-export const encodeMeta = ({ format, incarnation, epoch }: Meta): Uint8Array =>
-  encode({ format, incarnation: Buffer.from(incarnation).toString('hex'), epoch });
+export const encodeMeta = ({ format, incarnation, epoch, seal }: Meta): Uint8Array =>
+  encode({ format, incarnation: Buffer.from(incarnation).toString('hex'), epoch, seal });
 
 /** @throws CofferError `newer_format`, `tampered` */
 export function parseMeta(bytes: Uint8Array): Meta {
@@ -59,7 +61,8 @@ export function parseMeta(bytes: Uint8Array): Meta {
   const incarnation = text(fields, 'incarnation', 'meta', /^[0-9a-f]{32}$/);
   const epoch = wholeNumber(fields, 'epoch', 'meta');
   if (epoch > MAX_EPOCH) throw strange('meta', 'epoch');
-  return { format, incarnation: Buffer.from(incarnation, 'hex'), epoch };
+  const seal = fields.seal === undefined ? undefined : text(fields, 'seal', 'meta', SEAL);
+  return { format, incarnation: Buffer.from(incarnation, 'hex'), epoch, seal };
 }
 
 export const encodeMember = (member: MemberNote): Uint8Array =>
@@ -105,7 +108,18 @@ export function parseAlarm(bytes: Uint8Array): AlarmNote {
   };
 }
 
+/** A note that no instance wrote says nothing: it must not stop who reads it. @returns undefined then */
+export function unlessStrange<T>(take: () => T): T | undefined {
+  try {
+    return take();
+  } catch (error) {
+    if (error instanceof CofferError && error.code === 'tampered') return undefined;
+    throw error;
+  }
+}
+
 const INSTANCE = /^[0-9a-f]{16}$/;
+const SEAL = /^[0-9a-f]{64}$/;
 const KINDS: readonly string[] = [
   'behind',
   'gone',

@@ -19,6 +19,7 @@ import type {
 import { Beats } from './beats.js';
 import { type BucketFacts, openBucket } from './bucket.js';
 import { type CommittedFeed, Committer } from './committer.js';
+import { UNPROVEN } from './epoch.js';
 import { Feed } from './feed.js';
 import type { RecordSense } from './heal-plan.js';
 import { Layout } from './layout.js';
@@ -167,7 +168,7 @@ export class JetStreamStorage implements Storage {
       const name = jetstream.instanceName ?? hostname();
       const feed = new Feed({ layout, replica, link, beats, name, version: options.version });
       if (facts && isNewReplica) {
-        if (!replica.origin) await replica.bind(facts.origin);
+        if (!replica.origin) await replica.bind({ ...facts.origin, epoch: UNPROVEN });
         await feed.fill();
       }
       const { origin } = replica;

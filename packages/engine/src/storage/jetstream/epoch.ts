@@ -1,0 +1,107 @@
+import { CofferError } from '../../errors.js';
+import { Regression } from './admission.js';
+import { type Authenticate, isSeal } from './heal-talk.js';
+import { BUCKET_FORMAT, type Meta, parseMeta } from './notes.js';
+import type { ReplicaOrigin } from './replica-contract.js';
+
+/** Of a replica that was filled before there was a key to look at the seal with. */
+export const UNPROVEN = 0;
+
+/** The first is written before the store has a key, and needs no seal. */
+const FIRST = 1;
+
+const DOMAIN = Buffer.from('coffer-epoch-v1\0');
+
+/** The stream was healed, or went on without waiting for this instance: what is here has to be compared with all of it. */
+export class Outdated extends Error {
+  readonly meta: Meta;
+
+  constructor(meta: Meta) {
+    super('the store was healed, or this instance was forgotten');
+    this.name = 'Outdated';
+    this.meta = meta;
+  }
+}
+
+/**
+ * Tells an epoch that a heal has begun from one that somebody else wrote, who would have all instances take over whatever he wrote
+ * beside it: a keyed digest of the stream, the store and the epoch.
+ */
+export class EpochSeal {
+  readonly #stream: string;
+  #authenticate: Authenticate | undefined;
+
+  /** @param authenticate left out until {@link begin} */
+  constructor(stream: string, authenticate?: Authenticate) {
+    this.#stream = stream;
+    this.#authenticate = authenticate;
+  }
+
+  /** False as long as a new replica is filled: the key comes with what it is filled with. */
+  get isBegun(): boolean {
+    return this.#authenticate !== undefined;
+  }
+
+  begin(authenticate: Authenticate): void {
+    this.#authenticate = authenticate;
+  }
+
+  /** Of an epoch that a heal begins. @throws CofferError `unavailable` as long as there is no key */
+  begun(incarnation: Uint8Array, epoch: number): Meta {
+    const seal = this.#of(incarnation, epoch);
+    if (seal === undefined) throw noKeys();
+    return { format: BUCKET_FORMAT, incarnation, epoch, seal };
+  }
+
+  /** @returns undefined as long as there is no key to tell by */
+  isGood(meta: Meta): boolean | undefined {
+    if (meta.epoch === FIRST) return true;
+    const expected = this.#of(meta.incarnation, meta.epoch);
+    return expected === undefined ? undefined : isSeal(expected, meta.seal);
+  }
+
+  #of(incarnation: Uint8Array, epoch: number): string | undefined {
+    const said = JSON.stringify([this.#stream, Buffer.from(incarnation).toString('hex'), epoch]);
+    const mac = this.#authenticate?.(Buffer.concat([DOMAIN, Buffer.from(said)]));
+    return mac && Buffer.from(mac).toString('hex');
+  }
+}
+
+/**
+ * What the record of the store's birth says to an instance that has `origin`. While a replica is filled, it says nothing yet.
+ *
+ * @param bytes undefined: it was removed
+ * @throws Regression, {@link Outdated}; CofferError `unavailable` as long as there is no key to tell by, `newer_format`, `tampered`
+ */
+export function requireEpoch(
+  bytes: Uint8Array | undefined,
+  origin: ReplicaOrigin | undefined,
+  seal: EpochSeal,
+): Meta {
+  if (!bytes) {
+    throw new Regression('missing', 'the record of the store’s birth is not in the stream any more');
+  }
+  const meta = parseMeta(bytes);
+  if (!origin) return meta;
+  if (!Buffer.from(origin.incarnation).equals(meta.incarnation)) {
+    throw new Regression('recreated', 'the bucket belongs to another store now');
+  }
+  if (!seal.isBegun) return meta;
+  const isGood = seal.isGood(meta);
+  if (isGood === undefined) throw noKeys();
+  if (!isGood) throw forged(meta);
+  if (meta.epoch < origin.epoch) {
+    throw new Regression('behind', `the stream is of epoch ${meta.epoch}, and was healed since`);
+  }
+  if (meta.epoch > origin.epoch && origin.epoch !== UNPROVEN) throw new Outdated(meta);
+  return meta;
+}
+
+const noKeys = () => new CofferError('unavailable', 'the keys of the store are not here yet: ask again');
+
+/** What a `meta` is whose seal is not good. */
+export const forged = ({ epoch }: Meta): Regression =>
+  new Regression(
+    'damaged',
+    `the stream says that it is of epoch ${epoch}, and no heal has begun that: somebody who is no instance writes to the bucket`,
+  );
