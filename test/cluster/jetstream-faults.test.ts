@@ -453,7 +453,7 @@ test('a position of a bucket that was made anew is not waited for by who reads a
   for (const at of ['a', 'b', 'c']) await set(former, at, '1', 0);
   await later.shared.reached(former.shared.position);
   const ahead = later.shared.position.replace(/\d+$/, '99999');
-  expect(await outcomeOf(later.shared.reached(ahead))).toBe('stale');
+  expect(await outcomeOf(Promise.resolve(later.shared.reached(ahead)))).toBe('stale');
 });
 
 const refused = () => Promise.reject(new Error('refused'));

@@ -506,12 +506,12 @@ export class Engine {
   }
 
   /**
-   * Waits until what is read here is as new as that position. A store that is not shared is always.
+   * Waits until what is read here is as new as that position; nothing is returned where it is. A store that is not shared is always.
    *
    * @throws CofferError `stale`; `invalid_argument` for what is no position
    */
-  async reached(position: string): Promise<void> {
-    await this.#parts.storage.shared?.reached(position);
+  reached(position: string): void | Promise<void> {
+    return this.#parts.storage.shared?.reached(position);
   }
 
   /** How a shared store is; undefined where it is not shared. Asks nobody. */

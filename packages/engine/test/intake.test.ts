@@ -44,6 +44,16 @@ test('a record that lacks a part waits for its successor for as long as the back
   expect(take(1_000)).toBe(108);
 });
 
+test('what comes is settled when nothing was behind it, and nothing of it waits for more', () => {
+  const intake = new Intake(layout);
+  intake.add([raw('s1', Buffer.from('x'), 1, 2), raw('s2', Buffer.from('x'), 2, 1)]);
+  expect(intake.take()).toMatchObject({ upTo: 2, settled: false });
+  intake.add([raw('s3', Buffer.from('x'), 3, 0)]);
+  expect(intake.take()).toMatchObject({ upTo: 3, settled: true });
+  intake.add([raw('big', Buffer.alloc(3_000), 9, 0)]);
+  expect(intake.take()).toMatchObject({ upTo: undefined, settled: false });
+});
+
 test('a record that lacks a part is damaged when the backlog has been read and nothing replaces it, whoever else writes', () => {
   const { intake, take } = begin(2);
   intake.add([raw('s1', Buffer.from('x'), 101, 5), raw('s2', Buffer.from('x'), 102, 5)]);

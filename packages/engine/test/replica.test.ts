@@ -222,6 +222,22 @@ test('a position alone is seen at once, and is there again after a close', async
   expect(again.position).toBe(17);
 });
 
+test('up to where nothing lacks is known after a close, and means nothing once the stream is another, or was healed', async () => {
+  const { replica, folder } = await newReplica();
+  await replica.bind(ORIGIN);
+  await replica.apply([write('sa', '1', 4)], [], 4, { settled: true });
+  await replica.apply([write('sa', '2', 9)], [], 9);
+  expect([replica.position, replica.settled]).toEqual([9, 4]);
+  const again = await reopen(replica, folder);
+  expect([again.position, again.settled]).toEqual([9, 4]);
+  await again.apply([], [], 12, { settled: true });
+  expect([again.position, again.settled]).toEqual([12, 12]);
+  await again.bind(ORIGIN);
+  expect(again.settled).toBe(12);
+  await again.bind({ ...ORIGIN, epoch: ORIGIN.epoch + 1 });
+  expect([again.position, again.settled]).toEqual([12, 0]);
+});
+
 test('emptied, it is as new but for who it is, what is wrong, and what it counted', async () => {
   const { replica, folder } = await newReplica();
   await replica.bind(ORIGIN);

@@ -25,11 +25,11 @@ export interface SharedStorage {
   /** How far the replica is: {@link reached} takes it, at this instance or another. */
   readonly position: string;
   /**
-   * Waits until the replica is as far as `position`, for a second at the most.
+   * Waits until the replica has all that was there at `position`, for a second at the most; nothing is returned where it has.
    *
    * @throws CofferError `stale`; `invalid_argument` for what is no position
    */
-  reached(position: string): Promise<void>;
+  reached(position: string): void | Promise<void>;
   /** True if every member has what was committed at this revision. A member that is away has not, until it is forgotten. */
   confirmedByAll(revision: number): boolean;
   /** Work that one instance is to do, as long as it lives; two may for a moment, and must do no harm. */

@@ -11,11 +11,9 @@ const POSITION = /^[0-9a-f]{16}-\d{1,9}-\d{1,15}$/;
  * @returns undefined where there is nothing to wait for, as with setec's clients
  * @throws Refusal `bad_request` for what is no position, CofferError `stale`
  */
-export function reachSeen(engine: Engine, { headers }: IncomingMessage): Promise<void> | undefined {
+export function reachSeen(engine: Engine, { headers }: IncomingMessage): void | Promise<void> {
   const seen = headers['coffer-seen'];
-  if (seen === undefined) return undefined;
-  const { position } = engine;
-  if (position === undefined || seen === position) return undefined;
+  if (seen === undefined || engine.position === undefined) return undefined;
   if (POSITION.test(String(seen))) return engine.reached(String(seen));
   throw new Refusal(
     'bad_request',

@@ -72,15 +72,18 @@ export class Feed {
   readonly #continuity: Continuity;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(heads: readonly AppliedHead[] | 'reset') => void>();
-  readonly #waiting = new Map<Deferred<void>, number>();
+  readonly #waiting = new Map<Deferred<void>, Awaited>();
   #running: Promise<void> | undefined;
   #wake: AbortController | undefined;
   #position: number;
+  #settled: number;
   #mark: { readonly batch: string; readonly revision: number } | undefined;
   #problem: CofferError | undefined;
   #state: { readonly bytes: number; readonly lastSequence: number } | undefined;
   #session: Session | undefined;
   #outdated: Meta | undefined;
+  /** An own beat that came back, and counts as soon as nothing lacks of what lay before it. */
+  #beat: string | undefined;
   /** Where to read on, if not behind what was read. */
   #from: number | undefined;
 
@@ -89,6 +92,7 @@ export class Feed {
     const { instance } = replica;
     this.#options = options;
     this.#position = replica.position;
+    this.#settled = replica.settled;
     this.#seal = new EpochSeal(layout.stream);
     this.#continuity = new Continuity(layout, replica, this.#seal);
     this.alarm = new AlarmBell(layout, replica, this.#seal);
@@ -101,6 +105,11 @@ export class Feed {
   /** Up to where the stream is applied: durable and visible. */
   get position(): number {
     return this.#position;
+  }
+
+  /** Up to where nothing lacks, see {@link ReplicaLike.settled}, and is visible. */
+  get settled(): number {
+    return Math.min(this.#settled, this.#options.replica.settled);
   }
 
   /** The newest commit of this instance that is applied. */
@@ -124,19 +133,28 @@ export class Feed {
   }
 
   /**
-   * Resolves when all up to that sequence is applied.
+   * Resolves when what the stream has up to that sequence is applied. What was replaced further on may lack.
    *
    * @param signal ends the wait
    * @throws CofferError `stopped` when it was closed, `store_alarm` when the stream cannot be believed any more; the signal's reason
    */
-  async passed(sequence: number, signal?: AbortSignal): Promise<void> {
-    if (this.#position >= sequence) return;
+  passed(sequence: number, signal?: AbortSignal): Promise<void> {
+    return this.#until({ sequence, is: () => this.#position }, signal);
+  }
+
+  /** As {@link passed}, and nothing lacks. */
+  untilSettled(sequence: number, signal?: AbortSignal): Promise<void> {
+    return this.#until({ sequence, is: () => this.settled }, signal);
+  }
+
+  async #until(awaited: Awaited, signal: AbortSignal | undefined): Promise<void> {
+    if (awaited.is() >= awaited.sequence) return;
     if (this.#closing.signal.aborted) throw closed();
     if (this.alarm.isOwn && this.alarm.problem) throw this.alarm.problem;
     signal?.throwIfAborted();
     const waiting = deferred<void>();
     const giveUp = () => waiting.reject(signal?.reason as Error);
-    this.#waiting.set(waiting, sequence);
+    this.#waiting.set(waiting, awaited);
     signal?.addEventListener('abort', giveUp);
     try {
       await waiting;
@@ -146,7 +164,7 @@ export class Feed {
     }
   }
 
-  /** How many wait in {@link passed}. */
+  /** How many wait in {@link passed} and {@link untilSettled}. */
   get waiting(): number {
     return this.#waiting.size;
   }
@@ -290,9 +308,10 @@ export class Feed {
       if (!fill) void this.scrub();
       for (let read = from - 1; !isFar || read < state.last_seq; ) {
         intake.add(await tap.next());
-        const { messages, upTo } = intake.take();
+        const { messages, upTo, settled } = intake.take();
         if (upTo === undefined) continue;
-        await this.#apply(messages, upTo, admission);
+        // A server that is behind itself has gaps, too, up to where the stream ended when it began to catch up.
+        await this.#apply(messages, upTo, settled && upTo >= state.last_seq, admission);
         read = upTo;
       }
     } finally {
@@ -332,6 +351,8 @@ export class Feed {
     const manager = await managerOf(connection);
     await this.members.join();
     const reconciliation = new Reconciliation({ connection, manager, layout, replica, admission });
+    // Until it is read to its end again, nothing is settled, of whichever epoch.
+    this.#settled = 0;
     const { position, heads } = await reconciliation.run(meta, this.#closing.signal);
     this.#position = position;
     this.#outdated = undefined;
@@ -376,17 +397,27 @@ export class Feed {
     return info;
   }
 
-  async #apply(messages: readonly Whole[], upTo: number, admission: Admission | undefined): Promise<void> {
-    const { replica } = this.#options;
+  async #apply(
+    messages: readonly Whole[],
+    upTo: number,
+    settled: boolean,
+    admission: Admission | undefined,
+  ): Promise<void> {
+    const { replica, beats } = this.#options;
     const writes = await admitted(messages, replica, admission, true);
     const mark = messages.findLast((one) => one.kind === 'mark' && one.instance === replica.instance);
     const position = Math.max(upTo, this.#position);
-    await replica.apply(writes, [], position, mark?.sequence);
+    await replica.apply(writes, [], position, { mark: mark?.sequence, settled });
     this.#position = position;
+    this.#settled = replica.settled;
     const heads = writes.filter(({ isHead }) => isHead);
     if (writes.some(({ bytes }) => bytes === undefined)) this.members.tellSoon();
     if (heads.length > 0) for (const listener of this.#listeners) listener(heads);
     for (const message of messages) this.#note(message);
+    if (settled && this.#beat !== undefined) {
+      beats.came(this.#beat);
+      this.#beat = undefined;
+    }
     this.#resolvePassed();
     this.#problem = undefined;
   }
@@ -396,7 +427,7 @@ export class Feed {
     switch (message.kind) {
       case 'beat':
         if (message.instance === replica.instance && message.bytes) {
-          beats.came(Buffer.from(message.bytes).toString());
+          this.#beat = Buffer.from(message.bytes).toString();
         }
         return;
       case 'mark':
@@ -438,8 +469,8 @@ export class Feed {
   }
 
   #resolvePassed(): void {
-    for (const [waiting, sequence] of this.#waiting) {
-      if (sequence > this.#position) continue;
+    for (const [waiting, { sequence, is }] of this.#waiting) {
+      if (sequence > is()) continue;
       this.#waiting.delete(waiting);
       waiting.resolve();
     }
@@ -453,6 +484,12 @@ export class Feed {
 
 const managerOf = (connection: NatsConnection): Promise<JetStreamManager> =>
   jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+
+/** A sequence, and what must be as far. */
+interface Awaited {
+  readonly sequence: number;
+  is(): number;
+}
 
 interface Session {
   readonly manager: JetStreamManager;

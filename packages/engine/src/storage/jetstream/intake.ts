@@ -25,6 +25,8 @@ export class Intake {
   #waitingSince: number | undefined;
   /** How many of the messages that were there when a record began to wait are still to come. */
   #backlog = 0;
+  /** How many messages there were behind the newest, when it was sent. */
+  #behind = 0;
 
   constructor(layout: Layout, now: () => number = () => performance.now()) {
     this.#layout = layout;
@@ -36,17 +38,19 @@ export class Intake {
     for (const message of messages) this.#pending.push(decodeMessage(this.#layout, message));
     if (this.#waitingSince !== undefined && this.#backlog > 0) this.#waitingSince = this.#now();
     const behind = messages.at(-1)?.pending ?? 0;
+    this.#behind = behind;
     const counts =
       this.#waitingSince === undefined ? Number.POSITIVE_INFINITY : this.#backlog - messages.length;
     this.#backlog = Math.max(0, Math.min(behind, counts));
   }
 
   /**
-   * What is whole, in order, and up to where that is.
+   * What is whole, in order, and up to where that is. `settled`: behind it there was nothing when it was sent. Before that a change
+   * may lack that another has replaced, and its replacement is still to come.
    *
    * @throws CofferError `tampered` for a record whose parts are not there
    */
-  take(): { readonly messages: Whole[]; readonly upTo: number | undefined } {
+  take(): { readonly messages: Whole[]; readonly upTo: number | undefined; readonly settled: boolean } {
     const end = this.#endOfWhole();
     const parts = new Map<string, Uint8Array | undefined>();
     const messages: Whole[] = [];
@@ -67,7 +71,9 @@ export class Intake {
     this.#noteWait(taken < end);
     const upTo = this.#pending[taken - 1]?.sequence;
     this.#pending = this.#pending.slice(taken);
-    return { messages: messages.filter(({ sequence }) => upTo !== undefined && sequence <= upTo), upTo };
+    const settled = this.#pending.length === 0 && this.#behind === 0;
+    const done = messages.filter(({ sequence }) => upTo !== undefined && sequence <= upTo);
+    return { messages: done, upTo, settled };
   }
 
   /** A batch becomes visible whole or not at all; its last message may have been replaced meanwhile, and then others follow. */

@@ -38,6 +38,14 @@ export interface ReplicaChunk {
   readonly revision: number;
 }
 
+/** What else is known at a position. */
+export interface AppliedAt {
+  /** Of this instance's own, if there is one among what is applied. */
+  readonly mark?: number | undefined;
+  /** Nothing lacks up to there: see {@link ReplicaLike.settled}. */
+  readonly settled?: boolean | undefined;
+}
+
 /** What is known of a record beside its bytes, of a tombstone too. */
 export interface ReplicaEntry {
   readonly revision: number;
@@ -59,6 +67,12 @@ export interface ReplicaLike {
   readonly origin: ReplicaOrigin | undefined;
   /** The highest sequence of the stream that is applied; 0 in a new one. */
   readonly position: number;
+  /**
+   * The highest {@link position} at which nothing lacked that came before it; 0 before the first since it was bound. A stream that
+   * keeps the last message of each subject has a gap where one was replaced: beyond it, and before what replaced it was read, a
+   * record is as it was before the gap.
+   */
+  readonly settled: number;
   /** The sequence of the last commit of this instance's own that is applied; 0 before the first since it was bound. */
   readonly mark: number;
   /**
@@ -86,8 +100,9 @@ export interface ReplicaLike {
   /** Binds a new copy to its stream, or an old one to what its stream has become after a heal. */
   bind(origin: ReplicaOrigin): Promise<void>;
   /**
-   * In one transaction, with the summary folded over the heads; both lists in the order of the stream. The same once more is harmless. A position alone, of messages that
-   * are no records, may be on the disk only some seconds later, or with the next record: what came after it then comes again.
+   * In one transaction, with the summary folded over the heads; both lists in the order of the stream. The same once more is
+   * harmless. A position alone, of messages that are no records, may be on the disk only some seconds later, or with the next record:
+   * what came after it then comes again.
    *
    * @throws CofferError `storage_full`: nothing of it was written, and it can be tried again; `io`, `stopped`
    */
@@ -95,7 +110,7 @@ export interface ReplicaLike {
     writes: readonly ReplicaWrite[],
     chunks: readonly ReplicaChunk[],
     position: number,
-    mark?: number,
+    at?: AppliedAt,
   ): Promise<void>;
   /** Tombstones that every member has; what is no tombstone, or not there, stays as it is. */
   forget(keys: readonly Uint8Array[]): Promise<void>;

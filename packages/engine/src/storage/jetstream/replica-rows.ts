@@ -98,6 +98,7 @@ export interface ReplicaState {
   readonly bucket: string | undefined;
   readonly origin: ReplicaOrigin | undefined;
   readonly position: number;
+  readonly settled: number;
   readonly alarm: StorageAlarm | undefined;
   /** The sequence of this instance's own mark; 0 if there is none since it was bound. */
   readonly mark: number;
@@ -110,6 +111,7 @@ interface StateJson {
   bucket?: string;
   origin?: { incarnation: string; epoch: number; created: string };
   position: number;
+  settled?: number;
   mark?: number;
   alarm?: Omit<StorageAlarm, 'at'> & { at: string };
   newest: string[];
@@ -120,6 +122,7 @@ export function encodeReplicaState({
   bucket,
   origin,
   position,
+  settled,
   mark,
   alarm,
   newest,
@@ -129,6 +132,7 @@ export function encodeReplicaState({
     ...(bucket !== undefined && { bucket }),
     ...(origin && { origin: { ...origin, incarnation: hex(origin.incarnation) } }),
     position,
+    settled,
     mark,
     ...(alarm && { alarm: { ...alarm, at: alarm.at.toISOString() } }),
     newest: newest.map((key) => asBuffer(key).toString('base64')),
@@ -140,7 +144,7 @@ export function encodeReplicaState({
 export function decodeReplicaState(row: Buffer | undefined): ReplicaState {
   try {
     const state = JSON.parse(String(row)) as StateJson;
-    const { instance, bucket, origin, position, mark = 0, alarm, newest } = state;
+    const { instance, bucket, origin, position, settled = 0, mark = 0, alarm, newest } = state;
     const whole = /^[0-9a-f]{16}$/.test(instance) && Number.isSafeInteger(position) && Array.isArray(newest);
     if (!whole) throw new TypeError('a field is missing');
     return {
@@ -148,6 +152,7 @@ export function decodeReplicaState(row: Buffer | undefined): ReplicaState {
       bucket,
       origin: origin && { ...origin, incarnation: Buffer.from(origin.incarnation, 'hex') },
       position,
+      settled,
       mark,
       alarm: alarm && { ...alarm, at: new Date(alarm.at) },
       newest: newest.map((key) => Buffer.from(key, 'base64')),

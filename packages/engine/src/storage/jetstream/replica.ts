@@ -7,6 +7,7 @@ import { LocalStore, type LocalStoreOptions } from '../local-store.js';
 import type { StorageAlarm } from '../shared.js';
 import type { StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
 import type {
+  AppliedAt,
   ReplicaChunk,
   ReplicaEntry,
   ReplicaLike,
@@ -54,6 +55,7 @@ export class Replica implements ReplicaLike {
   #state: ReplicaState;
   /** What is applied; the disk's may be behind, by messages that are no records. */
   #position: number;
+  #settled: number;
   #writtenAt = performance.now();
   #newest: Newest;
   #parts: Parts;
@@ -64,6 +66,7 @@ export class Replica implements ReplicaLike {
     this.#store = store;
     this.#state = state;
     this.#position = state.position;
+    this.#settled = state.settled;
     this.#newest = new Newest(state.newest.map((key) => ({ key, revision: this.entry(key)?.revision ?? 0 })));
     this.#parts = new Parts();
     for (const [row, stored] of store.rows(CHUNKS_START, CHUNKS_END)) {
@@ -87,6 +90,7 @@ export class Replica implements ReplicaLike {
           bucket: undefined,
           origin: undefined,
           position: 0,
+          settled: 0,
           mark: 0,
           alarm: undefined,
           newest: [],
@@ -111,6 +115,10 @@ export class Replica implements ReplicaLike {
 
   get position(): number {
     return this.#position;
+  }
+
+  get settled(): number {
+    return this.#settled;
   }
 
   get mark(): number {
@@ -199,7 +207,11 @@ export class Replica implements ReplicaLike {
       batch.incarnation = origin.incarnation;
       const isSame = this.#state.origin === undefined || this.#state.origin.created === origin.created;
       const isSameEpoch = isSame && this.#state.origin?.epoch === origin.epoch;
-      return { origin, ...(!isSame && { newest: new Newest() }), ...(!isSameEpoch && { mark: 0 }) };
+      return {
+        origin,
+        ...(!isSame && { newest: new Newest() }),
+        ...(!isSameEpoch && { mark: 0, settled: 0 }),
+      };
     });
   }
 
@@ -207,9 +219,10 @@ export class Replica implements ReplicaLike {
     writes: readonly ReplicaWrite[],
     chunks: readonly ReplicaChunk[],
     position: number,
-    mark?: number,
+    { mark, settled }: AppliedAt = {},
   ): Promise<void> {
-    if (writes.length === 0 && chunks.length === 0) return this.#moveTo(position);
+    const place = { position, ...(settled && { settled: position }) };
+    if (writes.length === 0 && chunks.length === 0) return this.#moveTo(place);
     await this.#change((batch) => {
       const newest = this.#newest.copy();
       const parts = this.#parts.copy();
@@ -230,7 +243,7 @@ export class Replica implements ReplicaLike {
         newest.add(write.key, write.revision);
       }
       addChunks(Number.POSITIVE_INFINITY);
-      return { position, newest, parts, ...(mark !== undefined && { mark }) };
+      return { ...place, newest, parts, ...(mark !== undefined && { mark }) };
     });
   }
 
@@ -249,7 +262,14 @@ export class Replica implements ReplicaLike {
     return this.#change((batch) => {
       batch.clear();
       batch.incarnation = UNBOUND;
-      return { origin: undefined, position: 0, mark: 0, newest: new Newest(), parts: new Parts() };
+      return {
+        origin: undefined,
+        position: 0,
+        settled: 0,
+        mark: 0,
+        newest: new Newest(),
+        parts: new Parts(),
+      };
     });
   }
 
@@ -296,10 +316,11 @@ export class Replica implements ReplicaLike {
   }
 
   /** A beat every 200 ms is no reason to wait for the disk. */
-  async #moveTo(position: number): Promise<void> {
-    if (performance.now() - this.#writtenAt >= POSITION_MS) return this.#change(() => ({ position }));
+  async #moveTo(place: { readonly position: number; readonly settled?: number }): Promise<void> {
+    if (performance.now() - this.#writtenAt >= POSITION_MS) return this.#change(() => place);
     await this.#alone(async () => {
-      this.#position = position;
+      this.#position = place.position;
+      this.#settled = place.settled ?? this.#settled;
     });
   }
 
@@ -309,7 +330,8 @@ export class Replica implements ReplicaLike {
       const batch = this.#store.begin();
       // What belongs to the copy itself is little, and must not be refused for want of room.
       batch.floorShare = 0;
-      const before = { ...this.#state, position: this.#position, newest: this.#newest, parts: this.#parts };
+      const place = { position: this.#position, settled: this.#settled };
+      const before = { ...this.#state, ...place, newest: this.#newest, parts: this.#parts };
       const { newest, parts, ...state } = { ...before, ...fill(batch) };
       const after: ReplicaState = { ...state, newest: newest.keys() };
       batch.setRow(REPLICA_KEY, encodeReplicaState(after));
@@ -317,6 +339,7 @@ export class Replica implements ReplicaLike {
       await this.#store.write(batch);
       this.#state = after;
       this.#position = after.position;
+      this.#settled = after.settled;
       this.#writtenAt = performance.now();
       this.#newest = newest;
       this.#parts = parts;

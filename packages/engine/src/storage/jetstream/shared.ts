@@ -22,7 +22,7 @@ import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import type { JetStreamOptions } from './options.js';
-import { owedOf, positionOf } from './position.js';
+import { type Owed, owedOf, positionOf } from './position.js';
 import type { ReplicaLike, ReplicaOrigin } from './replica-contract.js';
 
 /** How long somebody waits for what another instance has shown. */
@@ -105,12 +105,17 @@ export class JetStreamShared implements SharedStorage {
     return text;
   }
 
-  async reached(position: string): Promise<void> {
+  reached(position: string): void | Promise<void> {
     const { replica, feed } = this.#parts;
+    // What most callers name.
+    if (feed.settled === feed.position && position === this.position) return;
     const owed = owedOf(position, replica.origin);
-    if (!owed) return;
-    const { epoch, sequence } = owed;
-    if (epoch === this.#epoch && feed.position >= sequence) return;
+    if (!owed || (owed.epoch === this.#epoch && feed.settled >= owed.sequence)) return;
+    return this.#reach(owed);
+  }
+
+  async #reach({ epoch, sequence }: Owed): Promise<void> {
+    const { feed } = this.#parts;
     // Anybody who may read sends these, and those who wait are looked through with every commit.
     const end = Math.max(feed.position, feed.state?.lastSequence ?? 0);
     if (this.#reaching >= REACH_WAITERS || (epoch === this.#epoch && sequence > end + REACH_AHEAD))
@@ -119,7 +124,7 @@ export class JetStreamShared implements SharedStorage {
     const timer = setTimeout(() => late.abort(behind()), REACH_MS);
     this.#reaching++;
     try {
-      await feed.passed(sequence, late.signal);
+      await feed.untilSettled(sequence, late.signal);
     } catch (error) {
       if (error instanceof CofferError && error.code === 'stopped') throw error;
       throw behind();
