@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { expect } from 'vitest';
@@ -21,6 +23,8 @@ export interface DeploymentOptions {
   readonly sync?: string;
   /** Past all links, for measurements. */
   readonly direct?: boolean;
+  /** All instances are started at one moment, on a bucket that none of them has made yet. */
+  readonly together?: boolean;
 }
 
 /** Several coffer instances, `a`, `b`, …, on one cluster of nats-servers, and a token that may do everything with secrets. */
@@ -33,6 +37,7 @@ export class Deployment implements AsyncDisposable {
       config = {},
       sync = 'always',
       direct = false,
+      together = false,
     } = options;
     // Each process is killed with this one.
     process.setMaxListeners(100);
@@ -43,8 +48,10 @@ export class Deployment implements AsyncDisposable {
         const [like] = deployment.instances;
         const instance = await CofferInstance.prepare({ cluster, name, like, storage, config, direct });
         deployment.instances.push(instance);
-        await instance.start();
+        if (!together) await instance.start();
+        else if (!like) makeRootKey(instance);
       }
+      if (together) await Promise.all(deployment.instances.map((instance) => instance.start()));
       const { server } = deployment.instance('a');
       const { token, principal } = await server.createToken('clients');
       const actions = ['get', 'info', 'put', 'activate', 'delete'];
@@ -132,6 +139,12 @@ export class Deployment implements AsyncDisposable {
     for (const instance of this.instances) await instance[Symbol.asyncDispose]();
     await this.cluster.stop();
   }
+}
+
+/** As an operator would who starts several at once. */
+function makeRootKey({ folder }: CofferInstance): void {
+  const key = `coffer-root-key-v1:${randomBytes(32).toString('base64')}\n`;
+  writeFileSync(folder.join('root.key'), key, { mode: 0o600 });
 }
 
 /** What `/readyz` says. */
