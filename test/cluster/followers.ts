@@ -61,6 +61,7 @@ async function makeStream(connection: NatsConnection, replicas = 1): Promise<voi
 /** An instance as far as this goes: a replica and its feed. */
 export class Follower {
   readonly admitted: IncomingHead[] = [];
+  readonly notices: string[] = [];
   readonly beats = new Beats({ consistency: { bounded: 1_000 }, beatMs: 50 });
   readonly feed: Feed;
   #ended = false;
@@ -78,6 +79,7 @@ export class Follower {
       name: 'test',
       version: '0',
       noteMs: 1_000,
+      onNotice: (sentence) => this.notices.push(sentence),
     });
   }
 

@@ -4,8 +4,9 @@ import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
 import { Members } from '../../packages/engine/src/storage/jetstream/members.js';
 import { encodeMember } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
 import { NatsCluster } from '../support/cluster.mjs';
-import { openStorage, removeFolders } from './jetstream-support.js';
+import { newFolder, openStorage, removeFolders } from './jetstream-support.js';
 
 let cluster: NatsCluster;
 afterEach(async () => {
@@ -57,21 +58,26 @@ test('an instance that is cut off says that it cannot forget a member, not that 
   const layout = new Layout('test');
   const link = new Link(() => Promise.reject(new Error('connection refused')));
   await link.open().catch(() => undefined);
+  const onFatal = (error: Error) => {
+    throw error;
+  };
+  const replica = await Replica.open(newFolder(), { minFreeBytes: 0, onFatal });
   const members = new Members({
     layout,
     link,
-    instance: '0000000000000001',
+    replica,
     name: 'one',
     version: '0',
     position: () => 1,
   });
-  const note = { name: 'two', version: '0', confirmed: 1, awaited: 0, at: new Date() };
+  const note = { name: 'two', version: '0', epoch: 1, confirmed: 1, awaited: 0, at: new Date() };
   members.heard('0000000000000002', encodeMember(note));
   await expect(members.forget('two')).rejects.toMatchObject({
     code: 'unavailable',
     message: 'connection refused',
   });
   await link.close();
+  await replica.close();
 });
 
 async function during<T extends { close(): Promise<void> }>(one: T, task: (one: T) => Promise<void>) {

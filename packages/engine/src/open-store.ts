@@ -151,7 +151,7 @@ export function rootKeyContext(options: EngineOptions): RootKeyContext {
 }
 
 async function openStorage(
-  { stateDir, storage = {}, openStorage: open }: EngineOptions,
+  { stateDir, storage = {}, openStorage: open, onNotice }: EngineOptions,
   onFatal: (error: CofferError) => void,
 ): Promise<Storage> {
   if (open) return open(onFatal);
@@ -168,6 +168,7 @@ async function openStorage(
     fence: HEADER_KEY,
     sense: RECORD_SENSE,
     version: version(),
+    onNotice: (sentence) => onNotice?.(sentence),
   });
 }
 

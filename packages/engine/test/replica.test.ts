@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { cp } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 import { expect, onTestFinished, test } from 'vitest';
@@ -106,6 +107,22 @@ test('what was applied is read as it is in the stream, and a copy that is opened
     lineage: [{ revision: 4, fingerprint: 'ab'.repeat(8) }],
     chunks: 0,
   });
+});
+
+test('a position alone is on the disk when it was flushed', async () => {
+  const { replica, folder } = await newReplica();
+  await replica.bind(ORIGIN);
+  await replica.apply([write('sa', 'one', 1)], [], 1);
+  await replica.apply([], [], 7);
+  const copied = async () => {
+    const copy = await temporaryFolder();
+    await cp(folder, copy, { recursive: true, filter: (path) => !/lock[.-][^/]*$/.test(path) });
+    return (await openReplica(copy)).position;
+  };
+  expect(replica.position).toBe(7);
+  expect(await copied()).toBe(1);
+  expect(await replica.flush()).toBe(7);
+  expect(await copied()).toBe(7);
 });
 
 test('what was removed is seen by nobody who reads records, and stays known until it is forgotten', async () => {

@@ -11,7 +11,7 @@ import { type EpochSeal, Outdated, requireEpoch } from './epoch.js';
 import { HEADER, type Layout } from './layout.js';
 import { contradicts } from './lineage.js';
 import { decodeMessage } from './messages.js';
-import type { Meta } from './notes.js';
+import { type Meta, parseMember, unlessStrange } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
@@ -63,7 +63,7 @@ export class Continuity {
       const info = await this.#look(manager, position());
       const meta = await this.#checkMeta(manager);
       await this.#checkMark(manager);
-      if (position() > 0) await this.#checkMember(manager, meta);
+      if (position() > 0) await this.#checkMember(manager, meta, position());
       await Promise.all(
         this.#replica.newest().map(({ key, entry }) => this.#checkRecord(manager, key, entry)),
       );
@@ -122,11 +122,17 @@ export class Continuity {
     );
   }
 
-  /** A member that was forgotten may have what was removed and is forgotten too. */
-  async #checkMember(manager: JetStreamManager, meta: Meta): Promise<void> {
+  /**
+   * A member that was forgotten may have what was removed and is forgotten too. So may one that has said that it had more of this
+   * stream than it has: others took it at its word.
+   */
+  async #checkMember(manager: JetStreamManager, meta: Meta, position: number): Promise<void> {
     const note = await this.#last(manager, this.#layout.member(this.#replica.instance));
     if (!note) throw new Regression('missing', 'what this instance said of itself is not in the stream');
-    if (!note.data) throw new Outdated(meta);
+    const { data } = note;
+    const said = data && unlessStrange(() => parseMember(data));
+    if (!said) throw new Outdated(meta);
+    if (said.epoch === meta.epoch && said.confirmed > position) throw new Outdated(meta, true);
   }
 
   async #checkMeta(manager: JetStreamManager): Promise<Meta> {

@@ -15,11 +15,14 @@ const DOMAIN = Buffer.from('coffer-epoch-v1\0');
 /** The stream was healed, or went on without waiting for this instance: what is here has to be compared with all of it. */
 export class Outdated extends Error {
   readonly meta: Meta;
+  /** This instance had more of the same stream once than it has now: its folder is an older copy. */
+  readonly isPutBack: boolean;
 
-  constructor(meta: Meta) {
+  constructor(meta: Meta, isPutBack = false) {
     super('the store was healed, or this instance was forgotten');
     this.name = 'Outdated';
     this.meta = meta;
+    this.isPutBack = isPutBack;
   }
 }
 

@@ -19,7 +19,7 @@ import { readLast } from './last.js';
 import type { Layout } from './layout.js';
 import { Leases } from './leases.js';
 import type { Link } from './link.js';
-import { Members } from './members.js';
+import { Members, type Reading } from './members.js';
 import { decodeMessage } from './messages.js';
 import { type Meta, parseAlarm, unlessStrange } from './notes.js';
 import { type AppliedHead, Reconciliation } from './reconciliation.js';
@@ -51,6 +51,8 @@ export interface FeedOptions {
   readonly version: string;
   /** Between two notes of how far it is, in milliseconds. */
   readonly noteMs?: number | undefined;
+  /** Told, for people, of what this instance did by itself. */
+  readonly onNotice?: ((sentence: string) => void) | undefined;
 }
 
 /**
@@ -96,7 +98,7 @@ export class Feed {
     this.#seal = new EpochSeal(layout.stream);
     this.#continuity = new Continuity(layout, replica, this.#seal);
     this.alarm = new AlarmBell(layout, replica, this.#seal);
-    this.members = new Members({ ...options, instance, position: () => this.#position });
+    this.members = new Members({ ...options, position: () => this.#position });
     const paused = () => this.alarm.stopsReading && !this.#session;
     this.#peer = new HealPeer({ layout, link, replica, paused, healing: () => this.healing });
     this.leases = new Leases({ layout, link, instance, age: () => beats.age() });
@@ -184,7 +186,9 @@ export class Feed {
     const connection = this.#options.link.connection;
     if (!connection) throw unavailable(this.#options.link.problem);
     try {
-      await this.#read(connection, undefined, true);
+      await this.#read(connection, undefined, true).catch((error: unknown) =>
+        this.#fillAnew(connection, error),
+      );
     } catch (error) {
       throw await this.#failed(error);
     }
@@ -264,7 +268,7 @@ export class Feed {
           continue;
         }
       } catch (error) {
-        if (error instanceof Outdated) this.#outdated = error.meta;
+        if (error instanceof Outdated) this.#isOutdated(error);
         else if (!this.#closing.signal.aborted) await this.#failed(error);
       }
       if (this.#closing.signal.aborted) return;
@@ -283,7 +287,7 @@ export class Feed {
     const { info, meta } = await this.#continuity.check(manager, connection, position);
     const { state } = this.#heard(info);
     await this.#prove(meta);
-    await this.members.join();
+    await this.members.join(this.#position === 0 ? readingOf(info, meta) : undefined);
     await this.#readNotes(manager, connection);
     if (this.alarm.current) await this.alarm.standBy(manager, connection, async () => true);
     if (this.alarm.stopsReading) throw unavailable('it is being healed');
@@ -325,6 +329,26 @@ export class Feed {
     }
   }
 
+  /** After a filling that was broken off: what was removed meanwhile may be forgotten. */
+  async #fillAnew(connection: NatsConnection, error: unknown): Promise<void> {
+    const { replica } = this.#options;
+    const { origin } = replica;
+    if (!(error instanceof Outdated) || !origin) throw error;
+    await replica.clear();
+    await replica.bind(origin);
+    this.#position = 0;
+    await this.#read(connection, undefined, true);
+  }
+
+  #isOutdated({ meta, isPutBack }: Outdated): void {
+    this.#outdated = meta;
+    if (!isPutBack) return;
+    this.#options.onNotice?.(
+      'The replica of this instance is older than what it has told the others that it has: its state folder was put back from a ' +
+        'copy, or a reading of the whole store was broken off. It is compared with all of the store now, and answers when that is done.',
+    );
+  }
+
   /** What an alarm that stops the reading leaves to do: to see that all hear of it, and to wait for the heal. */
   async #standBy(connection: NatsConnection): Promise<void> {
     const manager = await managerOf(connection);
@@ -349,7 +373,7 @@ export class Feed {
   async #reconcile(connection: NatsConnection, meta: Meta, admission: Admission): Promise<void> {
     const { layout, replica } = this.#options;
     const manager = await managerOf(connection);
-    await this.members.join();
+    await this.members.join(readingOf(await manager.streams.info(layout.stream), meta));
     const reconciliation = new Reconciliation({ connection, manager, layout, replica, admission });
     // Until it is read to its end again, nothing is settled, of whichever epoch.
     this.#settled = 0;
@@ -481,6 +505,8 @@ export class Feed {
     this.#waiting.clear();
   }
 }
+
+const readingOf = ({ state }: StreamInfo, { epoch }: Meta): Reading => ({ upTo: state.last_seq, epoch });
 
 const managerOf = (connection: NatsConnection): Promise<JetStreamManager> =>
   jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });

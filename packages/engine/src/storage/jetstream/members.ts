@@ -4,6 +4,7 @@ import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import { encodeMember, type MemberNote, parseMember } from './notes.js';
 import { put } from './put.js';
+import type { ReplicaLike } from './replica-contract.js';
 
 /** Between two notes that an instance writes of itself. */
 const NOTE_MS = 10_000;
@@ -15,12 +16,19 @@ const AWAY = 3.5;
 export interface MembersOptions {
   readonly layout: Layout;
   readonly link: Link;
-  readonly instance: string;
+  readonly replica: ReplicaLike;
+  /** Of this instance, for people. */
   readonly name: string;
   readonly version: string;
-  /** Up to where this instance's replica has the stream, on its disk. */
+  /** Up to where this instance's replica has the stream. */
   readonly position: () => number;
   readonly noteMs?: number | undefined;
+}
+
+/** A reading of all of the stream: how long the stream was when it began, and of which epoch. */
+export interface Reading {
+  readonly upTo: number;
+  readonly epoch: number;
 }
 
 /**
@@ -35,6 +43,9 @@ export class Members {
   #timer: NodeJS.Timeout | undefined;
   readonly #noteMs: number;
   #soon = false;
+  /** Of whoever was started last: what an earlier one still has under way is not said any more. */
+  #life: object | undefined;
+  #reading: Reading | undefined;
   /** What this instance waits for, what others wait for to hear of this one, and what this one said last that it has. */
   #awaited = 0;
   #asked = 0;
@@ -49,24 +60,35 @@ export class Members {
    * Says that this instance is there, before it reads: from then on nothing that it may have read is forgotten before it says that
    * it knows of its removal.
    *
+   * @param reading for who is about to read all of the stream and to compare with it what is here. What was removed before it was so
+   *   long is not met any more, so that is confirmed; and as long as the note is ahead of the replica, the comparison is still to do
    * @throws Error where JetStream does not answer
    */
-  async join(): Promise<void> {
+  async join(reading?: Reading): Promise<void> {
     const { link } = this.#options;
-    if (link.connection) await put(link.connection, this.#subject, this.#note());
+    this.#reading = reading;
+    const note = await this.#note();
+    if (link.connection) await put(link.connection, this.#subject, note);
   }
 
   /** From now on this instance says every few seconds how far it is. */
   start(): void {
     this.stop();
+    const life = {};
+    this.#life = life;
     const next = () => {
       const soon = this.#soon || this.#told < this.#asked;
       this.#timer = setTimeout(tell, soon ? Math.min(SOON_MS, this.#noteMs) : this.#noteMs).unref();
     };
-    const tell = () => {
+    const tell = async () => {
       this.#soon = false;
-      this.#options.link.connection?.publish(this.#subject, this.#note());
-      next();
+      try {
+        const note = await this.#note();
+        if (this.#life === life) this.#options.link.connection?.publish(this.#subject, note);
+      } catch {
+        // A disk that takes nothing, or a connection that ends: nothing is said.
+      }
+      if (this.#life === life) next();
     };
     next();
   }
@@ -74,6 +96,7 @@ export class Members {
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#life = undefined;
   }
 
   /** Others wait to hear what is here, as of something that was removed. */
@@ -96,7 +119,7 @@ export class Members {
     }
     const note = parseMember(bytes);
     this.#others.set(instance, { note, heardAt: performance.now() });
-    if (instance === this.#options.instance) return;
+    if (instance === this.#options.replica.instance) return;
     this.#asked = Math.max(this.#asked, note.awaited);
     if (this.#told < note.awaited) this.tellSoon();
   }
@@ -106,11 +129,22 @@ export class Members {
     return this.list().filter(({ alive }) => alive).length;
   }
 
+  /**
+   * Up to where every member, this one too, has said that it has the stream on its disk: what was removed by then may be forgotten.
+   * Taken from what the stream tells alone, so that who reads it finds what another one found; it never falls within an epoch.
+   */
+  get level(): number {
+    const { instance } = this.#options.replica;
+    if (!this.#others.has(instance)) return 0;
+    return Math.min(...[...this.#others.values()].map(({ note }) => this.#confirmedBy(note)));
+  }
+
   /** True if all up to that sequence is in every replica; otherwise the others are asked to say soon how far they are. */
   confirmedByAll(revision: number): boolean {
-    if (this.#options.position() < revision) return false;
+    const { replica, position } = this.#options;
+    if (position() < revision) return false;
     const isThere = [...this.#others].every(
-      ([instance, { note }]) => instance === this.#options.instance || note.confirmed >= revision,
+      ([instance, { note }]) => instance === replica.instance || this.#confirmedBy(note) >= revision,
     );
     if (!isThere && revision > this.#awaited) {
       this.#awaited = revision;
@@ -120,7 +154,8 @@ export class Members {
   }
 
   list(): MemberStatus[] {
-    const { instance: own, name, version, position } = this.#options;
+    const { replica, name, version, position } = this.#options;
+    const { instance: own } = replica;
     const now = performance.now();
     const awayMs = AWAY * this.#noteMs;
     const others = [...this.#others].filter(([instance]) => instance !== own);
@@ -166,12 +201,28 @@ export class Members {
   }
 
   get #subject(): string {
-    return this.#options.layout.member(this.#options.instance);
+    return this.#options.layout.member(this.#options.replica.instance);
   }
 
-  #note(): Uint8Array {
-    const { name, version, position } = this.#options;
-    this.#told = position();
-    return encodeMember({ name, version, confirmed: this.#told, awaited: this.#awaited, at: new Date() });
+  get #epoch(): number {
+    return this.#options.replica.origin?.epoch ?? 0;
+  }
+
+  #confirmedBy({ epoch, confirmed }: MemberNote): number {
+    return epoch === this.#epoch ? confirmed : 0;
+  }
+
+  async #note(): Promise<Uint8Array> {
+    const { name, version, replica } = this.#options;
+    const { upTo = 0, epoch = this.#epoch } = this.#reading ?? {};
+    this.#told = Math.max(upTo, await replica.flush());
+    return encodeMember({
+      name,
+      version,
+      epoch,
+      confirmed: this.#told,
+      awaited: this.#awaited,
+      at: new Date(),
+    });
   }
 }

@@ -24,7 +24,9 @@ export interface Meta {
 export interface MemberNote {
   readonly name: string;
   readonly version: string;
-  /** All up to this sequence of the stream is in its replica. */
+  /** Of which epoch it speaks: in another one what it has counts for nothing. */
+  readonly epoch: number;
+  /** All up to this sequence of the stream is in its replica, on its disk; or it reads all of the stream, and began when it was so long. */
   readonly confirmed: number;
   /** It waits for all to have what is up to this sequence; 0 if for nothing. */
   readonly awaited: number;
@@ -74,6 +76,7 @@ export function parseMember(bytes: Uint8Array): MemberNote {
   return {
     name: text(fields, 'name', 'member'),
     version: text(fields, 'version', 'member'),
+    epoch: fields.epoch === undefined ? 1 : wholeNumber(fields, 'epoch', 'member'),
     confirmed: wholeNumber(fields, 'confirmed', 'member'),
     // The first versions waited in silence.
     awaited: fields.awaited === undefined ? 0 : wholeNumber(fields, 'awaited', 'member'),

@@ -112,6 +112,8 @@ export interface ReplicaLike {
     position: number,
     at?: AppliedAt,
   ): Promise<void>;
+  /** Sees that all that is applied is on the disk, the position too. @returns the position */
+  flush(): Promise<number>;
   /** Tombstones that every member has; what is no tombstone, or not there, stays as it is. */
   forget(keys: readonly Uint8Array[]): Promise<void>;
   /**

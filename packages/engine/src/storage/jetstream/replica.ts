@@ -247,6 +247,11 @@ export class Replica implements ReplicaLike {
     });
   }
 
+  async flush(): Promise<number> {
+    if (this.#position !== this.#state.position) await this.#change(() => undefined);
+    return this.#state.position;
+  }
+
   forget(keys: readonly Uint8Array[]): Promise<void> {
     return this.#change((batch) => {
       const newest = this.#newest.copy();

@@ -47,6 +47,8 @@ export interface JetStreamDriverOptions extends LocalStoreOptions {
   readonly sense?: RecordSense | undefined;
   /** Of this program, for lists of members. */
   readonly version: string;
+  /** Told, for people, of what the instance did by itself. */
+  readonly onNotice?: ((sentence: string) => void) | undefined;
   /** Of a store that is made; of one that moves in its own. */
   readonly incarnation?: Uint8Array | undefined;
 }
@@ -166,7 +168,8 @@ export class JetStreamStorage implements Storage {
       const isNewReplica = replica.summary === undefined;
       const beats = new Beats(jetstream);
       const name = jetstream.instanceName ?? hostname();
-      const feed = new Feed({ layout, replica, link, beats, name, version: options.version });
+      const { version, onNotice } = options;
+      const feed = new Feed({ layout, replica, link, beats, name, version, onNotice });
       if (facts && isNewReplica) {
         if (!replica.origin) await replica.bind({ ...facts.origin, epoch: UNPROVEN });
         await feed.fill();
