@@ -1,3 +1,4 @@
+import { copyFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Client } from '../../packages/client/src/index.js';
 import { canary } from '../support/canary.mjs';
@@ -170,6 +171,33 @@ describe('several instances', () => {
     expect(metrics).toMatch(/^coffer_storage_connected 1$/m);
     expect(metrics).toMatch(/^coffer_storage_alarm 0$/m);
     expect(metrics).toMatch(/^coffer_storage_replica_age_seconds 0\.\d+$/m);
+  });
+
+  it('say of an instance that it was not given the root key that another one has changed, until it is', async () => {
+    const one = await start('one');
+    const two = await start('two');
+    const scraper = await tokenAt(two);
+    const seen = async () => {
+      const { store } = (await readiness(two)) as { readonly store?: { readonly warnings: string[] } };
+      const { stdout, code } = await coffer(['storage', 'status', '-s', two.server.socket]);
+      const headers = { Authorization: `Bearer ${scraper}` };
+      const metrics = await fetch(`${two.url}/metrics`, { headers }).then((answer) => answer.text());
+      return {
+        warnings: store?.warnings,
+        status: [code, /^Another instance has changed the root key since: .*$/m.test(stdout.toString())],
+        metric: /^coffer_root_key_lacking (\d)$/m.exec(metrics)?.[1],
+      };
+    };
+    const known = { warnings: [], status: [0, false], metric: '0' };
+    expect(await seen()).toEqual(known);
+    const rotate = (...how: string[]) => coffer(['keys', 'rotate', ...how, '-s', one.server.socket]);
+    expect((await rotate('--root')).code).toBe(0);
+    const warnings = [expect.stringContaining('another instance has changed the root key')];
+    await expect.poll(seen).toEqual({ warnings, status: [0, true], metric: '1' });
+
+    copyFileSync(one.folder.join('root.key'), two.folder.join('root.key'));
+    expect((await rotate()).code).toBe(0);
+    await expect.poll(seen).toEqual(known);
   });
 
   it('warn of servers that acknowledge before they sync, where that is allowed', async () => {

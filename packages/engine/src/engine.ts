@@ -514,6 +514,11 @@ export class Engine {
     return this.#parts.storage.shared?.reached(position);
   }
 
+  /** True if another instance has changed the root key: this one goes on, and does not start again until it is given the new one. */
+  get lacksRootKey(): boolean {
+    return this.#parts.header.lacksRootKey;
+  }
+
   /** How a shared store is; undefined where it is not shared. Asks nobody. */
   get sharedHealth(): SharedHealth | undefined {
     return this.#parts.storage.shared?.health;

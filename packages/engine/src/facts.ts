@@ -24,6 +24,8 @@ export interface EngineFacts {
     readonly dataKeys: number;
     /** Records that wait to be re-encrypted; 0 if all are under the active one. */
     readonly remaining: number;
+    /** True if another instance has changed the root key, and this one was not given the new one. */
+    readonly lacksRootKey: boolean;
   };
   readonly watchers: number;
   /** When the last backup was made in whole, since this engine was opened. */

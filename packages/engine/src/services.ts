@@ -142,7 +142,7 @@ export function openServices(
     knows,
   });
   const forks = new ForkJoiner(header.ring, storage.incarnation, now);
-  const storageCare = new StorageCare({ storage, gate, join: forks, policy, knows });
+  const storageCare = new StorageCare({ storage, gate, header, join: forks, policy, knows });
   const tombstones = new Tombstones({ catalog, storage, duty, now });
   return {
     context,

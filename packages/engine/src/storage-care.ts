@@ -2,6 +2,7 @@ import type { AuditSubject } from './audit/entry.js';
 import { type Caller, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
 import { codeOf, type Gate } from './gate.js';
+import type { StoreHeader } from './header/store-header.js';
 import type { Policy } from './policy.js';
 import type {
   ForkJoin,
@@ -19,11 +20,14 @@ export interface StorageInfo {
   /** Of this instance: its store, or its replica. */
   readonly facts: StorageFacts;
   readonly shared: SharedStatus | undefined;
+  /** As `Engine.lacksRootKey`. */
+  readonly lacksRootKey: boolean;
 }
 
 export interface StorageCareContext {
   readonly storage: Storage;
   readonly gate: Gate;
+  readonly header: Pick<StoreHeader, 'lacksRootKey'>;
   /** Sees what two futures of a record had taken away. */
   readonly join: Omit<ForkJoin, 'announce'>;
   policy(): Policy;
@@ -44,8 +48,12 @@ export class StorageCare {
 
   async status(caller: Caller): Promise<StorageInfo> {
     await this.#allow({ caller, action: 'storage-status' });
-    const { storage } = this.#context;
-    return { facts: await storage.facts(), shared: await storage.shared?.status() };
+    const { storage, header } = this.#context;
+    return {
+      facts: await storage.facts(),
+      shared: await storage.shared?.status(),
+      lacksRootKey: header.lacksRootKey,
+    };
   }
 
   /** @throws CofferError as {@link SharedStorage.setReplicas}; `unfit_store` if the store is not shared; `invalid_argument` */

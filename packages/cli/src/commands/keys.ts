@@ -136,7 +136,7 @@ function describe({ rootKey, dataKeys, rotation }: Keys): string {
   ].join('\n');
 }
 
-const CHANGED_ELSEWHERE =
+export const CHANGED_ELSEWHERE =
   'Another instance has changed the root key since: give this one the new one. It does not start again without it.';
 
 /** RFC 3339 in UTC, to the second. */

@@ -135,6 +135,7 @@ const shared = record<SharedStorageStatus>({
   connected: flag,
   problem: optional(problem),
   alarm: optional(storageAlarm),
+  lacksRootKey: optional(flag),
   replicaAgeMs: optional(whole),
   replicaSequence: whole,
   streamSequence: optional(whole),

@@ -185,6 +185,8 @@ export interface SharedStorageStatus {
   /** Why changes are refused. */
   readonly problem?: { readonly code: string; readonly message: string };
   readonly alarm?: StorageAlarm;
+  /** Another instance has changed the root key, and this one was not given the new one: it does not start again without it. */
+  readonly lacksRootKey?: boolean;
   /** How old what is read there may be; undefined before it heard of the store. */
   readonly replicaAgeMs?: number;
   readonly replicaSequence: number;

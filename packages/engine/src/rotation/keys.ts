@@ -74,7 +74,11 @@ export class Keys {
   /** For whoever asks the engine how it is. */
   facts(): EngineFacts['keys'] {
     const { header, rewriter } = this.#context;
-    return { dataKeys: header.ring.dataKeys.length, remaining: rewriter.progress?.remaining ?? 0 };
+    return {
+      dataKeys: header.ring.dataKeys.length,
+      remaining: rewriter.progress?.remaining ?? 0,
+      lacksRootKey: header.lacksRootKey,
+    };
   }
 
   /** As in {@link KeysInfo}; costs no count. */

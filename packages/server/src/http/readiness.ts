@@ -11,7 +11,7 @@ export interface NotReady {
 }
 
 export interface ReadinessParts {
-  readonly engine: Pick<Engine, 'isWritable' | 'sharedHealth' | 'auditCopies'>;
+  readonly engine: Pick<Engine, 'isWritable' | 'sharedHealth' | 'auditCopies' | 'lacksRootKey'>;
   readonly notReady: () => NotReady | undefined;
   readonly natsFacts: () => NatsFacts | undefined;
 }
@@ -38,7 +38,7 @@ export async function answerReadiness(reply: Reply, parts: ReadinessParts): Prom
   const writable = await engine.isWritable();
   const why = notReady();
   const { sharedHealth } = engine;
-  const store = sharedHealth && storeReadiness(sharedHealth, engine.auditCopies);
+  const store = sharedHealth && storeReadiness(sharedHealth, engine);
   if (why) return reply.notReady(why.code, { ready: false, reason: why.reason, store });
   const facts = natsFacts();
   const nats = facts && {
@@ -49,7 +49,7 @@ export async function answerReadiness(reply: Reply, parts: ReadinessParts): Prom
 }
 
 /** In fixed words: what else there is to say names servers and files, and is for administrators. */
-function storeReadiness(health: SharedHealth, copies: Engine['auditCopies']) {
+function storeReadiness(health: SharedHealth, engine: ReadinessParts['engine']) {
   const { connected, replicaAge, alarm, sync } = health;
   const age = Number.isFinite(replicaAge) ? { ageSeconds: Math.round(replicaAge) / 1000 } : {};
   return {
@@ -57,13 +57,13 @@ function storeReadiness(health: SharedHealth, copies: Engine['auditCopies']) {
     ...age,
     ...(alarm && { alarm: alarm.kind }),
     sync,
-    warnings: warningsOf(health, copies),
+    warnings: warningsOf(health, engine),
   };
 }
 
 function warningsOf(
   { connected, alarm, problem, sync }: SharedHealth,
-  copies: Engine['auditCopies'],
+  { auditCopies: copies, lacksRootKey }: ReadinessParts['engine'],
 ): string[] {
   const refused = connected
     ? problem &&
@@ -74,6 +74,7 @@ function warningsOf(
       'the alarm is raised: changes are refused until a person has looked; see "coffer storage status"',
     alarm?.healer === undefined ? undefined : BROKEN_OFF,
     alarm ? undefined : refused,
+    lacksRootKey ? NO_ROOT_KEY : undefined,
     sync === 'lazy' ? LAZY : undefined,
     // Without a connection it is told already.
     connected && copies?.problem
@@ -86,6 +87,8 @@ const NOT_CONNECTED =
   'there is no connection to the store’s NATS: changes are refused, and so are reads when what is here is too old';
 const BROKEN_OFF =
   'a heal is at work, or was broken off: if this lasts for more than a minute, run "coffer storage heal" again, at any instance';
+const NO_ROOT_KEY =
+  'another instance has changed the root key: give this one the new one, without which it does not start again';
 const NO_MAJORITY = ': JetStream takes none, as while more than half of its servers are away';
 export const LAZY =
   'the servers of the store acknowledge before they sync (allowLazySync): a power cut may lose what was acknowledged';

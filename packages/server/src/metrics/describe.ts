@@ -178,6 +178,11 @@ function describeEngine(facts: EngineFacts): Family[] {
     ...describeCopies(audit.copies),
     gauge('coffer_data_keys', 'Data keys; more than 1 while records are re-encrypted.', keys.dataKeys),
     gauge('coffer_rotation_records_remaining', 'Records to be re-encrypted.', keys.remaining),
+    gauge(
+      'coffer_root_key_lacking',
+      '1 if another instance has changed the root key, and this one was not given the new one.',
+      Number(keys.lacksRootKey),
+    ),
     gauge('coffer_watchers', 'Callers that watch for changes.', watchers),
     gauge(
       'coffer_last_backup_timestamp_seconds',

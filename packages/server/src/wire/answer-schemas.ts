@@ -216,6 +216,10 @@ export const storage = z
         .optional()
         .describe('Why changes are refused'),
       alarm: storageAlarm.optional(),
+      lacksRootKey: z
+        .literal(true)
+        .optional()
+        .describe('Another instance has changed the root key, and this one was not given the new one yet'),
       replicaAgeMs: count.optional().describe('Absent before the store was heard of'),
       replicaSequence: count,
       streamSequence: count

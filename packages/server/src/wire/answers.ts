@@ -96,11 +96,17 @@ export function transitKey(
   return { backend, publicKey, createdAt, createdBy, current, lastUsedAt: use.lastUsed(publicKey) };
 }
 
-export function storage({ facts, shared }: StorageInfo) {
+export function storage({ facts, shared, lacksRootKey }: StorageInfo) {
   const { usedBytes, quotaBytes, writable } = facts;
   const own = { usedBytes, quotaBytes, writable };
   if (shared === undefined) return { kind: 'embedded', ...own };
-  return { kind: 'jetstream', ...own, writable: writable && !shared.health.problem, ...sharedStatus(shared) };
+  return {
+    kind: 'jetstream',
+    ...own,
+    writable: writable && !shared.health.problem,
+    ...sharedStatus(shared),
+    lacksRootKey: lacksRootKey ? true : undefined,
+  };
 }
 
 function sharedStatus({ health, members, servers, ...stream }: SharedStatus) {
