@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { generationOf } from '../src/crypto/records.js';
 import { CofferError, type Engine, type KeysInfo, parseRootKey } from '../src/index.js';
-import { HEAD_PREFIX, HEADER_KEY } from '../src/keys.js';
+import { HEAD_PREFIX } from '../src/keys.js';
 import { auditEntries } from './audit-file.js';
 import { Instances, type TestInstance } from './instances.js';
 import { admin, bytes, codeOf, text, token } from './support.js';
@@ -479,26 +479,5 @@ describe('a change of which nobody knows whether it came true', () => {
     await expect.poll(outcome, { timeout: 10_000 }).toBeDefined();
     expect(await outcome()).toMatchObject({ phase: 'outcome', ...(error && { error }) });
     expect('error' in (await outcome())).toBe(error !== undefined);
-  });
-});
-
-describe('a store that was moved away', () => {
-  it('is answered from no more, and not written to', async () => {
-    const instances = await Instances.make();
-    const [a, b] = await instances.openAll('a', 'b');
-    await a.engine.put(admin, 'db', bytes('one'));
-    const header = b.storage.get(HEADER_KEY);
-    await b.storage.commit({
-      head: { key: HEADER_KEY, bytes: undefined },
-      expectedRevision: header?.revision ?? 0,
-    });
-    for (const { engine, fatal, notices } of [a, b]) {
-      expect(await codeOf(engine.get(admin, 'db'))).toBe('stopped');
-      expect(await codeOf(engine.put(admin, 'db', bytes('two')))).toBe('stopped');
-      expect(notices.join()).toContain('moved away');
-      expect(fatal).toEqual([]);
-      await engine.close();
-    }
-    expect(await codeOf(instances.open('a'))).toBe('unfit_store');
   });
 });

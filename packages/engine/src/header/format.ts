@@ -26,6 +26,8 @@ export interface Header {
    * same. A reader need not know it.
    */
   readonly proof?: string;
+  /** In a bucket from which the store was moved away: the proof of that, base64, see `moved.ts`. Not bound to the ring. */
+  readonly moved?: string;
   /** The key ring under the root key, base64. */
   readonly ring: string;
 }
@@ -51,6 +53,7 @@ export function parseHeader(bytes: Uint8Array): Header {
     isRootKeyParameters(header.rootKey) &&
     (header.operations === undefined || Array.isArray(header.operations)) &&
     (header.spent === undefined || typeof header.spent === 'string') &&
+    (header.moved === undefined || typeof header.moved === 'string') &&
     typeof header.ring === 'string';
   if (!whole) throw damaged();
   return header;
@@ -64,6 +67,13 @@ export const damaged = (cause?: unknown) =>
     'tampered',
     `the store's header (record ${HEADER_KEY.toString('hex')}) is damaged: restore the store from a backup`,
     { cause },
+  );
+
+/** Of a shared store's: a move says that it is one. */
+export const removed = () =>
+  new CofferError(
+    'tampered',
+    "the store's header was removed from the bucket, and not by a move: who has done so is none of its instances",
   );
 
 /** In the first stores there were no operations, and then none that are spent; without any the data is as it was there. */

@@ -5,7 +5,7 @@ import { createRootKey, type FoundRootKey, findRootKey, type RootKey } from '../
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
-import { movedAway } from '../instances/moved-away.js';
+import { movedAway, requireStore, withoutHeader } from '../instances/moved-away.js';
 import { maybeOlderReplica } from '../instances/older-replica.js';
 import { HEADER_KEY } from '../keys.js';
 import { Locks } from '../locks.js';
@@ -20,8 +20,10 @@ import {
   type Header,
   headerGeneration,
   parseHeader,
+  removed,
   STORE_FORMAT,
 } from './format.js';
+import { isMoved, isSameButMoved } from './moved.js';
 import { ringOf, unwrap, wrapSurely } from './wrapping.js';
 
 /** What of a header is to be another; the rest stays. */
@@ -84,13 +86,23 @@ export class StoreHeader {
     if (stored) {
       const { ring: _, ...header } = parseHeader(stored.bytes);
       const keys = await unwrap(storage.incarnation, stored.bytes, spec, context).catch((error: unknown) => {
+        // Who has not its keys cannot know whether it is so; nobody is served then in any case.
+        if (header.moved !== undefined) throw movedAway(error);
         throw maybeOlderReplica(error, storage, context.stateDir);
       });
+      try {
+        if (isMoved(parseHeader(stored.bytes), { ring: keys.ring, storeId: storage.incarnation }))
+          throw movedAway();
+      } catch (error) {
+        keys.ring.wipe();
+        keys.rootKey.wipe();
+        throw error;
+      }
       await keys.finish?.();
       return new StoreHeader(place, keys, header, stored.revision);
     }
     for (const _record of storage.scan(Buffer.alloc(0))) {
-      if (storage.shared) throw movedAway();
+      if (storage.shared) throw withoutHeader();
       throw new CofferError(
         'tampered',
         "the store's header is gone while its records are there: restore it from a backup",
@@ -206,15 +218,18 @@ export class StoreHeader {
    * it is under them. Where the root key is another one that this instance has not, it goes on as long as the data keys are the
    * same, and otherwise waits until it is given the root key.
    *
-   * @throws CofferError `tampered`, `newer_format`, `stopped`
+   * @throws CofferError `tampered`, also for a removed one, which is never the store's own doing; `newer_format`, `stopped`
    */
   async admit({ before, after }: IncomingHead): Promise<void> {
-    if (!after) return;
-    const { ring: _, ...header } = parseHeader(after);
-    if (before && header.generation <= headerGeneration(before.bytes)) throw damaged();
+    if (!after) throw removed();
+    const incoming = parseHeader(after);
+    const { ring: _, ...header } = incoming;
+    if (before && !follows(incoming, parseHeader(before.bytes))) throw damaged();
     if (header.development !== this.#header.development) throw damaged();
+    // What authenticates it belongs to the store for its life, and so it is known before the ring in it is.
+    isMoved(incoming, { ring: this.ring, storeId: this.#storage.incarnation });
     for (let told = false; ; told = true) {
-      const keys = await this.#open(parseHeader(after));
+      const keys = await this.#open(incoming);
       const dataKeys = keys && (keys.ring ? this.ring.learn(keys.ring) : this.ring.dataKeys);
       if (keys && !dataKeys) throw damaged();
       if (dataKeys) {
@@ -272,7 +287,8 @@ export class StoreHeader {
     if (this.#isForeign) throw new CofferError('conflict', `${ROOT_KEY_GONE}: change keys there`);
     if (this.isNew) return;
     const stored = this.#storage.get(HEADER_KEY)?.bytes;
-    if (!stored) throw this.#storage.shared ? movedAway() : damaged();
+    if (!stored) throw damaged();
+    requireStore(this.#storage);
     const generation = headerGeneration(stored);
     if (generation === this.#header.generation) return;
     if (!this.#storage.shared || generation < this.#header.generation) throw damaged();
@@ -307,6 +323,11 @@ interface HeaderPlace {
   readonly spec: RootKeySpec;
   readonly context: RootKeyContext;
 }
+
+/** Each change has a generation of its own, but for the move away from a bucket and back: that changes nothing else. */
+const follows = (next: Header, before: Header): boolean =>
+  next.generation > before.generation ||
+  (next.generation === before.generation && isSameButMoved(next, before));
 
 /** How often a root key is looked for that was changed elsewhere, in milliseconds. */
 const ROOT_KEY_RETRY = 2_000;

@@ -114,8 +114,10 @@ export class Follower implements Admission {
     if (!this.#followed) return;
     const { header, catalog, manifest } = this.#followed;
     try {
-      if (reset) this.#takeAll(this.#followed);
-      else if (!key) return;
+      if (reset) {
+        this.#takeAll(this.#followed);
+        this.#lookForStore();
+      } else if (!key) return;
       else if (isSecret(key)) catalog.takeOver(key);
       else if (manifest.isAt(key)) manifest.takeOver();
       else if (HEADER_KEY.equals(key)) {

@@ -1,15 +1,14 @@
 import { HeadsIntegrity } from '../integrity.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import { LmdbWriter } from '../storage/lmdb-writer.js';
-import type { StorageSnapshot } from '../storage/storage.js';
-import { compareRecords, NOTHING } from './compare.js';
+import { compareRecords, NOTHING, type Records } from './compare.js';
 import { type Copied, requireSame } from './copy.js';
 import { localOptions, type MigrateOptions } from './options.js';
 import type { StoreKeys } from './prove.js';
 
 /** What an embedded store is made of. */
 export interface EmbeddedContent {
-  readonly records: StorageSnapshot;
+  readonly records: Records;
   readonly incarnation: Uint8Array;
   /** To count on from: no revision is higher. */
   readonly sequence: number;

@@ -2,7 +2,7 @@ import { asBuffer } from '../bytes.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { generationOf, RecordSealer } from '../crypto/records.js';
 import { wipe } from '../crypto/secure-memory.js';
-import { headerGeneration } from '../header/format.js';
+import { headerGeneration, removed } from '../header/format.js';
 import { lookAtRing } from '../header/wrapping.js';
 import { type FoundHead, HeadsIntegrity } from '../integrity.js';
 import { HEADER_KEY, isHeadKey } from '../keys.js';
@@ -32,9 +32,15 @@ export async function openKeys(
   return { ring, sealer: new RecordSealer(ring, incarnation) };
 }
 
-/** Takes over all that comes, which is proven when it is there; by the keys it is seen whether it was a heal that began an epoch. */
+/**
+ * Takes over all that comes, which is proven when it is there; by the keys it is seen whether it was a heal that began an epoch. Only
+ * the header stays, whoever has removed it, since the keys are in it: that is `tampered`.
+ */
 export const takingAll = (keys: () => StoreKeys | undefined = () => undefined): Admission => ({
-  admit: () => undefined,
+  admit(heads) {
+    for (const { key, before, after } of heads)
+      if (before && !after && HEADER_KEY.equals(key)) throw removed();
+  },
   authenticate: (message) => keys()?.ring.authenticate(message),
 });
 

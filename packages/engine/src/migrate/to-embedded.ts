@@ -3,6 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 
 import { CofferError } from '../errors.js';
+import { parseHeader } from '../header/format.js';
+import { isMoved, markMoved, saysMoved, withoutMark } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
 import { setMoved } from '../storage/file-kind.js';
 import { Layout } from '../storage/jetstream/layout.js';
@@ -11,6 +13,7 @@ import { Replica } from '../storage/jetstream/replica.js';
 import type { JetStreamStorage } from '../storage/jetstream/storage.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
+import type { Records } from './compare.js';
 import { type Copied, isSame, requireSame } from './copy.js';
 import { buildEmbedded } from './embedded.js';
 import { MoveFolders } from './folders.js';
@@ -23,11 +26,13 @@ const LOOK_MS = 500;
 
 /**
  * Moves a store out of JetStream into the state folder of one of its instances, or of a new one; all others are stopped. The
- * bucket loses the header and is no store any more; its records stay there. An interrupted move goes on when it is called again.
+ * bucket's header says then that the store is elsewhere, and all records stay there. An interrupted move goes on when it is called
+ * again.
  *
  * Where a move into JetStream was not completed, it is taken back.
  *
- * With `force`, JetStream is not asked: the store is what this instance's replica has, and the bucket stays as it is.
+ * With `force`, JetStream is not asked: the store is what this instance's replica has, and the bucket stays as it is. So is
+ * recovered, too, what was moved to a place that is lost.
  *
  * @throws CofferError `invalid_argument` if there is nothing to move; `conflict` if other instances run; `store_locked`; as
  *   opening a store
@@ -56,26 +61,42 @@ export async function migrateToEmbedded(options: MigrateOptions): Promise<Migrat
 
 /** A move into JetStream that did not come true, or of which nobody wants to know any more. */
 async function takenBack(folders: MoveFolders, options: MigrateOptions): Promise<Migrated> {
-  if (!options.force) {
-    const target = await openBucketStore(folders.moving, options);
-    try {
-      target.shared.follow(takingAll());
-      await caughtUp(target);
-      if (target.get(HEADER_KEY)) {
-        throw new CofferError(
-          'invalid_argument',
-          `the move of ${options.stateDir} came true, and only its end is missing: repeat it with --to jetstream; then the ` +
-            'store can be moved back',
-        );
-      }
-    } finally {
-      await target.close();
-    }
-  }
+  if (!options.force) await requireIncomplete(folders, options);
   await setMoved(folders.store, false);
   await folders.removeMoving();
   await noteInLog(options, `not to the JetStream bucket ${options.jetstream.bucket}: taken back`);
   return { kept: undefined };
+}
+
+/** @throws CofferError `invalid_argument` if the bucket is a store */
+async function requireIncomplete(folders: MoveFolders, options: MigrateOptions): Promise<void> {
+  const target = await openBucketStore(folders.moving, options);
+  let keys: StoreKeys | undefined;
+  try {
+    keys = await keysOfSource(folders, options);
+    target.shared.follow(takingAll(() => keys));
+    await caughtUp(target);
+    if (!target.get(HEADER_KEY) || wasMoved(target, keys)) return;
+    throw new CofferError(
+      'invalid_argument',
+      `the move of ${options.stateDir} came true, and only its end is missing: repeat it with --to jetstream; then the ` +
+        'store can be moved back',
+    );
+  } finally {
+    await target.close();
+    keys?.ring.wipe();
+  }
+}
+
+async function keysOfSource(folders: MoveFolders, options: MigrateOptions): Promise<StoreKeys> {
+  const source = await LmdbStorage.open(folders.store, localOptions(options), 'moved');
+  try {
+    const header = source.get(HEADER_KEY);
+    if (!header) throw noStore(options);
+    return await openKeys(header.bytes, source.incarnation, options);
+  } finally {
+    await source.close();
+  }
 }
 
 async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promise<Copied> {
@@ -83,22 +104,14 @@ async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promis
   let keys: StoreKeys | undefined;
   try {
     const header = storage.get(HEADER_KEY);
-    if (!header) {
-      keys = await keysOfCopy(storage, folders, options);
-      if (keys) {
-        storage.summarise(await proven(storage, storage.summary, keys, { isOnItsWay: true }));
-        await storage.refreshSummary();
-      }
-      storage.shared.follow(takingAll(() => keys));
-      return await frozenBefore(storage, folders, options);
-    }
+    if (!header) throw noStore(options);
     keys = await openKeys(header.bytes, storage.incarnation, options);
     storage.summarise(await proven(storage, storage.summary, keys, { isOnItsWay: true }));
     await storage.refreshSummary();
     // What comes is proven when all of it is there: some may be under a data key that is still to come.
     storage.shared.follow(takingAll(() => keys));
     await caughtUp(storage);
-    if (!storage.get(HEADER_KEY)) return await frozenBefore(storage, folders, options);
+    if (wasMoved(storage, keys)) return await frozenBefore(storage, folders, options);
     await requireAlone(storage, options);
     return await copyAndFreeze(storage, folders, keys, options);
   } finally {
@@ -109,7 +122,7 @@ async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promis
 }
 
 /**
- * The header goes when all is copied: what is committed from then on, by whomever, is refused.
+ * When all is copied, the header says so: what is committed from then on, by whomever, is refused.
  *
  * @param former the keys of the header that the replica had; by now there may be another
  */
@@ -131,11 +144,10 @@ async function copyAndFreeze(
     const { initial: digest } = await proven(records, records.summary, keys, { sealedBy: former });
     const content = { records, incarnation, sequence, digest, keys };
     const copied = await buildEmbedded(folders.moving, content, options);
-    await patiently(() =>
-      storage.commit({ head: { key: HEADER_KEY, bytes: undefined }, expectedRevision: header.revision }),
-    );
+    const moved = markMoved(header.bytes, { ring: keys.ring, storeId: incarnation });
+    const revision = await patiently(() => writeHeader(storage, moved, header.revision));
     if (!(await isSame(records, storage, HEADER_KEY))) {
-      await putBack(storage, header.bytes);
+      await patiently(() => writeHeader(storage, header.bytes, revision));
       throw changedMeanwhile();
     }
     return copied;
@@ -145,27 +157,17 @@ async function copyAndFreeze(
   }
 }
 
-/** Of the copy that was made when the header was taken out, if there is one: where it does not fit, the header goes back. */
-async function keysOfCopy(
-  storage: JetStreamStorage,
-  folders: MoveFolders,
-  options: MigrateOptions,
-): Promise<StoreKeys | undefined> {
-  if ((await folders.kinds()).moving !== 'embedded') return undefined;
-  const copy = await LmdbStorage.open(folders.moving, localOptions(options));
-  try {
-    const header = copy.get(HEADER_KEY);
-    return header && (await openKeys(header.bytes, storage.incarnation, options));
-  } finally {
-    await copy.close();
-  }
+const writeHeader = (storage: JetStreamStorage, bytes: Uint8Array, expectedRevision: number) =>
+  storage.commit({ head: { key: HEADER_KEY, bytes }, expectedRevision });
+
+/** @throws CofferError `tampered` if the header says so without the proof */
+function wasMoved(storage: Pick<JetStreamStorage, 'get' | 'incarnation'>, { ring }: StoreKeys): boolean {
+  const header = storage.get(HEADER_KEY);
+  return header !== undefined && isMoved(parseHeader(header.bytes), { ring, storeId: storage.incarnation });
 }
 
-const putBack = (storage: JetStreamStorage, bytes: Uint8Array): Promise<number> =>
-  patiently(() => storage.commit({ head: { key: HEADER_KEY, bytes }, expectedRevision: 0 }));
-
-/** Whether it was this instance that took the header out of the bucket, with the last of its commits: another has the store then. */
-async function hasTakenOut({ shared }: JetStreamStorage, { jetstream }: MigrateOptions): Promise<boolean> {
+/** Whether it was this instance that moved the store away, with the last of its commits: another has the store then. */
+async function hasMoved({ shared }: JetStreamStorage, { jetstream }: MigrateOptions): Promise<boolean> {
   const layout = new Layout(jetstream.bucket);
   const connection = await jetstream.connect();
   try {
@@ -179,47 +181,36 @@ async function hasTakenOut({ shared }: JetStreamStorage, { jetstream }: MigrateO
   }
 }
 
-/** An attempt before this one has taken the header out of the bucket: its copy is whole. */
+/** An attempt before this one has moved the store away: its copy is whole. */
 async function frozenBefore(
   storage: JetStreamStorage,
   folders: MoveFolders,
   options: MigrateOptions,
 ): Promise<Copied> {
-  await caughtUp(storage);
+  const header = storage.get(HEADER_KEY);
   const { moving } = await folders.kinds();
-  if (moving !== 'embedded' || storage.get(HEADER_KEY)) throw noStore(options);
-  const copy = await LmdbStorage.open(folders.moving, localOptions(options));
-  try {
-    const header = copy.get(HEADER_KEY);
-    const isOurs = Buffer.from(copy.incarnation).equals(storage.incarnation);
-    if (
-      header &&
-      isOurs &&
-      !(await isSame(copy, storage, HEADER_KEY)) &&
-      (await hasTakenOut(storage, options))
-    ) {
-      await putBack(storage, header.bytes);
+  if (moving !== 'embedded' || !header) throw elsewhere(options);
+  return withCopy(folders, storage, options, async (copy) => {
+    if (!(await isSame(copy, storage, HEADER_KEY)) && (await hasMoved(storage, options))) {
+      await patiently(() => writeHeader(storage, withoutMark(header.bytes), header.revision));
       throw changedMeanwhile();
     }
-    return await requireSame(copy, storage, HEADER_KEY);
-  } finally {
-    await copy.close();
-  }
+    return requireSame(copy, storage, HEADER_KEY);
+  });
 }
 
-/** The same, where only the replica tells of it. */
-async function frozenHere(
-  replica: Replica,
-  { incarnation }: { readonly incarnation: Uint8Array },
+/** What an attempt before this one has copied of a store. */
+async function withCopy<T>(
   folders: MoveFolders,
+  { incarnation }: { readonly incarnation: Uint8Array },
   options: MigrateOptions,
-): Promise<Copied> {
-  const { moving } = await folders.kinds();
-  if (moving !== 'embedded') throw noStore(options);
+  use: (copy: LmdbStorage) => Promise<T>,
+): Promise<T> {
   const copy = await LmdbStorage.open(folders.moving, localOptions(options));
   try {
-    if (!copy.get(HEADER_KEY) || !Buffer.from(copy.incarnation).equals(incarnation)) throw noStore(options);
-    return await requireSame(copy, replica, HEADER_KEY);
+    const isOurs = Buffer.from(copy.incarnation).equals(incarnation);
+    if (!isOurs || !copy.get(HEADER_KEY)) throw noStore(options);
+    return await use(copy);
   } finally {
     await copy.close();
   }
@@ -231,15 +222,19 @@ async function fromReplica(folders: MoveFolders, options: MigrateOptions): Promi
   try {
     const { origin } = replica;
     const header = replica.get(HEADER_KEY);
-    if (origin && !header) return await frozenHere(replica, origin, folders, options);
     if (!origin || !header) throw noStore(options);
-    keys = await openKeys(header.bytes, origin.incarnation, options);
     const { incarnation } = origin;
+    const { moving } = await folders.kinds();
+    if (saysMoved(header.bytes) && moving === 'embedded') {
+      return await withCopy(folders, origin, options, (copy) => requireSame(copy, replica, HEADER_KEY));
+    }
+    keys = await openKeys(header.bytes, incarnation, options);
     const records = replica.snapshot();
     const { initial: digest } = await proven(records, records.summary, keys);
     const sequence = Math.max(replica.sequence, replica.position);
     await folders.removeMoving();
-    return await buildEmbedded(folders.moving, { records, incarnation, sequence, digest, keys }, options);
+    const content = { records: unmoved(records), incarnation, sequence, digest, keys };
+    return await buildEmbedded(folders.moving, content, options);
   } finally {
     await replica.close();
     keys?.ring.wipe();
@@ -248,7 +243,7 @@ async function fromReplica(folders: MoveFolders, options: MigrateOptions): Promi
 
 /**
  * Who was heard of a moment ago may have been stopped since: then nothing more is heard of him. One that is paused comes too late
- * with what it commits, for the header is gone.
+ * with what it commits, for the header is another.
  *
  * @throws CofferError `conflict`
  */
@@ -276,10 +271,26 @@ async function requireAlone(
   }
 }
 
+/** The records of a store as they were before it was moved away. */
+const unmoved = (records: Records): Records => ({
+  *scan(prefix, after) {
+    for (const [key, record] of records.scan(prefix, after)) {
+      yield [key, HEADER_KEY.equals(key) ? { ...record, bytes: withoutMark(record.bytes) } : record];
+    }
+  },
+});
+
 const changedMeanwhile = () =>
   new CofferError(
     'conflict',
     'the store was changed while it was copied: stop all of its instances, then try again; it is where it was',
+  );
+
+const elsewhere = ({ stateDir, jetstream }: MigrateOptions) =>
+  new CofferError(
+    'invalid_argument',
+    `the store of the bucket ${jetstream.bucket} was moved away already, and not to ${stateDir}. If the place where it is served is ` +
+      'lost, the same with --force brings back what the bucket has, as it was then',
   );
 
 const noStore = ({ stateDir, jetstream }: MigrateOptions) =>

@@ -1,4 +1,6 @@
 import { CofferError } from '../errors.js';
+import { parseHeader } from '../header/format.js';
+import { isMoved } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
 import { setMoved } from '../storage/file-kind.js';
 import { Replica } from '../storage/jetstream/replica.js';
@@ -14,7 +16,7 @@ import { openKeys, proven, type StoreKeys, takingAll } from './prove.js';
  * Moves the embedded store of a state folder into a JetStream bucket, which is made, or is empty. The state folder then has this
  * instance's replica of it; the embedded store is kept beside, and opens no more.
  *
- * Until every record was read back the bucket has no header, and is no store. Killed at any moment, it goes on when it is called
+ * Until every record was read back the bucket has no header, or that of a store that was moved away, and is no store. Killed at any moment, it goes on when it is called
  * again; what fails before the header is there leaves the embedded store as it was.
  *
  * @throws CofferError `invalid_argument` if there is no embedded store, or another one in the bucket; `store_locked` while a server
@@ -24,7 +26,7 @@ export async function migrateToJetStream(options: MigrateOptions): Promise<Migra
   const folders = new MoveFolders(options.stateDir);
   const { store, moving } = await folders.kinds();
   if (store === undefined && moving === 'replica') return swapped(folders, options);
-  // It may be all that is left of the header, which goes out of the bucket before the copy takes the store's place.
+  // It is the store, which the bucket says was moved away before the copy takes its place.
   if (store !== 'embedded' && store !== 'moved' && moving === 'embedded') throw interruptedOut(options);
   if (store === undefined) throw noStore(options);
   if (store === 'replica') {
@@ -91,14 +93,19 @@ async function copy(
     target.shared.follow(takingAll(() => keys));
     await caughtUp(target);
     if (!Buffer.from(target.incarnation).equals(source.incarnation)) throw otherStore(options);
-    if (target.get(HEADER_KEY)) {
+    const found = target.get(HEADER_KEY);
+    // It may have been there before.
+    const wasMoved =
+      found && isMoved(parseHeader(found.bytes), { ring: keys.ring, storeId: source.incarnation });
+    if (found && !wasMoved) {
       if (!isResumed) throw otherStore(options);
       if (!(await isSame(source, target))) return { records: 0, bytes: 0, livedOn: true };
     } else {
       await patiently(() => copyRecords(source, target, (records) => onProgress({ step: 'copy', records })));
       await requireSame(source, target, HEADER_KEY);
       beforeHeader();
-      await patiently(() => target.commit({ head: { key: HEADER_KEY, bytes: header }, expectedRevision: 0 }));
+      const expectedRevision = found?.revision ?? 0;
+      await patiently(() => target.commit({ head: { key: HEADER_KEY, bytes: header }, expectedRevision }));
     }
     return { ...(await requireSame(source, target)), livedOn: false };
   } finally {

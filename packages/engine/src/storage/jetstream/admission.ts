@@ -36,7 +36,15 @@ export async function admitted(
     const { key, bytes, sequence: revision, isHead, lineage, print } = message;
     const id = token(key);
     const earlier = writes.get(id);
-    const known = strict ? (earlier?.known ?? replica.entry(key)) : undefined;
+    const here = earlier?.known ?? replica.entry(key);
+    // Only what says that it is a head is looked at as one.
+    if (here?.isHead && !isHead) {
+      throw new Regression(
+        'damaged',
+        `the record at sequence ${revision} says that it is no head, and was one`,
+      );
+    }
+    const known = strict ? here : undefined;
     if (known && known.revision > revision) continue;
     if (known?.revision === revision) {
       if (known.fingerprint === print) continue;

@@ -72,7 +72,7 @@ export class Heal {
 
   /** @throws CofferError `unavailable`, `conflict`, `unfit_store`, `tampered` */
   async run(): Promise<HealReport> {
-    const { dryRun, connection, layout, replica, alarm, members, admission } = this.#options;
+    const { dryRun, connection, layout, replica, alarm, members, admission, sense } = this.#options;
     const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
     const found = alarm.raised;
     const isGone = found?.kind === 'gone';
@@ -82,7 +82,7 @@ export class Heal {
     if (!dryRun) await this.#announce(manager);
     const peers = await this.#peers(!dryRun);
     const instances = [...new Set([replica.instance, ...peers.map(({ instance }) => instance)])];
-    const stream = isThere ? await readImage({ connection, manager, layout }) : emptyImage();
+    const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
     const replicas = await Promise.all(
       instances.map(async (who): Promise<Holding> => ({ who, entries: await this.#entriesOf(who) })),
     );
@@ -192,7 +192,7 @@ export class Heal {
     }
   }
 
-  /** Of what no store is without, nobody's word counts that it is removed. */
+  /** Those of a replica; what no store is without is removed in none. */
   async #entriesOf(who: string): Promise<Map<string, ReplicaEntry>> {
     const { replica, sense } = this.#options;
     const entries =

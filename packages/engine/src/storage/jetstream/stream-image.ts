@@ -2,6 +2,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import { lastNote } from './continuity.js';
+import type { RecordSense } from './heal-plan.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
 import { entryOf, fingerprint } from './messages.js';
@@ -11,20 +12,21 @@ export interface ImageOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly layout: Layout;
+  readonly sense: Pick<RecordSense, 'isLasting'>;
 }
 
 /** What is in the stream, as its messages say. Keys are in base64url. */
 export interface StreamImage {
   /** All records. */
   readonly all: Map<string, ReplicaEntry>;
-  /** Those of them that have all their parts, and the bytes that they say. */
+  /** Those of them that have all their parts, and the bytes that they say. Nobody's word counts that it is removed what no store is without. */
   readonly whole: Map<string, ReplicaEntry>;
 }
 
 export const emptyImage = (): StreamImage => ({ all: new Map(), whole: new Map() });
 
 /** Reads all of the stream, to compare it with what instances have. Errors as those of a reading. */
-export async function readImage({ connection, manager, layout }: ImageOptions): Promise<StreamImage> {
+export async function readImage({ connection, manager, layout, sense }: ImageOptions): Promise<StreamImage> {
   const all = new Map<string, ReplicaEntry>();
   const parts = new Map<string, number>();
   const damaged = new Set<string>();
@@ -43,8 +45,10 @@ export async function readImage({ connection, manager, layout }: ImageOptions): 
       }
     }
   }
-  const isWhole = ([id, { chunks }]: [string, ReplicaEntry]) =>
-    !damaged.has(id) && (parts.get(id) ?? 0) >= chunks;
+  const isWhole = ([id, { chunks, removed }]: [string, ReplicaEntry]) =>
+    !damaged.has(id) &&
+    (parts.get(id) ?? 0) >= chunks &&
+    !(removed && sense.isLasting?.(Buffer.from(id, 'base64url')));
   return { all, whole: new Map([...all].filter(isWhole)) };
 }
 
