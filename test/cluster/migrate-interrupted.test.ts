@@ -1,10 +1,11 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { saysMoved } from '../../packages/engine/src/header/moved.js';
 import { parseRootKey } from '../../packages/engine/src/index.js';
+import { inspectStore } from '../../packages/engine/src/inspect/store.js';
 import { HEADER_KEY } from '../../packages/engine/src/keys.js';
 import type { MigrateOptions } from '../../packages/engine/src/migrate/options.js';
 import { migrateToEmbedded } from '../../packages/engine/src/migrate/to-embedded.js';
@@ -92,6 +93,9 @@ test('a move out that was interrupted keeps its copy, the only one of the keys, 
     message: expect.stringContaining('--to embedded'),
   });
   expect(await fileKind(moving)).toBe('embedded');
+  const { stateDir } = options;
+  const look = { stateDir, createSigner, development: false, inUse: false, replica: true };
+  await expect(inspectStore(look)).rejects.toMatchObject({ code: 'unfit_store' });
   await migrateToEmbedded(options);
   expect(await fileKind(store)).toBe('embedded');
   await expectServed(folder);
@@ -124,5 +128,17 @@ test('a move out that was interrupted, and whose copy lacks a late change, gives
   expect(await fileKind(store)).toBe('replica');
   await migrateToEmbedded(options);
   expect(await readdir(stateDir)).not.toContain('store.moving');
+  await expectServed(folder);
+});
+
+test('where the place is lost to which a store was moved, force brings back what its bucket has', async () => {
+  const { folder, store, moving, options } = await interrupted();
+  await rm(moving, { recursive: true });
+  await rm(store, { recursive: true });
+  await expect(migrateToEmbedded(options)).rejects.toMatchObject({
+    code: 'invalid_argument',
+    message: expect.stringContaining('--force'),
+  });
+  await migrateToEmbedded({ ...options, force: true });
   await expectServed(folder);
 });

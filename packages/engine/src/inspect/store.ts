@@ -10,6 +10,7 @@ import { wipe } from '../crypto/secure-memory.js';
 import { CofferError, systemError } from '../errors.js';
 import { parseHeader, STORE_FORMAT } from '../header/format.js';
 import { lookAtRing } from '../header/wrapping.js';
+import { movedAway } from '../instances/moved-away.js';
 import { type Anchor, HeadsIntegrity } from '../integrity.js';
 import { HEADER_KEY, POLICY_PREFIX } from '../keys.js';
 import { decodePolicyRecord } from '../policy-record.js';
@@ -57,7 +58,7 @@ export interface InspectStoreOptions extends Omit<RootKeyContext, 'promptPassphr
  * secrets.
  *
  * @returns undefined for a store without a header: an empty one
- * @throws CofferError `newer_format`, `tampered`, `io`; with a root key also `development_store`, `wrong_root_key`,
+ * @throws CofferError `newer_format`, `tampered`, `io`; `unfit_store` for a replica of a store that was moved away; with a root key also `development_store`, `wrong_root_key`,
  *   `no_root_key`, `insecure_root_key`
  */
 export async function inspectStore(options: InspectStoreOptions): Promise<StoreState | undefined> {
@@ -106,7 +107,8 @@ async function look(reader: LmdbReader, options: InspectStoreOptions): Promise<S
   const header = headerRecord(reader);
   if (header === undefined) return undefined;
   const storeId = Buffer.from(reader.incarnation).toString('hex');
-  const { format, development, rootKey } = parseHeader(header);
+  const { format, development, rootKey, moved } = parseHeader(header);
+  if (moved !== undefined) throw movedAway();
   const state = {
     storeId,
     format,
