@@ -209,6 +209,27 @@ describe('each entry as a secret of its own', () => {
     );
   });
 
+  it('costs no reading of its own: a version is read once to see what is in it, and once for all that is', async () => {
+    await using server = await CofferServer.start({ dev: true });
+    await vault.mount('many', 2);
+    const entries = (version: number) =>
+      Object.fromEntries(
+        Array.from({ length: 200 }, (_, index) => [`k${index}`, canary(`${version} ${index}`)]),
+      );
+    for (const version of [1, 2]) await vault.put('all', entries(version), { mount: 'many' });
+    const log = folder.join('many.log');
+    await vault.call('PUT', 'sys/audit/many', { type: 'file', options: { file_path: log } });
+    const { stdout } = await importing(server, ['--mount', 'many', '--entries']);
+    await vault.call('DELETE', 'sys/audit/many');
+    expect(stdout).toContain('\n200 created, 0 changed, 0 unchanged, 0 failed\n');
+    const read = readFileSync(log, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; request: { path: string } })
+      .filter(({ type, request: { path } }) => type === 'request' && path === 'many/data/all');
+    expect(read).toHaveLength(4);
+  });
+
   it('is what KV version 1 holds', async () => {
     await using server = await CofferServer.start({ dev: true });
     await using client = new Client({ server: server.url });

@@ -46,7 +46,8 @@ export async function importVault(options: ImportVaultOptions): Promise<void> {
     if (paths.length === 0 && listing.paths.length > 0) {
       throw new Failure('nothing to copy: Vault shows no secret with such a name');
     }
-    const source = options.entries ? new VaultEntries(kv) : kv;
+    using entries = new VaultEntries(kv);
+    const source = options.entries ? entries : kv;
     const told = await withClient(options, async (client) => {
       await note(`From ${displayName(mount)} at ${vault.display} to ${displayName(client.server)}`);
       return kv.version === 2

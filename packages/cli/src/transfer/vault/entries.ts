@@ -2,19 +2,25 @@ import type { SecretInfo } from '@coffer/client';
 import { Failure } from '../../failure.js';
 import { SourceGone, someAtOnce } from '../attempts.js';
 import type { LeftOut, Outcome } from '../outcome.js';
-import { jsonAt, keysIn, textOf } from './json-at.js';
+import { membersIn, textOf } from './json-at.js';
 import type { VaultKv, VaultSecrets, Versions } from './kv.js';
+import { Wholes } from './wholes.js';
 
 /**
  * Each entry of a secret of Vault's as a secret of its own, called PATH/ENTRY: of a string its text, of anything else its JSON. Its
- * versions are those of the whole that have the entry, by their numbers.
+ * versions are those of the whole that have the entry, by their numbers. Disposed of, it keeps none of what it has read.
  */
-export class VaultEntries implements VaultSecrets {
+export class VaultEntries implements VaultSecrets, Disposable {
   readonly #kv: VaultKv;
+  readonly #wholes = new Wholes();
   readonly #places = new Map<string, Place>();
 
   constructor(kv: VaultKv) {
     this.#kv = kv;
+  }
+
+  [Symbol.dispose](): void {
+    this.#wholes[Symbol.dispose]();
   }
 
   async versions(paths: readonly string[]): Promise<Versions> {
@@ -42,7 +48,7 @@ export class VaultEntries implements VaultSecrets {
     const read = await someAtOnce(paths, (path) =>
       this.#attempt(path, async () => {
         const value = await this.#kv.value(path);
-        const keys = keysIn(value) ?? [];
+        const keys = [...(membersIn(value)?.keys() ?? [])];
         value.fill(0);
         return { path, keys };
       }),
@@ -62,21 +68,25 @@ export class VaultEntries implements VaultSecrets {
 
   async value(name: string): Promise<Uint8Array> {
     const { path, key } = this.#placeOf(name);
-    return entryOf(await this.#kv.value(path), key);
+    return this.#wholes.use(
+      path,
+      () => this.#kv.value(path),
+      (members) => entryOf(members, key),
+    );
   }
 
   async values(name: string, versions: readonly number[]): Promise<readonly Uint8Array[]> {
     const { path, key } = this.#placeOf(name);
-    const whole = await this.#kv.values(path, versions);
     const entries: Uint8Array[] = [];
     try {
-      for (const value of whole) entries.push(entryOf(value, key));
+      for (const version of versions) {
+        const read = async () => (await this.#kv.values(path, [version]))[0] as Uint8Array;
+        entries.push(await this.#wholes.use(`${version} ${path}`, read, (members) => entryOf(members, key)));
+      }
       return entries;
     } catch (error) {
       for (const entry of entries) entry.fill(0);
       throw error;
-    } finally {
-      for (const value of whole) value.fill(0);
     }
   }
 
@@ -84,7 +94,7 @@ export class VaultEntries implements VaultSecrets {
     const byKey = new Map<string, number[]>();
     for (const version of secret.versions) {
       const [value = new Uint8Array()] = await this.#kv.values(secret.name, [version]);
-      for (const key of keysIn(value) ?? []) byKey.set(key, [...(byKey.get(key) ?? []), version]);
+      for (const key of membersIn(value)?.keys() ?? []) byKey.set(key, [...(byKey.get(key) ?? []), version]);
       value.fill(0);
     }
     return { secret, byKey: [...byKey].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b))) };
@@ -123,12 +133,9 @@ interface Place {
   readonly key: string;
 }
 
-/** Wipes the whole. */
-function entryOf(whole: Uint8Array, key: string): Uint8Array {
-  const json = jsonAt(whole, [key]);
-  whole.fill(0);
+/** A copy, for the receiver to wipe. */
+function entryOf(members: ReadonlyMap<string, Uint8Array>, key: string): Uint8Array {
+  const json = members.get(key);
   if (json === undefined) throw new Failure('the entry is no more there');
-  const text = textOf(json);
-  json.fill(0);
-  return text;
+  return textOf(json);
 }

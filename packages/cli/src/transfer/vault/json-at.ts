@@ -18,12 +18,17 @@ export function jsonAt(bytes: Uint8Array, path: readonly string[]): Uint8Array |
   }
 }
 
-/** The keys of a JSON object; undefined for anything else. */
-export function keysIn(object: Uint8Array): string[] | undefined {
+/** What stands under each key of a JSON object, in its order, as it is written: parts of the same memory. Undefined for anything else. */
+export function membersIn(object: Uint8Array): ReadonlyMap<string, Uint8Array> | undefined {
   const walker = new Walker(object);
-  const keys: string[] = [];
+  const members = new Map<string, Uint8Array>();
   try {
-    return walker.eachKey((key) => keys.push(key) === 0) === undefined ? undefined : keys;
+    for (const key of walker.keys()) {
+      const start = walker.at;
+      walker.skip();
+      if (!members.has(key)) members.set(key, object.subarray(start, walker.at));
+    }
+    return members;
   } catch (error) {
     if (error instanceof NoJson) return undefined;
     throw error;
@@ -74,12 +79,13 @@ class Walker {
 
   /** Goes to the value of a key of the object that begins here. */
   enter(key: string): boolean {
-    return this.eachKey((each) => each === key) === true;
+    for (const each of this.keys()) if (each === key) return true;
+    return false;
   }
 
-  /** Goes from key to key of the object that begins here, until one is it, and stops at its value. Undefined: this is no object. */
-  eachKey(isIt: (key: string) => boolean): boolean | undefined {
-    if (this.#next() !== OPEN) return undefined;
+  /** Goes from key to key of the object that begins here, and stops at the value of each, which the caller may go behind. */
+  *keys(): Generator<string> {
+    if (this.#next() !== OPEN) throw new NoJson();
     this.at++;
     while (this.#next() !== CLOSE) {
       const start = this.at;
@@ -87,11 +93,11 @@ class Walker {
       const key = Buffer.from(textOf(this.#bytes.subarray(start, this.at))).toString('utf8');
       this.#take(COLON);
       this.#next();
-      if (isIt(key)) return true;
-      this.skip();
+      const value = this.at;
+      yield key;
+      if (this.at === value) this.skip();
       if (this.#next() === COMMA) this.at++;
     }
-    return false;
   }
 
   /** Goes behind the value that begins here. */
