@@ -26,6 +26,8 @@ const ANSWER_MS = 2_000;
 /** A stream that is being made does not answer at once. */
 const ATTEMPTS = 5;
 const STATUS_MS = 2_000;
+/** Between two looks at what another instance is writing. */
+const BORN_LOOK_MS = 50;
 
 /** What is known of a bucket that was found fit. */
 export interface BucketFacts {
@@ -281,15 +283,20 @@ async function bornAs(
     );
   }
   const written = { format: BUCKET_FORMAT, incarnation, epoch: 1 };
-  try {
-    await jetstream(connection, { timeout: ANSWER_MS }).publish(layout.meta, encodeMeta(written), {
-      expect: { lastSubjectSequence: 0, streamName: layout.stream },
-    });
-    return written;
-  } catch (error) {
-    const other = await readMeta(manager, layout);
-    if (other) return other;
-    throw error;
+  const end = performance.now() + ANSWER_MS;
+  for (;;) {
+    try {
+      await jetstream(connection, { timeout: ANSWER_MS }).publish(layout.meta, encodeMeta(written), {
+        expect: { lastSubjectSequence: 0, streamName: layout.stream },
+      });
+      return written;
+    } catch (error) {
+      const other = await readMeta(manager, layout);
+      if (other) return other;
+      // Of another's that is under way the servers know before anybody can read it.
+      if (performance.now() > end) throw error;
+    }
+    await wait(BORN_LOOK_MS);
   }
 }
 
