@@ -1,0 +1,95 @@
+import { expect } from 'vitest';
+import type { ClusterServer } from '../../support/cluster.mjs';
+import { Deployment, readiness } from '../deployment.js';
+import { KnownSecrets } from '../known-secrets.js';
+
+/** Of the bucket, by default. */
+export const STREAM = 'KV_coffer';
+
+/** Three instances on three nats-servers to which something is done, and secrets that must be there afterwards. */
+export class DamagedStore implements AsyncDisposable {
+  static async start(): Promise<DamagedStore> {
+    return new DamagedStore(await Deployment.start({ together: true }));
+  }
+
+  readonly deployment: Deployment;
+  readonly known: KnownSecrets;
+
+  private constructor(deployment: Deployment) {
+    this.deployment = deployment;
+    this.known = new KnownSecrets(deployment);
+  }
+
+  get servers(): readonly ClusterServer[] {
+    return this.deployment.cluster.servers;
+  }
+
+  each(act: (server: ClusterServer) => unknown): Promise<unknown[]> {
+    return Promise.all(this.servers.map(act));
+  }
+
+  /** Kills all servers, sets their folders back to what they were before `changes` was run, and starts them. */
+  async powerCut(changes: () => Promise<void>): Promise<void> {
+    const { cluster } = this.deployment;
+    await cluster.settled(STREAM);
+    const copies = await Promise.all(this.servers.map((server) => server.save()));
+    await changes();
+    await this.each((server) => server.kill());
+    for (const [index, server] of this.servers.entries()) {
+      const copy = copies[index] as (typeof copies)[number];
+      server.putBack(copy);
+      copy[Symbol.dispose]();
+    }
+    await cluster.resume();
+  }
+
+  /** All instances know that something is wrong, and nobody writes. */
+  async expectAlarm(): Promise<void> {
+    for (const { name } of this.deployment.instances) {
+      await expect.poll(() => this.#alarmAt(name).catch(() => null), { timeout: 60_000 }).not.toBe(null);
+      const client = this.known.client(name);
+      const refused = await client.put('known/refused', 'x').catch(({ code }) => code);
+      // Whom it cannot know for certain any more it refuses before it looks at what is asked.
+      expect(['store_alarm', 'stale']).toContain(refused);
+      client.close();
+    }
+  }
+
+  /** Shows what it would do first, and does nothing then. @param options of the command */
+  async heal(...options: string[]): Promise<void> {
+    await this.deployment.admin('a', 'storage', 'heal', '--dry-run');
+    expect(await this.#alarmAt('a')).not.toBe(null);
+    await this.deployment.admin('a', 'storage', 'heal', ...options);
+    for (const { name } of this.deployment.instances) {
+      await expect.poll(() => this.#alarmAt(name).catch(() => 'no answer'), { timeout: 60_000 }).toBe(null);
+    }
+  }
+
+  /** What of it NATS mends by itself need not raise an alarm; what it does not, must, and is healed. */
+  async expectWhole(): Promise<void> {
+    const { known } = this;
+    const client = known.client('a');
+    const taken = () =>
+      client.put('known-after/a', `${Math.random()}`).then(
+        () => true,
+        () => false,
+      );
+    const decided = async () => (await taken()) || (await this.#alarmAt('a').catch(() => null)) !== null;
+    await expect.poll(decided, { timeout: 60_000 }).toBe(true);
+    if ((await this.#alarmAt('a')) !== null) await this.heal();
+    client.close();
+    await known.expectEverywhere();
+    await known.untilWritable();
+    await known.put(5);
+    await known.expectEverywhere();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.deployment[Symbol.asyncDispose]();
+  }
+
+  async #alarmAt(name: string): Promise<unknown> {
+    const { body } = await readiness(this.deployment.instance(name));
+    return (JSON.parse(body) as { store?: { alarm?: unknown } }).store?.alarm ?? null;
+  }
+}
