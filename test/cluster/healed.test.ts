@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { canary } from '../support/canary.mjs';
-import { NatsCluster } from '../support/cluster.mjs';
+import { type ClusterServer, NatsCluster } from '../support/cluster.mjs';
 import { CofferInstance } from '../support/instances.mjs';
+import type { TemporaryFolder } from '../support/processes.mjs';
 import { coffer } from '../support/servers.mjs';
 
 const closing: (() => unknown)[] = [];
@@ -24,6 +25,35 @@ async function run(instance: CofferInstance, command: string, input?: string) {
   return { code, said: `${stdout}${stderr}` };
 }
 
+/** Two instances of a store on one server that can be put back. */
+async function pair() {
+  const cluster = await NatsCluster.start({ size: 1 });
+  closing.push(() => cluster.stop());
+  const [server] = cluster.servers as [ClusterServer];
+  const one = await start(cluster, 'one');
+  const two = await start(cluster, 'two', one);
+  return { server, one, two };
+}
+
+/** The server's folder as it is now, to be put back. */
+async function save(server: ClusterServer): Promise<TemporaryFolder> {
+  const copy = await server.save();
+  closing.push(() => copy[Symbol.dispose]());
+  return copy;
+}
+
+/** Until all instances have noticed. */
+async function putBack(server: ClusterServer, copy: TemporaryFolder, ...instances: CofferInstance[]) {
+  await server.kill();
+  server.putBack(copy);
+  await server.start();
+  for (const instance of instances) {
+    await expect
+      .poll(() => storeOf(instance), { timeout: 30_000 })
+      .toHaveProperty('alarm', expect.any(String));
+  }
+}
+
 const RAISED =
   /"alarm":"\w+","raisedBy":"[0-9a-f]{16}","at":"[^"]+","reason":"[^"]+","msg":"[^"]+ has raised the alarm, .*storage heal/;
 
@@ -34,16 +64,10 @@ const storeOf = async (instance: CofferInstance) => {
 
 describe('a store that was put back to an earlier state', () => {
   it('is noticed by all instances, looked at, and healed from what they have, by its administrator', async () => {
-    const cluster = await NatsCluster.start({ size: 1 });
-    closing.push(() => cluster.stop());
-    const [server] = cluster.servers;
-    if (server === undefined) throw new Error('there is no server');
-    const one = await start(cluster, 'one');
-    const two = await start(cluster, 'two', one);
+    const { server, one, two } = await pair();
     await run(one, 'put deleted', canary('deleted'));
     await run(one, 'put changed', canary('before'));
-    const copy = await server.save();
-    closing.push(() => copy[Symbol.dispose]());
+    const copy = await save(server);
     await run(one, 'put later', canary('later'));
     await run(one, 'put changed --activate', canary('after'));
     const { said } = await run(one, 'delete deleted');
@@ -52,13 +76,8 @@ describe('a store that was put back to an earlier state', () => {
     await expect.poll(() => run(two, 'get later')).toEqual({ code: 0, said: canary('later') });
     await expect.poll(async () => (await run(two, 'get deleted')).said).toContain('not found');
 
-    await server.kill();
-    server.putBack(copy);
-    await server.start();
+    await putBack(server, copy, one, two);
     for (const instance of [one, two]) {
-      await expect
-        .poll(() => storeOf(instance), { timeout: 30_000 })
-        .toHaveProperty('alarm', expect.any(String));
       await expect.poll(() => instance.server.process.output).toMatch(RAISED);
     }
     const status = await run(two, 'storage status');
@@ -94,24 +113,11 @@ describe('a store that was put back to an earlier state', () => {
   });
 
   it('says so when a heal was broken off by the death of its instance, and is healed by another', async () => {
-    const cluster = await NatsCluster.start({ size: 1 });
-    closing.push(() => cluster.stop());
-    const [server] = cluster.servers;
-    if (server === undefined) throw new Error('there is no server');
-    const one = await start(cluster, 'one');
-    const two = await start(cluster, 'two', one);
-    const copy = await server.save();
-    closing.push(() => copy[Symbol.dispose]());
+    const { server, one, two } = await pair();
+    const copy = await save(server);
     for (const name of ['a', 'b', 'c']) await run(one, `put ${name}`, canary(name));
     await expect.poll(() => run(two, 'get c')).toEqual({ code: 0, said: canary('c') });
-    await server.kill();
-    server.putBack(copy);
-    await server.start();
-    for (const instance of [one, two]) {
-      await expect
-        .poll(() => storeOf(instance), { timeout: 30_000 })
-        .toHaveProperty('alarm', expect.any(String));
-    }
+    await putBack(server, copy, one, two);
     const healing = run(one, 'storage heal');
     await expect
       .poll(async () => (await run(two, 'storage status')).said, { timeout: 20_000, interval: 100 })

@@ -16,6 +16,7 @@ import { admin, bytes, createSigner, openEngine, text } from '../../packages/eng
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
 import { connectTo, newFolder, openStorage, removeFolders } from './jetstream-support.js';
+import { moveOptions } from './move-options.mjs';
 
 let cluster: NatsCluster;
 
@@ -44,22 +45,13 @@ async function interrupted(): Promise<Interrupted> {
   const { engine, folder, stateDir } = await openEngine();
   for (let i = 0; i < 5; i++) await engine.put(admin, `secret-${i}`, bytes(canary(`value ${i}`)));
   await engine.close();
-  const options: MigrateOptions = {
+  const options = moveOptions({
     stateDir,
     rootKey: parseRootKey(`file:${join(folder, 'root.key')}`),
     createSigner,
-    jetstream: {
-      connect: () => connectTo(cluster.urls),
-      bucket: `interrupted-${++buckets}`,
-      replicas: 1,
-      maxBytes: 256 * 1024 * 1024,
-      syncAlways: true,
-      consistency: { bounded: 1_000 },
-    },
-    version: '0.0.0-test',
-    minFreeBytes: 0,
-    othersMs: 100,
-  };
+    connect: () => connectTo(cluster.urls),
+    bucket: `interrupted-${++buckets}`,
+  });
   await migrateToJetStream(options);
   const killed = new Error('killed');
   const now = () => {

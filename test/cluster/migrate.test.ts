@@ -32,6 +32,7 @@ import {
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
 import { connectTo, newFolder, openStorage, removeFolders } from './jetstream-support.js';
+import { moveOptions } from './move-options.mjs';
 
 let cluster: NatsCluster;
 
@@ -55,23 +56,15 @@ const optionsFor = (
   folder: string,
   bucket: string,
   { urls = cluster.urls, ...more }: Partial<MigrateOptions> & { urls?: readonly string[] } = {},
-): MigrateOptions => ({
-  stateDir: join(folder, 'state'),
-  rootKey: parseRootKey(`file:${join(folder, 'root.key')}`),
-  createSigner,
-  jetstream: {
+): MigrateOptions =>
+  moveOptions({
+    stateDir: join(folder, 'state'),
+    rootKey: parseRootKey(`file:${join(folder, 'root.key')}`),
+    createSigner,
     connect: () => connectTo(urls),
     bucket,
-    replicas: 1,
-    maxBytes: 256 * 1024 * 1024,
-    syncAlways: true,
-    consistency: { bounded: 1_000 },
-  },
-  version: '0.0.0-test',
-  minFreeBytes: 0,
-  othersMs: 100,
-  ...more,
-});
+    ...more,
+  });
 
 /** An embedded store with all kinds of records; closed. */
 async function embedded(): Promise<{ folder: string; store: string; stateDir: string }> {

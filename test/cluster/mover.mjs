@@ -6,6 +6,7 @@ import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
 
 import { migrateToEmbedded, migrateToJetStream, parseRootKey } from '@coffer/engine';
 import { connect } from '@nats-io/transport-node';
+import { moveOptions } from './move-options.mjs';
 
 /** The signer of the engine's tests, from node's own cryptography. */
 function createSigner(seed) {
@@ -21,24 +22,10 @@ function createSigner(seed) {
 process.on('message', async ({ stateDir, rootKey, bucket, urls, to }) => {
   const move = to === 'embedded' ? migrateToEmbedded : migrateToJetStream;
   try {
-    await move({
-      stateDir,
-      rootKey: parseRootKey(rootKey),
-      createSigner,
-      jetstream: {
-        connect: () =>
-          connect({ servers: urls, maxReconnectAttempts: -1, reconnectTimeWait: 100, timeout: 2_000 }),
-        bucket,
-        replicas: 1,
-        maxBytes: 256 * 1024 * 1024,
-        syncAlways: true,
-        consistency: { bounded: 1_000 },
-      },
-      version: '0.0.0-test',
-      minFreeBytes: 0,
-      othersMs: 100,
-      onProgress: ({ records }) => process.send({ records }),
-    });
+    const how = { servers: urls, maxReconnectAttempts: -1, reconnectTimeWait: 100, timeout: 2_000 };
+    const onProgress = ({ records }) => process.send({ records });
+    const place = { stateDir, rootKey: parseRootKey(rootKey), connect: () => connect(how), bucket };
+    await move(moveOptions({ ...place, createSigner, onProgress }));
     process.send({ moved: true }, () => process.exit());
   } catch ({ code, message }) {
     process.send({ code, message }, () => process.exit());

@@ -1,4 +1,4 @@
-import { asBuffer } from '../bytes.js';
+import { asBuffer, keyOfText, keyText } from '../bytes.js';
 import { recordMember, toggle } from '../crypto/digest.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { generationOf, RecordSealer } from '../crypto/records.js';
@@ -68,7 +68,7 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
     winner: Future,
     losers: readonly LosingFuture[],
   ): Promise<Joined | undefined> {
-    const head = await winner.bytes(idOf(key));
+    const head = await winner.bytes(keyText(key));
     const json = this.#opened(key, head, decodeManifest);
     let { generation, value } = { generation: json.generation, value: json.value };
     let policy = value.policy;
@@ -81,11 +81,11 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
       return wins.get(id);
     };
     for (const loser of losers) {
-      const lost = this.#opened(key, await loser.bytes(idOf(key)), decodeManifest);
+      const lost = this.#opened(key, await loser.bytes(keyText(key)), decodeManifest);
       // They parted before either of the two was made.
       const partedBefore = Math.min(lost.generation, json.generation);
       const ids = new Set([...winner.records.keys(), ...loser.records.keys()]);
-      ids.delete(idOf(key));
+      ids.delete(keyText(key));
       for (const id of ids) {
         if (winner.records.get(id) === loser.records.get(id)) continue;
         const theirs = await this.#policyOf(loser, id);
@@ -109,13 +109,13 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
     let digest: Uint8Array = Buffer.from(value.digest, 'base64');
     for (const id of [...put.keys(), ...remove]) {
       const before = wins.get(id);
-      if (before) digest = toggle(digest, this.#ring, recordMember(keyOf(id), before.generation));
+      if (before) digest = toggle(digest, this.#ring, recordMember(keyOfText(id), before.generation));
     }
     const binding = { version: 0, generation };
     const sides = [...put].map(([id, record]) => {
-      digest = toggle(digest, this.#ring, recordMember(keyOf(id), generation));
+      digest = toggle(digest, this.#ring, recordMember(keyOfText(id), generation));
       const plaintext = encodePolicyRecord(record);
-      const bytes = this.#sealer.seal(keyOf(id), binding, plaintext);
+      const bytes = this.#sealer.seal(keyOfText(id), binding, plaintext);
       wipe(plaintext);
       return { key: id, bytes };
     });
@@ -129,13 +129,13 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
     winner: Future,
     losers: readonly LosingFuture[],
   ): Promise<Joined | undefined> {
-    const won = this.#openHead(key, await winner.bytes(idOf(key)));
+    const won = this.#openHead(key, await winner.bytes(keyText(key)));
     if (won.value.deletedAt) return undefined;
     let head: Head = won.value;
     let generation = won.generation;
     const taken: TakenAwayByHeal[] = [];
     for (const loser of losers) {
-      const lost = this.#openHead(key, await loser.bytes(idOf(key)));
+      const lost = this.#openHead(key, await loser.bytes(keyText(key)));
       generation = Math.max(generation, lost.generation);
       if (head.deletedAt) continue;
       const { name, versions } = head;
@@ -157,7 +157,7 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
     if (taken.length === 0) return undefined;
     const remove = [...won.value.versions]
       .filter(([number]) => !head.versions.has(number))
-      .map(([, { recordId }]) => idOf(valueKey(key, recordId)));
+      .map(([, { recordId }]) => keyText(valueKey(key, recordId)));
     const binding = { version: 0, generation: generation + 1 };
     const plaintext = encodeHead(head);
     const sealed = this.#sealer.seal(key, binding, plaintext);
@@ -181,7 +181,7 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
 
   async #policyOf(future: Future, id: string): Promise<Opened<PolicyRecord> | undefined> {
     if (!future.records.has(id)) return undefined;
-    return this.#opened(keyOf(id), await future.bytes(id), (plaintext) =>
+    return this.#opened(keyOfText(id), await future.bytes(id), (plaintext) =>
       withoutSeed(decodePolicyRecord(plaintext)),
     );
   }
@@ -244,6 +244,3 @@ const gone = ({ name, operations }: Head, deletedAt: Date): Head => ({
   operations,
   deletedAt,
 });
-
-const idOf = (key: Uint8Array): string => Buffer.from(key).toString('base64url');
-const keyOf = (id: string): Buffer => Buffer.from(id, 'base64url');

@@ -9,7 +9,7 @@ export const overtaken = (): CofferError =>
 export const unavailable = (reason: string): CofferError =>
   new CofferError(
     'unavailable',
-    `the store in NATS JetStream cannot be written now: ${reason}; nothing was changed`,
+    `the store in NATS JetStream cannot be changed now (${reason}): nothing was changed; ask again`,
   );
 
 export const bucketFull = (): CofferError =>

@@ -11,6 +11,7 @@ import type { Admission } from '../shared.js';
 import { admitted, Regression } from './admission.js';
 import { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
+import { unavailable } from './commit-errors.js';
 import { Continuity } from './continuity.js';
 import { EpochSeal, Outdated, requireEpoch, UNPROVEN } from './epoch.js';
 import { HealPeer } from './heal-peer.js';
@@ -544,9 +545,3 @@ const reasonOf = (error: unknown): string =>
     : (error as Error).message;
 
 const closed = () => new CofferError('stopped', 'the store is closed');
-
-const unavailable = (why: string) =>
-  new CofferError(
-    'unavailable',
-    `the store in NATS JetStream cannot be changed now (${why}): nothing was changed; ask again`,
-  );

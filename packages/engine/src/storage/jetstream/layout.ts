@@ -1,4 +1,4 @@
-import { asBuffer } from '../../bytes.js';
+import { keyOfText, keyText } from '../../bytes.js';
 
 /**
  * What lies in the bucket, under `$KV.<bucket>.`; the stream of a KV bucket keeps the last message of each subject.
@@ -127,12 +127,12 @@ export type Subject =
 
 const INSTANCE = /^[0-9a-f]{16}$/;
 
-/** A key as one token of a subject, and wherever it stands in text: base64url, since keys are bytes. */
-export const token = (key: Uint8Array): string => asBuffer(key).toString('base64url');
+/** A key as one token of a subject. */
+export const token = keyText;
 
 /** Undefined if no key is written so. */
 function keyOf(text: string): Buffer | undefined {
-  const key = Buffer.from(text, 'base64url');
+  const key = keyOfText(text);
   return key.length > 0 && token(key) === text ? key : undefined;
 }
 
