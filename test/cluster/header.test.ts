@@ -57,3 +57,48 @@ test('a header that somebody else removes is removed nowhere: all stop, and a he
   }
   await b.engine.put(admin, 'db', bytes(canary('two')));
 });
+
+test('a header whose ring opens nowhere holds all up, says so, and is gone after a heal', {
+  timeout: 120_000,
+}, async () => {
+  const cluster = await NatsCluster.start({ size: 1 });
+  later(() => cluster.stop());
+  const engines = new Engines(cluster, 'closed');
+  const a = await engines.open('a');
+  const b = await engines.open('b');
+  await a.engine.put(admin, 'db', bytes(canary('one')));
+  const connection = await connectTo(cluster.urls);
+  later(() => connection.close());
+  const layout = new Layout('closed');
+  const subject = layout.record(HEADER_KEY);
+  const manager = await jetstreamManager(connection);
+  const last = () => manager.streams.getMessage(layout.stream, { last_by_subj: subject });
+  const before = await last();
+  const header = before?.json<{ generation: number; proof: string; ring: string }>();
+  const forged = bytes(JSON.stringify({ ...header, generation: 1_000, proof: 'AAAA' }));
+  const said = [
+    [HEADER.lineage, `${before?.seq}:${before?.header.get(HEADER.print)}`],
+    [HEADER.kind, 'head'],
+    [HEADER.print, fingerprint(forged)],
+  ] as const;
+  await publishMessage(connection, { subject, headers: said, data: forged });
+  for (const { engine, notices } of [a, b]) {
+    await expect.poll(() => engine.sharedHealth?.problem?.message, WAIT).toContain('coffer storage heal');
+    expect(engine.lacksRootKey).toBe(true);
+    expect(notices.join()).toContain('coffer storage heal');
+    expect(await codeOf(engine.put(admin, 'db', bytes(canary('no'))))).toMatch(/^(unavailable|stale)$/);
+  }
+  await a.engine.healStorage(admin, { dryRun: false });
+  for (const { engine } of [a, b]) {
+    await expect.poll(() => engine.sharedHealth?.problem, WAIT).toBeUndefined();
+    expect(engine.lacksRootKey).toBe(false);
+    await expect.poll(async () => text((await engine.get(admin, 'db')).value), WAIT).toBe(canary('one'));
+    await engine.put(admin, 'db', bytes(canary('two')));
+    await engine.activate(admin, 'db', 1);
+  }
+  expect((await last())?.data).toEqual(before?.data);
+  const kept = layout.fork(HEADER_KEY, fingerprint(forged), 0);
+  expect((await manager.streams.getMessage(layout.stream, { last_by_subj: kept }))?.data).toEqual(
+    Uint8Array.from(forged),
+  );
+});

@@ -141,7 +141,7 @@ export function openServices(
     policy,
     knows,
   });
-  const forks = new ForkJoiner(header.ring, storage.incarnation, now);
+  const forks = new ForkJoiner(header, storage.incarnation, now);
   const storageCare = new StorageCare({ storage, gate, header, join: forks, policy, knows });
   const tombstones = new Tombstones({ catalog, storage, duty, now });
   return {

@@ -58,6 +58,10 @@ export class StoreHeader {
   #revision: number;
   /** Admitted, and not yet visible. */
   #coming: Coming | undefined;
+  /** Another ring came, which does not open here. */
+  #waiting: CofferError | undefined;
+  /** Of which generation a person was told that it does not open. */
+  #told = 0;
 
   private constructor(
     { storage, spec, context }: HeaderPlace,
@@ -132,7 +136,12 @@ export class StoreHeader {
 
   /** True if the store is under another one since, which was not given to this instance yet. */
   get lacksRootKey(): boolean {
-    return this.#isForeign;
+    return this.#isForeign || this.#waiting !== undefined;
+  }
+
+  /** What {@link admit} waits for. */
+  get problem(): CofferError | undefined {
+    return this.#waiting;
   }
 
   /**
@@ -216,11 +225,12 @@ export class StoreHeader {
   /**
    * Looks at a header that somebody committed to a shared store, before it is visible, and learns its keys, since what comes behind
    * it is under them. Where the root key is another one that this instance has not, it goes on as long as the data keys are the
-   * same, and otherwise waits until it is given the root key.
+   * same, and otherwise waits until it is given the root key, which is a {@link problem} meanwhile.
    *
-   * @throws CofferError `tampered`, also for a removed one, which is never the store's own doing; `newer_format`, `stopped`
+   * @param signal ends the wait
+   * @throws the signal's reason; CofferError `tampered`, also for a removed one, which is never the store's own doing; `newer_format`, `stopped`
    */
-  async admit({ before, after }: IncomingHead): Promise<void> {
+  async admit({ before, after }: IncomingHead, signal?: AbortSignal): Promise<void> {
     if (!after) throw removed();
     const incoming = parseHeader(after);
     const { ring: _, ...header } = incoming;
@@ -228,21 +238,50 @@ export class StoreHeader {
     if (header.development !== this.#header.development) throw damaged();
     // What authenticates it belongs to the store for its life, and so it is known before the ring in it is.
     isMoved(incoming, { ring: this.ring, storeId: this.#storage.incarnation });
-    for (let told = false; ; told = true) {
-      const keys = await this.#open(incoming);
-      const dataKeys = keys && (keys.ring ? this.ring.learn(keys.ring) : this.ring.dataKeys);
-      if (keys && !dataKeys) throw damaged();
-      if (dataKeys) {
-        this.#coming = { header, rootKey: keys.rootKey, dataKeys };
-        return;
+    try {
+      for (;;) {
+        const keys = await this.#open(incoming);
+        const dataKeys = keys && (keys.ring ? this.ring.learn(keys.ring) : this.ring.dataKeys);
+        if (keys && !dataKeys) throw damaged();
+        if (dataKeys) {
+          this.#coming = { header, rootKey: keys.rootKey, dataKeys };
+          return;
+        }
+        this.#waiting = closedRing();
+        if (this.#told !== header.generation) this.#onNotice(this.#waiting.message);
+        this.#told = header.generation;
+        await this.#pause(signal);
       }
-      if (!told)
-        this.#onNotice(
-          `${ROOT_KEY_GONE}, and the data keys, too: nothing newer is read here until it is there.`,
-        );
-      await delay(ROOT_KEY_RETRY, undefined, { signal: this.#closing.signal }).catch((cause: unknown) => {
-        throw new CofferError('stopped', 'the server is shutting down', { cause });
-      });
+    } finally {
+      this.#waiting = undefined;
+    }
+  }
+
+  /** Before the root key is looked for again. */
+  async #pause(signal: AbortSignal | undefined): Promise<void> {
+    const closing = this.#closing.signal;
+    const either = signal ? AbortSignal.any([closing, signal]) : closing;
+    await delay(ROOT_KEY_RETRY, undefined, { signal: either }).catch((cause: unknown) => {
+      if (!closing.aborted) throw signal?.reason;
+      throw new CofferError('stopped', 'the server is shutting down', { cause });
+    });
+  }
+
+  /** Whether a header could be this store's: its ring opens with a root key that is here, or is proven to be the one that is known. */
+  async opens(bytes: Uint8Array): Promise<boolean> {
+    try {
+      const header = parseHeader(bytes);
+      const storeId = this.#storage.incarnation;
+      isMoved(header, { ring: this.ring, storeId });
+      const keys = await this.#open(header);
+      if (!keys?.ring) return keys !== undefined;
+      const { ring, rootKey } = keys;
+      const isOurs = ring.authenticate(storeId).equals(this.ring.authenticate(storeId));
+      ring.wipe();
+      if (rootKey && rootKey !== this.#rootKey && !this.#offered.has(rootKey)) rootKey.wipe();
+      return isOurs;
+    } catch {
+      return false;
     }
   }
 
@@ -333,6 +372,12 @@ const follows = (next: Header, before: Header): boolean =>
 const ROOT_KEY_RETRY = 2_000;
 const ROOT_KEY_GONE =
   'The root key of this store was changed at another instance: give the new one to this one, as its rootKey says';
+const closedRing = () =>
+  new CofferError(
+    'unavailable',
+    `${ROOT_KEY_GONE}, and the data keys, too: nothing newer is read here until it is there. If nobody has changed it, somebody ` +
+      'else writes to the bucket: run coffer storage heal',
+  );
 
 /** A commit that failed so may have come true, or may do so yet. */
 export const mayBeTrue = (error: unknown): boolean =>

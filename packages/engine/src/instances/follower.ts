@@ -87,11 +87,15 @@ export class Follower implements Admission {
     }
   }
 
-  async admit(heads: readonly IncomingHead[]): Promise<void> {
+  get problem(): CofferError | undefined {
+    return this.#followed?.header.problem;
+  }
+
+  async admit(heads: readonly IncomingHead[], signal?: AbortSignal): Promise<void> {
     if (!this.#followed) return;
     const { header, catalog, manifest } = this.#followed;
     for (const head of heads) {
-      if (HEADER_KEY.equals(head.key)) await header.admit(head);
+      if (HEADER_KEY.equals(head.key)) await header.admit(head, signal);
       else if (manifest.isAt(head.key)) manifest.admit(head);
       else if (isSecret(head.key)) catalog.admit(head);
       else throw tampered(head.key);

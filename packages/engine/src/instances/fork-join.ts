@@ -5,6 +5,7 @@ import { generationOf, RecordSealer } from '../crypto/records.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { grantId } from '../grant.js';
 import { decodeHead, encodeHead, type Head } from '../head.js';
+import type { StoreHeader } from '../header/store-header.js';
 import { HEAD_PREFIX, HEADER_KEY, manifestKey, VALUE_PREFIX, valueKey } from '../keys.js';
 import { decodeManifest } from '../manifest.js';
 import { addNumber, hasNumber } from '../number-set.js';
@@ -23,13 +24,15 @@ interface Opened<T> {
  */
 export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
   readonly fence = HEADER_KEY;
+  readonly #header: Pick<StoreHeader, 'ring' | 'opens'>;
   readonly #ring: KeyRing;
   readonly #sealer: RecordSealer;
   readonly #now: () => Date;
 
-  constructor(ring: KeyRing, storeId: Uint8Array, now: () => Date) {
-    this.#ring = ring;
-    this.#sealer = new RecordSealer(ring, storeId);
+  constructor(header: Pick<StoreHeader, 'ring' | 'opens'>, storeId: Uint8Array, now: () => Date) {
+    this.#header = header;
+    this.#ring = header.ring;
+    this.#sealer = new RecordSealer(header.ring, storeId);
     this.#now = now;
   }
 
@@ -42,8 +45,8 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
     }
   }
 
-  opens(key: Uint8Array, bytes: Uint8Array): boolean {
-    if (HEADER_KEY.equals(key)) return true;
+  opens(key: Uint8Array, bytes: Uint8Array): boolean | Promise<boolean> {
+    if (HEADER_KEY.equals(key)) return this.#header.opens(bytes);
     try {
       if (!this.#sealer.knows(bytes)) return true;
       wipe(this.#sealer.open(asBuffer(key), Buffer.from(bytes)));

@@ -135,7 +135,7 @@ export interface ForkJoin {
   /** Of a head; undefined if it is no secret's, or does not open. */
   nameOf(key: Uint8Array, bytes: Uint8Array): string | undefined;
   /** False for a record of this store's that is not what it was; those under a key that is not here count as good. */
-  opens(key: Uint8Array, bytes: Uint8Array): boolean;
+  opens(key: Uint8Array, bytes: Uint8Array): boolean | Promise<boolean>;
   /** True for a record that only one secret needs. */
   mayGiveUp(key: Uint8Array): boolean;
   /** Logs what will be taken away, before it is. */
@@ -158,9 +158,12 @@ export interface Admission {
    * in a KMS).
    *
    * @throws CofferError `tampered` for a head that does not open, or is not what could follow the one before: the alarm is raised
-   *   and nothing of it becomes visible
+   *   and nothing of it becomes visible; the signal's reason
+   * @param signal ends a wait for what is not here: nothing of it becomes visible then, and it comes again
    */
-  admit(heads: readonly IncomingHead[]): void | Promise<void>;
+  admit(heads: readonly IncomingHead[], signal?: AbortSignal): void | Promise<void>;
+  /** What {@link admit} waits for, if it does: meanwhile nothing newer is read here, and nothing is changed. */
+  readonly problem?: CofferError | undefined;
   /**
    * Keyed by what only the store's instances have, for as long as there is the store: by it they know each other. Undefined as long
    * as the key is not here; without it no other instance is asked or answered.

@@ -67,7 +67,7 @@ function warningsOf(
 ): string[] {
   const refused = connected
     ? problem &&
-      `changes are refused now (${problem.code})${problem.code === 'unavailable' ? NO_MAJORITY : ''}`
+      `changes are refused now (${problem.code})${problem.code === 'unavailable' && !lacksRootKey ? NO_MAJORITY : ''}`
     : NOT_CONNECTED;
   return [
     alarm &&

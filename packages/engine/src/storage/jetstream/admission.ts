@@ -19,6 +19,7 @@ export class Regression extends Error {
 /**
  * Turns what came into what the replica is to write, after the engine's word on each head.
  *
+ * @param signal ends what `admission` waits for
  * @param strict false where the stream was healed: it decides then, whatever the replica had
  * @returns of each record its last state
  * @throws Regression for a head that cannot follow on the one that is here; what `admission` does
@@ -28,6 +29,7 @@ export async function admitted(
   replica: ReplicaLike,
   admission: Admission | undefined,
   strict: boolean,
+  signal: AbortSignal,
 ): Promise<ReplicaWrite[]> {
   const writes = new Map<string, ReplicaWrite & { readonly known: ReplicaEntry }>();
   const heads: IncomingHead[] = [];
@@ -72,7 +74,7 @@ export async function admitted(
       known: { ...entry, chunks: message.chunks },
     });
   }
-  if (heads.length > 0) await admission?.admit(heads);
+  if (heads.length > 0) await admission?.admit(heads, signal);
   return [...writes.values()].map(({ known: _, ...write }) => write);
 }
 

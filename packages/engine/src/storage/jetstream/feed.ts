@@ -12,7 +12,7 @@ import { admitted, Regression } from './admission.js';
 import { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
 import { unavailable } from './commit-errors.js';
-import { Continuity } from './continuity.js';
+import { Continuity, lastNote } from './continuity.js';
 import { EpochSeal, Outdated, requireEpoch, UNPROVEN } from './epoch.js';
 import { HealPeer } from './heal-peer.js';
 import { Intake, type Whole } from './intake.js';
@@ -77,6 +77,7 @@ export class Feed {
   readonly #listeners = new Set<(heads: readonly AppliedHead[] | 'reset') => void>();
   readonly #waiting = new Map<Deferred<void>, Awaited>();
   #running: Promise<void> | undefined;
+  #admission: Admission | undefined;
   #wake: AbortController | undefined;
   #position: number;
   #settled: number;
@@ -127,6 +128,7 @@ export class Feed {
     if (!link.connection) return unavailable(link.problem);
     if (!this.#running) return unavailable('it is not followed yet');
     if (this.#problem) return this.#problem;
+    if (this.#admission?.problem) return this.#admission.problem;
     return beats.age() > SILENT_MS ? unavailable(NO_MAJORITY) : undefined;
   }
 
@@ -198,6 +200,7 @@ export class Feed {
   /** Follows from now on. Once. */
   start(admission: Admission): void {
     this.#seal.begin((message) => admission.authenticate?.(message));
+    this.#admission = admission;
     this.#running ??= this.#run(admission);
     this.#peer.start(admission.authenticate?.bind(admission));
     this.#options.link.onChange(() => {
@@ -213,7 +216,7 @@ export class Feed {
     if (!session || session.looking) return session?.looking;
     session.looking = this.#look(session)
       .catch((error: unknown) => {
-        if (error instanceof Regression) session.tap.break(error);
+        if (error instanceof Regression || error instanceof Outdated) session.tap.break(error);
       })
       .finally(() => {
         session.looking = undefined;
@@ -316,7 +319,7 @@ export class Feed {
         const { messages, upTo, settled } = intake.take();
         if (upTo === undefined) continue;
         // A server that is behind itself has gaps, too, up to where the stream ended when it began to catch up.
-        await this.#apply(messages, upTo, settled && upTo >= state.last_seq, admission);
+        await this.#apply(messages, upTo, settled && upTo >= state.last_seq, admission, tap.ending);
         read = upTo;
       }
     } finally {
@@ -415,6 +418,16 @@ export class Feed {
 
   async #look({ manager, connection }: Session): Promise<void> {
     this.#heard(await this.#continuity.look(manager, connection, () => this.#position));
+    if (this.#admission?.problem) await this.#lookPast(manager);
+  }
+
+  /** While one head waits for its keys, what comes behind it is not read; but all stop for an alarm, and follow after a heal. */
+  async #lookPast(manager: JetStreamManager): Promise<void> {
+    const { layout, replica } = this.#options;
+    const alarm = await lastNote(manager, layout.stream, layout.alarm);
+    const meta = await lastNote(manager, layout.stream, layout.meta);
+    if (alarm?.data) await this.#heardAlarm(alarm.data);
+    else requireEpoch(meta?.data, replica.origin, this.#seal);
   }
 
   #heard(info: StreamInfo): StreamInfo {
@@ -427,9 +440,10 @@ export class Feed {
     upTo: number,
     settled: boolean,
     admission: Admission | undefined,
+    signal: AbortSignal,
   ): Promise<void> {
     const { replica, beats } = this.#options;
-    const writes = await admitted(messages, replica, admission, true);
+    const writes = await admitted(messages, replica, admission, true, signal);
     const mark = messages.findLast((one) => one.kind === 'mark' && one.instance === replica.instance);
     const position = Math.max(upTo, this.#position);
     await replica.apply(writes, [], position, { mark: mark?.sequence, settled });

@@ -86,7 +86,7 @@ export class Heal {
     const replicas = await Promise.all(
       instances.map(async (who): Promise<Holding> => ({ who, entries: await this.#entriesOf(who) })),
     );
-    await this.#leaveOutDamaged(manager, stream.whole, replicas);
+    const closed = await this.#leaveOutDamaged(manager, stream.whole, replicas);
     const plan = await planHeal({
       stream: { who: STREAM, entries: stream.whole },
       replicas,
@@ -109,7 +109,9 @@ export class Heal {
       if (taken.length > 0) await this.#options.join?.announce(taken);
       const { instance, origin } = replica;
       const writer = new HealWriter({ connection, manager, layout, instance, admission, bytes });
-      await writer.keep([...[...plan.forks, ...joinings].flatMap(({ lost }) => lost), ...damaged]);
+      const lost = [...plan.forks, ...joinings].flatMap((one) => one.lost);
+      // It may be under a root key that no instance has that is here.
+      await writer.keep([...lost, ...damaged, ...closed]);
       const givenUp = damaged.map((one) => ({ ...one, entry: { ...one.entry, removed: true } }));
       await writer.bringBack([...plan.mendings, ...givenUp], stream.all);
       for (const joining of joinings) await writer.writeJoined(joining, stream.all);
@@ -224,13 +226,14 @@ export class Heal {
     return own ?? this.#ask.recordOf(who, key);
   }
 
-  /** What only the stream has must be what it says, and open. */
+  /** What only the stream has must be what it says, and open. @returns what is sound, and does not open */
   async #leaveOutDamaged(
     manager: JetStreamManager,
     whole: Map<string, ReplicaEntry>,
     replicas: readonly Holding[],
-  ): Promise<void> {
+  ): Promise<Mending[]> {
     const { join } = this.#options;
+    const closed: Mending[] = [];
     const alone = [...whole].filter(([key, { removed, fingerprint }]) => {
       const isElsewhere = replicas.some(({ entries }) => entries.get(key)?.fingerprint === fingerprint);
       return !removed && !isElsewhere;
@@ -238,8 +241,11 @@ export class Heal {
     await each(alone, async ([key, entry]) => {
       const bytes = await this.#bytes(manager, STREAM, key);
       const isSound = fingerprint(bytes) === entry.fingerprint;
-      if (!isSound || join?.opens(Buffer.from(key, 'base64url'), bytes) === false) whole.delete(key);
+      const isClosed = isSound && (await join?.opens(Buffer.from(key, 'base64url'), bytes)) === false;
+      if (isClosed) closed.push({ key, from: STREAM, entry });
+      if (!isSound || isClosed) whole.delete(key);
     });
+    return closed;
   }
 
   /** What is damaged in the stream and stays so, since nobody has it. */

@@ -61,7 +61,7 @@ export class Reconciliation {
         const { messages, upTo } = intake.take();
         if (upTo === undefined) continue;
         for (const message of messages) if (message.kind === 'record') seen.add(token(message.key));
-        const writes = await admitted(messages, replica, admission, false);
+        const writes = await admitted(messages, replica, admission, false, tap.ending);
         await replica.apply(writes, [], upTo);
         heads.push(...writes.filter(({ isHead }) => isHead).map(({ key, revision }) => ({ key, revision })));
         position = upTo;
@@ -70,14 +70,14 @@ export class Reconciliation {
       signal.removeEventListener('abort', stop);
       tap.close();
     }
-    heads.push(...(await this.#remove(seen, position)));
+    heads.push(...(await this.#remove(seen, position, signal)));
     await replica.bind({ incarnation: meta.incarnation, epoch: meta.epoch, created });
     await replica.apply([], [], position);
     return { position, heads };
   }
 
   /** What is not in the stream at all, not even as removed: every member knew of its removal but this one. */
-  async #remove(seen: ReadonlySet<string>, position: number): Promise<AppliedHead[]> {
+  async #remove(seen: ReadonlySet<string>, position: number, signal: AbortSignal): Promise<AppliedHead[]> {
     const { replica, admission } = this.#options;
     const gone: ReplicaWrite[] = [];
     const keys: Uint8Array[] = [];
@@ -89,7 +89,7 @@ export class Reconciliation {
     const heads = gone
       .filter(({ isHead }) => isHead)
       .map(({ key, revision }) => ({ key, before: undefined, after: undefined, revision }));
-    if (heads.length > 0) await admission.admit(heads);
+    if (heads.length > 0) await admission.admit(heads, signal);
     if (gone.length > 0) await replica.apply(gone, [], position);
     if (keys.length > 0) await replica.forget(keys);
     return heads.map(({ key, revision }) => ({ key, revision }));

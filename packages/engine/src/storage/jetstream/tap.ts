@@ -53,6 +53,7 @@ export class Tap {
   #drops: Drop[] = [];
   #waiting: Deferred<void> | undefined;
   #broken: Error | undefined;
+  readonly #breaking = new AbortController();
   #delivered = 0;
   #sequence = 0;
   #name: string | undefined;
@@ -109,6 +110,11 @@ export class Tap {
     return this.#pending;
   }
 
+  /** Aborted when it ends, with why: for whoever works on what it gave. */
+  get ending(): AbortSignal {
+    return this.#breaking.signal;
+  }
+
   /**
    * What came since it was asked last, at least one message; by that the server may send more.
    *
@@ -129,6 +135,7 @@ export class Tap {
   /** Ends it: {@link next} throws the error, after what has come. */
   break(error: Error): void {
     this.#broken ??= error;
+    this.#breaking.abort(this.#broken);
     this.#waiting?.resolve();
   }
 
