@@ -89,6 +89,7 @@ const BROKEN_OFF =
   'a heal is at work, or was broken off: if this lasts for more than a minute, run "coffer storage heal" again, at any instance';
 const NO_ROOT_KEY =
   'another instance has changed the root key: give this one the new one, without which it does not start again';
-const NO_MAJORITY = ': JetStream takes none, as while more than half of its servers are away';
+const NO_MAJORITY =
+  ': JetStream takes none, as while more than half of its servers are away or have no room on their disks';
 export const LAZY =
   'the servers of the store acknowledge before they sync (allowLazySync): a power cut may lose what was acknowledged';

@@ -11,6 +11,8 @@ export type Answer =
   | { readonly is: 'conflict'; readonly sequence: number }
   /** Not now, but soon: another batch that looks at the same record is under way, or there are too many. */
   | { readonly is: 'busy' }
+  /** The server has not the batch's beginning: another one led then, or it could not keep it, of which it says no more. */
+  | { readonly is: 'incomplete' }
   | { readonly is: 'full' }
   /** Nobody is there to take it: nothing of it was stored. */
   | { readonly is: 'refused'; readonly reason: string }
@@ -30,11 +32,7 @@ const CODE = {
   insufficientStorage: 10047,
 } as const;
 
-const BUSY: ReadonlySet<number> = new Set([
-  CODE.wrongLastSequenceUnknown,
-  CODE.incompleteBatch,
-  CODE.tooManyBatches,
-]);
+const BUSY: ReadonlySet<number> = new Set([CODE.wrongLastSequenceUnknown, CODE.tooManyBatches]);
 const FULL: ReadonlySet<number> = new Set([
   CODE.accountResources,
   CODE.insufficientResources,
@@ -109,6 +107,7 @@ function parseAnswer(data: Uint8Array, stream: string): Answer {
   const { err_code: code, description } = error as Readonly<Record<string, unknown>>;
   if (typeof code !== 'number') return { is: 'silence' };
   if (BUSY.has(code)) return { is: 'busy' };
+  if (code === CODE.incompleteBatch) return { is: 'incomplete' };
   const text = String(description);
   if (FULL.has(code) || (code === CODE.storeFailed && text.includes('maximum'))) return { is: 'full' };
   const [, wrong] = /^wrong last sequence: (\d+)$/.exec(text) ?? [];

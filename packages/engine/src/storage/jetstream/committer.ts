@@ -18,6 +18,8 @@ import type { ReplicaLike } from './replica-contract.js';
 const ANSWER_MS = 2_000;
 /** How long it is tried to find out whether a commit came true. */
 const DOUBT_MS = 8_000;
+/** Batches of which only the end is there, for so long: it is not that another server leads since, but that none can be begun. */
+const INCOMPLETE_MS = 1_000;
 /** How long a commit that is stored may take to arrive in the replica. */
 const ARRIVAL_MS = 10_000;
 /** Between attempts when the stream is busy with another batch that looks at the same record; up to as much again by chance. */
@@ -72,6 +74,8 @@ export class Committer {
   #stopped: CofferError | undefined;
   /** How many of the next go alone, since a group was refused and nobody knows because of whom. */
   #singles = 0;
+  /** Since when the stream has taken the ends of batches for all that there is of them. */
+  #incompleteSince: number | undefined;
   conflicts = 0;
   inDoubt = 0;
 
@@ -237,6 +241,9 @@ export class Committer {
         return this.#arrived(group, answer.sequence);
       }
       inDoubt ||= answer.is === 'silence';
+      if (answer.is !== 'incomplete') this.#incompleteSince = undefined;
+      else if (this.#isStubborn() && !inDoubt)
+        return this.#refused(group, { is: 'refused', reason: KEEPS_NONE });
       if (answer.is === 'conflict') {
         const settled = await this.#afterConflict(group, answer.sequence, inDoubt ? id : undefined);
         if (settled) return;
@@ -324,6 +331,12 @@ export class Committer {
     return false;
   }
 
+  /** Of this answer the commits that come next need not wait for it again. */
+  #isStubborn(): boolean {
+    this.#incompleteSince ??= performance.now();
+    return performance.now() - this.#incompleteSince > INCOMPLETE_MS;
+  }
+
   #refused(group: Group, answer: Answer & { is: 'refused' | 'full' }): void {
     if (answer.is === 'refused') {
       this.#options.feed.look();
@@ -361,6 +374,10 @@ export class Committer {
     return doubtful(reason);
   }
 }
+
+/** nats-server (2.15 too) answers the same to a batch that it cannot begin as to one whose beginning was lost. */
+const KEEPS_NONE =
+  'the server that leads the stream begins no batches, as when its disk is full: make room there, and start it again';
 
 const rejectAll = (members: readonly Member[], error: Error): void => {
   for (const { waiting } of members) waiting.reject(error);

@@ -548,7 +548,8 @@ function regressionOf(error: unknown): Regression | undefined {
   return undefined;
 }
 
-const NO_MAJORITY = 'JetStream takes no messages, as while more than half of its servers are away';
+const NO_MAJORITY =
+  'JetStream takes no messages, as while more than half of its servers are away or have no room on their disks';
 
 /** "JetStream system temporarily unavailable". */
 const NO_LEADER = 10_008;

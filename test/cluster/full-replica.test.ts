@@ -1,0 +1,83 @@
+import { Client } from '@coffer/client';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { canary } from '../support/canary.mjs';
+import { NatsCluster } from '../support/cluster.mjs';
+import { CofferInstance } from '../support/instances.mjs';
+import { SmallDisk } from '../support/small-disk.js';
+import { readiness } from './deployment.js';
+
+const MIB = 1024 * 1024;
+const FLOOR_BYTES = 4 * MIB;
+const BOUND_MS = 1_000;
+
+let cluster: NatsCluster;
+const instances: CofferInstance[] = [];
+const clients: Client[] = [];
+
+beforeEach(async () => {
+  cluster = await NatsCluster.start({ size: 1 });
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close();
+  for (const instance of instances.splice(0)) await instance[Symbol.asyncDispose]();
+  await cluster?.stop();
+});
+
+async function prepare(name: string): Promise<CofferInstance> {
+  const [like] = instances;
+  const storage = { consistency: `bounded(${BOUND_MS / 1_000}s)`, minFreeBytes: FLOOR_BYTES };
+  const instance = await CofferInstance.prepare({ cluster, name, like, storage });
+  instances.push(instance);
+  return instance;
+}
+
+function clientOf({ server }: CofferInstance): Client {
+  const client = new Client({ server: server.socket, retries: 0 });
+  clients.push(client);
+  return client;
+}
+
+const codeOf = (asked: Promise<unknown>) =>
+  asked.then(
+    () => 'done',
+    ({ code }) => code as string,
+  );
+
+test('an instance whose disk is full refuses changes, reads on as long as it keeps up, falls stale visibly, and comes back with room', async () => {
+  const roomy = await prepare('roomy');
+  await roomy.start();
+  const tight = await prepare('tight');
+  using disk = SmallDisk.mount(tight.folder.join('state', 'store'), 24 * 1024);
+  await tight.start();
+  const [there, here] = [clientOf(roomy), clientOf(tight)];
+  const read = async (name = 'a') => Buffer.from((await here.get(name)).value).toString();
+  const put = (client: Client, value: string, name = 'a') => codeOf(client.put(name, Buffer.from(value)));
+  const first = canary('first');
+  expect(await put(here, first)).toBe('done');
+  expect(await read()).toBe(first);
+
+  // Into the room that is kept free: what others change goes on coming in.
+  disk.fill(0.75 * FLOOR_BYTES);
+  await expect.poll(() => put(here, first, 'own')).toBe('storage_full');
+  const second = canary('second');
+  await there.put('a', Buffer.from(second), { activate: true } as never);
+  await expect.poll(() => read().catch(String)).toBe(second);
+  expect(await readiness(tight)).toMatchObject({ status: 200, body: expect.stringContaining('"writable":false') });
+  expect(await put(here, first, 'own')).toBe('storage_full');
+
+  // To the last byte: what comes cannot be kept.
+  disk.fill();
+  await there.put('big', Buffer.alloc(MIB, 'x'));
+  await expect.poll(() => codeOf(here.get('a'))).toBe('stale');
+  console.log(await readiness(tight));
+  console.log(await put(here, first, 'own'), tight.server.process.output.split('\n').slice(-6).join('\n'));
+  const third = canary('third');
+  expect(await put(there, third)).toBe('done');
+
+  disk.empty();
+  await expect.poll(() => read().catch(String)).toBe(third);
+  expect((await here.get('big')).value).toHaveLength(MIB);
+  await expect.poll(() => put(here, first, 'own')).toBe('done');
+  expect(await readiness(tight)).toMatchObject({ status: 200, body: expect.stringContaining('"writable":true') });
+});
