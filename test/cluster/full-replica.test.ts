@@ -61,23 +61,34 @@ test('an instance whose disk is full refuses changes, reads on as long as it kee
   disk.fill(0.75 * FLOOR_BYTES);
   await expect.poll(() => put(here, first, 'own')).toBe('storage_full');
   const second = canary('second');
-  await there.put('a', Buffer.from(second), { activate: true } as never);
+  await there.createVersion('a', 2, Buffer.from(second));
   await expect.poll(() => read().catch(String)).toBe(second);
-  expect(await readiness(tight)).toMatchObject({ status: 200, body: expect.stringContaining('"writable":false') });
+  expect(await readiness(tight)).toMatchObject({
+    status: 200,
+    body: expect.stringContaining('"writable":false'),
+  });
   expect(await put(here, first, 'own')).toBe('storage_full');
 
   // To the last byte: what comes cannot be kept.
   disk.fill();
   await there.put('big', Buffer.alloc(MIB, 'x'));
   await expect.poll(() => codeOf(here.get('a'))).toBe('stale');
-  console.log(await readiness(tight));
-  console.log(await put(here, first, 'own'), tight.server.process.output.split('\n').slice(-6).join('\n'));
+  expect(await readiness(tight)).toMatchObject({
+    status: 503,
+    body: expect.stringContaining('changes are refused now (storage_full)'),
+  });
+  expect(await put(here, first, 'own')).toBe('storage_full');
   const third = canary('third');
-  expect(await put(there, third)).toBe('done');
+  await there.createVersion('a', 3, Buffer.from(third));
+  expect(await codeOf(here.get('a'))).toBe('stale');
+  expect(tight.running).toBe(true);
 
   disk.empty();
   await expect.poll(() => read().catch(String)).toBe(third);
   expect((await here.get('big')).value).toHaveLength(MIB);
   await expect.poll(() => put(here, first, 'own')).toBe('done');
-  expect(await readiness(tight)).toMatchObject({ status: 200, body: expect.stringContaining('"writable":true') });
+  expect(await readiness(tight)).toMatchObject({
+    status: 200,
+    body: expect.stringContaining('"writable":true'),
+  });
 });

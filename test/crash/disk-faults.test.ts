@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import type { Client } from '@coffer/client';
 import { Admin } from '@coffer/client/admin';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { CANARY } from '../support/canary.mjs';
 
 import { TemporaryFolder } from '../support/processes.mjs';
+import { SmallDisk } from '../support/small-disk.js';
 import { clientOf, expectSoundAudit, launch, outcomeOf, urlOf } from './server.js';
 
 const DELAY_MS = 700;
@@ -143,17 +144,9 @@ describe('a failed fdatasync', () => {
 describe('a full disk', () => {
   /** A file system of `kib` KiB in the folder, unmounted after the test. */
   function smallFileSystem(folder: TemporaryFolder, kib: number): string {
-    const place = folder.join('small');
-    mkdirSync(place);
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${kib}k`, 'tmpfs', place], {
-      encoding: 'utf8',
-    });
-    if (mounted.status !== 0)
-      throw new Error(`this test mounts a tmpfs and needs to be root: ${mounted.stderr}`);
-    onTestFinished(() => {
-      spawnSync('umount', [place]);
-    });
-    return place;
+    const disk = SmallDisk.mount(folder.join('small'), kib);
+    onTestFinished(() => disk[Symbol.dispose]());
+    return disk.place;
   }
 
   test.each([

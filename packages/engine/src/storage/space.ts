@@ -25,7 +25,8 @@ export class Space {
   }
 
   /**
-   * What makes the store smaller may use the floor too: it is the way out. So may what is urgent, whose share of it is 0.
+   * What makes the store smaller may use the floor too: it is the way out. So may what is urgent, whose share of it is 0. The quota is
+   * for what must leave the whole of it alone: what was acknowledged elsewhere is not refused for that.
    *
    * @param heldBytes bytes of records that the store holds
    * @throws CofferError `storage_full`
@@ -33,7 +34,7 @@ export class Space {
   async require(heldBytes: number, { usedBytes, diskBytes, floorShare }: Demand): Promise<void> {
     const { quotaBytes, minFreeBytes } = this.#limits;
     const share = usedBytes > heldBytes ? floorShare : 0;
-    if (quotaBytes !== undefined && share > 0 && usedBytes > quotaBytes) {
+    if (quotaBytes !== undefined && share === 1 && usedBytes > quotaBytes) {
       throw new CofferError(
         'storage_full',
         `the store's quota of ${quotaBytes} bytes is used up: delete versions, or raise storage.quotaBytes`,

@@ -98,12 +98,18 @@ export class Committer {
   commit(change: StorageChange, fence: number): Promise<number> {
     const refusal = this.#stopped ?? this.#problem();
     if (refusal) return Promise.reject(refusal);
-    const promise = new Promise<number>((resolve, reject) => {
+    const promise = this.#enqueue(change, fence);
+    this.#track(promise);
+    return promise;
+  }
+
+  async #enqueue(change: StorageChange, fence: number): Promise<number> {
+    // What could not come back here would leave its caller in doubt.
+    await this.#options.replica.requireRoom(change);
+    return new Promise<number>((resolve, reject) => {
       this.#queue.push({ change, fence, resolve, reject });
       this.#running ??= this.#run();
     });
-    this.#track(promise);
-    return promise;
   }
 
   /** Waits for what is under way; nothing more is taken. */

@@ -1,5 +1,5 @@
 import type { StorageAlarm } from '../shared.js';
-import type { StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
+import type { StorageChange, StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
 
 /** Of which stream a replica is. */
 export interface ReplicaOrigin {
@@ -96,6 +96,13 @@ export interface ReplicaLike {
   /** From now on each change of a head is folded in. A copy that has no summary gets one with the next of them. */
   summarise(summariser: Summariser): void;
   refreshSummary(): Promise<void>;
+
+  /**
+   * Before a change of this instance's own goes into the stream: that there is room for it here, and for what others change meanwhile.
+   *
+   * @throws CofferError `storage_full`
+   */
+  requireRoom(change: StorageChange): Promise<void>;
 
   /** Binds a new copy to its stream, or an old one to what its stream has become after a heal. */
   bind(origin: ReplicaOrigin): Promise<void>;

@@ -5,7 +5,7 @@ import type { Batch } from '../lmdb-batch.js';
 import { decode, encode, newState, readRevision } from '../lmdb-state.js';
 import { LocalStore, type LocalStoreOptions } from '../local-store.js';
 import type { StorageAlarm } from '../shared.js';
-import type { StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
+import type { StorageChange, StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
 import type {
   AppliedAt,
   ReplicaChunk,
@@ -276,6 +276,15 @@ export class Replica implements ReplicaLike {
         parts: new Parts(),
       };
     });
+  }
+
+  async requireRoom({ head, put = [], remove = [], urgent }: StorageChange): Promise<void> {
+    const batch = this.#store.begin();
+    // What must not be refused has the room that what comes in has, and no more: it is to come back here.
+    if (urgent) batch.floorShare = FLOOR_SHARE;
+    for (const { key, bytes } of [...put, head]) batch.setRecord(key, bytes && encode(0, bytes));
+    for (const key of remove) batch.setRecord(key, undefined);
+    await this.#store.requireRoom(batch);
   }
 
   get alarm(): StorageAlarm | undefined {
