@@ -70,6 +70,7 @@ export class Follower {
     readonly folder: TemporaryFolder,
     readonly replica: Replica,
     readonly link: Link,
+    rememberedMs: number | undefined,
   ) {
     this.feed = new Feed({
       layout,
@@ -79,12 +80,20 @@ export class Follower {
       name: 'test',
       version: '0',
       noteMs: 1_000,
+      rememberedMs,
       onNotice: (sentence) => this.notices.push(sentence),
     });
   }
 
-  /** @param folder of one that has ended, to go on with it */
-  static async open(urls: string | string[], folder = temporaryFolder()): Promise<Follower> {
+  /**
+   * @param folder of one that has ended, to go on with it
+   * @param rememberedMs how long it remembers heads that were removed
+   */
+  static async open(
+    urls: string | string[],
+    folder = temporaryFolder(),
+    rememberedMs?: number,
+  ): Promise<Follower> {
     const replica = await Replica.open(folder.join('store'), {
       minFreeBytes: 0,
       onFatal: (error) => {
@@ -104,7 +113,7 @@ export class Follower {
       const { incarnation } = parseMeta(note?.data ?? new Uint8Array());
       await replica.bind({ incarnation, epoch: UNPROVEN, created });
     }
-    const follower = new Follower(folder, replica, link);
+    const follower = new Follower(folder, replica, link, rememberedMs);
     later(() => follower.end());
     return follower;
   }
@@ -146,11 +155,11 @@ export class Follower {
     return this.replica.get(bytes(key))?.bytes.toString();
   }
 
-  /** As the driver does, and waits until it is here. @param part bytes that go into one message */
-  async commit(key: string, value: string | undefined, part = 1_000): Promise<number> {
+  /** As the driver does, and waits until it is here. @param part bytes that go into one message @param beside records beside it */
+  async commit(key: string, value: string | undefined, part = 1_000, beside: Beside = {}): Promise<number> {
     const connection = this.link.connection;
     if (!connection) throw new Error('no connection');
-    const sequence = await commit(connection, this.replica, key, value, part);
+    const sequence = await commit(connection, this.replica, key, value, part, beside);
     await this.feed.passed(sequence);
     return sequence;
   }
@@ -170,6 +179,12 @@ function temporaryFolder(): TemporaryFolder {
   return folder;
 }
 
+/** What is written and removed with a head. */
+export interface Beside {
+  readonly put?: Readonly<Record<string, string>>;
+  readonly remove?: readonly string[];
+}
+
 /** Commits as an instance that has `replica`. @returns the sequence of the last message */
 export async function commit(
   connection: NatsConnection,
@@ -177,10 +192,13 @@ export async function commit(
   key: string,
   value: string | undefined,
   part = 1_000,
+  { put = {}, remove = [] }: Beside = {},
 ): Promise<number> {
   const change = {
     head: { key: bytes(key), bytes: value === undefined ? undefined : bytes(value) },
     expectedRevision: 0,
+    put: Object.entries(put).map(([side, text]) => ({ key: bytes(side), bytes: bytes(text) })),
+    remove: remove.map(bytes),
   };
   const { messages } = encodeChange(change, layout, (one) => replica.entry(one), part);
   const id = Math.random().toString(36).slice(2);

@@ -1,10 +1,12 @@
+import { jetstreamManager } from '@nats-io/jetstream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
 import type { CofferError } from '../../packages/engine/src/errors.js';
 import { HEADER_KEY } from '../../packages/engine/src/keys.js';
+import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import type { JetStreamStorage } from '../../packages/engine/src/storage/jetstream/storage.js';
 import { NatsCluster } from '../support/cluster.mjs';
-import { newFolder, type OpenOptions, openStorage, removeFolders } from './jetstream-support.js';
+import { connectTo, newFolder, type OpenOptions, openStorage, removeFolders } from './jetstream-support.js';
 
 const key = (text: string) => Buffer.from(text);
 const value = (text: string) => Buffer.from(text);
@@ -223,6 +225,44 @@ describe.each([
     expect(second).toBeGreaterThan(first);
     await one.shared.reached(two.shared.position);
     expect(read(one, 'a')).toBe('2');
+  });
+
+  test('a removed record that was swept lives again, asked of instances that have not noticed', async () => {
+    const [one, two] = [await open(), await open()];
+    const sides = Array.from({ length: 1_000 }, (_, n) => ({ key: key(`side-${n}`), bytes: value('x') }));
+    const large = { head: { key: key('h'), bytes: value('large') }, put: sides, divisible: true };
+    const ended = await one.commit({ ...large, expectedRevision: 0 });
+    await one.commit({
+      head: { key: key('h'), bytes: value('empty') },
+      expectedRevision: ended,
+      remove: sides.map((side) => side.key),
+      divisible: true,
+    });
+    for (const at of ['a', 'b']) await set(one, at, undefined, await set(one, at, 'first life', 0));
+    await two.shared.reached(one.shared.position);
+    const end = Number(one.shared.position.split('-').at(-1));
+    await expect.poll(() => one.shared.confirmedByAll(end) && two.shared.confirmedByAll(end)).toBe(true);
+    const connection = await connectTo(cluster.urls);
+    const { streams } = await jetstreamManager(connection);
+    const layout = new Layout(bucket);
+    const swept = [key('a'), key('b'), ...sides.map((side) => side.key)];
+    await Promise.all(swept.map((one) => streams.purge(layout.stream, { filter: layout.record(one) })));
+    await connection.close();
+    const again = await set(one, 'a', 'new life', 0);
+    await set(two, 'b', 'new life', 0);
+    await set(two, 'a', 'and on', again);
+    expect(await outcomeOf(set(one, 'a', 'late', again))).toBe('conflict');
+    await two.commit({ ...large, expectedRevision: two.get(key('h'))?.revision ?? 0 });
+    await one.shared.reached(two.shared.position);
+    for (const storage of [one, two]) {
+      expect([read(storage, 'a'), read(storage, 'b'), read(storage, 'h')]).toEqual([
+        'and on',
+        'new life',
+        'large',
+      ]);
+      expect([...storage.scan(key('side-'))]).toHaveLength(1_000);
+      expect(storage.shared.alarm).toBeUndefined();
+    }
   });
 
   test('an instance that comes back has what others did meanwhile, and resumes where it was', async () => {

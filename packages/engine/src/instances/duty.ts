@@ -1,4 +1,4 @@
-import type { Lease, SharedStorage } from '../storage/shared.js';
+import { BACKGROUND, type Lease, type SharedStorage } from '../storage/shared.js';
 
 /**
  * Whether it is this instance that does what goes on in the background: dropping old versions, forgetting what was deleted,
@@ -10,7 +10,7 @@ export class Duty {
 
   /** @param shared undefined for a store of one's own, where it is always this instance */
   constructor(shared: SharedStorage | undefined) {
-    this.#lease = shared?.lease('background');
+    this.#lease = shared?.lease(BACKGROUND);
   }
 
   get isOurs(): boolean {

@@ -1,6 +1,9 @@
 import type { CofferError } from '../errors.js';
 import type { StoredRecord } from './storage.js';
 
+/** The work of which one instance is enough: see {@link SharedStorage.lease}. */
+export const BACKGROUND = 'background';
+
 /** How many records beside its head a change of a shared store may touch that is not {@link StorageChange.divisible}. */
 export const MOST_AT_ONCE = 800;
 

@@ -12,7 +12,7 @@ import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import { partBytesOf } from './messages.js';
-import type { ReplicaLike } from './replica-contract.js';
+import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
 /** How long a batch's answer is waited for before it is sent again. */
 const ANSWER_MS = 2_000;
@@ -36,6 +36,8 @@ export interface CommittedFeed {
   readonly problem: CofferError | undefined;
   /** The stream answered what cannot be: look whether it is still the one that it was. */
   look(): void;
+  /** Whether it is a removal that the stream may have forgotten. */
+  isForgettable(entry: ReplicaEntry | undefined): boolean;
   /** Of the stream, as last seen. */
   readonly state: { readonly bytes: number } | undefined;
 }
@@ -321,12 +323,12 @@ export class Committer {
     return this.#afterRegression(group, sequence, id !== undefined);
   }
 
-  /** The server has less than the replica: a tombstone was purged, a server that leads no more has answered, or records are lost. */
+  /** The server has less than the replica: a tombstone was swept, a server that leads no more has answered, or records are lost. */
   async #afterRegression(group: Group, sequence: number, inDoubt: boolean): Promise<boolean> {
     const { feed, replica } = this.#options;
     const tombstones = group.members
       .map(({ waiting }) => waiting.change.head.key)
-      .filter((key) => replica.entry(key)?.removed);
+      .filter((key) => feed.isForgettable(replica.entry(key)));
     if (sequence === 0 && tombstones.length > 0 && !inDoubt) {
       if (group.members.length === 1) await replica.forget(tombstones);
       else this.#singles = group.members.length;

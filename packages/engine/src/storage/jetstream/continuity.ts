@@ -71,17 +71,22 @@ export class Continuity {
     });
   }
 
-  /** Whether the stream's leader has records as they are here, with all their parts. Errors as {@link look}. */
+  /**
+   * Whether the stream's leader has records as they are here, with all their parts. Errors as {@link look}.
+   *
+   * @param level up to where the stream may have forgotten what was removed
+   */
   async checkKeys(
     manager: JetStreamManager,
     connection: NatsConnection,
     position: () => number,
     keys: readonly Uint8Array[],
+    level: () => number,
   ): Promise<void> {
     await this.#confirmed(connection, position, async () => {
       for (const key of keys) {
         const entry = this.#replica.entry(key);
-        if (entry) await this.#checkRecord(manager, key, entry);
+        if (entry) await this.#checkRecord(manager, key, entry, level());
         for (let index = 0; entry && index < entry.chunks; index++) {
           await this.#checkPart(manager, key, index, entry);
         }
@@ -104,10 +109,15 @@ export class Continuity {
   }
 
   /** What the stream's leader has under a key, against what is here. Errors as {@link look}, not confirmed. */
-  async #checkRecord(manager: JetStreamManager, key: Uint8Array, entry: ReplicaEntry): Promise<void> {
+  async #checkRecord(
+    manager: JetStreamManager,
+    key: Uint8Array,
+    entry: ReplicaEntry,
+    level?: number,
+  ): Promise<void> {
     const { stream } = this.#layout;
     const found = await manager.streams.getMessage(stream, { last_by_subj: this.#layout.record(key) });
-    compareRecord(this.#layout, entry, found ?? undefined);
+    compareRecord(this.#layout, entry, found ?? undefined, level);
   }
 
   /** Nobody else writes it: by it is seen whether a commit of this instance's was lost, however much others wrote since. */
@@ -209,15 +219,22 @@ export async function lastNote(
 /**
  * One record of the stream against what this instance had.
  *
+ * @param level up to where the stream may have forgotten what was removed; left out where that cannot be known
  * @throws Regression if it is not there, older, another at the same place, or of another line
  */
-export function compareRecord(layout: Layout, entry: ReplicaEntry, found: StoredMsg | undefined): void {
+export function compareRecord(
+  layout: Layout,
+  entry: ReplicaEntry,
+  found: StoredMsg | undefined,
+  level = Number.POSITIVE_INFINITY,
+): void {
   if (!found) {
-    // Of a removed one nothing may be left, when all members know of it.
-    if (entry.removed) return;
+    if (entry.removed && entry.revision <= level) return;
     throw new Regression(
       'missing',
-      `the record of sequence ${entry.revision} is not in the stream any more, and none that replaced it`,
+      entry.removed
+        ? `that the record of sequence ${entry.revision} was removed is not in the stream any more, and not every instance had it`
+        : `the record of sequence ${entry.revision} is not in the stream any more, and none that replaced it`,
     );
   }
   const { seq: sequence, subject, header: headers, data } = found;

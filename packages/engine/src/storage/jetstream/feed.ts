@@ -7,7 +7,7 @@ import {
 } from '@nats-io/jetstream';
 import { type Deferred, deferred, errors, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
-import type { Admission } from '../shared.js';
+import { type Admission, BACKGROUND } from '../shared.js';
 import { admitted, Regression } from './admission.js';
 import { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
@@ -25,7 +25,8 @@ import { decodeMessage } from './messages.js';
 import { type Meta, parseAlarm, unlessStrange } from './notes.js';
 import { type AppliedHead, Reconciliation } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
-import { scrub } from './scrub.js';
+import { MOST_SWEPT, type Scrubbed, scrub } from './scrub.js';
+import { Sweeper } from './sweeper.js';
 import { Tap } from './tap.js';
 
 /** An instance that is so many messages behind reads all of the stream up to its end first, see {@link Layout.whole}. */
@@ -36,10 +37,14 @@ const LOOK_MS = 1_000;
 const RETRY_MS = 250;
 /** Between two comparisons of all records; some more by chance, so that not all instances read at once. */
 const SCRUB_MS = 5 * 60_000;
+/** After so many removals all records are compared sooner, where they are swept. */
+const MANY_REMOVED = 5_000;
 /** How long JetStream has for an answer. */
 const ANSWER_MS = 3_000;
 /** Beats that do not come back for so long: the stream has no leader, or takes no messages. */
 const SILENT_MS = 3_000;
+/** How long a comparison waits until what was there is read. */
+const SETTLED_MS = 10_000;
 
 export interface FeedOptions {
   readonly layout: Layout;
@@ -52,6 +57,8 @@ export interface FeedOptions {
   readonly version: string;
   /** Between two notes of how far it is, in milliseconds. */
   readonly noteMs?: number | undefined;
+  /** How long a head that was removed is remembered, in milliseconds: see {@link Sweeper}. */
+  readonly rememberedMs?: number | undefined;
   /** Told, for people, of what this instance did by itself. */
   readonly onNotice?: ((sentence: string) => void) | undefined;
 }
@@ -73,6 +80,7 @@ export class Feed {
   readonly #seal: EpochSeal;
   readonly #options: FeedOptions;
   readonly #continuity: Continuity;
+  readonly #sweeper: Sweeper;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(heads: readonly AppliedHead[] | 'reset') => void>();
   readonly #waiting = new Map<Deferred<void>, Awaited>();
@@ -88,6 +96,8 @@ export class Feed {
   #outdated: Meta | undefined;
   /** An own beat that came back, and counts as soon as nothing lacks of what lay before it. */
   #beat: string | undefined;
+  /** How many removals came since all records were compared. */
+  #removed = 0;
   /** Where to read on, if not behind what was read. */
   #from: number | undefined;
 
@@ -104,6 +114,8 @@ export class Feed {
     const paused = () => this.alarm.stopsReading && !this.#session;
     this.#peer = new HealPeer({ layout, link, replica, paused, healing: () => this.healing });
     this.leases = new Leases({ layout, link, instance, age: () => beats.age() });
+    const { members, leases } = this;
+    this.#sweeper = new Sweeper({ layout, replica, members, leases, rememberedMs: options.rememberedMs });
   }
 
   /** Up to where the stream is applied: durable and visible. */
@@ -231,22 +243,48 @@ export class Feed {
    */
   async scrub(): Promise<number | undefined> {
     const session = this.#session;
-    if (!session) return undefined;
+    if (!session || session.scrubbing) return session?.scrubbing;
+    session.scrubbing = this.#scrub(session)
+      .catch((error: unknown) => {
+        if (error instanceof Regression) session.tap.break(error);
+        return undefined;
+      })
+      .finally(() => {
+        session.scrubbing = undefined;
+      });
+    return session.scrubbing;
+  }
+
+  async #scrub(session: Session): Promise<number> {
     const { manager, connection, tap } = session;
     const { layout, replica } = this.#options;
+    const sweeper = this.#sweeper;
     const position = this.#position;
-    try {
-      const { suspects, missed, compared } = await scrub({ connection, manager, layout, replica, position });
-      await this.#continuity.checkKeys(manager, connection, () => this.#position, suspects);
-      if (missed !== undefined && session === this.#session) {
-        tap.break(unavailable('this instance had missed a record'));
-        this.#from = missed;
-      }
-      return compared;
-    } catch (error) {
-      if (error instanceof Regression) tap.break(error);
-      return undefined;
+    this.#removed = 0;
+    const isRipe = sweeper.ripe();
+    const found = await scrub({ connection, manager, layout, replica, position, isRipe });
+    const { missed, compared, ripe } = found;
+    const isHere = () => this.#position;
+    const suspects = [...found.suspects, ...(await this.#forget(session, found.forgotten))];
+    await this.#continuity.checkKeys(manager, connection, isHere, suspects, () => this.members.level);
+    const isOurs = () => session === this.#session && !this.alarm.current;
+    if (missed === undefined) {
+      await sweeper.sweep(manager, found, isOurs).catch(() => {});
+      if (ripe.length >= MOST_SWEPT) this.#removed = MANY_REMOVED;
+    } else if (session === this.#session) {
+      tap.break(unavailable('this instance had missed a record'));
+      this.#from = missed;
     }
+    return compared;
+  }
+
+  /** @returns what the stream should not have forgotten: known when all is read that allowed it to */
+  async #forget(session: Session, forgotten: Scrubbed['forgotten']): Promise<Uint8Array[]> {
+    if (forgotten.length === 0) return [];
+    await this.#look(session);
+    const { lastSequence = 0 } = this.#state ?? {};
+    await this.untilSettled(lastSequence, AbortSignal.timeout(SETTLED_MS));
+    return this.#sweeper.forget(forgotten);
   }
 
   async close(): Promise<void> {
@@ -450,7 +488,10 @@ export class Feed {
     this.#position = position;
     this.#settled = replica.settled;
     const heads = writes.filter(({ isHead }) => isHead);
-    if (writes.some(({ bytes }) => bytes === undefined)) this.members.tellSoon();
+    const removed = writes.filter(({ bytes }) => bytes === undefined).length;
+    if (removed > 0) this.members.tellSoon();
+    this.#removed += removed;
+    if (this.#removed >= MANY_REMOVED && this.leases.holds(BACKGROUND)) void this.scrub();
     if (heads.length > 0) for (const listener of this.#listeners) listener(heads);
     for (const message of messages) this.#note(message);
     if (settled && this.#beat !== undefined) {
@@ -537,6 +578,7 @@ interface Session {
   readonly connection: NatsConnection;
   readonly tap: Tap;
   looking?: Promise<void> | undefined;
+  scrubbing?: Promise<number | undefined> | undefined;
 }
 
 /** What does not open, or is no record of ours, is as bad as what is not there. */

@@ -4,6 +4,7 @@ import { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
 import { publishBatch } from './batch-publisher.js';
 import { lastNote } from './continuity.js';
+import { each } from './each.js';
 import type { Joining } from './heal-join.js';
 import type { Mending } from './heal-plan.js';
 import { HEADER, type Layout, LINEAGE } from './layout.js';
@@ -23,8 +24,6 @@ import { publishMessage, put } from './put.js';
 import type { ReplicaEntry } from './replica-contract.js';
 
 const ANSWER_MS = 5_000;
-/** How many records are brought back at the same time. */
-const AT_ONCE = 32;
 
 export interface HealWriterOptions {
   readonly connection: NatsConnection;
@@ -164,15 +163,6 @@ export class HealWriter {
   get #partBytes(): number {
     return partBytesOf(this.#options.connection);
   }
-}
-
-/** Some at the same time, until all are done or one fails. */
-export async function each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
-  const left = [...all].reverse();
-  const worker = async () => {
-    for (let one = left.pop(); one !== undefined; one = left.pop()) await work(one);
-  };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, all.length) }, worker));
 }
 
 const changed = () =>

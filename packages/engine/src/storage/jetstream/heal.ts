@@ -5,6 +5,7 @@ import { CofferError } from '../../errors.js';
 import type { Admission, ForkJoin, HealReport, StorageAlarm } from '../shared.js';
 import type { AlarmBell } from './alarm.js';
 import { lastNote } from './continuity.js';
+import { each } from './each.js';
 import { EpochSeal } from './epoch.js';
 import { HealAsk } from './heal-ask.js';
 import { joinFutures } from './heal-join.js';
@@ -17,7 +18,7 @@ import {
   STREAM,
 } from './heal-plan.js';
 import { PeerSeal, type PeerState } from './heal-talk.js';
-import { each, HealWriter } from './heal-writer.js';
+import { HealWriter } from './heal-writer.js';
 import { type Layout, token } from './layout.js';
 import { fingerprint } from './messages.js';
 import { encodeAlarm, parseAlarm, parseMeta, unlessStrange } from './notes.js';

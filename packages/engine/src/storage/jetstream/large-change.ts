@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 
+import { jetstreamManager } from '@nats-io/jetstream';
 import { CofferError } from '../../errors.js';
+import { isConflict } from '../../overtaken.js';
 import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
 import { bucketFull, overtaken, unavailable } from './commit-errors.js';
 import type { CommittedFeed } from './committer.js';
+import { lastNote } from './continuity.js';
+import { each } from './each.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import { encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
@@ -129,6 +133,31 @@ export class SideWriter {
    * @throws CofferError `conflict` if one is there meanwhile, `storage_full`, `unavailable`
    */
   async write(sides: readonly Put[], fence: Stand, partBytes: number): Promise<Stand[]> {
+    try {
+      return await this.#write(sides, fence, partBytes);
+    } catch (error) {
+      const forgotten = isConflict(error) ? await this.#forgottenOf(sides) : [];
+      if (forgotten.length === 0) throw error;
+      await this.#options.replica.forget(forgotten);
+      return this.#write(sides, fence, partBytes);
+    }
+  }
+
+  /** That these were removed is forgotten in the stream, and here not yet. */
+  async #forgottenOf(sides: readonly Put[]): Promise<Uint8Array[]> {
+    const { layout, replica, feed, link } = this.#options;
+    const { connection } = link;
+    const keys = sides.map(({ key }) => key).filter((key) => feed.isForgettable(replica.entry(key)));
+    if (!connection || keys.length === 0) return [];
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+    const forgotten: Uint8Array[] = [];
+    await each(keys, async (key) => {
+      if (!(await lastNote(manager, layout.stream, layout.record(key)))) forgotten.push(key);
+    });
+    return forgotten;
+  }
+
+  async #write(sides: readonly Put[], fence: Stand, partBytes: number): Promise<Stand[]> {
     const { layout, replica } = this.#options;
     const messages: Outgoing[] = [
       this.#mark([

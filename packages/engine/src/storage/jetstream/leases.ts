@@ -81,6 +81,12 @@ export class Leases {
     };
   }
 
+  /** Whether this instance holds it now, whoever here wants it. */
+  holds(work: string): boolean {
+    const one = this.#works.get(work);
+    return one !== undefined && this.#isHeld(one);
+  }
+
   /** Gives all up that it holds, for others to take at once. */
   async close(): Promise<void> {
     this.stop();

@@ -244,7 +244,8 @@ export function entryOf(sequence: number, headers: MsgHdrs | undefined): Replica
   return { revision: sequence, removed, isHead: kind === 'head', fingerprint: print, lineage, chunks };
 }
 
-const isRemoved = (headers: MsgHdrs | undefined): boolean => headers?.get(HEADER.operation) === REMOVED;
+export const isRemoved = (headers: MsgHdrs | undefined): boolean =>
+  headers?.get(HEADER.operation) === REMOVED;
 
 function batchOf(headers: MsgHdrs | undefined): BatchPlace | undefined {
   const id = headers?.get(NATS_HEADER.batchId) ?? '';

@@ -2,6 +2,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
+import { HEAD, isRemoved } from './messages.js';
 import type { ReplicaLike } from './replica-contract.js';
 import type { Drop } from './tap.js';
 
@@ -12,7 +13,21 @@ export interface ScrubOptions {
   readonly replica: ReplicaLike;
   /** Up to where the stream is applied. */
   readonly position: number;
+  /** Whether what was removed may be forgotten. */
+  readonly isRipe: (removal: Removal) => boolean;
 }
+
+/** A message of the stream that only says that something was removed. */
+export interface Removal {
+  readonly subject: string;
+  readonly sequence: number;
+  /** When it was, in milliseconds since 1970, by the server's clock. */
+  readonly at: number;
+  readonly isHead: boolean;
+}
+
+/** So many removals are swept in one go. */
+export const MOST_SWEPT = 10_000;
 
 export interface Scrubbed {
   /** Keys whose record the stream has not as it is here, or not with all its parts: the stream's leader is to be asked. */
@@ -21,6 +36,11 @@ export interface Scrubbed {
   readonly missed: number | undefined;
   /** How many records were compared. */
   readonly compared: number;
+  /** Removals that may be forgotten, {@link MOST_SWEPT} at the most, and when the oldest of the others was that is no head's. */
+  readonly ripe: readonly Removal[];
+  readonly oldestLeft: number;
+  /** Records that were removed here at a revision, and of which the stream has nothing at all. */
+  readonly forgotten: readonly { readonly key: Uint8Array; readonly revision: number }[];
 }
 
 /**
@@ -28,19 +48,28 @@ export interface Scrubbed {
  * that follows the stream sees what is added; that something in the middle has gone, with a block of a disk, it does not.
  */
 export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
-  const { connection, manager, layout, replica, position } = options;
+  const { connection, manager, layout, replica, position, isRipe } = options;
   const found = new Set<string>();
   const parts = new Map<string, number>();
   const suspects = new Map<string, Uint8Array>();
   let missed: number | undefined;
+  const ripe: Removal[] = [];
+  let oldestLeft = Number.POSITIVE_INFINITY;
+  const take = ({ subject, sequence, at, headers }: Drop): void => {
+    const removal = { subject, sequence, at, isHead: headers?.get(HEADER.kind) === HEAD[1] };
+    if (ripe.length < MOST_SWEPT && isRipe(removal)) ripe.push(removal);
+    else if (!removal.isHead) oldestLeft = Math.min(oldestLeft, at);
+  };
   const read = (drop: Drop): void => {
     const place = layout.parse(drop.subject);
-    if (place?.kind === 'chunk') {
+    if (place?.kind !== 'chunk' && place?.kind !== 'record') return;
+    const removed = isRemoved(drop.headers);
+    if (removed) take(drop);
+    if (place.kind === 'chunk') {
       const id = token(place.key);
-      if (!drop.headers?.get(HEADER.operation)) parts.set(id, (parts.get(id) ?? 0) + 1);
+      if (!removed) parts.set(id, (parts.get(id) ?? 0) + 1);
       return;
     }
-    if (place?.kind !== 'record') return;
     const id = token(place.key);
     found.add(id);
     const entry = replica.entry(place.key);
@@ -61,10 +90,14 @@ export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
   })) {
     for (const drop of drops) read(drop);
   }
+  const forgotten: { key: Uint8Array; revision: number }[] = [];
   for (const [key, { revision, removed, chunks }] of replica.entries()) {
-    if (revision > position || removed) continue;
+    if (revision > position) continue;
     const id = token(key);
-    if (!found.has(id) || (parts.get(id) ?? 0) < chunks) suspects.set(id, Buffer.from(key));
+    const isThere = found.has(id);
+    if (removed && !isThere) forgotten.push({ key: Buffer.from(key), revision });
+    if (removed) continue;
+    if (!isThere || (parts.get(id) ?? 0) < chunks) suspects.set(id, Buffer.from(key));
   }
-  return { suspects: [...suspects.values()], missed, compared: found.size };
+  return { suspects: [...suspects.values()], missed, compared: found.size, ripe, oldestLeft, forgotten };
 }

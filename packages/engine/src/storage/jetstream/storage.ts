@@ -100,6 +100,7 @@ export class JetStreamStorage implements Storage {
     const committed: CommittedFeed = {
       passed: (sequence) => feed.passed(sequence),
       look: () => void feed.look(),
+      isForgettable: (entry) => entry?.removed === true && entry.revision <= feed.members.level,
       get mark() {
         return feed.mark;
       },

@@ -35,6 +35,8 @@ export interface TapOptions {
 export interface Drop extends RawMessage {
   /** How many were to come after it. */
   readonly pending: number;
+  /** When the server took it, in milliseconds since 1970, by its clock. */
+  readonly at: number;
 }
 
 /**
@@ -160,14 +162,14 @@ export class Tap {
   #take({ subject, data, headers, reply }: Msg): string | undefined {
     const place = parsePlace(reply);
     if (!place) return 'a message has no place in the stream';
-    const { sequence, delivered, pending } = place;
+    const { sequence, delivered, pending, at } = place;
     if (delivered !== this.#delivered + 1 || sequence <= this.#sequence) {
       return `message ${delivered} came after ${this.#delivered}`;
     }
     this.#delivered = delivered;
     this.#sequence = sequence;
     if (this.#options.only?.(subject) === false) return undefined;
-    this.#drops.push({ subject, data, headers, sequence, pending });
+    this.#drops.push({ subject, data, headers, sequence, pending, at });
     this.#waiting?.resolve();
     return undefined;
   }
@@ -197,9 +199,9 @@ export function parsePlace(reply: string | undefined) {
   if (tokens[0] !== '$JS' || tokens[1] !== 'ACK') return undefined;
   const at = tokens.length === 9 ? 4 : tokens.length >= 11 ? 6 : undefined;
   if (at === undefined) return undefined;
-  const [sequence = 0, delivered = 0, , pending = 0] = tokens.slice(at + 1).map(Number);
+  const [sequence = 0, delivered = 0, nanoseconds = 0, pending = 0] = tokens.slice(at + 1).map(Number);
   if (!Number.isSafeInteger(sequence) || !Number.isSafeInteger(delivered)) return undefined;
-  return { sequence, delivered, pending };
+  return { sequence, delivered, pending, at: nanoseconds / 1e6 };
 }
 
 /** Users who may listen below one prefix only. */

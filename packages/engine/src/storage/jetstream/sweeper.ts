@@ -1,0 +1,84 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
+import { BACKGROUND } from '../shared.js';
+import { each } from './each.js';
+import type { Layout } from './layout.js';
+import type { Leases } from './leases.js';
+import type { Members } from './members.js';
+import type { ReplicaLike } from './replica-contract.js';
+import type { Removal, Scrubbed } from './scrub.js';
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+/** For so long a stream that is put back to what it was must not have what was removed back: a heal then still knows of it. */
+const REMEMBERED_MS = 30 * DAY_MS;
+/** What is beside a head is removed with it, or soon after. */
+const BESIDE_MS = DAY_MS;
+/** How many records a replica forgets in one transaction. */
+const AT_ONCE = 1_000;
+
+export interface SweeperOptions {
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  readonly members: Members;
+  readonly leases: Leases;
+  /** How long a head that was removed is remembered, in milliseconds. */
+  readonly rememberedMs?: number | undefined;
+}
+
+/**
+ * Forgets what was removed, when every member has said that it has it so: the stream by the one instance that does the work of the
+ * background, each replica by itself when the stream has.
+ *
+ * A head that was removed is remembered for 30 days longer: it is what tells a heal that the same head in a stream that was put back
+ * is the older one. What was beside a head needs no such time, since its head says what belongs to it; it goes before its head.
+ */
+export class Sweeper {
+  readonly #options: SweeperOptions;
+
+  constructor(options: SweeperOptions) {
+    this.#options = options;
+  }
+
+  /** What may be forgotten at this moment. Nothing where another instance does it. */
+  ripe(): (removal: Removal) => boolean {
+    const { members, leases, rememberedMs = REMEMBERED_MS } = this.#options;
+    const level = leases.holds(BACKGROUND) ? members.level : 0;
+    const remembered = Date.now() - rememberedMs;
+    return ({ sequence, isHead, at }) => sequence <= level && (!isHead || at <= remembered);
+  }
+
+  /**
+   * Has the stream forget what is ripe; twice is harmless, and so is to end in between.
+   *
+   * @param goesOn asked before each
+   * @throws what nats.js does where nobody answers; Error when it ended
+   */
+  async sweep(
+    manager: JetStreamManager,
+    { ripe, oldestLeft }: Pick<Scrubbed, 'ripe' | 'oldestLeft'>,
+    goesOn: () => boolean,
+  ): Promise<void> {
+    const { layout, leases } = this.#options;
+    const purge = async ({ subject, sequence }: Removal) => {
+      if (!goesOn() || !leases.holds(BACKGROUND)) throw new Error('the sweep was ended');
+      // What took its place in the meantime is behind it.
+      await manager.streams.purge(layout.stream, { filter: subject, seq: sequence + 1 });
+    };
+    const beside = ripe.filter(({ isHead }) => !isHead);
+    const heads = ripe.filter(({ isHead, at }) => isHead && at + BESIDE_MS < oldestLeft);
+    await each(beside, purge);
+    await each(heads, purge);
+  }
+
+  /**
+   * Has the replica forget what the stream has forgotten.
+   *
+   * @returns what the stream should still have: not every member has said that it knows of the removal
+   */
+  async forget(removed: Scrubbed['forgotten']): Promise<Uint8Array[]> {
+    const { replica, members } = this.#options;
+    const { level } = members;
+    const known = removed.filter(({ revision }) => revision <= level).map(({ key }) => key);
+    for (let at = 0; at < known.length; at += AT_ONCE) await replica.forget(known.slice(at, at + AT_ONCE));
+    return removed.filter(({ revision }) => revision > level).map(({ key }) => key);
+  }
+}
