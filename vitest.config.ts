@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
  * A suite a project: `npm test` runs `unit`; the others need outside programs, which .ci/run installs. What is polled for is
@@ -15,8 +16,20 @@ const suite = (name: string, include: string[], timeout: number) => ({
   },
 });
 
+/** Files that take minutes, most of which they wait: what begins last is waited for alone. */
+const LONG = /cluster\/(chaos|rotation|jepsen\/.*)\.test\.ts$/;
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => LONG.test(moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongFirst },
     projects: [
       suite('unit', ['packages/*/test/**/*.test.ts'], 30_000),
       suite('interop', ['test/interop/**/*.test.ts'], 300_000),

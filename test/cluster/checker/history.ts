@@ -12,6 +12,9 @@ export interface Operation {
   readonly instance: string;
   /** Requests of one session carry on the position that its last answer had; undefined: they carry none. */
   readonly session?: number | undefined;
+  /** The position that its request carried on, and the one that its answer had. */
+  readonly seen?: string | undefined;
+  readonly position?: string | undefined;
   /** Milliseconds of one clock. */
   readonly start: number;
   /** When the answer was there. An operation of unknown outcome may come true at any time: Infinity. */

@@ -2,6 +2,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { canary } from '../../support/canary.mjs';
 import type { FinalState, Operation } from '../checker/history.js';
+import { randomFrom } from '../random.js';
 import { type Answer, Requests } from './requests.js';
 
 /** An instance as clients know it. */
@@ -20,9 +21,14 @@ export interface WorkloadOptions {
   readonly restMs: number;
   /** What the names of secrets begin with. */
   readonly prefix?: string;
+  /** Of what each client asks for, and when. What it can ask for hangs on the answers, too. */
+  readonly seed?: number;
 }
 
 type Asked = Pick<Operation, 'kind' | 'secret' | 'version' | 'value'>;
+
+/** Between the seeds of two clients. */
+const SEEDS_APART = 0x9e37_79b9;
 
 /** Errors after which nothing was changed, and nothing will be. */
 const HARMLESS = new Set([
@@ -54,7 +60,10 @@ export class Workload {
   }
 
   start(): void {
-    const clients = Array.from({ length: this.#options.clients }, (_, index) => this.#client(index));
+    const { clients: count, seed = randomInt(2 ** 31) } = this.#options;
+    const clients = Array.from({ length: count }, (_, index) =>
+      this.#client(index, randomFrom(seed + index * SEEDS_APART)),
+    );
     this.#running = Promise.all(clients);
   }
 
@@ -96,16 +105,16 @@ export class Workload {
     return { secret, active: ActiveVersion, versions };
   }
 
-  async #client(index: number): Promise<void> {
+  async #client(index: number, random: () => number): Promise<void> {
     const { restMs, places } = this.#options;
     // Half of them carry on what they have seen, wherever they ask.
     const session = index % 2 === 0 ? index : undefined;
     let seen: string | undefined;
     while (!this.#stopped) {
-      const place = places[randomInt(places.length)] as Place;
-      const answer = await this.#perform(place, this.#choose(), session, seen);
+      const place = places[below(places.length, random)] as Place;
+      const answer = await this.#perform(place, this.#choose(random), session, seen);
       if (session !== undefined) seen = later(seen, answer);
-      await sleep(restMs * (0.5 + Math.random()));
+      await sleep(restMs * (0.5 + random()));
     }
   }
 
@@ -119,12 +128,13 @@ export class Workload {
     const { kind, secret: Name, version: Version, value } = asked;
     const operation = kind === 'get' ? undefined : randomUUID();
     const Value = value && Buffer.from(canary(value)).toString('base64');
-    const about = { ...asked, instance: place.name, session, operation };
+    const about = { ...asked, instance: place.name, session, operation, seen };
     const start = performance.now();
     try {
       const answer = await this.#ask(place, kind, { Name, Version, Value }, { operation, seen });
-      this.#record({ ...about, start, end: performance.now(), ...outcomeOf(kind, answer) });
-      return answer.position;
+      const { position } = answer;
+      this.#record({ ...about, position, start, end: performance.now(), ...outcomeOf(kind, answer) });
+      return position;
     } catch (error) {
       const { code = 'unreachable' } = error as { code?: string };
       const isRefused = kind === 'get' || code === 'ECONNREFUSED';
@@ -156,12 +166,12 @@ export class Workload {
     return this.#requests.ask({ url, token: this.#options.token }, question);
   }
 
-  #choose(): Asked {
-    const index = randomInt(this.#names.length);
+  #choose(random: () => number): Asked {
+    const index = below(this.#names.length, random);
     const secret = this.#names[index] as string;
     const known = this.#known.get(secret) ?? [];
-    const version = known[randomInt(Math.max(1, known.length))];
-    const dice = randomInt(100);
+    const version = known[below(known.length, random)];
+    const dice = below(100, random);
     if (dice < 15 || version === undefined) {
       // An answer "no such secret" is one, too.
       return dice < 50 ? { kind: 'put', secret, value: randomUUID() } : { kind: 'get', secret };
@@ -172,6 +182,9 @@ export class Workload {
     return dice < 50 ? { kind: 'get', secret, version } : { kind: 'get', secret };
   }
 }
+
+/** A whole number from 0 on. */
+const below = (end: number, random: () => number): number => Math.floor(random() * end);
 
 /** Of two positions, `<store and stream>-<epoch>-<sequence>` of one stream: an instance that is behind says how far it is when it refuses, too. */
 function later(one: string | undefined, other: string | undefined): string | undefined {
