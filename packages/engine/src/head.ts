@@ -1,6 +1,6 @@
 import { CofferError } from './errors.js';
 import type { NumberSet } from './number-set.js';
-import type { Operations } from './operations.js';
+import { NO_OPERATIONS, type Operations } from './operations.js';
 import { decodeOperations, encodeOperations, type OperationJson } from './operations-json.js';
 
 /** All that is known of a secret but its values. */
@@ -28,6 +28,23 @@ export interface VersionEntry {
   /** It was put as binary: whoever gets it as text or bytes gets bytes, even where they would be text. */
   readonly binary: boolean;
 }
+
+/** Of a secret before its first version. */
+export const firstHead = (name: string): Head => ({
+  name,
+  active: 0,
+  highest: 0,
+  versions: new Map(),
+  deleted: [],
+  operations: NO_OPERATIONS,
+});
+
+/** What is left of a deleted secret. */
+export const tombstoneOf = ({ name, operations }: Head, deletedAt: Date): Head => ({
+  ...firstHead(name),
+  operations,
+  deletedAt,
+});
 
 /** The short names keep a head small: opening a store reads all of them. */
 interface HeadJson {

@@ -6,7 +6,7 @@ import { CofferError } from './errors.js';
 import { ALLOWED, codeOf, DENIED, type Decided } from './gate.js';
 import { checkName, checkVersion } from './names.js';
 import { isConflict } from './overtaken.js';
-import type { SecretsContext } from './secrets.js';
+import type { SecretsContext } from './secrets-context.js';
 
 /** How many values one {@link getMany} asks for at most. */
 export const MANY_REQUESTS = 256;

@@ -4,7 +4,7 @@ import type { KeyRing } from '../crypto/key-ring.js';
 import { generationOf, RecordSealer } from '../crypto/records.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { grantId } from '../grant.js';
-import { decodeHead, encodeHead, type Head } from '../head.js';
+import { decodeHead, encodeHead, type Head, tombstoneOf } from '../head.js';
 import type { StoreHeader } from '../header/store-header.js';
 import { HEAD_PREFIX, HEADER_KEY, manifestKey, VALUE_PREFIX, valueKey } from '../keys.js';
 import { decodeManifest } from '../manifest.js';
@@ -146,7 +146,7 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
         // A later life of the name has nothing of what was deleted.
         const isLater = [...versions.values()].every((version) => version.generation > lost.generation);
         if (!loser.isSure && isLater) continue;
-        head = gone(head, lost.value.deletedAt);
+        head = tombstoneOf(head, lost.value.deletedAt);
         taken.push({ what: 'secret', target: name });
         continue;
       }
@@ -172,7 +172,7 @@ export class ForkJoiner implements Omit<ForkJoin, 'announce'> {
   #without(head: Head, lost: Head, number: number): Head {
     const versions = new Map(head.versions);
     versions.delete(number);
-    if (versions.size === 0) return gone(head, this.#now());
+    if (versions.size === 0) return tombstoneOf(head, this.#now());
     const next = versions.has(lost.active) ? lost.active : Math.max(...versions.keys());
     const active = head.active === number ? next : head.active;
     return { ...head, versions, active, deleted: addNumber(head.deleted, number) };
@@ -236,14 +236,3 @@ function describe(record: PolicyRecord): TakenAwayByHeal {
       return { what: 'transit-key', target: `${record.transitKey.backend} ${record.transitKey.publicKey}` };
   }
 }
-
-/** What is left of a deleted secret. */
-const gone = ({ name, operations }: Head, deletedAt: Date): Head => ({
-  name,
-  active: 0,
-  highest: 0,
-  versions: new Map(),
-  deleted: [],
-  operations,
-  deletedAt,
-});
