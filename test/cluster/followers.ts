@@ -8,6 +8,7 @@ import { lastNote } from '../../packages/engine/src/storage/jetstream/continuity
 import { UNPROVEN } from '../../packages/engine/src/storage/jetstream/epoch.js';
 import { Feed } from '../../packages/engine/src/storage/jetstream/feed.js';
 import { Heal } from '../../packages/engine/src/storage/jetstream/heal.js';
+import type { RecordSense } from '../../packages/engine/src/storage/jetstream/heal-plan.js';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
 import { encodeChange } from '../../packages/engine/src/storage/jetstream/messages.js';
@@ -58,6 +59,12 @@ async function makeStream(connection: NatsConnection, replicas = 1): Promise<voi
   } as never);
 }
 
+/** Records of one group have a key that begins alike, up to a slash; a head's generation is the number that it begins with. */
+const SENSE: RecordSense = {
+  groupOf: (key) => Buffer.from(key).toString().split('/')[0] ?? '',
+  generationOf: (_, value) => Number.parseInt(Buffer.from(value).toString(), 10) || 0,
+};
+
 /** An instance as far as this goes: a replica and its feed. */
 export class Follower {
   readonly admitted: IncomingHead[] = [];
@@ -79,6 +86,7 @@ export class Follower {
       beats: this.beats,
       name: 'test',
       version: '0',
+      sense: SENSE,
       noteMs: 1_000,
       rememberedMs,
       onNotice: (sentence) => this.notices.push(sentence),
@@ -118,12 +126,18 @@ export class Follower {
     return follower;
   }
 
+  /** The engine's word, if it is to be another than yes. */
+  admission: () => void = () => {};
+
   start(): this {
-    this.feed.start({ admit: (heads) => void this.admitted.push(...heads), authenticate });
+    const admit = (heads: readonly IncomingHead[]) => {
+      this.admission();
+      this.admitted.push(...heads);
+    };
+    this.feed.start({ admit, authenticate });
     return this;
   }
 
-  /** @param generation of heads: the number that they begin with */
   async heal(dryRun = false, giveUpDamaged = false): Promise<HealReport> {
     const { connection } = this.link;
     if (!connection) throw new Error('no connection');
@@ -134,10 +148,7 @@ export class Follower {
         layout,
         replica: this.replica,
         alarm: this.feed.alarm,
-        sense: {
-          groupOf: (key) => Buffer.from(key).toString().split('/')[0] ?? '',
-          generationOf: (_, value) => Number.parseInt(Buffer.from(value).toString(), 10) || 0,
-        },
+        sense: SENSE,
         admission: { admit: () => {}, authenticate },
         members: () => this.feed.members.list().map(({ instance }) => instance),
         makeStream: () => makeStream(connection),

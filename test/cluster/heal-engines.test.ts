@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { admin, bytes, codeOf, text } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
-import { Engines } from './engines.js';
+import { type ClusterEngine, Engines } from './engines.js';
 import { later, putBackTo } from './followers.js';
 
 it('engines bring back what a power cut took from all servers: values, and that a token was revoked', {
@@ -49,6 +49,72 @@ it('engines bring back what a power cut took from all servers: values, and that 
   }
   await b.engine.put(admin, 'db', bytes(canary('three')));
   await expect.poll(() => value(a.engine, 'db', 3)).toBe(canary('three'));
+});
+
+it('an engine that was killed, and away while the store was healed, brings back the secret that only it had', {
+  timeout: 180_000,
+}, async () => {
+  const cluster = await NatsCluster.start({ size: 1 });
+  later(() => cluster.stop());
+  const engines = new Engines(cluster, 'was-away');
+  const [a, b, away] = [await engines.open('a'), await engines.open('b'), await engines.open('away')];
+  const value = ({ engine }: ClusterEngine, name: string) =>
+    engine.get(admin, name).then((found) => text(found.value), codeOfError);
+  const healthy = ({ engine }: ClusterEngine) =>
+    expect.poll(() => engine.sharedHealth?.problem, { timeout: 60_000 }).toBeUndefined();
+  for (const one of [a, b, away]) await healthy(one);
+  await a.engine.applyPolicy(admin, [{ to: ['token:*'], actions: ['get'], secrets: ['*'] }]);
+  await a.engine.put(admin, 'db', bytes(canary('before')));
+  await a.engine.put(admin, 'gone', bytes(canary('gone')));
+  const { info, token } = await a.engine.createToken(admin, { name: 'ci' });
+  await expect.poll(() => value(away, 'gone')).toBe(canary('gone'));
+  await expect.poll(() => away.engine.authenticateToken(token)).toBeDefined();
+
+  const putBack = await putBackTo(cluster);
+  await healthy(away);
+  await a.engine.close();
+  await b.engine.close();
+  await away.engine.put(admin, 'acknowledged', bytes(canary('acknowledged')));
+  await away.engine.putAndActivate(admin, 'db', bytes(canary('lost')));
+  await away.engine.delete(admin, 'gone');
+  await away.engine.revokeToken(admin, info.id);
+  await away.engine.close();
+  await putBack();
+
+  const healer = await engines.open('a');
+  const other = await engines.open('b');
+  await expect
+    .poll(() => healer.engine.healStorage(admin, { dryRun: false }).catch(codeOfError), { timeout: 60_000 })
+    .toMatchObject({ dryRun: false });
+  for (const one of [healer, other]) await healthy(one);
+  await healer.engine.putAndActivate(admin, 'db', bytes(canary('second')));
+  await healer.engine.putAndActivate(admin, 'db', bytes(canary('third')));
+  for (const name of ['x', 'y', 'z']) await healer.engine.createToken(admin, { name });
+  expect(healer.engine.authenticateToken(token)).toBeDefined();
+
+  const back = await engines.open('away');
+  await expect
+    .poll(() => back.engine.sharedHealth?.alarm?.message, { timeout: 60_000 })
+    .toContain('was away');
+  await expect.poll(() => healer.engine.sharedHealth?.alarm, { timeout: 60_000 }).toBeDefined();
+  expect(await codeOf(back.engine.healStorage(admin, { dryRun: false }))).toBe('conflict');
+  const report = await healer.engine.healStorage(admin, { dryRun: false });
+  expect(report.absent).toEqual([]);
+  expect(report.forks).toContainEqual(expect.objectContaining({ secret: 'db' }));
+  expect(report.taken).toContainEqual({ what: 'token', target: info.id });
+  for (const one of [healer, other, back]) {
+    await healthy(one);
+    await expect.poll(() => value(one, 'acknowledged')).toBe(canary('acknowledged'));
+    expect(await value(one, 'db')).toBe(canary('third'));
+    expect(await value(one, 'gone')).toBe('not_found');
+    expect(one.engine.authenticateToken(token)).toBeUndefined();
+    expect(one.fatal).toEqual([]);
+  }
+  await back.engine.put(admin, 'acknowledged', bytes(canary('goes on')));
+  await back.engine.close();
+  const again = await engines.open('away');
+  await healthy(again);
+  expect(again.engine.sharedHealth?.alarm).toBeUndefined();
 });
 
 const codeOfError = (error: { code: string }) => error.code;

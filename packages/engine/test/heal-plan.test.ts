@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 
-import { type Holding, planHeal } from '../src/storage/jetstream/heal-plan.js';
+import type { Holding } from '../src/storage/jetstream/heal-futures.js';
+import { planHeal } from '../src/storage/jetstream/heal-plan.js';
 import type { Ancestor, ReplicaEntry } from '../src/storage/jetstream/replica-contract.js';
 
 const print = (text: string) => Buffer.from(text.padEnd(8)).toString('hex').slice(0, 16);
@@ -29,8 +30,14 @@ const plan = (stream: Record<string, ReplicaEntry>, ...replicas: Record<string, 
     stream: holding('stream', stream),
     replicas: replicas.map((entries, index) => holding(`r${index}`, entries)),
     groupOf: (key) => key.split('/')[0] ?? '',
-    generation: async (who) => (who === 'stream' ? 1 : 2),
+    generation: async () => 1,
   });
+
+const options = (stream: ReplicaEntry, own: ReplicaEntry) => ({
+  stream: { ...holding('stream', { a: stream }), era: 2 },
+  replicas: [{ ...holding('away', { a: own }), era: 1 }],
+  groupOf: (key: string) => key.split('/')[0] ?? '',
+});
 
 const first = head('first', 1);
 const second = head('second', 5, [ancestor(first)]);
@@ -40,6 +47,7 @@ test('nothing is done where the stream has all', async () => {
     mendings: [],
     forks: [],
     contests: [],
+    lost: [],
   });
 });
 
@@ -60,7 +68,9 @@ test('what was removed is not revived by who has not heard of it', async () => {
   const tombstone = removed(7, [ancestor(second), ancestor(first)]);
   const { mendings } = await plan({ a: first }, { a: second }, { a: tombstone });
   expect(mendings).toMatchObject([{ key: 'a', from: 'r1', entry: { removed: true } }]);
-  expect((await plan({}, { a: second }, { a: tombstone })).mendings).toEqual([]);
+  // Nothing may be left of it in the stream: who is away would revive it.
+  const nothingLeft = await plan({}, { a: second }, { a: tombstone });
+  expect(nothingLeft.mendings).toMatchObject([{ key: 'a', entry: { removed: true } }]);
 });
 
 test('a removal wins over another future of the same record, which is kept', async () => {
@@ -74,10 +84,12 @@ test('a removal wins over another future of the same record, which is kept', asy
 
 test('of two futures the higher generation wins, and nothing of the other is left beside it', async () => {
   const other = head('other', 5, [ancestor(first)]);
-  const { mendings, forks } = await plan(
-    { a: other, 'a/x': side('x', 4) },
-    { a: second, 'a/2': side('two', 4) },
-  );
+  const { mendings, forks } = await planHeal({
+    ...options(other, second),
+    stream: holding('stream', { a: other, 'a/x': side('x', 4) }),
+    replicas: [holding('r0', { a: second, 'a/2': side('two', 4) })],
+    generation: async (who) => (who === 'stream' ? 1 : 2),
+  });
   expect(mendings).toMatchObject([
     { key: 'a/x', entry: { removed: true } },
     { key: 'a/2', from: 'r0' },
@@ -89,4 +101,83 @@ test('of two futures the higher generation wins, and nothing of the other is lef
 test('a hole beside a head that the stream has is filled', async () => {
   const { mendings } = await plan({ a: second }, { a: second, 'a/2': side('two', 4) });
   expect(mendings).toMatchObject([{ key: 'a/2', from: 'r0' }]);
+});
+
+test('what was lost and brought back says what was before it to all who had only a part of it', async () => {
+  const third = head('third', 6, [ancestor(second), ancestor(first)]);
+  const { mendings, lost } = await plan({ a: first }, { a: third }, { a: second });
+  expect(mendings).toMatchObject([{ key: 'a', from: 'r0', lineage: [ancestor(second), ancestor(first)] }]);
+  expect(lost).toEqual([]);
+  const brought = { ...third, revision: 9, lineage: mendings[0]?.lineage ?? [] };
+  const again = { ...options(brought, second), generation: async () => 1 };
+  expect((await planHeal(again)).lost).toEqual([]);
+});
+
+/** A head of so many changes, and the lineage that it names. */
+function chain(changes: number, from: number): ReplicaEntry {
+  const all: ReplicaEntry[] = [];
+  for (let index = 0; index < changes; index++) {
+    const before = [...all].reverse().slice(0, 8).map(ancestor);
+    all.push(head(`c${from + index}`, from + index, before));
+  }
+  return all.at(-1) as ReplicaEntry;
+}
+
+const planWith = (stream: ReplicaEntry, own: ReplicaEntry, more: Partial<Holding>) =>
+  planHeal({
+    stream: { ...holding('stream', { a: stream }), era: 1 },
+    replicas: [{ ...holding('away', { a: own }), ...more }],
+    groupOf: (key) => key,
+    generation: async (who) => (who === 'stream' ? 9 : 1),
+  });
+
+test('a head that so much came after that it is named no more was common if its instance had confirmed it', async () => {
+  const far = chain(12, 10);
+  const { lost, contests, forks } = await planWith(far, first, { era: 1 });
+  expect(lost).toMatchObject([[{ key: 'a', from: 'away' }]]);
+  expect(contests).toMatchObject([{ losers: [{ isSure: false }] }]);
+  expect(forks).toEqual([]);
+  expect((await planWith(far, first, { era: 1, common: 1 })).lost).toEqual([]);
+  // It names more than the other is old, and not that.
+  const between = { ...first, revision: 14 };
+  expect((await planWith(far, between, { era: 1, common: 14 })).forks).toHaveLength(1);
+});
+
+test('a removal that all had confirmed, and of which nothing is left, takes away no later life', async () => {
+  const life = head('life', 20);
+  const tombstone = removed(7, [ancestor(first)]);
+  expect(await planWith(life, tombstone, { era: 1, common: 8 })).toMatchObject({ mendings: [], forks: [] });
+  expect((await planWith(life, tombstone, { era: 1, common: 6 })).mendings).toHaveLength(1);
+});
+
+test('revisions of a stream that is no more are older than all of the one that is there', async () => {
+  const life = { ...head('life', 2), lineage: [] };
+  const own = { ...head('own', 900), lineage: [] };
+  const same = { ...options(life, own), generation: async () => 1 };
+  expect((await planHeal(same)).mendings).toEqual([]);
+});
+
+test('what names a newer record as one before it is no newer for that', async () => {
+  const own = head('own', 5, [ancestor(first)]);
+  const put = head('put back', 9, [ancestor(own), ancestor(first)]);
+  const { mendings, lost } = await planHeal({
+    ...options(put, own),
+    generation: async (who) => (who === 'stream' ? 1 : 2),
+  });
+  expect(mendings).toMatchObject([{ key: 'a', from: 'away' }]);
+  expect(lost).toMatchObject([[{ from: 'stream' }]]);
+});
+
+test('all that lost is kept, be it what a loser had before', async () => {
+  const other = head('other', 5, [ancestor(first)]);
+  const further = head('further', 6, [ancestor(other), ancestor(first)]);
+  const { lost, forks, contests } = await planHeal({
+    ...options(second, other),
+    replicas: [holding('r0', { a: other }), holding('r1', { a: further })],
+    generation: async (who) => (who === 'stream' ? 2 : 1),
+  });
+  const names = lost.map(([one]) => one?.entry.fingerprint);
+  expect(names).toContain(print('other'));
+  expect(forks.map(({ lost: [one] }) => one?.entry.fingerprint)).not.toContain(print('other'));
+  expect(contests).toHaveLength(1);
 });

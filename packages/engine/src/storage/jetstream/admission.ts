@@ -1,3 +1,4 @@
+import { CofferError } from '../../errors.js';
 import type { Admission, IncomingHead, StorageAlarm } from '../shared.js';
 import type { StoredRecord } from '../storage.js';
 import type { Whole } from './intake.js';
@@ -8,12 +9,24 @@ import type { ReplicaEntry, ReplicaLike, ReplicaWrite } from './replica-contract
 /** What was found is no accident of the network: all writing has to stop until a person has looked. */
 export class Regression extends Error {
   readonly kind: StorageAlarm['kind'];
+  /** Of the stream, where this instance's replica is still of an earlier one. */
+  readonly epoch: number | undefined;
 
-  constructor(kind: StorageAlarm['kind'], message: string) {
+  constructor(kind: StorageAlarm['kind'], message: string, epoch?: number) {
     super(message);
     this.name = 'Regression';
     this.kind = kind;
+    this.epoch = epoch;
   }
+}
+
+/** What does not open, or is no record of ours, is as bad as what is not there. */
+export function regressionOf(error: unknown): Regression | undefined {
+  if (error instanceof Regression) return error;
+  if (error instanceof CofferError && error.code === 'tampered') {
+    return new Regression('damaged', error.message);
+  }
+  return undefined;
 }
 
 /**

@@ -21,6 +21,8 @@ export class AlarmBell {
   readonly #listeners = new Set<() => void>();
   /** Of the heal that is at work, or was broken off. */
   #healer: string | undefined;
+  /** Of the stream, when this instance raised it while its replica was of an earlier one. */
+  #epoch = 0;
 
   constructor(layout: Layout, replica: ReplicaLike, seal: EpochSeal) {
     this.#layout = layout;
@@ -67,8 +69,9 @@ export class AlarmBell {
   }
 
   /** This instance has found what must not be. An own finding counts for more than one that was heard of. */
-  async raise({ kind, message }: Regression): Promise<void> {
-    if (this.isOwn) return;
+  async raise({ kind, message, epoch }: Regression): Promise<void> {
+    if (this.isOwn && epoch === undefined) return;
+    this.#epoch = epoch ?? 0;
     await this.#set({
       kind,
       message: `${message}; nobody writes until “coffer storage heal” has compared all instances with the stream`,
@@ -108,7 +111,7 @@ export class AlarmBell {
     if (meta?.data && !note?.data) {
       const born = parseMeta(meta.data);
       const isOurs = origin && Buffer.from(origin.incarnation).equals(born.incarnation);
-      if (isOurs && born.epoch > origin.epoch) {
+      if (isOurs && born.epoch > Math.max(origin.epoch, this.#epoch)) {
         const isGood = this.#seal.isGood(born);
         if (isGood) return born;
         // Whoever lifted the alarm has not healed the store.
@@ -134,6 +137,7 @@ export class AlarmBell {
   /** The store is healed, and the replica as the stream. */
   async clear(): Promise<void> {
     this.#healer = undefined;
+    this.#epoch = 0;
     if (this.current) await this.#set(undefined);
   }
 

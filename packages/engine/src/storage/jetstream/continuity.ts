@@ -167,6 +167,7 @@ export class Continuity {
     }
     const last = info.state.last_seq;
     if (last < position) {
+      await this.#checkMeta(manager); // a heal may have gone on where it was put back
       throw new Regression(
         'behind',
         `the stream ends at ${last}, and this instance has read up to ${position}`,

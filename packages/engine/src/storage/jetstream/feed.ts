@@ -8,22 +8,24 @@ import {
 import { type Deferred, deferred, errors, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import { type Admission, BACKGROUND } from '../shared.js';
-import { admitted, Regression } from './admission.js';
+import { admitted, Regression, regressionOf } from './admission.js';
 import { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
+import { Comeback } from './comeback.js';
 import { unavailable } from './commit-errors.js';
 import { Continuity, lastNote } from './continuity.js';
 import { EpochSeal, Outdated, requireEpoch, UNPROVEN } from './epoch.js';
 import { HealPeer } from './heal-peer.js';
+import type { RecordSense } from './heal-plan.js';
 import { Intake, type Whole } from './intake.js';
 import { readLast } from './last.js';
 import type { Layout } from './layout.js';
 import { Leases } from './leases.js';
 import type { Link } from './link.js';
-import { Members, type Reading } from './members.js';
+import { Members, readingOf } from './members.js';
 import { decodeMessage } from './messages.js';
 import { type Meta, parseAlarm, unlessStrange } from './notes.js';
-import { type AppliedHead, Reconciliation } from './reconciliation.js';
+import type { AppliedHead } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { MOST_SWEPT, type Scrubbed, scrub } from './scrub.js';
 import { Sweeper } from './sweeper.js';
@@ -55,6 +57,7 @@ export interface FeedOptions {
   readonly name: string;
   /** Of coffer. */
   readonly version: string;
+  readonly sense: RecordSense;
   /** Between two notes of how far it is, in milliseconds. */
   readonly noteMs?: number | undefined;
   /** How long a head that was removed is remembered, in milliseconds: see {@link Sweeper}. */
@@ -78,6 +81,7 @@ export class Feed {
   readonly leases: Leases;
   readonly #peer: HealPeer;
   readonly #seal: EpochSeal;
+  readonly #comeback: Comeback;
   readonly #options: FeedOptions;
   readonly #continuity: Continuity;
   readonly #sweeper: Sweeper;
@@ -102,7 +106,7 @@ export class Feed {
   #from: number | undefined;
 
   constructor(options: FeedOptions) {
-    const { layout, replica, link, beats } = options;
+    const { layout, replica, link, beats, sense, onNotice = () => {} } = options;
     const { instance } = replica;
     this.#options = options;
     this.#position = replica.position;
@@ -111,8 +115,9 @@ export class Feed {
     this.#continuity = new Continuity(layout, replica, this.#seal);
     this.alarm = new AlarmBell(layout, replica, this.#seal);
     this.members = new Members({ ...options, position: () => this.#position });
-    const paused = () => this.alarm.stopsReading && !this.#session;
-    this.#peer = new HealPeer({ layout, link, replica, paused, healing: () => this.healing });
+    this.#comeback = new Comeback({ ...options, alarm: this.alarm, members: this.members, onNotice });
+    const paused = () => this.alarm.stopsReading && !this.#session && !this.#comeback.isTaking;
+    this.#peer = new HealPeer({ layout, link, replica, sense, paused, healing: () => this.healing });
     this.leases = new Leases({ layout, link, instance, age: () => beats.age() });
     const { members, leases } = this;
     this.#sweeper = new Sweeper({ layout, replica, members, leases, rememberedMs: options.rememberedMs });
@@ -310,6 +315,7 @@ export class Feed {
           continue;
         }
       } catch (error) {
+        if (error instanceof Regression) this.#outdated = undefined;
         if (error instanceof Outdated) this.#isOutdated(error);
         else if (!this.#closing.signal.aborted) await this.#failed(error);
       }
@@ -413,13 +419,9 @@ export class Feed {
   }
 
   async #reconcile(connection: NatsConnection, meta: Meta, admission: Admission): Promise<void> {
-    const { layout, replica } = this.#options;
-    const manager = await managerOf(connection);
-    await this.members.join(readingOf(await manager.streams.info(layout.stream), meta));
-    const reconciliation = new Reconciliation({ connection, manager, layout, replica, admission });
     // Until it is read to its end again, nothing is settled, of whichever epoch.
     this.#settled = 0;
-    const { position, heads } = await reconciliation.run(meta, this.#closing.signal);
+    const { position, heads } = await this.#comeback.run(connection, meta, admission, this.#closing.signal);
     this.#position = position;
     this.#outdated = undefined;
     await this.alarm.clear();
@@ -562,8 +564,6 @@ export class Feed {
   }
 }
 
-const readingOf = ({ state }: StreamInfo, { epoch }: Meta): Reading => ({ upTo: state.last_seq, epoch });
-
 const managerOf = (connection: NatsConnection): Promise<JetStreamManager> =>
   jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
 
@@ -579,15 +579,6 @@ interface Session {
   readonly tap: Tap;
   looking?: Promise<void> | undefined;
   scrubbing?: Promise<number | undefined> | undefined;
-}
-
-/** What does not open, or is no record of ours, is as bad as what is not there. */
-function regressionOf(error: unknown): Regression | undefined {
-  if (error instanceof Regression) return error;
-  if (error instanceof CofferError && error.code === 'tampered') {
-    return new Regression('damaged', error.message);
-  }
-  return undefined;
 }
 
 const NO_MAJORITY =

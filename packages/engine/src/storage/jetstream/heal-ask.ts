@@ -5,6 +5,7 @@ import {
   isCount,
   isSeal,
   LENGTH,
+  type PeerEntry,
   type PeerSeal,
   type PeerState,
   parseEntries,
@@ -13,7 +14,6 @@ import {
   SEAL,
 } from './heal-talk.js';
 import type { Layout } from './layout.js';
-import type { ReplicaEntry } from './replica-contract.js';
 
 const ANSWER_MS = 5_000;
 /** For so long answers to a question to all are gathered. */
@@ -43,8 +43,8 @@ export class HealAsk {
   }
 
   /** All that an instance has. @throws CofferError `unavailable` where it does not answer */
-  async entriesOf(instance: string): Promise<Map<string, ReplicaEntry>> {
-    const entries = new Map<string, ReplicaEntry>();
+  async entriesOf(instance: string): Promise<Map<string, PeerEntry>> {
+    const entries = new Map<string, PeerEntry>();
     for (let after: string | undefined; ; ) {
       const answer = await this.#askOne(instance, { ask: 'entries', after });
       const page = parseEntries(answer.data, after);

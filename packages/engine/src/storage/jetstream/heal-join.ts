@@ -1,7 +1,8 @@
 import { CofferError } from '../../errors.js';
 import type { ForkJoin, Future, Joined } from '../shared.js';
-import type { Contest, HealPlan, Holding, Mending } from './heal-plan.js';
-import { token } from './layout.js';
+import type { Holding } from './heal-futures.js';
+import type { Contest, HealPlan, Mending } from './heal-plan.js';
+import { LINEAGE, token } from './layout.js';
 import { lineageBehind } from './messages.js';
 import type { Ancestor, ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
@@ -11,7 +12,7 @@ export interface Joining {
   readonly joined: Joined;
   /** All that it stands in for, so that who heals again does not join them once more. */
   readonly lineage: readonly Ancestor[];
-  /** Of those that won, what goes. */
+  /** Of those that won, what goes; and what was before them and it does not name. */
   readonly lost: readonly Mending[];
 }
 
@@ -86,19 +87,22 @@ function futureOf(
   };
 }
 
-function whatGoes({ key, winner, losers }: Contest, joined: Joined): Pick<Joining, 'lineage' | 'lost'> {
+function whatGoes({ key, winner, losers, past }: Contest, joined: Joined): Pick<Joining, 'lineage' | 'lost'> {
   const entries = [...winner, ...losers.map(({ holder }) => holder)].flatMap(
     ({ entries }) => entries.get(key) ?? [],
   );
   const [won] = entries;
   const [first] = winner;
   const ancestors = entries.map(({ revision, fingerprint }) => ({ revision, fingerprint }));
-  const lineage = distinct([...ancestors, ...(won ? lineageBehind(won) : [])]);
+  // One place is left for the winner as it will be in the stream.
+  const lineage = distinct([...ancestors, ...(won ? lineageBehind(won) : [])]).slice(0, LINEAGE - 1);
   const lost = [key, ...joined.remove].flatMap((one): Mending[] => {
     const entry = first?.entries.get(one);
     return first && entry && !entry.removed ? [{ key: one, from: first.who, entry }] : [];
   });
-  return { lineage, lost };
+  const isNamed = (one: Mending | undefined) =>
+    lineage.some((ancestor) => ancestor.fingerprint === one?.entry.fingerprint);
+  return { lineage, lost: [...lost, ...past.filter(([one]) => !isNamed(one)).flat()] };
 }
 
 const distinct = (ancestors: readonly Ancestor[]): Ancestor[] => [

@@ -1,5 +1,6 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { headers } from '@nats-io/nats-core';
+import { generationOf, type RecordSense } from './heal-plan.js';
 import {
   type Authenticate,
   isSeal,
@@ -23,6 +24,7 @@ export interface HealPeerOptions {
   readonly layout: Layout;
   readonly link: Link;
   readonly replica: ReplicaLike;
+  readonly sense: RecordSense;
   readonly paused: () => boolean;
   readonly healing: () => boolean;
 }
@@ -79,15 +81,17 @@ export class HealPeer {
   }
 
   #answer(question: Question, message: Msg): void {
-    const { replica, paused, healing } = this.#options;
+    const { replica, sense, paused, healing } = this.#options;
     switch (question.ask) {
       case 'state': {
-        const { instance, origin } = replica;
+        const { instance, origin, position } = replica;
         const incarnation = Buffer.from(origin?.incarnation ?? []).toString('hex');
         const state: PeerState = {
           instance,
           incarnation,
           epoch: origin?.epoch ?? 0,
+          created: origin?.created,
+          position,
           paused: paused(),
           healing: healing(),
         };
@@ -99,7 +103,9 @@ export class HealPeer {
         const page: string[] = [];
         let size = 0;
         for (const [key, entry] of replica.entries(after)) {
-          const text = JSON.stringify([token(key), entry]);
+          const record = entry.isHead ? replica.get(key) : undefined;
+          const generation = record && generationOf(sense, key, record.bytes);
+          const text = JSON.stringify([token(key), { ...entry, generation }]);
           page.push(text);
           size += text.length;
           if (size > PAGE_BYTES) break;

@@ -1,15 +1,8 @@
-import { LINEAGE } from './layout.js';
-import type { ReplicaEntry } from './replica-contract.js';
+import { compareAges, type FutureOptions, type Futures, futuresOf, type Holding } from './heal-futures.js';
+import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
 /** The stream's name among those who have something. */
 export const STREAM = 'stream';
-
-/** What somebody has: the stream, or an instance's replica. Keys are in base64url. */
-export interface Holding {
-  /** {@link STREAM}, or an instance. */
-  readonly who: string;
-  readonly entries: ReadonlyMap<string, ReplicaEntry>;
-}
 
 /** What the engine knows of records, without opening them. */
 export interface RecordSense {
@@ -21,12 +14,23 @@ export interface RecordSense {
   isLasting?(key: Uint8Array): boolean;
 }
 
+/** 0 of what is no head: what cannot be read does not win. */
+export function generationOf(sense: RecordSense, key: Uint8Array, bytes: Uint8Array): number {
+  try {
+    return sense.generationOf(key, bytes);
+  } catch {
+    return 0;
+  }
+}
+
 /** What is to be done to one record of the stream. */
 export interface Mending {
   readonly key: string;
   /** Whose record it is to be; its entry may say that it is removed. */
   readonly from: string;
   readonly entry: ReplicaEntry;
+  /** Of a head: what its record is to name as before it. */
+  readonly lineage?: readonly Ancestor[] | undefined;
 }
 
 /** A head that had two futures. */
@@ -45,20 +49,23 @@ export interface Contest {
   /** Those that have it as it won. */
   readonly winner: readonly Holding[];
   readonly losers: readonly { readonly holder: Holding; readonly isSure: boolean }[];
+  /** What came before it, as it is in the stream or will be, and somebody still has. */
+  readonly past: readonly Lost[];
 }
+
+/** A state of a head that did not win, and what is beside it. */
+export type Lost = readonly Mending[];
 
 export interface HealPlan {
   readonly mendings: readonly Mending[];
   readonly forks: readonly Fork[];
   readonly contests: readonly Contest[];
+  /** What lost, or may have: the forks', and what nobody can tell any more. */
+  readonly lost: readonly Lost[];
 }
 
-export interface PlanOptions {
-  readonly stream: Holding;
-  readonly replicas: readonly Holding[];
+export interface PlanOptions extends FutureOptions {
   groupOf(key: string): string;
-  /** Of a head that is not removed, asked where its lineage does not tell. */
-  generation(who: string, key: string): Promise<number>;
 }
 
 /**
@@ -80,146 +87,66 @@ export async function planHeal(options: PlanOptions): Promise<HealPlan> {
   const mendings: Mending[] = [];
   const forks: Fork[] = [];
   const contests: Contest[] = [];
+  const lost: Lost[] = [];
   for (const keys of groups.values()) {
     const plan = await planGroup(options, [...keys]);
+    if (!plan) continue;
     mendings.push(...plan.mendings);
     forks.push(...plan.forks);
     contests.push(...plan.contests);
+    lost.push(...plan.lost);
   }
-  return { mendings, forks, contests };
+  return { mendings, forks, contests, lost };
 }
 
-async function planGroup(options: PlanOptions, keys: readonly string[]): Promise<HealPlan> {
+async function planGroup(options: PlanOptions, keys: readonly string[]): Promise<HealPlan | undefined> {
   const { stream, replicas } = options;
   const all = [stream, ...replicas];
-  const heads = keys.filter((key) => all.some(({ entries }) => entries.get(key)?.isHead));
-  const [head] = heads;
+  const head = keys.find((key) => all.some(({ entries }) => entries.get(key)?.isHead));
   // Bulk that no head of anybody refers to means nothing.
-  if (head === undefined) return { mendings: [], forks: [], contests: [] };
-  const { winner, losers, unclear } = await winnerOf(options, head);
+  const futures = head === undefined ? undefined : await futuresOf(options, head);
+  if (head === undefined || !futures) return undefined;
+  const { winner, others } = futures;
   const beside = keys.filter((key) => key !== head);
-  const contested = [
-    ...losers.map((loser) => ({ loser, isSure: true })),
-    ...unclear.map((loser) => ({ loser, isSure: false })),
-  ].flatMap(({ loser: { holders, entry }, isSure }) => {
-    const [holder] = holders;
-    return holder && !entry.removed ? [{ holder, isSure }] : [];
-  });
+  const stateOf = ({ holders: [holder] }: Futures['winner']): Lost =>
+    [head, ...beside].flatMap((key) => {
+      const entry = holder?.entries.get(key);
+      const isElsewhere = entry && winner.holders[0]?.entries.get(key)?.fingerprint === entry.fingerprint;
+      return holder && entry && !entry.removed && !isElsewhere ? [{ key, from: holder.who, entry }] : [];
+    });
+  const losers = others.filter(({ is }) => is !== 'past');
+  const rivals = losers.filter(({ isAncestor }) => !isAncestor);
+  const contested = rivals.flatMap(({ holders: [holder], is }) =>
+    holder ? [{ holder, isSure: is === 'fork' }] : [],
+  );
+  const past = others.filter(({ is, entry }) => is === 'past' && !entry.removed).map(stateOf);
   const isContest = contested.length > 0 && !winner.entry.removed;
   return {
-    contests: isContest ? [{ key: head, beside, winner: winner.holders, losers: contested }] : [],
-    mendings: mendingsOf(stream, winner.holders, head, beside),
-    forks: losers.map((loser) => ({
-      key: head,
-      winner: winner.who,
-      loser: loser.who,
-      lost: [head, ...beside].flatMap((key) => {
-        const holder = all.find(({ who }) => who === loser.who);
-        const entry = holder?.entries.get(key);
-        const isElsewhere = entry && winner.holders[0]?.entries.get(key)?.fingerprint === entry.fingerprint;
-        return entry && !entry.removed && !isElsewhere ? [{ key, from: loser.who, entry }] : [];
-      }),
-    })),
+    contests: isContest ? [{ key: head, beside, winner: winner.holders, losers: contested, past }] : [],
+    mendings: mendingsOf(stream, futures, head, beside),
+    lost: losers.map(stateOf),
+    forks: rivals
+      .filter(({ is }) => is === 'fork')
+      .map((loser) => ({ key: head, winner: winner.who, loser: loser.who, lost: stateOf(loser) })),
   };
 }
-
-/** One state of a head, and who has it; the stream first. */
-interface Candidate {
-  readonly who: string;
-  readonly entry: ReplicaEntry;
-  readonly holders: Holding[];
-}
-
-async function winnerOf(
-  options: PlanOptions,
-  key: string,
-): Promise<{ readonly winner: Candidate; readonly losers: Candidate[]; readonly unclear: Candidate[] }> {
-  const candidates: Candidate[] = [];
-  for (const holder of [options.stream, ...options.replicas]) {
-    const entry = holder.entries.get(key);
-    if (!entry) continue;
-    const same = candidates.find((one) => isSame(one.entry, entry));
-    if (same) same.holders.push(holder);
-    else candidates.push({ who: holder.who, entry, holders: [holder] });
-  }
-  const [first, ...others] = candidates;
-  if (!first) throw new Error('a group without a head');
-  let winner = first;
-  let losers: Candidate[] = [];
-  let unclear: Candidate[] = [];
-  for (const other of others) {
-    const { newer, isFork, isUnclear } = await compare(options, key, winner, other);
-    const older = newer === other ? winner : other;
-    // What lost against one that is now older itself may be one of its ancestors.
-    losers = losers.filter((loser) => !descends(newer.entry, loser.entry));
-    unclear = unclear.filter((loser) => !descends(newer.entry, loser.entry));
-    winner = newer;
-    if (isFork) losers.push(older);
-    else if (isUnclear) unclear.push(older);
-  }
-  return { winner, losers, unclear };
-}
-
-/** Sealed bytes are never twice the same; of removals there may be several. */
-const isSame = (a: ReplicaEntry, b: ReplicaEntry): boolean =>
-  a.removed === b.removed && a.fingerprint === b.fingerprint && (!a.removed || a.revision === b.revision);
-
-const descends = (newer: ReplicaEntry, older: ReplicaEntry): boolean =>
-  newer.lineage.some(
-    ({ revision, fingerprint }) =>
-      fingerprint === older.fingerprint && (!older.removed || revision === older.revision),
-  );
-
-async function compare(
-  { generation }: PlanOptions,
-  key: string,
-  a: Candidate,
-  b: Candidate,
-): Promise<{ readonly newer: Candidate; readonly isFork: boolean; readonly isUnclear?: boolean }> {
-  if (descends(a.entry, b.entry)) return { newer: a, isFork: false };
-  if (descends(b.entry, a.entry)) return { newer: b, isFork: false };
-  // One was removed and the other went on: what was removed stays so.
-  if (a.entry.removed !== b.entry.removed) {
-    const [removed, live] = a.entry.removed ? [a, b] : [b, a];
-    return { newer: removed, isFork: !reachesBeyond(removed.entry, live.entry) };
-  }
-  if (a.entry.removed) return { newer: a.entry.revision >= b.entry.revision ? a : b, isFork: false };
-  const [ofA, ofB] = await Promise.all([generation(a.who, key), generation(b.who, key)]);
-  if (ofA === ofB) return { newer: a.entry.revision >= b.entry.revision ? a : b, isFork: true };
-  const [newer, older] = ofA > ofB ? [a, b] : [b, a];
-  const isUnclear = reachesBeyond(newer.entry, older.entry);
-  return { newer, isFork: !isUnclear, isUnclear };
-}
-
-/** So many changes lie between the two that the newer does not name the older any more. */
-const reachesBeyond = (newer: ReplicaEntry, older: ReplicaEntry): boolean => {
-  const oldest = newer.lineage.at(-1);
-  return oldest !== undefined && newer.lineage.length >= LINEAGE && oldest.revision > older.revision;
-};
 
 /** What of the group the stream has not as those have it who have the head. */
 function mendingsOf(
   stream: Holding,
-  holders: readonly Holding[],
+  { winner: { holders }, lineage }: Futures,
   head: string,
   beside: readonly string[],
 ): Mending[] {
   const isThere = holders.includes(stream);
   const [first] = holders;
   if (!first) return [];
-  const mend = (key: string, { who }: Holding, entry: ReplicaEntry): Mending[] => {
-    const present = stream.entries.get(key);
-    const isAsWanted = entry.removed
-      ? present === undefined || present.removed
-      : present !== undefined && !present.removed && present.fingerprint === entry.fingerprint;
-    return isAsWanted ? [] : [{ key, from: who, entry }];
-  };
   const sides = beside.flatMap((key): Mending[] => {
     const held = (isThere ? holders.slice(1) : holders).flatMap((holder) => {
       const entry = holder.entries.get(key);
       return entry ? [{ holder, entry }] : [];
     });
-    const [newest] = held.sort((a, b) => b.entry.revision - a.entry.revision);
+    const [newest] = held.sort((a, b) => compareAges(b.holder, b.entry, a.holder, a.entry));
     const present = stream.entries.get(key);
     if (!newest) {
       // The stream's other future of the head may not leave something beside this one.
@@ -227,9 +154,15 @@ function mendingsOf(
         ? []
         : [{ key, from: first.who, entry: { ...present, removed: true } }];
     }
-    if (isThere && present && present.revision >= newest.entry.revision) return [];
-    return mend(key, newest.holder, newest.entry);
+    const { holder, entry } = newest;
+    if (isThere && present && compareAges(stream, present, holder, entry) >= 0) return [];
+    const isAsWanted = entry.removed
+      ? present === undefined || present.removed
+      : present !== undefined && !present.removed && present.fingerprint === entry.fingerprint;
+    return isAsWanted ? [] : [{ key, from: holder.who, entry }];
   });
   const entry = first.entries.get(head);
-  return [...sides, ...(entry && !isThere ? mend(head, first, entry) : [])];
+  // That it was removed is written where nothing is, too: one that is away may still have it.
+  const isWritten = isThere || !entry || (entry.removed && stream.entries.get(head)?.removed === true);
+  return isWritten ? sides : [...sides, { key: head, from: first.who, entry, lineage }];
 }

@@ -111,6 +111,10 @@ export interface PeerState {
   readonly instance: string;
   readonly incarnation: string;
   readonly epoch: number;
+  /** When the server made the stream that it has read. */
+  readonly created?: string | undefined;
+  /** Up to where its replica is. */
+  readonly position?: number | undefined;
   /** It takes nothing over at the moment. */
   readonly paused: boolean;
   /** It works at a heal itself. */
@@ -119,11 +123,21 @@ export interface PeerState {
 
 /** @returns undefined for what is none */
 export function parseState(bytes: Uint8Array): PeerState | undefined {
-  const { instance, incarnation, epoch, paused, healing } = fieldsOf(bytes) ?? {};
+  const { instance, incarnation, epoch, created, position, paused, healing } = fieldsOf(bytes) ?? {};
   if (typeof instance !== 'string' || !INSTANCE.test(instance)) return undefined;
   if (typeof incarnation !== 'string' || !isCount(epoch)) return undefined;
   if (typeof paused !== 'boolean' || typeof healing !== 'boolean') return undefined;
-  return { instance, incarnation, epoch, paused, healing };
+  // The first versions did not say them.
+  if (created !== undefined && (typeof created !== 'string' || Number.isNaN(Date.parse(created))))
+    return undefined;
+  if (position !== undefined && !isCount(position)) return undefined;
+  return { instance, incarnation, epoch, created, position, paused, healing };
+}
+
+/** What an instance has under a key. */
+export interface PeerEntry extends ReplicaEntry {
+  /** Of a head that is not removed. */
+  readonly generation?: number | undefined;
 }
 
 /**
@@ -135,7 +149,7 @@ export function parseState(bytes: Uint8Array): PeerState | undefined {
 export function parseEntries(
   bytes: Uint8Array,
   after: string | undefined,
-): [string, ReplicaEntry][] | undefined {
+): [string, PeerEntry][] | undefined {
   let page: unknown;
   try {
     page = JSON.parse(Buffer.from(bytes).toString());
@@ -143,7 +157,7 @@ export function parseEntries(
     return undefined;
   }
   if (!Array.isArray(page)) return undefined;
-  const entries: [string, ReplicaEntry][] = [];
+  const entries: [string, PeerEntry][] = [];
   let last = Buffer.from(after ?? '', 'base64url');
   for (const one of page as unknown[]) {
     const [key, said] = Array.isArray(one) ? (one as unknown[]) : [];
@@ -157,10 +171,11 @@ export function parseEntries(
   return entries;
 }
 
-function parseEntry(json: unknown): ReplicaEntry | undefined {
-  const { revision, removed, isHead, fingerprint, lineage, chunks } = objectOf(json) ?? {};
+function parseEntry(json: unknown): PeerEntry | undefined {
+  const { revision, removed, isHead, fingerprint, lineage, chunks, generation } = objectOf(json) ?? {};
   if (!isCount(revision) || !isCount(chunks) || !isPrint(fingerprint)) return undefined;
   if (typeof removed !== 'boolean' || typeof isHead !== 'boolean') return undefined;
+  if (generation !== undefined && !isCount(generation)) return undefined;
   if (!Array.isArray(lineage) || lineage.length > LINEAGE) return undefined;
   const ancestors: Ancestor[] = [];
   for (const one of lineage as unknown[]) {
@@ -168,7 +183,7 @@ function parseEntry(json: unknown): ReplicaEntry | undefined {
     if (!isCount(ancestor.revision) || !isPrint(ancestor.fingerprint)) return undefined;
     ancestors.push({ revision: ancestor.revision, fingerprint: ancestor.fingerprint });
   }
-  return { revision, removed, isHead, fingerprint, lineage: ancestors, chunks };
+  return { revision, removed, isHead, fingerprint, lineage: ancestors, chunks, generation };
 }
 
 const INSTANCE = /^[0-9a-f]{16}$/;

@@ -45,17 +45,21 @@ export class HealWriter {
     this.#options = options;
   }
 
-  /** Sets records aside, where only a person looks. */
+  /** Sets records aside, where only a person looks. A head's first part comes last: who finds it finds all. */
   async keep(records: readonly Mending[]): Promise<void> {
     const { connection, layout, bytes: bytesOf } = this.#options;
     const size = this.#partBytes;
-    await each(records, async ({ key, from, entry }) => {
+    const keep = async ({ key, from, entry }: Mending) => {
       const bytes = await bytesOf(from, key);
-      for (let part = 0; part * size < Math.max(1, bytes.length); part++) {
+      for (let part = Math.max(0, Math.ceil(bytes.length / size) - 1); part >= 0; part--) {
         const subject = layout.fork(Buffer.from(key, 'base64url'), entry.fingerprint, part);
         await put(connection, subject, bytes.subarray(part * size, (part + 1) * size));
       }
-    });
+    };
+    for (const isHead of [false, true]) {
+      const some = records.filter(({ entry }) => entry.isHead === isHead);
+      await each(some, keep);
+    }
   }
 
   /**
@@ -127,14 +131,16 @@ export class HealWriter {
     if (answer.is !== 'stored') throw changed();
   }
 
-  async #write({ key, from, entry }: Mending, present: ReplicaEntry | undefined): Promise<ReplicaEntry> {
+  async #write(
+    { key, from, entry, lineage = [] }: Mending,
+    present: ReplicaEntry | undefined,
+  ): Promise<ReplicaEntry> {
     const { connection, layout, admission } = this.#options;
     const id = Buffer.from(key, 'base64url');
     const bytes = entry.removed ? undefined : await this.#bytesOf(from, key, entry);
     if (bytes && entry.isHead) {
       await admission.admit([{ key: id, before: undefined, after: bytes, revision: entry.revision }]);
     }
-    const lineage = entry.isHead && present ? lineageBehind(present) : [];
     const said: Outgoing['headers'] = [
       entry.isHead ? HEAD : SIDE,
       ...(lineage.length > 0 ? [[HEADER.lineage, formatLineage(lineage)] as const] : []),

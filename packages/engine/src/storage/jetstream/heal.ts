@@ -8,22 +8,24 @@ import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import { EpochSeal } from './epoch.js';
 import { HealAsk } from './heal-ask.js';
+import type { Holding } from './heal-futures.js';
 import { joinFutures } from './heal-join.js';
 import {
+  generationOf,
   type HealPlan,
-  type Holding,
   type Mending,
   planHeal,
   type RecordSense,
   STREAM,
 } from './heal-plan.js';
-import { PeerSeal, type PeerState } from './heal-talk.js';
+import { type PeerEntry, PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
 import { type Layout, token } from './layout.js';
-import { fingerprint } from './messages.js';
+import { fingerprint, lineageBehind } from './messages.js';
 import { encodeAlarm, parseAlarm, parseMeta, unlessStrange } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
+import { commonOf, isBlank } from './standing.js';
 import { bytesInStream, emptyImage, readImage, type StreamImage } from './stream-image.js';
 
 const ANSWER_MS = 5_000;
@@ -73,7 +75,7 @@ export class Heal {
 
   /** @throws CofferError `unavailable`, `conflict`, `unfit_store`, `tampered` */
   async run(): Promise<HealReport> {
-    const { dryRun, connection, layout, replica, alarm, members, admission, sense } = this.#options;
+    const { dryRun, connection, layout, replica, sense, alarm, members, admission } = this.#options;
     const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
     const found = alarm.raised;
     const isGone = found?.kind === 'gone';
@@ -82,17 +84,17 @@ export class Heal {
     const epoch = isThere ? await this.#requireOwn(manager) : 0;
     if (!dryRun) await this.#announce(manager);
     const peers = await this.#peers(!dryRun);
-    const instances = [...new Set([replica.instance, ...peers.map(({ instance }) => instance)])];
+    const answered = [replica.instance, ...peers.map(({ instance }) => instance)];
     const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
-    const replicas = await Promise.all(
-      instances.map(async (who): Promise<Holding> => ({ who, entries: await this.#entriesOf(who) })),
-    );
+    const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
+    const replicas = await this.#replicas(peers, stream, created);
+    const compared = replicas.map(({ who }) => who);
     const closed = await this.#leaveOutDamaged(manager, stream.whole, replicas);
     const plan = await planHeal({
-      stream: { who: STREAM, entries: stream.whole },
+      stream: { who: STREAM, entries: stream.whole, era: eraOf(created) },
       replicas,
-      groupOf: (key) => this.#options.sense.groupOf(Buffer.from(key, 'base64url')),
-      generation: (who, key) => this.#generation(manager, who, key),
+      groupOf: (key) => sense.groupOf(Buffer.from(key, 'base64url')),
+      generation: (who, key) => this.#generation(manager, stream, replicas, who, key),
     });
     const damaged = this.#lost(stream, plan);
     const bytes = (who: string, key: string) => this.#bytes(manager, who, key);
@@ -110,10 +112,14 @@ export class Heal {
       if (taken.length > 0) await this.#options.join?.announce(taken);
       const { instance, origin } = replica;
       const writer = new HealWriter({ connection, manager, layout, instance, admission, bytes });
-      const lost = [...plan.forks, ...joinings].flatMap((one) => one.lost);
+      const lost = [...plan.lost.flat(), ...joinings.flatMap((one) => one.lost)];
       // It may be under a root key that no instance has that is here.
       await writer.keep([...lost, ...damaged, ...closed]);
-      const givenUp = damaged.map((one) => ({ ...one, entry: { ...one.entry, removed: true } }));
+      const givenUp = damaged.map((one) => ({
+        ...one,
+        entry: { ...one.entry, removed: true },
+        lineage: lineageBehind(one.entry),
+      }));
       await writer.bringBack([...plan.mendings, ...givenUp], stream.all);
       for (const joining of joinings) await writer.writeJoined(joining, stream.all);
       const incarnation = origin?.incarnation ?? new Uint8Array();
@@ -123,8 +129,8 @@ export class Heal {
     return {
       dryRun,
       alarm: found,
-      compared: instances,
-      absent: members().filter((member) => !instances.includes(member)),
+      compared,
+      absent: members().filter((member) => !answered.includes(member)),
       restored: plan.mendings.filter(({ entry }) => !entry.removed).length,
       removed: plan.mendings.filter(({ entry }) => entry.removed).length,
       forks: plan.forks.map(({ key, winner, loser, lost }) => ({
@@ -150,10 +156,7 @@ export class Heal {
     if (replica.origin && Buffer.from(replica.origin.incarnation).equals(incarnation)) {
       if (!this.#seal.isGood(meta)) return 0;
       if (epoch <= replica.origin.epoch) return epoch;
-      throw new CofferError(
-        'conflict',
-        'the store was just healed, and this instance follows: look again in a moment',
-      );
+      throw await this.#elsewhere(epoch);
     }
     throw new CofferError(
       'unfit_store',
@@ -177,16 +180,41 @@ export class Heal {
     await alarm.heard(announced);
   }
 
-  /** Those of this store and epoch; when they have to, only once they have stopped. */
+  /** Why an instance that was away does not heal the store, and who can. */
+  async #elsewhere(epoch: number): Promise<CofferError> {
+    if (!this.#options.alarm.isOwn) {
+      const why = 'the store was just healed, and this instance follows: look again in a moment';
+      return new CofferError('conflict', why);
+    }
+    const peers = (await this.#ask.peers()).filter((peer) => peer.epoch === epoch && this.#isOurs(peer));
+    const where = peers.map(({ instance }) => instance).join(', ') || 'start one, or a new one';
+    return new CofferError(
+      'conflict',
+      `this instance was away while the store was healed: run “coffer storage heal” at another instance (${where}), while this one runs too`,
+    );
+  }
+
+  #isOurs({ incarnation }: PeerState): boolean {
+    return incarnation === Buffer.from(this.#options.replica.origin?.incarnation ?? []).toString('hex');
+  }
+
+  /** Those of this store, be it of an earlier epoch; when they have to, only once they have stopped. */
   async #peers(untilPaused: boolean): Promise<PeerState[]> {
-    const { origin } = this.#options.replica;
-    const incarnation = Buffer.from(origin?.incarnation ?? []).toString('hex');
+    const { replica } = this.#options;
+    const epoch = replica.origin?.epoch ?? 0;
     for (const end = performance.now() + PAUSE_MS; ; await wait(100)) {
-      const all = await this.#ask.peers();
-      const ours = all.filter((peer) => peer.incarnation === incarnation && peer.epoch === origin?.epoch);
-      if (!untilPaused || ours.every(({ paused }) => paused)) return ours;
+      const peers = (await this.#ask.peers()).filter((peer) => this.#isOurs(peer));
+      const ahead = peers.find((peer) => peer.epoch > epoch);
+      if (ahead) {
+        throw new CofferError(
+          'conflict',
+          `instance ${ahead.instance} has seen a heal that this one has not: run “coffer storage heal” there`,
+        );
+      }
+      const others = peers.filter(({ instance }) => instance !== replica.instance);
+      const still = peers.filter(({ paused }) => !paused).map(({ instance }) => instance);
+      if (!untilPaused || still.length === 0) return others;
       if (performance.now() > end) {
-        const still = ours.filter(({ paused }) => !paused).map(({ instance }) => instance);
         throw new CofferError(
           'unavailable',
           `not all instances have stopped (${still.join(', ')}): heal again`,
@@ -195,8 +223,28 @@ export class Heal {
     }
   }
 
-  /** Those of a replica; what no store is without is removed in none. */
-  async #entriesOf(who: string): Promise<Map<string, ReplicaEntry>> {
+  /** What this instance and the others have, but for those whose word does not count. */
+  async #replicas(
+    peers: readonly PeerState[],
+    { members }: StreamImage,
+    created: string | undefined,
+  ): Promise<Holding[]> {
+    const { replica } = this.#options;
+    const { instance, position, origin } = replica;
+    const own = { instance, position, created: origin?.created, epoch: origin?.epoch ?? 0 };
+    const sound = [own, ...peers].filter(({ instance: who, epoch, position: at }) => {
+      return !isBlank(members.get(who), { epoch, position: at ?? Number.POSITIVE_INFINITY });
+    });
+    return Promise.all(
+      sound.map(async ({ instance: who, created: era = created }): Promise<Holding> => {
+        const common = era === created ? commonOf(members.get(who)) : 0;
+        return { who, entries: await this.#entriesOf(who), era: eraOf(era), common };
+      }),
+    );
+  }
+
+  /** Of what no store is without, nobody's word counts that it is removed. */
+  async #entriesOf(who: string): Promise<Map<string, PeerEntry>> {
     const { replica, sense } = this.#options;
     const entries =
       who === replica.instance
@@ -208,12 +256,19 @@ export class Heal {
     return entries;
   }
 
-  async #generation(manager: JetStreamManager, who: string, key: string): Promise<number> {
+  async #generation(
+    manager: JetStreamManager,
+    { generations }: StreamImage,
+    replicas: readonly Holding[],
+    who: string,
+    key: string,
+  ): Promise<number> {
+    const said: PeerEntry | undefined = replicas.find((one) => one.who === who)?.entries.get(key);
+    const known = who === STREAM ? generations.get(key) : said?.generation;
+    if (known !== undefined) return known;
     try {
-      return this.#options.sense.generationOf(
-        Buffer.from(key, 'base64url'),
-        await this.#bytes(manager, who, key),
-      );
+      const bytes = await this.#bytes(manager, who, key);
+      return generationOf(this.#options.sense, Buffer.from(key, 'base64url'), bytes);
     } catch {
       return 0; // what cannot be read does not win
     }
@@ -285,6 +340,8 @@ export class Heal {
     return names;
   }
 }
+
+const eraOf = (created: string | undefined) => (created === undefined ? undefined : Date.parse(created));
 
 const hex = (key: string) => Buffer.from(key, 'base64url').toString('hex');
 

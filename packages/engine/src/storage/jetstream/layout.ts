@@ -93,6 +93,15 @@ export class Layout {
     return { filters: [this.all], only };
   }
 
+  /** What a subject says of a record that was set aside; undefined of another subject. */
+  parseFork(subject: string): { key: Buffer; fingerprint: string; part: number } | undefined {
+    if (!subject.startsWith(`${this.#prefix}f.`)) return undefined;
+    const [id = '', print = '', part = '', ...rest] = subject.slice(this.#prefix.length + 2).split('.');
+    const key = keyOf(id);
+    const isOurs = key && INSTANCE.test(print) && /^\d{1,6}$/.test(part) && rest.length === 0;
+    return isOurs ? { key, fingerprint: print, part: Number(part) } : undefined;
+  }
+
   /** Which of the above a subject is; undefined for what does not belong here. */
   parse(subject: string): Subject | undefined {
     if (!subject.startsWith(this.#prefix)) return undefined;
@@ -125,6 +134,7 @@ export type Subject =
   | { readonly kind: 'mark' | 'beat' | 'member'; readonly instance: string }
   | { readonly kind: 'lease'; readonly work: string };
 
+/** An instance's id; a fingerprint is written so, too. */
 const INSTANCE = /^[0-9a-f]{16}$/;
 
 /** A key as one token of a subject. */

@@ -1,8 +1,9 @@
+import type { StreamInfo } from '@nats-io/jetstream';
 import { CofferError } from '../../errors.js';
 import type { MemberStatus } from '../shared.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
-import { encodeMember, type MemberNote, parseMember } from './notes.js';
+import { encodeMember, type MemberNote, type Meta, parseMember } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
 
@@ -30,6 +31,12 @@ export interface Reading {
   readonly upTo: number;
   readonly epoch: number;
 }
+
+/** One that begins now. */
+export const readingOf = ({ state }: StreamInfo, { epoch }: Meta): Reading => ({
+  upTo: state.last_seq,
+  epoch,
+});
 
 /**
  * All instances that have a replica, as they say of themselves, and how far each is. What was removed leaves a mark that stays until

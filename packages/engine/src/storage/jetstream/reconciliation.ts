@@ -1,8 +1,9 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { Admission } from '../shared.js';
-import { admitted } from './admission.js';
-import { Intake } from './intake.js';
+import { admitted, Regression } from './admission.js';
+import { generationOf, type RecordSense } from './heal-plan.js';
+import { Intake, type Whole } from './intake.js';
 import { type Layout, token } from './layout.js';
 import type { Meta } from './notes.js';
 import { put } from './put.js';
@@ -15,6 +16,9 @@ export interface ReconciliationOptions {
   readonly layout: Layout;
   readonly replica: ReplicaLike;
   readonly admission: Admission;
+  readonly sense: RecordSense;
+  /** It was seen that this instance has nothing that the stream has not. */
+  readonly surveyed: boolean;
 }
 
 /** A head that was applied. */
@@ -39,7 +43,7 @@ export class Reconciliation {
 
   /**
    * @returns up to where the stream is applied then, and which heads are others
-   * @throws what `admission` does, and nats.js
+   * @throws Regression for a head that is older in the stream than here; what `admission` does, and nats.js
    */
   async run(meta: Meta, signal: AbortSignal): Promise<Reconciled> {
     const { connection, manager, layout, replica, admission } = this.#options;
@@ -61,8 +65,10 @@ export class Reconciliation {
         const { messages, upTo } = intake.take();
         if (upTo === undefined) continue;
         for (const message of messages) if (message.kind === 'record') seen.add(token(message.key));
+        this.#requireNewer(messages);
         const writes = await admitted(messages, replica, admission, false, tap.ending);
-        await replica.apply(writes, [], upTo);
+        // The position stays what it was until the end, so that it is seen where this was broken off.
+        await replica.apply(writes, [], replica.position);
         heads.push(...writes.filter(({ isHead }) => isHead).map(({ key, revision }) => ({ key, revision })));
         position = upTo;
       }
@@ -70,15 +76,29 @@ export class Reconciliation {
       signal.removeEventListener('abort', stop);
       tap.close();
     }
-    heads.push(...(await this.#remove(seen, position, signal)));
-    await replica.bind({ incarnation: meta.incarnation, epoch: meta.epoch, created });
-    await replica.apply([], [], position);
+    heads.push(...(await this.#remove(seen, signal)));
+    await replica.bind({ incarnation: meta.incarnation, epoch: meta.epoch, created }, position);
     return { position, heads };
   }
 
+  /** Whatever a message says came before it: who can write to the bucket can put an old record there again. */
+  #requireNewer(messages: readonly Whole[]): void {
+    const { replica, sense, surveyed } = this.#options;
+    for (const message of messages) {
+      if (message.kind !== 'record' || !message.isHead || !message.bytes) continue;
+      const { key, bytes, sequence } = message;
+      const own = replica.get(key)?.bytes;
+      if (!own || generationOf(sense, key, bytes) >= generationOf(sense, key, own)) continue;
+      const found = `the record at sequence ${sequence} of the stream is older than the one that this instance has`;
+      if (surveyed) throw new Regression('fork', found);
+      const what = 'and this instance was forgotten, or its folder put back';
+      throw new Regression('fork', `${found}, ${what}: remove its replica (the folder “store”)`);
+    }
+  }
+
   /** What is not in the stream at all, not even as removed: every member knew of its removal but this one. */
-  async #remove(seen: ReadonlySet<string>, position: number, signal: AbortSignal): Promise<AppliedHead[]> {
-    const { replica, admission } = this.#options;
+  async #remove(seen: ReadonlySet<string>, signal: AbortSignal): Promise<AppliedHead[]> {
+    const { replica, admission, surveyed } = this.#options;
     const gone: ReplicaWrite[] = [];
     const keys: Uint8Array[] = [];
     for (const [key, { revision, isHead, removed }] of replica.entries()) {
@@ -89,8 +109,11 @@ export class Reconciliation {
     const heads = gone
       .filter(({ isHead }) => isHead)
       .map(({ key, revision }) => ({ key, before: undefined, after: undefined, revision }));
+    if (surveyed && heads.length > 0) {
+      throw new Regression('missing', `${heads.length} records have gone from the stream just now`);
+    }
     if (heads.length > 0) await admission.admit(heads, signal);
-    if (gone.length > 0) await replica.apply(gone, [], position);
+    if (gone.length > 0) await replica.apply(gone, [], replica.position);
     if (keys.length > 0) await replica.forget(keys);
     return heads.map(({ key, revision }) => ({ key, revision }));
   }

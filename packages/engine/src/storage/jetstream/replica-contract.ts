@@ -104,8 +104,12 @@ export interface ReplicaLike {
    */
   requireRoom(change: StorageChange): Promise<void>;
 
-  /** Binds a new copy to its stream, or an old one to what its stream has become after a heal. */
-  bind(origin: ReplicaOrigin): Promise<void>;
+  /**
+   * Binds a new copy to its stream, or an old one to what its stream has become after a heal.
+   *
+   * @param position up to where that is applied, if it is another than before
+   */
+  bind(origin: ReplicaOrigin, position?: number): Promise<void>;
   /**
    * In one transaction, with the summary folded over the heads; both lists in the order of the stream. The same once more is
    * harmless. A position alone, of messages that are no records, may be on the disk only some seconds later, or with the next record:

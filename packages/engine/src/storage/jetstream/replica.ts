@@ -202,13 +202,14 @@ export class Replica implements ReplicaLike {
     await this.#change(() => ({ bucket }));
   }
 
-  bind(origin: ReplicaOrigin): Promise<void> {
+  bind(origin: ReplicaOrigin, position?: number): Promise<void> {
     return this.#change((batch) => {
       batch.incarnation = origin.incarnation;
       const isSame = this.#state.origin === undefined || this.#state.origin.created === origin.created;
       const isSameEpoch = isSame && this.#state.origin?.epoch === origin.epoch;
       return {
         origin,
+        ...(position !== undefined && { position }),
         ...(!isSame && { newest: new Newest() }),
         ...(!isSameEpoch && { mark: 0, settled: 0 }),
       };

@@ -169,8 +169,8 @@ export class JetStreamStorage implements Storage {
       const isNewReplica = replica.summary === undefined;
       const beats = new Beats(jetstream);
       const name = jetstream.instanceName ?? hostname();
-      const { version, onNotice } = options;
-      const feed = new Feed({ layout, replica, link, beats, name, version, onNotice });
+      const { version, sense = ALONE, onNotice } = options;
+      const feed = new Feed({ layout, replica, link, beats, name, version, sense, onNotice });
       if (facts && isNewReplica) {
         if (!replica.origin) await replica.bind({ ...facts.origin, epoch: UNPROVEN });
         await feed.fill();

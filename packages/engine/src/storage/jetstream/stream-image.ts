@@ -2,54 +2,99 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import { lastNote } from './continuity.js';
-import type { RecordSense } from './heal-plan.js';
+import { generationOf, type RecordSense } from './heal-plan.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
-import { entryOf, fingerprint } from './messages.js';
+import { entryOf, fingerprint, type RawMessage } from './messages.js';
+import { type MemberNote, parseMember, unlessStrange } from './notes.js';
 import type { ReplicaEntry } from './replica-contract.js';
 
 export interface ImageOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly layout: Layout;
-  readonly sense: Pick<RecordSense, 'isLasting'>;
+  readonly sense: RecordSense;
 }
 
 /** What is in the stream, as its messages say. Keys are in base64url. */
 export interface StreamImage {
-  /** All records. */
+  /** All records; of what no instance writes no more than that it is there. */
   readonly all: Map<string, ReplicaEntry>;
   /** Those of them that have all their parts, and the bytes that they say. Nobody's word counts that it is removed what no store is without. */
   readonly whole: Map<string, ReplicaEntry>;
+  /** Of heads that are in one part. */
+  readonly generations: Map<string, number>;
+  /** What was set aside: keys and fingerprints, as {@link keptAs}. */
+  readonly kept: Set<string>;
+  /** What instances say of themselves. */
+  readonly members: Map<string, MemberMessage>;
 }
 
-export const emptyImage = (): StreamImage => ({ all: new Map(), whole: new Map() });
+export interface MemberMessage {
+  readonly sequence: number;
+  /** Undefined: it was forgotten. */
+  readonly note: MemberNote | undefined;
+}
+
+export const emptyImage = (): StreamImage => ({
+  all: new Map(),
+  whole: new Map(),
+  generations: new Map(),
+  kept: new Set(),
+  members: new Map(),
+});
+
+/** The name of a record that was set aside. */
+export const keptAs = (key: string, print: string): string => `${key}.${print}`;
 
 /** Reads all of the stream, to compare it with what instances have. Errors as those of a reading. */
 export async function readImage({ connection, manager, layout, sense }: ImageOptions): Promise<StreamImage> {
-  const all = new Map<string, ReplicaEntry>();
+  const image = emptyImage();
+  const { all, generations, kept, members } = image;
   const parts = new Map<string, number>();
   const damaged = new Set<string>();
+  const addRecord = (key: Uint8Array, { sequence, headers, data }: RawMessage) => {
+    const id = token(key);
+    const entry = entryOr(sequence, headers);
+    all.set(id, entry);
+    const isSound = entry.chunks > 0 || fingerprint(data) === entry.fingerprint;
+    // Of what no store is without nobody's word counts that it is removed.
+    if (!isSound || (entry.removed && sense.isLasting?.(key))) damaged.add(id);
+    else if (entry.isHead && entry.chunks === 0 && !entry.removed) {
+      generations.set(id, generationOf(sense, key, data));
+    }
+  };
   const { stream } = layout;
   for await (const drops of readLast({ connection, manager, stream, filters: [layout.all] })) {
-    for (const { subject, headers, sequence, data } of drops) {
+    for (const drop of drops) {
+      const { subject, headers, sequence, data } = drop;
+      const removed = Boolean(headers?.get(HEADER.operation));
       const place = layout.parse(subject);
-      if (place?.kind === 'record') {
-        const id = token(place.key);
-        const entry = entryOf(sequence, headers);
-        all.set(id, entry);
-        if (entry.chunks === 0 && fingerprint(data) !== entry.fingerprint) damaged.add(id);
-      } else if (place?.kind === 'chunk' && !headers?.get(HEADER.operation)) {
+      if (place?.kind === 'record') addRecord(place.key, drop);
+      else if (place?.kind === 'chunk' && !removed) {
         const id = token(place.key);
         parts.set(id, (parts.get(id) ?? 0) + 1);
+      } else if (place?.kind === 'member') {
+        const note = removed ? undefined : unlessStrange(() => parseMember(data));
+        if (note || removed) members.set(place.instance, { sequence, note });
+      } else if (!place && !removed) {
+        const fork = layout.parseFork(subject);
+        if (fork?.part === 0) kept.add(keptAs(token(fork.key), fork.fingerprint));
       }
     }
   }
-  const isWhole = ([id, { chunks, removed }]: [string, ReplicaEntry]) =>
-    !damaged.has(id) &&
-    (parts.get(id) ?? 0) >= chunks &&
-    !(removed && sense.isLasting?.(Buffer.from(id, 'base64url')));
-  return { all, whole: new Map([...all].filter(isWhole)) };
+  for (const [id, entry] of all) {
+    if (!damaged.has(id) && (parts.get(id) ?? 0) >= entry.chunks) image.whole.set(id, entry);
+  }
+  return image;
+}
+
+function entryOr(sequence: number, headers: RawMessage['headers']): ReplicaEntry {
+  try {
+    return entryOf(sequence, headers);
+  } catch {
+    return { revision: sequence, removed: false, isHead: false, fingerprint: '', lineage: [], chunks: 0 };
+  }
 }
 
 /**

@@ -1,0 +1,68 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { Regression } from './admission.js';
+import type { Holding } from './heal-futures.js';
+import { generationOf, planHeal, type RecordSense, STREAM } from './heal-plan.js';
+import { type Layout, token } from './layout.js';
+import type { ReplicaLike } from './replica-contract.js';
+import { commonOf } from './standing.js';
+import { bytesInStream, keptAs, type MemberMessage, readImage } from './stream-image.js';
+
+export interface SurveyOptions {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  readonly sense: RecordSense;
+  /** What this instance said of itself, as the stream has it. */
+  readonly said: MemberMessage | undefined;
+  /** When the stream was made that is there. */
+  readonly created: string;
+}
+
+/**
+ * Looks what only this instance has, before it makes itself equal to a stream that was healed while it was away: by the very plan
+ * that a heal would make of the stream and this replica. What it finds the next heal brings back, or sets aside, and then it finds
+ * nothing any more.
+ *
+ * @throws Regression if there is something
+ */
+export async function survey(options: SurveyOptions): Promise<void> {
+  const { connection, manager, layout, replica, sense, said, created } = options;
+  const image = await readImage({ connection, manager, layout, sense });
+  const isSame = replica.origin?.created === created;
+  const common = isSame ? commonOf(said) : 0;
+  const stream: Holding = { who: STREAM, entries: image.whole, era: Date.parse(created) };
+  const own: Holding = {
+    who: replica.instance,
+    entries: new Map([...replica.entries()].map(([key, entry]) => [token(key), entry])),
+    era: Date.parse(replica.origin?.created ?? created),
+    common,
+  };
+  const generation = async (who: string, key: string): Promise<number> => {
+    const id = Buffer.from(key, 'base64url');
+    const known = who === STREAM ? image.generations.get(key) : undefined;
+    if (known !== undefined) return known;
+    const bytes = who === STREAM ? await bytesInStream(manager, layout, id) : replica.get(id)?.bytes;
+    return bytes ? generationOf(sense, id, bytes) : 0;
+  };
+  const { mendings, lost } = await planHeal({
+    stream,
+    replicas: [own],
+    groupOf: (key) => sense.groupOf(Buffer.from(key, 'base64url')),
+    generation,
+  });
+  const missing = mendings.filter(({ key, entry: { removed, revision } }) => {
+    // Nothing is left of a removal that all had, and of all in a stream that was made anew.
+    return !removed || image.all.get(key)?.removed === false || (isSame && revision > common);
+  });
+  const forked = lost.filter(
+    ([head]) => head?.from === replica.instance && !image.kept.has(keptAs(head.key, head.entry.fingerprint)),
+  );
+  const found = missing.length + forked.length;
+  if (found === 0) return;
+  throw new Regression(
+    missing.length > 0 ? 'missing' : 'fork',
+    `this instance was away while the store was healed, and has ${found} records that the store has not (heal at another instance)`,
+  );
+}

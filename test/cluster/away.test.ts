@@ -1,0 +1,189 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { expect, test } from 'vitest';
+
+import { CofferError } from '../../packages/engine/src/errors.js';
+import { encodeAlarm } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { canary } from '../support/canary.mjs';
+import { NatsCluster } from '../support/cluster.mjs';
+import { Follower, later, layout, makeBucket, putBackTo } from './followers.js';
+
+/** Three instances that have the same, and have said so. */
+async function three() {
+  const nats = await NatsCluster.start({ size: 1 });
+  later(() => nats.stop());
+  const connection = await makeBucket(nats.urls);
+  const [one, two, away] = [await start(nats), await start(nats), await start(nats)];
+  for (const key of ['sa', 'sgone', 'sold']) await one.commit(key, `1 ${canary('before')}`);
+  await confirmed(one, away, one.feed.position);
+  return { nats, connection, one, two, away };
+}
+
+const start = async (nats: NatsCluster, before?: Follower) =>
+  (await Follower.open(nats.urls, before?.folder)).start();
+
+/** The stream says that an instance has all up to there. */
+async function confirmed(seenAt: Follower, instance: Follower, position: number): Promise<void> {
+  const members = () => seenAt.feed.members.list();
+  const said = () => members().find((one) => one.instance === instance.replica.instance)?.confirmed;
+  await expect.poll(said, { timeout: 30_000 }).toBeGreaterThanOrEqual(position);
+}
+
+const alarmOf = ({ feed }: Follower) => feed.alarm.current?.kind;
+const healthy = async (...all: Follower[]) => {
+  for (const { feed } of all) await expect.poll(() => feed.problem, { timeout: 30_000 }).toBeUndefined();
+};
+
+async function keptBeside(connection: NatsConnection): Promise<string[]> {
+  const manager = await jetstreamManager(connection, { checkAPI: false });
+  const { state } = await manager.streams.info(layout.stream, { subjects_filter: '$KV.test.f.>' });
+  const texts = Object.keys(state.subjects ?? {}).map(async (subject) => {
+    const found = await manager.streams.getMessage(layout.stream, { last_by_subj: subject });
+    return Buffer.from(found?.data ?? []).toString();
+  });
+  return Promise.all(texts);
+}
+
+test('what only an instance had that was away during a heal raises the alarm when it comes back, and the next heal brings it back', {
+  timeout: 120_000,
+}, async () => {
+  const { nats, connection, one, two, away } = await three();
+  await one.end();
+  await two.end();
+  const putBack = await putBackTo(nats);
+  await away.commit('sonly', `1 ${canary('only here')}`);
+  await away.commit('sbig', `1 ${canary('big')}${'x'.repeat(4_000)}`);
+  await away.commit('sa', `2 ${canary('lost')}`);
+  await away.commit('sgone', undefined);
+  await away.end();
+  await putBack();
+
+  const healer = await start(nats, one);
+  const other = await start(nats, two);
+  expect(await healer.heal()).toMatchObject({ absent: [away.replica.instance], forks: [] });
+  await healthy(healer, other);
+  await healer.commit('sa', `2 ${canary('other')}`);
+  await healer.commit('sa', `3 ${canary('further')}`);
+
+  const back = await start(nats, away);
+  await expect.poll(() => alarmOf(back), { timeout: 30_000 }).toBe('missing');
+  await expect.poll(() => alarmOf(healer)).toBe('missing');
+  expect(back.feed.alarm.raised?.message).toContain('was away while the store was healed, and has 4 records');
+  expect(back.text('sonly')).toBe(`1 ${canary('only here')}`);
+  expect(back.replica.origin?.epoch).toBe(1);
+  await expect(back.heal()).rejects.toThrow(`at another instance (`);
+
+  const report = await healer.heal();
+  expect(report).toMatchObject({ restored: 2, removed: 1, absent: [] });
+  expect(report.compared).toContain(back.replica.instance);
+  expect(report.forks).toMatchObject([{ winner: 'stream', other: back.replica.instance }]);
+  await healthy(healer, other, back);
+  for (const follower of [healer, other, back]) {
+    await expect.poll(() => follower.text('sonly')).toBe(`1 ${canary('only here')}`);
+    await expect.poll(() => follower.text('sbig')).toContain(canary('big'));
+    await expect.poll(() => follower.text('sa')).toBe(`3 ${canary('further')}`);
+    await expect.poll(() => follower.text('sgone')).toBeUndefined();
+    expect(follower.replica.origin?.epoch).toBe(3);
+  }
+  expect(await keptBeside(connection)).toEqual([`2 ${canary('lost')}`]);
+
+  await healer.feed.passed(await back.commit('sonly', `2 ${canary('goes on')}`));
+  await back.end();
+  const again = await start(nats, back);
+  await healthy(again, healer);
+  expect(await again.heal(true)).toMatchObject({ restored: 0, removed: 0, forks: [] });
+});
+
+test('an instance that was away for long, and has nothing of its own, raises no alarm, however much was changed and removed', {
+  timeout: 120_000,
+}, async () => {
+  const { nats, connection, one, two, away } = await three();
+  await away.end();
+  for (let index = 2; index < 14; index++) await one.commit('sa', `${index} ${canary(index)}`);
+  await one.commit('sgone', undefined);
+  await one.commit('sold', undefined);
+  await one.commit('sold', `2 ${canary('another life')}`);
+  await two.feed.passed(one.feed.position);
+  await one.heal();
+  await healthy(one, two);
+  const back = await start(nats, away);
+  await healthy(back);
+  expect(back.replica.origin?.epoch).toBe(2);
+  expect(back.text('sa')).toBe(`13 ${canary(13)}`);
+  expect(back.text('sgone')).toBeUndefined();
+  expect(back.text('sold')).toBe(`2 ${canary('another life')}`);
+  expect(alarmOf(one)).toBeUndefined();
+  expect(await keptBeside(connection)).toEqual([]);
+});
+
+test('an instance that had a part of what was lost and brought back has nothing of its own', {
+  timeout: 120_000,
+}, async () => {
+  const { nats, connection, one, two, away } = await three();
+  const putBack = await putBackTo(nats);
+  await healthy(one, two, away);
+  for (const number of [2, 3]) await away.feed.passed(await one.commit('sa', `${number} ${canary(number)}`));
+  await away.feed.passed(await one.commit('snew', `1 ${canary('new')}`));
+  await away.end();
+  for (const number of [4, 5]) await two.feed.passed(await one.commit('sa', `${number} ${canary(number)}`));
+  await two.feed.passed(await one.commit('snew', undefined));
+  await putBack();
+  await expect.poll(() => alarmOf(one), { timeout: 30_000 }).toBeDefined();
+  expect(await one.heal()).toMatchObject({ restored: 1, removed: 1 });
+  const back = await start(nats, away);
+  await healthy(one, two, back);
+  for (const follower of [one, two, back]) {
+    expect(follower.text('sa')).toBe(`5 ${canary(5)}`);
+    expect(follower.text('snew')).toBeUndefined();
+  }
+  expect(await keptBeside(connection)).toEqual([]);
+});
+
+test('an instance that comes back makes way for a heal, and is a part of it', {
+  timeout: 120_000,
+}, async () => {
+  const { nats, connection, one, two, away } = await three();
+  await away.end();
+  await two.feed.passed(await one.commit('sa', `2 ${canary('after')}`));
+  await one.heal();
+  await healthy(one, two);
+  const announced = { kind: 'missing', message: 'a heal', instance: 'f'.repeat(16), at: new Date() } as const;
+  const note = encodeAlarm({ ...announced, healer: 'f'.repeat(16) });
+  await connection.request(layout.alarm, note);
+  const back = await start(nats, away);
+  await expect.poll(() => back.feed.problem?.message, { timeout: 30_000 }).toContain('heals the store');
+  expect(back.text('sa')).toBe(`1 ${canary('before')}`);
+  expect(back.replica.origin?.epoch).toBe(1);
+  const report = await one.heal();
+  expect(report.compared).toContain(back.replica.instance);
+  await healthy(one, two, back);
+  expect(back.text('sa')).toBe(`2 ${canary('after')}`);
+});
+
+test('taking over what a heal made of the stream is begun again where it was broken off', {
+  timeout: 120_000,
+}, async () => {
+  const { nats, one, two, away } = await three();
+  // More than comes at once.
+  const value = (life: number, index: number) => `${life} ${canary(index)}${'x'.repeat(3_000)}`;
+  for (let index = 0; index < 80; index++) await one.commit(`s${index}`, value(1, index), 8_000);
+  await confirmed(one, away, one.feed.position);
+  await away.end();
+  for (let index = 0; index < 80; index++) await one.commit(`s${index}`, value(2, index), 8_000);
+  await one.commit('s79', undefined);
+  await two.feed.passed(one.feed.position);
+  await one.heal();
+  await healthy(one, two);
+  const broken = await Follower.open(nats.urls, away.folder);
+  broken.admission = () => {
+    if (broken.text('s0')?.startsWith('2')) throw new CofferError('unavailable', 'a disk that is slow');
+  };
+  broken.start();
+  await expect.poll(() => broken.feed.problem?.message, { timeout: 30_000 }).toContain('a disk that is slow');
+  expect(broken.replica.origin?.epoch).toBe(1);
+  await broken.end();
+  const back = await start(nats, away);
+  await healthy(back, one);
+  for (let index = 0; index < 79; index++) expect(back.text(`s${index}`)).toBe(value(2, index));
+  expect(back.text('s79')).toBeUndefined();
+});
