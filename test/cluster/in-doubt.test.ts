@@ -1,9 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, onTestFinished } from 'vitest';
+import type { CofferError } from '../../packages/engine/src/errors.js';
 import { canary } from '../support/canary.mjs';
+import { NatsCluster } from '../support/cluster.mjs';
 import type { CofferInstance } from '../support/instances.mjs';
+import type { Direction } from '../support/links.mjs';
 import { Deployment } from './deployment.js';
+import { openStorage, removeFolders } from './jetstream-support.js';
 import { type Answer, Requests } from './workload/requests.js';
 
 /** As many named operations as a head remembers of one caller. */
@@ -30,6 +34,37 @@ async function ownLog({ folder }: CofferInstance): Promise<Line[]> {
   const lines = text.split('\n').slice(0, -1);
   return lines.map((line) => JSON.parse(line));
 }
+
+it('a commit of which nothing is heard for too long is in doubt, whether it came true or not, and nothing else is said of it', async () => {
+  await using cluster = await NatsCluster.start({ size: 1 });
+  const begin = async (direction: Direction) => {
+    const gate = await cluster.gate(direction);
+    const storage = await openStorage(cluster, { urls: gate.urls });
+    onTestFinished(() => storage.close());
+    const at = Buffer.from(direction);
+    const set = (text: string, expectedRevision: number) =>
+      storage.commit({ head: { key: at, bytes: Buffer.from(text) }, expectedRevision });
+    const codeOf = (asked: Promise<number>) =>
+      asked.then(
+        () => 'done',
+        ({ code }: CofferError) => code,
+      );
+    const revision = await set('before', 0);
+    gate.cut(undefined, direction);
+    const told = await codeOf(set('after', revision));
+    // What was on its way there is lost.
+    gate.break();
+    gate.mend();
+    await expect.poll(() => storage.shared.health.problem).toBeUndefined();
+    const text = () => Buffer.from(storage.get(at)?.bytes ?? []).toString();
+    return [told, storage.shared.health.inDoubt, text(), await codeOf(set('again', revision))];
+  };
+  onTestFinished(removeFolders);
+  expect(await Promise.all([begin('there'), begin('back')])).toEqual([
+    ['in_doubt', 1, 'before', 'done'],
+    ['in_doubt', 1, 'after', 'conflict'],
+  ]);
+});
 
 it('of changes that an instance made when it was killed is known after its start which came true, and each is made once', async () => {
   // Nothing comes back for a while, and what is here is to be young enough all the same.
