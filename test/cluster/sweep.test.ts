@@ -5,6 +5,7 @@ import { BACKGROUND } from '../../packages/engine/src/storage/shared.js';
 import { canary } from '../support/canary.mjs';
 import { NatsServer } from '../support/nats.mjs';
 import { bytes, Follower, later, layout, makeBucket } from './followers.js';
+import { connectTo, openStorage, removeFolders } from './jetstream-support.js';
 
 async function bucket() {
   const server = await NatsServer.start();
@@ -208,4 +209,31 @@ test('a secret that is changed again and again takes no more room than before', 
   // Lineages and numbers grow by some bytes.
   expect(after.messages).toBe(before.messages);
   expect(after.size).toBeLessThan(before.size + 1_000);
+});
+
+test('when thousands of records were removed they are swept soon', async () => {
+  const server = await NatsServer.start();
+  later(() => server.stop());
+  later(removeFolders);
+  const storage = await openStorage({ urls: [server.url] });
+  later(() => storage.close());
+  const lease = storage.shared.lease(BACKGROUND);
+  await expect.poll(() => lease.held).toBe(true);
+  const sides = (round: number) => Array.from({ length: 700 }, (_, n) => bytes(`side-${round}-${n}`));
+  let revision = 0;
+  for (let round = 1; round <= 10; round++) {
+    revision = await storage.commit({
+      head: { key: bytes('head'), bytes: bytes(canary('head')) },
+      expectedRevision: revision,
+      put: sides(round).map((key) => ({ key, bytes: bytes(canary('side')) })),
+      remove: round > 1 ? sides(round - 1) : [],
+      divisible: true,
+    });
+  }
+  const { streams } = await jetstreamManager(await connectTo([server.url]));
+  const messages = async () => (await streams.info(layout.stream)).state.messages;
+  // 7,000 were written, and all but the last 700 removed, of which the last thousands wait for more.
+  await expect.poll(messages, { timeout: 30_000 }).toBeLessThan(3_500);
+  expect([...storage.scan(bytes('side-'))]).toHaveLength(700);
+  expect(storage.shared.alarm).toBeUndefined();
 });

@@ -7,7 +7,7 @@ import {
 } from '@nats-io/jetstream';
 import { type Deferred, deferred, errors, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
-import { type Admission, BACKGROUND } from '../shared.js';
+import type { Admission } from '../shared.js';
 import { admitted, Regression, regressionOf } from './admission.js';
 import { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
@@ -27,8 +27,7 @@ import { decodeMessage } from './messages.js';
 import { type Meta, parseAlarm, unlessStrange } from './notes.js';
 import type { AppliedHead } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
-import { MOST_SWEPT, type Scrubbed, scrub } from './scrub.js';
-import { Sweeper } from './sweeper.js';
+import { Scrubber } from './scrubber.js';
 import { Tap } from './tap.js';
 
 /** An instance that is so many messages behind reads all of the stream up to its end first, see {@link Layout.whole}. */
@@ -39,14 +38,10 @@ const LOOK_MS = 1_000;
 const RETRY_MS = 250;
 /** Between two comparisons of all records; some more by chance, so that not all instances read at once. */
 const SCRUB_MS = 5 * 60_000;
-/** After so many removals all records are compared sooner, where they are swept. */
-const MANY_REMOVED = 5_000;
 /** How long JetStream has for an answer. */
 const ANSWER_MS = 3_000;
 /** Beats that do not come back for so long: the stream has no leader, or takes no messages. */
 const SILENT_MS = 3_000;
-/** How long a comparison waits until what was there is read. */
-const SETTLED_MS = 10_000;
 
 export interface FeedOptions {
   readonly layout: Layout;
@@ -84,7 +79,7 @@ export class Feed {
   readonly #comeback: Comeback;
   readonly #options: FeedOptions;
   readonly #continuity: Continuity;
-  readonly #sweeper: Sweeper;
+  readonly #scrubber: Scrubber;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(heads: readonly AppliedHead[] | 'reset') => void>();
   readonly #waiting = new Map<Deferred<void>, Awaited>();
@@ -100,8 +95,6 @@ export class Feed {
   #outdated: Meta | undefined;
   /** An own beat that came back, and counts as soon as nothing lacks of what lay before it. */
   #beat: string | undefined;
-  /** How many removals came since all records were compared. */
-  #removed = 0;
   /** Where to read on, if not behind what was read. */
   #from: number | undefined;
 
@@ -119,8 +112,14 @@ export class Feed {
     const paused = () => this.alarm.stopsReading && !this.#session && !this.#comeback.isTaking;
     this.#peer = new HealPeer({ layout, link, replica, sense, paused, healing: () => this.healing });
     this.leases = new Leases({ layout, link, instance, age: () => beats.age() });
-    const { members, leases } = this;
-    this.#sweeper = new Sweeper({ layout, replica, members, leases, rememberedMs: options.rememberedMs });
+    this.#scrubber = new Scrubber({
+      ...options,
+      continuity: this.#continuity,
+      members: this.members,
+      leases: this.leases,
+      position: () => this.#position,
+      settled: (sequence, signal) => this.untilSettled(sequence, signal),
+    });
   }
 
   /** Up to where the stream is applied: durable and visible. */
@@ -242,54 +241,33 @@ export class Feed {
   }
 
   /**
-   * Compares all records with the stream's. What it finds is in {@link alarm}; what this instance had missed it reads again.
+   * Compares all records with the stream's, and sweeps. What it finds is in {@link alarm}; what this instance had missed it reads again.
    *
    * @returns how many were compared; undefined if the stream is not followed now, or the comparison was broken off
    */
   async scrub(): Promise<number | undefined> {
     const session = this.#session;
     if (!session || session.scrubbing) return session?.scrubbing;
-    session.scrubbing = this.#scrub(session)
-      .catch((error: unknown) => {
-        if (error instanceof Regression) session.tap.break(error);
-        return undefined;
-      })
-      .finally(() => {
-        session.scrubbing = undefined;
-      });
+    session.scrubbing = this.#scrub(session).finally(() => {
+      session.scrubbing = undefined;
+    });
     return session.scrubbing;
   }
 
-  async #scrub(session: Session): Promise<number> {
+  async #scrub(session: Session): Promise<number | undefined> {
     const { manager, connection, tap } = session;
-    const { layout, replica } = this.#options;
-    const sweeper = this.#sweeper;
-    const position = this.#position;
-    this.#removed = 0;
-    const isRipe = sweeper.ripe();
-    const found = await scrub({ connection, manager, layout, replica, position, isRipe });
-    const { missed, compared, ripe } = found;
-    const isHere = () => this.#position;
-    const suspects = [...found.suspects, ...(await this.#forget(session, found.forgotten))];
-    await this.#continuity.checkKeys(manager, connection, isHere, suspects, () => this.members.level);
-    const isOurs = () => session === this.#session && !this.alarm.current;
-    if (missed === undefined) {
-      await sweeper.sweep(manager, found, isOurs).catch(() => {});
-      if (ripe.length >= MOST_SWEPT) this.#removed = MANY_REMOVED;
-    } else if (session === this.#session) {
-      tap.break(unavailable('this instance had missed a record'));
-      this.#from = missed;
+    try {
+      const goesOn = () => session === this.#session && !this.alarm.current;
+      const { missed, compared } = await this.#scrubber.run(manager, connection, goesOn);
+      if (missed !== undefined && session === this.#session) {
+        tap.break(unavailable('this instance had missed a record'));
+        this.#from = missed;
+      }
+      return compared;
+    } catch (error) {
+      if (error instanceof Regression) tap.break(error);
+      return undefined;
     }
-    return compared;
-  }
-
-  /** @returns what the stream should not have forgotten: known when all is read that allowed it to */
-  async #forget(session: Session, forgotten: Scrubbed['forgotten']): Promise<Uint8Array[]> {
-    if (forgotten.length === 0) return [];
-    await this.#look(session);
-    const { lastSequence = 0 } = this.#state ?? {};
-    await this.untilSettled(lastSequence, AbortSignal.timeout(SETTLED_MS));
-    return this.#sweeper.forget(forgotten);
   }
 
   async close(): Promise<void> {
@@ -492,8 +470,8 @@ export class Feed {
     const heads = writes.filter(({ isHead }) => isHead);
     const removed = writes.filter(({ bytes }) => bytes === undefined).length;
     if (removed > 0) this.members.tellSoon();
-    this.#removed += removed;
-    if (this.#removed >= MANY_REMOVED && this.leases.holds(BACKGROUND)) void this.scrub();
+    this.#scrubber.removed(removed);
+    if (this.#scrubber.isDue) void this.scrub();
     if (heads.length > 0) for (const listener of this.#listeners) listener(heads);
     for (const message of messages) this.#note(message);
     if (settled && this.#beat !== undefined) {
