@@ -12,22 +12,13 @@ import {
 } from './crypto/records.js';
 import { CofferError } from './errors.js';
 import { decodeHead, encodeHead, type Head } from './head.js';
+import { type Entry, Heads } from './heads.js';
 import { requireStore } from './instances/moved-away.js';
 import type { FoundHead } from './integrity.js';
 import { HEAD_PREFIX, headKey, valueKey } from './keys.js';
-import { compareNames } from './names.js';
-import { holdsUnexpired } from './operations.js';
 import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
 import type { IncomingHead } from './storage/shared.js';
 import type { Storage } from './storage/storage.js';
-
-/** A secret as the index knows it. Never changed: a new state is a new entry. */
-export interface Entry {
-  readonly key: Buffer;
-  readonly generation: number;
-  readonly revision: number;
-  readonly head: Head;
-}
 
 /** A head's next state, with the value that it brings in and the values that it lets go. */
 export interface HeadChange {
@@ -56,18 +47,15 @@ const STARTS_PER_SECOND = 2 ** 20;
  * is replaced when its commit has been acknowledged, and in a shared store when somebody's has become visible.
  */
 export class Catalog {
+  readonly heads = new Heads();
   readonly #storage: Storage;
   readonly #ring: KeyRing;
   readonly #sealer: RecordSealer;
-  readonly #entries = new Map<string, Entry>();
   readonly #random = new RandomPool();
   /** Heads of a shared store under a data key that is still to come, by key. Their secrets are as they were before. */
   readonly #unproven = new Map<string, Buffer>();
   /** Names of secrets whose heads are about to be forgotten, by key. */
   readonly #leaving = new Map<string, string>();
-  #sorted: string[] | undefined;
-  /** Told of each secret that is another one now to its readers, in the turn in which they see it. */
-  onChange: (name: string) => void = () => undefined;
 
   constructor(storage: Storage, ring: KeyRing, sealer: RecordSealer) {
     this.#storage = storage;
@@ -86,50 +74,10 @@ export class Catalog {
         continue;
       }
       const entry = this.#open(headKey, Buffer.from(bytes), revision);
-      this.#entries.set(entry.head.name, entry);
+      this.heads.put(entry);
       found.push(entry);
     }
     return found;
-  }
-
-  /** The secret's entry, a tombstone's too. */
-  entry(name: string): Entry | undefined {
-    return this.#entries.get(name);
-  }
-
-  /** The entry of a secret that exists. */
-  live(name: string): Entry | undefined {
-    const entry = this.#entries.get(name);
-    return entry?.head.deletedAt ? undefined : entry;
-  }
-
-  /** How many secrets exist, and versions of all of them together. */
-  count(): { readonly secrets: number; readonly versions: number } {
-    let secrets = 0;
-    let versions = 0;
-    for (const { head } of this.#entries.values()) {
-      if (head.deletedAt) continue;
-      secrets++;
-      versions += head.versions.size;
-    }
-    return { secrets, versions };
-  }
-
-  /** Names of all secrets that exist, in byte order. */
-  names(): readonly string[] {
-    this.#sorted ??= [...this.#entries.values()]
-      .filter(({ head }) => !head.deletedAt)
-      .map(({ head }) => head.name)
-      .sort(compareNames);
-    return this.#sorted;
-  }
-
-  /** Secrets that were deleted before `then`, and know of no operation that still counts once. */
-  tombstonesBefore(then: Date, now: Date): Entry[] {
-    return [...this.#entries.values()].filter(
-      ({ head: { deletedAt, operations } }) =>
-        deletedAt && deletedAt < then && !holdsUnexpired(operations, now),
-    );
   }
 
   /**
@@ -181,7 +129,7 @@ export class Catalog {
    * before: of who remembers one of those, in a shared store, it takes the place.
    */
   nextGeneration(name: string, now: Date): number {
-    const entry = this.#entries.get(name);
+    const entry = this.heads.get(name);
     if (entry) return entry.generation + 1;
     return Math.floor(now.getTime() / 1_000) * STARTS_PER_SECOND + randomInt(STARTS_PER_SECOND);
   }
@@ -213,13 +161,8 @@ export class Catalog {
       divisible: true,
     });
     const entry = { key, generation, revision, head };
-    this.#made(head.name, entry);
+    this.heads.made(entry);
     return entry;
-  }
-
-  /** Names of all secrets, tombstones too, in no order; what is made or deleted while one goes through them does no harm. */
-  allNames(): Iterable<string> {
-    return this.#entries.keys();
   }
 
   /**
@@ -230,7 +173,7 @@ export class Catalog {
    * @throws CofferError as {@link Storage.commit}
    */
   async reseal(name: string, room: Room, after = 0): Promise<Resealed<number>> {
-    const entry = this.#entries.get(name);
+    const entry = this.heads.get(name);
     if (!entry) return { records: 0, damaged: [], goOnAfter: undefined };
     const { key, generation, revision, head } = entry;
     const resealing = new Resealing(this.#sealer, room);
@@ -251,7 +194,7 @@ export class Catalog {
     const bytes = sealed ?? stored?.bytes;
     if (records > 0 && bytes) {
       const change = { head: { key, bytes }, expectedRevision: revision, put, divisible: true };
-      this.#made(name, { ...entry, revision: await this.#commit(name, key, change) });
+      this.heads.made({ ...entry, revision: await this.#commit(name, key, change) });
     }
     return { records, damaged, goOnAfter };
   }
@@ -259,7 +202,7 @@ export class Catalog {
   /** Forgets a tombstone. */
   async purge({ key, revision, head }: Entry): Promise<void> {
     await this.#commit(head.name, key, { head: { key, bytes: undefined }, expectedRevision: revision });
-    this.#forget(head.name, revision);
+    this.heads.forget(head.name, revision);
   }
 
   /**
@@ -292,25 +235,25 @@ export class Catalog {
     this.#unproven.delete(place);
     if (record) {
       const entry = this.#open(Buffer.from(headKey), Buffer.from(record.bytes), record.revision);
-      this.#set(entry.head.name, entry);
-    } else if (leaving !== undefined) this.#forget(leaving);
+      this.heads.set(entry);
+    } else if (leaving !== undefined) this.heads.forget(leaving);
   }
 
   /** Takes over all heads of a shared store as they are now, whatever is known here: it was healed, and counts anew. */
   takeOverAll(): void {
-    const gone = new Map([...this.#entries.values()].map((entry) => [entry.key.toString('latin1'), entry]));
+    const gone = new Map([...this.heads.entries()].map((entry) => [entry.key.toString('latin1'), entry]));
     this.#unproven.clear();
     for (const [key, { revision }] of this.#storage.scan(HEAD_PREFIX)) {
       const place = asBuffer(key).toString('latin1');
       const known = gone.get(place);
       gone.delete(place);
       if (known?.revision === revision) continue;
-      if (known) this.#entries.set(known.head.name, { ...known, revision: 0 });
+      if (known) this.heads.put({ ...known, revision: 0 });
       this.takeOver(key);
     }
     for (const { head } of gone.values()) {
-      this.#forget(head.name);
-      if (!head.deletedAt) this.onChange(head.name);
+      this.heads.forget(head.name);
+      if (!head.deletedAt) this.heads.onChange(head.name);
     }
   }
 
@@ -342,36 +285,14 @@ export class Catalog {
    */
   #reload(name: string, key: Buffer): void {
     const record = this.#storage.get(key);
-    const known = this.#entries.get(name);
+    const known = this.heads.get(name);
     if (record && record.revision === known?.revision) return;
     if (record && this.#storage.shared && !this.#sealer.knows(record.bytes)) throw keyToCome();
     const entry = record && this.#open(key, Buffer.from(record.bytes), record.revision);
     const mayBeForgotten = this.#storage.shared !== undefined || entry === undefined;
     if (known && !canFollow(known, entry, mayBeForgotten)) throw tampered(key);
-    if (entry) this.#set(name, entry);
-    else this.#forget(name);
-  }
-
-  /** @param revision of the tombstone: what is newer is another life */
-  #forget(name: string, revision = Number.POSITIVE_INFINITY): void {
-    const known = this.#entries.get(name);
-    if (!known || known.revision > revision) return;
-    this.#entries.delete(name);
-    this.#sorted = undefined;
-  }
-
-  /** In a shared store others may have gone on before our own commit heard that it was made. */
-  #made(name: string, entry: Entry): void {
-    const before = this.#entries.get(name);
-    if (!before || before.revision <= entry.revision) this.#set(name, entry);
-  }
-
-  /** What the store has is so, though its revision be lower: a heal writes behind the end of a stream that was set back. */
-  #set(name: string, entry: Entry): void {
-    const before = this.#entries.get(name);
-    if (!before || before.head.deletedAt || entry.head.deletedAt) this.#sorted = undefined;
-    this.#entries.set(name, entry);
-    if (entry.generation !== before?.generation && !looksAlike(before?.head, entry.head)) this.onChange(name);
+    if (entry) this.heads.set(entry);
+    else this.heads.forget(name);
   }
 
   #open(key: Buffer, record: Buffer, revision: number): Entry {
@@ -392,16 +313,3 @@ const canFollow = (before: Entry, after: Entry | undefined, mayBeForgotten: bool
 
 const keyToCome = () =>
   new CofferError('stale', 'the data key of this record is not here yet: try again in a moment');
-
-/** True if no reader can tell one from the other. */
-function looksAlike(before: Head | undefined, after: Head): boolean {
-  const were = before?.versions ?? NONE;
-  if ((before?.active ?? 0) !== after.active || were.size !== after.versions.size) return false;
-  for (const [number, { recordId }] of after.versions) {
-    const was = were.get(number);
-    if (!was || Buffer.compare(was.recordId, recordId) !== 0) return false;
-  }
-  return true;
-}
-
-const NONE: Head['versions'] = new Map();

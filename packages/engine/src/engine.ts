@@ -605,7 +605,7 @@ export class Engine {
     const { storage, header, catalog, audit } = this.#parts;
     return {
       storeFormat: header.format,
-      ...catalog.count(),
+      ...catalog.heads.count(),
       storage: { ...(await storage.facts()), writable: await this.isWritable() },
       shared: storage.shared?.health,
       audit: {

@@ -128,7 +128,7 @@ function findAll(
     if (!grants.allows(caller, 'get', name)) {
       return { answer: { name, error: 'access_denied' }, decided: { asked, decision: DENIED } };
     }
-    const active = catalog.live(name)?.head.active;
+    const active = catalog.heads.live(name)?.head.active;
     // Neither reveals anything: like setec's conditional get, no entry.
     if (active !== undefined && known === active)
       return { answer: { name, version: active, unchanged: true } };
@@ -154,7 +154,7 @@ function findAll(
 /** Undefined if there is none. */
 function sealedNow(catalog: Catalog, name: string, stated: number | undefined): SealedValue | undefined {
   for (;;) {
-    const entry = catalog.live(name);
+    const entry = catalog.heads.live(name);
     const version = stated ?? entry?.head.active ?? 0;
     if (!entry?.head.versions.has(version)) return undefined;
     try {

@@ -1,11 +1,12 @@
 import type { AuditAction } from './audit/entry.js';
 import type { Caller } from './caller.js';
-import type { Entry, HeadChange } from './catalog.js';
+import type { HeadChange } from './catalog.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { accessDenied } from './gate.js';
 import type { Action } from './grant.js';
 import { firstHead, type Head, type VersionEntry } from './head.js';
+import type { Entry } from './heads.js';
 import { Locks } from './locks.js';
 import { checkWritableName } from './names.js';
 import { type Change, NO_OPERATIONS, type Operations, type Repetition, repetitionOf } from './operations.js';
@@ -74,7 +75,7 @@ export class SecretChanges {
         // A permission that was taken away, or a caller that has ended, while the change waited for its turn is gone at once.
         const { knows, policy } = this.#context;
         if (!knows(caller) || !policy().allows(caller, right, name)) throw accessDenied();
-        const before = catalog.entry(name);
+        const before = catalog.heads.get(name);
         const { operations: known = NO_OPERATIONS } = before?.head ?? {};
         const added = { id: operation, by, request, ...counting };
         const repetition = given ? repetitionOf(known, added) : undefined;
@@ -84,7 +85,7 @@ export class SecretChanges {
           const operations = gate.remember(known, { ...added, result }, privileged);
           return this.#planned(before, { ...head, operations }, result, number, value, dropped);
         };
-        const planned = plan(catalog.live(name), next);
+        const planned = plan(catalog.heads.live(name), next);
         // What changes nothing now might later: if its caller may ask again, that is remembered.
         if (planned.commit || !given) return planned;
         const unchanged = before?.head ?? { ...firstHead(name), deletedAt: this.#context.now() };

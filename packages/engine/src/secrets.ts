@@ -3,11 +3,12 @@ import type { AnswerRoom } from './answer-room.js';
 import type { AuditSubject } from './audit/entry.js';
 import { asBuffer } from './bytes.js';
 import type { Caller } from './caller.js';
-import type { Entry, SealedValue } from './catalog.js';
+import type { SealedValue } from './catalog.js';
 import { wipe } from './crypto/secure-memory.js';
 import { CofferError } from './errors.js';
 import { accessDenied } from './gate.js';
 import { firstHead, type Head, tombstoneOf } from './head.js';
+import type { Entry } from './heads.js';
 import { checkValue, checkVersion, MAX_VERSION } from './names.js';
 import { addNumber, hasNumber } from './number-set.js';
 import { type Change, NO_OPERATIONS, type Operations } from './operations.js';
@@ -30,16 +31,16 @@ export class Secrets {
     const { catalog, gate } = this.#context;
     await gate.allow({ caller, action: 'info' });
     const policy = this.#context.policy();
-    return catalog
+    return catalog.heads
       .names()
       .filter((name) => policy.allows(caller, 'info', name))
-      .map((name) => infoOf(catalog.live(name) as Entry));
+      .map((name) => infoOf(catalog.heads.live(name) as Entry));
   }
 
   async info(caller: Caller, name: string): Promise<SecretInfo> {
     const asked = { caller, action: 'info', secret: name } as const;
     await refusalOf(this.#context, asked, 'info');
-    const entry = this.#context.catalog.live(name);
+    const entry = this.#context.catalog.heads.live(name);
     if (!entry) return this.#context.gate.fail(asked, notFound());
     await this.#context.gate.allow(asked);
     return infoOf(entry);
@@ -52,7 +53,7 @@ export class Secrets {
     const asked = { caller, action: 'get', secret: name, secretVersion: stated } as const;
     return (
       refusalOf(this.#context, asked, 'get') ??
-      this.#reveal(asked, this.#context.catalog.live(name), stated, room)
+      this.#reveal(asked, this.#context.catalog.heads.live(name), stated, room)
     );
   }
 
@@ -64,7 +65,7 @@ export class Secrets {
   ): Promise<SecretValue | undefined> {
     const asked = { caller, action: 'get', secret: name } as const;
     await refusalOf(this.#context, asked, 'get');
-    const entry = this.#context.catalog.live(name);
+    const entry = this.#context.catalog.heads.live(name);
     // Nothing is revealed that the caller does not have: like setec, no entry.
     if (entry?.head.active === known) {
       this.#context.gate.requireFresh();
@@ -187,7 +188,7 @@ export class Secrets {
 
   /** What is remembered of the changes of a secret, for the recovery after a crash. */
   operationsOf(name: string): Operations {
-    return this.#context.catalog.entry(name)?.head.operations ?? NO_OPERATIONS;
+    return this.#context.catalog.heads.get(name)?.head.operations ?? NO_OPERATIONS;
   }
 
   /** Runs the task when nobody else is changing the secret, nor begins to. */
@@ -209,7 +210,7 @@ export class Secrets {
     try {
       sealed = catalog.sealedValue(entry, version);
     } catch (error) {
-      if (isConflict(error)) return this.#reveal(asked, catalog.live(entry.head.name), stated, room);
+      if (isConflict(error)) return this.#reveal(asked, catalog.heads.live(entry.head.name), stated, room);
       return gate.fail(asked, error);
     }
     room?.reserve(sealed.size);

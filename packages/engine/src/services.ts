@@ -102,7 +102,7 @@ export function openServices(
     patience: options.backupPatience,
   });
   const feed = new Feed();
-  catalog.onChange = (name) => feed.secretChanged(name);
+  catalog.heads.onChange = (name) => feed.secretChanged(name);
   const watched = { feed, catalog, administration, now, isFresh };
   const watchers = new Watchers(watched, gate, limits);
   const duty = new Duty(storage.shared);

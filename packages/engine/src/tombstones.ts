@@ -34,7 +34,7 @@ export class Tombstones {
     const { catalog, storage, duty } = this.#parts;
     if (!duty.isOurs) return;
     const now = this.#parts.now();
-    const old = catalog
+    const old = catalog.heads
       .tombstonesBefore(new Date(now.getTime() - LIFE), now)
       // An instance that has not seen the end of a life must not take the next one for its past.
       .filter(({ revision }) => storage.shared?.confirmedByAll(revision) ?? true);

@@ -29,7 +29,7 @@ export async function prune(
   choose: (head: Head) => readonly number[],
 ): Promise<number> {
   const made = await secrets.alone(name, async () => {
-    const before = catalog.live(name);
+    const before = catalog.heads.live(name);
     if (!before) return undefined;
     const { head } = before;
     const numbers = choose(head)

@@ -65,7 +65,7 @@ export class Pruner {
 
   /** Looks at every secret now, behind what is under way. Rejects with the first error, after it has tried all. */
   all(): Promise<void> {
-    return this.#enqueue(() => this.#context.catalog.names());
+    return this.#enqueue(() => this.#context.catalog.heads.names());
   }
 
   close(): void {
@@ -103,7 +103,7 @@ export class Pruner {
       if (looked % LOOKED_AT === 0) await turn();
       try {
         for (;;) {
-          const head = catalog.live(name)?.head;
+          const head = catalog.heads.live(name)?.head;
           if (this.#closed || !head || this.#retention.expired(head, now()).length === 0) break;
           const choose = (newest: Head) => this.#retention.expired(newest, now());
           await run(() => prune(this.#context, name, choose)).catch((error: unknown) => {

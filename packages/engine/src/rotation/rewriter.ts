@@ -187,7 +187,7 @@ export class Rewriter {
     await this.#inParts((room, after: Uint8Array | undefined) =>
       changes.alone(() => manifest.reseal(room, after)),
     );
-    const names = catalog.allNames()[Symbol.iterator]();
+    const names = catalog.heads.allNames()[Symbol.iterator]();
     let next = names.next();
     while (!next.done) {
       const start = performance.now();

@@ -177,7 +177,7 @@ export class Watch {
   }
 
   #tell({ name }: Changed): WatchEvent {
-    const entry = this.#parts.catalog.live(name);
+    const entry = this.#parts.catalog.heads.live(name);
     return entry
       ? { kind: 'change', id: this.#id, secret: infoOf(entry) }
       : { kind: 'delete', id: this.#id, name };
