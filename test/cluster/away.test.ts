@@ -60,7 +60,8 @@ test('what only an instance had that was away during a heal raises the alarm whe
 
   const healer = await start(nats, one);
   const other = await start(nats, two);
-  expect(await healer.heal()).toMatchObject({ absent: [away.replica.instance], forks: [] });
+  const without = [away.replica.instance];
+  expect(await healer.heal(false, false, without)).toMatchObject({ absent: without, forks: [] });
   await healthy(healer, other);
   await healer.commit('sa', `2 ${canary('other')}`);
   await healer.commit('sa', `3 ${canary('further')}`);
@@ -104,7 +105,7 @@ test('an instance that was away for long, and has nothing of its own, raises no 
   await one.commit('sold', undefined);
   await one.commit('sold', `2 ${canary('another life')}`);
   await two.feed.passed(one.feed.position);
-  await one.heal();
+  await one.heal(false, false, [away.replica.instance]);
   await healthy(one, two);
   const back = await start(nats, away);
   await healthy(back);
@@ -129,7 +130,7 @@ test('an instance that had a part of what was lost and brought back has nothing 
   await two.feed.passed(await one.commit('snew', undefined));
   await putBack();
   await expect.poll(() => alarmOf(one), { timeout: 30_000 }).toBeDefined();
-  expect(await one.heal()).toMatchObject({ restored: 1, removed: 1 });
+  expect(await one.heal(false, false, [away.replica.instance])).toMatchObject({ restored: 1, removed: 1 });
   const back = await start(nats, away);
   await healthy(one, two, back);
   for (const follower of [one, two, back]) {
@@ -145,7 +146,7 @@ test('an instance that comes back makes way for a heal, and is a part of it', {
   const { nats, connection, one, two, away } = await three();
   await away.end();
   await two.feed.passed(await one.commit('sa', `2 ${canary('after')}`));
-  await one.heal();
+  await one.heal(false, false, [away.replica.instance]);
   await healthy(one, two);
   const announced = { kind: 'missing', message: 'a heal', instance: 'f'.repeat(16), at: new Date() } as const;
   const note = encodeAlarm({ ...announced, healer: 'f'.repeat(16) });
@@ -172,7 +173,7 @@ test('taking over what a heal made of the stream is begun again where it was bro
   for (let index = 0; index < 80; index++) await one.commit(`s${index}`, value(2, index), 8_000);
   await one.commit('s79', undefined);
   await two.feed.passed(one.feed.position);
-  await one.heal();
+  await one.heal(false, false, [away.replica.instance]);
   await healthy(one, two);
   const broken = await Follower.open(nats.urls, away.folder);
   broken.admission = () => {

@@ -65,6 +65,13 @@ const SENSE: RecordSense = {
   generationOf: (_, value) => Number.parseInt(Buffer.from(value).toString(), 10) || 0,
 };
 
+interface FollowerOptions {
+  /** For people. */
+  readonly name?: string;
+  /** How long it remembers heads that were removed. */
+  readonly rememberedMs?: number | undefined;
+}
+
 /** An instance as far as this goes: a replica and its feed. */
 export class Follower {
   readonly admitted: IncomingHead[] = [];
@@ -77,14 +84,14 @@ export class Follower {
     readonly folder: TemporaryFolder,
     readonly replica: Replica,
     readonly link: Link,
-    rememberedMs: number | undefined,
+    { name = 'test', rememberedMs }: FollowerOptions,
   ) {
     this.feed = new Feed({
       layout,
       replica,
       link,
       beats: this.beats,
-      name: 'test',
+      name,
       version: '0',
       sense: SENSE,
       noteMs: 1_000,
@@ -93,14 +100,11 @@ export class Follower {
     });
   }
 
-  /**
-   * @param folder of one that has ended, to go on with it
-   * @param rememberedMs how long it remembers heads that were removed
-   */
+  /** @param folder of one that has ended, to go on with it */
   static async open(
     urls: string | string[],
     folder = temporaryFolder(),
-    rememberedMs?: number,
+    options: FollowerOptions = {},
   ): Promise<Follower> {
     const replica = await Replica.open(folder.join('store'), {
       minFreeBytes: 0,
@@ -121,7 +125,7 @@ export class Follower {
       const { incarnation } = parseMeta(note?.data ?? new Uint8Array());
       await replica.bind({ incarnation, epoch: UNPROVEN, created });
     }
-    const follower = new Follower(folder, replica, link, rememberedMs);
+    const follower = new Follower(folder, replica, link, options);
     later(() => follower.end());
     return follower;
   }
@@ -138,7 +142,7 @@ export class Follower {
     return this;
   }
 
-  async heal(dryRun = false, giveUpDamaged = false): Promise<HealReport> {
+  async heal(dryRun = false, giveUpDamaged = false, without: readonly string[] = []): Promise<HealReport> {
     const { connection } = this.link;
     if (!connection) throw new Error('no connection');
     this.feed.healing = true;
@@ -150,10 +154,11 @@ export class Follower {
         alarm: this.feed.alarm,
         sense: SENSE,
         admission: { admit: () => {}, authenticate },
-        members: () => this.feed.members.list().map(({ instance }) => instance),
+        members: () => this.feed.members.list(),
         makeStream: () => makeStream(connection),
         dryRun,
         giveUpDamaged,
+        without,
       }).run();
       if (!dryRun) await expect.poll(() => this.feed.alarm.current).toBeUndefined();
       return report;

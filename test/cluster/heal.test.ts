@@ -66,7 +66,12 @@ test('a stream that is gone is made anew from what one instance has, and the oth
   await one.commit('sb', undefined);
   await (await jetstreamManager(connection)).streams.delete(layout.stream);
   await expect.poll(() => alarmOf(one)).toBe('gone');
-  expect(await one.heal()).toMatchObject({ restored: 1, compared: [one.replica.instance] });
+  const without = [two.replica.instance];
+  expect(await one.heal(false, false, without)).toMatchObject({
+    restored: 1,
+    compared: [one.replica.instance],
+    absent: without,
+  });
   await healthy(one);
   const back = (await Follower.open(nats.urls, two.folder)).start();
   await healthy(back);
@@ -141,7 +146,7 @@ test('an instance whose disk is lost too takes over what another one had', async
   await two.end();
   await putBack();
   await expect.poll(() => alarmOf(three), { timeout: 60_000 }).toBeDefined();
-  const report = await three.heal();
+  const report = await three.heal(false, false, [one.replica.instance, two.replica.instance]);
   expect(report.absent).toHaveLength(2);
   const fresh = await Follower.open(nats.urls);
   await fresh.feed.fill();
@@ -165,7 +170,7 @@ test('a record that is damaged in the stream is written anew by who has it, and 
   await manager.streams.purge(layout.stream, { filter: layout.chunk(bytes('sbig'), 2) });
   await one.feed.scrub();
   await expect.poll(() => alarmOf(one)).toBe('damaged');
-  expect(await one.heal()).toMatchObject({ restored: 1, damaged: [] });
+  expect(await one.heal(false, false, [two.replica.instance])).toMatchObject({ restored: 1, damaged: [] });
   await healthy(one);
   const back = (await Follower.open(nats.urls, two.folder)).start();
   await healthy(back);
@@ -177,8 +182,9 @@ test('a record that is damaged in the stream is written anew by who has it, and 
   await manager.streams.purge(layout.stream, { filter: layout.chunk(bytes('slost'), 2) });
   const last = (await Follower.open(nats.urls, two.folder)).start();
   await expect.poll(() => alarmOf(last)).toBeDefined();
-  await expect(last.heal()).rejects.toThrow('--give-up-damaged');
-  const report = await last.heal(false, true);
+  const without = [one.replica.instance];
+  await expect(last.heal(false, false, without)).rejects.toThrow('--give-up-damaged');
+  const report = await last.heal(false, true, without);
   expect(report.damaged).toMatchObject([{ key: bytes('slost').toString('hex') }]);
   await healthy(last);
   expect(last.text('slost')).toBeUndefined();

@@ -24,7 +24,8 @@ async function bucket() {
 }
 
 /** One that remembers no head that was removed for longer than it must. */
-const open = async (url: string, like?: Follower) => (await Follower.open(url, like?.folder, 0)).start();
+const open = async (url: string, like?: Follower) =>
+  (await Follower.open(url, like?.folder, { rememberedMs: 0 })).start();
 
 /** Gives it the work of the background. */
 async function onDuty(follower: Follower): Promise<Follower> {

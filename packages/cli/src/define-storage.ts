@@ -44,12 +44,19 @@ export function defineStorage(program: Command): void {
     'heal',
     'bring back what a shared store has lost, and lift its alarm',
     'Compares the replicas of all instances with the store, and brings back the newest of each record. What was deleted or revoked ' +
-      'stays so. Have all instances run that can: what only an absent one has is not brought back. Look with --dry-run first.',
+      'stays so. Have all instances run that can: what only an absent one has is not brought back, so that each of those is to be ' +
+      'named with --without. Look with --dry-run first.',
   )
     .option('--dry-run', 'say what would be brought back, and change nothing')
-    .option('--give-up-damaged', 'set records aside that are damaged, and that no instance has');
+    .option('--give-up-damaged', 'set records aside that are damaged, and that no instance has')
+    .option('--without <member...>', 'go on without members that do not answer, by id or name');
   actOnServer(addJsonOption(heal), async (options) => (await commands()).heal(options));
-  examples(heal, 'coffer storage heal --dry-run', 'coffer storage heal');
+  examples(
+    heal,
+    'coffer storage heal --dry-run',
+    'coffer storage heal',
+    'coffer storage heal --without 0123456789abcdef',
+  );
 
   const migrate = defineCommand(
     storage,

@@ -71,19 +71,18 @@ export class StorageCare {
   async forget(caller: Caller, member: string): Promise<void> {
     const asked = { caller, action: 'storage-forget', target: member } as const;
     await this.#act(asked, async (shared) => {
-      if (member === '' || member.length > MEMBER_LENGTH) {
-        throw new CofferError(
-          'invalid_argument',
-          'a member is named by its 16 hexadecimal digits, or by its name',
-        );
-      }
+      requireMember(member);
       await shared.forget(member);
     });
   }
 
   /** @throws CofferError as {@link SharedStorage.heal}; `unfit_store` */
-  async heal(caller: Caller, { dryRun, giveUpDamaged }: Omit<HealRequest, 'join'>): Promise<HealReport> {
-    const asked = { caller, action: 'storage-heal', ...(dryRun && { target: 'dry run' }) } as const;
+  async heal(
+    caller: Caller,
+    { dryRun, giveUpDamaged, without = [] }: Omit<HealRequest, 'join'>,
+  ): Promise<HealReport> {
+    const target = dryRun ? 'dry run' : without.length > 0 ? `without ${without.join(', ')}` : undefined;
+    const asked = { caller, action: 'storage-heal', ...(target !== undefined && { target }) } as const;
     const { join: own } = this.#context;
     const join: ForkJoin = {
       fence: own.fence,
@@ -95,7 +94,10 @@ export class StorageCare {
         for (const one of taken) await this.#context.gate.allowStale(takenAway(one));
       },
     };
-    return this.#act(asked, (shared) => shared.heal({ dryRun, giveUpDamaged, join }));
+    return this.#act(asked, (shared) => {
+      for (const member of without) requireMember(member);
+      return shared.heal({ dryRun, giveUpDamaged, without, join });
+    });
   }
 
   /** Logged before it begins, and again when it ends, with its error if it failed. */
@@ -124,6 +126,11 @@ export class StorageCare {
     if (!knows(asked.caller) || !policy().isAdministrator(asked.caller)) await gate.deny(asked);
     return gate.allowStale(asked);
   }
+}
+
+function requireMember(member: string): void {
+  if (member !== '' && member.length <= MEMBER_LENGTH) return;
+  throw new CofferError('invalid_argument', 'a member is named by its 16 hexadecimal digits, or by its name');
 }
 
 /** As the same is logged when somebody asks for it, but by the server itself. */

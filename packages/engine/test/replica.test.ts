@@ -348,6 +348,24 @@ test('a copy belongs to one bucket: under the name of another it is refused, unt
   await again.belongTo('cofer');
 });
 
+test('a copy remembers the other members, each until it is forgotten, and they are none of its records', async () => {
+  const { replica, folder } = await newReplica();
+  await replica.bind(ORIGIN);
+  const member = (digit: string) => ({
+    instance: digit.repeat(16),
+    name: `node-${digit}`,
+    version: '1',
+    epoch: 2,
+    at: new Date(1_000),
+  });
+  for (const digit of ['f', '1', 'a']) await replica.keepMember(member(digit));
+  await replica.keepMember({ ...member('1'), name: 'renamed' });
+  await replica.forgetMember('a'.repeat(16));
+  const again = await reopen(replica, folder);
+  expect(again.members()).toEqual([{ ...member('1'), name: 'renamed' }, member('f')]);
+  expect([scanned(again), [...again.entries()], again.chunks(bytes('sa'))]).toEqual([[], [], []]);
+});
+
 test('an embedded store is no replica and a replica no embedded store: each is refused and stays as it is', async () => {
   const { replica, folder } = await newReplica();
   await replica.apply([write('sa', '1', 1)], [], 1);

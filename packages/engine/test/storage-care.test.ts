@@ -36,6 +36,9 @@ describe('a store that is not shared', () => {
     expect(await codeOf(engine.forgetMember(stranger, '0123456789abcdef'))).toBe('access_denied');
     expect(await codeOf(engine.healStorage(stranger, { dryRun: false }))).toBe('access_denied');
     expect(await codeOf(engine.healStorage(admin, { dryRun: true }))).toBe('unfit_store');
+    expect(await codeOf(engine.healStorage(admin, { dryRun: false, without: ['b', 'c'] }))).toBe(
+      'unfit_store',
+    );
     await engine.close();
     const entries = (await auditEntries(stateDir)).filter(({ action }) => action.startsWith('storage-'));
     expect(
@@ -53,6 +56,8 @@ describe('a store that is not shared', () => {
       ['storage-heal', false, undefined, undefined, undefined],
       ['storage-heal', true, undefined, 'dry run', undefined],
       ['storage-heal', true, 'unfit_store', 'dry run', 'outcome'],
+      ['storage-heal', true, undefined, 'without b, c', undefined],
+      ['storage-heal', true, 'unfit_store', 'without b, c', 'outcome'],
     ]);
     const [begun, ended] = entries.slice(-2);
     expect(ended?.intent).toBe(begun?.seq);

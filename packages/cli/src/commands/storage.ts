@@ -33,10 +33,11 @@ export async function forget(member: string, options: Options): Promise<void> {
 export async function heal({
   dryRun = false,
   giveUpDamaged = false,
+  without = [],
   ...options
-}: Options & { dryRun?: boolean; giveUpDamaged?: boolean }): Promise<void> {
+}: Options & { dryRun?: boolean; giveUpDamaged?: boolean; without?: string[] }): Promise<void> {
   const report = await withAdmin(options, (admin) =>
-    during('failed to heal the store', admin.healStorage({ dryRun, giveUpDamaged })),
+    during('failed to heal the store', admin.healStorage({ dryRun, giveUpDamaged, without })),
   );
   await (options.json ? printJson(report) : print(describeHeal(report)));
 }

@@ -251,19 +251,22 @@ export class Admin {
    * minutes; where the connection breaks it goes on, as {@link storage} tells.
    *
    * @param options With `dryRun` nothing changes. With `giveUpDamaged` records are set aside that are damaged, and that nobody has.
+   * Without `dryRun` a member that does not answer is a `conflict`, unless `without` names it, by its id, or by its name: what only
+   * it has is not brought back.
    */
   healStorage(
     options: {
       readonly dryRun?: boolean | undefined;
       readonly giveUpDamaged?: boolean | undefined;
+      readonly without?: readonly string[] | undefined;
     } & ChangeOptions = {},
   ): Promise<HealReport> {
-    const { dryRun, giveUpDamaged } = options;
+    const { dryRun, giveUpDamaged, without } = options;
     return this.#caller.ask(
       {
         path: '/api/admin/storage/heal',
         action: 'heal the store',
-        body: { dryRun, giveUpDamaged },
+        body: { dryRun, giveUpDamaged, without },
         change: options,
         patience: HEAL_MS,
       },

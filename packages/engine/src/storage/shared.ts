@@ -54,14 +54,16 @@ export interface SharedStorage {
   /**
    * A member that will not come back: nothing waits for it any more. Should it come all the same, it begins anew.
    *
-   * @throws CofferError `not_found`; `conflict` for one that is alive; `unavailable`
+   * @param member its id or its name; where several have the name, the one that is away
+   * @throws CofferError `not_found`; `conflict` for one that is alive, or where several are away; `unavailable`
    */
-  forget(instance: string): Promise<void>;
+  forget(member: string): Promise<void>;
   /**
    * Compares the replicas of all instances that answer with the stream, brings back what it lacks, and lifts the alarm; with
    * `dryRun` it says what it would do.
    *
-   * @throws CofferError `unavailable`, `conflict` while another one heals
+   * @throws CofferError `unavailable`; `conflict` while another one heals, or a member does not answer and is not named in `without`;
+   *   `not_found` for a name there that no member has
    */
   heal(options: HealRequest): Promise<HealReport>;
 }
@@ -70,6 +72,8 @@ export interface HealRequest {
   readonly dryRun: boolean;
   /** Records that are damaged in the stream, and that nobody has, are set aside. */
   readonly giveUpDamaged?: boolean | undefined;
+  /** Members that need not answer, by id, or by name for all that are absent and have it; `dryRun` needs none. */
+  readonly without?: readonly string[] | undefined;
   readonly join?: ForkJoin | undefined;
 }
 

@@ -121,8 +121,8 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
   },
 
   '/api/admin/storage/heal': {
-    post: post(schemas.storageHealRequest, async ({ dryRun = false, giveUpDamaged }, { engine, caller }) =>
-      answers.healReport(await engine.healStorage(caller, { dryRun, giveUpDamaged })),
+    post: post(schemas.storageHealRequest, async ({ dryRun = false, ...asked }, { engine, caller }) =>
+      answers.healReport(await engine.healStorage(caller, { dryRun, ...asked })),
     ),
   },
 

@@ -170,10 +170,11 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     ...admin('healStorage', 'Bring back what a shared store has lost, and lift the alarm'),
     description:
       'Needs `admin` on `*`. Compares the replicas of all instances with the store. What was deleted or revoked stays so; where two ' +
-      'futures of one record are found, one wins and the other is kept aside. It may take minutes.',
+      'futures of one record are found, one wins and the other is kept aside. A member that does not answer is to be named in ' +
+      '`without`, since what only it has is not brought back. It may take minutes.',
     request: body(schemas.storageHealRequest, { dryRun: true }),
     answers: { 200: json(answers.healReport, 'What was brought back, or would be in a dry run') },
-    errors: ['invalid_argument', 'conflict', 'unfit_store'],
+    errors: ['invalid_argument', 'not_found', 'conflict', 'unfit_store'],
   },
   'GET /api/admin/transit-keys': {
     ...admin('listTransitKeys', 'The keys that wasmCloud hosts seal their requests to'),

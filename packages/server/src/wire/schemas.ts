@@ -217,17 +217,29 @@ export const rotateKeysRequest = z
     anyOf: [{ required: ['root'], properties: { root: { const: true } } }, { not: { required: ['to'] } }],
   });
 
+/** Of a shared store: more than the largest that it is made for. */
+const MEMBERS = 2_000;
+
 export const storageReplicasRequest = z.strictObject({
   replicas: z.int().meta({ enum: [1, 3, 5] }),
 });
 
+const member = z
+  .string()
+  .meta({ description: 'An instance’s id, or its name.', minLength: 1, maxLength: 256 });
+
 export const storageForgetRequest = z.strictObject({
-  member: z.string().meta({ description: 'An instance’s id, or its name.', minLength: 1, maxLength: 256 }),
+  member,
 });
 
 export const storageHealRequest = z.strictObject({
   dryRun: z.boolean().optional(),
   giveUpDamaged: z.boolean().optional(),
+  without: z
+    .array(member)
+    .max(MEMBERS)
+    .meta({ description: 'Members that do not answer, and that the heal is to go on without.' })
+    .optional(),
 });
 
 const backend = z.string().meta({

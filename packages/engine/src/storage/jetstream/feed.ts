@@ -315,6 +315,7 @@ export class Feed {
     await this.#prove(meta);
     await this.members.join(this.#position === 0 ? readingOf(info, meta) : undefined);
     await this.#readNotes(manager, connection);
+    await this.members.keep();
     if (this.alarm.current) await this.alarm.standBy(manager, connection, async () => true);
     if (this.alarm.stopsReading) throw unavailable('it is being healed');
     const from = this.#from ?? this.#position + 1;

@@ -31,13 +31,18 @@ export class HealAsk {
     this.#seal = seal;
   }
 
-  /** Who answers at this moment. @throws CofferError `unavailable` as long as this instance has no key to ask with */
-  async peers(): Promise<PeerState[]> {
+  /**
+   * Who answers at this moment.
+   *
+   * @param known nobody is waited for when all of these have answered
+   * @throws CofferError `unavailable` as long as this instance has no key to ask with
+   */
+  async peers(known?: readonly string[]): Promise<PeerState[]> {
     const found = new Map<string, PeerState>();
     await this.#ask('', { ask: 'state' }, GATHER_MS, (answer, question) => {
       const state = parseState(answer.data);
       if (state && this.#isOf(state.instance, question, answer)) found.set(state.instance, state);
-      return undefined;
+      return known?.every((instance) => found.has(instance)) || undefined;
     });
     return [...found.values()];
   }

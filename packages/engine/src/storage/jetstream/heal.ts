@@ -2,11 +2,12 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
-import type { Admission, ForkJoin, HealReport, StorageAlarm } from '../shared.js';
+import type { Admission, ForkJoin, HealReport, MemberStatus, StorageAlarm } from '../shared.js';
 import type { AlarmBell } from './alarm.js';
 import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import { EpochSeal } from './epoch.js';
+import { requireThere } from './heal-absent.js';
 import { HealAsk } from './heal-ask.js';
 import type { Holding } from './heal-futures.js';
 import { joinFutures } from './heal-join.js';
@@ -40,8 +41,9 @@ export interface HealOptions {
   readonly sense: RecordSense;
   /** Looks at heads before they are brought back. */
   readonly admission: Admission;
-  /** Of those that the store knows of. */
-  readonly members: () => readonly string[];
+  readonly members: () => readonly MemberStatus[];
+  /** Members that need not answer, by id or name. */
+  readonly without?: readonly string[] | undefined;
   /** Makes the stream if it is not there. */
   readonly makeStream: () => Promise<void>;
   readonly join?: ForkJoin | undefined;
@@ -79,11 +81,20 @@ export class Heal {
     const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
     const found = alarm.raised;
     const isGone = found?.kind === 'gone';
-    if (isGone && !dryRun) await this.#options.makeStream();
     const isThere = !(isGone && dryRun);
-    const epoch = isThere ? await this.#requireOwn(manager) : 0;
-    if (!dryRun) await this.#announce(manager);
+    let epoch = isGone ? 0 : await this.#requireOwn(manager);
+    if (!dryRun) {
+      const known = members().map(({ instance }) => instance);
+      this.#requireThere(await this.#peers(false, known));
+      if (isGone) {
+        await this.#options.makeStream();
+        epoch = await this.#requireOwn(manager);
+      }
+      await this.#announce(manager);
+    }
     const peers = await this.#peers(!dryRun);
+    // One may have gone since.
+    if (!dryRun) this.#requireThere(peers);
     const answered = [replica.instance, ...peers.map(({ instance }) => instance)];
     const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
     const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
@@ -130,7 +141,7 @@ export class Heal {
       dryRun,
       alarm: found,
       compared,
-      absent: members().filter((member) => !answered.includes(member)),
+      absent: members().flatMap(({ instance }) => (answered.includes(instance) ? [] : [instance])),
       restored: plan.mendings.filter(({ entry }) => !entry.removed).length,
       removed: plan.mendings.filter(({ entry }) => entry.removed).length,
       forks: plan.forks.map(({ key, winner, loser, lost }) => ({
@@ -199,11 +210,11 @@ export class Heal {
   }
 
   /** Those of this store, be it of an earlier epoch; when they have to, only once they have stopped. */
-  async #peers(untilPaused: boolean): Promise<PeerState[]> {
+  async #peers(untilPaused: boolean, known?: readonly string[]): Promise<PeerState[]> {
     const { replica } = this.#options;
     const epoch = replica.origin?.epoch ?? 0;
     for (const end = performance.now() + PAUSE_MS; ; await wait(100)) {
-      const peers = (await this.#ask.peers()).filter((peer) => this.#isOurs(peer));
+      const peers = (await this.#ask.peers(known)).filter((peer) => this.#isOurs(peer));
       const ahead = peers.find((peer) => peer.epoch > epoch);
       if (ahead) {
         throw new CofferError(
@@ -221,6 +232,12 @@ export class Heal {
         );
       }
     }
+  }
+
+  #requireThere(peers: readonly PeerState[]): void {
+    const { members, replica, without = [], giveUpDamaged = false } = this.#options;
+    const there = [replica.instance, ...peers.map(({ instance }) => instance)];
+    requireThere({ members: members(), there, without, giveUpDamaged });
   }
 
   /** What this instance and the others have, but for those whose word does not count. */

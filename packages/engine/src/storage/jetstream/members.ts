@@ -5,12 +5,14 @@ import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import { encodeMember, type MemberNote, type Meta, parseMember } from './notes.js';
 import { put } from './put.js';
-import type { ReplicaLike } from './replica-contract.js';
+import type { KnownMember, ReplicaLike } from './replica-contract.js';
 
 /** Between two notes that an instance writes of itself. */
 const NOTE_MS = 10_000;
 /** The same, while others wait to hear what it has, as of what was removed. */
 const SOON_MS = 1_000;
+/** What is kept in the replica of when a member was heard of is as old at the most. */
+const KEPT_MS = 60 * 60_000;
 /** Who was not heard of in so many times that time is away. */
 const AWAY = 3.5;
 
@@ -40,7 +42,8 @@ export const readingOf = ({ state }: StreamInfo, { epoch }: Meta): Reading => ({
 
 /**
  * All instances that have a replica, as they say of themselves, and how far each is. What was removed leaves a mark that stays until
- * every one of them has it; so one that is away for good has to be forgotten by a person.
+ * every one of them has it; so one that is away for good has to be forgotten by a person. They are kept in the replica: where the stream
+ * has lost what one said, it is written there again, and is known of to who heals.
  *
  * Life: {@link join}, `start` … `stop`, again and again.
  */
@@ -49,6 +52,10 @@ export class Members {
   readonly #others = new Map<string, { readonly note: MemberNote; readonly heardAt: number }>();
   #timer: NodeJS.Timeout | undefined;
   readonly #noteMs: number;
+  /** Of whom the stream has told since {@link join}. */
+  readonly #heard = new Set<string>();
+  /** What the replica has. */
+  readonly #kept = new Map<string, KnownMember>();
   #soon = false;
   /** Of whoever was started last: what an earlier one still has under way is not said any more. */
   #life: object | undefined;
@@ -61,6 +68,12 @@ export class Members {
   constructor(options: MembersOptions) {
     this.#options = options;
     this.#noteMs = options.noteMs ?? NOTE_MS;
+    for (const member of options.replica.members()) {
+      const { instance, ...kept } = member;
+      this.#kept.set(instance, member);
+      const note = { ...kept, confirmed: 0, awaited: 0 };
+      this.#others.set(instance, { note, heardAt: Number.NEGATIVE_INFINITY });
+    }
   }
 
   /**
@@ -74,8 +87,28 @@ export class Members {
   async join(reading?: Reading): Promise<void> {
     const { link } = this.#options;
     this.#reading = reading;
+    this.#heard.clear();
     const note = await this.#note();
     if (link.connection) await put(link.connection, this.#subject, note);
+  }
+
+  /**
+   * Says in place of those of whom the stream tells nothing any more, not even that they were forgotten, that they are members. To be
+   * called when all was {@link heard} that it tells.
+   *
+   * @throws Error where JetStream does not answer
+   */
+  async keep(): Promise<void> {
+    const { link, layout, replica } = this.#options;
+    for (const [instance, { note }] of this.#others) {
+      if (instance === replica.instance || this.#heard.has(instance) || !link.connection) continue;
+      await put(
+        link.connection,
+        layout.member(instance),
+        encodeMember({ ...note, confirmed: 0, awaited: 0 }),
+        0,
+      );
+    }
   }
 
   /** From now on this instance says every few seconds how far it is. */
@@ -120,15 +153,31 @@ export class Members {
    * @throws CofferError `tampered`
    */
   heard(instance: string, bytes: Uint8Array | undefined): void {
+    const { replica } = this.#options;
+    this.#heard.add(instance);
     if (bytes === undefined) {
       this.#others.delete(instance);
+      if (this.#kept.delete(instance)) replica.forgetMember(instance).catch(() => {});
       return;
     }
     const note = parseMember(bytes);
     this.#others.set(instance, { note, heardAt: performance.now() });
-    if (instance === this.#options.replica.instance) return;
+    if (instance === replica.instance) return;
+    this.#remember({ ...note, instance });
     this.#asked = Math.max(this.#asked, note.awaited);
     if (this.#told < note.awaited) this.tellSoon();
+  }
+
+  /** What the disk refuses is tried again with the next note. */
+  #remember(member: KnownMember): void {
+    const kept = this.#kept.get(member.instance);
+    const { name, version, epoch } = member;
+    const isSame = kept?.name === name && kept.version === version && kept.epoch === epoch;
+    if (isSame && member.at.getTime() - kept.at.getTime() < KEPT_MS) return;
+    this.#options.replica.keepMember(member).then(
+      () => this.#kept.set(member.instance, member),
+      () => {},
+    );
   }
 
   /** How many are there, this one among them. */
@@ -183,28 +232,39 @@ export class Members {
   /**
    * Waits no more for an instance that will not come back. If it does, it compares all that it has with the stream first.
    *
-   * @throws CofferError `not_found`, `conflict` for one that is alive, `unavailable`
+   * @param named its id or its name; where several have the name, the one that is away
+   * @throws CofferError `not_found`, `conflict` for one that is alive, or where several are away, `unavailable`
    */
-  async forget(instance: string): Promise<void> {
+  async forget(named: string): Promise<void> {
     const { link, layout } = this.#options;
     // Cut off, this instance hears of nobody, and cannot tell who is alive.
     if (!link.connection) throw new CofferError('unavailable', link.problem);
-    const member = this.list().find((one) => one.instance === instance || one.name === instance);
-    if (!member)
-      throw new CofferError('not_found', `there is no member ${instance}: see coffer storage status`);
-    if (member.alive) {
-      const seconds = Math.ceil((AWAY * this.#noteMs) / 1000);
-      throw new CofferError(
-        'conflict',
-        `member ${instance} is alive: stop it first, and forget it when it was not heard of for ${seconds} seconds`,
-      );
-    }
+    const { instance } = this.#toForget(named);
     try {
-      await put(link.connection, layout.member(member.instance), undefined);
+      await put(link.connection, layout.member(instance), undefined);
     } catch (cause) {
       throw new CofferError('unavailable', `JetStream does not answer: ask again`, { cause });
     }
-    this.#others.delete(member.instance);
+    this.heard(instance, undefined);
+  }
+
+  #toForget(named: string): MemberStatus {
+    const all = this.list();
+    const found = all.filter(({ instance }) => instance === named);
+    if (found.length === 0) found.push(...all.filter(({ name }) => name === named));
+    const [member, ...others] = found.filter(({ alive }) => !alive);
+    if (member && others.length === 0) return member;
+    if (member) {
+      const ids = [member, ...others].map(({ instance }) => instance).join(', ');
+      throw new CofferError('conflict', `several members are named ${named}, and away: say which of ${ids}`);
+    }
+    if (found.length === 0)
+      throw new CofferError('not_found', `there is no member ${named}: see coffer storage status`);
+    const seconds = Math.ceil((AWAY * this.#noteMs) / 1000);
+    throw new CofferError(
+      'conflict',
+      `member ${named} is alive: stop it first, and forget it when it was not heard of for ${seconds} seconds`,
+    );
   }
 
   get #subject(): string {

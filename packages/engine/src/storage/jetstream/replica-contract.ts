@@ -57,6 +57,17 @@ export interface ReplicaEntry {
   readonly chunks: number;
 }
 
+/** An instance that had a replica, as it last said. */
+export interface KnownMember {
+  readonly instance: string;
+  readonly name: string;
+  readonly version: string;
+  /** Of its replica. */
+  readonly epoch: number;
+  /** By its own clock. */
+  readonly at: Date;
+}
+
 /**
  * An instance's own copy of the stream, sealed as there, in LMDB. All that is written is durable and visible at once when the
  * promise resolves.
@@ -133,6 +144,10 @@ export interface ReplicaLike {
    */
   clear(): Promise<void>;
 
+  /** The others that were heard of: the stream may be gone, and what it said of them with it. */
+  members(): readonly KnownMember[];
+  keepMember(member: KnownMember): Promise<void>;
+  forgetMember(instance: string): Promise<void>;
   readonly alarm: StorageAlarm | undefined;
   setAlarm(alarm: StorageAlarm | undefined): Promise<void>;
   facts(): Promise<StorageFacts>;

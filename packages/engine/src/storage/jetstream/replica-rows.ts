@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import { asBuffer } from '../../bytes.js';
 import { CofferError } from '../../errors.js';
 import type { StorageAlarm } from '../shared.js';
-import type { Ancestor, ReplicaEntry, ReplicaOrigin } from './replica-contract.js';
+import type { Ancestor, KnownMember, ReplicaEntry, ReplicaOrigin } from './replica-contract.js';
 
 /**
  * What a replica keeps beside the records, which lie under their own keys as in an embedded store. A removed record is an entry
@@ -13,13 +13,16 @@ import type { Ancestor, ReplicaEntry, ReplicaOrigin } from './replica-contract.j
  * - 00 02 ‖ key: the entry of the record under that key: flags (1 byte: 1 removed, 2 head), revision (8, big-endian), number of
  *   chunks (4), fingerprint (8), and for each ancestor its revision (8) and fingerprint (8).
  * - 00 03 ‖ length of key (2) ‖ key ‖ index (4): a chunk whose record has not come, its revision (8) and bytes.
+ * - 00 04 ‖ instance, 8 bytes: another instance that was heard of, JSON `{name, version, epoch, at}`.
  */
 export const REPLICA_KEY = Buffer.from([0, 1]);
 const ENTRY_PREFIX = Buffer.from([0, 2]);
 const CHUNK_PREFIX = Buffer.from([0, 3]);
 export const ENTRIES_END = CHUNK_PREFIX;
 export const CHUNKS_START = CHUNK_PREFIX;
-export const CHUNKS_END = Buffer.from([0, 4]);
+export const MEMBERS_START = Buffer.from([0, 4]);
+export const CHUNKS_END = MEMBERS_START;
+export const MEMBERS_END = Buffer.from([0, 5]);
 
 const REMOVED = 1;
 const HEAD = 2;
@@ -89,6 +92,21 @@ export function chunkKey(key: Uint8Array, index: number): Buffer {
 export function readChunkKey(row: Buffer): { key: Buffer; index: number } {
   const key = row.subarray(CHUNK_PREFIX.length + 2, row.length - 4);
   return { key, index: row.readUInt32BE(row.length - 4) };
+}
+
+export const memberKey = (instance: string): Buffer =>
+  Buffer.concat([MEMBERS_START, Buffer.from(instance, 'hex')]);
+
+export const encodeMember = ({ name, version, epoch, at }: KnownMember): Buffer =>
+  Buffer.from(JSON.stringify({ name, version, epoch, at: at.toISOString() }));
+
+export function decodeMember(row: Buffer, stored: Buffer): KnownMember {
+  const { at, ...said } = JSON.parse(String(stored)) as MemberJson;
+  return { instance: row.toString('hex', MEMBERS_START.length), ...said, at: new Date(at) };
+}
+
+interface MemberJson extends Omit<KnownMember, 'instance' | 'at'> {
+  at: string;
 }
 
 /** What a replica knows beside its records; written with each transaction. */

@@ -8,6 +8,7 @@ import type { StorageAlarm } from '../shared.js';
 import type { StorageChange, StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
 import type {
   AppliedAt,
+  KnownMember,
   ReplicaChunk,
   ReplicaEntry,
   ReplicaLike,
@@ -21,14 +22,19 @@ import {
   chunkKey,
   chunkRange,
   decodeEntry,
+  decodeMember,
   decodeReplicaState,
   ENTRIES_END,
   encodeEntry,
+  encodeMember,
   encodeReplicaState,
   entriesAfter,
   entryKey,
   fingerprintOf,
   keyOfEntry,
+  MEMBERS_END,
+  MEMBERS_START,
+  memberKey,
   REPLICA_KEY,
   type ReplicaState,
   readChunkKey,
@@ -286,6 +292,26 @@ export class Replica implements ReplicaLike {
     for (const { key, bytes } of [...put, head]) batch.setRecord(key, bytes && encode(0, bytes));
     for (const key of remove) batch.setRecord(key, undefined);
     await this.#store.requireRoom(batch);
+  }
+
+  members(): readonly KnownMember[] {
+    return [...this.#store.rows(MEMBERS_START, MEMBERS_END)].map(([row, stored]) =>
+      decodeMember(row, stored),
+    );
+  }
+
+  keepMember(member: KnownMember): Promise<void> {
+    return this.#change((batch) => {
+      batch.setRow(memberKey(member.instance), encodeMember(member));
+      return undefined;
+    });
+  }
+
+  forgetMember(instance: string): Promise<void> {
+    return this.#change((batch) => {
+      batch.setRow(memberKey(instance), undefined);
+      return undefined;
+    });
   }
 
   get alarm(): StorageAlarm | undefined {

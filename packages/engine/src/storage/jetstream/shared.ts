@@ -192,11 +192,11 @@ export class JetStreamShared implements SharedStorage {
     await changeReplicas(link.connection, layout, replicas);
   }
 
-  async forget(instance: string): Promise<void> {
-    await this.#parts.feed.members.forget(instance);
+  async forget(member: string): Promise<void> {
+    await this.#parts.feed.members.forget(member);
   }
 
-  async heal({ dryRun, giveUpDamaged, join }: HealRequest): Promise<HealReport> {
+  async heal({ dryRun, giveUpDamaged, without, join }: HealRequest): Promise<HealReport> {
     const { link, layout, replica, feed, sense, options } = this.#parts;
     const { connection } = link;
     const admission = this.#admission;
@@ -213,10 +213,11 @@ export class JetStreamShared implements SharedStorage {
         alarm: feed.alarm,
         sense,
         admission,
-        members: () => feed.members.list().map(({ instance }) => instance),
+        members: () => feed.members.list(),
         makeStream: async () => void (await openBucket(connection, options, layout, undefined, incarnation)),
         dryRun,
         giveUpDamaged,
+        without,
         join,
       }).run();
       if (!dryRun) await this.#healed();
