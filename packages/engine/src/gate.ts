@@ -75,6 +75,11 @@ export class Gate {
     this.#shared = shared;
   }
 
+  /** True where others change the store, too: what is here may be older than what they were told. */
+  get isShared(): boolean {
+    return this.#shared !== undefined;
+  }
+
   /** @throws CofferError `access_denied`, once the refusal is logged; `stale` */
   async deny(asked: AuditSubject): Promise<never> {
     await this.#fresh(this.#audit.append(asked, DENIED));

@@ -70,8 +70,9 @@ export class ManifestChanges {
         if (refusal) throw refusal;
         return {};
       }
-      // What changes nothing now might later: if its caller may ask again, that is remembered.
-      const planned = plan() ?? (given ? {} : undefined);
+      // What changes nothing now might later: if its caller may ask again, that is remembered. And that it changes nothing is certain
+      // where others write only when it was committed.
+      const planned = plan() ?? (given || this.#gate.isShared ? {} : undefined);
       if (!planned) return {};
       this.#manifest.requireFits(planned);
       const kept = this.#gate.remember(operations, added, this.#isPrivileged(asked.caller));

@@ -86,8 +86,9 @@ export class SecretChanges {
           return this.#planned(before, { ...head, operations }, result, number, value, dropped);
         };
         const planned = plan(catalog.heads.live(name), next);
-        // What changes nothing now might later: if its caller may ask again, that is remembered.
-        if (planned.commit || !given) return planned;
+        // What changes nothing now might later: if its caller may ask again, that is remembered. And that it changes nothing is
+        // certain where others write only when it was committed.
+        if (planned.commit || !(given || gate.isShared)) return planned;
         const unchanged = before?.head ?? { ...firstHead(name), deletedAt: this.#context.now() };
         return next(unchanged, { result: planned.result });
       };

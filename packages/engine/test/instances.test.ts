@@ -151,6 +151,38 @@ describe('an instance that is cut off', () => {
     expect(text((await b.engine.get(reader, 'db')).value)).toBe('one');
   });
 
+  it('says of no change that there is nothing to do, as far as it knows', async () => {
+    const instances = await Instances.make();
+    const [a, b] = await instances.openAll('a', 'b');
+    const give = { to: ['token:reader'], actions: ['get'], secrets: ['*'] } as const;
+    for (const value of ['one', 'two']) await a.engine.put(admin, 'db', bytes(value));
+    await a.engine.put(admin, 'same', bytes('same'));
+    await b.storage.passed();
+    b.storage.hold();
+    await a.engine.activate(admin, 'db', 2);
+    await a.engine.delete(admin, 'same');
+    await a.engine.put(admin, 'new', bytes('new'));
+    await a.engine.applyPolicy(admin, [give]);
+    let ofB = 0;
+    instances.store.onCommit = (name) => {
+      if (name === 'b') ofB++;
+    };
+    const asked = Promise.all([
+      b.engine.activate(admin, 'db', 1),
+      b.engine.put(admin, 'same', bytes('same')),
+      b.engine.delete(admin, 'new'),
+      b.engine.applyPolicy(admin, []),
+    ]);
+    await expect.poll(() => ofB).toBe(4);
+    await b.storage.release();
+    await asked;
+    await a.storage.passed();
+    expect((await a.engine.info(admin, 'db')).activeVersion).toBe(1);
+    expect(text((await a.engine.get(admin, 'same')).value)).toBe('same');
+    expect(await codeOf(a.engine.get(admin, 'new'))).toBe('not_found');
+    expect((await a.engine.policy(admin)).grants).toEqual([]);
+  });
+
   it('lets no answer leave that has become too old while its line was written into the log', async () => {
     const instances = await Instances.make();
     const [a, b] = await instances.openAll('a', 'b');
