@@ -3,6 +3,7 @@ import { NatsCluster } from '../test/support/cluster.mjs';
 import { CofferInstance } from '../test/support/instances.mjs';
 import { keeping } from './keeping.mjs';
 import { fill, load } from './load.mjs';
+import { processorTime } from './machine.mjs';
 import { row } from './table.mjs';
 import { wasmcloudInstances } from './wasmcloud-instances.mjs';
 
@@ -71,9 +72,16 @@ async function ofThree(keep, embedded, { runs, seconds, progress }) {
     progress('lag: put at one instance, read at another');
     seenAfter.push(await lags(all[0], all[1], run));
   }
-  const [one, two, three] = sides.map(({ seen }) => seen);
+  const [one, two, three] = sides.map(({ seen }) => seen.map(({ rate }) => rate));
+  const times = (seen) => seen.map(({ microseconds }) => microseconds);
   return [
-    row(`get, one instance, ${CONNECTIONS} connections (peer: an embedded store)`, '/s', one, alone),
+    row(
+      `get, one instance, ${CONNECTIONS} connections (peer: an embedded store)`,
+      '/s',
+      one,
+      alone.map(({ rate }) => rate),
+    ),
+    row('  processor time of a get, the instance alone', 'µs', times(sides[0].seen), times(alone)),
     row('get, two instances (peer: one)', '/s', two, one),
     row('get, three instances (peer: one)', '/s', three, one),
     ...putRows('put, three nats-servers, sync always (peer: an embedded store)', puts, embeddedPuts),
@@ -130,12 +138,16 @@ function restartable(shared) {
   };
 }
 
-/** Gets answered a second, by several at once, each with its part of the connections. */
+/** Gets answered a second, by several at once, each with its part of the connections, and what one took of their processors. */
 async function together(sides, seconds) {
   const connections = CONNECTIONS / sides.length;
   const how = { script: 'get', connections, seconds, args: [SECRETS] };
-  const results = await Promise.all(sides.map((side) => load(side, how)));
-  return results.reduce((sum, { throughput }) => sum + throughput, 0);
+  const pids = sides.map(({ server, instance }) => (server ?? instance.server).process.pid);
+  const { result, microseconds } = await processorTime(pids, () =>
+    Promise.all(sides.map((side) => load(side, how))),
+  );
+  const rate = result.reduce((sum, { throughput }) => sum + throughput, 0);
+  return { rate, microseconds: microseconds / (rate * seconds) };
 }
 
 /** Milliseconds that puts took, one after the other. */

@@ -5,11 +5,14 @@ import { CofferInstance } from '../test/support/instances.mjs';
 import { NatsServer } from '../test/support/nats.mjs';
 import { coffer } from '../test/support/servers.mjs';
 import { newSeeds, SecretsNatsKvServer, secretsNatsKv, WasmcloudClient } from '../test/support/wasmcloud.mjs';
+import { processorTime } from './machine.mjs';
 import { row } from './table.mjs';
 
 const IN_FLIGHT = 32;
 const KEYS = 16;
 const PEER = 'peer.secrets';
+/** Seconds for which both sides are loaded first: two processes take as many requests more until what serves them is compiled. */
+const WARM = 10;
 
 /**
  * Gets over NATS from two instances that share a store in JetStream, beside two of secrets-nats-kv on the same nats-server; hosts as in
@@ -24,30 +27,40 @@ export async function wasmcloudInstances(keep, { runs, seconds, progress }) {
     host_jwt: encodeWascap({ sub: host.publicKey, wascap: { name: 'host' } }, host),
   };
   const nats = await keep(NatsServer.start());
-  await startOurs(keep, nats, account);
+  const { cluster, instances } = await startOurs(keep, nats, account);
   const { transit: transitSeed, encryption: encryptionSeed } = newSeeds();
+  const theirs = [];
   for (let count = 0; count < 2; count++) {
-    await keep(SecretsNatsKvServer.start({ url: nats.url, transitSeed, encryptionSeed, args: ['-s', PEER] }));
+    const args = ['-s', PEER];
+    theirs.push(await keep(SecretsNatsKvServer.start({ url: nats.url, transitSeed, encryptionSeed, args })));
   }
   const client = await keep(new WasmcloudClient(nats.url));
   const requests = { key: 'bench-', keys: KEYS, ...tokens, in_flight: IN_FLIGHT };
   const sides = [
-    { name: 'coffer', prefix: 'wasmcloud.secrets', seen: [] },
-    { name: 'secrets-nats-kv', prefix: PEER, seen: [] },
+    {
+      name: 'coffer',
+      prefix: 'wasmcloud.secrets',
+      processes: [...instances.map(({ server }) => server), nats, ...cluster.servers],
+      seen: [],
+    },
+    { name: 'secrets-nats-kv', prefix: PEER, processes: [...theirs, nats], seen: [] },
   ];
   await fillTheirs({ url: nats.url, transitSeed }, component.publicKey);
   await fillOurs(nats.url, component.publicKey);
-  const measure = async (prefix, span) => {
-    const result = await client.bench({ ...requests, prefix, seconds: span });
+  const measure = async ({ prefix, processes }, span) => {
+    const pids = processes.map(({ process }) => process.pid);
+    const { result, microseconds } = await processorTime(pids, () =>
+      client.bench({ ...requests, prefix, seconds: span }),
+    );
     if (Object.keys(result.others).length > 0) throw new Error(`${prefix}: ${result.first_error}`);
-    return result;
+    return { ...result, microseconds: microseconds / result.answered };
   };
   // What is compiled on the way is not what is measured.
-  for (const { prefix } of sides) await measure(prefix, 2);
+  for (const side of sides) await measure(side, WARM);
   for (let run = 0; run < runs; run++) {
-    for (const { name, prefix, seen } of sides) {
-      progress(`wasmCloud gets from two instances, ${IN_FLIGHT} in flight: ${name}`);
-      seen.push(await measure(prefix, seconds));
+    for (const side of sides) {
+      progress(`wasmCloud gets from two instances, ${IN_FLIGHT} in flight: ${side.name}`);
+      side.seen.push(await measure(side, seconds));
     }
   }
   const compare = (what, unit, key, target) => {
@@ -65,6 +78,7 @@ export async function wasmcloudInstances(keep, { runs, seconds, progress }) {
       },
     ),
     compare('  99th percentile', 'ms', 'p99_ms'),
+    compare('  processor time of a get, backends and nats-servers', 'µs', 'microseconds'),
   ];
 }
 
@@ -77,12 +91,14 @@ async function startOurs(keep, nats, account) {
     // Hosts get the same few secrets as fast as they can.
     limits: { principalRequestsPerSecond: 1_000_000 },
   };
-  let like;
+  const instances = [];
   for (const name of ['a', 'b']) {
+    const like = instances[0];
     const instance = await keep(CofferInstance.prepare({ cluster, name, like, direct: true, config }));
     await instance.start();
-    like ??= instance;
+    instances.push(instance);
   }
+  return { cluster, instances };
 }
 
 const NAMES = Array.from({ length: KEYS }, (_, number) => `bench-${number}`);
