@@ -122,7 +122,7 @@ function memberRow({ instance: self, connected, replicaAgeMs = Number.POSITIVE_I
 }
 
 function describeHeal(report: HealReport): string {
-  const { dryRun, alarm, compared, absent, restored, removed, forks, taken, damaged } = report;
+  const { dryRun, alarm, compared, absent, restored, removed, forks, taken, foreign, damaged } = report;
   const would = dryRun ? 'would be' : 'were';
   return [
     alarm ? describeAlarm(alarm) : 'There is no alarm.',
@@ -136,6 +136,11 @@ function describeHeal(report: HealReport): string {
           ),
         ]),
     `${restored} records and ${removed} removals ${would} brought back.`,
+    ...(foreign > 0
+      ? [
+          `${foreign} messages in the bucket that no instance writes ${would} removed: who else may write there?`,
+        ]
+      : []),
     ...forks.map(
       ({ key, keptAs, winner, other, secret }) =>
         `The ${secret === undefined ? `record ${key}` : `secret ${displayText(secret)}`} has two futures: that of ${winner} ${dryRun ? 'would win' : 'won'}, that of ${other} ${dryRun ? 'would be' : 'is'} kept as ${keptAs}.`,

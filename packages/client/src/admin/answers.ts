@@ -197,6 +197,7 @@ export const healReport = record<HealReport>({
       version: optional(whole),
     }),
   ),
+  foreign: whole,
 });
 
 const rotation = optional(

@@ -243,6 +243,8 @@ export interface HealReport {
     readonly target: string;
     readonly version?: number;
   }[];
+  /** Messages in the bucket that no instance writes, which are removed. */
+  readonly foreign: number;
 }
 
 /** How far the re-encryption under a new data key is. */

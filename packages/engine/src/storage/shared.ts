@@ -102,6 +102,8 @@ export interface HealReport {
   }[];
   /** What the futures that lost had taken away, and what is taken away from those that won, too. */
   readonly taken: readonly TakenAwayByHeal[];
+  /** How many messages were in the bucket that no instance writes; they are removed. */
+  readonly foreign: number;
   /** Damaged in the stream, and nobody has them as they were: only when they may be given up does a heal end. */
   readonly damaged: readonly { readonly key: string; readonly keptAs: string }[];
 }

@@ -275,6 +275,7 @@ export const healReport = z.strictObject({
       }),
     )
     .describe('What a future that lost had taken away, and is taken away from the one that won'),
+  foreign: count.describe('Messages in the bucket that no instance writes, which are removed'),
 });
 
 export const keyRotation = z.strictObject({ rotation });

@@ -153,6 +153,7 @@ export function healReport({
   removed,
   forks,
   taken,
+  foreign,
   damaged,
 }: HealReport) {
   return {
@@ -165,6 +166,7 @@ export function healReport({
     forks: forks.map(({ key, keptAs, winner, other, secret }) => ({ key, keptAs, winner, other, secret })),
     damaged: damaged.map(({ key, keptAs }) => ({ key, keptAs })),
     taken: taken.map(({ what, target, version }) => ({ what, target, version })),
+    foreign,
   };
 }
 

@@ -6,7 +6,7 @@ import type { Regression } from './admission.js';
 import { lastNote } from './continuity.js';
 import { type EpochSeal, forged } from './epoch.js';
 import type { Layout } from './layout.js';
-import { type AlarmNote, encodeAlarm, type Meta, parseAlarm, parseMeta } from './notes.js';
+import { type AlarmNote, encodeAlarm, type Meta, parseAlarm, parseMeta, unlessStrange } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
 
@@ -126,10 +126,11 @@ export class AlarmBell {
       await this.clear();
       return undefined;
     }
-    if (note?.data) this.#healer = parseAlarm(note.data).healer;
+    const said = note?.data && unlessStrange(() => parseAlarm(note.data ?? new Uint8Array()));
+    if (said) this.#healer = said.healer;
     else {
-      const said = encodeAlarm({ ...(this.raised ?? this.current), healer: undefined });
-      await put(connection, this.#layout.alarm, said, note?.sequence ?? 0);
+      const own = encodeAlarm({ ...(this.raised ?? this.current), healer: undefined });
+      await put(connection, this.#layout.alarm, own, note?.sequence ?? 0);
     }
     return undefined;
   }

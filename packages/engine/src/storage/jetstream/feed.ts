@@ -19,7 +19,7 @@ import { HealPeer } from './heal-peer.js';
 import type { RecordSense } from './heal-plan.js';
 import { Intake, type Whole } from './intake.js';
 import { readLast } from './last.js';
-import type { Layout } from './layout.js';
+import { isLiteral, type Layout } from './layout.js';
 import { Leases } from './leases.js';
 import type { Link } from './link.js';
 import { Members, readingOf } from './members.js';
@@ -422,6 +422,7 @@ export class Feed {
       filters: layout.notes,
     })) {
       for (const drop of drops) {
+        if (!isLiteral(drop.subject)) continue;
         const message = decodeMessage(layout, drop);
         if (message.kind !== 'record' && message.kind !== 'chunk') this.#note(message);
       }

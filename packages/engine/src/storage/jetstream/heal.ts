@@ -7,6 +7,7 @@ import type { AlarmBell } from './alarm.js';
 import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import { EpochSeal } from './epoch.js';
+import { findForeign, purgeForeign } from './foreign.js';
 import { requireThere } from './heal-absent.js';
 import { HealAsk } from './heal-ask.js';
 import type { Holding } from './heal-futures.js';
@@ -96,6 +97,8 @@ export class Heal {
     // One may have gone since.
     if (!dryRun) this.#requireThere(peers);
     const answered = [replica.instance, ...peers.map(({ instance }) => instance)];
+    const foreign = isThere ? await findForeign({ connection, manager, layout }) : [];
+    if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
     const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
     const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
     const replicas = await this.#replicas(peers, stream, created);
@@ -152,6 +155,7 @@ export class Heal {
         secret: secrets.get(key),
       })),
       taken,
+      foreign: foreign.length,
       damaged: damaged.map(({ key, entry }) => ({ key: hex(key), keptAs: `f.${key}.${entry.fingerprint}` })),
     };
   }
@@ -180,7 +184,7 @@ export class Heal {
     const { replica, alarm } = this.#options;
     const subject = this.#layout.alarm;
     const note = await lastNote(manager, this.#layout.stream, subject);
-    const healer = note?.data && parseAlarm(note.data).healer;
+    const healer = note?.data && unlessStrange(() => parseAlarm(note.data ?? new Uint8Array()))?.healer;
     if (healer && healer !== replica.instance) {
       const peers = await this.#ask.peers();
       if (peers.some(({ instance, healing }) => healing && instance === healer)) throw busy();
@@ -325,7 +329,10 @@ export class Heal {
   #lost({ all, whole }: StreamImage, { mendings }: HealPlan): Mending[] {
     const mended = new Set(mendings.map(({ key }) => key));
     return [...all]
-      .filter(([key, { removed }]) => !removed && !whole.has(key) && !mended.has(key))
+      .filter(([key, { removed, fingerprint }]) => {
+        // What no instance writes is foreign, and not damaged.
+        return !removed && fingerprint !== '' && !whole.has(key) && !mended.has(key);
+      })
       .map(([key, entry]) => ({ key, from: STREAM, entry }));
   }
 

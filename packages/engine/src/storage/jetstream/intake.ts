@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { CofferError } from '../../errors.js';
-import { type Layout, token } from './layout.js';
+import { isLiteral, type Layout, token } from './layout.js';
 import { decodeMessage, type Incoming, type RawMessage } from './messages.js';
 
 /** For so long a record may wait for a part of it, which another commit replaced, when all that was there has been read. */
@@ -35,7 +35,10 @@ export class Intake {
 
   /** @throws CofferError `tampered` for a message that no instance wrote */
   add(messages: readonly RawMessage[]): void {
-    for (const message of messages) this.#pending.push(decodeMessage(this.#layout, message));
+    for (const message of messages) {
+      // Nothing of ours is under such a subject, and nobody could remove it alone.
+      if (isLiteral(message.subject)) this.#pending.push(decodeMessage(this.#layout, message));
+    }
     if (this.#waitingSince !== undefined && this.#backlog > 0) this.#waitingSince = this.#now();
     const behind = messages.at(-1)?.pending ?? 0;
     this.#behind = behind;

@@ -104,7 +104,7 @@ export class Layout {
 
   /** Which of the above a subject is; undefined for what does not belong here. */
   parse(subject: string): Subject | undefined {
-    if (!subject.startsWith(this.#prefix)) return undefined;
+    if (!subject.startsWith(this.#prefix) || !isLiteral(subject)) return undefined;
     const [kind, first, second, ...rest] = subject.slice(this.#prefix.length).split('.');
     if (rest.length > 0) return undefined;
     if ((kind === 'meta' || kind === 'alarm') && first === undefined) return { kind };
@@ -136,6 +136,10 @@ export type Subject =
 
 /** An instance's id; a fingerprint is written so, too. */
 const INSTANCE = /^[0-9a-f]{16}$/;
+
+/** False for what a server would take for more than one subject. */
+export const isLiteral = (subject: string): boolean =>
+  subject.split('.').every((token) => token !== '*' && token !== '>');
 
 /** A key as one token of a subject. */
 export const token = keyText;

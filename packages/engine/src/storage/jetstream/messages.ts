@@ -195,7 +195,8 @@ export interface IncomingRecord {
 /** @throws CofferError `tampered` for what no instance writes */
 export function decodeMessage(layout: Layout, { subject, headers, data, sequence }: RawMessage): Incoming {
   const place = layout.parse(subject);
-  if (!place) throw strange(sequence, 'its subject is not one of ours');
+  if (!place)
+    throw strange(sequence, `its subject ${JSON.stringify(subject.slice(0, 100))} is not one of ours`);
   const batch = batchOf(headers);
   const bytes = isRemoved(headers) ? undefined : data;
   switch (place.kind) {

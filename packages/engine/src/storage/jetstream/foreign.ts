@@ -1,0 +1,64 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { each } from './each.js';
+import { readLast } from './last.js';
+import { HEADER, isLiteral, type Layout } from './layout.js';
+import { entryOf } from './messages.js';
+import { parseLease, parseMember, unlessStrange } from './notes.js';
+import { put } from './put.js';
+import type { Drop } from './tap.js';
+
+export interface ForeignOptions {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly layout: Layout;
+}
+
+/** The last message of a subject of the bucket, which no instance writes. */
+export interface Foreign {
+  readonly subject: string;
+  readonly sequence: number;
+  /** One who wants the lease counts on the record being there. */
+  readonly isLease: boolean;
+}
+
+/**
+ * What in the bucket is not coffer's: messages of other subjects, records that do not say what they are, and notes that do not parse.
+ *
+ * Subjects with a wildcard in them, which nats-server takes, stay: to purge one would purge all that it covers. Nobody reads them.
+ */
+export async function findForeign({ connection, manager, layout }: ForeignOptions): Promise<Foreign[]> {
+  const found: Foreign[] = [];
+  const add = ({ subject, sequence }: Drop, isLease = false) => found.push({ subject, sequence, isLease });
+  const { stream } = layout;
+  const all = { connection, manager, stream, filters: [layout.all], headersOnly: true };
+  for await (const drops of readLast(all)) {
+    for (const drop of drops) if (isLiteral(drop.subject) && !isPlaced(layout, drop)) add(drop);
+  }
+  for await (const drops of readLast({ connection, manager, stream, filters: layout.notes })) {
+    for (const drop of drops) {
+      const place = layout.parse(drop.subject);
+      if (drop.headers?.get(HEADER.operation)) continue;
+      if (place?.kind === 'member' && !unlessStrange(() => parseMember(drop.data))) add(drop);
+      if (place?.kind === 'lease' && !unlessStrange(() => parseLease(drop.data))) add(drop, true);
+    }
+  }
+  return found;
+}
+
+/** What came since under the same subjects stays. Errors as of JetStream, and of a user who may not purge. */
+export async function purgeForeign(
+  { connection, manager, layout }: ForeignOptions,
+  foreign: readonly Foreign[],
+): Promise<void> {
+  await each(foreign, async ({ subject, sequence, isLease }) => {
+    if (isLease) await put(connection, subject, undefined, sequence);
+    else await manager.streams.purge(layout.stream, { filter: subject, seq: sequence + 1 });
+  });
+}
+
+function isPlaced(layout: Layout, { subject, headers, sequence }: Drop): boolean {
+  const place = layout.parse(subject);
+  if (place?.kind === 'record') return unlessStrange(() => entryOf(sequence, headers)) !== undefined;
+  return place !== undefined || layout.parseFork(subject) !== undefined;
+}

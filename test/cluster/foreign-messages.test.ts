@@ -1,0 +1,106 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { expect, test } from 'vitest';
+
+import { canary } from '../support/canary.mjs';
+import { NatsServer } from '../support/nats.mjs';
+import { bytes, Follower, later, layout, makeBucket } from './followers.js';
+
+const WAIT = { timeout: 20_000 };
+const OTHER = 'f'.repeat(16);
+
+async function follow(): Promise<{ connection: NatsConnection; one: Follower; two: Follower }> {
+  const server = await NatsServer.start();
+  later(() => server.stop());
+  const connection = await makeBucket(server.url);
+  const one = (await Follower.open(server.url)).start();
+  const two = (await Follower.open(server.url)).start();
+  await one.commit('sx', canary('a'));
+  await two.feed.passed(one.feed.position);
+  return { connection, one, two };
+}
+
+/** All subjects of the bucket, without the prefix. */
+async function subjects(connection: NatsConnection): Promise<string[]> {
+  const manager = await jetstreamManager(connection);
+  const { state } = await manager.streams.info(layout.stream, { subjects_filter: '>' });
+  return Object.keys(state.subjects ?? {}).map((subject) => subject.replace('$KV.test.', ''));
+}
+
+test.each([
+  ['a record of no key', 'r.hello', true],
+  ['a record that says nothing of itself', `r.${bytes('sz').toString('base64url')}`, true],
+  ['a member of no name', 'm.hello', true],
+  ['a member’s note that does not parse', `m.${OTHER}`, false],
+  ['a part of a record that has no number', 'c.c3g.x', true],
+  ['what nobody follows', 'somewhere.else', false],
+])('%s is gone after a heal, which says so, and all goes on', async (_, strange, raises) => {
+  const { connection, one, two } = await follow();
+  const { seq = 0 } = (await connection.request(`$KV.test.${strange}`, 'x')).json<{ seq?: number }>();
+  expect(seq).toBeGreaterThan(0);
+  if (raises) {
+    for (const { feed } of [one, two])
+      await expect.poll(() => feed.alarm.current?.kind, WAIT).toBe('damaged');
+  }
+  expect(await one.heal(true)).toMatchObject({ foreign: 1 });
+  expect(await subjects(connection)).toContain(strange);
+  expect(await one.heal()).toMatchObject({ foreign: 1, restored: 0 });
+  expect(await subjects(connection)).not.toContain(strange);
+  for (const { feed } of [one, two]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
+  await two.commit('sx', canary('b'));
+  await one.feed.passed(two.feed.position);
+  expect(one.text('sx')).toBe(canary('b'));
+  expect(one.feed.alarm.current).toBeUndefined();
+  expect(await one.heal(true)).toMatchObject({ foreign: 0 });
+});
+
+test('a record that says nothing of itself in the place of one is brought back', async () => {
+  const { connection, one, two } = await follow();
+  await connection.request(layout.record(bytes('sx')), 'x');
+  for (const { feed } of [one, two]) await expect.poll(() => feed.alarm.current?.kind, WAIT).toBe('damaged');
+  expect(await one.heal()).toMatchObject({ foreign: 1, restored: 1 });
+  for (const { feed } of [one, two]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
+  await two.commit('sx', canary('b'));
+  await one.feed.passed(two.feed.position);
+  expect(one.text('sx')).toBe(canary('b'));
+});
+
+test('a subject that a server would take for many stops nobody, and a heal does not purge what it covers', async () => {
+  const { connection, one, two } = await follow();
+  for (const strange of ['r.*', 'r.>', 'm.*', '*', 'l.>'])
+    await connection.request(`$KV.test.${strange}`, 'x');
+  await one.commit('sx', canary('b'));
+  expect(await two.heal()).toMatchObject({ foreign: 0, restored: 0 });
+  for (const { feed } of [one, two]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
+  await two.commit('sx', canary('c'));
+  await one.feed.passed(two.feed.position);
+  expect(one.text('sx')).toBe(canary('c'));
+  await one.end();
+});
+
+test('a lease’s note that does not parse is given up by a heal, and somebody holds the lease again', async () => {
+  const { connection, one } = await follow();
+  const lease = one.feed.leases.lease('work');
+  await expect.poll(() => lease.held, WAIT).toBe(true);
+  lease.close();
+  await expect.poll(() => lease.held, WAIT).toBe(false);
+  await connection.request(layout.lease('work'), 'x');
+  expect(await one.heal()).toMatchObject({ foreign: 1 });
+  const again = one.feed.leases.lease('work');
+  await expect.poll(() => again.held, WAIT).toBe(true);
+  again.close();
+});
+
+test('an alarm that says nothing, in the place of one, keeps nobody from hearing of it, nor from a heal', async () => {
+  const { connection, one, two } = await follow();
+  await connection.request('$KV.test.r.hello', 'x');
+  for (const { feed } of [one, two]) await expect.poll(() => feed.alarm.isOwn, WAIT).toBe(true);
+  for (const said of ['x', '{"kind":"damaged"}']) await connection.request(layout.alarm, said);
+  const manager = await jetstreamManager(connection);
+  const alarm = async () =>
+    (await manager.streams.getMessage(layout.stream, { last_by_subj: layout.alarm }))?.string();
+  await expect.poll(alarm, WAIT).toContain('not one of ours');
+  await connection.request(layout.alarm, 'x');
+  await one.heal();
+  for (const { feed } of [one, two]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
+});
