@@ -403,6 +403,8 @@ export class Feed {
     const { position, heads } = await this.#comeback.run(connection, meta, admission, this.#closing.signal);
     this.#position = position;
     this.#outdated = undefined;
+    this.leases.begin();
+    this.members.begin();
     await this.alarm.clear();
     for (const listener of this.#listeners) {
       // Who holds more than this store's events tell of begins anew; what was removed only these say.

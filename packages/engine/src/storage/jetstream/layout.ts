@@ -6,7 +6,7 @@ import { keyOfText, keyText } from '../../bytes.js';
  * - `meta`: the store's birth, JSON `{format, incarnation, epoch, seal}`. Written once, by compare-and-set, before all else; `epoch`
  *   grows with every heal, which seals it, and positions of another epoch mean nothing.
  * - `r.<key>`: a record. The payload is the record's bytes; the headers say what it is. A removed one is an empty message with
- *   `KV-Operation: DEL`, and stays until every member has confirmed it.
+ *   `KV-Operation: DEL`, and stays until every member has confirmed it (`sweeper.ts`).
  * - `c.<key>.<n>`: a part of a record that is longer than one message may be; its `r.<key>` has `Coffer-Chunks` and the SHA-256 of
  *   the whole for a payload.
  * - `w.<instance>`: an instance's mark, the first message of each of its commits.

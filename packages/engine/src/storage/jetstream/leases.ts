@@ -60,6 +60,19 @@ export class Leases {
     if (bytes === undefined && one.wanted.size > 0 && this.#timer) void this.#renew(work, one);
   }
 
+  /** A heal may have made the stream anew, or it goes on from before what was heard of it: that counts no more. */
+  begin(): void {
+    for (const one of this.#works.values()) {
+      Object.assign(one, {
+        sequence: 0,
+        holder: undefined,
+        heardAt: this.#now(),
+        renewedAt: Number.NEGATIVE_INFINITY,
+      });
+      this.#tell(one);
+    }
+  }
+
   lease(work: string): Lease {
     const one = this.#work(work);
     const listeners = new Set<() => void>();

@@ -139,6 +139,13 @@ export class Members {
     this.#life = undefined;
   }
 
+  /** A heal may have made the stream anew, or it goes on from before what was waited for: nobody waits for that. */
+  begin(): void {
+    this.#awaited = 0;
+    this.#asked = 0;
+    this.#told = 0;
+  }
+
   /** Others wait to hear what is here, as of something that was removed. */
   tellSoon(): void {
     if (this.#soon || !this.#timer) return;
