@@ -1,5 +1,7 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
+import { encodeMember } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { put } from '../../packages/engine/src/storage/jetstream/put.js';
 import { Sweeper } from '../../packages/engine/src/storage/jetstream/sweeper.js';
 import { BACKGROUND } from '../../packages/engine/src/storage/shared.js';
 import { canary } from '../support/canary.mjs';
@@ -10,10 +12,12 @@ import { connectTo, openStorage, removeFolders } from './jetstream-support.js';
 async function bucket() {
   const server = await NatsServer.start();
   later(() => server.stop());
-  const manager = await jetstreamManager(await makeBucket(server.url));
+  const connection = await makeBucket(server.url);
+  const manager = await jetstreamManager(connection);
   const last = (subject: string) => manager.streams.getMessage(layout.stream, { last_by_subj: subject });
   return {
     server,
+    connection,
     manager,
     /** Whether the stream has anything of a record. */
     has: async (key: string) => (await last(layout.record(bytes(key)))) !== null,
@@ -168,6 +172,23 @@ test('an instance that was down while it was swept comes back, and forgets it to
   await one.feed.scrub();
   await back.feed.passed(await one.commit('sa', canary('new life')));
   expect(back.text('sa')).toBe(canary('new life'));
+});
+
+test('a member that all had lost sight of is no reason for an alarm over what was swept before it was back', async () => {
+  const { server, has, connection } = await bucket();
+  const one = await onDuty(await open(server.url));
+  await one.commit('sa', canary('a'));
+  const removed = await one.commit('sa', undefined);
+  await knowsAll(one, removed);
+  await one.feed.scrub();
+  expect(await has('sa')).toBe(false);
+  const note = { name: 'lost', version: '0', epoch: 0, confirmed: 0, awaited: 0, at: new Date() };
+  await put(connection, layout.member('f'.repeat(16)), encodeMember(note));
+  await expect.poll(() => one.feed.members.level).toBe(0);
+  expect(await one.feed.scrub()).toBe(0);
+  expect(alarmOf(one)).toBeUndefined();
+  // That one may have what was removed: here it is still known.
+  expect(one.replica.entry(bytes('sa'))?.removed).toBe(true);
 });
 
 test('that somebody else has removed the mark of a removal is noticed while not every member knew of it', async () => {

@@ -194,12 +194,16 @@ export class Members {
 
   /**
    * Up to where every member, this one too, has said that it has the stream on its disk: what was removed by then may be forgotten.
-   * Taken from what the stream tells alone, so that who reads it finds what another one found; it never falls within an epoch.
+   * Taken from what the stream tells alone, so that who reads it finds what another one found. It may fall when somebody knows of a
+   * member that all others had lost sight of.
    */
   get level(): number {
-    const { instance } = this.#options.replica;
-    if (!this.#others.has(instance)) return 0;
-    return Math.min(...[...this.#others.values()].map(({ note }) => this.#confirmedBy(note)));
+    return this.#lowest(() => true);
+  }
+
+  /** The same of those alone that speak of this epoch: it never falls, and what was removed above it nobody may have forgotten. */
+  get epochLevel(): number {
+    return this.#lowest(({ epoch }) => epoch === this.#epoch);
   }
 
   /** True if all up to that sequence is in every replica; otherwise the others are asked to say soon how far they are. */
@@ -280,6 +284,15 @@ export class Members {
 
   get #epoch(): number {
     return this.#options.replica.origin?.epoch ?? 0;
+  }
+
+  #lowest(counts: (note: MemberNote) => boolean): number {
+    if (!this.#others.has(this.#options.replica.instance)) return 0;
+    const notes = [...this.#others.values()].map(({ note }) => note).filter(counts);
+    return notes.reduce(
+      (lowest, note) => Math.min(lowest, this.#confirmedBy(note)),
+      Number.POSITIVE_INFINITY,
+    );
   }
 
   #confirmedBy({ epoch, confirmed }: MemberNote): number {

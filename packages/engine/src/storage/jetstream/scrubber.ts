@@ -59,7 +59,7 @@ export class Scrubber {
     const isRipe = this.#sweeper.ripe();
     const found = await scrub({ connection, manager, layout, replica, position: position(), isRipe });
     const suspects = [...found.suspects, ...(await this.#forget(manager, connection, found.forgotten))];
-    await continuity.checkKeys(manager, connection, position, suspects, () => members.level);
+    await continuity.checkKeys(manager, connection, position, suspects, () => members.epochLevel);
     if (found.missed === undefined) {
       // What is left of it when it ends is found again.
       await this.#sweeper.sweep(manager, found, goesOn).catch(() => {});

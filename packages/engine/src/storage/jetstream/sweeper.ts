@@ -72,13 +72,14 @@ export class Sweeper {
   /**
    * Has the replica forget what the stream has forgotten.
    *
-   * @returns what the stream should still have: not every member has said that it knows of the removal
+   * @returns what the stream should still have: a member that speaks of this epoch has not said that it knows of the removal. What only
+   *   one of an earlier epoch may lack is kept here, and means nothing: who swept it may not have known of that one
    */
   async forget(removed: Scrubbed['forgotten']): Promise<Uint8Array[]> {
     const { replica, members } = this.#options;
-    const { level } = members;
+    const { level, epochLevel } = members;
     const known = removed.filter(({ revision }) => revision <= level).map(({ key }) => key);
     for (let at = 0; at < known.length; at += AT_ONCE) await replica.forget(known.slice(at, at + AT_ONCE));
-    return removed.filter(({ revision }) => revision > level).map(({ key }) => key);
+    return removed.filter(({ revision }) => revision > epochLevel).map(({ key }) => key);
   }
 }
