@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
 import { CofferInstance } from '../support/instances.mjs';
+import { coffer } from '../support/servers.mjs';
 import { SmallDisk } from '../support/small-disk.js';
 import { readiness } from './deployment.js';
 
@@ -54,7 +55,7 @@ test('an instance whose disk is full refuses changes, reads on as long as it kee
   const read = async (name = 'a') => Buffer.from((await here.get(name)).value).toString();
   const put = (client: Client, value: string, name = 'a') => codeOf(client.put(name, Buffer.from(value)));
   const first = canary('first');
-  expect(await put(here, first)).toBe('done');
+  await expect.poll(() => put(here, first)).toBe('done');
   expect(await read()).toBe(first);
 
   // Into the room that is kept free: what others change goes on coming in.
@@ -91,4 +92,39 @@ test('an instance whose disk is full refuses changes, reads on as long as it kee
     status: 200,
     body: expect.stringContaining('"writable":true'),
   });
+});
+
+test('an instance on whose disk nothing can be written answers nothing, not even a refusal that it cannot log, and serves again with room', async () => {
+  const roomy = await prepare('roomy');
+  await roomy.start();
+  const tight = await prepare('tight');
+  using disk = SmallDisk.mount(tight.folder.join('state'), 24 * 1024);
+  await tight.start();
+  const [there, here] = [clientOf(roomy), clientOf(tight)];
+  const value = canary('kept');
+  await expect.poll(() => codeOf(here.put('a', Buffer.from(value)))).toBe('done');
+  disk.fill();
+  const refused = new Set<string>();
+  // Until its log has used up what its last page had left.
+  await expect
+    .poll(async () => {
+      const code = await codeOf(here.get('a'));
+      if (code !== 'done') refused.add(code);
+      return code;
+    })
+    .not.toBe('done');
+  for (let i = 0; i < 20; i++) refused.add(await codeOf(here.put(`b/${i}`, Buffer.alloc(5_000, 'b'))));
+  refused.delete('stale');
+  expect(refused).toEqual(new Set(['storage_full']));
+  expect(await codeOf(there.put('c', Buffer.from(value)))).toBe('done');
+  expect(Buffer.from((await there.get('a')).value).toString()).toBe(value);
+
+  disk.empty();
+  await expect.poll(() => codeOf(here.get('c'))).toBe('done');
+  expect(Buffer.from((await here.get('a')).value).toString()).toBe(value);
+  await expect.poll(() => codeOf(here.put('d', Buffer.from(value)))).toBe('done');
+  for (const { server } of [roomy, tight]) {
+    const { code, stderr } = await coffer(['audit', 'verify', '--own', '-s', server.socket]);
+    expect([code, String(stderr)]).toEqual([0, expect.not.stringContaining('broken')]);
+  }
 });
