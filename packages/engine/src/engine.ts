@@ -1,19 +1,18 @@
 import type { PolicyDifference, PolicyOptions, TakenAway, TokenInfo, ToTakeAway } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
 import type { CopiesFacts } from './audit/copies/publisher.js';
-import type { AuditSubject } from './audit/entry.js';
 import type { AuditHead, AuditInstances, AuditQuery, AuditReadOptions } from './audit/reading.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
 import { canLockMemory } from './crypto/secure-memory.js';
 import { CofferError, systemError } from './errors.js';
 import type { EngineFacts } from './facts.js';
 import type { Grant } from './grant.js';
-import { Doubts } from './instances/doubts.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import type { Mapping } from './mappings.js';
 import { closeStore, type OpenStore, openStore } from './open-store.js';
-import { type Change, isRecent, mayHaveForgotten } from './operations.js';
+import type { Change } from './operations.js';
 import type { EngineOptions } from './options.js';
+import { Outcomes } from './outcomes.js';
 import type { Revocation } from './policy-record.js';
 import { Requests } from './requests.js';
 import { checkRetention, type RetentionRule } from './retention/rules.js';
@@ -23,7 +22,7 @@ import type { KeysInfo, Rotation } from './rotation/keys.js';
 import type { RotationProgress } from './rotation/rewriter.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 import { openServices, type Services } from './services.js';
-import type { Freshness, HealReport, HealRequest, SharedHealth } from './storage/shared.js';
+import type { HealReport, HealRequest, SharedHealth } from './storage/shared.js';
 import type { StorageInfo } from './storage-care.js';
 import type {
   NewTransitKey,
@@ -46,33 +45,27 @@ export class Engine {
   /** The server's public nkey, which signs the audit log's checkpoints. */
   readonly serverKey: string;
   readonly #parts: OpenStore;
-  /** Of a shared store: how old what is read here may be. */
-  readonly #freshness: Freshness | undefined;
-  readonly #doubts: Doubts | undefined;
+  readonly #outcomes: Outcomes;
+  readonly #requests: Requests;
   readonly #services: Services;
-  readonly #requests = new Requests();
   #closing: Promise<void> | undefined;
 
   private constructor(parts: OpenStore, options: EngineOptions) {
     const { storage, header, follower } = parts;
-    this.#freshness = follower?.freshness;
-    this.#doubts = this.#freshness && new Doubts(this.#freshness);
-    const shared = this.#freshness && {
-      freshness: this.#freshness,
-      inDoubt: (asked: AuditSubject & { operation: string }, close: (error?: string) => Promise<void>) => {
-        const { operation, secret } = asked;
-        const principal = asked.caller.principals[0].id;
-        this.#doubts?.settle(() => close(this.#outcomeOf({ operation, principal, secret })));
-      },
-    };
+    const freshness = follower?.freshness;
+    this.#outcomes = new Outcomes(parts, freshness);
+    this.#requests = new Requests(freshness, () => storage.shared?.health.problem);
     this.#parts = parts;
     this.storeId = Buffer.from(storage.incarnation).toString('hex');
     this.development = options.development ?? false;
     this.serverKey = parts.signer.publicKey;
     this.#services = openServices(parts, options, {
-      shared,
+      shared: freshness && {
+        freshness,
+        inDoubt: (asked, close) => this.#outcomes.settle(asked, close),
+      },
       isFresh: () => this.stale === undefined,
-      run: (task) => this.#run(task),
+      run: (task) => this.#requests.run(task),
     });
     const { duty, revocations, rewriter, pruner, tombstones } = this.#services;
     revocations.onChange(() => this.recheckCallers());
@@ -112,8 +105,7 @@ export class Engine {
     const parts = await openStore(options);
     try {
       const engine = new Engine(parts, options);
-      if (engine.#doubts) engine.#doubts.settle(() => engine.#recover());
-      else await engine.#recover();
+      await engine.#outcomes.recover();
       await parts.upkeep.retire();
       await engine.#services.tombstones.purge();
       engine.setRetention(options.retention ?? []);
@@ -127,16 +119,16 @@ export class Engine {
 
   /** Secrets that the caller may `info`, in byte order of their names; one audit entry for all. */
   list(caller: Caller): Promise<SecretInfo[]> {
-    return this.#read(() => this.#services.secrets.list(caller));
+    return this.#requests.read(() => this.#services.secrets.list(caller));
   }
 
   info(caller: Caller, name: string): Promise<SecretInfo> {
-    return this.#read(() => this.#services.secrets.info(caller, name));
+    return this.#requests.read(() => this.#services.secrets.info(caller, name));
   }
 
   /** @param version 0 or absent: the active one */
   get(caller: Caller, name: string, version = 0, room?: AnswerRoom): Promise<SecretValue> {
-    return this.#read(() => this.#services.secrets.get(caller, name, version, room));
+    return this.#requests.read(() => this.#services.secrets.get(caller, name, version, room));
   }
 
   /** The active version, or undefined if it is `known`. */
@@ -146,7 +138,7 @@ export class Engine {
     known: number,
     room?: AnswerRoom,
   ): Promise<SecretValue | undefined> {
-    return this.#read(() => this.#services.secrets.getIfChanged(caller, name, known, room));
+    return this.#requests.read(() => this.#services.secrets.getIfChanged(caller, name, known, room));
   }
 
   /** Many values in one turn, each authorised and audited by itself, as {@link getMany} says. */
@@ -155,7 +147,7 @@ export class Engine {
     requests: readonly ManyRequest[],
     options: ManyOptions = {},
   ): Promise<ManyAnswer[]> {
-    return this.#read(() => getMany(this.#services.context, caller, requests, options));
+    return this.#requests.read(() => getMany(this.#services.context, caller, requests, options));
   }
 
   /** @returns the number of the new version, or of the highest one if that has this value already */
@@ -166,7 +158,7 @@ export class Engine {
     change?: Change,
     options?: ValueOptions,
   ): Promise<number> {
-    return this.#run(() => this.#services.secrets.put(caller, name, value, change, options));
+    return this.#requests.run(() => this.#services.secrets.put(caller, name, value, change, options));
   }
 
   /**
@@ -182,7 +174,9 @@ export class Engine {
     change?: Change,
     options?: ValueOptions,
   ): Promise<number> {
-    return this.#run(() => this.#services.secrets.putAndActivate(caller, name, value, change, options));
+    return this.#requests.run(() =>
+      this.#services.secrets.putAndActivate(caller, name, value, change, options),
+    );
   }
 
   /** Makes a version of an unused number and activates it. */
@@ -193,20 +187,22 @@ export class Engine {
     value: Uint8Array,
     change?: Change,
   ): Promise<void> {
-    return this.#run(() => this.#services.secrets.createVersion(caller, name, version, value, change));
+    return this.#requests.run(() =>
+      this.#services.secrets.createVersion(caller, name, version, value, change),
+    );
   }
 
   activate(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
-    return this.#run(() => this.#services.secrets.activate(caller, name, version, change));
+    return this.#requests.run(() => this.#services.secrets.activate(caller, name, version, change));
   }
 
   deleteVersion(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
-    return this.#run(() => this.#services.secrets.deleteVersion(caller, name, version, change));
+    return this.#requests.run(() => this.#services.secrets.deleteVersion(caller, name, version, change));
   }
 
   /** Deletes all versions and the memory of their numbers. */
   delete(caller: Caller, name: string, change?: Change): Promise<void> {
-    return this.#run(() => this.#services.secrets.delete(caller, name, change));
+    return this.#requests.run(() => this.#services.secrets.delete(caller, name, change));
   }
 
   /**
@@ -252,19 +248,19 @@ export class Engine {
     request: { name: string; expiresAt?: Date | undefined },
     change?: Change,
   ): Promise<{ token: string; info: TokenInfo }> {
-    return this.#run(() => this.#services.administration.createToken(caller, request, change));
+    return this.#requests.run(() => this.#services.administration.createToken(caller, request, change));
   }
 
   listTokens(caller: Caller): Promise<TokenInfo[]> {
-    return this.#run(() => this.#services.administration.listTokens(caller));
+    return this.#requests.run(() => this.#services.administration.listTokens(caller));
   }
 
   revokeToken(caller: Caller, id: string, change?: Change): Promise<TokenInfo> {
-    return this.#run(() => this.#services.administration.revokeToken(caller, id, change));
+    return this.#requests.run(() => this.#services.administration.revokeToken(caller, id, change));
   }
 
   policy(caller: Caller): Promise<{ grants: Grant[]; generation: number }> {
-    return this.#run(() => this.#services.administration.showPolicy(caller));
+    return this.#requests.run(() => this.#services.administration.showPolicy(caller));
   }
 
   applyPolicy(
@@ -273,7 +269,9 @@ export class Engine {
     options: PolicyOptions = {},
     change?: Change,
   ): Promise<PolicyDifference> {
-    return this.#run(() => this.#services.administration.applyPolicy(caller, grants, options, change));
+    return this.#requests.run(() =>
+      this.#services.administration.applyPolicy(caller, grants, options, change),
+    );
   }
 
   /**
@@ -284,7 +282,7 @@ export class Engine {
    *   `invalid_name`, `name_too_long`, `invalid_policy`
    */
   mapEntity(caller: Caller, entity: string, names: readonly string[], change?: Change): Promise<void> {
-    return this.#run(() => this.#services.mappings.map(caller, entity, names, change));
+    return this.#requests.run(() => this.#services.mappings.map(caller, entity, names, change));
   }
 
   /**
@@ -294,12 +292,12 @@ export class Engine {
    *   is gone then, and the right is not
    */
   unmapEntity(caller: Caller, entity: string, names: readonly string[], change?: Change): Promise<void> {
-    return this.#run(() => this.#services.mappings.unmap(caller, entity, names, change));
+    return this.#requests.run(() => this.#services.mappings.unmap(caller, entity, names, change));
   }
 
   /** All mappings, of the names that the caller administers; by principal. */
   mappings(caller: Caller): Promise<Mapping[]> {
-    return this.#run(() => this.#services.mappings.list(caller));
+    return this.#requests.run(() => this.#services.mappings.list(caller));
   }
 
   /**
@@ -307,16 +305,16 @@ export class Engine {
    * it is. Needs unscoped `admin`, as all on revocations.
    */
   revoke(caller: Caller, request: RevocationRequest, change?: Change): Promise<Revocation> {
-    return this.#run(() => this.#services.revocations.revoke(caller, request, change));
+    return this.#requests.run(() => this.#services.revocations.revoke(caller, request, change));
   }
 
   /** All in force, the oldest first. */
   revocations(caller: Caller): Promise<Revocation[]> {
-    return this.#run(() => this.#services.revocations.list(caller));
+    return this.#requests.run(() => this.#services.revocations.list(caller));
   }
 
   liftRevocation(caller: Caller, id: string, change?: Change): Promise<void> {
-    return this.#run(() => this.#services.revocations.lift(caller, id, change));
+    return this.#requests.run(() => this.#services.revocations.lift(caller, id, change));
   }
 
   /** Whether the token with this `jti` is revoked. A look into memory. */
@@ -340,7 +338,7 @@ export class Engine {
    * @throws CofferError `invalid_argument` if that is more than a day ahead
    */
   rememberIssued(key: string, iat: number): Promise<void> {
-    return this.#run(() => this.#services.revocations.rememberIssued(key, iat));
+    return this.#requests.run(() => this.#services.revocations.rememberIssued(key, iat));
   }
 
   /**
@@ -374,7 +372,7 @@ export class Engine {
    *   that was retired or replaced, and where the ring is full
    */
   addTransitKey(caller: Caller, key: NewTransitKey, change?: Change): Promise<TransitKeyInfo> {
-    return this.#run(() => this.#services.transitKeys.add(caller, key, change));
+    return this.#requests.run(() => this.#services.transitKeys.add(caller, key, change));
   }
 
   /**
@@ -383,12 +381,12 @@ export class Engine {
    * @throws CofferError `access_denied`, `not_found`, `invalid_argument` for the current key
    */
   retireTransitKey(caller: Caller, key: TransitKeyName, change?: Change): Promise<void> {
-    return this.#run(() => this.#services.transitKeys.retire(caller, key, change));
+    return this.#requests.run(() => this.#services.transitKeys.retire(caller, key, change));
   }
 
   /** Of each backend, or of one, the newest first; without seeds. */
   listTransitKeys(caller: Caller, backend?: string): Promise<TransitKeyInfo[]> {
-    return this.#run(() => this.#services.transitKeys.list(caller, backend));
+    return this.#requests.run(() => this.#services.transitKeys.list(caller, backend));
   }
 
   /**
@@ -453,7 +451,7 @@ export class Engine {
       readonly why: string;
       readonly transitKeysRetired: readonly RetiredTransitKey[];
     }): Promise<TakenAway & TakenOver & { readonly transitKeysRetired: readonly TransitKeyName[] }> {
-    return this.#run(async () => {
+    return this.#requests.run(async () => {
       await this.#services.context.gate.allow({ caller: SERVER, action: 'restore', target: why });
       const taken = await this.#services.administration.takeAway(what);
       const takenOver = await this.#services.revocations.takeOver(what);
@@ -464,12 +462,12 @@ export class Engine {
 
   /** The store's keys, with an exact count of the records under each, which reads the whole store. */
   keys(caller: Caller): Promise<KeysInfo> {
-    return this.#run(() => this.#services.keys.list(caller));
+    return this.#requests.run(() => this.#services.keys.list(caller));
   }
 
   /** How far the re-encryption under a new data key is; undefined if there is none under way. */
   rotation(caller: Caller): Promise<RotationProgress | undefined> {
-    return this.#run(() => this.#services.keys.progress(caller));
+    return this.#requests.run(() => this.#services.keys.progress(caller));
   }
 
   /**
@@ -477,12 +475,12 @@ export class Engine {
    * and then the old one is destroyed; nothing that callers see changes.
    */
   rotateKeys(caller: Caller, rotation: Rotation = {}, change?: Change): Promise<KeysInfo> {
-    return this.#run(() => this.#services.keys.rotate(caller, rotation, change));
+    return this.#requests.run(() => this.#services.keys.rotate(caller, rotation, change));
   }
 
   /** How the store is, and the others that share it. Needs unscoped `admin`, as all on the store. */
   storageStatus(caller: Caller): Promise<StorageInfo> {
-    return this.#runStale(() => this.#services.storageCare.status(caller));
+    return this.#requests.runStale(() => this.#services.storageCare.status(caller));
   }
 
   /** On how many servers a shared store is kept: 1, 3 or 5. */
@@ -497,7 +495,7 @@ export class Engine {
 
   /** Of a shared store: brings back from the replicas of all instances what it has lost, and lifts the alarm. */
   healStorage(caller: Caller, options: Omit<HealRequest, 'join'>): Promise<HealReport> {
-    return this.#runStale(() => this.#services.storageCare.heal(caller, options));
+    return this.#requests.runStale(() => this.#services.storageCare.heal(caller, options));
   }
 
   /** How far a shared store is here: whoever shows it to another instance is given nothing older. Undefined where there is none other. */
@@ -588,7 +586,7 @@ export class Engine {
    */
   async authoriseMetrics(caller: Caller): Promise<void> {
     if (!this.#services.administration.policy.mayReadMetrics(caller)) {
-      await this.#run(() => this.#services.context.gate.deny({ caller, action: 'metrics' }));
+      await this.#requests.run(() => this.#services.context.gate.deny({ caller, action: 'metrics' }));
     }
   }
 
@@ -642,36 +640,8 @@ export class Engine {
     this.#services.duty.close();
     await Promise.all([this.#services.backups.close(), this.#services.rewriter.stop()]);
     await this.#requests.quiet();
-    await this.#doubts?.close();
+    await this.#outcomes.close();
     await closeStore(this.#parts);
-  }
-
-  /** What only reads is not waited for at the end: it waits for nothing but its audit entry, which the log writes. */
-  #read<T>(task: () => Promise<T>): Promise<T> {
-    try {
-      this.#requests.requireRunning();
-      const fresh = this.#freshness?.ready();
-      return fresh ? fresh.then(task) : task();
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /**
-   * @throws CofferError `stale` where what is here is too old to decide on, or in its place why the store takes no changes, which tells
-   *   more
-   */
-  #run<T>(task: () => Promise<T>): Promise<T> {
-    const freshness = this.#freshness;
-    if (!freshness) return this.#runStale(task);
-    return this.#runStale(async () => {
-      try {
-        await freshness.ready();
-      } catch (error) {
-        throw this.sharedHealth?.problem ?? error;
-      }
-      return task();
-    });
   }
 
   /**
@@ -679,39 +649,8 @@ export class Engine {
    * may tell why. Anybody else may have lost the right to, which is not known here then.
    */
   #runAsOperator<T>(caller: Caller, task: () => Promise<T>): Promise<T> {
-    return this.#services.auditReading.isOperator(caller) ? this.#runStale(task) : this.#run(task);
+    return this.#services.auditReading.isOperator(caller)
+      ? this.#requests.runStale(task)
+      : this.#requests.run(task);
   }
-
-  /** For what is to be had however old the state is. */
-  #runStale<T>(task: () => Promise<T>): Promise<T> {
-    return this.#requests.run(task);
-  }
-
-  /** Closes intents that a crash left open: the heads tell which came true. */
-  async #recover(): Promise<void> {
-    const { audit } = this.#parts;
-    for (const intent of audit.openIntents) {
-      const { secret, operation, principal } = intent;
-      await audit.recover(intent, this.#outcomeOf({ operation, principal: principal.id, secret }));
-    }
-  }
-
-  /** What the heads tell of an operation: nothing is wrong with it, it was not made, or too much was made since to tell. */
-  #outcomeOf({ operation, principal, secret }: Sought): 'not_made' | 'in_doubt' | undefined {
-    const { manifest, header } = this.#parts;
-    const heads =
-      secret === undefined
-        ? [manifest.operations, header.operations]
-        : [this.#services.secrets.operationsOf(secret)];
-    if (heads.some((operations) => isRecent(operations, operation, principal))) return undefined;
-    return this.#doubts && heads.some(mayHaveForgotten) ? 'in_doubt' : 'not_made';
-  }
-}
-
-/** An operation of which is not known whether it came true. */
-interface Sought {
-  readonly operation: string;
-  /** Principal id. */
-  readonly principal: string;
-  readonly secret: string | undefined;
 }

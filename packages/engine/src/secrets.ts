@@ -11,7 +11,7 @@ import { firstHead, type Head, tombstoneOf } from './head.js';
 import type { Entry } from './heads.js';
 import { checkValue, checkVersion, MAX_VERSION } from './names.js';
 import { addNumber, hasNumber } from './number-set.js';
-import { type Change, NO_OPERATIONS, type Operations } from './operations.js';
+import type { Change } from './operations.js';
 import { isConflict } from './overtaken.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 import { type Next, type Plan, SecretChanges } from './secret-changes.js';
@@ -184,11 +184,6 @@ export class Secrets {
         urgent: true,
       });
     });
-  }
-
-  /** What is remembered of the changes of a secret, for the recovery after a crash. */
-  operationsOf(name: string): Operations {
-    return this.#context.catalog.heads.get(name)?.head.operations ?? NO_OPERATIONS;
   }
 
   /** Runs the task when nobody else is changing the secret, nor begins to. */
