@@ -105,11 +105,13 @@ test('an instance on whose disk nothing can be written answers nothing, not even
   await expect.poll(() => codeOf(here.put('a', Buffer.from(value)))).toBe('done');
   disk.fill();
   const refused = new Set<string>();
+  let answered = 0;
   // Until its log has used up what its last page had left.
   await expect
     .poll(async () => {
       const code = await codeOf(here.get('a'));
-      if (code !== 'done') refused.add(code);
+      if (code === 'done') answered++;
+      else refused.add(code);
       return code;
     })
     .not.toBe('done');
@@ -123,6 +125,12 @@ test('an instance on whose disk nothing can be written answers nothing, not even
   await expect.poll(() => codeOf(here.get('c'))).toBe('done');
   expect(Buffer.from((await here.get('a')).value).toString()).toBe(value);
   await expect.poll(() => codeOf(here.put('d', Buffer.from(value)))).toBe('done');
+  const { socket } = tight.server;
+  const { stdout } = await coffer(['audit', 'query', '--own', '--json', '--secret', 'a', '-s', socket]);
+  const logged = String(stdout)
+    .split('\n')
+    .filter((line) => line.includes('"action":"get"'));
+  expect(logged.length).toBeGreaterThan(answered);
   for (const { server } of [roomy, tight]) {
     const { code, stderr } = await coffer(['audit', 'verify', '--own', '-s', server.socket]);
     expect([code, String(stderr)]).toEqual([0, expect.not.stringContaining('broken')]);
