@@ -111,13 +111,15 @@ describe('a nats-server whose disk is full', () => {
         '$JS.API.STREAM.LEADER.STEPDOWN.KV_test',
         JSON.stringify({ placement: { preferred: server.name } }),
       );
-    await expect
-      .poll(async () => {
-        const leader = await cluster.leaderOf('KV_test');
-        if (leader !== server) await stepDown();
-        return leader?.name;
-      })
-      .toBe(server.name);
+    const itLeads = () =>
+      expect
+        .poll(async () => {
+          const leader = await cluster.leaderOf('KV_test');
+          if (leader !== server) await stepDown();
+          return leader?.name;
+        })
+        .toBe(server.name);
+    await itLeads();
     await expect.poll(async () => (await changes.make()).outcome).toBe('done');
     disk.fill();
     const refused: string[] = [];
@@ -138,13 +140,7 @@ describe('a nats-server whose disk is full', () => {
     await cluster.settled('KV_test');
     expect((await changes.make()).outcome).toBe('done');
     // It leads again, and what it has is what is read.
-    await expect
-      .poll(async () => {
-        const leader = await cluster.leaderOf('KV_test');
-        if (leader !== server) await stepDown();
-        return leader?.name;
-      })
-      .toBe(server.name);
+    await itLeads();
     await using fresh = await closing(openStorage(cluster, { maxBytes }));
     changes.expectKept(fresh.storage);
     expect(storage.storage.shared.alarm).toBeUndefined();
