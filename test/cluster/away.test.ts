@@ -1,5 +1,5 @@
 import { jetstreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/nats-core';
+import { headers, type NatsConnection } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 
 import { CofferError } from '../../packages/engine/src/errors.js';
@@ -164,7 +164,7 @@ test('an instance that comes back makes way for a heal, and is a part of it', {
 test('taking over what a heal made of the stream is begun again where it was broken off', {
   timeout: 120_000,
 }, async () => {
-  const { nats, one, two, away } = await three();
+  const { nats, connection, one, two, away } = await three();
   // More than comes at once.
   const value = (life: number, index: number) => `${life} ${canary(index)}${'x'.repeat(3_000)}`;
   for (let index = 0; index < 80; index++) await one.commit(`s${index}`, value(1, index), 8_000);
@@ -183,8 +183,47 @@ test('taking over what a heal made of the stream is begun again where it was bro
   await expect.poll(() => broken.feed.problem?.message, { timeout: 30_000 }).toContain('a disk that is slow');
   expect(broken.replica.origin?.epoch).toBe(1);
   await broken.end();
+  // From then on nobody keeps for it what is removed.
+  await two.feed.passed(await one.commit('s40', undefined));
+  const manager = await jetstreamManager(connection, { checkAPI: false });
+  await manager.streams.purge(layout.stream, { filter: layout.record(Buffer.from('s40')) });
   const back = await start(nats, away);
   await healthy(back, one);
-  for (let index = 0; index < 79; index++) expect(back.text(`s${index}`)).toBe(value(2, index));
+  for (let index = 0; index < 79; index++) {
+    expect(back.text(`s${index}`)).toBe(index === 40 ? undefined : value(2, index));
+  }
   expect(back.text('s79')).toBeUndefined();
 });
+
+test('a record that is older than what an instance has is not taken over, though it says that it came after', {
+  timeout: 120_000,
+}, async () => {
+  const { nats, connection, one, two, away } = await three();
+  await away.feed.passed(await one.commit('sa', `5 ${canary('newest')}`));
+  await confirmed(one, away, one.feed.position);
+  await away.end();
+  await two.feed.passed(await one.commit('sa', `4 ${canary('an old one')}`));
+  await one.heal(false, false, [away.replica.instance]);
+  await healthy(one, two);
+  const back = await start(nats, away);
+  await expect.poll(() => alarmOf(back), { timeout: 30_000 }).toBe('missing');
+  expect(back.text('sa')).toBe(`5 ${canary('newest')}`);
+  expect(await one.heal()).toMatchObject({ restored: 1 });
+  await healthy(one, two, back);
+  for (const follower of [one, two, back]) expect(follower.text('sa')).toBe(`5 ${canary('newest')}`);
+  expect(await keptBeside(connection)).toEqual([`4 ${canary('an old one')}`]);
+
+  // Nor by one that was forgotten, and begins anew.
+  await back.end();
+  await two.feed.passed(await one.commit('sa', `3 ${canary('older yet')}`));
+  await connection.request(layout.member(back.replica.instance), '', { headers: removal(), timeout: 5_000 });
+  const forgotten = await start(nats, back);
+  await expect.poll(() => forgotten.feed.alarm.raised?.message, { timeout: 30_000 }).toContain('forgotten');
+  expect(forgotten.text('sa')).toBe(`5 ${canary('newest')}`);
+});
+
+function removal() {
+  const said = headers();
+  said.set('KV-Operation', 'DEL');
+  return said;
+}

@@ -55,6 +55,7 @@ export class Reconciliation {
     const tap = await Tap.open({ connection, manager, stream: layout.stream, ...what, from: 1 });
     const stop = () => tap.break(signal.reason as Error);
     signal.addEventListener('abort', stop);
+    if (signal.aborted) stop();
     const seen = new Set<string>();
     const heads: AppliedHead[] = [];
     let position = 0;
@@ -76,6 +77,7 @@ export class Reconciliation {
       signal.removeEventListener('abort', stop);
       tap.close();
     }
+    signal.throwIfAborted();
     heads.push(...(await this.#remove(seen, signal)));
     await replica.bind({ incarnation: meta.incarnation, epoch: meta.epoch, created }, position);
     return { position, heads };
