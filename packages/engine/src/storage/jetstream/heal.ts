@@ -1,4 +1,3 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
@@ -11,28 +10,19 @@ import { findForeign, purgeForeign } from './foreign.js';
 import { requireThere } from './heal-absent.js';
 import { HealAsk } from './heal-ask.js';
 import type { Holding } from './heal-futures.js';
+import { eraOf, Holders } from './heal-holders.js';
 import { joinFutures } from './heal-join.js';
-import {
-  generationOf,
-  type HealPlan,
-  type Mending,
-  planHeal,
-  type RecordSense,
-  STREAM,
-} from './heal-plan.js';
-import { type PeerEntry, PeerSeal, type PeerState } from './heal-talk.js';
+import { type HealPlan, type Mending, planHeal, type RecordSense, STREAM } from './heal-plan.js';
+import { PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
-import { type Layout, token } from './layout.js';
+import type { Layout } from './layout.js';
 import { fingerprint, lineageBehind } from './messages.js';
 import { encodeAlarm, parseAlarm, parseMeta, unlessStrange } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
-import { commonOf, isBlank } from './standing.js';
-import { bytesInStream, emptyImage, readImage, type StreamImage } from './stream-image.js';
+import { emptyImage, readImage, type StreamImage } from './stream-image.js';
 
 const ANSWER_MS = 5_000;
-/** For so long the others are waited for, until they take nothing over any more. */
-const PAUSE_MS = 10_000;
 
 export interface HealOptions {
   readonly connection: NatsConnection;
@@ -64,6 +54,7 @@ export class Heal {
   readonly #layout: Layout;
   readonly #connection: NatsConnection;
   readonly #ask: HealAsk;
+  readonly #holders: Holders;
   readonly #seal: EpochSeal;
 
   constructor(options: HealOptions) {
@@ -73,6 +64,7 @@ export class Heal {
     this.#connection = connection;
     const authenticate = (message: Uint8Array) => admission.authenticate?.(message);
     this.#ask = new HealAsk(connection, layout, new PeerSeal(layout.stream, authenticate));
+    this.#holders = new Holders({ ...options, ask: this.#ask });
     this.#seal = new EpochSeal(layout.stream, authenticate);
   }
 
@@ -86,14 +78,14 @@ export class Heal {
     let epoch = isGone ? 0 : await this.#requireOwn(manager);
     if (!dryRun) {
       const known = members().map(({ instance }) => instance);
-      this.#requireThere(await this.#peers(false, known));
+      this.#requireThere(await this.#holders.peers(false, known));
       if (isGone) {
         await this.#options.makeStream();
         epoch = await this.#requireOwn(manager);
       }
       await this.#announce(manager);
     }
-    const peers = await this.#peers(!dryRun);
+    const peers = await this.#holders.peers(!dryRun);
     // One may have gone since.
     if (!dryRun) this.#requireThere(peers);
     const answered = [replica.instance, ...peers.map(({ instance }) => instance)];
@@ -101,17 +93,17 @@ export class Heal {
     if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
     const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
     const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
-    const replicas = await this.#replicas(peers, stream, created);
+    const replicas = await this.#holders.replicas(peers, stream, created);
     const compared = replicas.map(({ who }) => who);
     const closed = await this.#leaveOutDamaged(manager, stream.whole, replicas);
     const plan = await planHeal({
       stream: { who: STREAM, entries: stream.whole, era: eraOf(created) },
       replicas,
       groupOf: (key) => sense.groupOf(Buffer.from(key, 'base64url')),
-      generation: (who, key) => this.#generation(manager, stream, replicas, who, key),
+      generation: (who, key) => this.#holders.generation(manager, stream, replicas, who, key),
     });
     const damaged = this.#lost(stream, plan);
-    const bytes = (who: string, key: string) => this.#bytes(manager, who, key);
+    const bytes = (who: string, key: string) => this.#holders.bytes(manager, who, key);
     const joinings = await joinFutures({
       plan,
       stream: stream.whole,
@@ -201,7 +193,9 @@ export class Heal {
       const why = 'the store was just healed, and this instance follows: look again in a moment';
       return new CofferError('conflict', why);
     }
-    const peers = (await this.#ask.peers()).filter((peer) => peer.epoch === epoch && this.#isOurs(peer));
+    const peers = (await this.#ask.peers()).filter(
+      (peer) => peer.epoch === epoch && this.#holders.isOurs(peer),
+    );
     const where = peers.map(({ instance }) => instance).join(', ') || 'start one, or a new one';
     return new CofferError(
       'conflict',
@@ -209,98 +203,10 @@ export class Heal {
     );
   }
 
-  #isOurs({ incarnation }: PeerState): boolean {
-    return incarnation === Buffer.from(this.#options.replica.origin?.incarnation ?? []).toString('hex');
-  }
-
-  /** Those of this store, be it of an earlier epoch; when they have to, only once they have stopped. */
-  async #peers(untilPaused: boolean, known?: readonly string[]): Promise<PeerState[]> {
-    const { replica } = this.#options;
-    const epoch = replica.origin?.epoch ?? 0;
-    for (const end = performance.now() + PAUSE_MS; ; await wait(100)) {
-      const peers = (await this.#ask.peers(known)).filter((peer) => this.#isOurs(peer));
-      const ahead = peers.find((peer) => peer.epoch > epoch);
-      if (ahead) {
-        throw new CofferError(
-          'conflict',
-          `instance ${ahead.instance} has seen a heal that this one has not: run “coffer storage heal” there`,
-        );
-      }
-      const others = peers.filter(({ instance }) => instance !== replica.instance);
-      const still = peers.filter(({ paused }) => !paused).map(({ instance }) => instance);
-      if (!untilPaused || still.length === 0) return others;
-      if (performance.now() > end) {
-        throw new CofferError(
-          'unavailable',
-          `not all instances have stopped (${still.join(', ')}): heal again`,
-        );
-      }
-    }
-  }
-
   #requireThere(peers: readonly PeerState[]): void {
     const { members, replica, without = [], giveUpDamaged = false } = this.#options;
     const there = [replica.instance, ...peers.map(({ instance }) => instance)];
     requireThere({ members: members(), there, without, giveUpDamaged });
-  }
-
-  /** What this instance and the others have, but for those whose word does not count. */
-  async #replicas(
-    peers: readonly PeerState[],
-    { members }: StreamImage,
-    created: string | undefined,
-  ): Promise<Holding[]> {
-    const { replica } = this.#options;
-    const { instance, position, origin } = replica;
-    const own = { instance, position, created: origin?.created, epoch: origin?.epoch ?? 0 };
-    const sound = [own, ...peers].filter(({ instance: who, epoch, position: at }) => {
-      return !isBlank(members.get(who), { epoch, position: at ?? Number.POSITIVE_INFINITY });
-    });
-    return Promise.all(
-      sound.map(async ({ instance: who, created: era = created }): Promise<Holding> => {
-        const common = era === created ? commonOf(members.get(who)) : 0;
-        return { who, entries: await this.#entriesOf(who), era: eraOf(era), common };
-      }),
-    );
-  }
-
-  /** Of what no store is without, nobody's word counts that it is removed. */
-  async #entriesOf(who: string): Promise<Map<string, PeerEntry>> {
-    const { replica, sense } = this.#options;
-    const entries =
-      who === replica.instance
-        ? new Map([...replica.entries()].map(([key, entry]) => [token(key), entry]))
-        : await this.#ask.entriesOf(who);
-    for (const [key, { removed }] of entries) {
-      if (removed && sense.isLasting?.(Buffer.from(key, 'base64url'))) entries.delete(key);
-    }
-    return entries;
-  }
-
-  async #generation(
-    manager: JetStreamManager,
-    { generations }: StreamImage,
-    replicas: readonly Holding[],
-    who: string,
-    key: string,
-  ): Promise<number> {
-    const said: PeerEntry | undefined = replicas.find((one) => one.who === who)?.entries.get(key);
-    const known = who === STREAM ? generations.get(key) : said?.generation;
-    if (known !== undefined) return known;
-    try {
-      const bytes = await this.#bytes(manager, who, key);
-      return generationOf(this.#options.sense, Buffer.from(key, 'base64url'), bytes);
-    } catch {
-      return 0; // what cannot be read does not win
-    }
-  }
-
-  async #bytes(manager: JetStreamManager, who: string, key: string): Promise<Uint8Array> {
-    const { replica } = this.#options;
-    const id = Buffer.from(key, 'base64url');
-    if (who === STREAM) return bytesInStream(manager, this.#layout, id);
-    const own = who === replica.instance ? replica.get(id)?.bytes : undefined;
-    return own ?? this.#ask.recordOf(who, key);
   }
 
   /** What only the stream has must be what it says, and open. @returns what is sound, and does not open */
@@ -316,7 +222,7 @@ export class Heal {
       return !removed && !isElsewhere;
     });
     await each(alone, async ([key, entry]) => {
-      const bytes = await this.#bytes(manager, STREAM, key);
+      const bytes = await this.#holders.bytes(manager, STREAM, key);
       const isSound = fingerprint(bytes) === entry.fingerprint;
       const isClosed = isSound && (await join?.opens(Buffer.from(key, 'base64url'), bytes)) === false;
       if (isClosed) closed.push({ key, from: STREAM, entry });
@@ -357,15 +263,13 @@ export class Heal {
     const names = new Map<string, string>();
     for (const { key, lost } of forks) {
       const head = lost.find((one) => one.key === key);
-      const bytes = head && (await this.#bytes(manager, head.from, key).catch(() => undefined));
+      const bytes = head && (await this.#holders.bytes(manager, head.from, key).catch(() => undefined));
       const name = bytes && this.#options.join?.nameOf(Buffer.from(key, 'base64url'), bytes);
       if (name !== undefined) names.set(key, name);
     }
     return names;
   }
 }
-
-const eraOf = (created: string | undefined) => (created === undefined ? undefined : Date.parse(created));
 
 const hex = (key: string) => Buffer.from(key, 'base64url').toString('hex');
 
