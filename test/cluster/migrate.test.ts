@@ -272,6 +272,39 @@ test('what others did while an instance was off goes along, also under a data ke
   await expectServed(folder);
 });
 
+test('a store that was healed is moved by an instance that was off then, and by a new one', async () => {
+  const { folder } = await embedded();
+  /** As an instance of its own serves and heals it. */
+  const healed = async (bucket: string) => {
+    const elsewhere = await temporaryFolder();
+    await copyFile(join(folder, 'root.key'), join(elsewhere, 'root.key'));
+    const { jetstream } = optionsFor(folder, bucket);
+    const { engine } = await openEngine(elsewhere, { storage: { minFreeBytes: 0, jetstream } });
+    await expect.poll(() => engine.sharedHealth?.problem, WAIT).toBeUndefined();
+    const { absent: without } = await engine.healStorage(admin, { dryRun: true });
+    await engine.healStorage(admin, { dryRun: false, without });
+    await expect.poll(() => engine.sharedHealth?.problem, WAIT).toBeUndefined();
+    expect(engine.position).toMatch(/^[0-9a-f]{16}-2-/);
+    await engine.put(admin, 'secret-7', bytes(canary(`healed in ${bucket}`)));
+    await engine.close();
+  };
+  const bucket = newBucket();
+  await migrateToJetStream(optionsFor(folder, bucket));
+  await healed(bucket);
+  await migrateToEmbedded(optionsFor(folder, bucket));
+  await expectServed(folder);
+
+  const another = newBucket();
+  await migrateToJetStream(optionsFor(folder, another));
+  await healed(another);
+  const fresh = await temporaryFolder();
+  await copyFile(join(folder, 'root.key'), join(fresh, 'root.key'));
+  await migrateToEmbedded(optionsFor(fresh, another));
+  const { engine } = await openEngine(fresh);
+  expect(text((await engine.get(admin, 'secret-7', 3)).value)).toBe(canary(`healed in ${another}`));
+  await engine.close();
+});
+
 test('a store is not moved away from an instance that serves it', async () => {
   const { folder, store } = await embedded();
   const bucket = newBucket();
