@@ -2,6 +2,8 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 
+import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { canary } from '../support/canary.mjs';
 import { NatsServer } from '../support/nats.mjs';
 import { bytes, Follower, later, layout, makeBucket } from './followers.js';
@@ -104,3 +106,31 @@ test('an alarm that says nothing, in the place of one, keeps nobody from hearing
   await one.heal();
   for (const { feed } of [one, two]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
 });
+
+test.each(['one of its parts', 'what it says that it is composed of'])(
+  'a long record of which somebody overwrites %s is brought back',
+  async (what) => {
+    const { connection, one, two } = await follow();
+    const value = canary('long').padEnd(3_000, '.');
+    await one.commit('sl', value);
+    await two.feed.passed(one.feed.position);
+    const manager = await jetstreamManager(connection);
+    const subject = layout.record(bytes('sl'));
+    if (what === 'one of its parts') await connection.request(layout.chunk(bytes('sl'), 1), 'x');
+    else {
+      const found = await manager.streams.getMessage(layout.stream, { last_by_subj: subject });
+      const ours = [HEADER.kind, HEADER.print, HEADER.chunks].map(
+        (name) => [name, found?.header.get(name) ?? ''] as const,
+      );
+      const lineage = [HEADER.lineage, `${found?.seq}:${found?.header.get(HEADER.print)}`] as const;
+      const headers = [...ours, lineage];
+      expect(await publishMessage(connection, { subject, headers, data: Buffer.alloc(32) })).toBeDefined();
+    }
+    expect(await one.heal()).toMatchObject({ restored: 1, damaged: [] });
+    for (const { feed } of [one, two]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
+    expect(await one.heal(true)).toMatchObject({ restored: 0 });
+    const three = (await Follower.open(connection.getServer())).start();
+    await three.feed.passed(one.feed.position);
+    expect(three.text('sl')).toBe(value);
+  },
+);

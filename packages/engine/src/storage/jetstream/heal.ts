@@ -20,7 +20,7 @@ import { fingerprint, lineageBehind } from './messages.js';
 import { encodeAlarm, parseAlarm, parseMeta, unlessStrange } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
-import { emptyImage, readImage, type StreamImage } from './stream-image.js';
+import { emptyImage, readImage, type StreamImage, saysParts } from './stream-image.js';
 
 const ANSWER_MS = 5_000;
 
@@ -209,7 +209,11 @@ export class Heal {
     requireThere({ members: members(), there, without, giveUpDamaged });
   }
 
-  /** What only the stream has must be what it says, and open. @returns what is sound, and does not open */
+  /**
+   * What only the stream has must be what it says, and open; what is in parts must be what it says, whoever has it.
+   *
+   * @returns what is sound, and does not open
+   */
   async #leaveOutDamaged(
     manager: JetStreamManager,
     whole: Map<string, ReplicaEntry>,
@@ -217,13 +221,16 @@ export class Heal {
   ): Promise<Mending[]> {
     const { join } = this.#options;
     const closed: Mending[] = [];
-    const alone = [...whole].filter(([key, { removed, fingerprint }]) => {
+    const unseen = [...whole].filter(([key, { removed, fingerprint, chunks }]) => {
       const isElsewhere = replicas.some(({ entries }) => entries.get(key)?.fingerprint === fingerprint);
-      return !removed && !isElsewhere;
+      // Of one in parts the instances that have it do not see when a part is overwritten.
+      return !removed && (chunks > 0 || !isElsewhere);
     });
-    await each(alone, async ([key, entry]) => {
+    await each(unseen, async ([key, entry]) => {
       const bytes = await this.#holders.bytes(manager, STREAM, key);
-      const isSound = fingerprint(bytes) === entry.fingerprint;
+      const isComposed =
+        entry.chunks === 0 || (await saysParts(manager, this.#layout, Buffer.from(key, 'base64url'), bytes));
+      const isSound = isComposed && fingerprint(bytes) === entry.fingerprint;
       const isClosed = isSound && (await join?.opens(Buffer.from(key, 'base64url'), bytes)) === false;
       if (isClosed) closed.push({ key, from: STREAM, entry });
       if (!isSound || isClosed) whole.delete(key);

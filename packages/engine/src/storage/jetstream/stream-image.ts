@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
@@ -118,4 +119,15 @@ export async function bytesInStream(
     parts.push(part?.data ?? new Uint8Array());
   }
   return Buffer.concat(parts);
+}
+
+/** Whether the message of a record in parts says that it is composed of these bytes. */
+export async function saysParts(
+  manager: JetStreamManager,
+  layout: Layout,
+  key: Uint8Array,
+  bytes: Uint8Array,
+): Promise<boolean> {
+  const found = await manager.streams.getMessage(layout.stream, { last_by_subj: layout.record(key) });
+  return found !== null && createHash('sha256').update(bytes).digest().equals(found.data);
 }
