@@ -181,6 +181,23 @@ test('the bytes that count are those of the records', async () => {
   expect((await again.facts()).usedBytes).toBe(2 + 8);
 });
 
+test.each([
+  ['was just begun', 0],
+  ['is being written', 1],
+])('a digest that is given while something %s counts from then on', async (_, turns) => {
+  const { replica } = await newReplica();
+  await replica.bind(ORIGIN);
+  await replica.apply([write('sa', '1', 1)], [], 1);
+  await replica.apply([], [], 5);
+  // As a note of how far this instance is, sent while the store is opened.
+  const flushed = replica.flush();
+  for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+  replica.summarise(readable({ sa: '1' }));
+  await flushed;
+  await replica.apply([write('sb', '2', 6)], [], 6);
+  expect(text(replica.summary ?? bytes(''))).toBe('{"sa":"1","sb":"2"} 2');
+});
+
 test('a new copy has no summary; from the digest that it is given on, each change of a head is in it', async () => {
   const { replica, folder } = await newReplica();
   await replica.apply([write('sa', '1', 1), write('va', 'x', 2, { isHead: false })], [], 2);

@@ -76,6 +76,11 @@ export class Batch {
     this.digest = this.#summariser.fold(this.digest, key, record?.bytes, after);
   }
 
+  /** Whether its heads were folded with this one. */
+  isFoldedBy(summariser: Summariser | undefined): boolean {
+    return this.#summariser === summariser;
+  }
+
   clear(): void {
     this.#rows.clear();
     this.cleared = true;

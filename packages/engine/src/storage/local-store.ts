@@ -168,13 +168,13 @@ export class LocalStore {
   async write(batch: Batch): Promise<void> {
     if (this.#broken) throw this.#broken;
     const summariser = batch.cleared ? undefined : this.#summariser;
+    // One that was given since the batch was begun begins where the heads stand.
+    const digest = batch.cleared || batch.isFoldedBy(summariser) ? batch.digest : this.#digest;
     const state: DriverState = {
       incarnation: batch.incarnation,
       sequence: batch.sequence,
       usedBytes: batch.usedBytes,
-      summary: batch.cleared
-        ? undefined
-        : (summariser?.seal(batch.digest, batch.sequence) ?? this.#state.summary),
+      summary: batch.cleared ? undefined : (summariser?.seal(digest, batch.sequence) ?? this.#state.summary),
     };
     const begun = performance.now();
     try {
@@ -191,8 +191,10 @@ export class LocalStore {
     }
     this.#commits.since(begun);
     this.#state = state;
+    const isNew = !batch.cleared && this.#summariser !== summariser;
+    if (isNew) return;
     this.#summariser = summariser;
-    this.#digest = batch.digest;
+    this.#digest = digest;
   }
 
   async facts(): Promise<StorageFacts> {
