@@ -68,14 +68,17 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
   try {
     ({ header, follower } = await openHeader(storage, options, onNotice, onGone));
     const opened = header;
-    const { catalog, manifest, integrity } = await loadRecords(storage, opened);
     const { shared } = storage;
-    if (shared) {
-      // In the turn in which all was read, so that nothing comes in between.
-      follower ??= new Follower({ storage, shared, onNotice, onGone });
-      follower.begin({ header, catalog, manifest });
-      await follower.whole();
-    }
+    const load = async () => {
+      const records = await loadRecords(storage, opened);
+      // Before anything comes in between.
+      if (shared) follower ??= new Follower({ storage, shared, onNotice, onGone });
+      follower?.begin({ header: opened, ...records });
+      return records;
+    };
+    // Where the store is made at this moment, what comes in of it is let pass already.
+    const { catalog, manifest, integrity } = await (shared ? shared.still(load) : load());
+    await follower?.whole();
     const witness = await witnessOf(storage, opened, manifest, integrity);
     const signer = options.createSigner(header.ring.signingSeed);
     const storeId = Buffer.from(storage.incarnation).toString('hex');

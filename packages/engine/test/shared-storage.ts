@@ -428,6 +428,7 @@ export class SharedInstance implements Storage {
       },
       status: stub,
       setReplicas: stub,
+      still: (task) => task(),
       forget: stub,
       heal: stub,
     };

@@ -51,6 +51,8 @@ export interface SharedStorage {
    * @throws CofferError `unavailable`, `unfit_store` where there are not so many servers
    */
   setReplicas(replicas: ReplicaCount): Promise<void>;
+  /** Nothing that others change comes in while `task` runs; it must not change anything itself. */
+  still<T>(task: () => Promise<T>): Promise<T>;
   /**
    * A member that will not come back: nothing waits for it any more. Should it come all the same, it begins anew.
    *

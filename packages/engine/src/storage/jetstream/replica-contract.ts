@@ -107,6 +107,8 @@ export interface ReplicaLike {
   /** From now on each change of a head is folded in. A copy that has no summary gets one with the next of them. */
   summarise(summariser: Summariser): void;
   refreshSummary(): Promise<void>;
+  /** Nothing is written while `task` runs, which must not wait for what is. */
+  still<T>(task: () => Promise<T>): Promise<T>;
 
   /**
    * Before a change of this instance's own goes into the stream: that there is room for it here, and for what others change meanwhile.

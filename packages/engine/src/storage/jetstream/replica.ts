@@ -178,6 +178,15 @@ export class Replica implements ReplicaLike {
     this.#store.summarise(summariser);
   }
 
+  async still<T>(task: () => Promise<T>): Promise<T> {
+    let result: Promise<T> | undefined;
+    await this.#alone(async () => {
+      result = task();
+      await result.catch(() => undefined);
+    });
+    return result as Promise<T>;
+  }
+
   refreshSummary(): Promise<void> {
     return this.#change(() => undefined);
   }

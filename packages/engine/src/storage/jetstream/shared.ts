@@ -186,6 +186,10 @@ export class JetStreamShared implements SharedStorage {
     };
   }
 
+  still<T>(task: () => Promise<T>): Promise<T> {
+    return this.#parts.replica.still(task);
+  }
+
   async setReplicas(replicas: ReplicaCount): Promise<void> {
     const { link, layout } = this.#parts;
     if (!link.connection) throw new CofferError('unavailable', `NATS cannot be reached: ${link.problem}`);
