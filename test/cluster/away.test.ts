@@ -1,5 +1,5 @@
 import { jetstreamManager } from '@nats-io/jetstream';
-import { headers, type NatsConnection } from '@nats-io/nats-core';
+import { deferred, headers, type NatsConnection } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 
 import { CofferError } from '../../packages/engine/src/errors.js';
@@ -159,6 +159,43 @@ test('an instance that comes back makes way for a heal, and is a part of it', {
   expect(report.compared).toContain(back.replica.instance);
   await healthy(one, two, back);
   expect(back.text('sa')).toBe(`2 ${canary('after')}`);
+});
+
+test('a heal waits for an instance that takes over what an earlier one made of the stream, until it has stopped', {
+  timeout: 120_000,
+}, async () => {
+  const { nats, one, two, away } = await three();
+  await away.end();
+  await two.feed.passed(await one.commit('sa', `2 ${canary('after')}`));
+  await one.heal(false, false, [away.replica.instance]);
+  await healthy(one, two);
+  const back = await Follower.open(nats.urls, away.folder);
+  const held = deferred<void>();
+  later(() => held.resolve());
+  let isAsked = false;
+  back.admission = () => {
+    isAsked = true;
+    return held;
+  };
+  back.start();
+  await expect.poll(() => isAsked, { timeout: 30_000 }).toBe(true);
+  let isHealed = false;
+  const healing = one.heal().then(() => {
+    isHealed = true;
+  });
+  await expect.poll(() => back.feed.alarm.current?.healer, { timeout: 30_000 }).toBe(one.replica.instance);
+  // A heal that waits for nobody takes two seconds.
+  const until = performance.now() + 5_000;
+  await expect.poll(() => isHealed || performance.now() > until, { timeout: 30_000 }).toBe(true);
+  expect(isHealed).toBe(false);
+  expect(back.replica.origin?.epoch).toBe(1);
+  held.resolve();
+  await healing;
+  await healthy(one, two, back);
+  for (const follower of [one, two, back]) {
+    expect(follower.replica.origin?.epoch).toBe(3);
+    expect(follower.text('sa')).toBe(`2 ${canary('after')}`);
+  }
 });
 
 test('taking over what a heal made of the stream is begun again where it was broken off', {

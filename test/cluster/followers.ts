@@ -131,11 +131,11 @@ export class Follower {
   }
 
   /** The engine's word, if it is to be another than yes. */
-  admission: () => void = () => {};
+  admission: () => void | Promise<void> = () => {};
 
   start(): this {
-    const admit = (heads: readonly IncomingHead[]) => {
-      this.admission();
+    const admit = async (heads: readonly IncomingHead[]) => {
+      await this.admission();
       this.admitted.push(...heads);
     };
     this.feed.start({ admit, authenticate });
