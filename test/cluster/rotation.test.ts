@@ -127,14 +127,16 @@ class Users {
 
 /** Waits until no more than this part is left at the instance that re-encrypts; answers how many records that is. */
 async function untilLeft(part: number, worker: CofferInstance): Promise<number> {
-  // On a machine that is busy it may be too far behind to say.
   const asking = new Admin(newClient(worker.server.socket, undefined, PATIENT));
-  for (;;) {
+  let left = 0;
+  const isThere = async () => {
     const rotation = await asking.keyRotation();
-    if (!rotation) return 0;
-    const { total, remaining } = rotation;
-    if (total > 0 && remaining <= part * total) return remaining;
-  }
+    left = rotation?.remaining ?? 0;
+    return !rotation || (rotation.total > 0 && left <= part * rotation.total);
+  };
+  // On a machine that is busy it may be too far behind to say.
+  await expect.poll(() => isThere().catch(String), { timeout: TIMEOUT, interval: 20 }).toBe(true);
+  return left;
 }
 
 it(`the data key of ${SECRETS} secrets is changed under load, over ${KILLS.length} kills of the instance that does it, and nobody notices`, {
