@@ -302,7 +302,9 @@ export class Members {
   async #note(): Promise<Uint8Array> {
     const { name, version, replica } = this.#options;
     const { upTo = 0, epoch = this.#epoch } = this.#reading ?? {};
-    this.#told = Math.max(upTo, await replica.flush());
+    const durable = await replica.flush();
+    // Where a replica of an earlier epoch is has nothing to do with how long the stream of a later one is.
+    this.#told = epoch === this.#epoch ? Math.max(upTo, durable) : upTo;
     return encodeMember({
       name,
       version,
