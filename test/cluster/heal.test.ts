@@ -1,5 +1,8 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
+import { encodeAlarm } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { put } from '../../packages/engine/src/storage/jetstream/put.js';
+import type { StorageAlarm } from '../../packages/engine/src/storage/shared.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
 import { bytes, Follower, later, layout, makeBucket, putBackTo } from './followers.js';
@@ -48,6 +51,8 @@ test('what a stream lost that was put back comes back from the instances, and wh
     expect(follower.text('sbig')).toBe(canary('big') + 'x'.repeat(4_000));
     expect(follower.text('sgone')).toBeUndefined();
     expect(follower.replica.origin?.epoch).toBe(2);
+    // How long the stream was before has nothing to do with how long it is.
+    expect(follower.notices).toEqual([]);
   }
   const sequence = await two.commit('sa', canary('a3'));
   await one.feed.passed(sequence);
@@ -78,6 +83,49 @@ test('a stream that is gone is made anew from what one instance has, and the oth
   expect(back.text('sa')).toBe(canary('a'));
   expect(back.text('sb')).toBeUndefined();
   await back.feed.passed(await one.commit('sc', canary('c')));
+  expect([...one.notices, ...back.notices]).toEqual([]);
+});
+
+test('a heal goes on where another instance writes the alarm into the stream just before it announces itself', async () => {
+  const { nats, connection } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  await one.commit('sa', canary('a'));
+  await (await jetstreamManager(connection)).streams.delete(layout.stream);
+  await expect.poll(() => alarmOf(one)).toBe('gone');
+  const own = one.link.connection;
+  const alarm = one.feed.alarm.raised;
+  if (!own || !alarm) throw new Error('no connection, or no alarm');
+  const request = own.request.bind(own);
+  let others = 0;
+  own.request = async (subject, ...rest) => {
+    if (subject === layout.alarm && others++ === 0) {
+      await put(connection, subject, encodeAlarm({ ...alarm, healer: undefined }));
+    }
+    return request(subject, ...rest);
+  };
+  expect(await one.heal()).toMatchObject({ restored: 1 });
+  expect(others).toBeGreaterThan(1);
+  await healthy(one);
+});
+
+test('a heal where nothing was wrong names who heals, not an instance that there is not, and says it once', async () => {
+  const { nats } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  const two = (await Follower.open(nats.urls)).start();
+  await two.feed.passed(await one.commit('sa', canary('a')));
+  const said: (StorageAlarm | undefined)[] = [];
+  two.feed.alarm.onChange(() => said.push(two.feed.alarm.current));
+  await one.heal();
+  await healthy(one, two);
+  const { instance } = one.replica;
+  expect(said).toEqual([
+    expect.objectContaining({
+      instance,
+      healer: instance,
+      message: expect.stringMatching(`^instance ${instance} heals the store, [^;]+$`),
+    }),
+    undefined,
+  ]);
 });
 
 test('of a record with two futures the further one wins, and the other is kept', async () => {

@@ -10,6 +10,9 @@ import { type AlarmNote, encodeAlarm, type Meta, parseAlarm, parseMeta, unlessSt
 import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
 
+/** Who has raised the alarm where nothing was wrong, and a person has begun a heal. */
+export const NOBODY = '0'.repeat(16);
+
 /**
  * The alarm: kept in the replica, so that a restart does not silence it, and in the stream, so that all hear it. Whoever knows of it
  * refuses changes. Only a heal ends it, which moves the store into a new epoch.
@@ -40,13 +43,14 @@ export class AlarmBell {
     const alarm = this.raised;
     const healer = this.#healer;
     if (!alarm || healer === undefined) return alarm;
-    const message = `${alarm.message}; instance ${healer} heals the store, or its heal was broken off: if this lasts for more than a minute, run “coffer storage heal” again, at any instance`;
-    return { ...alarm, message, healer };
+    const says = `instance ${healer} heals the store, or its heal was broken off: if this lasts for more than a minute, run “coffer storage heal” again, at any instance`;
+    if (alarm.instance === NOBODY) return { ...alarm, instance: healer, message: says, healer };
+    return { ...alarm, message: `${alarm.message}; ${says}`, healer };
   }
 
   /** True if this instance found it. */
   get isOwn(): boolean {
-    return this.current?.instance === this.#replica.instance;
+    return this.raised?.instance === this.#replica.instance;
   }
 
   /**
@@ -127,7 +131,7 @@ export class AlarmBell {
       return undefined;
     }
     const said = note?.data && unlessStrange(() => parseAlarm(note.data ?? new Uint8Array()));
-    if (said) this.#healer = said.healer;
+    if (said) await this.heard(said);
     else {
       const own = encodeAlarm({ ...(this.raised ?? this.current), healer: undefined });
       await put(connection, this.#layout.alarm, own, note?.sequence ?? 0);

@@ -2,7 +2,7 @@ import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission, ForkJoin, HealReport, MemberStatus, StorageAlarm } from '../shared.js';
-import type { AlarmBell } from './alarm.js';
+import { type AlarmBell, NOBODY } from './alarm.js';
 import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import { EpochSeal } from './epoch.js';
@@ -23,6 +23,8 @@ import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 import { emptyImage, readImage, type StreamImage, saysParts } from './stream-image.js';
 
 const ANSWER_MS = 5_000;
+/** How often a heal is announced, where others write the alarm at the same time. */
+const ANNOUNCEMENTS = 20;
 
 export interface HealOptions {
   readonly connection: NatsConnection;
@@ -175,16 +177,19 @@ export class Heal {
   async #announce(manager: JetStreamManager): Promise<void> {
     const { replica, alarm } = this.#options;
     const subject = this.#layout.alarm;
-    const note = await lastNote(manager, this.#layout.stream, subject);
-    const healer = note?.data && unlessStrange(() => parseAlarm(note.data ?? new Uint8Array()))?.healer;
-    if (healer && healer !== replica.instance) {
-      const peers = await this.#ask.peers();
-      if (peers.some(({ instance, healing }) => healing && instance === healer)) throw busy();
+    for (let attempt = 1; attempt <= ANNOUNCEMENTS; attempt++) {
+      const note = await lastNote(manager, this.#layout.stream, subject);
+      const healer = note?.data && unlessStrange(() => parseAlarm(note.data ?? new Uint8Array()))?.healer;
+      if (healer && healer !== replica.instance) {
+        const peers = await this.#ask.peers();
+        if (peers.some(({ instance, healing }) => healing && instance === healer)) throw busy();
+      }
+      const announced = { ...(alarm.raised ?? precaution()), healer: replica.instance };
+      const taken = await put(this.#connection, subject, encodeAlarm(announced), note?.sequence ?? 0);
+      if (taken !== undefined) return alarm.heard(announced);
+      // Each instance that waits writes its alarm into a stream that was just made anew.
     }
-    const announced = { ...(alarm.raised ?? precaution()), healer: replica.instance };
-    const taken = await put(this.#connection, subject, encodeAlarm(announced), note?.sequence ?? 0);
-    if (taken === undefined) throw busy();
-    await alarm.heard(announced);
+    throw busy();
   }
 
   /** Why an instance that was away does not heal the store, and who can. */
@@ -284,7 +289,7 @@ const hex = (key: string) => Buffer.from(key, 'base64url').toString('hex');
 const precaution = (): StorageAlarm => ({
   kind: 'missing',
   message: 'the store is being healed, or that was broken off: heal it again if it lasts',
-  instance: '0'.repeat(16),
+  instance: NOBODY,
   at: new Date(),
 });
 
