@@ -41,6 +41,8 @@ export interface SealedValue {
 const RECORD_ID_BYTES = 16;
 /** More than changes can be made in a second; with it a generation is a safe integer until 2242. */
 const STARTS_PER_SECOND = 2 ** 20;
+/** Milliseconds by which the clock of an instance may be behind another's. */
+const CLOCKS_DIFFER = 60 * 60 * 1_000;
 
 /**
  * The heads of all secrets in memory, and the values in the store. Holds what is durable, nothing else: an entry
@@ -131,7 +133,13 @@ export class Catalog {
   nextGeneration(name: string, now: Date): number {
     const entry = this.heads.get(name);
     if (entry) return entry.generation + 1;
-    return Math.floor(now.getTime() / 1_000) * STARTS_PER_SECOND + randomInt(STARTS_PER_SECOND);
+    const start = Math.max(startOf(now), this.heads.forgotten);
+    return start + 1 + randomInt(STARTS_PER_SECOND);
+  }
+
+  /** Whether all lives that begin from now on, wherever, are above that one: clocks of instances differ. */
+  isPast({ generation }: Entry, now: Date): boolean {
+    return generation < startOf(new Date(now.getTime() - CLOCKS_DIFFER));
   }
 
   /**
@@ -217,7 +225,7 @@ export class Catalog {
     const next = after && this.#open(headKey, asBuffer(after), 0);
     const was = before && this.#sealer.knows(before.bytes) && this.#open(headKey, asBuffer(before.bytes), 0);
     if (!was) return;
-    if (!canFollow(was, next, true)) throw tampered(headKey);
+    if (!canFollow(was, next)) throw tampered(headKey);
     if (!next) this.#leaving.set(headKey.toString('latin1'), was.head.name);
   }
 
@@ -289,8 +297,7 @@ export class Catalog {
     if (record && record.revision === known?.revision) return;
     if (record && this.#storage.shared && !this.#sealer.knows(record.bytes)) throw keyToCome();
     const entry = record && this.#open(key, Buffer.from(record.bytes), record.revision);
-    const mayBeForgotten = this.#storage.shared !== undefined || entry === undefined;
-    if (known && !canFollow(known, entry, mayBeForgotten)) throw tampered(key);
+    if (known && !canFollow(known, entry)) throw tampered(key);
     if (entry) this.heads.set(entry);
     else this.heads.forget(name);
   }
@@ -303,13 +310,17 @@ export class Catalog {
 
 /**
  * True if a writer of ours can have put one in the place of the other: a secret's generation only grows. It is deleted before it
- * is forgotten, and its next life begins somewhere.
- *
- * @param mayBeForgotten somebody else may have forgotten it, and begun another life
+ * is forgotten, and its next life is above all that was.
  */
-const canFollow = (before: Entry, after: Entry | undefined, mayBeForgotten: boolean): boolean =>
-  (before.head.deletedAt !== undefined && mayBeForgotten) ||
-  (after !== undefined && after.generation >= before.generation);
+function canFollow(before: Entry, after: Entry | undefined): boolean {
+  const wasDeleted = before.head.deletedAt !== undefined;
+  if (!after) return wasDeleted;
+  // Who kept a copy of the life before could put that back, since nothing stands between the two that says when it ended.
+  const isRevived = wasDeleted && after.head.deletedAt === undefined;
+  return isRevived ? after.generation > before.generation : after.generation >= before.generation;
+}
+
+const startOf = (now: Date): number => Math.floor(now.getTime() / 1_000) * STARTS_PER_SECOND;
 
 const keyToCome = () =>
   new CofferError('stale', 'the data key of this record is not here yet: try again in a moment');

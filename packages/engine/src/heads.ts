@@ -15,6 +15,7 @@ export class Heads {
   readonly #entries = new Map<string, Entry>();
   /** Names of those that exist, while nothing of that has changed. */
   #sorted: string[] | undefined;
+  #forgotten = 0;
   /** Told of each secret that is another one now to its readers, in the turn in which they see it. */
   onChange: (name: string) => void = () => undefined;
 
@@ -73,10 +74,16 @@ export class Heads {
     this.#entries.set(entry.head.name, entry);
   }
 
+  /** The highest generation of those that are forgotten since this instance began: others may remember them. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
   /** @param revision of the tombstone: what is newer is another life */
   forget(name: string, revision = Number.POSITIVE_INFINITY): void {
     const known = this.#entries.get(name);
     if (!known || known.revision > revision) return;
+    this.#forgotten = Math.max(this.#forgotten, known.generation);
     this.#entries.delete(name);
     this.#sorted = undefined;
   }

@@ -37,7 +37,8 @@ export class Tombstones {
     const old = catalog.heads
       .tombstonesBefore(new Date(now.getTime() - LIFE), now)
       // An instance that has not seen the end of a life must not take the next one for its past.
-      .filter(({ revision }) => storage.shared?.confirmedByAll(revision) ?? true);
+      .filter(({ revision }) => storage.shared?.confirmedByAll(revision) ?? true)
+      .filter((entry) => catalog.isPast(entry, now));
     for (let start = 0; start < old.length; start += AT_ONCE) {
       const some = old.slice(start, start + AT_ONCE);
       // A tombstone that a new life replaced meanwhile is at another revision: a conflict, and no harm.
