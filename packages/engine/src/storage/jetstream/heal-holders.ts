@@ -62,21 +62,35 @@ export class Holders {
     }
   }
 
-  /** What this instance and the others have, but for those whose word does not count. */
+  /**
+   * What this instance and the others have, but for those whose word does not count.
+   *
+   * @param inStream the stream's epoch
+   */
   async replicas(
     peers: readonly PeerState[],
     { members }: StreamImage,
     created: string | undefined,
+    inStream: number,
   ): Promise<Holding[]> {
     const { replica } = this.#options;
     const { instance, position, origin } = replica;
     const own = { instance, position, created: origin?.created, epoch: origin?.epoch ?? 0 };
-    const sound = [own, ...peers].filter(({ instance: who, epoch, position: at }) => {
-      return !isBlank(members.get(who), { epoch, position: at ?? Number.POSITIVE_INFINITY });
+    const all = [own, ...peers];
+    // Of an epoch that nobody has taken over, notes say what instances were about to read.
+    const isTaken = all.some(({ epoch }) => epoch >= inStream);
+    const saidOf = ({ instance: who, epoch }: { readonly instance: string; readonly epoch: number }) => {
+      const said = members.get(who);
+      return isTaken || (said?.note?.epoch ?? 0) <= epoch ? said : undefined;
+    };
+    const sound = all.filter((one) => {
+      const { epoch, position: at = Number.POSITIVE_INFINITY } = one;
+      return !isBlank(saidOf(one), { epoch, position: at });
     });
     return Promise.all(
-      sound.map(async ({ instance: who, created: era = created }): Promise<Holding> => {
-        const common = era === created ? commonOf(members.get(who)) : 0;
+      sound.map(async (one): Promise<Holding> => {
+        const { instance: who, created: era = created } = one;
+        const common = era === created ? commonOf(saidOf(one)) : 0;
         return { who, entries: await this.#entriesOf(who), era: eraOf(era), common };
       }),
     );

@@ -95,7 +95,7 @@ export class Heal {
     if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
     const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
     const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
-    const replicas = await this.#holders.replicas(peers, stream, created);
+    const replicas = await this.#holders.replicas(peers, stream, created, epoch);
     const compared = replicas.map(({ who }) => who);
     const closed = await this.#leaveOutDamaged(manager, stream.whole, replicas);
     const plan = await planHeal({
@@ -164,8 +164,8 @@ export class Heal {
     const { incarnation, epoch } = meta;
     if (replica.origin && Buffer.from(replica.origin.incarnation).equals(incarnation)) {
       if (!this.#seal.isGood(meta)) return 0;
-      if (epoch <= replica.origin.epoch) return epoch;
-      throw await this.#elsewhere(epoch);
+      if (epoch > replica.origin.epoch) await this.#requireNobodyAhead(epoch);
+      return epoch;
     }
     throw new CofferError(
       'unfit_store',
@@ -192,17 +192,20 @@ export class Heal {
     throw busy();
   }
 
-  /** Why an instance that was away does not heal the store, and who can. */
-  async #elsewhere(epoch: number): Promise<CofferError> {
+  /**
+   * An instance that was away does not heal the store while there is one that was not. Where nobody could take over what the last heal
+   * made, those that are all of before it heal it again.
+   */
+  async #requireNobodyAhead(epoch: number): Promise<void> {
     if (!this.#options.alarm.isOwn) {
       const why = 'the store was just healed, and this instance follows: look again in a moment';
-      return new CofferError('conflict', why);
+      throw new CofferError('conflict', why);
     }
-    const peers = (await this.#ask.peers()).filter(
-      (peer) => peer.epoch === epoch && this.#holders.isOurs(peer),
-    );
-    const where = peers.map(({ instance }) => instance).join(', ') || 'start one, or a new one';
-    return new CofferError(
+    const peers = (await this.#ask.peers()).filter((peer) => this.#holders.isOurs(peer));
+    const ahead = peers.filter((peer) => peer.epoch >= epoch);
+    if (ahead.length === 0) return this.#requireThere(peers);
+    const where = ahead.map(({ instance }) => instance).join(', ');
+    throw new CofferError(
       'conflict',
       `this instance was away while the store was healed: run “coffer storage heal” at another instance (${where}), while this one runs too`,
     );

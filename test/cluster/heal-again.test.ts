@@ -1,0 +1,69 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import { expect, test } from 'vitest';
+import { CofferError } from '../../packages/engine/src/errors.js';
+import { canary } from '../support/canary.mjs';
+import { NatsCluster } from '../support/cluster.mjs';
+import { Follower, later, layout, makeBucket } from './followers.js';
+
+/** Two instances that have the same. */
+async function two() {
+  const nats = await NatsCluster.start({ size: 1 });
+  later(() => nats.stop());
+  const connection = await makeBucket(nats.urls);
+  const manager = await jetstreamManager(connection, { checkAPI: false });
+  const one = (await Follower.open(nats.urls)).start();
+  const other = (await Follower.open(nats.urls)).start();
+  for (const key of ['sa', 'sb']) await other.feed.passed(await one.commit(key, `1 ${canary(key)}`));
+  const knows = () => one.feed.members.list().some(({ instance }) => instance === other.replica.instance);
+  await expect.poll(knows).toBe(true);
+  return { nats, connection, manager, one, other };
+}
+
+const healthy = async (...all: Follower[]) => {
+  for (const { feed } of all) await expect.poll(() => feed.problem, { timeout: 30_000 }).toBeUndefined();
+};
+
+test('a heal that no instance could take over is made again by any of them, from what all of them have', {
+  timeout: 120_000,
+}, async () => {
+  const { manager, one, other } = await two();
+  const refuse = () => {
+    throw new CofferError('tampered', 'a record does not open');
+  };
+  one.admission = refuse;
+  other.admission = refuse;
+  await expect(one.heal()).rejects.toThrow();
+  for (const { feed } of [one, other]) {
+    await expect.poll(() => feed.alarm.isOwn, { timeout: 30_000 }).toBe(true);
+  }
+  expect([one, other].map(({ replica }) => replica.origin?.epoch)).toEqual([1, 1]);
+  await manager.streams.purge(layout.stream, { filter: layout.record(Buffer.from('sb')) });
+
+  one.admission = () => {};
+  other.admission = () => {};
+  const report = await one.heal();
+  expect(report).toMatchObject({ restored: 1, removed: 0, forks: [], absent: [] });
+  expect(report.compared.toSorted()).toEqual([one.replica.instance, other.replica.instance].toSorted());
+  await healthy(one, other);
+  for (const { replica } of [one, other]) expect(replica.origin?.epoch).toBe(3);
+  expect(other.text('sb')).toBe(`1 ${canary('sb')}`);
+});
+
+test('what nobody that is there has taken over is not healed again without those that are away', {
+  timeout: 120_000,
+}, async () => {
+  const { one, other } = await two();
+  one.admission = () => {
+    throw new CofferError('tampered', 'a record does not open');
+  };
+  await expect(one.heal()).rejects.toThrow();
+  await expect.poll(() => other.replica.origin?.epoch, { timeout: 30_000 }).toBe(2);
+  await expect.poll(() => one.feed.alarm.isOwn, { timeout: 30_000 }).toBe(true);
+  one.admission = () => {};
+  await expect(one.heal()).rejects.toThrow(`at another instance (${other.replica.instance})`);
+  await other.end();
+  await expect(one.heal()).rejects.toThrow(`coffer storage heal --without ${other.replica.instance}`);
+  await one.heal(false, false, [other.replica.instance]);
+  await healthy(one);
+  expect(one.replica.origin?.epoch).toBe(3);
+});
