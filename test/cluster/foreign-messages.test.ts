@@ -3,6 +3,7 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 
 import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { fingerprint } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { canary } from '../support/canary.mjs';
 import { NatsServer } from '../support/nats.mjs';
@@ -10,6 +11,8 @@ import { bytes, Follower, later, layout, makeBucket } from './followers.js';
 
 const WAIT = { timeout: 20_000 };
 const OTHER = 'f'.repeat(16);
+/** Above what a number can be told exactly. */
+const LINEAGE_TOO_HIGH = `9999999999999999:${OTHER}`;
 
 async function follow(): Promise<{ connection: NatsConnection; one: Follower; two: Follower }> {
   const server = await NatsServer.start();
@@ -55,6 +58,35 @@ test.each([
   expect(one.feed.alarm.current).toBeUndefined();
   expect(await one.heal(true)).toMatchObject({ foreign: 0 });
 });
+
+test.each([
+  ['a record under a key of a replica’s own rows', Buffer.concat([Buffer.of(0, 4), Buffer.alloc(8, 9)]), []],
+  ['a record under a key of what it knows of another', Buffer.concat([Buffer.of(0, 2), bytes('sx')]), []],
+  ['a record under a key that no replica takes', Buffer.alloc(2_500, 1), []],
+  ['a record of more parts than there can be', bytes('sz'), [[HEADER.chunks, '9007199254740991']]],
+  ['a head whose lineage no other instance can be told', bytes('sz'), [[HEADER.lineage, LINEAGE_TOO_HIGH]]],
+] satisfies [string, Buffer, [string, string][]][])(
+  '%s stops nobody for good, and is gone after a heal',
+  async (_, key, more) => {
+    const { connection, one, two } = await follow();
+    const before = two.replica.entry(bytes('sx'));
+    const said = [[HEADER.kind, 'head'], [HEADER.print, fingerprint(bytes('x'))], ...more] as const;
+    const subject = layout.record(key);
+    expect(await publishMessage(connection, { subject, headers: said, data: bytes('x') })).toBeDefined();
+    for (const { feed } of [one, two])
+      await expect.poll(() => feed.alarm.current?.kind, WAIT).toBe('damaged');
+    await two.end();
+    const again = (await Follower.open(connection.getServer(), two.folder)).start();
+    await expect.poll(() => again.feed.alarm.current?.kind, WAIT).toBe('damaged');
+    expect(again.replica.entry(bytes('sx'))).toEqual(before);
+    expect(await one.heal()).toMatchObject({ foreign: 1, restored: 0 });
+    expect(await subjects(connection)).not.toContain(subject.replace('$KV.test.', ''));
+    for (const { feed } of [one, again]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
+    await again.commit('sx', canary('b'));
+    await one.feed.passed(again.feed.position);
+    expect(one.text('sx')).toBe(canary('b'));
+  },
+);
 
 test('a record that says nothing of itself in the place of one is brought back', async () => {
   const { connection, one, two } = await follow();

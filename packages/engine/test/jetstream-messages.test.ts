@@ -44,7 +44,8 @@ const headOf = (at: string): StorageChange => ({
 describe('messages of a change', () => {
   test('mean what the change does, whatever its bytes', () => {
     const bytes = fc.uint8Array({ maxLength: 3_000 });
-    const keys = fc.uniqueArray(fc.uint8Array({ minLength: 1, maxLength: 40 }), {
+    const keyBytes = fc.uint8Array({ minLength: 1, maxLength: 300 }).filter(([first]) => first !== 0);
+    const keys = fc.uniqueArray(keyBytes, {
       minLength: 3,
       maxLength: 6,
       selector: (one) => Buffer.from(one).toString('hex'),
@@ -234,4 +235,40 @@ test('a server is new enough from 2.14.2 on, and refused below with what to do',
   }
   for (const version of ['2.14.2', '2.14.10', '2.15.0-RC.1', '2.15.2', '3.0.0'])
     requireVersion(version, 'n1');
+});
+
+describe('a message is none of an instance’s', () => {
+  const said = [
+    ['Coffer-Kind', 'head'],
+    ['Coffer-Print', fingerprint(key('x'))],
+  ] as const;
+  const record = (id: Uint8Array, more: readonly (readonly [string, string])[] = [], data = key('x')) =>
+    decoded({ subject: layout.record(id), headers: [...said, ...more], data });
+  const tampered = expect.objectContaining({ code: 'tampered' });
+
+  test.each([
+    ['of the rows that a replica keeps for itself', Buffer.concat([Buffer.of(0, 4), Buffer.alloc(8, 9)])],
+    ['that is one of them', Buffer.of(0, 1)],
+    ['that is longer than any', Buffer.alloc(301, 1)],
+  ])('under a key %s', (_, id) => {
+    expect(() => record(id)).toThrow(tampered);
+    expect(layout.parse(layout.chunk(id, 0))).toBeUndefined();
+    expect(layout.parseFork(layout.fork(id, 'ab'.repeat(8), 0))).toBeUndefined();
+  });
+
+  test('of more parts than a record has, or of a number that is none', () => {
+    const parts = (count: string) => record(key('s'), [['Coffer-Chunks', count]], Buffer.alloc(32));
+    expect(parts('10000')).toMatchObject({ chunks: 10_000 });
+    for (const count of ['10001', '9007199254740991', '0', '1e3', '0x10', '-1'])
+      expect(() => parts(count)).toThrow(tampered);
+  });
+
+  test('with a lineage of a sequence that no other instance can be told', () => {
+    const after = (sequence: string) =>
+      record(key('s'), [['Coffer-Lineage', `${sequence}:${'ab'.repeat(8)}`]]);
+    expect(after('9007199254740991')).toMatchObject({ lineage: [{ revision: Number.MAX_SAFE_INTEGER }] });
+    for (const sequence of ['9007199254740992', '9999999999999999', '0']) {
+      expect(() => after(sequence)).toThrow(tampered);
+    }
+  });
 });

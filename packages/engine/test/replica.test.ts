@@ -431,3 +431,18 @@ test('killed at any moment, a copy is whole: records, position and summary are o
     await replica.close();
   }
 });
+
+test('a copy in whose own rows somebody wrote opens all the same, and takes what does not read so for nothing', async () => {
+  const { replica, folder } = await newReplica();
+  await replica.bind(ORIGIN);
+  const into = (...row: number[]): ReplicaWrite => ({
+    ...write('', 'xxxx', 4),
+    key: Buffer.from(row),
+    isHead: false,
+  });
+  await replica.apply([into(0, 4, 9, 9, 9, 9, 9, 9, 9, 9), into(0, 3, 9)], [], 4);
+  const again = await reopen(replica, folder);
+  expect(again.members()).toEqual([]);
+  await again.apply([write('sa', 'one', 5)], [], 5);
+  expect(text(again.get(bytes('sa'))?.bytes ?? Buffer.of())).toBe('one');
+});

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { LINEAGE } from './layout.js';
+import { LINEAGE, MOST_CHUNKS } from './layout.js';
 import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
 /**
@@ -173,7 +173,8 @@ export function parseEntries(
 
 function parseEntry(json: unknown): PeerEntry | undefined {
   const { revision, removed, isHead, fingerprint, lineage, chunks, generation } = objectOf(json) ?? {};
-  if (!isCount(revision) || !isCount(chunks) || !isPrint(fingerprint)) return undefined;
+  if (!isCount(revision) || !isPrint(fingerprint)) return undefined;
+  if (!isCount(chunks) || chunks > MOST_CHUNKS) return undefined;
   if (typeof removed !== 'boolean' || typeof isHead !== 'boolean') return undefined;
   if (generation !== undefined && !isCount(generation)) return undefined;
   if (!Array.isArray(lineage) || lineage.length > LINEAGE) return undefined;

@@ -144,10 +144,17 @@ export const isLiteral = (subject: string): boolean =>
 /** A key as one token of a subject. */
 export const token = keyText;
 
-/** Undefined if no key is written so. */
+/** Of a record's key, at most; LMDB's own limit is not far above it, and what a replica writes before a key needs some, too. */
+const KEY_BYTES = 300;
+
+/**
+ * Undefined if no key of a record is written so: a key that begins with 00 is a replica's own (`replica-rows.ts`), which nothing that
+ * comes in may write.
+ */
 function keyOf(text: string): Buffer | undefined {
   const key = keyOfText(text);
-  return key.length > 0 && token(key) === text ? key : undefined;
+  const isRecords = key.length > 0 && key.length <= KEY_BYTES && key[0] !== 0;
+  return isRecords && token(key) === text ? key : undefined;
 }
 
 /** Headers of our own on records. */
@@ -165,3 +172,6 @@ export const HEADER = {
 
 /** How many of its predecessors a head names. */
 export const LINEAGE = 8;
+
+/** Of how many parts a record is, at most: of 80 MiB where a server takes the shortest messages that coffer sends. */
+export const MOST_CHUNKS = 10_000;

@@ -3,7 +3,7 @@ import type { MsgHdrs, NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
 import type { StorageChange } from '../storage.js';
-import { HEADER, type Layout, LINEAGE } from './layout.js';
+import { HEADER, type Layout, LINEAGE, MOST_CHUNKS } from './layout.js';
 import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
 /** Headers of nats-server (ADR-50, ADR-22). */
@@ -235,14 +235,19 @@ export function entryOf(sequence: number, headers: MsgHdrs | undefined): Replica
   if (kind !== 'head' && kind !== 'side') throw strange(sequence, 'it does not say whether it is a head');
   const lineage = parseLineage(header(HEADER.lineage));
   if (!lineage) throw strange(sequence, 'its lineage cannot be read');
-  const chunks = header(HEADER.chunks) === '' ? 0 : Number(header(HEADER.chunks));
-  if (!Number.isInteger(chunks) || chunks < 0) {
-    throw strange(sequence, 'it does not say what it is composed of');
-  }
+  const chunks = chunksOf(headers);
+  if (chunks === undefined) throw strange(sequence, 'it does not say what it is composed of');
   const print = header(HEADER.print);
   if (!PRINT.test(print)) throw strange(sequence, 'it does not say its fingerprint');
   const removed = isRemoved(headers);
   return { revision: sequence, removed, isHead: kind === 'head', fingerprint: print, lineage, chunks };
+}
+
+/** Of how many parts a record says that it is; 0: it is whole. @returns undefined for what no instance writes */
+export function chunksOf(headers: MsgHdrs | undefined): number | undefined {
+  const said = headers?.get(HEADER.chunks) ?? '';
+  if (said === '') return 0;
+  return /^[1-9]\d{0,5}$/.test(said) && Number(said) <= MOST_CHUNKS ? Number(said) : undefined;
 }
 
 export const isRemoved = (headers: MsgHdrs | undefined): boolean =>
@@ -262,7 +267,7 @@ function parseLineage(text: string): Ancestor[] | undefined {
   const ancestors: Ancestor[] = [];
   for (const part of text.split(',')) {
     const [, revision, fingerprint] = ANCESTOR.exec(part) ?? [];
-    if (revision === undefined || fingerprint === undefined) return undefined;
+    if (fingerprint === undefined || !Number.isSafeInteger(Number(revision))) return undefined;
     ancestors.push({ revision: Number(revision), fingerprint });
   }
   return ancestors.length <= LINEAGE ? ancestors : undefined;

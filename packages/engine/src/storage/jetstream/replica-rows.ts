@@ -89,7 +89,9 @@ export function chunkKey(key: Uint8Array, index: number): Buffer {
   return row;
 }
 
-export function readChunkKey(row: Buffer): { key: Buffer; index: number } {
+/** @returns undefined for what no part lies under */
+export function readChunkKey(row: Buffer): { key: Buffer; index: number } | undefined {
+  if (row.length <= CHUNK_PREFIX.length + 2 + 4) return undefined;
   const key = row.subarray(CHUNK_PREFIX.length + 2, row.length - 4);
   return { key, index: row.readUInt32BE(row.length - 4) };
 }
@@ -100,9 +102,21 @@ export const memberKey = (instance: string): Buffer =>
 export const encodeMember = ({ name, version, epoch, at }: KnownMember): Buffer =>
   Buffer.from(JSON.stringify({ name, version, epoch, at: at.toISOString() }));
 
-export function decodeMember(row: Buffer, stored: Buffer): KnownMember {
-  const { at, ...said } = JSON.parse(String(stored)) as MemberJson;
-  return { instance: row.toString('hex', MEMBERS_START.length), ...said, at: new Date(at) };
+/** @returns undefined for a row that does not read so: what one says of itself is heard again, and must not keep an instance from opening */
+export function decodeMember(row: Buffer, stored: Buffer): KnownMember | undefined {
+  try {
+    const { name, version, epoch, at } = JSON.parse(String(stored)) as MemberJson;
+    const member = {
+      instance: row.toString('hex', MEMBERS_START.length),
+      name,
+      version,
+      epoch,
+      at: new Date(at),
+    };
+    return Number.isSafeInteger(epoch) && !Number.isNaN(member.at.getTime()) ? member : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 interface MemberJson extends Omit<KnownMember, 'instance' | 'at'> {

@@ -76,7 +76,8 @@ export class Replica implements ReplicaLike {
     this.#newest = new Newest(state.newest.map((key) => ({ key, revision: this.entry(key)?.revision ?? 0 })));
     this.#parts = new Parts();
     for (const [row, stored] of store.rows(CHUNKS_START, CHUNKS_END)) {
-      this.#parts.add({ ...readChunkKey(row), revision: readRevision(stored) });
+      const part = readChunkKey(row);
+      if (part) this.#parts.add({ ...part, revision: readRevision(stored) });
     }
   }
 
@@ -304,8 +305,8 @@ export class Replica implements ReplicaLike {
   }
 
   members(): readonly KnownMember[] {
-    return [...this.#store.rows(MEMBERS_START, MEMBERS_END)].map(([row, stored]) =>
-      decodeMember(row, stored),
+    return [...this.#store.rows(MEMBERS_START, MEMBERS_END)].flatMap(
+      ([row, stored]) => decodeMember(row, stored) ?? [],
     );
   }
 

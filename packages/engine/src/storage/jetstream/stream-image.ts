@@ -6,7 +6,7 @@ import { lastNote } from './continuity.js';
 import { generationOf, type RecordSense } from './heal-plan.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
-import { entryOf, fingerprint, type RawMessage } from './messages.js';
+import { chunksOf, entryOf, fingerprint, type RawMessage } from './messages.js';
 import { type MemberNote, parseMember, unlessStrange } from './notes.js';
 import type { ReplicaEntry } from './replica-contract.js';
 
@@ -111,7 +111,7 @@ export async function bytesInStream(
   const { stream } = layout;
   const found = await manager.streams.getMessage(stream, { last_by_subj: layout.record(key) });
   if (!found) throw new CofferError('unavailable', 'a record of the stream is gone: heal again');
-  const chunks = Number(found.header?.get(HEADER.chunks) || 0);
+  const chunks = chunksOf(found.header) ?? 0;
   if (chunks === 0) return found.data;
   const parts: Uint8Array[] = [];
   for (let index = 0; index < chunks; index++) {
