@@ -3,19 +3,23 @@ import type { Logger } from 'pino';
 import { describeNatsError } from './describe-error.js';
 import { Seldom } from './seldom.js';
 
-/** Tells the log of a connection that comes and goes, and why it cannot be made: each reason once until it stands again. */
+/**
+ * Tells the log of a connection that comes and goes, and why it cannot be made: each reason once until it stands again. Servers that
+ * answer, and give nothing back, are left for each other every few seconds: of that it tells once a minute.
+ */
 export class Teller {
   readonly #log: Logger;
   readonly #what: string;
   readonly #consequence: string;
-  readonly #seldom = new Seldom();
+  readonly #seldom: Seldom;
   #problem: string | undefined;
 
   /** @param consequence of there being no connection */
-  constructor(log: Logger, what: string, consequence: string) {
+  constructor(log: Logger, what: string, consequence: string, seldom = new Seldom()) {
     this.#log = log;
     this.#what = what;
     this.#consequence = consequence;
+    this.#seldom = seldom;
   }
 
   /** @param servers without logins */
@@ -30,33 +34,38 @@ export class Teller {
 
   /** Until the connection ends for good. */
   async follow(connection: NatsConnection, servers: string): Promise<void> {
-    this.#connected(connection);
+    // By the time that it is told of a server that was left, the connection names the next one.
+    let server = this.#connected(connection, true);
     let isMoving = false;
+    let isTold = true;
     for await (const status of connection.status()) {
       if (status.type === 'forceReconnect') {
         isMoving = true;
-        const server = connection.getServer();
-        this.#log.warn(
-          { server },
-          `the server of ${this.#what} does not answer any more: another one is asked`,
-        );
-      } else if (status.type === 'disconnect') {
-        if (!isMoving) {
+        isTold = this.#seldom.may('move');
+        if (isTold) {
           this.#log.warn(
-            { server: connection.getServer() },
-            `the connection to ${this.#what} is lost: ${this.#consequence}`,
+            { server },
+            `nothing comes back from ${this.#what} by this server: another one is asked, and again until something does`,
           );
         }
+      } else if (status.type === 'disconnect') {
+        if (!isMoving) {
+          isTold = true;
+          this.#log.warn({ server }, `the connection to ${this.#what} is lost: ${this.#consequence}`);
+        }
         isMoving = false;
-      } else if (status.type === 'reconnect') this.#connected(connection);
+      } else if (status.type === 'reconnect') server = this.#connected(connection, isTold);
       else if (status.type === 'error') this.#complain(status.error, servers);
     }
   }
 
-  #connected(connection: NatsConnection): void {
+  /** @returns the server */
+  #connected(connection: NatsConnection, isTold: boolean): string {
     this.#problem = undefined;
     const { version } = connection.info ?? {};
-    this.#log.info({ server: connection.getServer(), version }, `connected to ${this.#what}`);
+    const server = connection.getServer();
+    if (isTold) this.#log.info({ server, version }, `connected to ${this.#what}`);
+    return server;
   }
 
   #complain(error: Error, servers: string): void {
