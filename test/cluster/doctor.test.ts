@@ -1,8 +1,9 @@
+import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { NatsCluster } from '../support/cluster.mjs';
 import { CofferInstance } from '../support/instances.mjs';
 import { coffer } from '../support/servers.mjs';
-import { openStorage, removeFolders } from './jetstream-support.js';
+import { connectTo, openStorage, removeFolders } from './jetstream-support.js';
 
 let cluster: NatsCluster | undefined;
 let instance: CofferInstance | undefined;
@@ -14,9 +15,8 @@ afterEach(async () => {
   cluster = undefined;
 });
 
-/** What the doctor says of JetStream, in the order of its looks. */
-async function findings(storage: object, { cluster }: { readonly cluster: NatsCluster }): Promise<string[]> {
-  instance = await CofferInstance.prepare({ cluster, name: 'one', direct: true, storage: { ...storage } });
+/** What the doctor says at an instance of JetStream, or of something else. */
+async function doctor(instance: CofferInstance, of = ['JetStream']): Promise<string[]> {
   const config = ['--config', instance.folder.join('coffer.yaml')];
   const state = [
     '--state-dir',
@@ -25,13 +25,20 @@ async function findings(storage: object, { cluster }: { readonly cluster: NatsCl
     `file:${instance.folder.join('root.key')}`,
   ];
   const { stdout } = await coffer(['doctor', '--json', ...config, ...state]);
-  await instance[Symbol.asyncDispose]();
   const report = JSON.parse(stdout.toString()) as {
     findings: Record<'subject' | 'level' | 'says', string>[];
   };
   return report.findings
-    .filter(({ subject }) => subject === 'JetStream')
+    .filter(({ subject }) => of.includes(subject))
     .map(({ level, says }) => `${level}: ${says}`);
+}
+
+/** What it says of JetStream where no instance was started yet, in the order of its looks. */
+async function findings(storage: object, { cluster }: { readonly cluster: NatsCluster }): Promise<string[]> {
+  instance = await CofferInstance.prepare({ cluster, name: 'one', direct: true, storage: { ...storage } });
+  const found = await doctor(instance);
+  await instance[Symbol.asyncDispose]();
+  return found;
 }
 
 describe('the doctor', () => {
@@ -66,6 +73,26 @@ describe('the doctor', () => {
       'ok: the bucket coffer on 1 server, 0 MiB of 256 MiB',
       expect.stringMatching(/^warning: the bucket coffer is on one server, and gone with its disk/),
     ]);
+  });
+
+  it('names the alarm of a store whose bucket is gone, and promises no start that would make it', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const running = await CofferInstance.prepare({ cluster, name: 'one' });
+    instance = running;
+    await running.start();
+    const nats = await connectTo([cluster.urls[0] ?? '']);
+    await (await jetstreamManager(nats)).streams.delete('KV_coffer');
+    await nats.close();
+    const readyz = async () => (await fetch(`${running.url}/readyz`)).text();
+    await expect.poll(readyz, { timeout: 30_000 }).toContain('"alarm":"gone"');
+    const found = await doctor(running, ['JetStream', 'store']);
+    expect(found).toContainEqual(
+      expect.stringMatching(/^problem: the alarm is raised \(gone\).*storage heal --dry-run/),
+    );
+    expect(found).toContainEqual(
+      expect.stringMatching(/^problem: the bucket coffer, of which .* is gone.*coffer storage status/),
+    );
+    expect(found.join()).not.toContain('the first start makes it');
   });
 
   it('says that nobody answers', async () => {

@@ -48,7 +48,8 @@ describe('a bucket that is not as the configuration has it', () => {
     await during(await openStorage(cluster, other), async () => {
       expect(told).toEqual([
         "the bucket test is there with other settings than the configuration's, and keeps them: " +
-          'replicas 1, not 3 (coffer storage replicas); maxBytes 268435456, not 67108864 (nats stream edit)',
+          'replicas 1, not 3 (coffer storage replicas); maxBytes 268435456, not 67108864 ' +
+          '(nats stream edit KV_test --max-bytes 67108864)',
       ]);
     });
   });

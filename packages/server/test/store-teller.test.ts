@@ -37,8 +37,10 @@ test('a server that is left is named, not the next one, and once a minute where 
   await move();
   now = 60_000;
   const [third, fourth] = await move();
-  await expect.poll(() => said().slice(3)).toEqual([
-    [left, third],
-    [connected, fourth],
-  ]);
+  await expect
+    .poll(() => said().slice(3))
+    .toEqual([
+      [left, third],
+      [connected, fourth],
+    ]);
 });

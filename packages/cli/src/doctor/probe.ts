@@ -10,6 +10,8 @@ export interface Probe {
   readonly notReady: string | undefined;
   /** Since when nothing is served over NATS; undefined: it is, or there is no such door. */
   readonly notServingSince: string | undefined;
+  /** The kind of alarm that a shared store has; undefined: none, or the store is not shared. */
+  readonly alarm: string | undefined;
   /** When its TLS certificate ends. */
   readonly validTo: Date | undefined;
 }
@@ -34,6 +36,7 @@ export async function probe(server: string, ca: Buffer | undefined): Promise<Pro
     tookMs,
     notReady: answer.statusCode === 200 ? undefined : reasonIn(body, answer.statusCode ?? 0),
     notServingSince: answer.statusCode === 200 ? notServingSince(body) : undefined,
+    alarm: alarmIn(body),
     validTo,
   };
 }
@@ -75,6 +78,15 @@ function notServingSince(body: string): string | undefined {
     const { nats } = JSON.parse(body) as { nats?: { serving?: unknown; notServingSince?: unknown } };
     if (nats?.serving !== false) return undefined;
     return typeof nats.notServingSince === 'string' ? nats.notServingSince : 'an unknown time';
+  } catch {
+    return undefined;
+  }
+}
+
+function alarmIn(body: string): string | undefined {
+  try {
+    const { store } = JSON.parse(body) as { store?: { alarm?: unknown } };
+    return typeof store?.alarm === 'string' ? store.alarm : undefined;
   } catch {
     return undefined;
   }

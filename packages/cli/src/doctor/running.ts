@@ -36,6 +36,16 @@ export async function checkRunning(options: RunningOptions): Promise<Finding[]> 
     seen.notReady === undefined
       ? finding('server', 'ok', `${client.server} takes requests`)
       : finding('server', 'problem', `${client.server} takes no requests: ${seen.notReady}`),
+    ...(seen.alarm === undefined
+      ? []
+      : [
+          finding(
+            'store',
+            'problem',
+            `the alarm is raised (${seen.alarm}), and no instance takes changes: "coffer storage status" says what was found, and ` +
+              '"coffer storage heal --dry-run" what a heal would do',
+          ),
+        ]),
     ...(seen.notServingSince === undefined
       ? []
       : [

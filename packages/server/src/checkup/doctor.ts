@@ -40,7 +40,7 @@ export async function checkInstallation(
     ...(await checkNewest(config, store.state?.keys?.issued ?? new Map(), now)),
     ...(isThere ? await checkAuditLog(stateDir, store.state, { running, now }) : []),
     ...(await checkNatsServer(config)),
-    ...(await checkStorageServers(config)),
+    ...(await checkStorageServers(config, store.state !== undefined)),
     ok('server', running ? `${owner}, has the store open` : 'none has the store open'),
   ];
   return {

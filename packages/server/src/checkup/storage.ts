@@ -23,8 +23,15 @@ export async function checkStorageSetup({ storage }: ServerConfig): Promise<read
 /** Of its limit: then a person should know. */
 const NEARLY_ALL = 0.9;
 
-/** Whether the servers of a store in JetStream can be reached, and keep what they acknowledge; and how the bucket is. */
-export async function checkStorageServers({ storage }: ServerConfig): Promise<readonly Finding[]> {
+/**
+ * Whether the servers of a store in JetStream can be reached, and keep what they acknowledge; and how the bucket is.
+ *
+ * @param hasReplica the state folder has one: then no start makes the bucket
+ */
+export async function checkStorageServers(
+  { storage }: ServerConfig,
+  hasReplica: boolean,
+): Promise<readonly Finding[]> {
   if (storage.kind !== 'jetstream') return [];
   return looking(SUBJECT, async () => {
     const state = await inspectBucket(jetStreamOptions(storage));
@@ -32,7 +39,9 @@ export async function checkStorageServers({ storage }: ServerConfig): Promise<re
     return [
       ok(SUBJECT, `${server} (${version}) answers`),
       describeSync(state),
-      ...describeBucket(state.bucket, storage.bucket),
+      ...(state.bucket
+        ? describeBucket(state.bucket, storage.bucket)
+        : [noBucket(storage.bucket, hasReplica)]),
     ];
   });
 }
@@ -48,8 +57,16 @@ function describeSync({ sync }: BucketState): Finding {
   );
 }
 
-function describeBucket(bucket: BucketState['bucket'], name: string): Finding[] {
-  if (bucket === undefined) return [ok(SUBJECT, `there is no bucket ${name} yet: the first start makes it`)];
+const noBucket = (name: string, hasReplica: boolean): Finding =>
+  hasReplica
+    ? problem(
+        SUBJECT,
+        `the bucket ${name}, of which the replica here was read, is gone: look whether these are the right NATS servers; if so, ` +
+          '"coffer storage status" and "coffer storage heal --dry-run" at an instance that runs',
+      )
+    : ok(SUBJECT, `there is no bucket ${name} yet: the first start makes it`);
+
+function describeBucket(bucket: NonNullable<BucketState['bucket']>, name: string): Finding[] {
   const { replicas, bytes, maxBytes, servers } = bucket;
   const behind = servers.filter(({ current }) => !current).map((server) => server.name);
   const full = maxBytes > 0 ? ` of ${mebibytes(maxBytes)}` : '';
@@ -78,7 +95,10 @@ function describeBucket(bucket: BucketState['bucket'], name: string): Finding[] 
   }
   if (maxBytes > 0 && bytes > NEARLY_ALL * maxBytes) {
     found.push(
-      problem(SUBJECT, `the bucket ${name} is nearly full: raise its max_bytes ("nats stream edit")`),
+      problem(
+        SUBJECT,
+        `the bucket ${name} is nearly full: delete what is not needed, or give it more ("nats stream edit KV_${name} --max-bytes BYTES")`,
+      ),
     );
   }
   return found;

@@ -15,7 +15,7 @@ export const unavailable = (reason: string): CofferError =>
 export const bucketFull = (): CofferError =>
   new CofferError(
     'storage_full',
-    'the bucket in NATS JetStream is full: delete what is not needed, or give it more bytes (max_bytes of its stream)',
+    'the bucket in NATS JetStream is full: delete what is not needed, or give it more bytes (“nats stream edit KV_<bucket> --max-bytes …”)',
   );
 
 /** It may be stored. */

@@ -367,7 +367,7 @@ function tellDifference(
     facts.replicas !== replicas && `replicas ${facts.replicas}, not ${replicas} (coffer storage replicas)`,
     facts.maxBytes > 0 &&
       facts.maxBytes !== maxBytes &&
-      `maxBytes ${facts.maxBytes}, not ${maxBytes} (nats stream edit)`,
+      `maxBytes ${facts.maxBytes}, not ${maxBytes} (nats stream edit KV_${bucket} --max-bytes ${maxBytes})`,
   ].filter((one) => one !== false);
   if (wrong.length === 0) return;
   onDifference?.(
