@@ -95,6 +95,15 @@ async function expectServed(folder: string, options?: MigrateOptions): Promise<v
   await engine.close();
 }
 
+/** The subjects of a bucket: an instance that looks in leaves one of its own at least. */
+async function lasting(bucket: string): Promise<string[]> {
+  const connection = await connectTo(cluster.urls);
+  const manager = await jetstreamManager(connection);
+  const { state } = await manager.streams.info(new Layout(bucket).stream, { subjects_filter: '>' });
+  await connection.close();
+  return Object.keys(state.subjects ?? {}).sort();
+}
+
 /** The records of a store that was moved, where they are kept. */
 async function keptRecords(kept: string): Promise<LmdbStorage> {
   const storage = await LmdbStorage.open(kept, LOCAL, 'moved');
@@ -177,6 +186,33 @@ test('a store is not moved under a server that runs, nor into a bucket that has 
   expect(await codeOf(migrateToEmbedded(optionsFor(empty, newBucket(), { force: true })))).toBe(
     'invalid_argument',
   );
+});
+
+test('a bucket into which another store is not moved is left as it is, also one that was healed', async () => {
+  const { folder, store } = await embedded();
+  const bucket = newBucket();
+  const { jetstream } = optionsFor(folder, bucket);
+  const { engine } = await openEngine(await temporaryFolder(), { storage: { minFreeBytes: 0, jetstream } });
+  await expect.poll(() => engine.sharedHealth?.problem, WAIT).toBeUndefined();
+  await engine.healStorage(admin, { dryRun: false });
+  await expect.poll(() => engine.sharedHealth?.problem, WAIT).toBeUndefined();
+  const before = await lasting(bucket);
+
+  await expect(migrateToJetStream(optionsFor(folder, bucket))).rejects.toMatchObject({
+    code: 'invalid_argument',
+    message: expect.stringContaining('holds a store already'),
+  });
+  expect(await fileKind(store)).toBe('embedded');
+  // The end of a move that was interrupted before, with another bucket.
+  await setMoved(store, true);
+  expect(await codeOf(migrateToJetStream(optionsFor(folder, bucket)))).toBe('invalid_argument');
+  expect(await codeOf(migrateToEmbedded(optionsFor(folder, bucket)))).toBe('invalid_argument');
+  await setMoved(store, false);
+  expect(await lasting(bucket)).toEqual(before);
+  expect(engine.sharedHealth).toMatchObject({ alarm: undefined, members: 1 });
+  await engine.put(admin, 'as-before', bytes(canary('as before')));
+  await engine.close();
+  await expectServed(folder);
 });
 
 test('a record that was changed on the disk does not go along', async () => {

@@ -12,6 +12,7 @@ import { NATS_HEADER } from '../storage/jetstream/messages.js';
 import { Replica } from '../storage/jetstream/replica.js';
 import type { JetStreamStorage } from '../storage/jetstream/storage.js';
 import { LmdbStorage } from '../storage/lmdb.js';
+import { lookAtBucket } from './bucket-look.js';
 import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
 import type { Records } from './compare.js';
 import { type Copied, isSame, requireSame } from './copy.js';
@@ -68,12 +69,15 @@ async function takenBack(folders: MoveFolders, options: MigrateOptions): Promise
   return { kept: undefined };
 }
 
-/** @throws CofferError `invalid_argument` if the bucket is a store */
+/** @throws CofferError `invalid_argument` if the bucket is this store, or another one */
 async function requireIncomplete(folders: MoveFolders, options: MigrateOptions): Promise<void> {
-  const target = await openBucketStore(folders.moving, options);
-  let keys: StoreKeys | undefined;
+  const { keys, incarnation } = await openSource(folders, options);
+  let target: JetStreamStorage | undefined;
   try {
-    keys = await keysOfSource(folders, options);
+    await lookAtBucket(options, async (found) => {
+      if (found && !Buffer.from(incarnation).equals(found.incarnation)) throw otherStore(options);
+    });
+    target = await openBucketStore(folders.moving, options);
     target.shared.follow(takingAll(() => keys));
     await caughtUp(target);
     if (!target.get(HEADER_KEY) || wasMoved(target, keys)) return;
@@ -83,17 +87,22 @@ async function requireIncomplete(folders: MoveFolders, options: MigrateOptions):
         'store can be moved back',
     );
   } finally {
-    await target.close();
-    keys?.ring.wipe();
+    await target?.close();
+    keys.ring.wipe();
   }
 }
 
-async function keysOfSource(folders: MoveFolders, options: MigrateOptions): Promise<StoreKeys> {
+/** The embedded store that was to be moved. */
+async function openSource(
+  folders: MoveFolders,
+  options: MigrateOptions,
+): Promise<{ keys: StoreKeys; incarnation: Uint8Array }> {
   const source = await LmdbStorage.open(folders.store, localOptions(options), 'moved');
   try {
     const header = source.get(HEADER_KEY);
     if (!header) throw noStore(options);
-    return await openKeys(header.bytes, source.incarnation, options);
+    const { incarnation } = source;
+    return { keys: await openKeys(header.bytes, incarnation, options), incarnation };
   } finally {
     await source.close();
   }
@@ -291,6 +300,13 @@ const elsewhere = ({ stateDir, jetstream }: MigrateOptions) =>
     'invalid_argument',
     `the store of the bucket ${jetstream.bucket} was moved away already, and not to ${stateDir}. If the place where it is served is ` +
       'lost, the same with --force brings back what the bucket has, as it was then',
+  );
+
+const otherStore = ({ stateDir, jetstream }: MigrateOptions) =>
+  new CofferError(
+    'invalid_argument',
+    `the bucket ${jetstream.bucket} holds another store than that of ${stateDir}: name the bucket into which it was being moved. If ` +
+      'that one is lost, or was never made, the same with --force takes the move back; nothing was changed',
   );
 
 const noStore = ({ stateDir, jetstream }: MigrateOptions) =>

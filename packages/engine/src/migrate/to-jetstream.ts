@@ -6,6 +6,7 @@ import { setMoved } from '../storage/file-kind.js';
 import { Replica } from '../storage/jetstream/replica.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import type { Storage } from '../storage/storage.js';
+import { lookAtBucket } from './bucket-look.js';
 import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
 import { type Copied, copyRecords, isSame, requireSame } from './copy.js';
 import { MoveFolders } from './folders.js';
@@ -87,12 +88,14 @@ async function copy(
   { isResumed, beforeHeader }: { isResumed: boolean; beforeHeader: () => void },
 ): Promise<Move> {
   const { onProgress = () => undefined } = options;
+  await requirePlace(source.incarnation, options, isResumed);
   await forgetSummary(folders.moving, options);
   const target = await openBucketStore(folders.moving, options, source.incarnation);
   try {
+    // Nor may another store's epochs be judged by these keys: that would raise the alarm there.
+    if (!Buffer.from(target.incarnation).equals(source.incarnation)) throw otherStore(options);
     target.shared.follow(takingAll(() => keys));
     await caughtUp(target);
-    if (!Buffer.from(target.incarnation).equals(source.incarnation)) throw otherStore(options);
     const found = target.get(HEADER_KEY);
     // It may have been there before.
     const wasMoved =
@@ -111,6 +114,24 @@ async function copy(
   } finally {
     await target.close();
   }
+}
+
+/**
+ * Who opens a bucket becomes a member of the store in it, for whom all others wait: so it is looked first whether the bucket may be
+ * opened at all.
+ *
+ * @throws CofferError `invalid_argument` if there is another store, or if this one is served there already
+ */
+async function requirePlace(
+  incarnation: Uint8Array,
+  options: MigrateOptions,
+  isResumed: boolean,
+): Promise<void> {
+  await lookAtBucket(options, async (found) => {
+    if (!found) return;
+    const isSame = Buffer.from(incarnation).equals(found.incarnation);
+    if (!isSame || (found.isServed && !isResumed)) throw otherStore(options);
+  });
 }
 
 /** A replica that was finished takes nothing over from the stream without its keys: it is read anew. */
