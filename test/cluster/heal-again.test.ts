@@ -1,4 +1,5 @@
 import { jetstreamManager } from '@nats-io/jetstream';
+import { headers } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 import { CofferError } from '../../packages/engine/src/errors.js';
 import { canary } from '../support/canary.mjs';
@@ -66,4 +67,38 @@ test('what nobody that is there has taken over is not healed again without those
   await one.heal(false, false, [other.replica.instance]);
   await healthy(one);
   expect(one.replica.origin?.epoch).toBe(3);
+});
+
+test('an instance that answers is not left out of a heal unless it was named, and no heal compares nobody', {
+  timeout: 120_000,
+}, async () => {
+  const { connection, manager, one, other } = await two();
+  await connection.request('$KV.test.r.hello', 'x');
+  for (const { feed } of [one, other]) {
+    await expect.poll(() => feed.alarm.current, { timeout: 20_000 }).toBeDefined();
+  }
+  // Nobody writes of itself any more, and so somebody else can.
+  await manager.streams.purge(layout.stream, { filter: layout.record(Buffer.from('sb')) });
+  const forget = (follower: Follower) => {
+    const said = headers();
+    said.set('KV-Operation', 'DEL');
+    return connection.request(layout.member(follower.replica.instance), '', {
+      headers: said,
+      timeout: 5_000,
+    });
+  };
+  const { instance } = other.replica;
+  await forget(other);
+  await expect(one.heal()).rejects.toThrow(`coffer storage heal --without ${instance};`);
+  await forget(one);
+  const nobody = one.heal(false, false, [instance, one.replica.instance]);
+  await expect(nobody).rejects.toThrow('nobody else is there');
+  for (const follower of [one, other]) {
+    const filter = layout.member(follower.replica.instance);
+    await expect(one.heal()).rejects.toThrow(`nats stream purge ${layout.stream} --subject '${filter}'`);
+    await manager.streams.purge(layout.stream, { filter });
+  }
+  expect(await one.heal()).toMatchObject({ restored: 1, compared: expect.arrayContaining([instance]) });
+  await healthy(one, other);
+  expect(other.text('sb')).toBe(`1 ${canary('sb')}`);
 });

@@ -49,7 +49,10 @@ export function defineStorage(program: Command): void {
   )
     .option('--dry-run', 'say what would be brought back, and change nothing')
     .option('--give-up-damaged', 'set records aside that are damaged, and that no instance has')
-    .option('--without <member...>', 'go on without members that do not answer, by id or name');
+    .option(
+      '--without <member...>',
+      'go on without members that do not answer, or whose replica does not count, by id or name',
+    );
   actOnServer(addJsonOption(heal), async (options) => (await commands()).heal(options));
   examples(
     heal,

@@ -66,13 +66,14 @@ export class Holders {
    * What this instance and the others have, but for those whose word does not count.
    *
    * @param inStream the stream's epoch
+   * @returns also who was left out, since the stream says so of them
    */
   async replicas(
     peers: readonly PeerState[],
     { members }: StreamImage,
     created: string | undefined,
     inStream: number,
-  ): Promise<Holding[]> {
+  ): Promise<{ readonly replicas: Holding[]; readonly leftOut: readonly string[] }> {
     const { replica } = this.#options;
     const { instance, position, origin } = replica;
     const own = { instance, position, created: origin?.created, epoch: origin?.epoch ?? 0 };
@@ -87,13 +88,15 @@ export class Holders {
       const { epoch, position: at = Number.POSITIVE_INFINITY } = one;
       return !isBlank(saidOf(one), { epoch, position: at });
     });
-    return Promise.all(
+    const replicas = await Promise.all(
       sound.map(async (one): Promise<Holding> => {
         const { instance: who, created: era = created } = one;
         const common = era === created ? commonOf(saidOf(one)) : 0;
         return { who, entries: await this.#entriesOf(who), era: eraOf(era), common };
       }),
     );
+    const leftOut = all.filter((one) => !sound.includes(one)).map(({ instance: who }) => who);
+    return { replicas, leftOut };
   }
 
   /** Of a head that somebody has; 0 if it cannot be read. */

@@ -7,7 +7,7 @@ import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import { EpochSeal } from './epoch.js';
 import { findForeign, purgeForeign } from './foreign.js';
-import { requireThere } from './heal-absent.js';
+import { requireCompared, requireThere } from './heal-absent.js';
 import { HealAsk } from './heal-ask.js';
 import type { Holding } from './heal-futures.js';
 import { eraOf, Holders } from './heal-holders.js';
@@ -95,8 +95,9 @@ export class Heal {
     if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
     const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
     const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
-    const replicas = await this.#holders.replicas(peers, stream, created, epoch);
+    const { replicas, leftOut } = await this.#holders.replicas(peers, stream, created, epoch);
     const compared = replicas.map(({ who }) => who);
+    if (!dryRun) this.#requireCompared(compared, leftOut);
     const closed = await this.#leaveOutDamaged(manager, stream.whole, replicas);
     const plan = await planHeal({
       stream: { who: STREAM, entries: stream.whole, era: eraOf(created) },
@@ -215,6 +216,13 @@ export class Heal {
     const { members, replica, without = [], giveUpDamaged = false } = this.#options;
     const there = [replica.instance, ...peers.map(({ instance }) => instance)];
     requireThere({ members: members(), there, without, giveUpDamaged });
+  }
+
+  #requireCompared(compared: readonly string[], leftOut: readonly string[]): void {
+    const { members, layout, without = [], giveUpDamaged = false } = this.#options;
+    const noteOf = (instance: string) => layout.member(instance);
+    const { stream } = layout;
+    requireCompared({ members: members(), compared, leftOut, without, giveUpDamaged, noteOf, stream });
   }
 
   /**
