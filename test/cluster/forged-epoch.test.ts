@@ -78,14 +78,16 @@ test('what was put back while a false heal held all instances, under an epoch of
 });
 
 test('an epoch that no heal has begun, and what says none, is an alarm, and the next heal overwrites it', async () => {
-  const { nats, connection } = await stranger();
+  const { nats, connection, last } = await stranger();
   const one = (await Follower.open(nats.urls)).start();
   const two = (await Follower.open(nats.urls)).start();
   await two.feed.passed(await one.commit('sa', canary('a')));
-  for (const written of [epoch(7), Buffer.from('x')]) {
+  const newer = encodeMeta({ format: 99, incarnation: Buffer.alloc(16, 7), epoch: 1 });
+  for (const written of [epoch(7), Buffer.from('x'), newer, Buffer.from('{"format":99}')]) {
     const before = one.replica.origin?.epoch ?? 0;
     await connection.request(layout.meta, written);
     for (const all of [one, two]) await expect.poll(() => alarmOf(all)?.kind).toBe('damaged');
+    await expect.poll(async () => (await last(layout.alarm)).data.length).toBeGreaterThan(0);
     await one.heal();
     await healthy(one, two);
     expect([two.replica.origin?.epoch, two.text('sa')]).toEqual([before + 1, canary('a')]);

@@ -45,6 +45,22 @@ describe('the record of the store’s birth', () => {
     expect(verdict(meta(2), 2)).toBe('damaged');
   });
 
+  it('of a format that this coffer does not know is a newer coffer’s with the heal’s seal alone', () => {
+    const of = (format: number, epoch: number, by?: string) =>
+      encodeMeta({ format, incarnation, epoch, seal: by });
+    const authentic = (epoch: number) => {
+      const said = JSON.stringify(['KV_test', incarnation.toString('hex'), epoch, 99]);
+      return createHmac('sha256', 'ours').update(`coffer-epoch-v1\0${said}`).digest('hex');
+    };
+    for (const epoch of [1, 2, 3]) {
+      expect(verdict(of(99, epoch), 2)).toBe('damaged');
+      expect(verdict(of(99, epoch, seal.begun(incarnation, epoch).seal), 2)).toBe('damaged');
+      expect(verdict(of(99, epoch, authentic(epoch)), 2)).toBe('newer_format');
+    }
+    expect(verdict(Buffer.from('{"format":99}'), 2)).toBe('tampered');
+    expect(verdict(of(99, 3), UNPROVEN, new EpochSeal('KV_test'))).toBe('newer_format');
+  });
+
   it('goes back for nobody', () => {
     expect(verdict(meta(1), 2)).toBe('behind');
     expect(verdict(meta(2, seal), 3)).toBe('behind');

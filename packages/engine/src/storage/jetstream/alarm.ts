@@ -6,7 +6,15 @@ import type { Regression } from './admission.js';
 import { lastNote } from './continuity.js';
 import { type EpochSeal, forged } from './epoch.js';
 import type { Layout } from './layout.js';
-import { type AlarmNote, encodeAlarm, type Meta, parseAlarm, parseMeta, unlessStrange } from './notes.js';
+import {
+  type AlarmNote,
+  encodeAlarm,
+  type Meta,
+  parseAlarm,
+  parseAnyMeta,
+  requireFormat,
+  unlessStrange,
+} from './notes.js';
 import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
 
@@ -112,11 +120,12 @@ export class AlarmBell {
     const note = await lastNote(manager, stream, this.#layout.alarm);
     const meta = await lastNote(manager, stream, this.#layout.meta);
     const { origin } = this.#replica;
-    if (meta?.data && !note?.data) {
-      const born = parseMeta(meta.data);
+    const born = meta?.data && unlessStrange(() => parseAnyMeta(meta.data ?? new Uint8Array()));
+    if (born && !note?.data) {
       const isOurs = origin && Buffer.from(origin.incarnation).equals(born.incarnation);
       if (isOurs && born.epoch > Math.max(origin.epoch, this.#epoch)) {
         const isGood = this.#seal.isGood(born);
+        if (isGood) requireFormat(born.format);
         if (isGood) return born;
         // Whoever lifted the alarm has not healed the store.
         if (isGood === false) await this.raise(forged(born));

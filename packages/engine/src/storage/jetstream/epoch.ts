@@ -1,7 +1,7 @@
 import { CofferError } from '../../errors.js';
 import { Regression } from './admission.js';
 import { type Authenticate, isSeal } from './heal-talk.js';
-import { BUCKET_FORMAT, type Meta, parseMeta } from './notes.js';
+import { BUCKET_FORMAT, type Meta, parseAnyMeta, parseMeta, requireFormat } from './notes.js';
 import type { ReplicaOrigin } from './replica-contract.js';
 
 /** Of a replica that was filled before there was a key to look at the seal with. */
@@ -28,7 +28,7 @@ export class Outdated extends Error {
 
 /**
  * Tells an epoch that a heal has begun from one that somebody else wrote, who would have all instances take over whatever he wrote
- * beside it: a keyed digest of the stream, the store and the epoch.
+ * beside it: a keyed digest of the stream, the store, the epoch and the format.
  */
 export class EpochSeal {
   readonly #stream: string;
@@ -51,20 +51,21 @@ export class EpochSeal {
 
   /** Of an epoch that a heal begins. @throws CofferError `unavailable` as long as there is no key */
   begun(incarnation: Uint8Array, epoch: number): Meta {
-    const seal = this.#of(incarnation, epoch);
+    const meta = { format: BUCKET_FORMAT, incarnation, epoch };
+    const seal = this.#of(meta);
     if (seal === undefined) throw noKeys();
-    return { format: BUCKET_FORMAT, incarnation, epoch, seal };
+    return { ...meta, seal };
   }
 
   /** @returns undefined as long as there is no key to tell by */
   isGood(meta: Meta): boolean | undefined {
-    if (meta.epoch === FIRST) return true;
-    const expected = this.#of(meta.incarnation, meta.epoch);
+    if (meta.epoch === FIRST && meta.format === BUCKET_FORMAT) return true;
+    const expected = this.#of(meta);
     return expected === undefined ? undefined : isSeal(expected, meta.seal);
   }
 
-  #of(incarnation: Uint8Array, epoch: number): string | undefined {
-    const said = JSON.stringify([this.#stream, Buffer.from(incarnation).toString('hex'), epoch]);
+  #of({ format, incarnation, epoch }: Meta): string | undefined {
+    const said = JSON.stringify([this.#stream, Buffer.from(incarnation).toString('hex'), epoch, format]);
     const mac = this.#authenticate?.(Buffer.concat([DOMAIN, Buffer.from(said)]));
     return mac && Buffer.from(mac).toString('hex');
   }
@@ -84,15 +85,16 @@ export function requireEpoch(
   if (!bytes) {
     throw new Regression('missing', 'the record of the store’s birth is not in the stream any more');
   }
-  const meta = parseMeta(bytes);
-  if (!origin) return meta;
+  if (!origin) return parseMeta(bytes);
+  const meta = parseAnyMeta(bytes);
   if (!Buffer.from(origin.incarnation).equals(meta.incarnation)) {
     throw new Regression('recreated', 'the bucket belongs to another store now');
   }
-  if (!seal.isBegun) return meta;
+  if (!seal.isBegun) return parseMeta(bytes);
   const isGood = seal.isGood(meta);
   if (isGood === undefined) throw noKeys();
   if (!isGood) throw forged(meta);
+  requireFormat(meta.format);
   if (meta.epoch < origin.epoch) {
     throw new Regression('behind', `the stream is of epoch ${meta.epoch}, and was healed since`);
   }
@@ -103,8 +105,8 @@ export function requireEpoch(
 const noKeys = () => new CofferError('unavailable', 'the keys of the store are not here yet: ask again');
 
 /** What a `meta` is whose seal is not good. */
-export const forged = ({ epoch }: Meta): Regression =>
+export const forged = ({ epoch, format }: Meta): Regression =>
   new Regression(
     'damaged',
-    `the stream says that it is of epoch ${epoch}, and no heal has begun that: somebody who is no instance writes to the bucket`,
+    `the stream says that it is of epoch ${epoch} and format ${format}, and no heal has begun that: somebody who is no instance writes to the bucket`,
   );

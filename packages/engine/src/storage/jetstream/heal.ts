@@ -17,7 +17,7 @@ import { PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
 import type { Layout } from './layout.js';
 import { fingerprint, lineageBehind } from './messages.js';
-import { encodeAlarm, parseAlarm, parseMeta, unlessStrange } from './notes.js';
+import { encodeAlarm, parseAlarm, parseAnyMeta, requireFormat, unlessStrange } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 import { emptyImage, readImage, type StreamImage, saysParts } from './stream-image.js';
@@ -160,11 +160,12 @@ export class Heal {
     const { replica } = this.#options;
     const note = await lastNote(manager, this.#layout.stream, this.#layout.meta);
     if (!note?.data) return 0;
-    const meta = unlessStrange(() => parseMeta(note.data ?? new Uint8Array()));
+    const meta = unlessStrange(() => parseAnyMeta(note.data ?? new Uint8Array()));
     if (!meta) return 0;
     const { incarnation, epoch } = meta;
     if (replica.origin && Buffer.from(replica.origin.incarnation).equals(incarnation)) {
       if (!this.#seal.isGood(meta)) return 0;
+      requireFormat(meta.format);
       if (epoch > replica.origin.epoch) await this.#requireNobodyAhead(epoch);
       return epoch;
     }

@@ -53,13 +53,23 @@ export const encodeMeta = ({ format, incarnation, epoch, seal }: Meta): Uint8Arr
 /** @throws CofferError `newer_format`, `tampered` */
 export function parseMeta(bytes: Uint8Array): Meta {
   const fields = objectOf(bytes, 'meta');
+  requireFormat(wholeNumber(fields, 'format', 'meta'));
+  return parseAnyMeta(bytes);
+}
+
+/** @throws CofferError `newer_format` */
+export function requireFormat(format: number): void {
+  if (format <= BUCKET_FORMAT) return;
+  throw new CofferError(
+    'newer_format',
+    `the bucket has format ${format} and this coffer reads up to ${BUCKET_FORMAT}: use a newer coffer`,
+  );
+}
+
+/** Of whichever format: by its seal one is told that a newer coffer wrote from what somebody else did. @throws CofferError `tampered` */
+export function parseAnyMeta(bytes: Uint8Array): Meta {
+  const fields = objectOf(bytes, 'meta');
   const format = wholeNumber(fields, 'format', 'meta');
-  if (format > BUCKET_FORMAT) {
-    throw new CofferError(
-      'newer_format',
-      `the bucket has format ${format} and this coffer reads up to ${BUCKET_FORMAT}: use a newer coffer`,
-    );
-  }
   const incarnation = text(fields, 'incarnation', 'meta', /^[0-9a-f]{32}$/);
   const epoch = wholeNumber(fields, 'epoch', 'meta');
   if (epoch > MAX_EPOCH) throw strange('meta', 'epoch');
