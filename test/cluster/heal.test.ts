@@ -1,6 +1,6 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
-import { encodeAlarm } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { encodeAlarm, encodeMember } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { put } from '../../packages/engine/src/storage/jetstream/put.js';
 import type { StorageAlarm } from '../../packages/engine/src/storage/shared.js';
 import { canary } from '../support/canary.mjs';
@@ -126,6 +126,21 @@ test('a heal where nothing was wrong names who heals, not an instance that there
     }),
     undefined,
   ]);
+});
+
+test('each member is in the report of a heal: as compared, or as one whose word does not count', async () => {
+  const { nats, connection } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  const two = (await Follower.open(nats.urls)).start();
+  await two.feed.passed(await one.commit('sa', canary('a')));
+  // It has said that it had more than it has, as one does that reads the store anew.
+  two.feed.members.stop();
+  const said = { name: 'test', version: '0', epoch: 1, awaited: 0, at: new Date() };
+  await put(connection, layout.member(two.replica.instance), encodeMember({ ...said, confirmed: 1e9 }));
+  expect(await one.heal(true)).toMatchObject({
+    compared: [one.replica.instance],
+    absent: [two.replica.instance],
+  });
 });
 
 test('of a record with two futures the further one wins, and the other is kept', async () => {

@@ -132,7 +132,7 @@ function describeHeal(report: HealReport): string {
       : [
           paint(
             'yellow',
-            `Not there, so that what only they have is not brought back: ${absent.join(', ')}.`,
+            `Not there, or reading the store anew, so that what only they have is not brought back: ${absent.join(', ')}.`,
           ),
         ]),
     `${restored} records and ${removed} removals ${would} brought back.`,

@@ -220,7 +220,7 @@ export interface HealReport {
   readonly alarm?: StorageAlarm;
   /** The instances whose replicas were compared. */
   readonly compared: readonly string[];
-  /** Those that did not answer: what only they have was not brought back. */
+  /** All other members, which did not answer or read the store anew: what only they have was not brought back. */
   readonly absent: readonly string[];
   readonly restored: number;
   readonly removed: number;

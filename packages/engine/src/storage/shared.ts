@@ -86,8 +86,9 @@ export interface HealReport {
   readonly dryRun: boolean;
   /** What was wrong; undefined if nothing was. */
   readonly alarm: StorageAlarm | undefined;
-  /** Whose replicas were compared, and which members did not answer: what only those have is not brought back. */
+  /** Whose replicas were compared. */
   readonly compared: readonly string[];
+  /** All other members: they did not answer, or read the store anew. What only they have is not brought back. */
   readonly absent: readonly string[];
   /** Records that are brought back, with their values; removals that are. */
   readonly restored: number;

@@ -251,7 +251,9 @@ export const healReport = z.strictObject({
   dryRun: z.boolean(),
   alarm: storageAlarm.optional(),
   compared: z.array(instance).describe('Whose replicas were compared'),
-  absent: z.array(instance).describe('Which members did not answer'),
+  absent: z
+    .array(instance)
+    .describe('Which members’ were not: they did not answer, or are reading the store anew'),
   restored: count,
   removed: count,
   forks: z.array(

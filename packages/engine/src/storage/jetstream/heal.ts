@@ -90,7 +90,6 @@ export class Heal {
     const peers = await this.#holders.peers(!dryRun);
     // One may have gone since.
     if (!dryRun) this.#requireThere(peers);
-    const answered = [replica.instance, ...peers.map(({ instance }) => instance)];
     const foreign = isThere ? await findForeign({ connection, manager, layout }) : [];
     if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
     const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
@@ -139,7 +138,7 @@ export class Heal {
       dryRun,
       alarm: found,
       compared,
-      absent: members().flatMap(({ instance }) => (answered.includes(instance) ? [] : [instance])),
+      absent: members().flatMap(({ instance }) => (compared.includes(instance) ? [] : [instance])),
       restored: plan.mendings.filter(({ entry }) => !entry.removed).length,
       removed: plan.mendings.filter(({ entry }) => entry.removed).length,
       forks: plan.forks.map(({ key, winner, loser, lost }) => ({
