@@ -84,6 +84,31 @@ describe('engines on one bucket', () => {
     expect([...a.fatal, ...again.fatal]).toEqual([]);
   });
 
+  it('are no members where the store does not open to them, and begin anew when it does', {
+    timeout: 60_000,
+  }, async () => {
+    const engines = newEngines();
+    const { engine } = await engines.open('a');
+    await fresh(() => engine.put(admin, 'db', bytes('one')));
+    await fresh(() => engine.put(admin, 'gone', bytes('two')));
+    const members = async () => (await engine.storageStatus(admin)).shared?.members.map(({ name }) => name);
+    const wrong = { rootKey: engines.rootKey('other.key') };
+    expect(await codeOf(engines.open('b', {}, wrong))).toBe('no_root_key');
+    expect(await codeOf(engines.open('b', {}, { development: true }))).toBe('development_store');
+    await expect.poll(members).toEqual(['a']);
+    expect((await engine.healStorage(admin, { dryRun: true })).absent).toEqual([]);
+    await fresh(() => engine.delete(admin, 'gone'));
+    const b = await engines.open('b');
+    await expect.poll(members).toEqual(['a', 'b']);
+    expect(text((await fresh(() => b.engine.get(admin, 'db'))).value)).toBe('one');
+    expect(await codeOf(b.engine.get(admin, 'gone'))).toBe('not_found');
+    expect(b.notices).toEqual([]);
+    await b.engine.close();
+    // One that was there before is waited for.
+    expect(await codeOf(engines.open('b', {}, wrong))).toBe('no_root_key');
+    expect(await members()).toEqual(['a', 'b']);
+  });
+
   it('rotate a data key while they serve, over the death of one, and come back to it', {
     timeout: 120_000,
   }, async () => {

@@ -128,9 +128,22 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
   } catch (error) {
     follower?.close();
     await (upkeep ?? audit)?.close();
+    // While it was read the instance had to be a member; without its keys it is none.
+    if (!header) await withdraw(storage, onNotice);
     await storage.close();
     header?.wipe();
     throw error;
+  }
+}
+
+async function withdraw({ shared }: Storage, onNotice: (sentence: string) => void): Promise<void> {
+  try {
+    await shared?.withdraw();
+  } catch (error) {
+    onNotice(
+      `The other instances may wait for this one, which could not tell them that it does not open the store: ${(error as Error).message}. ` +
+        `If it is not started again, then at one of them: coffer storage forget ${shared?.instance}`,
+    );
   }
 }
 

@@ -429,6 +429,7 @@ export class SharedInstance implements Storage {
       status: stub,
       setReplicas: stub,
       still: (task) => task(),
+      withdraw: async () => undefined,
       forget: stub,
       heal: stub,
     };

@@ -114,7 +114,10 @@ async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promis
   try {
     const header = storage.get(HEADER_KEY);
     if (!header) throw noStore(options);
-    keys = await openKeys(header.bytes, storage.incarnation, options);
+    keys = await openKeys(header.bytes, storage.incarnation, options).catch(async (error: unknown) => {
+      await storage.shared.withdraw().catch(() => {});
+      throw error;
+    });
     storage.summarise(await proven(storage, storage.summary, keys, { isOnItsWay: true }));
     await storage.refreshSummary();
     // What comes is proven when all of it is there: some may be under a data key that is still to come.

@@ -54,6 +54,13 @@ export interface SharedStorage {
   /** Nothing that others change comes in while `task` runs; it must not change anything itself. */
   still<T>(task: () => Promise<T>): Promise<T>;
   /**
+   * The store did not open to this instance: if its replica is a new one, nobody waits for it any more, and the replica is emptied. Of an
+   * instance that was there before nothing is changed, nor after {@link follow}.
+   *
+   * @throws CofferError `unavailable`, `io`
+   */
+  withdraw(): Promise<void>;
+  /**
    * A member that will not come back: nothing waits for it any more. Should it come all the same, it begins anew.
    *
    * @param member its id or its name; where several have the name, the one that is away

@@ -111,6 +111,17 @@ export class Members {
     }
   }
 
+  /**
+   * Takes back that this instance is a member: nobody waits for it. What it has read is to be read anew, should it {@link join} again.
+   *
+   * @throws Error where JetStream does not answer
+   */
+  async leave(): Promise<void> {
+    const { connection, problem } = this.#options.link;
+    if (!connection) throw new Error(problem);
+    await put(connection, this.#subject, undefined);
+  }
+
   /** From now on this instance says every few seconds how far it is. */
   start(): void {
     this.stop();

@@ -196,6 +196,18 @@ export class JetStreamShared implements SharedStorage {
     await changeReplicas(link.connection, layout, replicas);
   }
 
+  async withdraw(): Promise<void> {
+    const { feed, replica, isNewReplica } = this.#parts;
+    // One that follows says every few seconds that it is there; one that was a member before goes on to be waited for.
+    if (!isNewReplica || this.#isFollowing) return;
+    try {
+      await feed.members.leave();
+    } catch (cause) {
+      throw new CofferError('unavailable', 'JetStream does not answer', { cause });
+    }
+    await replica.clear();
+  }
+
   async forget(member: string): Promise<void> {
     await this.#parts.feed.members.forget(member);
   }
