@@ -120,6 +120,25 @@ test('of two members of one name the one that is away is forgotten, of several t
   expect(again.feed.members.list()).toHaveLength(2);
 });
 
+test('an instance that an alarm stops, and that tells nothing any more, is not forgotten while it answers', async () => {
+  const { nats, connection } = await cluster();
+  const one = await open(nats, 'one');
+  const two = await open(nats, 'two');
+  await expect.poll(() => knows(one, two)).toBe(true);
+  const { instance } = two.replica;
+  await connection.request('$KV.test.r.hello', 'x');
+  for (const all of [one, two]) await expect.poll(() => all.feed.alarm.stopsReading).toBe(true);
+  const { members } = one.feed;
+  const isAway = () => members.list().some((member) => member.instance === instance && !member.alive);
+  await expect.poll(isAway, { timeout: 10_000 }).toBe(true);
+  for (const named of [instance, 'two'])
+    await expect(members.forget(named)).rejects.toMatchObject({ code: 'conflict', message: /alive/ });
+  expect(knows(one, two)).toBe(true);
+  await two.end();
+  await members.forget('two');
+  expect(knows(one, two)).toBe(false);
+});
+
 test('an alarm that a heal lifts while an instance looks at it is not raised again', async () => {
   const { nats, connection, manager } = await cluster();
   const one = await open(nats, 'one');

@@ -64,6 +64,7 @@ test('an instance that is cut off says that it cannot forget a member, not that 
   };
   const replica = await Replica.open(newFolder(), { minFreeBytes: 0, onFatal });
   const members = new Members({
+    answering: async () => [],
     layout,
     link,
     replica,

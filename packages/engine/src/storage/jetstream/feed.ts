@@ -15,8 +15,10 @@ import { Comeback } from './comeback.js';
 import { unavailable } from './commit-errors.js';
 import { Continuity, lastNote } from './continuity.js';
 import { EpochSeal, Outdated, requireEpoch, UNPROVEN } from './epoch.js';
+import { HealAsk } from './heal-ask.js';
 import { HealPeer } from './heal-peer.js';
 import type { RecordSense } from './heal-plan.js';
+import { PeerSeal } from './heal-talk.js';
 import { Intake, type Whole } from './intake.js';
 import { readLast } from './last.js';
 import { isLiteral, type Layout } from './layout.js';
@@ -107,7 +109,11 @@ export class Feed {
     this.#seal = new EpochSeal(layout.stream);
     this.#continuity = new Continuity(layout, replica, this.#seal);
     this.alarm = new AlarmBell(layout, replica, this.#seal);
-    this.members = new Members({ ...options, position: () => this.#position });
+    this.members = new Members({
+      ...options,
+      position: () => this.#position,
+      answering: (instances) => this.#answering(instances),
+    });
     this.#comeback = new Comeback({ ...options, alarm: this.alarm, members: this.members, onNotice });
     const paused = () => this.alarm.stopsReading && !this.#session && !this.#comeback.isTaking;
     this.#peer = new HealPeer({ layout, link, replica, sense, paused, healing: () => this.healing });
@@ -383,6 +389,15 @@ export class Feed {
     if (this.#outdated) return;
     this.#wake = new AbortController();
     await wait(LOOK_MS, undefined, { signal: this.#wake.signal }).catch(() => {});
+  }
+
+  /** Who of these instances answers. @throws CofferError `unavailable` */
+  async #answering(instances: readonly string[]): Promise<string[]> {
+    const { layout, link } = this.#options;
+    if (!link.connection) throw unavailable(link.problem);
+    const seal = new PeerSeal(layout.stream, (message) => this.#admission?.authenticate?.(message));
+    const peers = await new HealAsk(link.connection, layout, seal).peers(instances);
+    return peers.map(({ instance }) => instance);
   }
 
   /** Whether the stream is ours, and has what this instance had. */

@@ -25,6 +25,12 @@ export interface MembersOptions {
   readonly version: string;
   /** Up to where this instance's replica has the stream. */
   readonly position: () => number;
+  /**
+   * Who of these answers at this moment, whatever it has said of itself: one that an alarm stops tells nothing.
+   *
+   * @throws CofferError `unavailable` as long as nobody can be asked
+   */
+  readonly answering: (instances: readonly string[]) => Promise<readonly string[]>;
   readonly noteMs?: number | undefined;
 }
 
@@ -258,10 +264,13 @@ export class Members {
    * @throws CofferError `not_found`, `conflict` for one that is alive, or where several are away, `unavailable`
    */
   async forget(named: string): Promise<void> {
-    const { link, layout } = this.#options;
+    const { link, layout, answering } = this.#options;
     // Cut off, this instance hears of nobody, and cannot tell who is alive.
     if (!link.connection) throw new CofferError('unavailable', link.problem);
-    const { instance } = this.#toForget(named);
+    const away = this.list().filter(({ alive }) => !alive);
+    const asked = away.filter(({ instance, name }) => instance === named || name === named);
+    const there = asked.length > 0 ? await answering(asked.map(({ instance }) => instance)) : [];
+    const { instance } = this.#toForget(named, there);
     try {
       await put(link.connection, layout.member(instance), undefined);
     } catch (cause) {
@@ -270,8 +279,9 @@ export class Members {
     this.heard(instance, undefined);
   }
 
-  #toForget(named: string): MemberStatus {
-    const all = this.list();
+  /** @param there who has answered, and so is alive */
+  #toForget(named: string, there: readonly string[]): MemberStatus {
+    const all = this.list().map((one) => ({ ...one, alive: one.alive || there.includes(one.instance) }));
     const found = all.filter(({ instance }) => instance === named);
     if (found.length === 0) found.push(...all.filter(({ name }) => name === named));
     const [member, ...others] = found.filter(({ alive }) => !alive);
