@@ -341,7 +341,7 @@ test('a store that was healed is moved by an instance that was off then, and by 
   await engine.close();
 });
 
-test('a store is not moved away from an instance that serves it', async () => {
+test('a store is not moved away from an instance that serves it', { timeout: 60_000 }, async () => {
   const { folder, store } = await embedded();
   const bucket = newBucket();
   await migrateToJetStream(optionsFor(folder, bucket));
@@ -353,6 +353,13 @@ test('a store is not moved away from an instance that serves it', async () => {
     message: expect.stringContaining('still-there'),
   });
   expect(notices).toEqual([expect.stringContaining('still-there')]);
+  // Nor by force, as long as the bucket can be asked.
+  await expect(
+    migrateToEmbedded(optionsFor(folder, bucket, { ...patient, force: true })),
+  ).rejects.toMatchObject({
+    code: 'conflict',
+    message: expect.stringMatching(/still-there.*without --force/),
+  });
   await other.close();
   expect(await fileKind(store)).toBe('replica');
   await migrateToEmbedded(optionsFor(folder, bucket));

@@ -36,16 +36,18 @@ export async function migrate({ to, force = false, json, ...flags }: MigrateOpti
     }),
   );
   if (json) return printJson({ stateDir: config.stateDir, to, ...migrated });
-  await print(describe(to, migrated));
+  await print(describe(to, migrated, force));
 }
 
-function describe(to: 'jetstream' | 'embedded', { copied, kept, keptLog }: Migrated): string {
+function describe(to: 'jetstream' | 'embedded', { copied, kept, keptLog }: Migrated, force: boolean): string {
   const where = to === 'jetstream' ? 'in NATS JetStream' : 'in the state folder';
   const next =
     to === 'jetstream'
       ? 'Start this instance, and others with state folders of their own.'
-      : 'Take storage.kind: jetstream out of the configuration, then start the server. The bucket holds no store any more, and can ' +
-        'be removed.';
+      : 'Take storage.kind: jetstream out of the configuration, then start the server. ' +
+        (force
+          ? 'The bucket was left as it is: if it comes back, let no instance serve it, and remove it.'
+          : 'The bucket holds no store any more, and can be removed.');
   return [
     copied
       ? `The store is ${where}: ${copied.records} records, ${copied.bytes} bytes, each read back and compared.`

@@ -52,6 +52,7 @@ export async function migrateToEmbedded(options: MigrateOptions): Promise<Migrat
     await noteInLog(options, `from ${where}`);
     return { kept: undefined };
   }
+  if (options.force) await requireUnserved(folders, options);
   const copied = options.force ? await fromReplica(folders, options) : await fromBucket(folders, options);
   const now = options.now?.() ?? new Date();
   const keptLog = await folders.keepLog(now);
@@ -59,6 +60,44 @@ export async function migrateToEmbedded(options: MigrateOptions): Promise<Migrat
   await noteInLog(options, options.force ? `from a replica of ${where}, by force` : `from ${where}`);
   return { copied, kept, keptLog };
 }
+
+/**
+ * What is taken by force is a second store where the first one lives on: so nobody else may be heard of in the bucket, if that can be
+ * looked at.
+ *
+ * @throws CofferError `conflict`
+ */
+async function requireUnserved(folders: MoveFolders, options: MigrateOptions): Promise<void> {
+  const replica = await Replica.open(folders.store, localOptions(options));
+  const { instance, origin } = replica;
+  await replica.close();
+  const { jetstream, onNotice, othersMs = OTHERS_MS } = options;
+  await lookAtBucket(options, async (found) => {
+    if (!origin || !found?.isServed || !Buffer.from(origin.incarnation).equals(found.incarnation)) return;
+    const before = await found.members();
+    const others = [...before].filter(([id]) => id !== instance);
+    if (others.length === 0) return;
+    const names = others.map(([, { name }]) => name).join(', ');
+    onNotice?.(`The bucket ${jetstream.bucket} is there: listening whether others serve it (${names}).`);
+    for (const end = performance.now() + othersMs; performance.now() < end; ) {
+      await wait(Math.min(LOOK_MS, othersMs));
+      const heard = [...(await found.members())].filter(
+        ([id, { sequence }]) => id !== instance && before.get(id)?.sequence !== sequence,
+      );
+      if (heard.length > 0) throw served(heard.map(([, { name }]) => name).join(', '), options);
+    }
+  }).catch((error: unknown) => {
+    // A bucket that is lost, or damaged, is what force is for.
+    if (error instanceof CofferError && error.code === 'conflict') throw error;
+  });
+}
+
+const served = (names: string, { jetstream }: MigrateOptions) =>
+  new CofferError(
+    'conflict',
+    `the bucket ${jetstream.bucket} is there, and other instances serve the store from it: ${names}. By force there would be two of ` +
+      'it, since --force is for a bucket that is lost. Stop them, and move the store without --force; nothing was changed',
+  );
 
 /** A move into JetStream that did not come true, or of which nobody wants to know any more. */
 async function takenBack(folders: MoveFolders, options: MigrateOptions): Promise<Migrated> {
