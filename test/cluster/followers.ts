@@ -59,8 +59,9 @@ async function makeStream(connection: NatsConnection, replicas = 1): Promise<voi
   } as never);
 }
 
-/** Records of one group have a key that begins alike, up to a slash; a head's generation is the number that it begins with. */
+/** Records of one group have a key that begins alike, up to a slash, which a head's has not; a head's generation is the number that it begins with. */
 const SENSE: RecordSense = {
+  isHead: (key) => !Buffer.from(key).includes('/'),
   groupOf: (key) => Buffer.from(key).toString().split('/')[0] ?? '',
   generationOf: (_, value) => Number.parseInt(Buffer.from(value).toString(), 10) || 0,
 };

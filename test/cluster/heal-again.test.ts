@@ -2,6 +2,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { headers } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 import { CofferError } from '../../packages/engine/src/errors.js';
+import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
 import { Follower, later, layout, makeBucket } from './followers.js';
@@ -101,4 +102,23 @@ test('an instance that answers is not left out of a heal unless it was named, an
   expect(await one.heal()).toMatchObject({ restored: 1, compared: expect.arrayContaining([instance]) });
   await healthy(one, other);
   expect(other.text('sb')).toBe(`1 ${canary('sb')}`);
+});
+
+test('a head that somebody else wrote again as something beside one is made a head again by one heal', {
+  timeout: 120_000,
+}, async () => {
+  const { connection, manager, one, other } = await two();
+  const subject = layout.record(Buffer.from('sa'));
+  const now = await manager.streams.getMessage(layout.stream, { last_by_subj: subject });
+  const said = headers();
+  said.set(HEADER.kind, 'side');
+  said.set(HEADER.print, now?.header.get(HEADER.print) ?? '');
+  await connection.request(subject, now?.data, { headers: said, timeout: 5_000 });
+  for (const { feed } of [one, other]) {
+    await expect.poll(() => feed.alarm.isOwn, { timeout: 20_000 }).toBe(true);
+  }
+  expect(await one.heal()).toMatchObject({ restored: 1, forks: [], damaged: [] });
+  await healthy(one, other);
+  expect(other.replica.entry(Buffer.from('sa'))?.isHead).toBe(true);
+  expect(await one.heal(true)).toMatchObject({ restored: 0, forks: [] });
 });

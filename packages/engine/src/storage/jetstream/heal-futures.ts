@@ -81,7 +81,10 @@ function candidatesOf({ stream, replicas }: FutureOptions, key: string): Candida
 
 /** Sealed bytes are never twice the same; of removals there may be several. */
 const isSame = (a: ReplicaEntry, b: ReplicaEntry): boolean =>
-  a.removed === b.removed && a.fingerprint === b.fingerprint && (!a.removed || a.revision === b.revision);
+  a.isHead === b.isHead &&
+  a.removed === b.removed &&
+  a.fingerprint === b.fingerprint &&
+  (!a.removed || a.revision === b.revision);
 
 async function newerOf(options: FutureOptions, key: string, a: Candidate, b: Candidate): Promise<Candidate> {
   if (await follows(options, key, a, b)) return a;

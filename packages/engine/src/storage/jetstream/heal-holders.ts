@@ -3,7 +3,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import { CofferError } from '../../errors.js';
 import type { HealAsk } from './heal-ask.js';
 import type { Holding } from './heal-futures.js';
-import { generationOf, type RecordSense, STREAM } from './heal-plan.js';
+import { generationOf, isContradicted, type RecordSense, STREAM } from './heal-plan.js';
 import type { PeerEntry, PeerState } from './heal-talk.js';
 import { type Layout, token } from './layout.js';
 import type { ReplicaLike } from './replica-contract.js';
@@ -127,15 +127,17 @@ export class Holders {
     return own ?? ask.recordOf(who, key);
   }
 
-  /** Of what no store is without, nobody's word counts that it is removed. */
+  /** Of what no store is without, nobody's word counts that it is removed; nor that something is no head which is one. */
   async #entriesOf(who: string): Promise<Map<string, PeerEntry>> {
     const { replica, sense, ask } = this.#options;
     const entries =
       who === replica.instance
         ? new Map([...replica.entries()].map(([key, entry]) => [token(key), entry]))
         : await ask.entriesOf(who);
-    for (const [key, { removed }] of entries) {
-      if (removed && sense.isLasting?.(Buffer.from(key, 'base64url'))) entries.delete(key);
+    for (const [key, entry] of entries) {
+      const id = Buffer.from(key, 'base64url');
+      const isRefused = isContradicted(sense, id, entry) || (entry.removed && sense.isLasting?.(id));
+      if (isRefused) entries.delete(key);
     }
     return entries;
   }

@@ -10,9 +10,15 @@ export interface RecordSense {
   groupOf(key: Uint8Array): string;
   /** Grows with each change of a head. @throws anything for what is none */
   generationOf(key: Uint8Array, bytes: Uint8Array): number;
+  /** By the key alone, whatever a message says of itself. */
+  isHead?(key: Uint8Array): boolean;
   /** A head that is never removed as long as there is a store. */
   isLasting?(key: Uint8Array): boolean;
 }
+
+/** Whether a record says that it is a head and its key that it is none, or the other way round: no instance writes that. */
+export const isContradicted = (sense: RecordSense, key: Uint8Array, { isHead }: ReplicaEntry): boolean =>
+  (sense.isHead?.(key) ?? isHead) !== isHead;
 
 /** 0 of what is no head: what cannot be read does not win. */
 export function generationOf(sense: RecordSense, key: Uint8Array, bytes: Uint8Array): number {

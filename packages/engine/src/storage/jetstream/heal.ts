@@ -262,7 +262,10 @@ export class Heal {
         // What no instance writes is foreign, and not damaged.
         return !removed && fingerprint !== '' && !whole.has(key) && !mended.has(key);
       })
-      .map(([key, entry]) => ({ key, from: STREAM, entry }));
+      .map(([key, entry]) => {
+        const { isHead = () => entry.isHead } = this.#options.sense;
+        return { key, from: STREAM, entry: { ...entry, isHead: isHead(Buffer.from(key, 'base64url')) } };
+      });
   }
 
   #mayGiveUp(damaged: readonly Mending[]): void {

@@ -3,7 +3,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import { lastNote } from './continuity.js';
-import { generationOf, type RecordSense } from './heal-plan.js';
+import { generationOf, isContradicted, type RecordSense } from './heal-plan.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
 import { chunksOf, entryOf, fingerprint, type RawMessage } from './messages.js';
@@ -60,7 +60,8 @@ export async function readImage({ connection, manager, layout, sense }: ImageOpt
     all.set(id, entry);
     const isSound = entry.chunks > 0 || fingerprint(data) === entry.fingerprint;
     // Of what no store is without nobody's word counts that it is removed.
-    if (!isSound || (entry.removed && sense.isLasting?.(key))) damaged.add(id);
+    const isRefused = isContradicted(sense, key, entry) || (entry.removed && sense.isLasting?.(key));
+    if (!isSound || isRefused) damaged.add(id);
     else if (entry.isHead && entry.chunks === 0 && !entry.removed) {
       generations.set(id, generationOf(sense, key, data));
     }
