@@ -10,7 +10,7 @@ import { dutyOn } from './duty.js';
 
 /** How many secrets there are; the long form is ROTATE_SECRETS=100000. */
 const SECRETS = Number(process.env.ROTATE_SECRETS ?? 300);
-const TIMEOUT = 300_000 + 15 * SECRETS;
+const TIMEOUT = 300_000 + 40 * SECRETS;
 const READERS = 6;
 const WRITERS = 3;
 /** What is put in beforehand may wait for a machine that has more to do than it can. */
