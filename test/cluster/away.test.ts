@@ -220,11 +220,16 @@ test('taking over what a heal made of the stream is begun again where it was bro
   await expect.poll(() => broken.feed.problem?.message, { timeout: 30_000 }).toContain('a disk that is slow');
   expect(broken.replica.origin?.epoch).toBe(1);
   await broken.end();
-  // From then on nobody keeps for it what is removed.
-  await two.feed.passed(await one.commit('s40', undefined));
+  const removed = await one.commit('s40', undefined);
+  await two.feed.passed(removed);
+  // It has not taken over yet that it is removed, and nobody forgets it.
+  expect(one.feed.members.confirmedByAll(removed)).toBe(false);
+  // What the stream loses meanwhile is missed by it, too.
   const manager = await jetstreamManager(connection, { checkAPI: false });
-  await manager.streams.purge(layout.stream, { filter: layout.record(Buffer.from('s40')) });
+  await manager.streams.purge(layout.stream, { filter: layout.record(Buffer.from('s41')) });
   const back = await start(nats, away);
+  await expect.poll(() => alarmOf(back), { timeout: 30_000 }).toBe('missing');
+  expect(await one.heal()).toMatchObject({ restored: 1 });
   await healthy(back, one);
   for (let index = 0; index < 79; index++) {
     expect(back.text(`s${index}`)).toBe(index === 40 ? undefined : value(2, index));

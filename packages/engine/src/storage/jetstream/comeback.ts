@@ -69,11 +69,19 @@ export class Comeback {
     const looks = setInterval(() => void look(), LOOK_MS).unref();
     try {
       await this.#requireNoHeal(manager);
-      const surveyed = await this.#survey(connection, manager);
+      const said = await this.#said(manager);
+      const surveyed = await this.#survey(connection, manager, said);
       signal.throwIfAborted();
       this.#isTaking = true;
       // Who heals asks after it has announced it: either this sees that, or is seen at work and waited for.
       await this.#requireNoHeal(manager);
+      // Its note of the earlier epoch holds back what is removed meanwhile, and stays until all is taken over: broken off, and with
+      // one of this epoch, what it has would count for nothing.
+      if (!surveyed || !said) {
+        await this.#options.members.join(
+          readingOf(await manager.streams.info(this.#options.layout.stream), meta),
+        );
+      }
       return await this.#take(connection, manager, meta, admission, signal, surveyed);
     } catch (error) {
       const found = regressionOf(error);
@@ -85,10 +93,13 @@ export class Comeback {
   }
 
   /** @returns false for an instance that begins anew: what it has counts for nothing */
-  async #survey(connection: NatsConnection, manager: JetStreamManager): Promise<boolean> {
+  async #survey(
+    connection: NatsConnection,
+    manager: JetStreamManager,
+    said: MemberMessage | undefined,
+  ): Promise<boolean> {
     const { layout, replica, sense, onNotice } = this.#options;
     const { stream } = layout;
-    const said = await this.#said(manager);
     const epoch = replica.origin?.epoch ?? 0;
     if (isBlank(said, { epoch, position: replica.position })) {
       if (said && !said.note) {
@@ -111,8 +122,7 @@ export class Comeback {
     signal: AbortSignal,
     surveyed: boolean,
   ): Promise<Reconciled> {
-    const { layout, replica, sense, members } = this.#options;
-    await members.join(readingOf(await manager.streams.info(layout.stream), meta));
+    const { layout, replica, sense } = this.#options;
     const parts = { connection, manager, layout, replica, admission, sense, surveyed };
     return await new Reconciliation(parts).run(meta, signal);
   }
