@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { CofferError } from '../../errors.js';
+import { UNPROVEN } from './epoch.js';
 import type { HealAsk } from './heal-ask.js';
 import type { Holding } from './heal-futures.js';
 import { generationOf, isContradicted, type RecordSense, STREAM } from './heal-plan.js';
@@ -95,7 +96,9 @@ export class Holders {
         return { who, entries: await this.#entriesOf(who), era: eraOf(era), common };
       }),
     );
-    const leftOut = all.filter((one) => !sound.includes(one)).map(({ instance: who }) => who);
+    // A new one that could not follow yet has nothing but what it read.
+    const missed = all.filter((one) => !sound.includes(one) && one.epoch !== UNPROVEN);
+    const leftOut = missed.map(({ instance: who }) => who);
     return { replicas, leftOut };
   }
 
