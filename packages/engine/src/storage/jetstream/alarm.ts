@@ -12,8 +12,8 @@ import {
   type Meta,
   parseAlarm,
   parseAnyMeta,
+  parsedNote,
   requireFormat,
-  unlessStrange,
 } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
@@ -120,7 +120,7 @@ export class AlarmBell {
     const note = await lastNote(manager, stream, this.#layout.alarm);
     const meta = await lastNote(manager, stream, this.#layout.meta);
     const { origin } = this.#replica;
-    const born = meta?.data && unlessStrange(() => parseAnyMeta(meta.data ?? new Uint8Array()));
+    const born = parsedNote(meta?.data, parseAnyMeta);
     if (born && !note?.data) {
       const isOurs = origin && Buffer.from(origin.incarnation).equals(born.incarnation);
       if (isOurs && born.epoch > Math.max(origin.epoch, this.#epoch)) {
@@ -139,7 +139,7 @@ export class AlarmBell {
       await this.clear();
       return undefined;
     }
-    const said = note?.data && unlessStrange(() => parseAlarm(note.data ?? new Uint8Array()));
+    const said = parsedNote(note?.data, parseAlarm);
     if (said) await this.heard(said);
     else {
       const own = encodeAlarm({ ...(this.raised ?? this.current), healer: undefined });

@@ -8,7 +8,7 @@ import { lastNote } from './continuity.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
 import { type Members, readingOf } from './members.js';
-import { type Meta, parseAlarm, parseMember, unlessStrange } from './notes.js';
+import { type Meta, parseAlarm, parsedNote, parseMember } from './notes.js';
 import { type Reconciled, Reconciliation } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { isBlank } from './standing.js';
@@ -131,8 +131,7 @@ export class Comeback {
     const { layout, replica } = this.#options;
     const found = await lastNote(manager, layout.stream, layout.member(replica.instance));
     if (!found?.data) return found && { sequence: found.sequence, note: undefined };
-    const { data } = found;
-    const note = unlessStrange(() => parseMember(data));
+    const note = parsedNote(found.data, parseMember);
     return note && { sequence: found.sequence, note };
   }
 
@@ -140,8 +139,7 @@ export class Comeback {
   async #requireNoHeal(manager: JetStreamManager): Promise<void> {
     const { layout, alarm } = this.#options;
     const found = await lastNote(manager, layout.stream, layout.alarm);
-    const data = found?.data;
-    const said = data && unlessStrange(() => parseAlarm(data));
+    const said = parsedNote(found?.data, parseAlarm);
     if (said?.healer === undefined) return;
     await alarm.heard(said);
     throw new CofferError('unavailable', 'the store is being healed: ask again when it is done');

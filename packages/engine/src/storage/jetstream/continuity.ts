@@ -11,7 +11,7 @@ import { type EpochSeal, Outdated, requireEpoch } from './epoch.js';
 import { HEADER, type Layout } from './layout.js';
 import { contradicts } from './lineage.js';
 import { decodeMessage } from './messages.js';
-import { type Meta, parseMember, unlessStrange } from './notes.js';
+import { type Meta, parsedNote, parseMember } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
@@ -139,8 +139,7 @@ export class Continuity {
   async #checkMember(manager: JetStreamManager, meta: Meta, position: number): Promise<void> {
     const note = await this.#last(manager, this.#layout.member(this.#replica.instance));
     if (!note) throw new Regression('missing', 'what this instance said of itself is not in the stream');
-    const { data } = note;
-    const said = data && unlessStrange(() => parseMember(data));
+    const said = parsedNote(note.data, parseMember);
     if (!said) throw new Outdated(meta);
     if (said.epoch === meta.epoch && said.confirmed > position) throw new Outdated(meta, true);
   }

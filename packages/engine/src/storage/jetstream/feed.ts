@@ -5,7 +5,7 @@ import {
   jetstreamManager,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import { type Deferred, deferred, errors, type NatsConnection } from '@nats-io/nats-core';
+import { errors, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
 import { admitted, Regression, regressionOf } from './admission.js';
@@ -31,6 +31,7 @@ import type { AppliedHead } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { Scrubber } from './scrubber.js';
 import { Tap } from './tap.js';
+import { type Awaited, Waiters } from './waiters.js';
 
 /** An instance that is so many messages behind reads all of the stream up to its end first, see {@link Layout.whole}. */
 const FAR = 5_000;
@@ -84,7 +85,7 @@ export class Feed {
   readonly #scrubber: Scrubber;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(heads: readonly AppliedHead[] | 'reset') => void>();
-  readonly #waiting = new Map<Deferred<void>, Awaited>();
+  readonly #waiters = new Waiters();
   #running: Promise<void> | undefined;
   #admission: Admission | undefined;
   #wake: AbortController | undefined;
@@ -178,22 +179,12 @@ export class Feed {
     if (awaited.is() >= awaited.sequence) return;
     if (this.#closing.signal.aborted) throw closed();
     if (this.alarm.isOwn && this.alarm.problem) throw this.alarm.problem;
-    signal?.throwIfAborted();
-    const waiting = deferred<void>();
-    const giveUp = () => waiting.reject(signal?.reason as Error);
-    this.#waiting.set(waiting, awaited);
-    signal?.addEventListener('abort', giveUp);
-    try {
-      await waiting;
-    } finally {
-      signal?.removeEventListener('abort', giveUp);
-      this.#waiting.delete(waiting);
-    }
+    await this.#waiters.wait(awaited, signal);
   }
 
   /** How many wait in {@link passed} and {@link untilSettled}. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#waiters.count;
   }
 
   /** Told of heads in the turn in which they become visible, or that all may have changed. @returns a function that ends it */
@@ -283,7 +274,7 @@ export class Feed {
     this.#wake?.abort();
     this.#session?.tap.break(closed());
     await this.#running;
-    this.#rejectAll(closed());
+    this.#waiters.rejectAll(closed());
     this.#listeners.clear();
   }
 
@@ -426,7 +417,7 @@ export class Feed {
       if (heads.length > 0) listener(heads);
       listener('reset');
     }
-    this.#resolvePassed();
+    this.#waiters.look();
   }
 
   /** What others said before: only what came since is read with the rest. */
@@ -497,7 +488,7 @@ export class Feed {
       beats.came(this.#beat);
       this.#beat = undefined;
     }
-    this.#resolvePassed();
+    this.#waiters.look();
     this.#problem = undefined;
   }
 
@@ -541,34 +532,15 @@ export class Feed {
     const found = regressionOf(error);
     if (found) {
       await this.alarm.raise(found).catch(() => {});
-      if (this.alarm.problem) this.#rejectAll(this.alarm.problem);
+      if (this.alarm.problem) this.#waiters.rejectAll(this.alarm.problem);
     }
     this.#problem = error instanceof CofferError ? error : unavailable(reasonOf(error));
     return this.alarm.problem ?? this.#problem;
-  }
-
-  #resolvePassed(): void {
-    for (const [waiting, { sequence, is }] of this.#waiting) {
-      if (sequence > is()) continue;
-      this.#waiting.delete(waiting);
-      waiting.resolve();
-    }
-  }
-
-  #rejectAll(error: Error): void {
-    for (const waiting of this.#waiting.keys()) waiting.reject(error);
-    this.#waiting.clear();
   }
 }
 
 const managerOf = (connection: NatsConnection): Promise<JetStreamManager> =>
   jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
-
-/** A sequence, and what must be as far. */
-interface Awaited {
-  readonly sequence: number;
-  is(): number;
-}
 
 interface Session {
   readonly manager: JetStreamManager;

@@ -17,7 +17,7 @@ import { PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
 import type { Layout } from './layout.js';
 import { fingerprint, lineageBehind } from './messages.js';
-import { encodeAlarm, parseAlarm, parseAnyMeta, requireFormat, unlessStrange } from './notes.js';
+import { encodeAlarm, parseAlarm, parseAnyMeta, parsedNote, requireFormat } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 import { emptyImage, readImage, type StreamImage, saysParts } from './stream-image.js';
@@ -158,8 +158,7 @@ export class Heal {
   async #requireOwn(manager: JetStreamManager): Promise<number> {
     const { replica } = this.#options;
     const note = await lastNote(manager, this.#layout.stream, this.#layout.meta);
-    if (!note?.data) return 0;
-    const meta = unlessStrange(() => parseAnyMeta(note.data ?? new Uint8Array()));
+    const meta = parsedNote(note?.data, parseAnyMeta);
     if (!meta) return 0;
     const { incarnation, epoch } = meta;
     if (replica.origin && Buffer.from(replica.origin.incarnation).equals(incarnation)) {
@@ -180,7 +179,7 @@ export class Heal {
     const subject = this.#layout.alarm;
     for (let attempt = 1; attempt <= ANNOUNCEMENTS; attempt++) {
       const note = await lastNote(manager, this.#layout.stream, subject);
-      const healer = note?.data && unlessStrange(() => parseAlarm(note.data ?? new Uint8Array()))?.healer;
+      const healer = parsedNote(note?.data, parseAlarm)?.healer;
       if (healer && healer !== replica.instance) {
         const peers = await this.#ask.peers();
         if (peers.some(({ instance, healing }) => healing && instance === healer)) throw busy();

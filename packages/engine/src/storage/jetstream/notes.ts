@@ -131,6 +131,10 @@ export function unlessStrange<T>(take: () => T): T | undefined {
   }
 }
 
+/** A note as the stream has it; undefined if it is not there, or no instance wrote it. */
+export const parsedNote = <T>(data: Uint8Array | undefined, parse: (bytes: Uint8Array) => T): T | undefined =>
+  data && unlessStrange(() => parse(data));
+
 const INSTANCE = /^[0-9a-f]{16}$/;
 const SEAL = /^[0-9a-f]{64}$/;
 const KINDS: readonly string[] = [
