@@ -165,8 +165,10 @@ export const HEADER = {
   chunks: 'Coffer-Chunks',
   /** Of a head: up to 8 of those before it, the newest first, `<revision>:<fingerprint>` with commas between. */
   lineage: 'Coffer-Lineage',
-  /** On each record: the fingerprint of its bytes, by which headers alone tell whether it is what it was. */
+  /** On all that is sealed: the SHA-256 of its bytes, base64url, by which headers alone tell whether it is what it was. */
   print: 'Coffer-Print',
+  /** On each record but the key ring's, and on what an instance says of itself: see `message-seal.ts`. */
+  seal: 'Coffer-Seal',
   operation: 'KV-Operation',
 } as const;
 
