@@ -59,7 +59,7 @@ function describe(found: StorageStatus): string {
     ...(shared.sync === 'lazy' ? [paint('yellow', LAZY)] : []),
     `Changes since the start: ${shared.conflicts} overtaken and made again, ${shared.inDoubt} in doubt for a time`,
     ...describeMajority(shared),
-    ...(servers.length === 0 ? [] : [table([['SERVER', 'STATE'], ...servers.map(serverRow)])]),
+    ...(servers.length === 0 ? [] : [table([['SERVER', 'STATE'], ...servers.map(serverRow(shared))])]),
     table([['MEMBER', 'NAME', 'VERSION', 'CONFIRMED', 'SEEN', 'STATE'], ...members.map(memberRow(shared))]),
   ].join('\n');
 }
@@ -91,9 +91,12 @@ function describeAlarm({ kind, message, instance, at }: StorageAlarm): string {
   return `Alarm (${kind}), raised by ${instance} at ${instant(at)}: ${displayText(message)}`;
 }
 
+/** The rule of “coffer doctor”, too. */
 function describeMajority({ servers }: Shared): string[] {
+  if (servers.length === 0) return [];
+  if (!servers.some(({ leader }) => leader)) return [paint('red', NO_LEADER)];
   const away = servers.filter(({ current }) => !current).length;
-  if (away === 0 || away < servers.length / 2) return [];
+  if (away < servers.length / 2) return [];
   return [
     paint(
       'red',
@@ -102,8 +105,15 @@ function describeMajority({ servers }: Shared): string[] {
   ];
 }
 
-function serverRow({ name, leader, current }: Shared['servers'][number]): string[] {
-  return [displayText(name), leader ? 'leader' : current ? 'current' : 'away or behind'];
+const NO_LEADER =
+  'None of the servers leads, and nothing can be changed: more than half of them are away, or they choose one at this moment.';
+
+function serverRow({ servers }: Shared) {
+  const isLed = servers.some(({ leader }) => leader);
+  return ({ name, leader, current }: Shared['servers'][number]): string[] => {
+    const follows = isLed ? ['current', 'away or behind'] : ['answers', 'not known'];
+    return [displayText(name), leader ? 'leader' : (follows[current ? 0 : 1] ?? '')];
+  };
 }
 
 /** While an instance hears of nobody, it cannot tell who is there. */

@@ -202,6 +202,7 @@ export interface SharedStorageStatus {
   /** Since the instance began: changes that another's overtook, and such of which was not known for a time whether they came true. */
   readonly conflicts: number;
   readonly inDoubt: number;
+  /** `current`: it has all that the leader has. Where none leads, that the instance is connected to it: of the others nothing is known then. */
   readonly servers: readonly { readonly name: string; readonly leader: boolean; readonly current: boolean }[];
   readonly members: readonly {
     readonly instance: string;

@@ -278,6 +278,7 @@ export interface SharedStatus {
   readonly streamSequence: number | undefined;
   readonly bytes: number | undefined;
   readonly maxBytes: number;
+  /** `current` without a leader: only that this instance is connected to it; of the others nothing is known then. */
   readonly servers: readonly { readonly name: string; readonly leader: boolean; readonly current: boolean }[];
   readonly members: readonly MemberStatus[];
 }

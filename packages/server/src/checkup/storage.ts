@@ -66,9 +66,8 @@ const noBucket = (name: string, hasReplica: boolean): Finding =>
       )
     : ok(SUBJECT, `there is no bucket ${name} yet: the first start makes it`);
 
-function describeBucket(bucket: NonNullable<BucketState['bucket']>, name: string): Finding[] {
-  const { replicas, bytes, maxBytes, servers } = bucket;
-  const behind = servers.filter(({ current }) => !current).map((server) => server.name);
+function describeBucket(bucket: Bucket, name: string): Finding[] {
+  const { replicas, bytes, maxBytes } = bucket;
   const full = maxBytes > 0 ? ` of ${mebibytes(maxBytes)}` : '';
   const what = `the bucket ${name} on ${replicas} ${replicas === 1 ? 'server' : 'servers'}, ${mebibytes(bytes)}${full}`;
   const found = [ok(SUBJECT, what)];
@@ -80,19 +79,7 @@ function describeBucket(bucket: NonNullable<BucketState['bucket']>, name: string
       ),
     );
   }
-  if (behind.length > 0) {
-    const which = behind.length === 1 ? 'is away, or has' : 'are away, or have';
-    const says = `${behind.join(', ')} ${which} not all of the bucket ${name}`;
-    const isMajority = servers.length - behind.length > servers.length / 2;
-    found.push(
-      isMajority
-        ? warning(SUBJECT, `${says}: look at that nats-server`)
-        : problem(
-            SUBJECT,
-            `${says}: ${behind.length} of ${servers.length} servers, so that nothing can be changed: start those nats-servers`,
-          ),
-    );
-  }
+  found.push(...checkMajority(bucket, name));
   if (maxBytes > 0 && bytes > NEARLY_ALL * maxBytes) {
     found.push(
       problem(
@@ -102,4 +89,37 @@ function describeBucket(bucket: NonNullable<BucketState['bucket']>, name: string
     );
   }
   return found;
+}
+
+type Bucket = NonNullable<BucketState['bucket']>;
+
+/** The rule of “coffer storage status”, too. */
+function checkMajority({ servers }: Bucket, bucket: string): Finding[] {
+  if (servers.length === 0) return [];
+  const namesOf = (some: Bucket['servers']) => some.map(({ name }) => name).join(', ');
+  if (!servers.some(({ leader }) => leader)) {
+    const here = servers.filter(({ current }) => current);
+    const answers = here.length === 0 ? '' : `, of which ${namesOf(here)} answers`;
+    return [
+      problem(
+        SUBJECT,
+        `none of the servers of the bucket ${bucket} leads (${namesOf(servers)}${answers}), so that nothing can be changed: more ` +
+          'than half of them are away, or they choose one at this moment; start those nats-servers',
+      ),
+    ];
+  }
+  const behind = servers.filter(({ current }) => !current);
+  if (behind.length === 0) return [];
+  const which = behind.length === 1 ? 'is away, or has' : 'are away, or have';
+  const says = `${namesOf(behind)} ${which} not all of the bucket ${bucket}`;
+  if (behind.length < servers.length / 2)
+    return [
+      warning(SUBJECT, `${says}: look at ${behind.length === 1 ? 'that nats-server' : 'those nats-servers'}`),
+    ];
+  return [
+    problem(
+      SUBJECT,
+      `${says}: ${behind.length} of ${servers.length} servers, so that nothing can be changed: start those nats-servers`,
+    ),
+  ];
 }

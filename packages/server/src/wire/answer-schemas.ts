@@ -232,7 +232,11 @@ export const storage = z
       maxBytes: count.optional().describe('Absent if there is no limit'),
       conflicts: count,
       inDoubt: count,
-      servers: z.array(z.strictObject({ name: z.string(), leader: z.boolean(), current: z.boolean() })),
+      servers: z
+        .array(z.strictObject({ name: z.string(), leader: z.boolean(), current: z.boolean() }))
+        .describe(
+          'current: it has all that the leader has; where none leads, that the instance is connected to it',
+        ),
       members: z.array(
         z.strictObject({
           instance,

@@ -91,14 +91,23 @@ async function lookAt(
   };
 }
 
-/** What the stream's leader says of it. */
+/** What the stream's leader says of it; without one, what any of its servers does. */
 export interface BucketStatus {
   readonly replicas: number;
   readonly sequence: number;
   readonly bytes: number;
   /** -1: no limit. */
   readonly maxBytes: number;
-  readonly servers: readonly { readonly name: string; readonly leader: boolean; readonly current: boolean }[];
+  /** Empty for a server that is in no cluster. */
+  readonly servers: readonly BucketServer[];
+}
+
+/** One of the servers of a bucket. */
+export interface BucketServer {
+  readonly name: string;
+  readonly leader: boolean;
+  /** It has all that the leader has. Where none leads, only of the server that we are connected to anything is known: it is there. */
+  readonly current: boolean;
 }
 
 /** @throws what nats.js does */
@@ -106,6 +115,7 @@ export async function bucketStatus(connection: NatsConnection, layout: Layout): 
   const manager = await jetstreamManager(connection, { checkAPI: false, timeout: STATUS_MS });
   const { config, state, cluster } = await manager.streams.info(layout.stream);
   const leader = cluster?.leader;
+  const here = connection.info?.server_name;
   return {
     replicas: config.num_replicas,
     sequence: state.last_seq,
@@ -116,7 +126,8 @@ export async function bucketStatus(connection: NatsConnection, layout: Layout): 
       ...(cluster?.replicas ?? []).map(({ name, current, offline = false }) => ({
         name,
         leader: false,
-        current: current && !offline,
+        // One that has no leader says of itself, too, that it is not current.
+        current: leader ? current && !offline : name === here,
       })),
     ],
   };
