@@ -1,31 +1,46 @@
 import { describe, expect, it } from 'vitest';
 
-import { markMoved, saysMoved, withoutMark } from '../src/header/moved.js';
-import { lookAtRing } from '../src/header/wrapping.js';
+import { headerGeneration, parseHeader } from '../src/header/format.js';
+import { markMoved, movedIn, saysMoved, withoutMark } from '../src/header/moved.js';
+import { unwrap } from '../src/header/wrapping.js';
 import { HEADER_KEY } from '../src/keys.js';
 import { Instances, type TestInstance } from './instances.js';
 import { admin, bytes, codeOf, engineOptions, text } from './support.js';
 
 /** Writes the header of the store past all instances, as a move does, or as whoever may write to the bucket. */
 async function writeHeader({ store }: Instances, { storage }: TestInstance, header: Uint8Array | undefined) {
+  const revision = addHeader(store, header);
+  await expect.poll(() => storage.refused ?? storage.get(HEADER_KEY)?.revision).not.toBe(revision);
+}
+
+/** @returns at which revision the header was */
+function addHeader(store: Instances['store'], header: Uint8Array | undefined): number {
   const revision = store.revisionOf(HEADER_KEY.toString('latin1'));
   store.add('nobody', revision, { head: { key: HEADER_KEY, bytes: header }, expectedRevision: revision });
   store.tellAll();
-  await expect.poll(() => storage.refused ?? storage.get(HEADER_KEY)?.revision).not.toBe(revision);
+  return revision;
 }
 
 const headerOf = ({ storage }: TestInstance): Buffer => Buffer.from(storage.get(HEADER_KEY)?.bytes ?? []);
 
-/** The header as a move leaves it. */
-async function movedHeader(instances: Instances, instance: TestInstance): Promise<Buffer> {
+/** What a move has at hand. */
+async function keysOf(instances: Instances, instance: TestInstance) {
   const { rootKey, ...rest } = engineOptions('', { stateDir: instance.stateDir });
   const context = { stateDir: rest.stateDir, development: false, onNotice: () => undefined };
-  const header = headerOf(instance);
   const storeId = instance.storage.incarnation;
   const spec = { ...rootKey, path: instances.rootKeyFile } as typeof rootKey;
-  const ring = await lookAtRing(storeId, header, spec, context);
-  return markMoved(header, { ring, storeId });
+  return { storeId, ...(await unwrap(storeId, headerOf(instance), spec, context)) };
 }
+
+/** The header as a move leaves it. */
+async function movedHeader(instances: Instances, instance: TestInstance, bucket?: string): Promise<Buffer> {
+  const { ring, storeId } = await keysOf(instances, instance);
+  return markMoved(headerOf(instance), { ring, storeId, bucket: bucket ?? instance.storage.shared.bucket });
+}
+
+/** The header that a store has when it is moved back. */
+const headerBack = async (instances: Instances, instance: TestInstance): Promise<Buffer> =>
+  movedIn(headerOf(instance), undefined, await keysOf(instances, instance));
 
 describe('a store that was moved away', () => {
   it('is answered from no more, and not written to', async () => {
@@ -46,7 +61,17 @@ describe('a store that was moved away', () => {
     });
   });
 
-  it('is a store again when the move has failed, with the same header, and without a change of keys', async () => {
+  it('comes back with a generation that neither the bucket nor any that was moved has had', async () => {
+    const instances = await Instances.make();
+    const [a] = await instances.openAll('a');
+    const keys = await keysOf(instances, a);
+    const header = headerOf(a);
+    const found = bytes(JSON.stringify({ ...parseHeader(header), generation: 41 }));
+    expect(headerGeneration(await movedIn(header, undefined, keys))).toBe(headerGeneration(header) + 1);
+    expect(headerGeneration(await movedIn(header, found, keys))).toBe(42);
+  });
+
+  it('is a store again when the move has failed, without a change of keys', async () => {
     const instances = await Instances.make();
     const [a, b] = await instances.openAll('a', 'b');
     await a.engine.put(admin, 'db', bytes('one'));
@@ -55,7 +80,7 @@ describe('a store that was moved away', () => {
     await writeHeader(instances, a, await movedHeader(instances, a));
     expect(saysMoved(headerOf(a))).toBe(true);
     expect(withoutMark(headerOf(a))).toEqual(header);
-    await writeHeader(instances, a, withoutMark(headerOf(a)));
+    await writeHeader(instances, a, await headerBack(instances, a));
     await a.engine.close();
     for (const name of ['a', 'b']) {
       const { engine, storage } = await instances.open(name);
@@ -75,6 +100,7 @@ describe('whoever else may write to the bucket', () => {
     ['removes the header', () => undefined],
     ['says that it was moved away', forged((header) => ({ ...header, moved: 'AAAA' }))],
     ['says so with an older proof', forged((header) => ({ ...header, generation: 7, moved: header.moved }))],
+    ['says that it was moved away from another bucket', (_: Buffer, other: Buffer) => other],
     ['changes it, and not its generation', forged((header) => ({ ...header, spent: '' }))],
   ])('%s, and no instance follows, nor loses its keys', async (_, forge) => {
     const instances = await Instances.make();
@@ -82,7 +108,7 @@ describe('whoever else may write to the bucket', () => {
     await a.engine.put(admin, 'db', bytes('one'));
     const header = headerOf(a);
     const moved = await movedHeader(instances, a);
-    await writeHeader(instances, a, forge(moved));
+    await writeHeader(instances, a, forge(moved, await movedHeader(instances, a, 'another')));
     for (const { engine, storage } of [a, b]) {
       expect(storage.refused).toMatchObject({ code: 'tampered' });
       expect(headerOf({ storage } as TestInstance)).toEqual(header);
@@ -91,6 +117,35 @@ describe('whoever else may write to the bucket', () => {
     await a.engine.close();
     const again = await instances.open('a');
     expect(headerOf(again)).toEqual(header);
+  });
+
+  it('puts there again what said so, when the store has been moved back: no instance follows', async () => {
+    const instances = await Instances.make();
+    const [a] = await instances.openAll('a');
+    await a.engine.put(admin, 'db', bytes('one'));
+    const moved = await movedHeader(instances, a);
+    await writeHeader(instances, a, moved);
+    const back = await headerBack(instances, a);
+    await a.engine.close();
+    addHeader(instances.store, back);
+    const [b, c] = await instances.openAll('b', 'c');
+    const header = headerOf(b);
+    await writeHeader(instances, b, moved);
+    for (const { engine, storage } of [b, c]) {
+      expect(storage.refused).toMatchObject({ code: 'tampered' });
+      expect(headerOf({ storage } as TestInstance)).toEqual(header);
+      expect(text((await engine.get(admin, 'db')).value)).toBe('one');
+    }
+  });
+
+  it('takes back that the store was moved away: no instance follows', async () => {
+    const instances = await Instances.make();
+    const [a] = await instances.openAll('a');
+    const moved = await movedHeader(instances, a);
+    await writeHeader(instances, a, moved);
+    await writeHeader(instances, a, withoutMark(moved));
+    expect(a.storage.refused).toMatchObject({ code: 'tampered' });
+    expect(saysMoved(headerOf(a))).toBe(true);
   });
 
   it('makes no new instance believe that the store was moved', async () => {

@@ -408,6 +408,7 @@ export class SharedInstance implements Storage {
     });
     const replica = this.#replica;
     return {
+      bucket: 'test',
       instance: Buffer.from(this.name).toString('hex').padEnd(16, '0').slice(0, 16),
       isNewReplica,
       follow: (admission) => {

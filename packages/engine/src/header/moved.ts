@@ -1,14 +1,17 @@
 import { timingSafeEqual } from 'node:crypto';
 
 import type { KeyRing } from '../crypto/key-ring.js';
-import { damaged, type Header, parseHeader } from './format.js';
+import { damaged, type Header, headerGeneration, parseHeader } from './format.js';
+import { encodeHeader, type HeaderKeys } from './wrapping.js';
 
-const DOMAIN = Buffer.from('coffer-moved-v1\0');
+const DOMAIN = Buffer.from('coffer-moved-v2\0');
 
 /** What is needed to write, or to believe, that a store was moved away from its bucket. */
 export interface MoveProver {
   readonly ring: KeyRing;
   readonly storeId: Uint8Array;
+  /** From which it was moved away: of another one the proof says nothing. */
+  readonly bucket: string;
 }
 
 /**
@@ -21,10 +24,26 @@ export function markMoved(header: Uint8Array, prover: MoveProver): Buffer {
   return Buffer.from(JSON.stringify({ ...parsed, moved }));
 }
 
-/** The header of the store again; one that is not {@link markMoved} stays as it is, byte by byte. */
+/** The header as it was before it was {@link markMoved}; another one stays as it is, byte by byte. */
 export function withoutMark(header: Uint8Array): Buffer {
   const { moved, ...rest } = parseHeader(header);
   return Buffer.from(moved === undefined ? header : JSON.stringify(rest));
+}
+
+/**
+ * The header of a store that is moved into a bucket, or stays there after all: of a generation that is higher than its own, and than
+ * that of the one which the bucket has. So nothing that ever said that the store was moved away can be put there again.
+ *
+ * @throws CofferError `io`
+ */
+export function movedIn(
+  header: Uint8Array,
+  found: Uint8Array | undefined,
+  keys: HeaderKeys,
+): Promise<Buffer> {
+  const { ring: _, proof, moved, generation, ...rest } = parseHeader(header);
+  const highest = Math.max(generation, found ? headerGeneration(found) : 0);
+  return encodeHeader({ ...rest, generation: highest + 1 }, keys, true);
 }
 
 /** Whether a header says that its store was moved away, of one whose proof was checked before. */
@@ -43,13 +62,15 @@ export function isMoved(header: Header, prover: MoveProver): boolean {
   return true;
 }
 
-/** Whether one header is another, but for what it says of a move. */
-export const isSameButMoved = (a: Header, b: Header): boolean => withoutMove(a) === withoutMove(b);
+/** Whether one header is another, or says of it that its store was moved away. */
+export const isMarkOf = (next: Header, before: Header): boolean =>
+  JSON.stringify(next) === JSON.stringify(before) ||
+  (before.moved === undefined && withoutMove(next) === withoutMove(before));
 
 const withoutMove = ({ moved: _, ...rest }: Header): string => JSON.stringify(rest);
 
-function proofOf({ generation }: Header, { ring, storeId }: MoveProver): Buffer {
+function proofOf({ generation }: Header, { ring, storeId, bucket }: MoveProver): Buffer {
   const number = Buffer.alloc(8);
   number.writeBigUInt64BE(BigInt(generation));
-  return ring.authenticate(Buffer.concat([DOMAIN, storeId, number]));
+  return ring.authenticate(Buffer.concat([DOMAIN, storeId, number, Buffer.from(bucket)]));
 }

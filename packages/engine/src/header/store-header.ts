@@ -23,8 +23,8 @@ import {
   removed,
   STORE_FORMAT,
 } from './format.js';
-import { isMoved, isSameButMoved } from './moved.js';
-import { ringOf, unwrap, wrapSurely } from './wrapping.js';
+import { isMarkOf, isMoved, type MoveProver } from './moved.js';
+import { encodeHeader, ringOf, unwrap } from './wrapping.js';
 
 /** What of a header is to be another; the rest stays. */
 export interface HeaderChange {
@@ -95,8 +95,7 @@ export class StoreHeader {
         throw maybeOlderReplica(error, storage, context.stateDir);
       });
       try {
-        if (isMoved(parseHeader(stored.bytes), { ring: keys.ring, storeId: storage.incarnation }))
-          throw movedAway();
+        if (isMoved(parseHeader(stored.bytes), proverOf(storage, keys.ring))) throw movedAway();
       } catch (error) {
         keys.ring.wipe();
         keys.rootKey.wipe();
@@ -195,15 +194,12 @@ export class StoreHeader {
       ...(recent.length > 0 && { operations: recent }),
       ...(spent !== undefined && { spent }),
     };
-    const bound = associatedData(this.#storage.incarnation, header);
-    const ring = this.ring.toBytes(dataKeys);
-    const proof = this.#storage.shared && this.ring.proof(bound, dataKeys).toString('base64');
-    const wrapped = await wrapSurely(rootKey, ring, bound).finally(() => wipe(ring));
-    const whole = { ...header, ...(proof && { proof }), ring: wrapped.toString('base64') };
+    const keys = { ring: this.ring, rootKey, storeId: this.#storage.incarnation, dataKeys };
+    const bytes = await encodeHeader(header, keys, this.#storage.shared !== undefined);
     this.#offered.add(rootKey);
     const revision = await this.#storage
       .commit({
-        head: { key: HEADER_KEY, bytes: Buffer.from(JSON.stringify(whole)) },
+        head: { key: HEADER_KEY, bytes },
         expectedRevision,
         // Changing a key may be what a danger calls for, and it takes little.
         urgent: !this.isNew,
@@ -237,7 +233,7 @@ export class StoreHeader {
     if (before && !follows(incoming, parseHeader(before.bytes))) throw damaged();
     if (header.development !== this.#header.development) throw damaged();
     // What authenticates it belongs to the store for its life, and so it is known before the ring in it is.
-    isMoved(incoming, { ring: this.ring, storeId: this.#storage.incarnation });
+    isMoved(incoming, proverOf(this.#storage, this.ring));
     try {
       for (;;) {
         const keys = await this.#open(incoming);
@@ -272,7 +268,7 @@ export class StoreHeader {
     try {
       const header = parseHeader(bytes);
       const storeId = this.#storage.incarnation;
-      isMoved(header, { ring: this.ring, storeId });
+      isMoved(header, proverOf(this.#storage, this.ring));
       const keys = await this.#open(header);
       if (!keys?.ring) return keys !== undefined;
       const { ring, rootKey } = keys;
@@ -363,10 +359,18 @@ interface HeaderPlace {
   readonly context: RootKeyContext;
 }
 
-/** Each change has a generation of its own, but for the move away from a bucket and back: that changes nothing else. */
+/**
+ * Each change has a generation of its own, but for the move away from a bucket, which changes nothing else. Who moves the store back
+ * raises the generation: otherwise the header that says that it was moved could be put there again.
+ */
 const follows = (next: Header, before: Header): boolean =>
-  next.generation > before.generation ||
-  (next.generation === before.generation && isSameButMoved(next, before));
+  next.generation > before.generation || (next.generation === before.generation && isMarkOf(next, before));
+
+const proverOf = ({ incarnation, shared }: Storage, ring: KeyRing): MoveProver => ({
+  ring,
+  storeId: incarnation,
+  bucket: shared?.bucket ?? '',
+});
 
 /** How often a root key is looked for that was changed elsewhere, in milliseconds. */
 const ROOT_KEY_RETRY = 2_000;

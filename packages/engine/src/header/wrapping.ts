@@ -1,4 +1,4 @@
-import { KeyRing } from '../crypto/key-ring.js';
+import { type DataKey, KeyRing } from '../crypto/key-ring.js';
 import {
   type FoundRootKey,
   findRootKey,
@@ -12,7 +12,7 @@ import { CofferError } from '../errors.js';
 import { associatedData, type Header, parseHeader } from './format.js';
 
 /** What is wrapped must open again before it takes the place of what does: everything hangs on it. */
-export async function wrapSurely(rootKey: RootKey, ring: Buffer, associatedData: Buffer): Promise<Buffer> {
+async function wrapSurely(rootKey: RootKey, ring: Buffer, associatedData: Buffer): Promise<Buffer> {
   const wrapped = await rootKey.wrap(ring, associatedData);
   const opened = await rootKey.unwrap(wrapped, associatedData);
   const same = opened?.equals(ring);
@@ -48,6 +48,35 @@ export async function unwrap(
     throw wrongRootKey(header.rootKey, rootKey.id, hint);
   }
   return { ring, rootKey, finish };
+}
+
+/** What a header is made of, beside what it says. */
+export interface HeaderKeys {
+  readonly ring: KeyRing;
+  readonly rootKey: RootKey;
+  readonly storeId: Uint8Array;
+  /** Others than those of the ring, which are to be. */
+  readonly dataKeys?: readonly DataKey[] | undefined;
+}
+
+/**
+ * A header as bytes, with the ring wrapped for it.
+ *
+ * @param isShared whether it is to say what who has the ring, and not the root key, knows it by
+ * @throws CofferError `io`
+ */
+export async function encodeHeader(
+  header: Omit<Header, 'ring' | 'proof' | 'moved'>,
+  { ring, rootKey, storeId, dataKeys }: HeaderKeys,
+  isShared: boolean,
+): Promise<Buffer> {
+  const bound = associatedData(storeId, header);
+  const bytes = ring.toBytes(dataKeys);
+  const proof = isShared && ring.proof(bound, dataKeys).toString('base64');
+  const wrapped = await wrapSurely(rootKey, bytes, bound).finally(() => wipe(bytes));
+  return Buffer.from(
+    JSON.stringify({ ...header, ...(proof && { proof }), ring: wrapped.toString('base64') }),
+  );
 }
 
 /**

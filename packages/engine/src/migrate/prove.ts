@@ -1,9 +1,10 @@
 import { asBuffer } from '../bytes.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { generationOf, RecordSealer } from '../crypto/records.js';
+import type { RootKey } from '../crypto/root-key.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { headerGeneration, removed } from '../header/format.js';
-import { lookAtRing } from '../header/wrapping.js';
+import { unwrap } from '../header/wrapping.js';
 import { type FoundHead, HeadsIntegrity } from '../integrity.js';
 import { HEADER_KEY, isHeadKey } from '../keys.js';
 import { rootKeyContext } from '../open-store.js';
@@ -14,11 +15,17 @@ import { engineOptions, type MigrateOptions } from './options.js';
 /** What opens the records of a store. */
 export interface StoreKeys {
   readonly ring: KeyRing;
+  readonly rootKey: RootKey;
   readonly sealer: RecordSealer;
 }
 
+export function wipeKeys(keys: StoreKeys | undefined): void {
+  keys?.ring.wipe();
+  keys?.rootKey.wipe();
+}
+
 /**
- * Opens the ring in a header; wipe it afterwards.
+ * Opens the ring in a header; {@link wipeKeys} afterwards.
  *
  * @throws CofferError as opening a store
  */
@@ -28,8 +35,9 @@ export async function openKeys(
   options: MigrateOptions,
 ): Promise<StoreKeys> {
   const context = rootKeyContext(engineOptions(options));
-  const ring = await lookAtRing(incarnation, header, options.rootKey, context);
-  return { ring, sealer: new RecordSealer(ring, incarnation) };
+  // Nothing that a crash left open is finished.
+  const { ring, rootKey } = await unwrap(incarnation, header, options.rootKey, context);
+  return { ring, rootKey, sealer: new RecordSealer(ring, incarnation) };
 }
 
 /**

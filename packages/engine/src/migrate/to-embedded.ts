@@ -4,7 +4,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 
 import { CofferError } from '../errors.js';
 import { parseHeader } from '../header/format.js';
-import { isMoved, markMoved, saysMoved, withoutMark } from '../header/moved.js';
+import { isMoved, markMoved, movedIn, saysMoved, withoutMark } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
 import { setMoved } from '../storage/file-kind.js';
 import { Layout } from '../storage/jetstream/layout.js';
@@ -12,6 +12,7 @@ import { NATS_HEADER } from '../storage/jetstream/messages.js';
 import { Replica } from '../storage/jetstream/replica.js';
 import type { JetStreamStorage } from '../storage/jetstream/storage.js';
 import { LmdbStorage } from '../storage/lmdb.js';
+import type { StoredRecord } from '../storage/storage.js';
 import { lookAtBucket } from './bucket-look.js';
 import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
 import type { Records } from './compare.js';
@@ -19,7 +20,7 @@ import { type Copied, isSame, requireSame } from './copy.js';
 import { buildEmbedded } from './embedded.js';
 import { MoveFolders } from './folders.js';
 import { localOptions, type Migrated, type MigrateOptions, noteInLog } from './options.js';
-import { openKeys, proven, type StoreKeys, takingAll } from './prove.js';
+import { openKeys, proven, type StoreKeys, takingAll, wipeKeys } from './prove.js';
 
 /** An instance says every ten seconds that it is there. */
 const OTHERS_MS = 12_000;
@@ -119,7 +120,7 @@ async function requireIncomplete(folders: MoveFolders, options: MigrateOptions):
     target = await openBucketStore(folders.moving, options);
     target.shared.follow(takingAll(() => keys));
     await caughtUp(target);
-    if (!target.get(HEADER_KEY) || wasMoved(target, keys)) return;
+    if (!target.get(HEADER_KEY) || wasMoved(target, keys, options)) return;
     throw new CofferError(
       'invalid_argument',
       `the move of ${options.stateDir} came true, and only its end is missing: repeat it with --to jetstream; then the ` +
@@ -127,7 +128,7 @@ async function requireIncomplete(folders: MoveFolders, options: MigrateOptions):
     );
   } finally {
     await target?.close();
-    keys.ring.wipe();
+    wipeKeys(keys);
   }
 }
 
@@ -162,13 +163,13 @@ async function fromBucket(folders: MoveFolders, options: MigrateOptions): Promis
     // What comes is proven when all of it is there: some may be under a data key that is still to come.
     storage.shared.follow(takingAll(() => keys));
     await caughtUp(storage);
-    if (wasMoved(storage, keys)) return await frozenBefore(storage, folders, options);
+    if (wasMoved(storage, keys, options)) return await frozenBefore(storage, keys, folders, options);
     await requireAlone(storage, options);
     return await copyAndFreeze(storage, folders, keys, options);
   } finally {
     // What is written until it is closed is sealed.
     await storage.close();
-    keys?.ring.wipe();
+    wipeKeys(keys);
   }
 }
 
@@ -195,26 +196,39 @@ async function copyAndFreeze(
     const { initial: digest } = await proven(records, records.summary, keys, { sealedBy: former });
     const content = { records, incarnation, sequence, digest, keys };
     const copied = await buildEmbedded(folders.moving, content, options);
-    const moved = markMoved(header.bytes, { ring: keys.ring, storeId: incarnation });
+    const { bucket } = options.jetstream;
+    const moved = markMoved(header.bytes, { ring: keys.ring, storeId: incarnation, bucket });
     const revision = await patiently(() => writeHeader(storage, moved, header.revision));
     if (!(await isSame(records, storage, HEADER_KEY))) {
-      await patiently(() => writeHeader(storage, header.bytes, revision));
+      await stayThere(storage, { bytes: header.bytes, revision }, keys);
       throw changedMeanwhile();
     }
     return copied;
   } finally {
     records.close();
-    keys?.ring.wipe();
+    wipeKeys(keys);
   }
 }
 
 const writeHeader = (storage: JetStreamStorage, bytes: Uint8Array, expectedRevision: number) =>
   storage.commit({ head: { key: HEADER_KEY, bytes }, expectedRevision });
 
+/** The bucket is the store again: what said otherwise counts no more. */
+async function stayThere(storage: JetStreamStorage, header: StoredRecord, keys: StoreKeys): Promise<void> {
+  const bytes = await movedIn(header.bytes, undefined, { ...keys, storeId: storage.incarnation });
+  await patiently(() => writeHeader(storage, bytes, header.revision));
+}
+
 /** @throws CofferError `tampered` if the header says so without the proof */
-function wasMoved(storage: Pick<JetStreamStorage, 'get' | 'incarnation'>, { ring }: StoreKeys): boolean {
+function wasMoved(
+  storage: Pick<JetStreamStorage, 'get' | 'incarnation'>,
+  { ring }: StoreKeys,
+  { jetstream: { bucket } }: MigrateOptions,
+): boolean {
   const header = storage.get(HEADER_KEY);
-  return header !== undefined && isMoved(parseHeader(header.bytes), { ring, storeId: storage.incarnation });
+  return (
+    header !== undefined && isMoved(parseHeader(header.bytes), { ring, storeId: storage.incarnation, bucket })
+  );
 }
 
 /** Whether it was this instance that moved the store away, with the last of its commits: another has the store then. */
@@ -235,6 +249,7 @@ async function hasMoved({ shared }: JetStreamStorage, { jetstream }: MigrateOpti
 /** An attempt before this one has moved the store away: its copy is whole. */
 async function frozenBefore(
   storage: JetStreamStorage,
+  keys: StoreKeys,
   folders: MoveFolders,
   options: MigrateOptions,
 ): Promise<Copied> {
@@ -243,7 +258,7 @@ async function frozenBefore(
   if (moving !== 'embedded' || !header) throw elsewhere(options);
   return withCopy(folders, storage, options, async (copy) => {
     if (!(await isSame(copy, storage, HEADER_KEY)) && (await hasMoved(storage, options))) {
-      await patiently(() => writeHeader(storage, withoutMark(header.bytes), header.revision));
+      await stayThere(storage, header, keys);
       throw changedMeanwhile();
     }
     return requireSame(copy, storage, HEADER_KEY);
@@ -288,7 +303,7 @@ async function fromReplica(folders: MoveFolders, options: MigrateOptions): Promi
     return await buildEmbedded(folders.moving, content, options);
   } finally {
     await replica.close();
-    keys?.ring.wipe();
+    wipeKeys(keys);
   }
 }
 

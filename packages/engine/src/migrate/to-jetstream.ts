@@ -1,6 +1,6 @@
 import { CofferError } from '../errors.js';
 import { parseHeader } from '../header/format.js';
-import { isMoved } from '../header/moved.js';
+import { isMoved, movedIn } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
 import { setMoved } from '../storage/file-kind.js';
 import { Replica } from '../storage/jetstream/replica.js';
@@ -11,14 +11,14 @@ import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
 import { type Copied, copyRecords, isSame, requireSame } from './copy.js';
 import { MoveFolders } from './folders.js';
 import { localOptions, type Migrated, type MigrateOptions, noteInLog } from './options.js';
-import { openKeys, proven, type StoreKeys, takingAll } from './prove.js';
+import { openKeys, proven, type StoreKeys, takingAll, wipeKeys } from './prove.js';
 
 /**
  * Moves the embedded store of a state folder into a JetStream bucket, which is made, or is empty. The state folder then has this
  * instance's replica of it; the embedded store is kept beside, and opens no more.
  *
  * Until every record was read back the bucket has no header, or that of a store that was moved away, and is no store. Killed at any moment, it goes on when it is called
- * again; what fails before the header is there leaves the embedded store as it was.
+ * again; what fails before the header is there leaves the embedded store as it was, but for the generation of its header.
  *
  * @throws CofferError `invalid_argument` if there is no embedded store, or another one in the bucket; `store_locked` while a server
  *   runs; as opening a store, and as committing to it
@@ -50,8 +50,8 @@ export async function migrateToJetStream(options: MigrateOptions): Promise<Migra
     if (!header) throw noStore(options);
     const keys = await openKeys(header.bytes, source.incarnation, options);
     try {
-      await proven(source, source.summary, keys);
-      const copied = await copy(source, header.bytes, keys, folders, options, {
+      source.summarise(await proven(source, source.summary, keys));
+      const copied = await copy(source, keys, folders, options, {
         isResumed,
         beforeHeader: () => {
           mayBeThere = true;
@@ -61,7 +61,7 @@ export async function migrateToJetStream(options: MigrateOptions): Promise<Migra
       await source.close();
       return await swapped(folders, options, copied);
     } finally {
-      keys.ring.wipe();
+      wipeKeys(keys);
     }
   } catch (error) {
     await source.close();
@@ -81,7 +81,6 @@ interface Move extends Copied {
 /** All records, and when they are there the header. */
 async function copy(
   source: Storage,
-  header: Uint8Array,
   keys: StoreKeys,
   folders: MoveFolders,
   options: MigrateOptions,
@@ -99,11 +98,17 @@ async function copy(
     const found = target.get(HEADER_KEY);
     // It may have been there before.
     const wasMoved =
-      found && isMoved(parseHeader(found.bytes), { ring: keys.ring, storeId: source.incarnation });
+      found &&
+      isMoved(parseHeader(found.bytes), {
+        ring: keys.ring,
+        storeId: source.incarnation,
+        bucket: options.jetstream.bucket,
+      });
     if (found && !wasMoved) {
       if (!isResumed) throw otherStore(options);
       if (!(await isSame(source, target))) return { records: 0, bytes: 0, livedOn: true };
     } else {
+      const header = await raiseHeader(source, found?.bytes, keys);
       await patiently(() => copyRecords(source, target, (records) => onProgress({ step: 'copy', records })));
       await requireSame(source, target, HEADER_KEY);
       beforeHeader();
@@ -114,6 +119,18 @@ async function copy(
   } finally {
     await target.close();
   }
+}
+
+/** @returns the header that the bucket is to have, which the embedded store has from then on as well */
+async function raiseHeader(
+  source: Storage,
+  found: Uint8Array | undefined,
+  keys: StoreKeys,
+): Promise<Uint8Array> {
+  const { bytes: own, revision } = source.get(HEADER_KEY) ?? { bytes: Buffer.alloc(0), revision: 0 };
+  const bytes = await movedIn(own, found, { ...keys, storeId: source.incarnation });
+  await source.commit({ head: { key: HEADER_KEY, bytes }, expectedRevision: revision });
+  return bytes;
 }
 
 /**

@@ -17,6 +17,8 @@ export const MOST_RESEALED_AT_ONCE = 500;
 export interface SharedStorage {
   /** This instance's own id, made with its replica: 16 hex digits. */
   readonly instance: string;
+  /** In which the store is. */
+  readonly bucket: string;
   /** True if the replica was read from the store at this open: there is no summary yet that vouches for it. */
   readonly isNewReplica: boolean;
   /**

@@ -74,6 +74,10 @@ export class JetStreamShared implements SharedStorage {
     return this.#parts.replica.instance;
   }
 
+  get bucket(): string {
+    return this.#parts.options.bucket;
+  }
+
   get isNewReplica(): boolean {
     return this.#parts.isNewReplica;
   }
