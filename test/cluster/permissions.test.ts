@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { afterEach, expect, it } from 'vitest';
@@ -21,7 +21,6 @@ afterEach(async () => {
 async function start(config: object, like?: TemporaryFolder): Promise<CofferServer> {
   const folder = new TemporaryFolder();
   closing.push(() => folder[Symbol.dispose]());
-  const { copyFileSync, writeFileSync } = await import('node:fs');
   if (like) copyFileSync(like.join('root.key'), folder.join('root.key'));
   writeFileSync(folder.join('coffer.yaml'), JSON.stringify(config));
   const server = await CofferServer.start({ folder, args: ['--config', folder.join('coffer.yaml')] });
@@ -62,4 +61,32 @@ it('The permissions in docs/scale.md are enough for a store and for what its ins
   await connection.close();
   await expect.poll(() => run(one, 'audit', 'query')).toMatch(/ allowed +get /);
   for (const server of [one, two]) expect(server.process.output).not.toContain('does not let us');
+});
+
+it('A start with the name of a bucket that its NATS user may not write to says so, and makes no stream', async () => {
+  const nats = await NatsServer.start({ config: PERMISSIONS });
+  closing.push(() => nats.stop());
+  const servers = [`nats://coffer:${encodeURIComponent('a long one')}@127.0.0.1:${nats.port}`];
+  const storage = { kind: 'jetstream', servers, replicas: 1, syncAlways: true, bucket: 'cofferx' };
+  const folder = new TemporaryFolder();
+  closing.push(() => folder[Symbol.dispose]());
+  writeFileSync(folder.join('coffer.yaml'), JSON.stringify({ storage }));
+  const place = ['--config', folder.join('coffer.yaml'), '--state-dir', folder.join('state')];
+  const all = [...place, '--root-key', `file:${folder.join('root.key')}`];
+  const started = await coffer(['server', '--listen', '127.0.0.1:0', ...all]);
+  const refusal = /the NATS user may not publish to \$KV\.cofferx\.>: look at storage\.bucket/;
+  expect([started.code, started.stderr.toString()]).toEqual([1, expect.stringMatching(refusal)]);
+  const doctor = await coffer(['doctor', ...all]);
+  expect(doctor.stdout.toString()).toMatch(
+    /may not publish to \$KV\.cofferx\.> nor coffer\.audit\.cofferx\.\*: is cofferx the right/,
+  );
+  const connection = await connect({
+    servers: nats.url,
+    user: 'coffer',
+    pass: 'a long one',
+    inboxPrefix: '_INBOX_coffer',
+  });
+  const { streams } = await jetstreamManager(connection, { checkAPI: false });
+  expect(await streams.names().next()).toEqual([]);
+  await connection.close();
 });

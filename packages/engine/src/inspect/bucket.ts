@@ -1,9 +1,15 @@
 import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+
+import { CopiesLayout } from '../audit/copies/format.js';
 import { CofferError } from '../errors.js';
 import { type BucketStatus, bucketStatus } from '../storage/jetstream/bucket.js';
 import { requireSync, requireVersion, type Sync } from '../storage/jetstream/fitness.js';
 import { Layout } from '../storage/jetstream/layout.js';
 import type { JetStreamOptions } from '../storage/jetstream/options.js';
+import { mayPublish } from '../storage/jetstream/rights.js';
+
+const ANSWER_MS = 2_000;
 
 /** What the servers of a store in JetStream say to who only looks. */
 export interface BucketState {
@@ -13,6 +19,8 @@ export interface BucketState {
   readonly sync: Sync;
   /** Undefined: the first start makes it. */
   readonly bucket: BucketStatus | undefined;
+  /** To what the NATS user must be allowed to publish, and is not; subjects with wildcards. */
+  readonly denied: readonly string[];
 }
 
 /**
@@ -28,10 +36,23 @@ export async function inspectBucket(options: JetStreamOptions): Promise<BucketSt
     requireVersion(version, server);
     const sync = await requireSync(options);
     const bucket = await bucketStatus(connection, new Layout(options.bucket)).catch(noneIfNotFound);
-    return { server, version, sync, bucket };
+    return { server, version, sync, bucket, denied: await deniedTo(connection, options.bucket) };
   } finally {
     await connection.close();
   }
+}
+
+async function deniedTo(connection: NatsConnection, bucket: string): Promise<string[]> {
+  const store = new Layout(bucket);
+  const copies = new CopiesLayout(bucket);
+  const denied: string[] = [];
+  for (const { subject, all } of [
+    { subject: store.meta, all: store.all },
+    { subject: copies.keys, all: copies.all },
+  ]) {
+    if (!(await mayPublish(connection, subject, ANSWER_MS))) denied.push(all);
+  }
+  return denied;
 }
 
 function noneIfNotFound(error: unknown): undefined {

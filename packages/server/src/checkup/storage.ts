@@ -39,9 +39,10 @@ export async function checkStorageServers(
     return [
       ok(SUBJECT, `${server} (${version}) answers`),
       describeSync(state),
+      ...checkRights(state, storage.bucket),
       ...(state.bucket
         ? describeBucket(state.bucket, storage.bucket)
-        : [noBucket(storage.bucket, hasReplica)]),
+        : noBucket(state, { name: storage.bucket, hasReplica })),
     ];
   });
 }
@@ -57,14 +58,31 @@ function describeSync({ sync }: BucketState): Finding {
   );
 }
 
-const noBucket = (name: string, hasReplica: boolean): Finding =>
-  hasReplica
-    ? problem(
+function checkRights({ denied }: BucketState, bucket: string): Finding[] {
+  if (denied.length === 0) return [];
+  return [
+    problem(
+      SUBJECT,
+      `the NATS user may not publish to ${denied.join(' nor ')}: is ${bucket} the right storage.bucket? If so, give the user the ` +
+        'permissions that docs/scale.md has for it',
+    ),
+  ];
+}
+
+function noBucket(
+  { denied }: BucketState,
+  { name, hasReplica }: { readonly name: string; readonly hasReplica: boolean },
+): Finding[] {
+  if (hasReplica)
+    return [
+      problem(
         SUBJECT,
         `the bucket ${name}, of which the replica here was read, is gone: look whether these are the right NATS servers; if so, ` +
           '"coffer storage status" and "coffer storage heal --dry-run" at an instance that runs',
-      )
-    : ok(SUBJECT, `there is no bucket ${name} yet: the first start makes it`);
+      ),
+    ];
+  return denied.length > 0 ? [] : [ok(SUBJECT, `there is no bucket ${name} yet: the first start makes it`)];
+}
 
 function describeBucket(bucket: Bucket, name: string): Finding[] {
   const { replicas, bytes, maxBytes } = bucket;

@@ -21,6 +21,7 @@ import type { Layout } from './layout.js';
 import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
 import type { JetStreamOptions } from './options.js';
 import type { ReplicaOrigin } from './replica-contract.js';
+import { requireRights } from './rights.js';
 
 const ANSWER_MS = 2_000;
 /** A stream that is being made does not answer at once. */
@@ -78,8 +79,11 @@ async function lookAt(
   const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
   const found = await findStream(manager, layout.stream);
   if (!found && known) return { origin: known, replicas: options.replicas, maxBytes: -1 };
+  if (found) requireConfig(found, options.bucket, layout);
+  // Before anything is made: a stream is made with another right than the first message.
+  if (!known) await requireRights(connection, layout, ANSWER_MS);
   const info = found ?? (await createStream(manager, options, layout));
-  requireConfig(info, options.bucket, layout);
+  if (!found) requireConfig(info, options.bucket, layout);
   const origin = known ?? {
     ...(await bornAs(connection, manager, info, layout, incarnation)),
     created: info.created,

@@ -1,0 +1,45 @@
+import { jetstream } from '@nats-io/jetstream';
+import { errors, type NatsConnection } from '@nats-io/nats-core';
+
+import { CofferError } from '../../errors.js';
+import type { Layout } from './layout.js';
+
+/** No stream has this name, which ends with what none may: whatever takes the subject refuses the message. */
+const NOBODY = 'none of them.';
+
+/**
+ * Whether the NATS user may publish to a subject. What is sent to see it says for which stream it is, and there is none of that name:
+ * so nothing is stored, whether a stream takes the subject or not.
+ *
+ * @returns false if the server says so; true also where nobody answers
+ */
+export async function mayPublish(
+  connection: NatsConnection,
+  subject: string,
+  timeoutMs: number,
+): Promise<boolean> {
+  try {
+    await jetstream(connection, { timeout: timeoutMs }).publish(subject, '', {
+      expect: { streamName: NOBODY },
+    });
+  } catch (error) {
+    return !isDenied(error) && !isDenied((error as Error).cause);
+  }
+  return true;
+}
+
+const isDenied = (error: unknown): boolean => error instanceof errors.PermissionViolationError;
+
+/** @throws CofferError `unavailable` if the NATS user may not write into the bucket */
+export async function requireRights(
+  connection: NatsConnection,
+  layout: Layout,
+  timeoutMs: number,
+): Promise<void> {
+  if (await mayPublish(connection, layout.meta, timeoutMs)) return;
+  throw new CofferError(
+    'unavailable',
+    `the NATS user may not publish to ${layout.all}: look at storage.bucket, or give the user the permissions that docs/scale.md ` +
+      'has for it; nothing was changed',
+  );
+}
