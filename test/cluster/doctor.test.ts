@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { NatsCluster } from '../support/cluster.mjs';
@@ -14,6 +16,8 @@ afterEach(async () => {
   instance = undefined;
   cluster = undefined;
 });
+
+const OTHER_KEY = `coffer-root-key-v1:${randomBytes(32).toString('base64')}\n`;
 
 /** What the doctor says at an instance of JetStream, or of something else. */
 async function doctor(instance: CofferInstance, of = ['JetStream']): Promise<string[]> {
@@ -63,6 +67,11 @@ describe('the doctor', () => {
     expect((await findings(lazy, { cluster }))[1]).toMatch(
       /^warning: the servers acknowledge before they sync/,
     );
+    expect((await findings({ replicas: 3 }, { cluster })).slice(2)).toEqual([
+      expect.stringMatching(
+        /^problem: there is no bucket coffer yet, .* is alone, .*: write storage\.replicas: 1, or/,
+      ),
+    ]);
     expect(await findings({ syncAlways: false }, { cluster })).toEqual([
       expect.stringMatching(/^problem: it is not known whether the NATS servers sync/),
     ]);
@@ -93,6 +102,47 @@ describe('the doctor', () => {
       expect.stringMatching(/^problem: the bucket coffer, of which .* is gone.*coffer storage status/),
     );
     expect(found.join()).not.toContain('the first start makes it');
+  });
+
+  it('misses no audit log where an instance has a replica, and never served', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const served = await CofferInstance.prepare({ cluster, name: 'one', direct: true });
+    instance = served;
+    await served.start();
+    await served.stop();
+    const other = await CofferInstance.prepare({ cluster, name: 'two', direct: true });
+    try {
+      const folder = other.folder.join('state', 'store');
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      // As one that was killed after it had read the store, and before its root key was tried.
+      await (await openStorage(cluster, { bucket: 'coffer', folder, follow: false })).close();
+      writeFileSync(other.folder.join('root.key'), OTHER_KEY, { mode: 0o600 });
+      expect(await doctor(other, ['store', 'audit log'])).toEqual([
+        expect.stringMatching(/^problem: the root key does not open this store/),
+        expect.stringMatching(
+          /^warning: there is none in .*: if this instance has served the store before, put/,
+        ),
+      ]);
+      copyFileSync(served.folder.join('root.key'), other.folder.join('root.key'));
+      expect(await doctor(other, ['store', 'audit log'])).toEqual([
+        expect.stringMatching(/^ok: the replica of .*, opened by the root key$/),
+        'ok: there is none yet: the first start makes it',
+      ]);
+    } finally {
+      await other[Symbol.asyncDispose]();
+    }
+  });
+
+  it('misses the audit log of one that served', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const served = await CofferInstance.prepare({ cluster, name: 'one', direct: true });
+    instance = served;
+    await served.start();
+    await served.stop();
+    rmSync(served.folder.join('state', 'audit'), { recursive: true });
+    expect(await doctor(served, ['audit log'])).toEqual([
+      expect.stringMatching(/^problem: there is none in .*, and the store has had one: put it back$/),
+    ]);
   });
 
   it('says that nobody answers', async () => {

@@ -16,6 +16,8 @@ export interface BucketState {
   /** Of the server that answered. */
   readonly server: string;
   readonly version: string;
+  /** It is in no cluster, and keeps no more than one replica. */
+  readonly alone: boolean;
   readonly sync: Sync;
   /** Undefined: the first start makes it. */
   readonly bucket: BucketStatus | undefined;
@@ -36,7 +38,8 @@ export async function inspectBucket(options: JetStreamOptions): Promise<BucketSt
     requireVersion(version, server);
     const sync = await requireSync(options);
     const bucket = await bucketStatus(connection, new Layout(options.bucket)).catch(noneIfNotFound);
-    return { server, version, sync, bucket, denied: await deniedTo(connection, options.bucket) };
+    const denied = await deniedTo(connection, options.bucket);
+    return { server, version, alone: connection.info?.cluster === undefined, sync, bucket, denied };
   } finally {
     await connection.close();
   }

@@ -11,7 +11,7 @@ import { CofferError, systemError } from '../errors.js';
 import { parseHeader, STORE_FORMAT } from '../header/format.js';
 import { lookAtRing } from '../header/wrapping.js';
 import { movedAway } from '../instances/moved-away.js';
-import { type Anchor, HeadsIntegrity } from '../integrity.js';
+import { type Anchor, HeadsIntegrity, NO_ANCHOR } from '../integrity.js';
 import { HEADER_KEY, POLICY_PREFIX } from '../keys.js';
 import { decodePolicyRecord } from '../policy-record.js';
 import { DATA_FILE } from '../storage/lmdb-database.js';
@@ -37,7 +37,7 @@ export interface StoreKeys {
   readonly serverKey: string;
   /** The oldest first; the last one seals new records. More than one: a rotation is under way. */
   readonly dataKeys: readonly { readonly id: number; readonly createdAt: Date }[];
-  /** A line that the audit log must have; undefined in a store of format 1. */
+  /** A line that the audit log must have, `seq` 0 if there was none yet; undefined in a store of format 1. */
   readonly anchor?: Anchor;
   /** Of each operator and account when its newest token was issued that was ever seen, in seconds since 1970. */
   readonly issued: ReadonlyMap<string, number>;
@@ -125,7 +125,10 @@ async function look(reader: LmdbReader, options: InspectStoreOptions): Promise<S
     const dataKeys = ring.dataKeys.map(({ id, createdAt }) => ({ id, createdAt }));
     signer.wipe?.();
     const sealer = new RecordSealer(ring, reader.incarnation);
-    const { anchor } = new HeadsIntegrity(ring, sealer).read(reader.snapshot.summary);
+    const { summary } = reader.snapshot;
+    // A replica that was filled, and never served, has none yet.
+    const isUnserved = options.replica && summary === undefined;
+    const { anchor } = isUnserved ? { anchor: NO_ANCHOR } : new HeadsIntegrity(ring, sealer).read(summary);
     const issued = issuedIn(reader, sealer);
     return { ...state, keys: { serverKey: signer.publicKey, dataKeys, issued, ...(anchor && { anchor }) } };
   } finally {

@@ -12,7 +12,7 @@ const OLD_BACKUP = 7 * DAY;
 export async function checkAuditLog(
   stateDir: string,
   store: StoreState | undefined,
-  { running, now }: { readonly running: boolean; readonly now: Date },
+  { running, replica, now }: { readonly running: boolean; readonly replica: boolean; readonly now: Date },
 ): Promise<readonly Finding[]> {
   return looking(SUBJECT, async () => {
     const { storeId = '', keys } = store ?? {};
@@ -22,13 +22,19 @@ export async function checkAuditLog(
       verify: (message: Uint8Array, signature: Uint8Array, key: string) => verify(key, message, signature),
     };
     const tail = await inspectAuditTail(stateDir, { signatures, anchor: keys?.anchor });
-    if (tail === undefined) {
-      return store === undefined
-        ? ok(SUBJECT, 'there is none yet: the first start makes it')
-        : problem(SUBJECT, `there is none in ${stateDir}/audit, and the store has had one: put it back`);
-    }
+    if (tail === undefined) return describeAbsent(stateDir, store, replica);
     return [describe(tail, running, now), ...checkClock(tail, now), ...checkBackup(tail, store, now)];
   });
+}
+
+/** One that was there is known by the store, as far as it opens; an instance that was refused at its first start has a replica, and never had a log. */
+function describeAbsent(stateDir: string, store: StoreState | undefined, replica: boolean): Finding {
+  if (store === undefined || store.keys?.anchor?.seq === 0)
+    return ok(SUBJECT, 'there is none yet: the first start makes it');
+  const none = `there is none in ${stateDir}/audit`;
+  if (replica && store.keys === undefined)
+    return warning(SUBJECT, `${none}: if this instance has served the store before, put it back`);
+  return problem(SUBJECT, `${none}, and the store has had one: put it back`);
 }
 
 function describe(

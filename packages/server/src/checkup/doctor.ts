@@ -30,6 +30,7 @@ export async function checkInstallation(
   const { stateDir } = config;
   const server = owner === undefined ? undefined : await processOf(owner);
   const running = owner !== undefined;
+  const replica = config.storage.kind === 'jetstream';
   const store = await checkStore(config, sources.env, { inUse: running, now });
   const isThere = statSync(stateDir, { throwIfNoEntry: false })?.isDirectory() ?? false;
   const all = [
@@ -38,7 +39,7 @@ export async function checkInstallation(
     ...(isThere ? await checkFiles(stateDir) : []),
     ...store.findings,
     ...(await checkNewest(config, store.state?.keys?.issued ?? new Map(), now)),
-    ...(isThere ? await checkAuditLog(stateDir, store.state, { running, now }) : []),
+    ...(isThere ? await checkAuditLog(stateDir, store.state, { running, replica, now }) : []),
     ...(await checkNatsServer(config)),
     ...(await checkStorageServers(config, store.state !== undefined)),
     ok('server', running ? `${owner}, has the store open` : 'none has the store open'),

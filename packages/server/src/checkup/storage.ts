@@ -1,5 +1,6 @@
 import { type BucketState, inspectBucket } from '@coffer/engine';
 import type { ServerConfig } from '../config/config.js';
+import type { JetStreamConfig } from '../config/storage.js';
 import { checkNatsFiles } from '../nats/credentials.js';
 import { jetStreamOptions, systemReach } from '../nats/store-connection.js';
 import { mebibytes } from './disk.js';
@@ -40,9 +41,7 @@ export async function checkStorageServers(
       ok(SUBJECT, `${server} (${version}) answers`),
       describeSync(state),
       ...checkRights(state, storage.bucket),
-      ...(state.bucket
-        ? describeBucket(state.bucket, storage.bucket)
-        : noBucket(state, { name: storage.bucket, hasReplica })),
+      ...(state.bucket ? describeBucket(state.bucket, storage.bucket) : noBucket(state, storage, hasReplica)),
     ];
   });
 }
@@ -70,18 +69,27 @@ function checkRights({ denied }: BucketState, bucket: string): Finding[] {
 }
 
 function noBucket(
-  { denied }: BucketState,
-  { name, hasReplica }: { readonly name: string; readonly hasReplica: boolean },
+  { denied, alone }: BucketState,
+  { bucket, replicas }: JetStreamConfig,
+  hasReplica: boolean,
 ): Finding[] {
   if (hasReplica)
     return [
       problem(
         SUBJECT,
-        `the bucket ${name}, of which the replica here was read, is gone: look whether these are the right NATS servers; if so, ` +
+        `the bucket ${bucket}, of which the replica here was read, is gone: look whether these are the right NATS servers; if so, ` +
           '"coffer storage status" and "coffer storage heal --dry-run" at an instance that runs',
       ),
     ];
-  return denied.length > 0 ? [] : [ok(SUBJECT, `there is no bucket ${name} yet: the first start makes it`)];
+  if (alone && replicas > 1)
+    return [
+      problem(
+        SUBJECT,
+        `there is no bucket ${bucket} yet, and the NATS server is alone, and in no cluster, so that it cannot keep ${replicas} ` +
+          'replicas: write storage.replicas: 1, or name the servers of a cluster',
+      ),
+    ];
+  return denied.length > 0 ? [] : [ok(SUBJECT, `there is no bucket ${bucket} yet: the first start makes it`)];
 }
 
 function describeBucket(bucket: Bucket, name: string): Finding[] {
