@@ -54,7 +54,6 @@ async function makeStream(connection: NatsConnection, replicas = 1): Promise<voi
     discard: 'new',
     allow_direct: false,
     deny_delete: true,
-    allow_rollup_hdrs: true,
     allow_atomic: true,
   } as never);
 }

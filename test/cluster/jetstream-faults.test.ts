@@ -254,10 +254,11 @@ describe('a bucket that cannot be the store', () => {
     expect(await messages()).toMatchObject({ state: { last_seq: 0 }, config: before.config });
   });
 
-  test('is one that is empty and has the right settings: that is taken', async () => {
+  test('is one that is empty and has the right settings: that is taken, and one message removes no others there', async () => {
     cluster = await NatsCluster.start({ size: 1 });
     await make({ ...fit, max_bytes: 10_000_000 });
     expect(await writes(await open())).toBe('done');
+    expect((await messages()).config).toMatchObject({ allow_rollup_hdrs: false, max_bytes: 10_000_000 });
   });
 
   test('is one on servers that sync now and then, unless that is allowed', async () => {

@@ -1,4 +1,6 @@
 import { jetstreamManager } from '@nats-io/jetstream';
+import { headers } from '@nats-io/nats-core';
+import { connect } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
@@ -6,6 +8,7 @@ import { Members } from '../../packages/engine/src/storage/jetstream/members.js'
 import { encodeMember } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
 import { NatsCluster } from '../support/cluster.mjs';
+import { NatsServer } from '../support/nats.mjs';
 import { newFolder, openStorage, removeFolders } from './jetstream-support.js';
 
 let cluster: NatsCluster;
@@ -53,6 +56,51 @@ describe('a bucket that is not as the configuration has it', () => {
       ]);
     });
   });
+});
+
+test('no message removes all others, also where somebody has allowed it meanwhile', async () => {
+  cluster = await NatsCluster.start({ size: 1 });
+  const connection = await cluster.connect();
+  const manager = await jetstreamManager(connection);
+  const layout = new Layout('test');
+  const folder = newFolder();
+  for (const isAllowed of [false, true]) {
+    if (isAllowed) await manager.streams.update(layout.stream, { allow_rollup_hdrs: true });
+    await during(await openStorage(cluster, { folder }), async (storage) => {
+      const key = Buffer.from(isAllowed ? 'two' : 'one');
+      await storage.commit({ head: { key, bytes: key }, expectedRevision: 0 });
+      const said = headers();
+      said.set('Nats-Rollup', 'all');
+      const answer = await connection.request(layout.beat('0'.repeat(16)), '', {
+        headers: said,
+        timeout: 2_000,
+      });
+      expect(answer.json()).toMatchObject({ error: { description: expect.stringContaining('rollup') } });
+    });
+  }
+  const { config, state } = await manager.streams.info(layout.stream);
+  expect(config.allow_rollup_hdrs).toBe(false);
+  expect(state.messages).toBeGreaterThan(2);
+});
+
+test('a user who may not change a bucket in which one message removes all others is told what to change', async () => {
+  const users = [
+    { user: 'all', password: 'all' },
+    { user: 'limited', password: 'limited', permissions: { publish: { deny: '$JS.API.STREAM.UPDATE.>' } } },
+  ];
+  await using nats = await NatsServer.start({ config: `authorization: ${JSON.stringify({ users })}` });
+  const as = (user: string) => () => connect({ servers: nats.url, user, pass: user, timeout: 2_000 });
+  const open = (user: string) => openStorage({ urls: [nats.url] }, { connect: as(user) });
+  await during(await open('all'), async () => undefined);
+  await during(await open('limited'), async () => undefined);
+  const connection = await as('all')();
+  const { streams } = await jetstreamManager(connection);
+  await streams.update('KV_test', { allow_rollup_hdrs: true });
+  await expect(open('limited')).rejects.toMatchObject({
+    code: 'unfit_store',
+    message: expect.stringContaining('nats stream edit KV_test --no-allow-rollup'),
+  });
+  await connection.close();
 });
 
 test('an instance that is cut off says that it cannot forget a member, not that the member is alive', async () => {

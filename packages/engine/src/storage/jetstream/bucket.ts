@@ -1,21 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import {
-  DiscardPolicy,
   JetStreamApiCodes,
   JetStreamApiError,
   type JetStreamManager,
   jetstream,
   jetstreamManager,
-  PersistMode,
-  RetentionPolicy,
-  StorageType,
-  type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { errors, type NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
+import { DESCRIPTION, REQUIRED, refuseRollups, requireConfig } from './bucket-config.js';
 import { requireSync, requireVersion, type Sync } from './fitness.js';
 import type { Layout } from './layout.js';
 import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
@@ -88,6 +84,7 @@ async function lookAt(
     ...(await bornAs(connection, manager, info, layout, incarnation)),
     created: info.created,
   };
+  if (info.config.allow_rollup_hdrs) await refuseRollups(manager, info, options.bucket);
   return {
     origin,
     replicas: info.config.num_replicas,
@@ -218,6 +215,7 @@ async function tryToCreate(
       description: DESCRIPTION,
       subjects: [layout.all],
       ...REQUIRED,
+      allow_rollup_hdrs: false,
       num_replicas: replicas,
       max_bytes: maxBytes,
       ...(placementTags.length > 0 && { placement: { cluster: '', tags: [...placementTags] } }),
@@ -230,56 +228,11 @@ async function tryToCreate(
   }
 }
 
-const DESCRIPTION = 'The store of coffer, a secrets service: nobody else may write here.';
-const isOurs = (description: string | undefined): boolean => description === DESCRIPTION;
-
 const NAME_IN_USE = 10058;
 const ALONE = 10074;
 
 /** "replicas > 1 not supported in non-clustered mode". */
 const isAlone = (error: JetStreamApiError): boolean => error.code === ALONE;
-
-/** What a stream must have to be a store; the KV client's own settings are among them. */
-const REQUIRED = {
-  storage: StorageType.File,
-  retention: RetentionPolicy.Limits,
-  max_msgs_per_subject: 1,
-  /** What is full refuses, and forgets nothing. */
-  discard: DiscardPolicy.New,
-  /** Followers, and leaders that are none any more, may answer direct gets. */
-  allow_direct: false,
-  deny_delete: true,
-  allow_rollup_hdrs: true,
-  allow_atomic: true,
-} as const satisfies Partial<StreamConfig>;
-
-/** @throws CofferError `unfit_store` */
-function requireConfig({ config, state }: StreamInfo, bucket: string, layout: Layout): void {
-  const { messages } = state;
-  const { description } = config;
-  const wrong: string[] = [];
-  const actual = config as unknown as Readonly<Record<string, unknown>>;
-  for (const [name, value] of Object.entries(REQUIRED)) {
-    if ((actual[name] ?? false) !== value) wrong.push(`${name} is ${String(actual[name])}, not ${value}`);
-  }
-  if (config.subjects?.length !== 1 || config.subjects[0] !== layout.all) {
-    wrong.push(`its subjects are not ${layout.all}`);
-  }
-  if (config.max_age > 0) wrong.push('its messages expire (max_age)');
-  if (config.max_msgs > 0) wrong.push('it holds a limited number of messages (max_msgs)');
-  if (config.max_msg_size > 0) wrong.push('it limits the size of messages (max_msg_size)');
-  if (config.persist_mode === PersistMode.Async)
-    wrong.push('it acknowledges before it writes (persist_mode)');
-  if (config.mirror || config.sources?.length) wrong.push('it is fed from another stream');
-  if (config.sealed) wrong.push('it is sealed');
-  if (config.subject_transform) wrong.push('it changes subjects');
-  if (wrong.length === 0) return;
-  const what = isOurs(description)
-    ? 'cannot be a store of coffer any more, since its stream was changed'
-    : `was not made by coffer (it holds ${messages} messages). Name another one in storage.bucket, which coffer makes itself; nothing ` +
-      'was written. What stands against it';
-  throw new CofferError('unfit_store', `the bucket ${bucket} ${what}: ${wrong.join('; ')}`);
-}
 
 /** Its birth, which is written now if it is empty. Of two instances that find it empty one writes, and both read that. */
 async function bornAs(
