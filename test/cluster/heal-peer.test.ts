@@ -4,15 +4,15 @@ import type { Msg } from '@nats-io/nats-core';
 import { expect, onTestFinished, test } from 'vitest';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { fingerprint } from '../../packages/engine/src/storage/jetstream/messages.js';
-import { admin, bytes, text } from '../../packages/engine/test/support.js';
+import { admin, bytes, codeOf, text } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
 import { Engines } from './engines.js';
 import { connectTo } from './jetstream-support.js';
 
 /** Two instances, and somebody else who may use the account's subjects. */
-async function withStranger(bucket: string) {
-  const cluster = await NatsCluster.start({ size: 1 });
+async function withStranger(bucket: string, config = '') {
+  const cluster = await NatsCluster.start({ size: 1, config });
   onTestFinished(() => cluster.stop());
   const engines = new Engines(cluster, bucket);
   const a = await engines.open('a');
@@ -27,7 +27,7 @@ async function withStranger(bucket: string) {
       ({ code }: { code: string }) => code,
     );
   await expect.poll(() => value(b.engine)).toBe(canary('precious'));
-  return { a, b, stranger, layout: new Layout(bucket), value };
+  return { a, b, engines, stranger, layout: new Layout(bucket), value };
 }
 
 test('what is no question is not answered, and takes nobody the connection', async () => {
@@ -103,4 +103,34 @@ test('a heal takes no notice of what others answer: a record stays, though a str
     await expect.poll(() => engine.sharedHealth?.problem, { timeout: 30_000 }).toBeUndefined();
     await expect.poll(() => value(engine), { timeout: 10_000 }).toBe(canary('precious'));
   }
+});
+
+test('servers that take short messages alone carry the answers, too', async () => {
+  const { a, b, engines, stranger, layout, value } = await withStranger('short', 'max_payload: 64KB');
+  // More entries than go into one answer.
+  for (let i = 0; i < 200; i++) await a.engine.put(admin, `many-${i}`, bytes(canary('many')));
+  await a.engine.close();
+  const manager = await jetstreamManager(stranger);
+  const before = (await manager.streams.info(layout.stream)).state.last_seq;
+  const large = Buffer.alloc(300 * 1024, canary('large'));
+  await b.engine.put(admin, 'large', large);
+  const records = { subjects_filter: `$KV.short.r.>` };
+  const { state } = await manager.streams.info(layout.stream, records);
+  for (const filter of Object.keys(state.subjects ?? {})) {
+    const last = await manager.streams.getMessage(layout.stream, { last_by_subj: filter });
+    if ((last?.seq ?? 0) > before) await manager.streams.purge(layout.stream, { filter });
+  }
+
+  const again = await engines.open('a');
+  await expect.poll(() => value(again.engine), { timeout: 10_000 }).toBe(canary('precious'));
+  expect(await codeOf(again.engine.get(admin, 'large'))).toBe('not_found');
+  const report = await again.engine.healStorage(admin, { dryRun: false });
+  expect(report).toMatchObject({ restored: 2, damaged: [] });
+  expect(report.compared).toHaveLength(2);
+  const has = ({ engine }: typeof a) =>
+    engine.get(admin, 'large').then(
+      (found) => large.equals(found.value),
+      () => false,
+    );
+  for (const one of [again, b]) await expect.poll(() => has(one), { timeout: 30_000 }).toBe(true);
 });

@@ -15,10 +15,9 @@ import { type Layout, token } from './layout.js';
 import type { Link } from './link.js';
 import type { ReplicaLike } from './replica-contract.js';
 
-/** Bytes of entries in one answer, but for the last of them. */
-const PAGE_BYTES = 256 * 1024;
-/** Bytes of a record in one answer: every nats-server takes so many. */
-const PIECE_BYTES = 256 * 1024;
+/** Bytes of a record, or of entries but for the last of them, in one answer; and what of a message they may be. */
+const ANSWER_BYTES = 256 * 1024;
+const ANSWER_SHARE = 1 / 2;
 
 export interface HealPeerOptions {
   readonly layout: Layout;
@@ -108,7 +107,7 @@ export class HealPeer {
           const text = JSON.stringify([token(key), { ...entry, generation }]);
           page.push(text);
           size += text.length;
-          if (size > PAGE_BYTES) break;
+          if (size > this.#answerBytes) break;
         }
         this.#respond(message, Buffer.from(`[${page.join()}]`));
         return;
@@ -116,10 +115,16 @@ export class HealPeer {
       case 'record': {
         const record = replica.get(Buffer.from(question.key, 'base64url'));
         if (!record) return void this.#respond(message, new Uint8Array());
-        const piece = record.bytes.subarray(question.from, question.from + PIECE_BYTES);
+        const piece = record.bytes.subarray(question.from, question.from + this.#answerBytes);
         this.#respond(message, piece, String(record.bytes.length));
       }
     }
+  }
+
+  /** As much as the server takes, whatever it was told to. */
+  get #answerBytes(): number {
+    const maxPayload = this.#connection?.info?.max_payload ?? ANSWER_BYTES;
+    return Math.min(ANSWER_BYTES, Math.floor(maxPayload * ANSWER_SHARE));
   }
 
   #respond(message: Msg, data: Uint8Array, length = ''): void {
