@@ -145,6 +145,16 @@ describe('the doctor', () => {
     ]);
   });
 
+  it('names a file of credentials that is not there once', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const creds = '/nowhere/store.creds';
+    expect(await findings({ creds }, { cluster })).toEqual([`problem: storage.creds: ${creds} is not there`]);
+    const systemCreds = '/nowhere/sys.creds';
+    expect(await findings({ systemCreds }, { cluster })).toEqual([
+      `problem: storage.systemCreds: ${systemCreds} is not there`,
+    ]);
+  });
+
   it('says that nobody answers', async () => {
     cluster = await NatsCluster.start({ size: 1 });
     await cluster.servers[0]?.kill();

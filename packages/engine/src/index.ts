@@ -65,6 +65,7 @@ export type { DataKeyInfo, KeysInfo, Rotation } from './rotation/keys.js';
 export type { RotationProgress } from './rotation/rewriter.js';
 export type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 export {
+  DEFAULT_AUDIT_MAX_BYTES,
   DEFAULT_BOUND_MS,
   DEFAULT_MAX_BYTES,
   type JetStreamOptions,

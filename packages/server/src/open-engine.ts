@@ -66,7 +66,7 @@ export function storageOptions(
   const limits = { ...(minFreeBytes !== undefined && { minFreeBytes }), quotaBytes };
   if (config.kind !== 'jetstream') return limits;
   checkNatsFiles(config, 'storage');
-  if (config.systemCreds) checkNatsFiles(systemReach(config, config.systemCreds), 'storage');
+  if (config.systemCreds) checkNatsFiles(systemReach(config, config.systemCreds), 'system');
   return { ...limits, jetstream: jetStreamOptions(config, log) };
 }
 

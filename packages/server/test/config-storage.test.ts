@@ -33,6 +33,7 @@ describe('the configuration of the store', () => {
       bucket: 'coffer',
       replicas: 3,
       maxBytes: 1024 ** 3,
+      auditMaxBytes: 1024 ** 3,
       syncAlways: false,
       allowLazySync: false,
       consistency: 'bounded(1s)',
@@ -50,6 +51,7 @@ storage:
   bucket: acme_secrets
   replicas: 5
   maxBytes: 20000000
+  auditMaxBytes: 30000000
   placement: [eu, ssd]
   syncAlways: true
   systemCreds: sys.creds
@@ -67,6 +69,7 @@ storage:
       bucket: 'acme_secrets',
       replicas: 5,
       maxBytes: 20_000_000,
+      auditMaxBytes: 30_000_000,
       placement: ['eu', 'ssd'],
       syncAlways: true,
       allowLazySync: false,
@@ -80,6 +83,7 @@ storage:
       bucket: 'acme_secrets',
       replicas: 5,
       maxBytes: 20_000_000,
+      auditMaxBytes: 30_000_000,
       placementTags: ['eu', 'ssd'],
       syncAlways: true,
       allowLazySync: false,

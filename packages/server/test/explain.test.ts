@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { explainConfig } from '../src/config/explain.js';
@@ -75,6 +76,23 @@ describe('the configuration explained', () => {
     });
     expect(setting('audit.segmentDays', { env })).toEqual({ value: 30, from: { kind: 'default' } });
     expect(setting('publicUrl', { env })).toEqual({ value: undefined, from: { kind: 'default' } });
+  });
+
+  it('has a line for every setting of a store in JetStream, as docs/configuration.md does', async () => {
+    const text = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8');
+    const [, block = ''] = /```yaml\n(storage:\n {2}kind: jetstream[\s\S]*?)```/.exec(text) ?? [];
+    const documented = [...block.matchAll(/^ {2}(?:# )?(\w+):/gm)].map(([, key]) => `storage.${key}`);
+    expect(documented).toContain('storage.nkey');
+    const storage = 'storage: { kind: jetstream, servers: [nats://a:4222] }';
+    const file = await configFile(`nats: { servers: [nats://a:4222] }\n${storage}\n`);
+    const { settings } = explainConfig({ env: { HOME }, file });
+    const keys = settings.map(({ key }) => key);
+    expect(keys.filter((key) => key.startsWith('storage.')).sort()).toEqual(documented.sort());
+    expect(keys).toEqual(expect.arrayContaining(['nats.creds', 'nats.nkey', 'nats.tls']));
+    const of = (key: string) => settings.find((each) => each.key === key);
+    expect(of('storage.auditMaxBytes')).toMatchObject({ value: 1024 ** 3, from: { kind: 'default' } });
+    expect(of('storage.instanceName')).toMatchObject({ value: hostname(), from: { kind: 'default' } });
+    expect(of('storage.systemCreds')).toMatchObject({ value: undefined, from: { kind: 'default' } });
   });
 
   it('has all that is wrong, and the rest as it is right', async () => {

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { connect } from '@nats-io/transport-node';
 import type { ServerConfig } from '../config/config.js';
+import type { NatsReach } from '../config/nats.js';
 import { connectionOptions } from '../nats/connection.js';
 import { checkNatsFiles } from '../nats/credentials.js';
 import { describeNatsError } from '../nats/describe-error.js';
@@ -23,6 +24,16 @@ export async function checkNatsSetup(config: ServerConfig): Promise<readonly Fin
   });
 }
 
+/** Without them there is no connection: {@link checkNatsSetup} and its like say so, once. */
+export function hasItsFiles(reach: NatsReach): boolean {
+  try {
+    checkNatsFiles(reach);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export async function checkSecretFile(subject: string, path: string): Promise<readonly Finding[]> {
   if (((await stat(path)).mode & 0o077) !== 0) {
     return [problem(subject, `others can read ${path}: chmod 600 ${path}`)];
@@ -33,7 +44,7 @@ export async function checkSecretFile(subject: string, path: string): Promise<re
 /** Whether NATS can be reached, lets us in, and lets nobody in without credentials, as far as that can be seen from here. */
 export async function checkNatsServer(config: ServerConfig): Promise<readonly Finding[]> {
   const { nats, wasmcloud: backend } = config;
-  if (nats === undefined) return [];
+  if (nats === undefined || !hasItsFiles(nats)) return [];
   return looking(SUBJECT, async () => {
     const where = nats.servers.map(maskLogin).join(', ');
     const options = { ...connectionOptions(nats, () => {}), reconnect: false };

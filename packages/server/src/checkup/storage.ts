@@ -1,11 +1,12 @@
 import { type BucketState, inspectBucket } from '@coffer/engine';
 import type { ServerConfig } from '../config/config.js';
+import type { NatsReach, NatsUser } from '../config/nats.js';
 import type { JetStreamConfig } from '../config/storage.js';
 import { checkNatsFiles } from '../nats/credentials.js';
 import { jetStreamOptions, systemReach } from '../nats/store-connection.js';
 import { mebibytes } from './disk.js';
 import { type Finding, looking, ok, problem, warning } from './finding.js';
-import { checkSecretFile } from './nats.js';
+import { checkSecretFile, hasItsFiles } from './nats.js';
 
 const SUBJECT = 'JetStream';
 
@@ -13,13 +14,20 @@ const SUBJECT = 'JetStream';
 export async function checkStorageSetup({ storage }: ServerConfig): Promise<readonly Finding[]> {
   if (storage.kind !== 'jetstream') return [];
   return looking(SUBJECT, async () => {
-    checkNatsFiles(storage, 'storage');
-    if (storage.systemCreds) checkNatsFiles(systemReach(storage, storage.systemCreds), 'storage');
+    for (const { as, reach } of usersOf(storage)) checkNatsFiles(reach, as);
     const secret = [storage.creds, storage.nkey, storage.tls?.key, storage.systemCreds];
     const paths = secret.filter((path) => path !== undefined);
     return (await Promise.all(paths.map((path) => checkSecretFile(SUBJECT, path)))).flat();
   });
 }
+
+/** As whom NATS is reached. */
+const usersOf = (storage: JetStreamConfig): { readonly as: NatsUser; readonly reach: NatsReach }[] => [
+  { as: 'storage', reach: storage },
+  ...(storage.systemCreds
+    ? [{ as: 'system', reach: systemReach(storage, storage.systemCreds) } as const]
+    : []),
+];
 
 /** Of its limit: then a person should know. */
 const NEARLY_ALL = 0.9;
@@ -33,7 +41,7 @@ export async function checkStorageServers(
   { storage }: ServerConfig,
   hasReplica: boolean,
 ): Promise<readonly Finding[]> {
-  if (storage.kind !== 'jetstream') return [];
+  if (storage.kind !== 'jetstream' || !usersOf(storage).every(({ reach }) => hasItsFiles(reach))) return [];
   return looking(SUBJECT, async () => {
     const state = await inspectBucket(jetStreamOptions(storage));
     const { server, version } = state;

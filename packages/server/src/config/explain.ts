@@ -1,6 +1,8 @@
+import { hostname } from 'node:os';
 import { DEFAULT_MIN_FREE_BYTES, SEGMENT_BYTES, SEGMENT_DAYS } from '@coffer/engine';
 import { maskLogin } from '../nats/servers.js';
 import { type AssembledConfig, assembleConfig, type ConfigFlags, type ConfigSources } from './config.js';
+import type { NatsReach } from './nats.js';
 
 /** One setting of a server's, and who decided it. */
 export interface Setting {
@@ -54,15 +56,22 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
     kind: 'embedded',
     quotaBytes: undefined,
     minFreeBytes: DEFAULT_MIN_FREE_BYTES,
+    ...(config.storage.kind === 'jetstream' && {
+      ...unsetReach(config.storage),
+      placement: undefined,
+      systemCreds: undefined,
+      instanceName: hostname(),
+    }),
     ...config.storage,
   };
+  const nats = config.nats && { ...unsetReach(config.nats), ...config.nats };
   const audit = {
     segmentBytes: SEGMENT_BYTES,
     segmentDays: SEGMENT_DAYS,
     retentionDays: undefined,
     ...config.audit,
   };
-  const settings = leavesOf({ ...config, storage, audit }).map(([path, value]): Setting => {
+  const settings = leavesOf({ ...config, nats, storage, audit }).map(([path, value]): Setting => {
     const key = path.join('.');
     return { key, value: key.endsWith('.servers') ? masked(value) : value, from: sourceOf(key, path) };
   });
@@ -78,6 +87,14 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
     return { kind: 'file', name: file.path, ...(line === undefined ? {} : { line }) };
   }
 }
+
+/** The servers first, then as whom. */
+const unsetReach = ({ servers }: NatsReach): NatsReach => ({
+  servers,
+  creds: undefined,
+  nkey: undefined,
+  tls: undefined,
+});
 
 /** URLs of NATS servers may hold a password. */
 const masked = (servers: unknown): unknown =>

@@ -8,6 +8,14 @@ import type { TrustConfig } from './trust.js';
 
 /** Where the configuration says how a NATS is reached: that of the door, or that of the store. */
 export type NatsSection = 'nats' | 'storage';
+/** As whom: the user of a section, or that of the system account, of which `storage` says as well. */
+export type NatsUser = NatsSection | 'system';
+
+export const sectionOf = (user: NatsUser): NatsSection => (user === 'system' ? 'storage' : user);
+
+/** The setting with the creds of a user. */
+export const credsSetting = (user: NatsUser): string =>
+  user === 'system' ? 'storage.systemCreds' : `${user}.creds`;
 
 /** How a NATS is reached, and as whom. */
 export interface NatsReach {

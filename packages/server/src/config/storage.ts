@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { CofferError, DEFAULT_BOUND_MS, DEFAULT_MAX_BYTES } from '@coffer/engine';
+import { CofferError, DEFAULT_AUDIT_MAX_BYTES, DEFAULT_BOUND_MS, DEFAULT_MAX_BYTES } from '@coffer/engine';
 import { CONSISTENCY, parseConsistency } from './consistency.js';
 import type { FileConfig } from './file.js';
 import { checkReach, type NatsReach, reachOf } from './nats.js';
@@ -25,7 +25,7 @@ export interface JetStreamConfig extends StorageLimits, NatsReach {
   /** Of a bucket that is made. */
   readonly maxBytes: number;
   /** Of the stream of the audit logs' copies, when it is made. */
-  readonly auditMaxBytes?: number | undefined;
+  readonly auditMaxBytes: number;
   /** Of a bucket that is made: tags that its servers must have. */
   readonly placement?: readonly string[] | undefined;
   /** The operator's word that every server syncs before it acknowledges. */
@@ -74,7 +74,7 @@ export function storageConfig(stated: FileConfig['storage'] = {}): StorageConfig
     bucket: shared.bucket ?? DEFAULT_BUCKET,
     replicas: shared.replicas ?? 3,
     maxBytes: shared.maxBytes ?? DEFAULT_MAX_BYTES,
-    ...(shared.auditMaxBytes !== undefined && { auditMaxBytes: shared.auditMaxBytes }),
+    auditMaxBytes: shared.auditMaxBytes ?? DEFAULT_AUDIT_MAX_BYTES,
     ...(placement && { placement }),
     syncAlways: shared.syncAlways ?? false,
     allowLazySync: shared.allowLazySync ?? false,

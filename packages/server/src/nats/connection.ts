@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type ConnectionOptions, connect, errors, type NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
-import type { NatsConfig, NatsReach, NatsSection } from '../config/nats.js';
+import { type NatsConfig, type NatsReach, type NatsUser, sectionOf } from '../config/nats.js';
 import { authenticatorOf, tlsOf } from './credentials.js';
 import { describeNatsError } from './describe-error.js';
 import { Seldom } from './seldom.js';
@@ -19,15 +19,15 @@ const PING_MS = 20_000;
 export function connectionOptions(
   config: NatsReach,
   onProblem: (reason: string) => void,
-  section: NatsSection = 'nats',
+  as: NatsUser = 'nats',
 ): ConnectionOptions {
   const tls = tlsOf(config);
   return {
-    servers: [...parseNatsServers(config.servers, section).addresses],
+    servers: [...parseNatsServers(config.servers, sectionOf(as)).addresses],
     name: 'coffer',
     inboxPrefix: INBOXES,
     timeout: CONNECT_MS,
-    authenticator: authenticatorOf(config, onProblem, section),
+    authenticator: authenticatorOf(config, onProblem, as),
     ...(tls && { tls }),
   };
 }

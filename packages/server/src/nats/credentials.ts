@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { CofferError } from '@coffer/engine';
 import { decodeUser, IdentityError, type KeyPair, keyPairFromSeed, parseCreds } from '@coffer/identity';
 import type { Auth, Authenticator, TlsOptions } from '@nats-io/transport-node';
-import type { NatsReach, NatsSection } from '../config/nats.js';
+import { credsSetting, type NatsReach, type NatsUser, sectionOf } from '../config/nats.js';
 import { parseNatsServers } from './servers.js';
 
 /**
@@ -15,13 +15,13 @@ import { parseNatsServers } from './servers.js';
 export function authenticatorOf(
   config: NatsReach,
   onProblem: (reason: string) => void,
-  section: NatsSection = 'nats',
+  as: NatsUser = 'nats',
 ): Authenticator {
-  const { login } = parseNatsServers(config.servers, section);
+  const { login } = parseNatsServers(config.servers, sectionOf(as));
   return (nonce): Auth => {
     if (login) return 'token' in login ? { auth_token: login.token } : login;
     try {
-      return withUser(config, section, (user): Auth => {
+      return withUser(config, as, (user): Auth => {
         if (user === undefined) return undefined;
         const sig = nonce ? Buffer.from(user.keys.sign(Buffer.from(nonce))).toString('base64url') : '';
         return { nkey: user.keys.publicKey, sig, ...(user.jwt !== undefined && { jwt: user.jwt }) };
@@ -54,9 +54,10 @@ export function ownAccount(config: NatsReach): string | undefined {
  *
  * @throws CofferError `invalid_argument`, one sentence: what cannot be used
  */
-export function checkNatsFiles(config: NatsReach | undefined, section: NatsSection = 'nats'): void {
+export function checkNatsFiles(config: NatsReach | undefined, as: NatsUser = 'nats'): void {
   if (config === undefined) return;
-  withUser(config, section, () => {});
+  const section = sectionOf(as);
+  withUser(config, as, () => {});
   const { ca, cert, key } = config.tls ?? {};
   for (const [setting, path] of [
     [`${section}.tls.ca`, ca],
@@ -76,11 +77,11 @@ export function checkNatsFiles(config: NatsReach | undefined, section: NatsSecti
 /** Lends the user of `creds` or `nkey`; undefined: there is neither. */
 function withUser<T>(
   { creds, nkey }: NatsReach,
-  section: NatsSection,
+  as: NatsUser,
   use: (user: { readonly keys: KeyPair; readonly jwt?: string | undefined } | undefined) => T,
 ): T {
   const [setting, path] =
-    creds === undefined ? ([`${section}.nkey`, nkey] as const) : ([`${section}.creds`, creds] as const);
+    creds === undefined ? ([`${sectionOf(as)}.nkey`, nkey] as const) : ([credsSetting(as), creds] as const);
   if (path === undefined) return use(undefined);
   const content = read(setting, path);
   let keys: KeyPair | undefined;

@@ -1,7 +1,7 @@
 import { CofferError, type JetStreamOptions } from '@coffer/engine';
 import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
-import type { NatsReach } from '../config/nats.js';
+import type { NatsReach, NatsUser } from '../config/nats.js';
 import { boundOf, type JetStreamConfig } from '../config/storage.js';
 import { connectionOptions } from './connection.js';
 import { describeNatsError } from './describe-error.js';
@@ -23,9 +23,11 @@ export function jetStreamOptions(config: JetStreamConfig, log?: Logger): JetStre
     audit: log && new Teller(log, 'NATS for the copies of the audit log', 'they wait until it is made again'),
   };
   return {
-    connect: (use = 'store') => connectStore(config, { name: `coffer ${use}`, teller: tellers[use] }),
+    connect: (use = 'store') =>
+      connectStore(config, { as: 'storage', name: `coffer ${use}`, teller: tellers[use] }),
     ...(systemCreds && {
-      connectSystem: () => connectStore(systemReach(config, systemCreds), { name: 'coffer system' }),
+      connectSystem: () =>
+        connectStore(systemReach(config, systemCreds), { as: 'system', name: 'coffer system' }),
     }),
     bucket,
     replicas,
@@ -57,7 +59,11 @@ const withoutLogin = (url: string): string => maskLogin(url).replace('…@', '')
  */
 async function connectStore(
   reach: NatsReach,
-  { name, teller }: { readonly name: string; readonly teller?: Teller | undefined },
+  {
+    as,
+    name,
+    teller,
+  }: { readonly as: NatsUser; readonly name: string; readonly teller?: Teller | undefined },
 ): Promise<NatsConnection> {
   let problem: string | undefined;
   const options: ConnectionOptions = {
@@ -66,7 +72,7 @@ async function connectStore(
       (reason) => {
         problem = reason;
       },
-      'storage',
+      as,
     ),
     name,
     maxReconnectAttempts: -1,
@@ -82,7 +88,7 @@ async function connectStore(
     if (teller) void teller.follow(connection, servers);
     return connection;
   } catch (cause) {
-    const reason = problem ?? describeNatsError(cause, 'storage');
+    const reason = problem ?? describeNatsError(cause, as);
     teller?.failed(servers, reason);
     throw new CofferError(
       'unavailable',

@@ -17,12 +17,11 @@ import { headers, type NatsConnection, nanos } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
 import { Link } from '../../storage/jetstream/link.js';
-import type { JetStreamOptions } from '../../storage/jetstream/options.js';
+import { DEFAULT_AUDIT_MAX_BYTES, type JetStreamOptions } from '../../storage/jetstream/options.js';
 import { COPY_HEADER, CopiesLayout } from './format.js';
 import { type Pulled, pullPage } from './pull.js';
 
 /** Of a stream that is made, unless the options say otherwise. */
-export const DEFAULT_AUDIT_BYTES = 1024 ** 3;
 /** An answer takes so long at the most, in milliseconds. */
 const TIMEOUT = 5_000;
 /** How long a consumer lives that nobody asks. */
@@ -256,7 +255,7 @@ export class CopiesStream {
     } catch (error) {
       if (!(error instanceof JetStreamApiError) || error.code !== NOT_FOUND) throw error;
     }
-    const { placementTags, auditMaxBytes = DEFAULT_AUDIT_BYTES } = this.#options;
+    const { placementTags, auditMaxBytes = DEFAULT_AUDIT_MAX_BYTES } = this.#options;
     const made = await jsm.streams.add({
       name: stream,
       description: 'coffer: copies of the audit logs of all instances',

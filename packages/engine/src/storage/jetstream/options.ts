@@ -40,3 +40,4 @@ export interface JetStreamOptions {
 export const DEFAULT_BEAT_MS = 200;
 export const DEFAULT_BOUND_MS = 1_000;
 export const DEFAULT_MAX_BYTES = 1024 ** 3;
+export const DEFAULT_AUDIT_MAX_BYTES = 1024 ** 3;
