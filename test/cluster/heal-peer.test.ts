@@ -57,6 +57,33 @@ test('what is no question is not answered, and takes nobody the connection', asy
   expect(await a.engine.healStorage(admin, { dryRun: true })).toMatchObject({ absent: [], forks: [] });
 });
 
+test('what an instance asked is not answered to somebody who asks it again', async () => {
+  const { a, b, stranger, layout } = await withStranger('again');
+  const asked: Msg[] = [];
+  const instance = b.engine.sharedHealth?.instance ?? '';
+  for (const subject of [layout.peers, layout.peer(instance)]) {
+    stranger.subscribe(subject, { callback: (_, message) => void asked.push(message) });
+  }
+  await stranger.flush();
+  const dryRun = () => a.engine.healStorage(admin, { dryRun: true });
+  expect((await dryRun()).compared).toHaveLength(2);
+  await stranger.flush();
+  expect(asked.map(({ subject }) => subject)).toEqual(
+    expect.arrayContaining([layout.peers, layout.peer(instance)]),
+  );
+  const heard: Msg[] = [];
+  const answered = stranger.subscribe('answers', { callback: (_, message) => void heard.push(message) });
+  for (const { subject, data, headers } of [...asked]) {
+    stranger.publish(subject, data, { reply: 'answers', ...(headers && { headers }) });
+  }
+  await stranger.flush();
+  // What is asked behind them is answered.
+  expect((await dryRun()).compared).toHaveLength(2);
+  await stranger.flush();
+  expect(heard.map(({ data }) => text(data))).toEqual([]);
+  answered.unsubscribe();
+});
+
 test('a heal takes no notice of what others answer: a record stays, though a stranger says that it was removed', async () => {
   const { a, b, stranger, layout, value } = await withStranger('answers');
   const me = 'ffffffffffffffff';

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { headers, type Msg, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
+import type { Numbered } from './heal-asked.js';
 import {
   isCount,
   isSeal,
@@ -24,6 +25,8 @@ export class HealAsk {
   readonly #connection: NatsConnection;
   readonly #layout: Layout;
   readonly #seal: PeerSeal;
+  readonly #asker = randomBytes(16).toString('hex');
+  #number = 0;
 
   constructor(connection: NatsConnection, layout: Layout, seal: PeerSeal) {
     this.#connection = connection;
@@ -91,7 +94,8 @@ export class HealAsk {
     maxWait: number,
     take: (answer: Msg, question: Uint8Array) => T | undefined,
   ): Promise<T | undefined> {
-    const asked = Buffer.from(JSON.stringify({ ...question, nonce: randomBytes(16).toString('hex') }));
+    const numbered: Question & Numbered = { ...question, asker: this.#asker, number: ++this.#number };
+    const asked = Buffer.from(JSON.stringify(numbered));
     const seal = this.#seal.ofQuestion(to, asked);
     if (seal === undefined) {
       throw new CofferError('unavailable', 'this instance does not follow the store yet: heal when it does');

@@ -1,5 +1,6 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { headers } from '@nats-io/nats-core';
+import { Asked } from './heal-asked.js';
 import { generationOf, type RecordSense } from './heal-plan.js';
 import {
   type Authenticate,
@@ -30,12 +31,13 @@ export interface HealPeerOptions {
 
 /**
  * Answers who heals the store what this instance's replica has: sealed records, as they lie in the bucket that everybody who can ask
- * can read. It answers instances of this store only: who else asks hears nothing.
+ * can read. It answers instances of this store only, and each question once: who else asks hears nothing.
  *
  * Life: `start` … `close`.
  */
 export class HealPeer {
   readonly #options: HealPeerOptions;
+  readonly #asked = new Asked();
   #seal: PeerSeal;
   #connection: NatsConnection | undefined;
   #subscriptions: Subscription[] = [];
@@ -69,7 +71,8 @@ export class HealPeer {
       try {
         const to = message.subject === layout.peers ? '' : replica.instance;
         const given = message.headers?.get(SEAL);
-        if (isSeal(this.#seal.ofQuestion(to, message.data), given)) this.#answer(question, message);
+        const isOurs = isSeal(this.#seal.ofQuestion(to, message.data), given);
+        if (isOurs && this.#asked.isNew(question)) this.#answer(question, message);
       } catch {
         // What is thrown here ends the connection; who asked hears nothing, and says so.
       }

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
+import type { Numbered } from './heal-asked.js';
 import { LINEAGE, MOST_CHUNKS } from './layout.js';
 import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
@@ -17,10 +18,17 @@ export type Question =
 const QUESTION_BYTES = 4 * 1024;
 
 /** @returns undefined for what is no question */
-export function parseQuestion(bytes: Uint8Array): Question | undefined {
+export function parseQuestion(bytes: Uint8Array): (Question & Numbered) | undefined {
   if (bytes.length > QUESTION_BYTES) return undefined;
-  const fields = fieldsOf(bytes);
-  switch (fields?.ask) {
+  const fields = fieldsOf(bytes) ?? {};
+  const { asker, number } = fields;
+  const question = questionOf(fields);
+  if (!question || typeof asker !== 'string' || !ASKER.test(asker) || !isCount(number)) return undefined;
+  return { ...question, asker, number };
+}
+
+function questionOf(fields: Fields): Question | undefined {
+  switch (fields.ask) {
     case 'state':
       return { ask: 'state' };
     case 'entries': {
@@ -188,4 +196,5 @@ function parseEntry(json: unknown): PeerEntry | undefined {
 }
 
 const INSTANCE = /^[0-9a-f]{16}$/;
+const ASKER = /^[0-9a-f]{32}$/;
 const isPrint = (value: unknown): value is string => typeof value === 'string' && INSTANCE.test(value);
