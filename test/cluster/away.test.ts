@@ -69,7 +69,9 @@ test('what only an instance had that was away during a heal raises the alarm whe
   const back = await start(nats, away);
   await expect.poll(() => alarmOf(back), { timeout: 30_000 }).toBe('missing');
   await expect.poll(() => alarmOf(healer)).toBe('missing');
-  expect(back.feed.alarm.raised?.message).toContain('was away while the store was healed, and has 4 records');
+  expect(back.feed.alarm.raised?.message).toContain(
+    `instance ${back.replica.instance} was away while the store was healed, and has 4 records`,
+  );
   expect(back.text('sonly')).toBe(`1 ${canary('only here')}`);
   expect(back.replica.origin?.epoch).toBe(1);
   await expect(back.heal()).rejects.toThrow(`at another instance (`);

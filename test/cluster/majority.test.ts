@@ -38,6 +38,10 @@ it('an instance whose NATS servers are away for the most part says so, and calls
   expect(String(doctor.stdout)).toMatch(
     new RegExp(`none of the servers of the bucket coffer leads .*, of which ${left?.name} answers`),
   );
+  for (const command of ['query', 'verify']) {
+    const { stderr } = await coffer(['audit', command, '-s', one.server.socket]);
+    expect(String(stderr)).toMatch(/; with --own this instance’s own log, which needs no NATS$/m);
+  }
   const put = await coffer(['put', 'a', '-s', one.server.socket], { input: 'x' });
   expect([put.code, String(put.stderr)]).toEqual([
     1,

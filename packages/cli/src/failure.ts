@@ -33,15 +33,23 @@ const HINTS: Record<string, string> = {
   access_denied: '; "coffer whoami" shows your rights',
 };
 
-/** Runs a call to the server; when it is refused, the failure begins with `what` and ends with a hint. */
-export async function during<T>(what: string, call: Promise<T>): Promise<T> {
+/**
+ * Runs a call to the server; when it is refused, the failure begins with `what` and ends with a hint.
+ *
+ * @param hints of this call, by the code of the refusal
+ */
+export async function during<T>(
+  what: string,
+  call: Promise<T>,
+  hints: Readonly<Record<string, string>> = {},
+): Promise<T> {
   try {
     return await call;
   } catch (error) {
     if (!isClientError(error)) throw error;
     // What is advised to programs, the command line advises in its own words.
     const said = error.message.replace(/(no credential was given): .*/, '$1');
-    const message = `${what}: ${said}${HINTS[error.code] ?? ''}`;
+    const message = `${what}: ${said}${hints[error.code] ?? HINTS[error.code] ?? ''}`;
     throw error.code === 'unauthenticated' ? new Unidentified(message) : new Failure(message);
   }
 }

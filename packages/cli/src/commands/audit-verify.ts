@@ -6,6 +6,7 @@ import { during, Failure } from '../failure.js';
 import { paint, print, printJson, table } from '../output.js';
 import { askingOnce } from '../passphrase.js';
 import { displayName, quote } from '../quote.js';
+import { OF_ALL } from './audit.js';
 import { type CheckedCopies, checkCopies, copiesTable } from './audit-verify-copies.js';
 
 interface VerifyOptions extends ConnectionOptions {
@@ -136,7 +137,9 @@ async function verifyServer(
         : undefined;
     return { verdict, keyFrom, ...(copies && { copies }) };
   };
-  return withAdmin(options, (admin, client) => during('failed to read the audit log', check(admin, client)));
+  return withAdmin(options, (admin, client) =>
+    during('failed to read the audit log', check(admin, client), OF_ALL),
+  );
 }
 
 async function verifyFiles(

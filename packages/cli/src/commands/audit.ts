@@ -68,6 +68,9 @@ function whose({ own, instance, stateDir }: { own?: boolean; instance?: string }
   );
 }
 
+/** What the asked server has itself it reads from its disk. */
+export const OF_ALL = { unavailable: '; with --own this instance’s own log, which needs no NATS' };
+
 /** Prints what is wanted but the first lines, from a server or from the files. Tells how many were wanted. */
 async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): Promise<number> {
   const { stateDir, json } = options;
@@ -78,7 +81,7 @@ async function read(options: ReadingOptions, wanted: AuditQuery, skipped = 0): P
   };
   if (stateDir === undefined) {
     await withAdmin(options, (admin) =>
-      during('failed to read the audit log', printAll(admin.audit(wanted))),
+      during('failed to read the audit log', printAll(admin.audit(wanted)), OF_ALL),
     );
   } else {
     await printAll(linesIn(stateDir, wanted));

@@ -26,10 +26,7 @@ export class Teller {
   failed(servers: string, reason: string): void {
     if (this.#problem === reason) return;
     this.#problem = reason;
-    this.#log.error(
-      { servers, reason },
-      `there is no connection to ${this.#what}, and it is tried again and again: ${this.#consequence}`,
-    );
+    this.#log.error({ servers, reason }, `there is no connection to ${this.#what}: ${this.#consequence}`);
   }
 
   /** Until the connection ends for good. */

@@ -63,6 +63,6 @@ export async function survey(options: SurveyOptions): Promise<void> {
   if (found === 0) return;
   throw new Regression(
     missing.length > 0 ? 'missing' : 'fork',
-    `this instance was away while the store was healed, and has ${found} records that the store has not (heal at another instance)`,
+    `instance ${replica.instance} was away while the store was healed, and has ${found} records that the store has not: heal at another instance, while that one runs`,
   );
 }
