@@ -61,6 +61,21 @@ test('what a stream lost that was put back comes back from the instances, and wh
   expect(alarmOf(one)).toBeUndefined();
 });
 
+test('a stream of which somebody says that it is gone is looked at before it is told what a heal would bring back', async () => {
+  const { nats, connection } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  await one.commit('sa', canary('a'));
+  const said = { message: 'it is gone', instance: 'f'.repeat(16), at: new Date(), healer: undefined };
+  await put(connection, layout.alarm, encodeAlarm({ kind: 'gone', ...said }));
+  await expect.poll(() => alarmOf(one)).toBe('gone');
+  expect(await one.heal(true)).toMatchObject({ dryRun: true, restored: 0 });
+  await (await jetstreamManager(connection)).streams.delete(layout.stream);
+  await expect.poll(() => one.feed.alarm.isOwn).toBe(true);
+  expect(await one.heal(true)).toMatchObject({ dryRun: true, restored: 1 });
+  expect(await one.heal()).toMatchObject({ dryRun: false, restored: 1 });
+  await healthy(one);
+});
+
 test('a stream that is gone is made anew from what one instance has, and the others compare themselves with it', async () => {
   const { nats, connection } = await cluster();
   const one = (await Follower.open(nats.urls)).start();

@@ -1,14 +1,10 @@
-import {
-  JetStreamApiCodes,
-  JetStreamApiError,
-  type JetStreamManager,
-  jetstreamManager,
-} from '@nats-io/jetstream';
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../errors.js';
 import { saysMoved } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
+import { findStream } from '../storage/jetstream/bucket.js';
 import { lastNote } from '../storage/jetstream/continuity.js';
 import { Layout } from '../storage/jetstream/layout.js';
 import { parseMember, parseMeta, unlessStrange } from '../storage/jetstream/notes.js';
@@ -62,13 +58,7 @@ export async function lookAtBucket<T>(
 
 async function found(manager: JetStreamManager, layout: Layout): Promise<FoundStore | undefined> {
   const { stream } = layout;
-  const isThere = await manager.streams.info(stream).then(
-    () => true,
-    (error: unknown) => {
-      if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound) return false;
-      throw error;
-    },
-  );
+  const isThere = (await findStream(manager, stream)) !== undefined;
   const meta = isThere ? await lastNote(manager, stream, layout.meta) : undefined;
   if (!meta?.data) return undefined;
   const header = await lastNote(manager, stream, layout.record(HEADER_KEY));

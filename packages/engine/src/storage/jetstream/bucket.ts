@@ -157,7 +157,8 @@ export async function changeReplicas(
   }
 }
 
-async function findStream(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
+/** @returns undefined where JetStream says that there is none. @throws what nats.js does */
+export async function findStream(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
   try {
     return await manager.streams.info(name);
   } catch (error) {

@@ -3,6 +3,7 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission, ForkJoin, HealReport, MemberStatus, StorageAlarm } from '../shared.js';
 import { type AlarmBell, NOBODY } from './alarm.js';
+import { findStream } from './bucket.js';
 import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import { EpochSeal } from './epoch.js';
@@ -75,14 +76,16 @@ export class Heal {
     const { dryRun, connection, layout, replica, sense, alarm, members, admission } = this.#options;
     const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
     const found = alarm.raised;
-    const isGone = found?.kind === 'gone';
-    const isThere = !(isGone && dryRun);
-    let epoch = isGone ? 0 : await this.#requireOwn(manager);
+    const saysGone = found?.kind === 'gone';
+    // Whoever may write to the bucket can say so.
+    let isThere = !saysGone || (await findStream(manager, layout.stream)) !== undefined;
+    let epoch = isThere ? await this.#requireOwn(manager) : 0;
     if (!dryRun) {
       const known = members().map(({ instance }) => instance);
       this.#requireThere(await this.#holders.peers(false, known));
-      if (isGone) {
+      if (saysGone) {
         await this.#options.makeStream();
+        isThere = true;
         epoch = await this.#requireOwn(manager);
       }
       await this.#announce(manager);
