@@ -1,7 +1,8 @@
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { connect } from '@nats-io/transport-node';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, expect, it } from 'vitest';
+import { publishBatch } from '../../packages/engine/src/storage/jetstream/batch-publisher.js';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { canary } from '../support/canary.mjs';
 import { NatsServer } from '../support/nats.mjs';
@@ -28,6 +29,13 @@ async function start(config: object, like?: TemporaryFolder): Promise<CofferServ
   return server;
 }
 
+async function connectAsCoffer({ url }: NatsServer): Promise<NatsConnection> {
+  const who = { user: 'coffer', pass: 'a long one', inboxPrefix: '_INBOX_coffer' };
+  const connection = await connect({ servers: url, ...who });
+  closing.push(() => connection.close());
+  return connection;
+}
+
 it('The permissions in docs/scale.md are enough for a store and for what its instances ask each other', async () => {
   const nats = await NatsServer.start({ config: PERMISSIONS });
   closing.push(() => nats.stop());
@@ -49,18 +57,23 @@ it('The permissions in docs/scale.md are enough for a store and for what its ins
   expect(healed).toMatchObject({ dryRun: true, absent: [], restored: 0, removed: 0, forks: [] });
   expect(healed.compared).toHaveLength(2);
   // What sweeps deleted records, which nothing asks for in the time of a test.
-  const connection = await connect({
-    servers: nats.url,
-    user: 'coffer',
-    pass: 'a long one',
-    inboxPrefix: '_INBOX_coffer',
-  });
+  const connection = await connectAsCoffer(nats);
   const { streams } = await jetstreamManager(connection, { checkAPI: false });
   const filter = new Layout('coffer').record(Buffer.from('none'));
   expect(await streams.purge('KV_coffer', { filter, seq: 1 })).toMatchObject({ success: true, purged: 0 });
-  await connection.close();
   await expect.poll(() => run(one, 'audit', 'query')).toMatch(/ allowed +get /);
   for (const server of [one, two]) expect(server.process.output).not.toContain('does not let us');
+});
+
+it('A change that the NATS user may not write is refused at once, and not in doubt', async () => {
+  const nats = await NatsServer.start({ config: PERMISSIONS });
+  closing.push(() => nats.stop());
+  const connection = await connectAsCoffer(nats);
+  const message = { subject: '$KV.other.r.a', data: new Uint8Array(), headers: [] };
+  expect(await publishBatch(connection, 'KV_other', 'id', [message], 2_000)).toEqual({
+    is: 'refused',
+    reason: 'Permissions Violation for Publish to "$KV.other.r.a"',
+  });
 });
 
 it('A start with the name of a bucket that its NATS user may not write to says so, and makes no stream', async () => {
@@ -80,13 +93,7 @@ it('A start with the name of a bucket that its NATS user may not write to says s
   expect(doctor.stdout.toString()).toMatch(
     /may not publish to \$KV\.cofferx\.> nor coffer\.audit\.cofferx\.\*: is cofferx the right/,
   );
-  const connection = await connect({
-    servers: nats.url,
-    user: 'coffer',
-    pass: 'a long one',
-    inboxPrefix: '_INBOX_coffer',
-  });
+  const connection = await connectAsCoffer(nats);
   const { streams } = await jetstreamManager(connection, { checkAPI: false });
   expect(await streams.names().next()).toEqual([]);
-  await connection.close();
 });

@@ -2,6 +2,7 @@ import { errors, headers, type Msg, type NatsConnection } from '@nats-io/nats-co
 
 import type { Link } from './link.js';
 import { NATS_HEADER, type Outgoing } from './messages.js';
+import { denialOf } from './rights.js';
 
 /** What the server said to a batch. */
 export type Answer =
@@ -63,12 +64,11 @@ export async function publishBatch(
   try {
     return answer ? parseAnswer((await answer).data, stream) : { is: 'refused', reason: 'it is empty' };
   } catch (error) {
-    if (error instanceof errors.NoRespondersError || isNoResponders((error as Error).cause)) {
+    if (isNoResponders(error) || isNoResponders((error as Error).cause)) {
       return { is: 'refused', reason: 'no server leads the stream now, or it is gone' };
     }
-    if (error instanceof errors.PermissionViolationError) {
-      return { is: 'refused', reason: error.message };
-    }
+    const denied = denialOf(error);
+    if (denied) return { is: 'refused', reason: denied };
     return { is: 'silence' };
   }
 }

@@ -23,12 +23,16 @@ export async function mayPublish(
       expect: { streamName: NOBODY },
     });
   } catch (error) {
-    return !isDenied(error) && !isDenied((error as Error).cause);
+    return denialOf(error) === undefined;
   }
   return true;
 }
 
-const isDenied = (error: unknown): boolean => error instanceof errors.PermissionViolationError;
+/** What the server says of a subject to which the NATS user may not publish, if this is what an error says; requests have it as a cause. */
+export function denialOf(error: unknown): string | undefined {
+  const denied = [error, (error as Error | undefined)?.cause];
+  return denied.find((one) => one instanceof errors.PermissionViolationError)?.message;
+}
 
 /** @throws CofferError `unavailable` if the NATS user may not write into the bucket */
 export async function requireRights(
