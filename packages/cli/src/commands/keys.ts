@@ -120,7 +120,7 @@ function progressText({ total, remaining, problem }: KeyRotation): string {
   return `Re-encrypted: ${percent}% (${remaining} of ${total} records left)${problem ? `: ${problem.message}` : ''}`;
 }
 
-function describe({ rootKey, dataKeys, rotation }: Keys): string {
+function describe({ rootKey, lacksRootKey, dataKeys, rotation }: Keys): string {
   const since = rootKey.since === undefined ? '' : `, since ${instant(rootKey.since)}`;
   const rows = dataKeys.map(({ id, state, records, createdAt }) => [
     String(id),
@@ -130,13 +130,13 @@ function describe({ rootKey, dataKeys, rotation }: Keys): string {
   ]);
   return [
     `Root key: ${rootKey.kind}${rootKey.id === undefined ? '' : ` ${rootKey.id}`}${since}`,
-    ...(rootKey.changedElsewhere ? [paint('yellow', CHANGED_ELSEWHERE)] : []),
+    ...(lacksRootKey ? [paint('yellow', LACKS_ROOT_KEY)] : []),
     table([['DATA KEY', 'STATE', 'RECORDS', 'CREATED'], ...rows]),
     ...(rotation ? [progressText(rotation)] : []),
   ].join('\n');
 }
 
-export const CHANGED_ELSEWHERE =
+export const LACKS_ROOT_KEY =
   'Another instance has changed the root key since: give this one the new one. It does not start again without it.';
 
 /** RFC 3339 in UTC, to the second. */

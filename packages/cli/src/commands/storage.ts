@@ -3,7 +3,7 @@ import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Ending, Failure } from '../failure.js';
 import { paint, print, printJson, table } from '../output.js';
 import { displayText } from '../quote.js';
-import { CHANGED_ELSEWHERE } from './keys.js';
+import { LACKS_ROOT_KEY } from './keys.js';
 
 type Options = ConnectionOptions & { readonly json?: boolean };
 
@@ -55,7 +55,7 @@ function describe(found: StorageStatus): string {
     describeReplica(shared, full),
     ...(alarm ? [paint('red', describeAlarm(alarm))] : []),
     ...(problem && !alarm ? [paint('red', `Changes are refused: ${displayText(problem.message)}`)] : []),
-    ...(shared.lacksRootKey ? [paint('yellow', CHANGED_ELSEWHERE)] : []),
+    ...(shared.lacksRootKey ? [paint('yellow', LACKS_ROOT_KEY)] : []),
     ...(shared.sync === 'lazy' ? [paint('yellow', LAZY)] : []),
     `Changes since the start: ${shared.conflicts} overtaken and made again, ${shared.inDoubt} in doubt for a time`,
     ...describeMajority(shared),

@@ -210,8 +210,8 @@ export const keys = record<Keys>({
     kind: word,
     id: optional(word),
     since: optional(date),
-    changedElsewhere: optional(flag),
   }),
+  lacksRootKey: optional(flag),
   dataKeys: list(
     record<Keys['dataKeys'][number]>({
       id: whole,

@@ -142,9 +142,9 @@ export interface Keys {
     readonly id?: string;
     /** Since when it is the root key, if that is known. */
     readonly since?: Date;
-    /** Another instance changed it since, and the asked one was not given the new one: it does not start again without it. */
-    readonly changedElsewhere?: boolean;
   };
+  /** Another instance has changed the root key, and the asked one was not given the new one: it does not start again without it. */
+  readonly lacksRootKey?: boolean;
   /** By id, ascending. `active` seals new records; `retiring` is destroyed when no record is under it any more. */
   readonly dataKeys: readonly {
     readonly id: number;

@@ -19,9 +19,9 @@ export interface KeysInfo {
     readonly id?: string;
     /** Since when the store is sealed by it; not known of a store that is older than this field. */
     readonly since?: Date;
-    /** It was changed at another instance since, and this one was not given the new one: it does not start again without it. */
-    readonly changedElsewhere?: true;
   };
+  /** As `Engine.lacksRootKey`. */
+  readonly lacksRootKey: boolean;
   /** By id, ascending. */
   readonly dataKeys: readonly DataKeyInfo[];
   /** Undefined if all records are under one key. */
@@ -217,8 +217,8 @@ export class Keys {
         kind,
         ...(id !== undefined && { id }),
         ...(since !== undefined && { since: new Date(since) }),
-        ...(header.lacksRootKey && { changedElsewhere: true }),
       },
+      lacksRootKey: header.lacksRootKey,
       dataKeys: dataKeys.map(({ id, createdAt }) => ({
         id,
         createdAt,

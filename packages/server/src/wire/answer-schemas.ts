@@ -155,11 +155,11 @@ export const keys = z
       kind: z.enum(['file', 'passphrase', 'xkey-seed']),
       id: z.string().optional(),
       since: time.optional(),
-      changedElsewhere: z
-        .literal(true)
-        .optional()
-        .describe('Another instance changed it, and this one was not given the new one yet'),
     }),
+    lacksRootKey: z
+      .literal(true)
+      .optional()
+      .describe('Another instance has changed the root key, and this one was not given the new one yet'),
     dataKeys: z.array(
       z.strictObject({
         id: z.int().min(1),

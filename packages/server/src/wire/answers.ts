@@ -170,6 +170,6 @@ export function healReport({
   };
 }
 
-export function keys({ rootKey, dataKeys, rotation }: KeysInfo) {
-  return { rootKey, dataKeys, rotation: rotation ?? null };
+export function keys({ rootKey, lacksRootKey, dataKeys, rotation }: KeysInfo) {
+  return { rootKey, lacksRootKey: lacksRootKey ? true : undefined, dataKeys, rotation: rotation ?? null };
 }
