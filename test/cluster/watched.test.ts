@@ -67,6 +67,8 @@ async function readiness(instance: CofferInstance) {
   return { status: answer.status, ...((await answer.json()) as object) };
 }
 
+const LACKS_ROOT_KEY = /^Another instance has changed the root key since: .*$/m;
+
 describe('several instances', () => {
   it('answer nothing older than a caller has seen, and wait for it a second at most', async () => {
     const one = await start('one');
@@ -180,20 +182,22 @@ describe('several instances', () => {
     const seen = async () => {
       const { store } = (await readiness(two)) as { readonly store?: { readonly warnings: string[] } };
       const { stdout, code } = await coffer(['storage', 'status', '-s', two.server.socket]);
+      const keys = await coffer(['keys', 'list', '-s', two.server.socket]);
       const headers = { Authorization: `Bearer ${scraper}` };
       const metrics = await fetch(`${two.url}/metrics`, { headers }).then((answer) => answer.text());
       return {
         warnings: store?.warnings,
-        status: [code, /^Another instance has changed the root key since: .*$/m.test(stdout.toString())],
+        status: [code, LACKS_ROOT_KEY.test(stdout.toString())],
+        keys: LACKS_ROOT_KEY.test(keys.stdout.toString()),
         metric: /^coffer_root_key_lacking (\d)$/m.exec(metrics)?.[1],
       };
     };
-    const known = { warnings: [], status: [0, false], metric: '0' };
+    const known = { warnings: [], status: [0, false], keys: false, metric: '0' };
     expect(await seen()).toEqual(known);
     const rotate = (...how: string[]) => coffer(['keys', 'rotate', ...how, '-s', one.server.socket]);
     expect((await rotate('--root')).code).toBe(0);
     const warnings = [expect.stringContaining('another instance has changed the root key')];
-    await expect.poll(seen).toEqual({ warnings, status: [0, true], metric: '1' });
+    await expect.poll(seen).toEqual({ warnings, status: [0, true], keys: true, metric: '1' });
 
     copyFileSync(one.folder.join('root.key'), two.folder.join('root.key'));
     expect((await rotate()).code).toBe(0);
