@@ -133,6 +133,30 @@ describe('the doctor', () => {
     }
   });
 
+  it('holds the root key against the store in the bucket before an instance has read it', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const served = await CofferInstance.prepare({ cluster, name: 'one', direct: true });
+    instance = served;
+    await served.start();
+    const other = await CofferInstance.prepare({ cluster, name: 'two', direct: true });
+    try {
+      expect(await doctor(other, ['root key'])).toEqual([
+        expect.stringMatching(/^ok: .* is not there yet: the first start of all instances makes it$/),
+        expect.stringMatching(/^problem: the root key file .* is not there, and this store cannot be read/),
+      ]);
+      writeFileSync(other.folder.join('root.key'), OTHER_KEY, { mode: 0o600 });
+      expect((await doctor(other, ['root key']))[1]).toMatch(
+        /^problem: the root key does not open this store/,
+      );
+      copyFileSync(served.folder.join('root.key'), other.folder.join('root.key'));
+      expect((await doctor(other, ['root key']))[1]).toBe('ok: it opens the store in the bucket coffer');
+      const status = await coffer(['storage', 'status', '--json', '-s', served.server.socket]);
+      expect(JSON.parse(String(status.stdout)).shared.members).toHaveLength(1);
+    } finally {
+      await other[Symbol.asyncDispose]();
+    }
+  });
+
   it('misses the audit log of one that served', async () => {
     cluster = await NatsCluster.start({ size: 1 });
     const served = await CofferInstance.prepare({ cluster, name: 'one', direct: true });

@@ -34,7 +34,7 @@ export function defineStorage(program: Command): void {
     'forget <member>',
     'an instance of a shared store will not come back',
     'What is deleted is kept until every instance has heard of it, so one that is gone for good is to be forgotten. "coffer storage ' +
-      'status" lists them, by id and name. One that comes back all the same begins with an empty replica.',
+      'status" lists them, by id and name. One that answers, or was heard of in the last 35 seconds, is refused. One that comes back all the same begins with an empty replica.',
   );
   actOnServer(addJsonOption(forget), async (options, member) => (await commands()).forget(member, options));
   examples(forget, 'coffer storage forget 0123456789abcdef');

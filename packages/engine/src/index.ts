@@ -47,6 +47,7 @@ export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { type AuditTailState, inspectAuditTail } from './inspect/audit-tail.js';
 export { type AuditWitness, type AuditWitnessOptions, auditWitness } from './inspect/audit-witness.js';
 export { type BucketState, inspectBucket } from './inspect/bucket.js';
+export { inspectBucketKey } from './inspect/bucket-key.js';
 export { storeOwner } from './inspect/owner.js';
 export { inspectRootKey, type RootKeyState } from './inspect/root-key.js';
 export { type InspectStoreOptions, inspectStore, type StoreKeys, type StoreState } from './inspect/store.js';

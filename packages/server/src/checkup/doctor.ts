@@ -41,7 +41,7 @@ export async function checkInstallation(
     ...(await checkNewest(config, store.state?.keys?.issued ?? new Map(), now)),
     ...(isThere ? await checkAuditLog(stateDir, store.state, { running, replica, now }) : []),
     ...(await checkNatsServer(config)),
-    ...(await checkStorageServers(config, store.state !== undefined)),
+    ...(await checkStorageServers(config, { env: sources.env, hasReplica: store.state !== undefined })),
     ok('server', running ? `${owner}, has the store open` : 'none has the store open'),
   ];
   return {

@@ -9,7 +9,7 @@ const SUBJECT = 'root key';
 
 /** Whether the root key can be used, lies apart from the store, and is for its owner only. */
 export async function checkRootKey(
-  { rootKey, stateDir, dev }: ServerConfig,
+  { rootKey, stateDir, dev, storage }: ServerConfig,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<readonly Finding[]> {
   return looking(SUBJECT, async () => {
@@ -34,8 +34,9 @@ export async function checkRootKey(
         `${path} is not there, and the store cannot be read without it: put your copy of it back`,
       );
     }
+    const first = storage.kind === 'jetstream' ? 'the first start of all instances' : 'the first start';
     return (await canBeMade(path))
-      ? ok(SUBJECT, `${path} is not there yet: the first start makes it`)
+      ? ok(SUBJECT, `${path} is not there yet: ${first} makes it`)
       : problem(SUBJECT, `${path} is not there, and this user may not make it: make its folder, mode 700`);
   });
 }

@@ -1,4 +1,4 @@
-import { type BucketState, inspectBucket } from '@coffer/engine';
+import { type BucketState, inspectBucket, inspectBucketKey } from '@coffer/engine';
 import type { ServerConfig } from '../config/config.js';
 import type { NatsReach, NatsUser } from '../config/nats.js';
 import type { JetStreamConfig } from '../config/storage.js';
@@ -7,8 +7,10 @@ import { jetStreamOptions, systemReach } from '../nats/store-connection.js';
 import { mebibytes } from './disk.js';
 import { type Finding, looking, ok, problem, warning } from './finding.js';
 import { checkSecretFile, hasItsFiles } from './nats.js';
+import { usableRootKey } from './store.js';
 
 const SUBJECT = 'JetStream';
+const ROOT_KEY = 'root key';
 
 /** Whether the files that the connection to a store in JetStream needs can be used, and are for their owner only. */
 export async function checkStorageSetup({ storage }: ServerConfig): Promise<readonly Finding[]> {
@@ -35,12 +37,13 @@ const NEARLY_ALL = 0.9;
 /**
  * Whether the servers of a store in JetStream can be reached, and keep what they acknowledge; and how the bucket is.
  *
- * @param hasReplica the state folder has one: then no start makes the bucket
+ * `hasReplica`: the state folder has one; then no start makes the bucket, and the root key is held against the replica.
  */
 export async function checkStorageServers(
-  { storage }: ServerConfig,
-  hasReplica: boolean,
+  config: ServerConfig,
+  { env, hasReplica }: { readonly env: Environment; readonly hasReplica: boolean },
 ): Promise<readonly Finding[]> {
+  const { storage } = config;
   if (storage.kind !== 'jetstream' || !usersOf(storage).every(({ reach }) => hasItsFiles(reach))) return [];
   return looking(SUBJECT, async () => {
     const state = await inspectBucket(jetStreamOptions(storage));
@@ -50,7 +53,25 @@ export async function checkStorageServers(
       describeSync(state),
       ...checkRights(state, storage.bucket),
       ...(state.bucket ? describeBucket(state.bucket, storage.bucket) : noBucket(state, storage, hasReplica)),
+      ...(state.bucket && !hasReplica ? await checkBucketKey(config, storage, env) : []),
     ];
+  });
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Whether the root key is that of the store in the bucket, where no replica of it is here yet. */
+async function checkBucketKey(
+  config: ServerConfig,
+  storage: JetStreamConfig,
+  env: Environment,
+): Promise<readonly Finding[]> {
+  const rootKey = usableRootKey(config);
+  if (!rootKey) return [];
+  const { stateDir, dev: development } = config;
+  return looking(ROOT_KEY, async () => {
+    const opens = await inspectBucketKey(jetStreamOptions(storage), rootKey, { stateDir, development, env });
+    return opens ? ok(ROOT_KEY, `it opens the store in the bucket ${storage.bucket}`) : [];
   });
 }
 

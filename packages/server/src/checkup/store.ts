@@ -56,7 +56,7 @@ export async function checkStore(
 }
 
 /** A passphrase that a person must type is not asked for. */
-function usableRootKey({ rootKey }: ServerConfig): RootKeySpec | undefined {
+export function usableRootKey({ rootKey }: ServerConfig): RootKeySpec | undefined {
   try {
     const spec = parseRootKey(rootKey);
     return spec.kind === 'passphrase' && spec.source.from === 'prompt' ? undefined : spec;
