@@ -81,6 +81,10 @@ it('what was revoked and deleted in a future that loses does not come back in th
     expect(await value(one, 'kept')).toBe(canary('third'));
     expect(one.fatal).toEqual([]);
   }
+  const aside = await winner.engine.setAside(admin, { remove: false });
+  expect(aside.records).toBeGreaterThanOrEqual(report.forks.length);
+  expect(await winner.engine.setAside(admin, { remove: true })).toEqual({ ...aside, removed: true });
+  expect(await late.engine.setAside(admin, { remove: false })).toMatchObject({ records: 0, bytes: 0 });
   await again.engine.put(admin, 'deleted', bytes(canary('again')));
   await again.engine.revokeToken(admin, good.info.id);
   await expect.poll(() => value(winner, 'deleted')).toBe(canary('again'));
@@ -93,4 +97,5 @@ it('what was revoked and deleted in a future that loses does not come back in th
     .filter((line) => line.includes('"revoke-token"') && line.includes(revoked.info.id));
   expect(byServer).toHaveLength(1);
   expect((await winner.engine.healStorage(admin, { dryRun: true })).taken).toEqual([]);
+  for (const one of [winner, again, late]) expect(one.engine.sharedHealth?.alarm).toBeUndefined();
 });

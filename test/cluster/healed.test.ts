@@ -110,6 +110,7 @@ describe('a store that was put back to an earlier state', () => {
       expect(instance.server.process.output).toContain('the alarm of the store is lifted');
     }
     await expect.poll(() => run(two, 'put again', canary('again'))).toMatchObject({ code: 0 });
+    expect(await run(one, 'storage set-aside')).toEqual({ code: 0, said: 'Nothing is set aside.\n' });
     expect(await run(one, 'audit query --action storage-heal')).toMatchObject({
       code: 0,
       said: expect.stringContaining('storage-heal'),

@@ -61,6 +61,17 @@ export function defineStorage(program: Command): void {
     'coffer storage heal --without 0123456789abcdef',
   );
 
+  const setAside = defineCommand(
+    storage,
+    'set-aside',
+    'show how much heals of a shared store have set aside, or remove it',
+    'Where a record has two futures, a heal keeps the one that lost, and what is left of a damaged one that nobody has: sealed as ' +
+      'it was, in the bucket, whose room it takes. Have all instances run before you remove it: one that was away at that heal, ' +
+      'and had some of it, raises the alarm when it comes back.',
+  ).option('--remove', 'remove it, for good');
+  actOnServer(addJsonOption(setAside), async (options) => (await commands()).setAside(options));
+  examples(setAside, 'coffer storage set-aside', 'coffer storage set-aside --remove');
+
   const migrate = defineCommand(
     storage,
     'migrate',

@@ -11,7 +11,13 @@ test('a store in the state folder says how full it is, and has nothing to be hea
   });
   const status = JSON.parse((await server.run(['storage', 'status', '--json'], { env })).stdout);
   expect(status).toEqual({ usedBytes: expect.any(Number), writable: true });
-  for (const act of ['replicas 3', 'forget 0123456789abcdef', 'heal --dry-run', 'heal --without a b']) {
+  for (const act of [
+    'replicas 3',
+    'forget 0123456789abcdef',
+    'heal --dry-run',
+    'heal --without a b',
+    'set-aside',
+  ]) {
     expect(await server.run(['storage', ...act.split(' ')], { env })).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/^coffer: failed to [^\n]* is for one in NATS JetStream\n$/),

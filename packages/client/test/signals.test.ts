@@ -43,6 +43,7 @@ const ADMIN: Calls<Admin> = {
   setStorageReplicas: (admin, options) => admin.setStorageReplicas(3, options),
   forgetMember: (admin, options) => admin.forgetMember('x', options),
   healStorage: (admin, options) => admin.healStorage(options),
+  setAside: (admin, options) => admin.setAside(options),
   transitKeys: (admin, options) => admin.transitKeys(options),
   rotateTransitKey: (admin, options) => admin.rotateTransitKey('x', options),
   retireTransitKey: (admin, options) => admin.retireTransitKey({ backend: 'x', publicKey: 'X' }, options),

@@ -22,7 +22,7 @@ import type { KeysInfo, Rotation } from './rotation/keys.js';
 import type { RotationProgress } from './rotation/rewriter.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 import { openServices, type Services } from './services.js';
-import type { HealReport, HealRequest, SharedHealth } from './storage/shared.js';
+import type { HealReport, HealRequest, SetAside, SharedHealth } from './storage/shared.js';
 import type { StorageInfo } from './storage-care.js';
 import type {
   NewTransitKey,
@@ -496,6 +496,11 @@ export class Engine {
   /** Of a shared store: brings back from the replicas of all instances what it has lost, and lifts the alarm. */
   healStorage(caller: Caller, options: Omit<HealRequest, 'join'>): Promise<HealReport> {
     return this.#requests.runStale(() => this.#services.storageCare.heal(caller, options));
+  }
+
+  /** Of a shared store: how much heals have set aside, which `remove` removes for good. */
+  setAside(caller: Caller, options: { readonly remove: boolean }): Promise<SetAside> {
+    return this.#runAsOperator(caller, () => this.#services.storageCare.setAside(caller, options));
   }
 
   /** How far a shared store is here: whoever shows it to another instance is given nothing older. Undefined where there is none other. */

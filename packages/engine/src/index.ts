@@ -77,6 +77,7 @@ export type {
   HealReport,
   MemberStatus,
   ReplicaCount,
+  SetAside,
   SharedHealth,
   SharedStatus,
   StorageAlarm,

@@ -9,6 +9,7 @@ import type {
   HealReport,
   HealRequest,
   ReplicaCount,
+  SetAside,
   SharedStatus,
   SharedStorage,
   TakenAwayByHeal,
@@ -98,6 +99,12 @@ export class StorageCare {
       for (const member of without) requireMember(member);
       return shared.heal({ dryRun, giveUpDamaged, without, join });
     });
+  }
+
+  /** @throws CofferError as {@link SharedStorage.setAside}; `unfit_store` */
+  async setAside(caller: Caller, { remove }: { readonly remove: boolean }): Promise<SetAside> {
+    const asked = { caller, action: 'storage-set-aside', ...(remove && { target: 'remove' }) } as const;
+    return this.#act(asked, (shared) => shared.setAside(remove));
   }
 
   /** Logged before it begins, and again when it ends, with its error if it failed. */

@@ -432,6 +432,7 @@ export class SharedInstance implements Storage {
       still: (task) => task(),
       withdraw: async () => undefined,
       forget: stub,
+      setAside: stub,
       heal: stub,
     };
   }

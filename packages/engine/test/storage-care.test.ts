@@ -18,6 +18,7 @@ describe('a store that is not shared', () => {
       () => engine.setStorageReplicas(admin, 3),
       () => engine.forgetMember(admin, '0123456789abcdef'),
       () => engine.healStorage(admin, { dryRun: true }),
+      () => engine.setAside(admin, { remove: true }),
     ]) {
       await expect(act()).rejects.toMatchObject({
         code: 'unfit_store',
@@ -35,6 +36,7 @@ describe('a store that is not shared', () => {
     expect(await codeOf(engine.setStorageReplicas(stranger, 3))).toBe('access_denied');
     expect(await codeOf(engine.forgetMember(stranger, '0123456789abcdef'))).toBe('access_denied');
     expect(await codeOf(engine.healStorage(stranger, { dryRun: false }))).toBe('access_denied');
+    expect(await codeOf(engine.setAside(stranger, { remove: true }))).toBe('access_denied');
     expect(await codeOf(engine.healStorage(admin, { dryRun: true }))).toBe('unfit_store');
     expect(await codeOf(engine.healStorage(admin, { dryRun: false, without: ['b', 'c'] }))).toBe(
       'unfit_store',
@@ -54,6 +56,7 @@ describe('a store that is not shared', () => {
       ['storage-replicas', false, undefined, '3', undefined],
       ['storage-forget', false, undefined, '0123456789abcdef', undefined],
       ['storage-heal', false, undefined, undefined, undefined],
+      ['storage-set-aside', false, undefined, 'remove', undefined],
       ['storage-heal', true, undefined, 'dry run', undefined],
       ['storage-heal', true, 'unfit_store', 'dry run', 'outcome'],
       ['storage-heal', true, undefined, 'without b, c', undefined],

@@ -42,6 +42,23 @@ export async function heal({
   await (options.json ? printJson(report) : print(describeHeal(report)));
 }
 
+export async function setAside({
+  remove = false,
+  ...options
+}: Options & { remove?: boolean }): Promise<void> {
+  const asked = remove ? 'failed to remove what was set aside' : 'failed to look at what was set aside';
+  const found = await withAdmin(options, (admin) => during(asked, admin.setAside({ remove })));
+  if (options.json) return printJson(found);
+  const { records, bytes } = found;
+  const much = `${records} ${records === 1 ? 'record' : 'records'}, ${amount(bytes)}`;
+  if (records === 0) return print('Nothing is set aside.');
+  await print(
+    remove
+      ? `Removed: ${much}.`
+      : `Set aside: ${much}. When nobody wants to look at it any more: coffer storage set-aside --remove`,
+  );
+}
+
 function describe(found: StorageStatus): string {
   const full = `${amount(found.usedBytes)}${found.quotaBytes === undefined ? '' : ` of ${amount(found.quotaBytes)}`}`;
   const { shared } = found;

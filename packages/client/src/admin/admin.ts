@@ -15,6 +15,7 @@ import type {
   Policy,
   PolicyChange,
   Revocation,
+  SetAside,
   StorageStatus,
   TokenInfo,
   TransitKey,
@@ -271,6 +272,24 @@ export class Admin {
         patience: HEAL_MS,
       },
       answers.healReport,
+    );
+  }
+
+  /**
+   * How much heals of a shared store have set aside: futures that lost, and what was damaged.
+   *
+   * @param options With `remove` it is removed, for good.
+   */
+  setAside(options: { readonly remove?: boolean | undefined } & ChangeOptions = {}): Promise<SetAside> {
+    const { remove } = options;
+    return this.#caller.ask(
+      {
+        path: '/api/admin/storage/set-aside',
+        action: remove ? 'remove what was set aside' : 'look at what was set aside',
+        body: { remove },
+        change: options,
+      },
+      answers.setAside,
     );
   }
 

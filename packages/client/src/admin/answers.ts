@@ -22,6 +22,7 @@ import type {
   Policy,
   PolicyChange,
   Revocation,
+  SetAside,
   SharedStorageStatus,
   StorageAlarm,
   StorageStatus,
@@ -199,6 +200,8 @@ export const healReport = record<HealReport>({
   ),
   foreign: whole,
 });
+
+export const setAside = record<SetAside>({ records: whole, bytes: whole, removed: flag });
 
 const rotation = optional(
   record<KeyRotation>({ total: whole, remaining: whole, problem: optional(problem) }),

@@ -248,6 +248,14 @@ export interface HealReport {
   readonly foreign: number;
 }
 
+/** What heals of a shared store have set aside, where nobody reads it. */
+export interface SetAside {
+  readonly records: number;
+  readonly bytes: number;
+  /** It was there, and is no more. */
+  readonly removed: boolean;
+}
+
 /** How far the re-encryption under a new data key is. */
 export interface KeyRotation {
   /** Records in the store. */

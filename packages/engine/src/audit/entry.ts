@@ -83,6 +83,7 @@ const SUBJECT_ACTIONS = [
   'storage-replicas',
   'storage-forget',
   'storage-heal',
+  'storage-set-aside',
 ] as const;
 
 export type AuditAction = (typeof SUBJECT_ACTIONS)[number];

@@ -77,6 +77,21 @@ export interface SharedStorage {
    *   `not_found` for a name there that no member has
    */
   heal(options: HealRequest): Promise<HealReport>;
+  /**
+   * What heals have set aside: futures that lost, and what was damaged.
+   *
+   * @param remove for good. An instance that was away at such a heal, and had what was set aside, then takes it for lost, and raises the alarm
+   * @throws CofferError `unavailable`
+   */
+  setAside(remove: boolean): Promise<SetAside>;
+}
+
+/** What lies aside in a shared store, where nobody reads it. */
+export interface SetAside {
+  readonly records: number;
+  readonly bytes: number;
+  /** It was there, and is no more. */
+  readonly removed: boolean;
 }
 
 export interface HealRequest {

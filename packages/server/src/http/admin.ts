@@ -126,6 +126,12 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
     ),
   },
 
+  '/api/admin/storage/set-aside': {
+    post: post(schemas.storageSetAsideRequest, async ({ remove = false }, { engine, caller }) =>
+      answers.setAside(await engine.setAside(caller, { remove })),
+    ),
+  },
+
   '/api/admin/transit-keys': {
     get: async ({ engine, caller, transitUse }) => ({
       keys: (await engine.listTransitKeys(caller)).map((key) => answers.transitKey(key, transitUse)),

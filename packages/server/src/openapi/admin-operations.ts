@@ -176,6 +176,15 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     answers: { 200: json(answers.healReport, 'What was brought back, or would be in a dry run') },
     errors: ['invalid_argument', 'not_found', 'conflict', 'unfit_store'],
   },
+  'POST /api/admin/storage/set-aside': {
+    ...admin('setAside', 'How much heals of a shared store have set aside, and remove it'),
+    description:
+      'Needs `admin` on `*`. Futures that lost, and what was damaged: nobody reads it. With `remove` it is removed for good; an ' +
+      'instance that was away at such a heal, and comes back then, raises the alarm if it had some of it.',
+    request: body(schemas.storageSetAsideRequest, { remove: true }),
+    answers: { 200: json(answers.setAside, 'How much it is, or was') },
+    errors: ['invalid_argument', 'unfit_store'],
+  },
   'GET /api/admin/transit-keys': {
     ...admin('listTransitKeys', 'The keys that wasmCloud hosts seal their requests to'),
     description:

@@ -284,6 +284,12 @@ export const healReport = z.strictObject({
   foreign: count.describe('Messages in the bucket that no instance writes, which are removed'),
 });
 
+export const setAside = z.strictObject({
+  records: count,
+  bytes: count,
+  removed: z.boolean().describe('They were there, and are no more'),
+});
+
 export const keyRotation = z.strictObject({ rotation });
 
 const storeReadiness = z.strictObject({

@@ -7,6 +7,7 @@ import type {
   Revocation,
   SecretInfo,
   SecretValue,
+  SetAside,
   SharedStatus,
   StorageAlarm,
   StorageInfo,
@@ -168,6 +169,10 @@ export function healReport({
     taken: taken.map(({ what, target, version }) => ({ what, target, version })),
     foreign,
   };
+}
+
+export function setAside({ records, bytes, removed }: SetAside) {
+  return { records, bytes, removed };
 }
 
 export function keys({ rootKey, lacksRootKey, dataKeys, rotation }: KeysInfo) {

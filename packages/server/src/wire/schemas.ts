@@ -242,6 +242,10 @@ export const storageHealRequest = z.strictObject({
     .optional(),
 });
 
+export const storageSetAsideRequest = z.strictObject({
+  remove: z.boolean().meta({ description: 'For good.' }).optional(),
+});
+
 const backend = z.string().meta({
   description:
     'The name of a backend: one token of a NATS subject, printable ASCII without `.`, `*` and `>`.',

@@ -8,10 +8,10 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import { errors } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
 import type { Layout } from './layout.js';
+import { denialOf } from './rights.js';
 
 export const DESCRIPTION = 'The store of coffer, a secrets service: nobody else may write here.';
 const isOurs = (description: string | undefined): boolean => description === DESCRIPTION;
@@ -71,13 +71,11 @@ export async function refuseRollups(
   try {
     await manager.streams.update(name, { allow_rollup_hdrs: false });
   } catch (cause) {
-    const refusal = cause instanceof errors.RequestError ? cause.cause : cause;
-    const isRefused =
-      refusal instanceof JetStreamApiError || refusal instanceof errors.PermissionViolationError;
-    if (!isRefused) throw cause;
+    const refusal = cause instanceof JetStreamApiError ? cause.message : denialOf(cause);
+    if (refusal === undefined) throw cause;
     throw new CofferError(
       'unfit_store',
-      `in the bucket ${bucket} one message may remove all others (allow_rollup_hdrs), and this could not be changed: ${refusal.message}. ` +
+      `in the bucket ${bucket} one message may remove all others (allow_rollup_hdrs), and this could not be changed: ${refusal}. ` +
         `Change it: nats stream edit ${name} --no-allow-rollup`,
       { cause },
     );

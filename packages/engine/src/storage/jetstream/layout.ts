@@ -63,6 +63,10 @@ export class Layout {
   fork(key: Uint8Array, fingerprint: string, part: number): string {
     return `${this.#prefix}f.${token(key)}.${fingerprint}.${part}`;
   }
+  /** All that was set aside. */
+  get forks(): string {
+    return `${this.#prefix}f.>`;
+  }
   /** Where one instance is asked. */
   peer(instance: string): string {
     return `${this.peers}.${instance}`;

@@ -7,6 +7,7 @@ import type {
   HealRequest,
   Lease,
   ReplicaCount,
+  SetAside,
   SharedHealth,
   SharedStatus,
   SharedStorage,
@@ -24,6 +25,7 @@ import type { Link } from './link.js';
 import type { JetStreamOptions } from './options.js';
 import { type Owed, owedOf, positionOf } from './position.js';
 import type { ReplicaLike, ReplicaOrigin } from './replica-contract.js';
+import { setAside } from './set-aside.js';
 
 /** How long somebody waits for what another instance has shown. */
 const REACH_MS = 1_000;
@@ -248,6 +250,19 @@ export class JetStreamShared implements SharedStorage {
       throw new CofferError('unavailable', `the heal was broken off: ${why}; begin it again`, { cause });
     } finally {
       feed.healing = false;
+    }
+  }
+
+  async setAside(remove: boolean): Promise<SetAside> {
+    const { link, layout } = this.#parts;
+    if (!link.connection) throw new CofferError('unavailable', `NATS cannot be reached: ${link.problem}`);
+    try {
+      return await setAside(link.connection, layout, remove);
+    } catch (cause) {
+      const why = (cause as Error).message;
+      throw new CofferError('unavailable', `what was set aside cannot be looked at, or removed: ${why}`, {
+        cause,
+      });
     }
   }
 
