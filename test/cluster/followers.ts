@@ -11,6 +11,7 @@ import { Heal } from '../../packages/engine/src/storage/jetstream/heal.js';
 import type { RecordSense } from '../../packages/engine/src/storage/jetstream/heal-plan.js';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
+import { MessageSeal } from '../../packages/engine/src/storage/jetstream/message-seal.js';
 import { encodeChange } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { encodeMeta, parseMeta } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
@@ -23,6 +24,8 @@ export const bytes = (text: string) => Buffer.from(text);
 const INCARNATION = Buffer.alloc(16, 7);
 
 const authenticate = (message: Uint8Array) => createHmac('sha256', INCARNATION).update(message).digest();
+/** As these instances seal. */
+export const seal = new MessageSeal({ stream: layout.stream, authenticate });
 
 const cleanup: (() => unknown)[] = [];
 
@@ -150,6 +153,7 @@ export class Follower {
       const report = await new Heal({
         connection,
         layout,
+        seal,
         replica: this.replica,
         alarm: this.feed.alarm,
         sense: SENSE,
@@ -216,7 +220,13 @@ export async function commit(
     put: Object.entries(put).map(([side, text]) => ({ key: bytes(side), bytes: bytes(text) })),
     remove: remove.map(bytes),
   };
-  const { messages } = encodeChange(change, layout, (one) => replica.entry(one), part);
+  const { messages } = encodeChange(change, {
+    layout,
+    seal,
+    position: replica.position,
+    entry: (one) => replica.entry(one),
+    partBytes: part,
+  });
   const id = Math.random().toString(36).slice(2);
   let answer: { seq?: number; error?: unknown } = {};
   const all = [{ subject: layout.mark(replica.instance), headers: [], data: new Uint8Array() }, ...messages];

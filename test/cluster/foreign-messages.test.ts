@@ -3,7 +3,8 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 
 import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
-import { fingerprint } from '../../packages/engine/src/storage/jetstream/messages.js';
+import { printOf } from '../../packages/engine/src/storage/jetstream/message-seal.js';
+import { fingerprintSaid } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { canary } from '../support/canary.mjs';
 import { NatsServer } from '../support/nats.mjs';
@@ -70,7 +71,7 @@ test.each([
   async (_, key, more) => {
     const { connection, one, two } = await follow();
     const before = two.replica.entry(bytes('sx'));
-    const said = [[HEADER.kind, 'head'], [HEADER.print, fingerprint(bytes('x'))], ...more] as const;
+    const said = [[HEADER.kind, 'head'], [HEADER.print, printOf(bytes('x'))], ...more] as const;
     const subject = layout.record(key);
     expect(await publishMessage(connection, { subject, headers: said, data: bytes('x') })).toBeDefined();
     for (const { feed } of [one, two])
@@ -154,7 +155,7 @@ test.each(['one of its parts', 'what it says that it is composed of'])(
       const ours = [HEADER.kind, HEADER.print, HEADER.chunks].map(
         (name) => [name, found?.header.get(name) ?? ''] as const,
       );
-      const lineage = [HEADER.lineage, `${found?.seq}:${found?.header.get(HEADER.print)}`] as const;
+      const lineage = [HEADER.lineage, `${found?.seq}:${fingerprintSaid(found?.header)}`] as const;
       const headers = [...ours, lineage];
       expect(await publishMessage(connection, { subject, headers, data: Buffer.alloc(32) })).toBeDefined();
     }

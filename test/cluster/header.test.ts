@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 
 import { HEADER_KEY } from '../../packages/engine/src/keys.js';
 import { HEADER, Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
-import { fingerprint } from '../../packages/engine/src/storage/jetstream/messages.js';
+import { printOf } from '../../packages/engine/src/storage/jetstream/message-seal.js';
+import { fingerprint, fingerprintSaid } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { admin, bytes, codeOf, text } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
@@ -32,10 +33,10 @@ test('a header that somebody else removes is removed nowhere: all stop, and a he
   const last = () => manager.streams.getMessage(layout.stream, { last_by_subj: subject });
   const header = await last();
 
-  const print = fingerprint(bytes(''));
+  const print = printOf(bytes(''));
   for (const kind of ['head', 'side'] as const) {
     const before = await last();
-    const lineage = `${before?.seq}:${before?.header.get(HEADER.print)}`;
+    const lineage = `${before?.seq}:${fingerprintSaid(before?.header)}`;
     const said = [
       [HEADER.lineage, lineage],
       [HEADER.operation, 'DEL'],
@@ -77,9 +78,9 @@ test('a header whose ring opens nowhere holds all up, says so, and is gone after
   const header = before?.json<{ generation: number; proof: string; ring: string }>();
   const forged = bytes(JSON.stringify({ ...header, generation: 1_000, proof: 'AAAA' }));
   const said = [
-    [HEADER.lineage, `${before?.seq}:${before?.header.get(HEADER.print)}`],
+    [HEADER.lineage, `${before?.seq}:${fingerprintSaid(before?.header)}`],
     [HEADER.kind, 'head'],
-    [HEADER.print, fingerprint(forged)],
+    [HEADER.print, printOf(forged)],
   ] as const;
   await publishMessage(connection, { subject, headers: said, data: forged });
   for (const { engine, notices } of [a, b]) {

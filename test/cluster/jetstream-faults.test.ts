@@ -8,7 +8,14 @@ import type { JetStreamStorage } from '../../packages/engine/src/storage/jetstre
 import { NatsCluster } from '../support/cluster.mjs';
 import { Process, TemporaryFolder } from '../support/processes.mjs';
 import { peer } from '../support/servers.mjs';
-import { connectTo, newFolder, type OpenOptions, openStorage, removeFolders } from './jetstream-support.js';
+import {
+  ADMITTING,
+  connectTo,
+  newFolder,
+  type OpenOptions,
+  openStorage,
+  removeFolders,
+} from './jetstream-support.js';
 
 const key = (text: string) => Buffer.from(text);
 const value = (text: string) => Buffer.from(text);
@@ -157,7 +164,7 @@ describe('when JetStream is away', () => {
     await cluster.servers[0]?.kill();
     const storage = await open({ folder, follow: false });
     storage.summarise(summariser);
-    storage.shared.follow({ admit: () => {} });
+    storage.shared.follow(ADMITTING);
     expect([read(storage, 'a'), read(storage, 'b')]).toEqual(['1', undefined]);
     expect(() => storage.shared.freshness.require(storage.shared.freshness.mark())).toThrow();
     await cluster.servers[0]?.start();

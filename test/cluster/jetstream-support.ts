@@ -7,6 +7,8 @@ import {
   type JetStreamDriverOptions,
   JetStreamStorage,
 } from '../../packages/engine/src/storage/jetstream/storage.js';
+import type { Admission } from '../../packages/engine/src/storage/shared.js';
+import { keyed } from '../../packages/engine/test/sealing.js';
 import type { NatsCluster } from '../support/cluster.mjs';
 import { TemporaryFolder } from '../support/processes.mjs';
 
@@ -43,9 +45,12 @@ export async function openStorage(
     },
   };
   const storage = await JetStreamStorage.open(folder, settings);
-  if (follow) storage.shared.follow({ admit: () => {} });
+  if (follow) storage.shared.follow(ADMITTING);
   return storage;
 }
+
+/** Takes all that instances of one store write. */
+export const ADMITTING: Admission = { admit: () => {}, authenticate: keyed('a') };
 
 export const connectTo = (urls: readonly string[]): Promise<NatsConnection> =>
   connect({ servers: [...urls], maxReconnectAttempts: -1, reconnectTimeWait: 100, timeout: 2_000 });

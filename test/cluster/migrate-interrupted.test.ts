@@ -72,7 +72,7 @@ async function expectServed(folder: string): Promise<void> {
 
 /** Whether the bucket is a store. */
 async function isStore({ jetstream: { bucket } }: MigrateOptions): Promise<boolean> {
-  const other = await openStorage(cluster, { bucket, folder: newFolder() });
+  const other = await openStorage(cluster, { bucket, folder: newFolder(), follow: false });
   const header = other.get(HEADER_KEY);
   await other.close();
   return header !== undefined && !saysMoved(header.bytes);

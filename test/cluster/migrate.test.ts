@@ -14,6 +14,7 @@ import { parseRootKey } from '../../packages/engine/src/index.js';
 import { HEADER_KEY } from '../../packages/engine/src/keys.js';
 import { isSame, requireSame } from '../../packages/engine/src/migrate/copy.js';
 import type { MigrateOptions } from '../../packages/engine/src/migrate/options.js';
+import { openKeys, takingAll } from '../../packages/engine/src/migrate/prove.js';
 import { migrateToEmbedded } from '../../packages/engine/src/migrate/to-embedded.js';
 import { migrateToJetStream } from '../../packages/engine/src/migrate/to-jetstream.js';
 import { fileKind, setMoved } from '../../packages/engine/src/storage/file-kind.js';
@@ -131,7 +132,7 @@ test('a store goes into JetStream and comes back, each record byte by byte', asy
   await expect(openEngine(folder)).rejects.toMatchObject({ code: 'unfit_store' });
 
   // What the stream itself has, as another instance reads it.
-  const other = await openStorage(cluster, { bucket, folder: newFolder() });
+  const other = await openStorage(cluster, { bucket, folder: newFolder(), follow: false });
   expect(await isSame(kept, other)).toBe(true);
   expect(Buffer.from(other.incarnation)).toEqual(Buffer.from(incarnation));
   await other.close();
@@ -255,7 +256,7 @@ test('without NATS, or when it goes on the way, the store stays where it was, an
   gate.mend();
   if ((await fileKind(store)) === 'embedded') await expectServed(folder);
   const { kept = '' } = await migrateToJetStream(optionsFor(folder, bucket));
-  const other = await openStorage(cluster, { bucket, folder: newFolder() });
+  const other = await openStorage(cluster, { bucket, folder: newFolder(), follow: false });
   expect(await isSame(await keptRecords(kept), other)).toBe(true);
   await other.close();
 });
@@ -345,7 +346,10 @@ test('a store is not moved away from an instance that serves it', { timeout: 60_
   const { folder, store } = await embedded();
   const bucket = newBucket();
   await migrateToJetStream(optionsFor(folder, bucket));
-  const other = await openStorage(cluster, { bucket, instanceName: 'still-there' });
+  const other = await openStorage(cluster, { bucket, instanceName: 'still-there', follow: false });
+  const header = other.get(HEADER_KEY)?.bytes ?? bytes('');
+  const keys = await openKeys(header, other.incarnation, optionsFor(folder, bucket));
+  other.shared.follow(takingAll(() => keys));
   const notices: string[] = [];
   const patient = { othersMs: 30_000, onNotice: (sentence: string) => notices.push(sentence) };
   await expect(migrateToEmbedded(optionsFor(folder, bucket, patient))).rejects.toMatchObject({

@@ -3,12 +3,15 @@ import { expect, test } from 'vitest';
 
 import { Intake } from '../src/storage/jetstream/intake.js';
 import { Layout } from '../src/storage/jetstream/layout.js';
+import { MessageSeal } from '../src/storage/jetstream/message-seal.js';
 import { encodeRecord, type RawMessage, SIDE } from '../src/storage/jetstream/messages.js';
+import { sealOf } from './sealing.js';
 
 const layout = new Layout('bucket');
+const seal = sealOf(layout.stream);
 
 function raw(key: string, bytes: Uint8Array, sequence: number, pending?: number): RawMessage {
-  const { record } = encodeRecord(layout, Buffer.from(key), bytes, [SIDE], 0, 1_000);
+  const { record } = encodeRecord({ layout, seal, partBytes: 1_000 }, Buffer.from(key), bytes, [SIDE], 0);
   const said = headers();
   for (const [name, value] of record.headers) said.set(name, value);
   return {
@@ -23,7 +26,7 @@ function raw(key: string, bytes: Uint8Array, sequence: number, pending?: number)
 /** A record whose parts were replaced, and time. */
 function begin(pending: number) {
   let now = 0;
-  const intake = new Intake(layout, () => now);
+  const intake = new Intake(layout, seal, () => now);
   const take = (later: number) => {
     now += later;
     return intake.take().upTo;
@@ -45,7 +48,7 @@ test('a record that lacks a part waits for its successor for as long as the back
 });
 
 test('what comes is settled when nothing was behind it, and nothing of it waits for more', () => {
-  const intake = new Intake(layout);
+  const intake = new Intake(layout, seal);
   intake.add([raw('s1', Buffer.from('x'), 1, 2), raw('s2', Buffer.from('x'), 2, 1)]);
   expect(intake.take()).toMatchObject({ upTo: 2, settled: false });
   intake.add([raw('s3', Buffer.from('x'), 3, 0)]);
@@ -61,4 +64,16 @@ test('a record that lacks a part is damaged when the backlog has been read and n
   intake.add([raw('s3', Buffer.from('x'), 103, 5)]);
   expect(take(900)).toBeUndefined();
   expect(() => take(200)).toThrow(/lacks a part/);
+});
+
+test('a record that no instance sealed is none, as soon as there is a key to tell by', () => {
+  const forged = raw('s1', Buffer.from('x'), 1);
+  forged.headers?.set('Coffer-Lineage', '7:0123456789abcdef');
+  const filling = new Intake(layout, new MessageSeal({ stream: layout.stream }));
+  filling.add([forged]);
+  expect(filling.take()).toMatchObject({ upTo: 1 });
+  expect(() => new Intake(layout, seal).add([forged])).toThrow('its seal is not good');
+  expect(() =>
+    new Intake(layout, sealOf(layout.stream, 'b')).add([raw('s1', Buffer.from('x'), 1)]),
+  ).toThrow();
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { headers } from '@nats-io/nats-core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -6,6 +7,7 @@ import { type GroupOptions, takeGroup, type Waiting } from '../src/storage/jetst
 import { compareVersions, requireVersion } from '../src/storage/jetstream/fitness.js';
 import { divide } from '../src/storage/jetstream/large-change.js';
 import { Layout } from '../src/storage/jetstream/layout.js';
+import { printOf } from '../src/storage/jetstream/message-seal.js';
 import {
   decodeMessage,
   encodeChange,
@@ -15,8 +17,10 @@ import {
 import type { ReplicaEntry } from '../src/storage/jetstream/replica-contract.js';
 import { MOST_AT_ONCE } from '../src/storage/shared.js';
 import type { StorageChange } from '../src/storage/storage.js';
+import { sealOf } from './sealing.js';
 
 const layout = new Layout('test');
+const seal = sealOf(layout.stream);
 const key = (text: string) => Buffer.from(text);
 
 /** As it would come back from the stream. */
@@ -59,7 +63,7 @@ describe('messages of a change', () => {
           remove: [removed],
         };
         const known = (one: Uint8Array) => (one === head ? entryOf({ chunks: 2 }) : undefined);
-        const encoded = encodeChange(change, layout, known, 1_024);
+        const encoded = encodeChange(change, { layout, seal, position: 9, entry: known, partBytes: 1_024 });
         const records = new Map<string, Buffer | undefined>();
         const parts: Uint8Array[] = [];
         for (const message of encoded.messages.map((one) => decoded(one))) {
@@ -88,7 +92,13 @@ describe('messages of a change', () => {
 
   test('come in an order of which each beginning is a state without harm', () => {
     const change = { ...headOf('h'), put: [{ key: key('s'), bytes: Buffer.alloc(10) }], remove: [key('r')] };
-    const { messages, head } = encodeChange(change, layout, () => undefined, 4);
+    const { messages, head } = encodeChange(change, {
+      layout,
+      seal,
+      position: 9,
+      entry: () => undefined,
+      partBytes: 4,
+    });
     expect(messages.map(({ subject }) => subject.split('.')[2])).toEqual(['c', 'c', 'c', 'r', 'r', 'r']);
     expect(messages[head]?.subject).toBe(layout.record(key('h')));
     expect(messages.at(-1)?.subject).toBe(layout.record(key('r')));
@@ -117,7 +127,13 @@ describe('messages of a change', () => {
       },
     ],
   ] as [string, Partial<Outgoing>][])('with %s are refused', (_, other) => {
-    const [message] = encodeChange(headOf('h'), layout, () => undefined, 1_024).messages;
+    const [message] = encodeChange(headOf('h'), {
+      layout,
+      seal,
+      position: 9,
+      entry: () => undefined,
+      partBytes: 1_024,
+    }).messages;
     if (!message) throw new Error('there is no message');
     expect(decoded(message)).toMatchObject({ kind: 'record' });
     expect(() => decoded({ ...message, ...other })).toThrow(/not coffer's/);
@@ -127,6 +143,8 @@ describe('messages of a change', () => {
 describe('a group of changes', () => {
   const options: GroupOptions = {
     layout,
+    seal,
+    position: 9,
     instance: '0123456789abcdef',
     fence: key('header'),
     fenceRevision: 3,
@@ -187,7 +205,7 @@ describe('a change that is longer than a batch', () => {
     };
     const remove = Array.from({ length: 2_000 }, (_, n) => key(`r${n}`));
     const change = { ...headOf('h'), put: sides(2_000), remove, divisible: true };
-    const division = divide(change, { layout, entry, partBytes: 1_024 });
+    const division = divide(change, { layout, seal, position: 9, entry, partBytes: 1_024 });
     expect(division?.before.flat()).toHaveLength(1_900);
     expect(division?.change.put).toHaveLength(100);
     const kept = division?.change.remove?.length ?? 0;
@@ -197,14 +215,14 @@ describe('a change that is longer than a batch', () => {
   });
 
   test('is refused whole where its side records mean something without their head', () => {
-    const all = { layout, entry: () => undefined, partBytes: 1_024 };
+    const all = { layout, seal, position: 9, entry: () => undefined, partBytes: 1_024 };
     expect(() => divide({ ...headOf('h'), put: sides(2_000) }, all)).toThrow('in parts');
     // As many as the manifest lets pass.
     expect(divide({ ...headOf('h'), put: sides(MOST_AT_ONCE) }, all)).toBeUndefined();
   });
 
   test('cannot replace more than that', () => {
-    const all = { layout, entry: () => entryOf({}), partBytes: 1_024 };
+    const all = { layout, seal, position: 9, entry: () => entryOf({}), partBytes: 1_024 };
     const change = { ...headOf('h'), put: sides(2_000), divisible: true };
     expect(() => divide(change, all)).toThrow('in parts');
     expect(divide({ ...headOf('h'), put: sides(500) }, all)).toBeUndefined();
@@ -238,12 +256,12 @@ test('a server is new enough from 2.14.2 on, and refused below with what to do',
 });
 
 describe('a message is none of an instance’s', () => {
-  const said = [
-    ['Coffer-Kind', 'head'],
-    ['Coffer-Print', fingerprint(key('x'))],
-  ] as const;
-  const record = (id: Uint8Array, more: readonly (readonly [string, string])[] = [], data = key('x')) =>
-    decoded({ subject: layout.record(id), headers: [...said, ...more], data });
+  const record = (id: Uint8Array, more: readonly (readonly [string, string])[] = [], print = printOf(X)) => {
+    const said = [['Coffer-Kind', 'head'], ['Coffer-Print', print], ...more] as const;
+    return decoded({ subject: layout.record(id), headers: said, data: X });
+  };
+  // What a record in parts has for its payload, it says in its headers.
+  const X = createHash('sha256').update('x').digest();
   const tampered = expect.objectContaining({ code: 'tampered' });
 
   test.each([
@@ -257,7 +275,7 @@ describe('a message is none of an instance’s', () => {
   });
 
   test('of more parts than a record has, or of a number that is none', () => {
-    const parts = (count: string) => record(key('s'), [['Coffer-Chunks', count]], Buffer.alloc(32));
+    const parts = (count: string) => record(key('s'), [['Coffer-Chunks', count]], X.toString('base64url'));
     expect(parts('10000')).toMatchObject({ chunks: 10_000 });
     for (const count of ['10001', '9007199254740991', '0', '1e3', '0x10', '-1'])
       expect(() => parts(count)).toThrow(tampered);

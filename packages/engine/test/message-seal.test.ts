@@ -1,10 +1,8 @@
-import { createHmac } from 'node:crypto';
 import { headers as natsHeaders } from '@nats-io/nats-core';
 import { describe, expect, it } from 'vitest';
 import { isPrintOf, MessageSeal } from '../src/storage/jetstream/message-seal.js';
 import type { Outgoing } from '../src/storage/jetstream/messages.js';
-
-const keyed = (key: string) => (message: Uint8Array) => createHmac('sha256', key).update(message).digest();
+import { keyed, sealOf } from './sealing.js';
 
 const RECORD: Outgoing = {
   subject: '$KV.coffer.r.c2VjcmV0',
@@ -23,7 +21,7 @@ const received = ({ subject, headers: said, data }: Outgoing) => {
 };
 
 describe('the seal of a message', () => {
-  const seal = new MessageSeal('KV_coffer', keyed('a'));
+  const seal = sealOf('KV_coffer');
 
   it('is good for the message that was sealed, and for no other', () => {
     const sent = received(seal.seal(RECORD));
@@ -48,18 +46,27 @@ describe('the seal of a message', () => {
 
   it('is not good in another bucket, nor to another store', () => {
     const sent = received(seal.seal(RECORD));
-    expect(new MessageSeal('KV_other', keyed('a')).isGood(sent.subject, sent.headers)).toBe(false);
-    expect(new MessageSeal('KV_coffer', keyed('b')).isGood(sent.subject, sent.headers)).toBe(false);
+    expect(sealOf('KV_other').isGood(sent.subject, sent.headers)).toBe(false);
+    expect(sealOf('KV_coffer', 'b').isGood(sent.subject, sent.headers)).toBe(false);
     expect(seal.isGood(RECORD.subject, undefined)).toBe(false);
   });
 
   it('waits for its key: nothing is sealed and nothing is judged without', () => {
-    const waiting = new MessageSeal('KV_coffer');
+    const waiting = new MessageSeal({ stream: 'KV_coffer' });
     const sent = received(seal.seal(RECORD));
     expect(waiting.isGood(sent.subject, sent.headers)).toBe(undefined);
     expect(waiting.sealIfKnown(RECORD)).toBe(undefined);
     expect(() => waiting.seal(RECORD)).toThrow(expect.objectContaining({ code: 'unavailable' }));
     waiting.begin(keyed('a'));
     expect(waiting.isGood(sent.subject, sent.headers)).toBe(true);
+  });
+
+  it('is none of the record that the key comes with', () => {
+    const exempt = new MessageSeal({ stream: 'KV_coffer', exempt: RECORD.subject });
+    const sent = received(exempt.seal(RECORD));
+    expect(sent.headers.has('Coffer-Seal')).toBe(false);
+    expect(isPrintOf(sent)).toBe(true);
+    expect(exempt.isGood(sent.subject, sent.headers)).toBe(true);
+    expect(exempt.hasKey).toBe(false);
   });
 });

@@ -104,7 +104,7 @@ export class Follower implements Admission {
   }
 
   authenticate(message: Uint8Array): Uint8Array | undefined {
-    return this.#closed ? undefined : this.#followed?.header.ring.authenticate(message);
+    return this.#followed?.header.ring.authenticate(message);
   }
 
   close(): void {

@@ -44,7 +44,7 @@ export async function openKeys(
  * Takes over all that comes, which is proven when it is there; by the keys it is seen whether it was a heal that began an epoch. Only
  * the header stays, whoever has removed it, since the keys are in it: that is `tampered`.
  */
-export const takingAll = (keys: () => StoreKeys | undefined = () => undefined): Admission => ({
+export const takingAll = (keys: () => StoreKeys | undefined): Admission => ({
   admit(heads) {
     for (const { key, before, after } of heads)
       if (before && !after && HEADER_KEY.equals(key)) throw removed();

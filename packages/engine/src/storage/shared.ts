@@ -204,7 +204,7 @@ export interface Admission {
    * Keyed by what only the store's instances have, for as long as there is the store: by it they know each other. Undefined as long
    * as the key is not here; without it no other instance is asked or answered.
    */
-  authenticate?(message: Uint8Array): Uint8Array | undefined;
+  authenticate(message: Uint8Array): Uint8Array | undefined;
 }
 
 /** How old what this instance reads may be. Times are of the monotonic clock, `performance.now()`. */

@@ -5,9 +5,11 @@ import type { Admission } from '../shared.js';
 import { Regression, regressionOf } from './admission.js';
 import type { AlarmBell } from './alarm.js';
 import { lastNote } from './continuity.js';
+import { UNPROVEN } from './epoch.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
 import { type Members, readingOf } from './members.js';
+import type { MessageSeal } from './message-seal.js';
 import { type Meta, parseAlarm, parsedNote, parseMember } from './notes.js';
 import { type Reconciled, Reconciliation } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
@@ -21,6 +23,7 @@ const LOOK_MS = 1_000;
 
 export interface ComebackOptions {
   readonly layout: Layout;
+  readonly seal: MessageSeal;
   readonly replica: ReplicaLike;
   readonly alarm: AlarmBell;
   readonly members: Members;
@@ -98,9 +101,11 @@ export class Comeback {
     manager: JetStreamManager,
     said: MemberMessage | undefined,
   ): Promise<boolean> {
-    const { layout, replica, sense, onNotice } = this.#options;
+    const { layout, seal, replica, sense, onNotice } = this.#options;
     const { stream } = layout;
-    const epoch = replica.origin?.epoch ?? 0;
+    const epoch = replica.origin?.epoch ?? UNPROVEN;
+    // What it was filled with nobody has looked at, and it has nothing else.
+    if (epoch === UNPROVEN) return false;
     if (isBlank(said, { epoch, position: replica.position })) {
       if (said && !said.note) {
         onNotice(
@@ -110,7 +115,7 @@ export class Comeback {
       return false;
     }
     const { created } = await manager.streams.info(stream);
-    await survey({ connection, manager, layout, replica, sense, said, created });
+    await survey({ connection, manager, layout, seal, replica, sense, said, created });
     return true;
   }
 
@@ -122,8 +127,8 @@ export class Comeback {
     signal: AbortSignal,
     surveyed: boolean,
   ): Promise<Reconciled> {
-    const { layout, replica, sense } = this.#options;
-    const parts = { connection, manager, layout, replica, admission, sense, surveyed };
+    const { layout, seal, replica, sense } = this.#options;
+    const parts = { connection, manager, layout, seal, replica, admission, sense, surveyed };
     return await new Reconciliation(parts).run(meta, signal);
   }
 

@@ -1,8 +1,6 @@
 import { asBuffer } from '../../bytes.js';
 import type { StorageChange } from '../storage.js';
-import type { Layout } from './layout.js';
-import { encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
-import type { ReplicaEntry } from './replica-contract.js';
+import { type ChangeEncoding, encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
 
 /** nats-server takes 1,000 messages in a batch; what is larger than this is a batch of its own. */
 const GROUP_MESSAGES = 250;
@@ -38,14 +36,11 @@ export interface Group {
   readonly bytes: number;
 }
 
-export interface GroupOptions {
-  readonly layout: Layout;
+export interface GroupOptions extends ChangeEncoding {
   readonly instance: string;
   /** The key of the ring's record, and its revision in the replica, which is that of all in the queue. */
   readonly fence: Uint8Array;
   readonly fenceRevision: number;
-  readonly partBytes: number;
-  readonly entry: (key: Uint8Array) => ReplicaEntry | undefined;
   /** Alone: another group was refused, and it is to be seen because of whom. */
   readonly single: boolean;
 }
@@ -55,7 +50,7 @@ export interface GroupOptions {
  * nothing that was sealed under the ring before it may come behind it.
  */
 export function takeGroup(queue: Waiting[], options: GroupOptions): Group {
-  const { layout, instance, fence, fenceRevision, partBytes, entry, single } = options;
+  const { layout, instance, fence, fenceRevision, entry, single } = options;
   const messages: Outgoing[] = [
     {
       subject: layout.mark(instance),
@@ -82,7 +77,7 @@ export function takeGroup(queue: Waiting[], options: GroupOptions): Group {
       left.push(waiting);
       continue;
     }
-    const encoded = encodeChange(change, layout, entry, partBytes);
+    const encoded = encodeChange(change, options);
     const size = encoded.messages.reduce((sum, { data }) => sum + data.length + MESSAGE_BYTES, 0);
     if (
       members.length > 0 &&
@@ -106,7 +101,7 @@ export function takeGroup(queue: Waiting[], options: GroupOptions): Group {
   return { messages, members, fence: fenceRevision, bytes };
 }
 
-const sameBytes = (one: Uint8Array, other: Uint8Array): boolean => asBuffer(one).equals(other);
+export const sameBytes = (one: Uint8Array, other: Uint8Array): boolean => asBuffer(one).equals(other);
 
 function keysOf({ head, put = [], remove = [] }: StorageChange): string[] {
   const keys = [head.key, ...put.map(({ key }) => key), ...remove];

@@ -7,11 +7,12 @@ import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
 import { BucketRoom } from './bucket-room.js';
 import { bucketFull, doubtful, overtaken, timed, unavailable } from './commit-errors.js';
-import { type Group, type Member, takeGroup, type Waiting } from './commit-group.js';
+import { type Group, type Member, sameBytes, takeGroup, type Waiting } from './commit-group.js';
 import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
-import { partBytesOf } from './messages.js';
+import { type MessageSeal, noKeys } from './message-seal.js';
+import { type ChangeEncoding, partBytesOf } from './messages.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
 /** How long a batch's answer is waited for before it is sent again. */
@@ -44,6 +45,7 @@ export interface CommittedFeed {
 
 export interface CommitterOptions {
   readonly layout: Layout;
+  readonly seal: MessageSeal;
   readonly replica: ReplicaLike;
   readonly link: Link;
   readonly feed: CommittedFeed;
@@ -139,14 +141,12 @@ export class Committer {
       this.#rejectKnown();
       const [next] = this.#queue;
       if (!next || (await this.#isDivided(next))) continue;
-      const { layout, replica, fence } = this.#options;
+      const { replica, fence } = this.#options;
       const group = takeGroup(this.#queue, {
-        layout,
+        ...this.#encoding,
         instance: replica.instance,
         fence,
         fenceRevision: this.fence,
-        partBytes: this.#partBytes,
-        entry: (key) => replica.entry(key),
         single: this.#singles > 0,
       });
       if (this.#singles > 0) this.#singles--;
@@ -157,7 +157,7 @@ export class Committer {
 
   /** A change that is longer than a batch goes in parts, and only the part with its head is left in the queue. */
   async #isDivided(waiting: Waiting): Promise<boolean> {
-    const { layout, replica, fence } = this.#options;
+    const { fence } = this.#options;
     const written: Stand[] = [];
     const undo = (error: Error) =>
       this.#chore(async () => {
@@ -165,13 +165,14 @@ export class Committer {
         waiting.reject(error);
       });
     try {
-      const entry = (key: Uint8Array) => replica.entry(key);
-      const partBytes = this.#partBytes;
-      const division = divide(waiting.change, { layout, entry, partBytes });
+      const encoding = this.#encoding;
+      const division = divide(waiting.change, encoding);
       if (!division) return false;
       this.#queue.shift();
       for (const part of division.before) {
-        written.push(...(await this.#sides.write(part, { key: fence, revision: waiting.fence }, partBytes)));
+        written.push(
+          ...(await this.#sides.write(part, { key: fence, revision: waiting.fence }, encoding.partBytes)),
+        );
       }
       this.#queue.unshift({
         change: division.change,
@@ -200,10 +201,13 @@ export class Committer {
 
   /** What need not go to the stream: there is none to go to, no room, or the replica knows of another revision or ring. */
   #rejectKnown(): void {
+    const { seal, fence } = this.#options;
     const problem = this.#problem();
     const waiting = this.#queue.splice(0);
     for (const one of waiting) {
       if (problem) one.reject(problem);
+      // A store that is made has its ring's record before it has a key.
+      else if (!seal.hasKey && !sameBytes(one.change.head.key, fence)) one.reject(noKeys());
       else if (one.fence !== this.fence) this.#conflict(one);
       else if (this.#current(one.change) !== one.change.expectedRevision) this.#conflict(one);
       else if (!this.#room.has(one.change)) one.reject(bucketFull());
@@ -224,8 +228,11 @@ export class Committer {
     return entry && !entry.removed ? entry.revision : 0;
   }
 
-  get #partBytes(): number {
-    return partBytesOf(this.#options.link.connection);
+  get #encoding(): ChangeEncoding {
+    const { layout, seal, replica, link } = this.#options;
+    const partBytes = partBytesOf(link.connection);
+    const { position } = replica;
+    return { layout, seal, partBytes, position, entry: (key) => replica.entry(key) };
   }
 
   async #send(group: Group): Promise<void> {

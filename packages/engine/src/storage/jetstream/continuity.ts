@@ -247,9 +247,7 @@ export function compareRecord(
   const record = decodeMessage(layout, { subject, headers, data, sequence });
   if (record.kind !== 'record') return;
   const isFork =
-    sequence === entry.revision
-      ? record.print !== entry.fingerprint
-      : record.isHead && entry.isHead && contradicts(entry, record);
+    sequence === entry.revision ? record.print !== entry.fingerprint : contradicts(entry, record);
   if (isFork) {
     throw new Regression(
       'fork',

@@ -1,6 +1,6 @@
-import { CofferError } from '../../errors.js';
 import { Regression } from './admission.js';
 import { type Authenticate, isSeal } from './heal-talk.js';
+import { noKeys } from './message-seal.js';
 import { BUCKET_FORMAT, type Meta, parseAnyMeta, parseMeta, requireFormat } from './notes.js';
 import type { ReplicaOrigin } from './replica-contract.js';
 
@@ -101,8 +101,6 @@ export function requireEpoch(
   if (meta.epoch > origin.epoch && origin.epoch !== UNPROVEN) throw new Outdated(meta);
   return meta;
 }
-
-const noKeys = () => new CofferError('unavailable', 'the keys of the store are not here yet: ask again');
 
 /** What a `meta` is whose seal is not good. */
 export const forged = ({ epoch, format }: Meta): Regression =>

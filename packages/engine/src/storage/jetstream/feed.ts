@@ -25,8 +25,10 @@ import { isLiteral, type Layout } from './layout.js';
 import { Leases } from './leases.js';
 import type { Link } from './link.js';
 import { Members, readingOf } from './members.js';
+import { MessageSeal } from './message-seal.js';
 import { decodeMessage } from './messages.js';
 import { type Meta, parseAlarm, unlessStrange } from './notes.js';
+import { requireSealed } from './proof.js';
 import type { AppliedHead } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { Scrubber } from './scrubber.js';
@@ -48,6 +50,8 @@ const SILENT_MS = 3_000;
 
 export interface FeedOptions {
   readonly layout: Layout;
+  /** The record of the key ring, which is there before there is a key to seal with. */
+  readonly fence?: Uint8Array | undefined;
   readonly replica: ReplicaLike;
   readonly link: Link;
   readonly beats: Beats;
@@ -79,6 +83,8 @@ export class Feed {
   readonly leases: Leases;
   readonly #peer: HealPeer;
   readonly #seal: EpochSeal;
+  /** Of what lies in the bucket. */
+  readonly messageSeal: MessageSeal;
   readonly #comeback: Comeback;
   readonly #options: FeedOptions;
   readonly #continuity: Continuity;
@@ -102,12 +108,14 @@ export class Feed {
   #from: number | undefined;
 
   constructor(options: FeedOptions) {
-    const { layout, replica, link, beats, sense, onNotice = () => {} } = options;
+    const { layout, fence, replica, link, beats, sense, onNotice = () => {} } = options;
     const { instance } = replica;
     this.#options = options;
     this.#position = replica.position;
     this.#settled = replica.settled;
     this.#seal = new EpochSeal(layout.stream);
+    const { stream } = layout;
+    this.messageSeal = new MessageSeal({ stream, exempt: fence && layout.record(fence) });
     this.#continuity = new Continuity(layout, replica, this.#seal);
     this.alarm = new AlarmBell(layout, replica, this.#seal);
     this.members = new Members({
@@ -115,7 +123,13 @@ export class Feed {
       position: () => this.#position,
       answering: (instances) => this.#answering(instances),
     });
-    this.#comeback = new Comeback({ ...options, alarm: this.alarm, members: this.members, onNotice });
+    this.#comeback = new Comeback({
+      ...options,
+      seal: this.messageSeal,
+      alarm: this.alarm,
+      members: this.members,
+      onNotice,
+    });
     const paused = () => this.alarm.stopsReading && !this.#session && !this.#comeback.isTaking;
     this.#peer = new HealPeer({ layout, link, replica, sense, paused, healing: () => this.healing });
     this.leases = new Leases({ layout, link, instance, age: () => beats.age() });
@@ -212,10 +226,12 @@ export class Feed {
 
   /** Follows from now on. Once. */
   start(admission: Admission): void {
-    this.#seal.begin((message) => admission.authenticate?.(message));
+    for (const seal of [this.#seal, this.messageSeal]) {
+      seal.begin((message) => admission.authenticate(message));
+    }
     this.#admission = admission;
     this.#running ??= this.#run(admission);
-    this.#peer.start(admission.authenticate?.bind(admission));
+    this.#peer.start((message) => admission.authenticate(message));
     this.#options.link.onChange(() => {
       // Whatever was lost with the connection: a new reading begins with a look at the stream.
       this.#session?.tap.break(unavailable(this.#options.link.problem));
@@ -309,7 +325,7 @@ export class Feed {
     const position = () => this.#position;
     const { info, meta } = await this.#continuity.check(manager, connection, position);
     const { state } = this.#heard(info);
-    await this.#prove(meta);
+    const isProvenNow = await this.#prove(manager, connection, meta);
     await this.members.join(this.#position === 0 ? readingOf(info, meta) : undefined);
     await this.#readNotes(manager, connection);
     await this.members.keep();
@@ -324,7 +340,7 @@ export class Feed {
     this.#session = session;
     const looks = setInterval(() => void this.look(), LOOK_MS).unref();
     const scrubs = setInterval(() => void this.scrub(), SCRUB_MS * (1 + Math.random() / 10)).unref();
-    const intake = new Intake(layout);
+    const intake = new Intake(layout, this.messageSeal);
     // A beat marks the end of what is to be read, and its way back says how fresh the replica is.
     beats.start((payload) => link.connection?.publish(layout.beat(replica.instance), payload));
     this.members.start();
@@ -333,7 +349,7 @@ export class Feed {
       // Closed while the tap was opened, when there was nothing yet to break.
       if (this.#closing.signal.aborted) throw closed();
       await this.look();
-      if (!fill) void this.scrub();
+      if (!fill && !isProvenNow) void this.scrub();
       for (let read = from - 1; !isFar || read < state.last_seq; ) {
         intake.add(await tap.next());
         const { messages, upTo, settled } = intake.take();
@@ -386,7 +402,7 @@ export class Feed {
   async #answering(instances: readonly string[]): Promise<string[]> {
     const { layout, link } = this.#options;
     if (!link.connection) throw unavailable(link.problem);
-    const seal = new PeerSeal(layout.stream, (message) => this.#admission?.authenticate?.(message));
+    const seal = new PeerSeal(layout.stream, (message) => this.#admission?.authenticate(message));
     const peers = await new HealAsk(link.connection, layout, seal).peers(instances);
     return peers.map(({ instance }) => instance);
   }
@@ -437,11 +453,20 @@ export class Feed {
     }
   }
 
-  /** What a new replica was told when it was made: now there is a key, by which it was looked at. */
-  async #prove({ epoch }: Meta): Promise<void> {
-    const { replica } = this.#options;
+  /**
+   * What a new replica was told when it was made, and filled with: now there is a key to look at it with.
+   *
+   * @returns true if that was done now
+   */
+  async #prove(manager: JetStreamManager, connection: NatsConnection, { epoch }: Meta): Promise<boolean> {
+    const { layout, replica } = this.#options;
     const { origin } = replica;
-    if (this.#seal.isBegun && origin?.epoch === UNPROVEN) await replica.bind({ ...origin, epoch });
+    if (!this.#seal.isBegun || origin?.epoch !== UNPROVEN) return false;
+    const seal = this.messageSeal;
+    // Of a store that is being made there is nothing.
+    if (seal.hasKey) await requireSealed({ connection, manager, layout, seal, position: replica.position });
+    await replica.bind({ ...origin, epoch });
+    return true;
   }
 
   async #look({ manager, connection }: Session): Promise<void> {

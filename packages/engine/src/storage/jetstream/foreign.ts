@@ -3,6 +3,7 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { each } from './each.js';
 import { readLast } from './last.js';
 import { HEADER, isLiteral, type Layout } from './layout.js';
+import type { MessageSeal } from './message-seal.js';
 import { entryOf } from './messages.js';
 import { parseLease, parseMember, unlessStrange } from './notes.js';
 import { put } from './put.js';
@@ -12,6 +13,7 @@ export interface ForeignOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly layout: Layout;
+  readonly seal: MessageSeal;
 }
 
 /** The last message of a subject of the bucket, which no instance writes. */
@@ -23,17 +25,17 @@ export interface Foreign {
 }
 
 /**
- * What in the bucket is not coffer's: messages of other subjects, records that do not say what they are, and notes that do not parse.
+ * What in the bucket is not coffer's: messages of other subjects, records that no instance sealed, and notes that do not parse.
  *
  * Subjects with a wildcard in them, which nats-server takes, stay: to purge one would purge all that it covers. Nobody reads them.
  */
-export async function findForeign({ connection, manager, layout }: ForeignOptions): Promise<Foreign[]> {
+export async function findForeign({ connection, manager, layout, seal }: ForeignOptions): Promise<Foreign[]> {
   const found: Foreign[] = [];
   const add = ({ subject, sequence }: Drop, isLease = false) => found.push({ subject, sequence, isLease });
   const { stream } = layout;
   const all = { connection, manager, stream, filters: [layout.all], headersOnly: true };
   for await (const drops of readLast(all)) {
-    for (const drop of drops) if (isLiteral(drop.subject) && !isPlaced(layout, drop)) add(drop);
+    for (const drop of drops) if (isLiteral(drop.subject) && !isPlaced(layout, seal, drop)) add(drop);
   }
   for await (const drops of readLast({ connection, manager, stream, filters: layout.notes })) {
     for (const drop of drops) {
@@ -48,7 +50,7 @@ export async function findForeign({ connection, manager, layout }: ForeignOption
 
 /** What came since under the same subjects stays. Errors as of JetStream, and of a user who may not purge. */
 export async function purgeForeign(
-  { connection, manager, layout }: ForeignOptions,
+  { connection, manager, layout }: Pick<ForeignOptions, 'connection' | 'manager' | 'layout'>,
   foreign: readonly Foreign[],
 ): Promise<void> {
   await each(foreign, async ({ subject, sequence, isLease }) => {
@@ -57,8 +59,12 @@ export async function purgeForeign(
   });
 }
 
-function isPlaced(layout: Layout, { subject, headers, sequence }: Drop): boolean {
+function isPlaced(layout: Layout, seal: MessageSeal, { subject, headers, sequence }: Drop): boolean {
   const place = layout.parse(subject);
-  if (place?.kind === 'record') return unlessStrange(() => entryOf(sequence, headers)) !== undefined;
+  if (place?.kind === 'record') {
+    return (
+      seal.isGood(subject, headers) === true && unlessStrange(() => entryOf(sequence, headers)) !== undefined
+    );
+  }
   return place !== undefined || layout.parseFork(subject) !== undefined;
 }

@@ -178,7 +178,7 @@ function lineageOf(
   return chosen.sort((a, b) => b.revision - a.revision);
 }
 
-const eraOf = (holder: Holding | undefined): number => holder?.era ?? Number.POSITIVE_INFINITY;
+export const eraOf = (holder: Holding | undefined): number => holder?.era ?? Number.POSITIVE_INFINITY;
 
 function isLater(a: Candidate, b: Candidate): boolean {
   return compareAges(a.holders[0], a.entry, b.holders[0], b.entry) >= 0;

@@ -87,7 +87,7 @@ export class Holders {
     };
     const sound = all.filter((one) => {
       const { epoch, position: at = Number.POSITIVE_INFINITY } = one;
-      return !isBlank(saidOf(one), { epoch, position: at });
+      return epoch !== UNPROVEN && !isBlank(saidOf(one), { epoch, position: at });
     });
     const replicas = await Promise.all(
       sound.map(async (one): Promise<Holding> => {
@@ -96,7 +96,7 @@ export class Holders {
         return { who, entries: await this.#entriesOf(who), era: eraOf(era), common };
       }),
     );
-    // A new one that could not follow yet has nothing but what it read.
+    // A new one that could not follow yet has nothing but what it read, and nobody has looked at that.
     const missed = all.filter((one) => !sound.includes(one) && one.epoch !== UNPROVEN);
     const leftOut = missed.map(({ instance: who }) => who);
     return { replicas, leftOut };

@@ -1,4 +1,12 @@
-import { compareAges, type FutureOptions, type Futures, futuresOf, type Holding } from './heal-futures.js';
+import {
+  compareAges,
+  eraOf,
+  type FutureOptions,
+  type Futures,
+  futuresOf,
+  type Holding,
+} from './heal-futures.js';
+import { contradicts } from './lineage.js';
 import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
 /** The stream's name among those who have something. */
@@ -137,6 +145,8 @@ async function planGroup(options: PlanOptions, keys: readonly string[]): Promise
   };
 }
 
+const isSameEra = (one: Holding, other: Holding): boolean => eraOf(one) === eraOf(other);
+
 /** What of the group the stream has not as those have it who have the head. */
 function mendingsOf(
   stream: Holding,
@@ -161,7 +171,9 @@ function mendingsOf(
         : [{ key, from: first.who, entry: { ...present, removed: true } }];
     }
     const { holder, entry } = newest;
-    if (isThere && present && compareAges(stream, present, holder, entry) >= 0) return [];
+    const isNewer = isThere && present && compareAges(stream, present, holder, entry) >= 0;
+    // What does not follow on it is an older message that somebody put there again.
+    if (isNewer && !(isSameEra(stream, holder) && contradicts(entry, present))) return [];
     const isAsWanted = entry.removed
       ? present === undefined || present.removed
       : present !== undefined && !present.removed && present.fingerprint === entry.fingerprint;

@@ -8,12 +8,14 @@ import { each } from './each.js';
 import type { Joining } from './heal-join.js';
 import type { Mending } from './heal-plan.js';
 import { HEADER, type Layout, LINEAGE } from './layout.js';
+import type { MessageSeal } from './message-seal.js';
 import {
+  type Encoding,
   encodeRecord,
   fingerprint,
-  formatLineage,
   HEAD,
   lineageBehind,
+  lineageHeader,
   NATS_HEADER,
   type Outgoing,
   partBytesOf,
@@ -29,6 +31,7 @@ export interface HealWriterOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly layout: Layout;
+  readonly seal: MessageSeal;
   /** Who heals. */
   readonly instance: string;
   /** Looks at heads before they are brought back. */
@@ -81,22 +84,23 @@ export class HealWriter {
 
   /** All of it at once, so that a heal that is broken off has it done or still to do. */
   async writeJoined(
-    { key, joined, lineage }: Joining,
+    { key, joined, lineage: others }: Joining,
     stream: ReadonlyMap<string, ReplicaEntry>,
   ): Promise<void> {
     const { connection, layout, instance } = this.#options;
-    const present = stream.get(key);
+    const lineage = [...pastOf(stream.get(key)).slice(0, 1), ...others].slice(0, LINEAGE);
     const messages: Outgoing[] = [];
     const add = (one: string, bytes: Uint8Array | undefined, said: Outgoing['headers']) => {
       const id = Buffer.from(one, 'base64url');
-      const { revision, chunks } = stream.get(one) ?? { revision: 0, chunks: 0 };
-      const headers = [...said, [NATS_HEADER.expected, String(revision)] as const];
-      const encoded = encodeRecord(layout, id, bytes, headers, chunks, this.#partBytes);
+      const there = stream.get(one);
+      const { revision, chunks } = there ?? { revision: 0, chunks: 0 };
+      const behind = one === key ? lineage : pastOf(there);
+      const headers = [...said, ...lineageHeader(behind), [NATS_HEADER.expected, String(revision)] as const];
+      const encoded = encodeRecord(this.#encoding, id, bytes, headers, chunks);
       messages.push(...encoded.parts, encoded.record, ...encoded.surplus);
     };
     for (const { key: one, bytes } of joined.put) add(one, bytes, [SIDE]);
-    const known = [...(present ? lineageBehind(present) : []).slice(0, 1), ...lineage].slice(0, LINEAGE);
-    add(key, joined.head, [HEAD, [HEADER.lineage, formatLineage(known)]]);
+    add(key, joined.head, [HEAD]);
     for (const one of joined.remove) add(one, undefined, [SIDE]);
     const id = `join-${instance}-${Date.now()}-${fingerprint(joined.head)}`;
     const answer = await publishBatch(connection, layout.stream, id, messages, ANSWER_MS);
@@ -132,10 +136,10 @@ export class HealWriter {
   }
 
   async #write(
-    { key, from, entry, lineage = [] }: Mending,
+    { key, from, entry, lineage = lineageBehind(entry) }: Mending,
     present: ReplicaEntry | undefined,
   ): Promise<ReplicaEntry> {
-    const { connection, layout, admission } = this.#options;
+    const { connection, admission } = this.#options;
     const id = Buffer.from(key, 'base64url');
     const bytes = entry.removed ? undefined : await this.#bytesOf(from, key, entry);
     if (bytes && entry.isHead) {
@@ -143,10 +147,10 @@ export class HealWriter {
     }
     const said: Outgoing['headers'] = [
       entry.isHead ? HEAD : SIDE,
-      ...(lineage.length > 0 ? [[HEADER.lineage, formatLineage(lineage)] as const] : []),
+      ...lineageHeader(lineage),
       [NATS_HEADER.expected, String(present?.revision ?? 0)],
     ];
-    const encoded = encodeRecord(layout, id, bytes, said, present?.chunks ?? 0, this.#partBytes);
+    const encoded = encodeRecord(this.#encoding, id, bytes, said, present?.chunks ?? 0);
     const { parts, record, surplus } = encoded;
     let revision = 0;
     for (const message of [...parts, record, ...surplus]) {
@@ -166,10 +170,19 @@ export class HealWriter {
     );
   }
 
+  get #encoding(): Encoding {
+    const { layout, seal } = this.#options;
+    return { layout, seal, partBytes: this.#partBytes };
+  }
+
   get #partBytes(): number {
     return partBytesOf(this.#options.connection);
   }
 }
+
+/** Nothing of what no instance wrote. */
+const pastOf = (present: ReplicaEntry | undefined) =>
+  present && present.fingerprint !== '' ? lineageBehind(present) : [];
 
 const changed = () =>
   new CofferError('conflict', 'the stream changed while it was healed, or did not answer: heal again');

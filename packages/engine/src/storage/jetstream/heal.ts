@@ -17,6 +17,7 @@ import { type HealPlan, type Mending, planHeal, type RecordSense, STREAM } from 
 import { PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
 import type { Layout } from './layout.js';
+import type { MessageSeal } from './message-seal.js';
 import { fingerprint, lineageBehind } from './messages.js';
 import { encodeAlarm, parseAlarm, parseAnyMeta, parsedNote, requireFormat } from './notes.js';
 import { put } from './put.js';
@@ -30,6 +31,7 @@ const ANNOUNCEMENTS = 20;
 export interface HealOptions {
   readonly connection: NatsConnection;
   readonly layout: Layout;
+  readonly seal: MessageSeal;
   readonly replica: ReplicaLike;
   readonly alarm: AlarmBell;
   readonly sense: RecordSense;
@@ -65,7 +67,7 @@ export class Heal {
     this.#options = options;
     this.#layout = layout;
     this.#connection = connection;
-    const authenticate = (message: Uint8Array) => admission.authenticate?.(message);
+    const authenticate = (message: Uint8Array) => admission.authenticate(message);
     this.#ask = new HealAsk(connection, layout, new PeerSeal(layout.stream, authenticate));
     this.#holders = new Holders({ ...options, ask: this.#ask });
     this.#seal = new EpochSeal(layout.stream, authenticate);
@@ -73,7 +75,7 @@ export class Heal {
 
   /** @throws CofferError `unavailable`, `conflict`, `unfit_store`, `tampered` */
   async run(): Promise<HealReport> {
-    const { dryRun, connection, layout, replica, sense, alarm, members, admission } = this.#options;
+    const { dryRun, connection, layout, seal, replica, sense, alarm, members, admission } = this.#options;
     const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
     const found = alarm.raised;
     const saysGone = found?.kind === 'gone';
@@ -93,9 +95,9 @@ export class Heal {
     const peers = await this.#holders.peers(!dryRun);
     // One may have gone since.
     if (!dryRun) this.#requireThere(peers);
-    const foreign = isThere ? await findForeign({ connection, manager, layout }) : [];
+    const foreign = isThere ? await findForeign({ connection, manager, layout, seal }) : [];
     if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
-    const stream = isThere ? await readImage({ connection, manager, layout, sense }) : emptyImage();
+    const stream = isThere ? await readImage({ connection, manager, layout, seal, sense }) : emptyImage();
     const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
     const { replicas, leftOut } = await this.#holders.replicas(peers, stream, created, epoch);
     const compared = replicas.map(({ who }) => who);
@@ -122,7 +124,7 @@ export class Heal {
       this.#mayGiveUp(damaged);
       if (taken.length > 0) await this.#options.join?.announce(taken);
       const { instance, origin } = replica;
-      const writer = new HealWriter({ connection, manager, layout, instance, admission, bytes });
+      const writer = new HealWriter({ connection, manager, layout, seal, instance, admission, bytes });
       const lost = [...plan.lost.flat(), ...joinings.flatMap((one) => one.lost)];
       // It may be under a root key that no instance has that is here.
       await writer.keep([...lost, ...damaged, ...closed]);

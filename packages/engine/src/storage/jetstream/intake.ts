@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { CofferError } from '../../errors.js';
 import { isLiteral, type Layout, token } from './layout.js';
-import { decodeMessage, type Incoming, type RawMessage } from './messages.js';
+import type { MessageSeal } from './message-seal.js';
+import { decodeMessage, type Incoming, type RawMessage, strange } from './messages.js';
 
 /** For so long a record may wait for a part of it, which another commit replaced, when all that was there has been read. */
 const PARTS_MS = 5_000;
@@ -20,6 +21,7 @@ export type Whole =
  */
 export class Intake {
   readonly #layout: Layout;
+  readonly #seal: MessageSeal;
   readonly #now: () => number;
   #pending: Incoming[] = [];
   #waitingSince: number | undefined;
@@ -28,8 +30,9 @@ export class Intake {
   /** How many messages there were behind the newest, when it was sent. */
   #behind = 0;
 
-  constructor(layout: Layout, now: () => number = () => performance.now()) {
+  constructor(layout: Layout, seal: MessageSeal, now: () => number = () => performance.now()) {
     this.#layout = layout;
+    this.#seal = seal;
     this.#now = now;
   }
 
@@ -37,7 +40,13 @@ export class Intake {
   add(messages: readonly RawMessage[]): void {
     for (const message of messages) {
       // Nothing of ours is under such a subject, and nobody could remove it alone.
-      if (isLiteral(message.subject)) this.#pending.push(decodeMessage(this.#layout, message));
+      if (!isLiteral(message.subject)) continue;
+      const { subject, headers, sequence } = message;
+      const decoded = decodeMessage(this.#layout, message);
+      if (decoded.kind === 'record' && this.#seal.isGood(subject, headers) === false) {
+        throw strange(sequence, 'its seal is not good');
+      }
+      this.#pending.push(decoded);
     }
     if (this.#waitingSince !== undefined && this.#backlog > 0) this.#waitingSince = this.#now();
     const behind = messages.at(-1)?.pending ?? 0;

@@ -12,8 +12,9 @@ import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
-import { encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
-import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
+import type { MessageSeal } from './message-seal.js';
+import { type ChangeEncoding, encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
+import type { ReplicaLike } from './replica-contract.js';
 
 /** nats-server takes 1,000 messages in a batch. */
 const MESSAGES = 900;
@@ -40,24 +41,18 @@ export interface Division {
   readonly after: readonly Stand[];
 }
 
-export interface DivideOptions {
-  readonly layout: Layout;
-  readonly entry: (key: Uint8Array) => ReplicaEntry | undefined;
-  readonly partBytes: number;
-}
-
 /**
  * Undefined for a change that fits into one batch, as nearly all do.
  *
  * @throws CofferError `invalid_argument` for one that may not be divided, or replaces more records than a batch may hold
  */
-export function divide(change: StorageChange, options: DivideOptions): Division | undefined {
+export function divide(change: StorageChange, encoding: ChangeEncoding): Division | undefined {
   const { put = [], remove = [], head } = change;
   // A guess that is never too low, for what is nearly always small.
-  if (put.length + remove.length < MESSAGES / 4 && bytesOf(put) < options.partBytes) return undefined;
-  const { layout, entry, partBytes } = options;
+  if (put.length + remove.length < MESSAGES / 4 && bytesOf(put) < encoding.partBytes) return undefined;
+  const { entry } = encoding;
   const lengthOf = (one: Omit<StorageChange, 'expectedRevision'>) =>
-    encodeChange(one, layout, entry, partBytes).messages.length;
+    encodeChange(one, encoding).messages.length;
   if (lengthOf(change) <= MESSAGES) return undefined;
   if (!change.divisible) throw tooMuch();
 
@@ -113,6 +108,7 @@ function partsOf<T>(all: readonly T[], size: (one: T) => number): T[][] {
 
 export interface SideWriterOptions {
   readonly layout: Layout;
+  readonly seal: MessageSeal;
   readonly replica: ReplicaLike;
   readonly link: Link;
   readonly feed: CommittedFeed;
@@ -158,7 +154,7 @@ export class SideWriter {
   }
 
   async #write(sides: readonly Put[], fence: Stand, partBytes: number): Promise<Stand[]> {
-    const { layout, replica } = this.#options;
+    const { layout } = this.#options;
     const messages: Outgoing[] = [
       this.#mark([
         [NATS_HEADER.expected, String(fence.revision)],
@@ -167,7 +163,7 @@ export class SideWriter {
     ];
     const places: [key: Uint8Array, at: number][] = [];
     for (const side of sides) {
-      const encoded = encodeChange({ head: side }, layout, (key) => replica.entry(key), partBytes, 'side');
+      const encoded = encodeChange({ head: side }, this.#encoding(partBytes), 'side');
       places.push([side.key, messages.length + encoded.head]);
       messages.push(...encoded.messages);
     }
@@ -183,7 +179,7 @@ export class SideWriter {
   }
 
   async #removePart(stands: readonly Stand[]): Promise<void> {
-    const { layout, replica } = this.#options;
+    const { replica } = this.#options;
     const end = performance.now() + TRY_MS;
     while (performance.now() < end) {
       const left = stands.filter(({ key, revision }) => {
@@ -193,11 +189,17 @@ export class SideWriter {
       if (left.length === 0) return;
       const messages = left.flatMap(({ key }) => {
         const head = { key, bytes: undefined };
-        return encodeChange({ head }, layout, (one) => replica.entry(one), 1, 'side').messages;
+        return encodeChange({ head }, this.#encoding(1), 'side').messages;
       });
       const done = await this.#publish([this.#mark(), ...messages]).catch(() => undefined);
       if (done === undefined) await wait(PAUSE_MS);
     }
+  }
+
+  #encoding(partBytes: number): ChangeEncoding {
+    const { layout, seal, replica } = this.#options;
+    const { position } = replica;
+    return { layout, seal, partBytes, position, entry: (key) => replica.entry(key) };
   }
 
   #mark(headers: Outgoing['headers'] = []): Outgoing {

@@ -7,6 +7,7 @@ import { keyOfText, keyText } from '../../bytes.js';
  *   grows with every heal, which seals it, and positions of another epoch mean nothing.
  * - `r.<key>`: a record. The payload is the record's bytes; the headers say what it is. A removed one is an empty message with
  *   `KV-Operation: DEL`, and stays until every member has confirmed it (`sweeper.ts`).
+ *   Each is sealed (`message-seal.ts`), and says what it follows on (`lineage.ts`).
  * - `c.<key>.<n>`: a part of a record that is longer than one message may be; its `r.<key>` has `Coffer-Chunks` and the SHA-256 of
  *   the whole for a payload.
  * - `w.<instance>`: an instance's mark, the first message of each of its commits.
@@ -167,8 +168,10 @@ export const HEADER = {
   kind: 'Coffer-Kind',
   /** Of a record in parts: how many. */
   chunks: 'Coffer-Chunks',
-  /** Of a head: up to 8 of those before it, the newest first, `<revision>:<fingerprint>` with commas between. */
+  /** Of a record: up to 8 of those before it, the newest first, `<revision>:<fingerprint>` with commas between. */
   lineage: 'Coffer-Lineage',
+  /** Of a record that has none before it: up to where the stream was read by who wrote it, and found none. */
+  after: 'Coffer-After',
   /** On all that is sealed: the SHA-256 of its bytes, base64url, by which headers alone tell whether it is what it was. */
   print: 'Coffer-Print',
   /** On each record but the key ring's, and on what an instance says of itself: see `message-seal.ts`. */
@@ -176,7 +179,7 @@ export const HEADER = {
   operation: 'KV-Operation',
 } as const;
 
-/** How many of its predecessors a head names. */
+/** How many of its predecessors a record names. */
 export const LINEAGE = 8;
 
 /** Of how many parts a record is, at most: of 80 MiB where a server takes the shortest messages that coffer sends. */

@@ -1,18 +1,21 @@
 import { LINEAGE } from './layout.js';
-import type { IncomingRecord } from './messages.js';
 import type { ReplicaEntry } from './replica-contract.js';
 
 /**
- * Whether a head that came cannot be a successor of the one that is here: it names its predecessors back to that one or beyond and
+ * Whether a record that came cannot be a successor of the one that is here: it names its predecessors back to that one or beyond and
  * this one is not among them. Both were then written on top of the same one, in a stream that was put back in between.
  */
-export function contradicts(known: ReplicaEntry, { lineage }: Pick<IncomingRecord, 'lineage'>): boolean {
+export function contradicts(
+  known: ReplicaEntry,
+  { lineage, after = 0 }: Pick<ReplicaEntry, 'lineage' | 'after'>,
+): boolean {
   const { revision, fingerprint, removed } = known;
   if (lineage.some((one) => one.revision === revision)) {
     return !lineage.some((one) => one.revision === revision && one.fingerprint === fingerprint);
   }
-  // A tombstone that every member confirmed is swept: a new life may begin without knowing of it.
-  if (removed) return lineage.some((one) => one.revision < revision);
+  // A tombstone that every member confirmed is swept: a new life may begin without knowing of it, but not before it.
+  if (removed)
+    return lineage.some((one) => one.revision < revision) || (lineage.length === 0 && after < revision);
   const oldest = lineage.at(-1);
   return oldest === undefined || lineage.length < LINEAGE || oldest.revision < revision;
 }

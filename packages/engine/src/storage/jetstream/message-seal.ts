@@ -5,10 +5,30 @@ import { type Authenticate, isSeal } from './heal-talk.js';
 import { HEADER } from './layout.js';
 import type { Outgoing, RawMessage } from './messages.js';
 
+/** As long as there is no key to seal with. */
+export const noKeys = () =>
+  new CofferError('unavailable', 'the keys of the store are not here yet: ask again');
+
 /** What of a message its seal covers beside its subject; of its bytes the print does. */
-const COVERED = [HEADER.operation, HEADER.kind, HEADER.chunks, HEADER.lineage, HEADER.print] as const;
+const COVERED = [
+  HEADER.operation,
+  HEADER.kind,
+  HEADER.chunks,
+  HEADER.lineage,
+  HEADER.after,
+  HEADER.print,
+] as const;
 
 const DOMAIN = Buffer.from('coffer-message-v1\0');
+
+export interface MessageSealOptions {
+  /** Of the bucket. */
+  readonly stream: string;
+  /** The subject of the key ring's record, which is there before there is a key, and has its own proof. */
+  readonly exempt?: string | undefined;
+  /** Left out until {@link MessageSeal.begin}. */
+  readonly authenticate?: Authenticate | undefined;
+}
 
 /**
  * Tells what instances of the store wrote into the bucket from what somebody else did who may publish there: each record, each removal
@@ -20,11 +40,12 @@ const DOMAIN = Buffer.from('coffer-message-v1\0');
  */
 export class MessageSeal {
   readonly #stream: string;
+  readonly #exempt: string | undefined;
   #authenticate: Authenticate | undefined;
 
-  /** @param authenticate left out until {@link begin} */
-  constructor(stream: string, authenticate?: Authenticate) {
+  constructor({ stream, exempt, authenticate }: MessageSealOptions) {
     this.#stream = stream;
+    this.#exempt = exempt;
     this.#authenticate = authenticate;
   }
 
@@ -32,17 +53,23 @@ export class MessageSeal {
     this.#authenticate = authenticate;
   }
 
+  /** False as long as nothing can be sealed but what is exempt. */
+  get hasKey(): boolean {
+    return this.#authenticate?.(DOMAIN) !== undefined;
+  }
+
   /** The message with its print and its seal. @throws CofferError `unavailable` as long as there is no key */
   seal(message: Outgoing): Outgoing {
     const sealed = this.sealIfKnown(message);
     if (sealed) return sealed;
-    throw new CofferError('unavailable', 'the keys of the store are not here yet: ask again');
+    throw noKeys();
   }
 
   /** The same; undefined as long as there is no key, as for an instance that fills its replica. */
   sealIfKnown({ subject, headers, data }: Outgoing): Outgoing | undefined {
     const isPrinted = headers.some(([name]) => name === HEADER.print);
     const said = isPrinted ? headers : [...headers, [HEADER.print, printOf(data)] as const];
+    if (subject === this.#exempt) return { subject, headers: said, data };
     const seal = this.#of(subject, (name) => said.find(([one]) => one === name)?.[1] ?? '');
     return seal === undefined ? undefined : { subject, headers: [...said, [HEADER.seal, seal]], data };
   }
@@ -53,6 +80,7 @@ export class MessageSeal {
    * @returns undefined as long as there is no key to tell by
    */
   isGood(subject: string, headers: MsgHdrs | undefined): boolean | undefined {
+    if (subject === this.#exempt) return true;
     const expected = this.#of(subject, (name) => headers?.get(name) ?? '');
     return expected === undefined ? undefined : isSeal(expected, headers?.get(HEADER.seal));
   }

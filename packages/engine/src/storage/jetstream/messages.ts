@@ -4,6 +4,7 @@ import type { MsgHdrs, NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { StorageChange } from '../storage.js';
 import { HEADER, type Layout, LINEAGE, MOST_CHUNKS } from './layout.js';
+import { type MessageSeal, printOf } from './message-seal.js';
 import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
 /** Headers of nats-server (ADR-50, ADR-22). */
@@ -32,22 +33,38 @@ export interface EncodedChange {
   readonly head: number;
 }
 
+/** How records become messages. */
+export interface Encoding {
+  readonly layout: Layout;
+  readonly seal: MessageSeal;
+  /** How long a message's payload may be. */
+  readonly partBytes: number;
+}
+
+/** With what the replica knows of a key: a change is made on top of that. */
+export interface ChangeEncoding extends Encoding {
+  readonly entry: (key: Uint8Array) => ReplicaEntry | undefined;
+  /** Of the replica. */
+  readonly position: number;
+}
+
 /**
- * @param entry what the replica knows of a key: a change is made on top of that
- * @param partBytes how long a message's payload may be
  * @param kind of the one in the place of the head: a side record that is written by itself must be as it was, too
+ * @throws CofferError `unavailable` as long as there is no key to seal with
  */
 export function encodeChange(
   change: Omit<StorageChange, 'expectedRevision'>,
-  layout: Layout,
-  entry: (key: Uint8Array) => ReplicaEntry | undefined,
-  partBytes: number,
+  encoding: ChangeEncoding,
   kind: 'head' | 'side' = 'head',
 ): EncodedChange {
+  const { entry, position } = encoding;
   const before: Outgoing[] = [];
   const after: Outgoing[] = [];
-  const record = (key: Uint8Array, bytes: Uint8Array | undefined, headers: Outgoing['headers']): Outgoing => {
-    const encoded = encodeRecord(layout, key, bytes, headers, entry(key)?.chunks ?? 0, partBytes);
+  const record = (key: Uint8Array, bytes: Uint8Array | undefined, said: Outgoing['headers']): Outgoing => {
+    const known = entry(key);
+    const behind = known ? lineageHeader(lineageBehind(known)) : [[HEADER.after, String(position)] as const];
+    const headers = [...said, ...behind];
+    const encoded = encodeRecord(encoding, key, bytes, headers, known?.chunks ?? 0);
     before.push(...encoded.parts);
     after.push(...encoded.surplus);
     return encoded.record;
@@ -57,7 +74,6 @@ export function encodeChange(
   const known = entry(change.head.key);
   const head = record(change.head.key, change.head.bytes, [
     [HEADER.kind, kind],
-    ...(known && kind === 'head' ? [[HEADER.lineage, formatLineage(lineageBehind(known))] as const] : []),
     [NATS_HEADER.expected, String(known?.revision ?? 0)],
   ]);
   for (const key of change.remove ?? []) after.push(record(key, undefined, [SIDE]));
@@ -88,12 +104,11 @@ export function partBytesOf(connection: NatsConnection | undefined): number {
  * @param chunks of how many parts the one is that it replaces
  */
 export function encodeRecord(
-  layout: Layout,
+  { layout, seal, partBytes }: Encoding,
   key: Uint8Array,
   bytes: Uint8Array | undefined,
   headers: Outgoing['headers'],
   chunks: number,
-  partBytes: number,
 ): EncodedRecord {
   const removal = (subject: string, said: Outgoing['headers'] = []): Outgoing => ({
     subject,
@@ -106,7 +121,7 @@ export function encodeRecord(
     removal(layout.chunk(key, parts.length + index)),
   );
   const subject = layout.record(key);
-  const said: Outgoing['headers'] = [[HEADER.print, fingerprint(bytes ?? EMPTY)], ...headers];
+  const said: Outgoing['headers'] = [[HEADER.print, printOf(bytes ?? EMPTY)], ...headers];
   const record =
     bytes === undefined
       ? removal(subject, said)
@@ -119,7 +134,7 @@ export function encodeRecord(
           };
   return {
     parts: parts.map((data, index) => ({ subject: layout.chunk(key, index), headers: [], data })),
-    record,
+    record: seal.seal(record),
     surplus,
   };
 }
@@ -128,8 +143,18 @@ export function encodeRecord(
 export const fingerprint = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 
+/** The same, of a message that says the whole digest. */
+export const fingerprintSaid = (headers: MsgHdrs | undefined): string =>
+  shortOf(headers?.get(HEADER.print) ?? '');
+
+const shortOf = (print: string): string => Buffer.from(print, 'base64url').toString('hex', 0, 8);
+
 export const HEAD = [HEADER.kind, 'head'] as const;
 export const SIDE = [HEADER.kind, 'side'] as const;
+
+/** What a message says of the records before it. */
+export const lineageHeader = (lineage: readonly Ancestor[]): Outgoing['headers'] =>
+  lineage.length > 0 ? [[HEADER.lineage, formatLineage(lineage)]] : [];
 
 /** Of what follows on a record: that record, and those before it. */
 export const lineageBehind = ({ revision, fingerprint, lineage }: ReplicaEntry): Ancestor[] =>
@@ -142,7 +167,7 @@ function divide(bytes: Uint8Array, partBytes: number): Uint8Array[] {
   );
 }
 
-export const formatLineage = (lineage: readonly Ancestor[]): string =>
+const formatLineage = (lineage: readonly Ancestor[]): string =>
   lineage.map(({ revision, fingerprint }) => `${revision}:${fingerprint}`).join(',');
 
 /** A message as it lies in the stream. */
@@ -182,7 +207,10 @@ export interface IncomingRecord {
   readonly kind: 'record';
   readonly key: Buffer;
   readonly isHead: boolean;
+  /** Of those that it replaces, as {@link lineageBehind}. */
   readonly lineage: readonly Ancestor[];
+  /** Up to where whoever wrote it had read, and found none to replace. */
+  readonly after: number | undefined;
   readonly removed: boolean;
   /** Of how many parts it is, which came before it; 0: it is here whole. */
   readonly chunks: number;
@@ -218,14 +246,15 @@ function recordOf(
   headers: MsgHdrs | undefined,
   payload: Uint8Array,
 ): IncomingRecord {
-  const { isHead, lineage, removed, chunks, fingerprint: print } = entryOf(sequence, headers);
-  if (chunks > 0 && (removed || payload.length !== 32)) {
+  const { isHead, lineage, after, removed, chunks, fingerprint } = entryOf(sequence, headers);
+  const print = headers?.get(HEADER.print);
+  if (chunks > 0 && (removed || print !== Buffer.from(payload).toString('base64url'))) {
     throw strange(sequence, 'it does not say what it is composed of');
   }
-  if (chunks === 0 && print !== fingerprint(payload)) {
-    throw strange(sequence, 'its bytes have another fingerprint than it says');
+  if (chunks === 0 && print !== printOf(payload)) {
+    throw strange(sequence, 'its bytes are others than it says');
   }
-  return { kind: 'record', key, isHead, lineage, removed, chunks, payload, print };
+  return { kind: 'record', key, isHead, lineage, after, removed, chunks, payload, print: fingerprint };
 }
 
 /** What a record's message says of it in its headers. @throws CofferError `tampered` */
@@ -238,9 +267,18 @@ export function entryOf(sequence: number, headers: MsgHdrs | undefined): Replica
   const chunks = chunksOf(headers);
   if (chunks === undefined) throw strange(sequence, 'it does not say what it is composed of');
   const print = header(HEADER.print);
-  if (!PRINT.test(print)) throw strange(sequence, 'it does not say its fingerprint');
-  const removed = isRemoved(headers);
-  return { revision: sequence, removed, isHead: kind === 'head', fingerprint: print, lineage, chunks };
+  if (!PRINT.test(print)) throw strange(sequence, 'it does not say what its bytes are');
+  const after = header(HEADER.after);
+  if (!SEQUENCE.test(after)) throw strange(sequence, 'it does not say what it follows on');
+  return {
+    revision: sequence,
+    removed: isRemoved(headers),
+    isHead: kind === 'head',
+    fingerprint: shortOf(print),
+    lineage,
+    chunks,
+    ...(after !== '' && { after: Number(after) }),
+  };
 }
 
 /** Of how many parts a record says that it is; 0: it is whole. @returns undefined for what no instance writes */
@@ -258,7 +296,8 @@ function batchOf(headers: MsgHdrs | undefined): BatchPlace | undefined {
   return id === '' ? undefined : { id, last: headers?.get(NATS_HEADER.batchCommit) === '1' };
 }
 
-const PRINT = /^[0-9a-f]{16}$/;
+const SEQUENCE = /^\d{0,15}$/;
+const PRINT = /^[\w-]{43}$/;
 const ANCESTOR = /^([1-9]\d{0,15}):([0-9a-f]{16})$/;
 
 /** Undefined if it is none. */
@@ -273,7 +312,8 @@ function parseLineage(text: string): Ancestor[] | undefined {
   return ancestors.length <= LINEAGE ? ancestors : undefined;
 }
 
-const strange = (sequence: number, what: string): CofferError =>
+/** A message that no instance wrote. */
+export const strange = (sequence: number, what: string): CofferError =>
   new CofferError(
     'tampered',
     `message ${sequence} of the bucket is not coffer's: ${what}; nobody else may write there`,

@@ -2,9 +2,11 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { Admission } from '../shared.js';
 import { admitted, Regression } from './admission.js';
+import { UNPROVEN } from './epoch.js';
 import { generationOf, type RecordSense } from './heal-plan.js';
 import { Intake, type Whole } from './intake.js';
 import { type Layout, token } from './layout.js';
+import type { MessageSeal } from './message-seal.js';
 import type { Meta } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
@@ -14,6 +16,7 @@ export interface ReconciliationOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly layout: Layout;
+  readonly seal: MessageSeal;
   readonly replica: ReplicaLike;
   readonly admission: Admission;
   readonly sense: RecordSense;
@@ -46,7 +49,7 @@ export class Reconciliation {
    * @throws Regression for a head that is older in the stream than here; what `admission` does, and nats.js
    */
   async run(meta: Meta, signal: AbortSignal): Promise<Reconciled> {
-    const { connection, manager, layout, replica, admission } = this.#options;
+    const { connection, manager, layout, seal, replica, admission } = this.#options;
     const beat = layout.beat(replica.instance);
     // Something that will come last.
     const end = (await put(connection, beat, new Uint8Array())) ?? 0;
@@ -60,7 +63,7 @@ export class Reconciliation {
     const heads: AppliedHead[] = [];
     let position = 0;
     try {
-      const intake = new Intake(layout);
+      const intake = new Intake(layout, seal);
       while (position < end) {
         intake.add(await tap.next());
         const { messages, upTo } = intake.take();
@@ -86,6 +89,7 @@ export class Reconciliation {
   /** Whatever a message says came before it: who can write to the bucket can put an old record there again. */
   #requireNewer(messages: readonly Whole[]): void {
     const { replica, sense, surveyed } = this.#options;
+    if (replica.origin?.epoch === UNPROVEN) return;
     for (const message of messages) {
       if (message.kind !== 'record' || !message.isHead || !message.bytes) continue;
       const { key, bytes, sequence } = message;

@@ -9,7 +9,7 @@ export interface ReplicaOrigin {
   readonly created: string;
 }
 
-/** One head of those that came before another. */
+/** One record of those that came before another. */
 export interface Ancestor {
   readonly revision: number;
   /** The first 8 bytes of SHA-256 of its bytes, hex; of a removed one of none. */
@@ -24,7 +24,6 @@ export interface ReplicaWrite {
   /** The stream's sequence of its message. */
   readonly revision: number;
   readonly isHead: boolean;
-  /** Of a head. */
   readonly lineage: readonly Ancestor[];
   /** How many chunks it has in the stream; left out, those that {@link ReplicaLike.chunks} holds. */
   readonly chunks?: number | undefined;
@@ -55,6 +54,8 @@ export interface ReplicaEntry {
   readonly lineage: readonly Ancestor[];
   /** How many chunks its record has in the stream. */
   readonly chunks: number;
+  /** Only of a message: up to where whoever wrote it had read, and found none to replace. */
+  readonly after?: number | undefined;
 }
 
 /** An instance that had a replica, as it last said. */

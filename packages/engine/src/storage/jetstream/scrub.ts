@@ -2,7 +2,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
-import { HEAD, isRemoved } from './messages.js';
+import { fingerprintSaid, HEAD, isRemoved } from './messages.js';
 import type { ReplicaLike } from './replica-contract.js';
 import type { Drop } from './tap.js';
 
@@ -78,7 +78,7 @@ export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
     // What is newer here came while the stream was read.
     else if (entry.revision > position) return;
     else if (entry.revision > drop.sequence) suspects.set(id, place.key);
-    else if (entry.fingerprint !== drop.headers?.get(HEADER.print)) suspects.set(id, place.key);
+    else if (entry.fingerprint !== fingerprintSaid(drop.headers)) suspects.set(id, place.key);
   };
   const filters = [layout.all];
   for await (const drops of readLast({

@@ -231,6 +231,7 @@ export class JetStreamShared implements SharedStorage {
       const report = await new Heal({
         connection,
         layout,
+        seal: feed.messageSeal,
         replica,
         alarm: feed.alarm,
         sense,

@@ -114,6 +114,7 @@ export class JetStreamStorage implements Storage {
     const problem = () => this.#problem();
     this.#committer = new Committer({
       layout,
+      seal: feed.messageSeal,
       replica,
       link,
       feed: committed,
@@ -170,7 +171,17 @@ export class JetStreamStorage implements Storage {
       const beats = new Beats(jetstream);
       const name = jetstream.instanceName ?? hostname();
       const { version, sense = ALONE, onNotice } = options;
-      const feed = new Feed({ layout, replica, link, beats, name, version, sense, onNotice });
+      const feed = new Feed({
+        layout,
+        fence: options.fence,
+        replica,
+        link,
+        beats,
+        name,
+        version,
+        sense,
+        onNotice,
+      });
       if (facts && isNewReplica) {
         if (!replica.origin) await replica.bind({ ...facts.origin, epoch: UNPROVEN });
         await feed.fill();

@@ -6,6 +6,7 @@ import { lastNote } from './continuity.js';
 import { generationOf, isContradicted, type RecordSense } from './heal-plan.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
+import type { MessageSeal } from './message-seal.js';
 import { chunksOf, entryOf, fingerprint, type RawMessage } from './messages.js';
 import { type MemberNote, parseMember, unlessStrange } from './notes.js';
 import type { ReplicaEntry } from './replica-contract.js';
@@ -14,6 +15,7 @@ export interface ImageOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly layout: Layout;
+  readonly seal: MessageSeal;
   readonly sense: RecordSense;
 }
 
@@ -49,14 +51,20 @@ export const emptyImage = (): StreamImage => ({
 export const keptAs = (key: string, print: string): string => `${key}.${print}`;
 
 /** Reads all of the stream, to compare it with what instances have. Errors as those of a reading. */
-export async function readImage({ connection, manager, layout, sense }: ImageOptions): Promise<StreamImage> {
+export async function readImage({
+  connection,
+  manager,
+  layout,
+  seal,
+  sense,
+}: ImageOptions): Promise<StreamImage> {
   const image = emptyImage();
   const { all, generations, kept, members } = image;
   const parts = new Map<string, number>();
   const damaged = new Set<string>();
-  const addRecord = (key: Uint8Array, { sequence, headers, data }: RawMessage) => {
+  const addRecord = (key: Uint8Array, { subject, sequence, headers, data }: RawMessage) => {
     const id = token(key);
-    const entry = entryOr(sequence, headers);
+    const entry = seal.isGood(subject, headers) ? entryOr(sequence, headers) : nothing(sequence);
     all.set(id, entry);
     const isSound = entry.chunks > 0 || fingerprint(data) === entry.fingerprint;
     // Of what no store is without nobody's word counts that it is removed.
@@ -95,9 +103,19 @@ function entryOr(sequence: number, headers: RawMessage['headers']): ReplicaEntry
   try {
     return entryOf(sequence, headers);
   } catch {
-    return { revision: sequence, removed: false, isHead: false, fingerprint: '', lineage: [], chunks: 0 };
+    return nothing(sequence);
   }
 }
+
+/** Of what no instance wrote. */
+const nothing = (revision: number): ReplicaEntry => ({
+  revision,
+  removed: false,
+  isHead: false,
+  fingerprint: '',
+  lineage: [],
+  chunks: 0,
+});
 
 /**
  * A record's bytes, put together, as the stream's leader has them; whether they are what they should be, the caller knows.

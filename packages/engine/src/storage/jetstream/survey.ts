@@ -4,6 +4,7 @@ import { Regression } from './admission.js';
 import type { Holding } from './heal-futures.js';
 import { generationOf, planHeal, type RecordSense, STREAM } from './heal-plan.js';
 import { type Layout, token } from './layout.js';
+import type { MessageSeal } from './message-seal.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { commonOf } from './standing.js';
 import { bytesInStream, keptAs, type MemberMessage, readImage } from './stream-image.js';
@@ -12,6 +13,7 @@ export interface SurveyOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly layout: Layout;
+  readonly seal: MessageSeal;
   readonly replica: ReplicaLike;
   readonly sense: RecordSense;
   /** What this instance said of itself, as the stream has it. */
@@ -28,8 +30,8 @@ export interface SurveyOptions {
  * @throws Regression if there is something
  */
 export async function survey(options: SurveyOptions): Promise<void> {
-  const { connection, manager, layout, replica, sense, said, created } = options;
-  const image = await readImage({ connection, manager, layout, sense });
+  const { connection, manager, layout, seal, replica, sense, said, created } = options;
+  const image = await readImage({ connection, manager, layout, seal, sense });
   const isSame = replica.origin?.created === created;
   const common = isSame ? commonOf(said) : 0;
   const stream: Holding = { who: STREAM, entries: image.whole, era: Date.parse(created) };
