@@ -29,6 +29,24 @@ async function start(config: object, like?: TemporaryFolder): Promise<CofferServ
   return server;
 }
 
+/** The permissions without some of them. */
+function withoutRight(what: string, without: string): string {
+  const found = PERMISSIONS.lastIndexOf(what);
+  if (found < 0) throw new Error(`docs/scale.md does not have ${what}`);
+  return PERMISSIONS.slice(0, found) + without + PERMISSIONS.slice(found + what.length);
+}
+
+/** The arguments of an instance that was not started yet. */
+function prepare({ port }: NatsServer, bucket: string): string[] {
+  const folder = new TemporaryFolder();
+  closing.push(() => folder[Symbol.dispose]());
+  const servers = [`nats://coffer:${encodeURIComponent('a long one')}@127.0.0.1:${port}`];
+  const storage = { kind: 'jetstream', servers, replicas: 1, syncAlways: true, bucket };
+  writeFileSync(folder.join('coffer.yaml'), JSON.stringify({ storage }));
+  const place = ['--config', folder.join('coffer.yaml'), '--state-dir', folder.join('state')];
+  return [...place, '--root-key', `file:${folder.join('root.key')}`];
+}
+
 async function connectAsCoffer({ url }: NatsServer): Promise<NatsConnection> {
   const who = { user: 'coffer', pass: 'a long one', inboxPrefix: '_INBOX_coffer' };
   const connection = await connect({ servers: url, ...who });
@@ -76,22 +94,32 @@ it('A change that the NATS user may not write is refused at once, and not in dou
   });
 });
 
+it.each([
+  [
+    '"coffer.store.coffer", "coffer.store.coffer.>"]\n',
+    ']\n',
+    'may not subscribe to coffer.store.coffer, nor subscribe to coffer.store.coffer.>: is',
+  ],
+  ['"coffer.store.coffer.>", "_INBOX', '"_INBOX', 'may not publish to coffer.store.coffer.>: is'],
+  ['"$JS.API.>", ', '', 'JetStream cannot be used (Permissions Violation for Publish to "$JS.API.'],
+])('The doctor finds that %s is missing among the permissions', async (what, without, says) => {
+  const nats = await NatsServer.start({ config: withoutRight(what, without) });
+  closing.push(() => nats.stop());
+  const { stdout } = await coffer(['doctor', ...prepare(nats, 'coffer')]);
+  expect(stdout.toString()).toContain(says);
+  expect(stdout.toString()).toContain('give the user the permissions that docs/scale.md has for it');
+});
+
 it('A start with the name of a bucket that its NATS user may not write to says so, and makes no stream', async () => {
   const nats = await NatsServer.start({ config: PERMISSIONS });
   closing.push(() => nats.stop());
-  const servers = [`nats://coffer:${encodeURIComponent('a long one')}@127.0.0.1:${nats.port}`];
-  const storage = { kind: 'jetstream', servers, replicas: 1, syncAlways: true, bucket: 'cofferx' };
-  const folder = new TemporaryFolder();
-  closing.push(() => folder[Symbol.dispose]());
-  writeFileSync(folder.join('coffer.yaml'), JSON.stringify({ storage }));
-  const place = ['--config', folder.join('coffer.yaml'), '--state-dir', folder.join('state')];
-  const all = [...place, '--root-key', `file:${folder.join('root.key')}`];
+  const all = prepare(nats, 'cofferx');
   const started = await coffer(['server', '--listen', '127.0.0.1:0', ...all]);
   const refusal = /the NATS user may not publish to \$KV\.cofferx\.>: look at storage\.bucket/;
   expect([started.code, started.stderr.toString()]).toEqual([1, expect.stringMatching(refusal)]);
   const doctor = await coffer(['doctor', ...all]);
   expect(doctor.stdout.toString()).toMatch(
-    /may not publish to \$KV\.cofferx\.> nor coffer\.audit\.cofferx\.\*: is cofferx the right/,
+    /may not publish to \$KV\.cofferx\.>, nor publish to coffer\.audit\.cofferx\.\*, .*: is cofferx the right/,
   );
   const connection = await connectAsCoffer(nats);
   const { streams } = await jetstreamManager(connection, { checkAPI: false });

@@ -7,7 +7,7 @@ import { type BucketStatus, bucketStatus } from '../storage/jetstream/bucket.js'
 import { requireSync, requireVersion, type Sync } from '../storage/jetstream/fitness.js';
 import { Layout } from '../storage/jetstream/layout.js';
 import type { JetStreamOptions } from '../storage/jetstream/options.js';
-import { mayPublish } from '../storage/jetstream/rights.js';
+import { denialOf, GIVE_RIGHTS, mayPublish, maySubscribe } from '../storage/jetstream/rights.js';
 
 const ANSWER_MS = 2_000;
 
@@ -21,7 +21,7 @@ export interface BucketState {
   readonly sync: Sync;
   /** Undefined: the first start makes it. */
   readonly bucket: BucketStatus | undefined;
-  /** To what the NATS user must be allowed to publish, and is not; subjects with wildcards. */
+  /** What the NATS user must be allowed, and is not: `publish to SUBJECTS`, `subscribe to SUBJECTS`. */
   readonly denied: readonly string[];
 }
 
@@ -46,21 +46,33 @@ export async function inspectBucket(options: JetStreamOptions): Promise<BucketSt
 }
 
 async function deniedTo(connection: NatsConnection, bucket: string): Promise<string[]> {
-  const store = new Layout(bucket);
+  const { meta, all, peers, peer } = namesOf(bucket);
   const copies = new CopiesLayout(bucket);
+  const rights = [
+    { right: `publish to ${all}`, has: () => mayPublish(connection, meta, ANSWER_MS) },
+    { right: `publish to ${copies.all}`, has: () => mayPublish(connection, copies.keys, ANSWER_MS) },
+    // Of no instance, so that nobody is asked.
+    { right: `publish to ${peers}.>`, has: () => mayPublish(connection, peer, ANSWER_MS) },
+    { right: `subscribe to ${peers}`, has: () => maySubscribe(connection, peers) },
+    { right: `subscribe to ${peers}.>`, has: () => maySubscribe(connection, peer) },
+  ];
   const denied: string[] = [];
-  for (const { subject, all } of [
-    { subject: store.meta, all: store.all },
-    { subject: copies.keys, all: copies.all },
-  ]) {
-    if (!(await mayPublish(connection, subject, ANSWER_MS))) denied.push(all);
-  }
+  for (const { right, has } of rights) if (!(await has())) denied.push(right);
   return denied;
+}
+
+function namesOf(bucket: string) {
+  const layout = new Layout(bucket);
+  const { meta, all, peers } = layout;
+  return { meta, all, peers, peer: layout.peer('none') };
 }
 
 function noneIfNotFound(error: unknown): undefined {
   if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound) return undefined;
   if (error instanceof CofferError) throw error;
-  const { message } = error as Error;
-  throw new CofferError('unavailable', `JetStream does not answer: ${message}`, { cause: error });
+  const denied = denialOf(error);
+  const why = denied
+    ? `JetStream cannot be used (${denied}): ${GIVE_RIGHTS}`
+    : `JetStream does not answer: ${(error as Error).message}`;
+  throw new CofferError('unavailable', why, { cause: error });
 }

@@ -91,7 +91,7 @@ function checkRights({ denied }: BucketState, bucket: string): Finding[] {
   return [
     problem(
       SUBJECT,
-      `the NATS user may not publish to ${denied.join(' nor ')}: is ${bucket} the right storage.bucket? If so, give the user the ` +
+      `the NATS user may not ${denied.join(', nor ')}: is ${bucket} the right storage.bucket? If so, give the user the ` +
         'permissions that docs/scale.md has for it',
     ),
   ];

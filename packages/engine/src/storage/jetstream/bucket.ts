@@ -17,7 +17,7 @@ import type { Layout } from './layout.js';
 import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
 import type { JetStreamOptions } from './options.js';
 import type { ReplicaOrigin } from './replica-contract.js';
-import { requireRights } from './rights.js';
+import { denialOf, GIVE_RIGHTS, requireRights } from './rights.js';
 
 const ANSWER_MS = 2_000;
 /** A stream that is being made does not answer at once. */
@@ -99,7 +99,7 @@ export interface BucketStatus {
   readonly bytes: number;
   /** -1: no limit. */
   readonly maxBytes: number;
-  /** Empty for a server that is in no cluster. */
+  /** Empty where none is known. */
   readonly servers: readonly BucketServer[];
 }
 
@@ -277,10 +277,13 @@ async function readMeta(manager: JetStreamManager, layout: Layout): Promise<Meta
 /** What nats.js says, as ours. */
 function unreachable(error: unknown, bucket: string): unknown {
   if (error instanceof CofferError) return error;
-  const { message } = error as Error;
+  const denied = denialOf(error);
+  const why = denied
+    ? `cannot be used (${denied}): ${GIVE_RIGHTS}`
+    : `does not answer: ${(error as Error).message}`;
   return new CofferError(
     'unavailable',
-    `the bucket ${bucket} in NATS JetStream does not answer: ${message}; nothing was changed`,
+    `the bucket ${bucket} in NATS JetStream ${why}; nothing was changed`,
     { cause: error },
   );
 }

@@ -28,11 +28,28 @@ export async function mayPublish(
   return true;
 }
 
-/** What the server says of a subject to which the NATS user may not publish, if this is what an error says; requests have it as a cause. */
+/**
+ * The same of a subscription, which is ended at once. @throws Error where nobody answers
+ */
+export async function maySubscribe(connection: NatsConnection, subject: string): Promise<boolean> {
+  let isDenied = false;
+  const callback = (error: Error | null) => {
+    isDenied ||= denialOf(error) !== undefined;
+  };
+  const subscription = connection.subscribe(subject, { callback });
+  // The server answers in the order in which it is asked.
+  await connection.flush();
+  subscription.unsubscribe();
+  return !isDenied;
+}
+
+/** What the server says of a subject that the NATS user may not use, if this is what an error says; requests have it as a cause. */
 export function denialOf(error: unknown): string | undefined {
   const denied = [error, (error as Error | undefined)?.cause];
   return denied.find((one) => one instanceof errors.PermissionViolationError)?.message;
 }
+
+export const GIVE_RIGHTS = 'give the user the permissions that docs/scale.md has for it';
 
 /** @throws CofferError `unavailable` if the NATS user may not write into the bucket */
 export async function requireRights(
@@ -43,7 +60,6 @@ export async function requireRights(
   if (await mayPublish(connection, layout.meta, timeoutMs)) return;
   throw new CofferError(
     'unavailable',
-    `the NATS user may not publish to ${layout.all}: look at storage.bucket, or give the user the permissions that docs/scale.md ` +
-      'has for it; nothing was changed',
+    `the NATS user may not publish to ${layout.all}: look at storage.bucket, or ${GIVE_RIGHTS}; nothing was changed`,
   );
 }
