@@ -1,4 +1,4 @@
-import { Client } from '@coffer/client';
+import { Client, CofferClientError } from '@coffer/client';
 import { expect } from 'vitest';
 import { canary } from '../support/canary.mjs';
 import type { Deployment } from './deployment.js';
@@ -6,17 +6,20 @@ import type { Deployment } from './deployment.js';
 /** Secrets whose changes were all acknowledged, so that it is known what they must be whatever happened to the servers. */
 export class KnownSecrets {
   readonly #deployment: Deployment;
+  readonly #alarmed: (() => Promise<void>) | undefined;
   readonly #values = new Map<string, string[]>();
   readonly #deleted = new Set<string>();
   readonly #revoked: string[] = [];
   #count = 0;
 
-  constructor(deployment: Deployment) {
+  /** @param alarmed ends an alarm that refuses a change, which is then made again; without it the change rejects */
+  constructor(deployment: Deployment, alarmed?: () => Promise<void>) {
     this.#deployment = deployment;
+    this.#alarmed = alarmed;
   }
 
-  client(name: string, token = this.#deployment.token): Client {
-    return new Client({ server: this.#deployment.instance(name).url, token, retries: 0 });
+  client(name: string, token = this.#deployment.token, retries = 0): Client {
+    return new Client({ server: this.#deployment.instance(name).url, token, retries });
   }
 
   /** Puts so many new secrets, and a new version of some older ones, at all instances in turn; the newest one is active. */
@@ -25,12 +28,13 @@ export class KnownSecrets {
     const names = Array.from({ length: count }, () => `known/${this.#count++}`);
     const { instances } = this.#deployment;
     for (const [index, name] of [...names, ...older].entries()) {
-      const client = this.client(instances[index % instances.length]?.name ?? 'a');
+      // Another server of NATS may be about to lead.
+      const client = this.client(instances[index % instances.length]?.name ?? 'a', undefined, 10);
       const values = this.#values.get(name) ?? [];
       const value = canary(`${name} ${values.length}`);
-      const version = await client.put(name, value);
+      const version = await this.#take(() => client.put(name, value));
       expect([name, version]).toEqual([name, values.length + 1]);
-      await client.activate(name, version);
+      await this.#take(() => client.activate(name, version));
       this.#values.set(name, [...values, value]);
       client.close();
     }
@@ -40,9 +44,22 @@ export class KnownSecrets {
   async untilWritable(): Promise<void> {
     for (const { name } of this.#deployment.instances) {
       const client = this.client(name);
-      const put = () => client.put('known-other/a', `${Math.random()}`).then(() => true, String);
+      const change = () => client.put('known-other/a', `${Math.random()}`);
+      const put = () => this.#take(change).then(() => true, String);
       await expect.poll(put, { timeout: 60_000 }).toBe(true);
       client.close();
+    }
+  }
+
+  /** What an alarm refuses was not done. */
+  async #take<T>(change: () => Promise<T>): Promise<T> {
+    try {
+      return await change();
+    } catch (error) {
+      const isAlarm = error instanceof CofferClientError && error.code === 'store_alarm';
+      if (!isAlarm || !this.#alarmed) throw error;
+      await this.#alarmed();
+      return this.#take(change);
     }
   }
 
@@ -50,7 +67,7 @@ export class KnownSecrets {
   async remove(): Promise<void> {
     const [name] = this.#values.keys();
     if (name === undefined) throw new Error('there is no secret to delete');
-    await this.client('a').delete(name);
+    await this.#take(() => this.client('a').delete(name));
     this.#values.delete(name);
     this.#deleted.add(name);
     const { server } = this.#deployment.instance('a');

@@ -14,10 +14,12 @@ export class DamagedStore implements AsyncDisposable {
 
   readonly deployment: Deployment;
   readonly known: KnownSecrets;
+  /** How often an alarm may be healed that comes while secrets are changed: each server may have lost something else. */
+  #heals = 3;
 
   private constructor(deployment: Deployment) {
     this.deployment = deployment;
-    this.known = new KnownSecrets(deployment);
+    this.known = new KnownSecrets(deployment, () => this.#alarmed());
   }
 
   get servers(): readonly ClusterServer[] {
@@ -65,23 +67,25 @@ export class DamagedStore implements AsyncDisposable {
     }
   }
 
-  /** What of it NATS mends by itself need not raise an alarm; what it does not, must, and is healed. */
+  /**
+   * What of it NATS mends by itself need not raise an alarm; what it does not, must, and is healed. The alarm may come late: when a
+   * server leads that lost something, and changes are taken already.
+   */
   async expectWhole(): Promise<void> {
     const { known } = this;
-    const client = known.client('a');
-    const taken = () =>
-      client.put('known-after/a', `${Math.random()}`).then(
-        () => true,
-        () => false,
-      );
-    const decided = async () => (await taken()) || (await this.#alarmAt('a').catch(() => null)) !== null;
-    await expect.poll(decided, { timeout: 60_000 }).toBe(true);
-    if ((await this.#alarmAt('a')) !== null) await this.heal();
-    client.close();
-    await known.expectEverywhere();
+    this.#heals = this.servers.length;
     await known.untilWritable();
+    await known.expectEverywhere();
     await known.put(5);
     await known.expectEverywhere();
+  }
+
+  async #alarmed(): Promise<void> {
+    expect(this.#heals, 'heals that one damage may take').toBeGreaterThan(0);
+    this.#heals--;
+    // Who refused may have heard of it first.
+    await expect.poll(() => this.#alarmAt('a').catch(() => null), { timeout: 60_000 }).not.toBe(null);
+    await this.heal();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -335,7 +335,8 @@ export class Feed {
     this.#from = undefined;
     const isFar = fill || state.last_seq - from > FAR;
     const what = isFar ? layout.whole(replica.instance) : { filters: layout.followed(replica.instance) };
-    const tap = await Tap.open({ connection, manager, stream: layout.stream, ...what, from });
+    const { stream } = layout;
+    const tap = await Tap.open({ connection, manager, stream, ...what, from, atLeader: isFar });
     const session: Session = { manager, connection, tap };
     this.#session = session;
     const looks = setInterval(() => void this.look(), LOOK_MS).unref();

@@ -82,6 +82,7 @@ export class Heal {
     // Whoever may write to the bucket can say so.
     let isThere = !saysGone || (await findStream(manager, layout.stream)) !== undefined;
     let epoch = isThere ? await this.#requireOwn(manager) : 0;
+    let upTo: number | undefined;
     if (!dryRun) {
       const known = members().map(({ instance }) => instance);
       this.#requireThere(await this.#holders.peers(false, known));
@@ -90,14 +91,15 @@ export class Heal {
         isThere = true;
         epoch = await this.#requireOwn(manager);
       }
-      await this.#announce(manager);
+      upTo = await this.#announce(manager);
     }
     const peers = await this.#holders.peers(!dryRun);
     // One may have gone since.
     if (!dryRun) this.#requireThere(peers);
     const foreign = isThere ? await findForeign({ connection, manager, layout, seal }) : [];
     if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
-    const stream = isThere ? await readImage({ connection, manager, layout, seal, sense }) : emptyImage();
+    const image = { connection, manager, layout, seal, sense, upTo };
+    const stream = isThere ? await readImage(image) : emptyImage();
     const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
     const { replicas, leftOut } = await this.#holders.replicas(peers, stream, created, epoch);
     const compared = replicas.map(({ who }) => who);
@@ -178,8 +180,12 @@ export class Heal {
     );
   }
 
-  /** Has all of them stop. One heal at a time: another's note counts as long as that one answers. */
-  async #announce(manager: JetStreamManager): Promise<void> {
+  /**
+   * Has all of them stop. One heal at a time: another's note counts as long as that one answers.
+   *
+   * @returns where it is announced in the stream
+   */
+  async #announce(manager: JetStreamManager): Promise<number> {
     const { replica, alarm } = this.#options;
     const subject = this.#layout.alarm;
     for (let attempt = 1; attempt <= ANNOUNCEMENTS; attempt++) {
@@ -191,7 +197,10 @@ export class Heal {
       }
       const announced = { ...(alarm.raised ?? precaution()), healer: replica.instance };
       const taken = await put(this.#connection, subject, encodeAlarm(announced), note?.sequence ?? 0);
-      if (taken !== undefined) return alarm.heard(announced);
+      if (taken !== undefined) {
+        await alarm.heard(announced);
+        return taken;
+      }
       // Each instance that waits writes its alarm into a stream that was just made anew.
     }
     throw busy();

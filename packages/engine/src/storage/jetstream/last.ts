@@ -1,15 +1,38 @@
+import { CofferError } from '../../errors.js';
 import { type Drop, Tap, type TapOptions } from './tap.js';
 
-/** The last message of each subject that is there now, in the order of the stream, as they come. Errors as {@link Tap}. */
-export async function* readLast(options: Omit<TapOptions, 'from'>): AsyncGenerator<Drop[]> {
-  const tap = await Tap.open({ ...options, from: 'last' });
+/** A server that takes so long for what most servers have taken is cut off from them. */
+const LATE_MS = 5_000;
+
+export interface LastOptions extends Omit<TapOptions, 'from' | 'atLeader'> {
+  /** A sequence among these subjects that most servers have taken: it is waited for, so that nothing lacks of what was there before. */
+  readonly upTo?: number | undefined;
+}
+
+/**
+ * The last message of each subject that the stream's leader has now, in the order of the stream, as they come. Errors as {@link Tap},
+ * and CofferError `unavailable` where `upTo` does not come.
+ */
+export async function* readLast({ upTo = 0, ...options }: LastOptions): AsyncGenerator<Drop[]> {
+  const tap = await Tap.open({ ...options, from: 'last', atLeader: true });
+  let late: NodeJS.Timeout | undefined;
   try {
-    for (let left = tap.pending; left > 0; ) {
+    for (let left = tap.pending, read = 0; left > 0 || read < upTo; ) {
+      if (left === 0) late ??= setTimeout(() => tap.break(cutOff()), LATE_MS);
       const drops = await tap.next();
       yield drops;
-      left = drops.at(-1)?.pending ?? 0;
+      const last = drops.at(-1);
+      left = last?.pending ?? 0;
+      read = last?.sequence ?? read;
     }
   } finally {
+    clearTimeout(late);
     tap.close();
   }
 }
+
+const cutOff = () =>
+  new CofferError(
+    'unavailable',
+    'a server that leads the stream does not have what the others have: it is asked again',
+  );

@@ -55,7 +55,8 @@ export class Reconciliation {
     const end = (await put(connection, beat, new Uint8Array())) ?? 0;
     const { created } = await manager.streams.info(layout.stream);
     const what = layout.whole(replica.instance);
-    const tap = await Tap.open({ connection, manager, stream: layout.stream, ...what, from: 1 });
+    const { stream } = layout;
+    const tap = await Tap.open({ connection, manager, stream, ...what, from: 1, atLeader: true });
     const stop = () => tap.break(signal.reason as Error);
     signal.addEventListener('abort', stop);
     if (signal.aborted) stop();

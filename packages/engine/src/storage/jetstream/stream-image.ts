@@ -17,6 +17,8 @@ export interface ImageOptions {
   readonly layout: Layout;
   readonly seal: MessageSeal;
   readonly sense: RecordSense;
+  /** See {@link readLast}. */
+  readonly upTo?: number | undefined;
 }
 
 /** What is in the stream, as its messages say. Keys are in base64url. */
@@ -51,13 +53,8 @@ export const emptyImage = (): StreamImage => ({
 export const keptAs = (key: string, print: string): string => `${key}.${print}`;
 
 /** Reads all of the stream, to compare it with what instances have. Errors as those of a reading. */
-export async function readImage({
-  connection,
-  manager,
-  layout,
-  seal,
-  sense,
-}: ImageOptions): Promise<StreamImage> {
+export async function readImage(options: ImageOptions): Promise<StreamImage> {
+  const { connection, manager, layout, seal, sense, upTo } = options;
   const image = emptyImage();
   const { all, generations, kept, members } = image;
   const parts = new Map<string, number>();
@@ -75,7 +72,7 @@ export async function readImage({
     }
   };
   const { stream } = layout;
-  for await (const drops of readLast({ connection, manager, stream, filters: [layout.all] })) {
+  for await (const drops of readLast({ connection, manager, stream, filters: [layout.all], upTo })) {
     for (const drop of drops) {
       const { subject, headers, sequence, data } = drop;
       const removed = Boolean(headers?.get(HEADER.operation));

@@ -5,6 +5,7 @@ import type { Holding } from './heal-futures.js';
 import { generationOf, planHeal, type RecordSense, STREAM } from './heal-plan.js';
 import { type Layout, token } from './layout.js';
 import type { MessageSeal } from './message-seal.js';
+import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { commonOf } from './standing.js';
 import { bytesInStream, keptAs, type MemberMessage, readImage } from './stream-image.js';
@@ -31,7 +32,9 @@ export interface SurveyOptions {
  */
 export async function survey(options: SurveyOptions): Promise<void> {
   const { connection, manager, layout, seal, replica, sense, said, created } = options;
-  const image = await readImage({ connection, manager, layout, seal, sense });
+  // What is not there is held against the stream: not on the word of a server that is cut off from the others.
+  const upTo = await put(connection, layout.beat(replica.instance), new Uint8Array());
+  const image = await readImage({ connection, manager, layout, seal, sense, upTo });
   const isSame = replica.origin?.created === created;
   const common = isSame ? commonOf(said) : 0;
   const stream: Holding = { who: STREAM, entries: image.whole, era: Date.parse(created) };

@@ -17,6 +17,8 @@ const HEARTBEAT_MS = 500;
 const SILENCE_MS = 2_000;
 /** What is forgotten here is removed there after so long. */
 const INACTIVE_MS = 30_000;
+/** How long the server that leads is tried to be met: JetStream places a consumer on any of those that have the stream. */
+const LEADER_MS = 10_000;
 
 export interface TapOptions {
   readonly connection: NatsConnection;
@@ -29,6 +31,11 @@ export interface TapOptions {
   /** From this sequence on; or the last message of each subject. */
   readonly from: number | 'last';
   readonly headersOnly?: boolean;
+  /**
+   * For who decides by it what the stream has: at the server that leads the stream, which also takes changes and is asked for single
+   * messages. Another one may be behind, or lack what its disk has lost, and nothing says so.
+   */
+  readonly atLeader?: boolean;
 }
 
 /** A message of the stream, as it was delivered. */
@@ -50,6 +57,7 @@ export interface Drop extends RawMessage {
  */
 export class Tap {
   readonly #options: TapOptions;
+  readonly #inbox: string;
   readonly #subscription: Subscription;
   readonly #replies: string[] = [];
   #drops: Drop[] = [];
@@ -65,6 +73,7 @@ export class Tap {
 
   private constructor(options: TapOptions, inbox: string) {
     this.#options = options;
+    this.#inbox = inbox;
     this.#subscription = options.connection.subscribe(inbox, {
       callback: (error, message) => {
         if (error) this.break(error);
@@ -76,35 +85,44 @@ export class Tap {
     }, HEARTBEAT_MS).unref();
   }
 
-  /** @throws what nats.js does: the server refuses the consumer, or does not answer */
+  /** @throws what nats.js does: the server refuses the consumer, or does not answer; CofferError `unavailable` where none leads */
   static async open(options: TapOptions): Promise<Tap> {
-    const { connection, manager, stream, filters, from, headersOnly = false } = options;
-    const inbox = createInbox(inboxPrefix(connection));
-    const tap = new Tap(options, inbox);
-    try {
-      const { name, num_pending } = await manager.consumers.add(stream, {
-        deliver_subject: inbox,
-        filter_subjects: [...filters],
-        ack_policy: AckPolicy.None,
-        max_deliver: 1,
-        mem_storage: true,
-        num_replicas: 1,
-        flow_control: true,
-        idle_heartbeat: nanos(HEARTBEAT_MS),
-        inactive_threshold: nanos(INACTIVE_MS),
-        headers_only: headersOnly,
-        ...(from === 'last'
-          ? { deliver_policy: DeliverPolicy.LastPerSubject }
-          : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: from }),
-      });
-      tap.#name = name;
-      // Counted when the answer was written: some may be on their way already.
-      tap.#pending = num_pending + tap.#delivered;
-      return tap;
-    } catch (error) {
+    for (const end = performance.now() + LEADER_MS; ; ) {
+      const tap = new Tap(options, createInbox(inboxPrefix(options.connection)));
+      try {
+        const server = await tap.#begin();
+        if (!options.atLeader || !server || (await leaderOf(options)) === server) return tap;
+      } catch (error) {
+        tap.close();
+        throw error;
+      }
       tap.close();
-      throw error;
+      if (performance.now() > end) throw lost('no server leads the stream for long enough');
     }
+  }
+
+  /** @returns the server on which it is; undefined of one that is in no cluster */
+  async #begin(): Promise<string | undefined> {
+    const { manager, stream, filters, from, headersOnly = false } = this.#options;
+    const { name, num_pending, cluster } = await manager.consumers.add(stream, {
+      deliver_subject: this.#inbox,
+      filter_subjects: [...filters],
+      ack_policy: AckPolicy.None,
+      max_deliver: 1,
+      mem_storage: true,
+      num_replicas: 1,
+      flow_control: true,
+      idle_heartbeat: nanos(HEARTBEAT_MS),
+      inactive_threshold: nanos(INACTIVE_MS),
+      headers_only: headersOnly,
+      ...(from === 'last'
+        ? { deliver_policy: DeliverPolicy.LastPerSubject }
+        : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: from }),
+    });
+    this.#name = name;
+    // Counted when the answer was written: some may be on their way already.
+    this.#pending = num_pending + this.#delivered;
+    return cluster?.leader;
   }
 
   /** How many messages were there when it was opened. */
@@ -207,6 +225,12 @@ export function parsePlace(reply: string | undefined) {
 /** Users who may listen below one prefix only. */
 export const inboxPrefix = (connection: NatsConnection): string | undefined =>
   (connection as NatsConnection & { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
+
+/** Undefined while there is none. */
+async function leaderOf({ manager, stream }: TapOptions): Promise<string | undefined> {
+  const { cluster } = await manager.streams.info(stream);
+  return cluster?.leader;
+}
 
 const lost = (why: string) =>
   new CofferError('unavailable', `the reading of the stream was interrupted (${why}); it begins again`);
