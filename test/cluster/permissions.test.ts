@@ -83,6 +83,23 @@ it('The permissions in docs/scale.md are enough for a store and for what its ins
   for (const server of [one, two]) expect(server.process.output).not.toContain('does not let us');
 });
 
+it('An instance whose NATS user may not write any more says so, and goes on when it may again', async () => {
+  const nats = await NatsServer.start({ config: PERMISSIONS });
+  closing.push(() => nats.stop());
+  const servers = [`nats://coffer:${encodeURIComponent('a long one')}@127.0.0.1:${nats.port}`];
+  const one = await start({ storage: { kind: 'jetstream', servers, replicas: 1, syncAlways: true } });
+  const status = async () => String((await coffer(['storage', 'status', '-s', one.socket])).stdout);
+  expect(await status()).not.toContain('Changes are refused');
+  await nats.restart({ config: withoutRight('"$KV.coffer.>", ', '') });
+  await expect
+    .poll(status, { timeout: 30_000 })
+    .toMatch(/^Changes are refused: the NATS user may not publish to \$KV\.coffer\.>: .*docs\/scale\.md/m);
+  expect(await (await fetch(`${one.url}/readyz`)).text()).toContain('changes are refused now (unfit_store)"');
+  await nats.restart({ config: PERMISSIONS });
+  const put = async () => (await coffer(['put', 'a', '-s', one.socket], { input: canary('value') })).code;
+  await expect.poll(put, { timeout: 30_000 }).toBe(0);
+});
+
 it('A change that the NATS user may not write is refused at once, and not in doubt', async () => {
   const nats = await NatsServer.start({ config: PERMISSIONS });
   closing.push(() => nats.stop());

@@ -51,7 +51,7 @@ export function denialOf(error: unknown): string | undefined {
 
 export const GIVE_RIGHTS = 'give the user the permissions that docs/scale.md has for it';
 
-/** @throws CofferError `unavailable` if the NATS user may not write into the bucket */
+/** @throws CofferError `unfit_store` if the NATS user may not write into the bucket */
 export async function requireRights(
   connection: NatsConnection,
   layout: Layout,
@@ -59,7 +59,7 @@ export async function requireRights(
 ): Promise<void> {
   if (await mayPublish(connection, layout.meta, timeoutMs)) return;
   throw new CofferError(
-    'unavailable',
+    'unfit_store',
     `the NATS user may not publish to ${layout.all}: look at storage.bucket, or ${GIVE_RIGHTS}; nothing was changed`,
   );
 }

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import type { NatsConnection } from '@nats-io/nats-core';
 
 import { asBuffer } from '../../bytes.js';
 import { CofferError } from '../../errors.js';
@@ -28,6 +29,7 @@ import type { JetStreamOptions } from './options.js';
 import type { AppliedHead } from './reconciliation.js';
 import { Replica } from './replica.js';
 import type { ReplicaOrigin } from './replica-contract.js';
+import { requireRights } from './rights.js';
 import { JetStreamShared } from './shared.js';
 
 /** Between two looks whether the bucket and its servers are still fit. */
@@ -35,6 +37,7 @@ const FITNESS_MS = 60_000;
 /** Beats that do not come back for so long: the server may be cut off from the others, and another one is tried. */
 const MOVE_MS = 5_000;
 const WATCH_MS = 1_000;
+const RIGHTS_MS = 2_000;
 /** How long the first commit waits for the feed. */
 const READY_MS = 5_000;
 const READY_LOOK_MS = 5;
@@ -77,6 +80,8 @@ export class JetStreamStorage implements Storage {
   #facts: BucketFacts | undefined;
   /** Why the bucket, or a server, is not fit any more. */
   #unfit: CofferError | undefined;
+  /** The NATS user may not write any more. */
+  #denied: CofferError | undefined;
   #looking: Promise<void> | undefined;
   #wasReady = false;
   #ready: Promise<void> | undefined;
@@ -299,7 +304,10 @@ export class JetStreamStorage implements Storage {
   }
 
   #problem(): CofferError | undefined {
-    return this.#unfit ?? this.#feed.problem;
+    const { problem } = this.#feed;
+    const isSilent = problem?.code === 'unavailable' && this.#link.connection !== undefined;
+    // Who may not write hears nothing of its own either: that says why.
+    return this.#unfit ?? (isSilent ? (this.#denied ?? problem) : problem);
   }
 
   #moveOn(): void {
@@ -313,20 +321,27 @@ export class JetStreamStorage implements Storage {
   #look(): void {
     const connection = this.#link.connection;
     if (!connection || this.#looking) return;
-    const { jetstream } = this.#options;
-    this.#looking = openBucket(connection, jetstream, this.#layout, this.#replica.origin)
-      .then(
-        (facts) => {
-          this.#facts = facts;
-          this.#unfit = undefined;
-        },
-        (error: unknown) => {
-          if (error instanceof CofferError && error.code === 'unfit_store') this.#unfit = error;
-        },
-      )
-      .finally(() => {
-        this.#looking = undefined;
-      });
+    this.#looking = this.#lookBy(connection).finally(() => {
+      this.#looking = undefined;
+    });
+  }
+
+  async #lookBy(connection: NatsConnection): Promise<void> {
+    const unfit = (error: unknown) =>
+      error instanceof CofferError && error.code === 'unfit_store' ? error : undefined;
+    try {
+      await requireRights(connection, this.#layout, RIGHTS_MS);
+      this.#denied = undefined;
+    } catch (error) {
+      this.#denied = unfit(error);
+    }
+    try {
+      const { jetstream } = this.#options;
+      this.#facts = await openBucket(connection, jetstream, this.#layout, this.#replica.origin);
+      this.#unfit = undefined;
+    } catch (error) {
+      this.#unfit = unfit(error) ?? this.#unfit;
+    }
   }
 }
 
