@@ -42,8 +42,6 @@ export class Deployment implements AsyncDisposable {
       direct = false,
       together = false,
     } = options;
-    // Each process is killed with this one.
-    process.setMaxListeners(100);
     const cluster = await NatsCluster.start({ size: servers, auth: 'operator', sync, direct });
     const deployment = new Deployment(cluster);
     try {

@@ -24,11 +24,11 @@ export class Process {
     child.stdout.on('data', (chunk) => this.#hear(this.#stdout, chunk));
     child.stderr.on('data', (chunk) => this.#hear(this.#stderr, chunk));
     const killWithUs = () => child.kill('SIGKILL');
-    process.on('exit', killWithUs);
+    const offExit = onExit(killWithUs);
     this.exited = new Promise((resolve, reject) => {
       child.once('error', (error) => reject(new Error(`cannot start ${command}: ${error.message}`)));
       child.once('close', (code, signal) => resolve({ code, signal }));
-    }).finally(() => process.off('exit', killWithUs));
+    }).finally(offExit);
     this.exited.then(
       (exit) => {
         this.#exit = exit;
@@ -136,11 +136,11 @@ export async function run(command, args, { env, cwd, input = '', timeoutMs = 60_
 }
 
 export class TemporaryFolder {
-  #removeWithUs = () => rmSync(this.path, { recursive: true, force: true });
+  #offExit;
 
   constructor() {
     this.path = mkdtempSync(join(tmpdir(), 'coffer-test-'));
-    process.on('exit', this.#removeWithUs);
+    this.#offExit = onExit(() => this.#remove());
   }
 
   join(...names) {
@@ -148,9 +148,21 @@ export class TemporaryFolder {
   }
 
   [Symbol.dispose]() {
-    this.#removeWithUs();
-    process.off('exit', this.#removeWithUs);
+    this.#remove();
+    this.#offExit();
   }
+
+  #remove() {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** For each process and folder of a test: there may be any number, and none of them is a leak. */
+function onExit(listener) {
+  const count = process.listenerCount('exit') + 1;
+  if (count > process.getMaxListeners()) process.setMaxListeners(count);
+  process.on('exit', listener);
+  return () => process.off('exit', listener);
 }
 
 /** Below those that systems give to whoever asks for any: nobody gets it by chance before it is used. */
