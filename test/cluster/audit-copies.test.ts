@@ -1,41 +1,26 @@
-import { cp, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, rename, rm } from 'node:fs/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, headers } from '@nats-io/transport-node';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { NatsServer } from '../support/nats.mjs';
-import { Shared, textOf } from './audit-instances.js';
+import { describe, expect, it } from 'vitest';
+import { Shared, servedAnew, textOf } from './audit-instances.js';
 
 const A = 'aaaaaaaaaaaaaaaa';
 const B = 'bbbbbbbbbbbbbbbb';
 const STREAM = 'COFFER_AUDIT_test';
 
-let server: NatsServer;
-let shared: Shared;
-
-beforeEach(async () => {
-  server = await NatsServer.start();
-  shared = new Shared(server.url);
-});
-
-afterEach(async () => {
-  await shared[Symbol.asyncDispose]();
-  await server.stop();
-});
-
-const logText = (id: string) => readFile(join(shared.logOf(id), 'audit.log'), 'utf8');
+const nats = servedAnew();
 
 describe('copies of audit logs', () => {
   it('are the log, line for line, and say nothing in clear', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     await a.write(3_000, 'prod/very-secret-name');
     await expect.poll(() => a.pending).toBe(0);
-    expect(await textOf(a.copies.read(A, {}))).toBe(await logText(A));
+    expect(await textOf(a.copies.read(A, {}))).toBe(await nats.shared.logText(A));
     expect(await a.copies.chains()).toMatchObject([{ chain: A, instance: A, name: 'name-aa', first: 1 }]);
-    const verdict = await shared.verify(a.copies.read(A, {}), A);
+    const verdict = await nats.shared.verify(a.copies.read(A, {}), A);
     expect(verdict).toMatchObject({ instance: A, entries: a.log.durable.seq });
     expect(verdict.broken).toBeUndefined();
-    const connection = await connect({ servers: server.url });
+    const connection = await connect({ servers: nats.server.url });
     const jsm = await jetstreamManager(connection);
     const message = await jsm.streams.getMessage(STREAM, { last_by_subj: `coffer.audit.test.${A}` });
     expect(Buffer.from(message?.data ?? []).includes('very-secret-name')).toBe(false);
@@ -44,7 +29,7 @@ describe('copies of audit logs', () => {
   });
 
   it('come from all instances in the order of time, and each line says whose it is', async () => {
-    const [a, b] = [await shared.open(A), await shared.open(B)];
+    const [a, b] = [await nats.shared.open(A), await nats.shared.open(B)];
     for (let i = 0; i < 20; i++) await (i % 2 ? a : b).write(3);
     await expect.poll(() => a.pending + b.pending).toBe(0);
     const text = await textOf(await a.copies.readAll({}, a.log.durable.seq));
@@ -65,13 +50,13 @@ describe('copies of audit logs', () => {
   });
 
   it('are read however many there are, from any line and any time on', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     for (let i = 0; i < 40; i++) await a.write(1_000);
     const since = new Date();
     await expect.poll(() => new Date() > since).toBe(true);
     for (let i = 0; i < 10; i++) await a.write(1_000);
     await expect.poll(() => a.pending).toBe(0);
-    const text = await logText(A);
+    const text = await nats.shared.logText(A);
     expect(await textOf(a.copies.read(A, {}))).toBe(text);
     const lines = text.split('\n').slice(0, -1);
     expect(await textOf(a.copies.read(A, { from: 33_333 }))).toBe(`${lines.slice(33_332).join('\n')}\n`);
@@ -81,40 +66,40 @@ describe('copies of audit logs', () => {
   });
 
   it('wait for JetStream while requests do not, and come once when it is back', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     await expect.poll(() => a.pending).toBe(0);
-    await server.pause();
+    await nats.server.pause();
     await a.write(500);
     expect(a.pending).toBeGreaterThanOrEqual(500);
     await expect.poll(() => a.copies.facts.problem?.code).toBe('unavailable');
     expect(a.copies.facts.pendingSince).toBeInstanceOf(Date);
     expect(await a.copies.readAll({}, 5).catch((error) => error.code)).toBe('unavailable');
     await a.close();
-    const again = await shared.open(A);
+    const again = await nats.shared.open(A);
     await again.write(100);
-    await server.restart();
+    await nats.server.restart();
     await expect.poll(() => again.pending).toBe(0);
     expect(again.copies.facts).toMatchObject({ problem: undefined, pendingSince: undefined });
-    expect(await textOf(again.copies.read(A, {}))).toBe(await logText(A));
-    expect((await shared.verify(again.copies.read(A, {}), A)).broken).toBeUndefined();
+    expect(await textOf(again.copies.read(A, {}))).toBe(await nats.shared.logText(A));
+    expect((await nats.shared.verify(again.copies.read(A, {}), A)).broken).toBeUndefined();
   });
 
   it('do not hold up the end of a server whose NATS does not answer', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     await expect.poll(() => a.pending).toBe(0);
-    server.process.signal('SIGSTOP');
+    nats.server.process.signal('SIGSTOP');
     await a.write(5);
     const begun = performance.now();
     await a.close();
     expect(performance.now() - begun).toBeLessThan(6_000);
-    server.process.signal('SIGCONT');
-    const again = await shared.open(A);
+    nats.server.process.signal('SIGCONT');
+    const again = await nats.shared.open(A);
     await expect.poll(() => again.pending).toBe(0);
-    expect(await textOf(again.copies.read(A, {}))).toBe(await logText(A));
+    expect(await textOf(again.copies.read(A, {}))).toBe(await nats.shared.logText(A));
   });
 
   it('come once, whenever the server is killed', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     let writing = true;
     const written = (async () => {
       while (writing) {
@@ -125,53 +110,53 @@ describe('copies of audit logs', () => {
     for (let i = 0; i < 5; i++) {
       const { seq } = a.copies.facts.delivered;
       await expect.poll(() => a.copies.facts.delivered.seq).toBeGreaterThan(seq + 1_000);
-      await server.process.kill();
-      await server.restart();
+      await nats.server.process.kill();
+      await nats.server.restart();
     }
     writing = false;
     await written;
     await expect.poll(() => a.pending).toBe(0);
-    expect(await textOf(a.copies.read(A, {}))).toBe(await logText(A));
+    expect(await textOf(a.copies.read(A, {}))).toBe(await nats.shared.logText(A));
   });
 
   it('survive the disk of their instance', async () => {
-    const [a, b] = [await shared.open(A), await shared.open(B)];
+    const [a, b] = [await nats.shared.open(A), await nats.shared.open(B)];
     await a.write(50);
     await expect.poll(() => a.pending).toBe(0);
-    const kept = await logText(A);
-    await rm(shared.logOf(A), { recursive: true });
+    const kept = await nats.shared.logText(A);
+    await rm(nats.shared.logOf(A), { recursive: true });
     expect(await textOf(b.copies.read(A, {}))).toBe(kept);
   });
 
   it('wait where their stream is full, which is told and refuses nothing', async () => {
-    const a = await shared.open(A, { auditMaxBytes: 64 * 1024 });
+    const a = await nats.shared.open(A, { auditMaxBytes: 64 * 1024 });
     for (let i = 0; i < 20; i++) await a.write(50);
     await expect.poll(() => a.copies.facts.problem?.code).toBe('storage_full');
     expect(a.notices.join()).toContain('is full; give it more bytes');
     await a.write(1);
-    const connection = await connect({ servers: server.url });
+    const connection = await connect({ servers: nats.server.url });
     const jsm = await jetstreamManager(connection);
     await jsm.streams.update(STREAM, { max_bytes: 16 * 1024 * 1024 });
     await connection.close();
     await expect.poll(() => a.pending).toBe(0);
-    expect(await textOf(a.copies.read(A, {}))).toBe(await logText(A));
+    expect(await textOf(a.copies.read(A, {}))).toBe(await nats.shared.logText(A));
   });
 
   it('take a line that is longer than a message', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     await a.log.note('accept-rollback', { target: 'x'.repeat(3_000_000) });
     await a.write(2);
     await expect.poll(() => a.pending).toBe(0);
-    expect(await textOf(a.copies.read(A, {}))).toBe(await logText(A));
+    expect(await textOf(a.copies.read(A, {}))).toBe(await nats.shared.logText(A));
     await a.close();
-    const again = await shared.open(A);
+    const again = await nats.shared.open(A);
     await expect.poll(() => again.pending).toBe(0);
-    expect(await textOf(again.copies.read(A, {}))).toBe(await logText(A));
+    expect(await textOf(again.copies.read(A, {}))).toBe(await nats.shared.logText(A));
   });
 
   it('open after their data key is gone', async () => {
-    const [a, b] = [await shared.open(A), await shared.open(B)];
-    const { ring } = shared;
+    const [a, b] = [await nats.shared.open(A), await nats.shared.open(B)];
+    const { ring } = nats.shared;
     for (let i = 0; i < 3; i++) {
       await a.write(10);
       await expect.poll(() => a.pending).toBe(0);
@@ -182,22 +167,22 @@ describe('copies of audit logs', () => {
       ring.replaceDataKeys([ring.newest]);
     }
     await a.close();
-    const again = await shared.open(A);
+    const again = await nats.shared.open(A);
     await expect.poll(() => again.pending).toBe(0);
-    expect(await textOf(again.copies.read(A, {}))).toBe(await logText(A));
+    expect(await textOf(again.copies.read(A, {}))).toBe(await nats.shared.logText(A));
   });
 });
 
 describe('what becomes of copies', () => {
   const manager = async () => {
-    const connection = await connect({ servers: server.url });
+    const connection = await connect({ servers: nats.server.url });
     return { connection, jsm: await jetstreamManager(connection) };
   };
 
   it('is another store’s affair: its stream is not written to', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     await expect.poll(() => a.pending).toBe(0);
-    await using other = new Shared(server.url);
+    await using other = new Shared(nats.server.url);
     const b = await other.open(B);
     await expect.poll(() => b.copies.facts.problem?.code).toBe('unfit_store');
     expect(b.notices.join()).toContain('is not that of this store');
@@ -205,7 +190,7 @@ describe('what becomes of copies', () => {
   });
 
   it('is noticed: a beginning that is gone', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     for (let i = 0; i < 3; i++) {
       await a.write(10);
       await expect.poll(() => a.pending).toBe(0);
@@ -213,12 +198,12 @@ describe('what becomes of copies', () => {
     const { connection, jsm } = await manager();
     await jsm.streams.purge(STREAM, { filter: `coffer.audit.test.${A}`, seq: 2 });
     await connection.close();
-    const { broken } = await shared.verify(a.copies.read(A, {}), A);
+    const { broken } = await nats.shared.verify(a.copies.read(A, {}), A);
     expect(broken?.reason).toContain('are gone, and no signed entry says that they were retired');
   });
 
   it('is noticed and mended: all of them gone', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     await a.write(100);
     await expect.poll(() => a.pending).toBe(0);
     const { connection, jsm } = await manager();
@@ -226,13 +211,13 @@ describe('what becomes of copies', () => {
     await connection.close();
     await a.write(1);
     await expect.poll(() => a.pending).toBe(0);
-    const text = await logText(A);
+    const text = await nats.shared.logText(A);
     expect(text).toContain('"action":"copies-lost"');
     expect(await textOf(a.copies.read(A, {}))).toBe(text);
   });
 
   it('is told by the others, when an end is gone whose own disk is lost', async () => {
-    const [a, b] = [await shared.open(A), await shared.open(B)];
+    const [a, b] = [await nats.shared.open(A), await nats.shared.open(B)];
     await a.write(100);
     await expect.poll(() => a.pending).toBe(0);
     await b.copies.witness();
@@ -241,7 +226,7 @@ describe('what becomes of copies', () => {
     await b.copies.witness();
     expect(b.log.durable.seq).toBe(before);
     await expect.poll(() => b.pending).toBe(0);
-    expect((await shared.verify(b.copies.read(B, {}), B)).witnessed).toEqual({ [A]: delivered });
+    expect((await nats.shared.verify(b.copies.read(B, {}), B)).witnessed).toEqual({ [A]: delivered });
     await a.copies.witness();
     await expect.poll(() => a.pending).toBe(0);
     await b.copies.witness();
@@ -251,12 +236,12 @@ describe('what becomes of copies', () => {
   it('is told by a signed line, when they are old', async () => {
     let now = new Date('2031-01-01T00:00:00Z');
     const DAY = 24 * 60 * 60 * 1_000;
-    const a = await shared.open(A, { now: () => now, segmentBytes: 8_192 });
+    const a = await nats.shared.open(A, { now: () => now, segmentBytes: 8_192 });
     for (let i = 0; i < 20; i++) await a.write(20);
     await expect.poll(() => a.pending).toBe(0);
     now = new Date(now.getTime() + 40 * DAY);
     await a.write(1);
-    await server.pause();
+    await nats.server.pause();
     await a.write(20);
     const then = new Date(now.getTime() - 30 * DAY);
     const { seq } = a.copies.facts.delivered;
@@ -265,32 +250,32 @@ describe('what becomes of copies', () => {
     expect(await a.log.first()).toBeLessThanOrEqual(seq);
     a.copies.logRetired();
     await a.copies.retire(then);
-    await server.restart();
+    await nats.server.restart();
     await expect.poll(() => a.pending).toBe(0);
     expect((await a.copies.info(A))?.first).toBe(1);
     await a.copies.retire(then);
     const first = (await a.copies.info(A))?.first ?? 0;
     expect(first).toBeGreaterThan(1);
     expect(first).toBeLessThanOrEqual(await a.log.first());
-    const verdict = await shared.verify(a.copies.read(A, {}), A);
+    const verdict = await nats.shared.verify(a.copies.read(A, {}), A);
     expect(verdict.first).toBe(first);
     expect(verdict.broken).toBeUndefined();
   });
 
   it('is told by another, when all of an instance is old', async () => {
-    const old = await shared.open(A, { now: () => new Date('2031-01-01T00:00:00Z') });
+    const old = await nats.shared.open(A, { now: () => new Date('2031-01-01T00:00:00Z') });
     await expect.poll(() => old.pending).toBe(0);
     await old.close();
-    const b = await shared.open(B);
+    const b = await nats.shared.open(B);
     await expect.poll(() => b.pending).toBe(0);
     await b.copies.retire(new Date('2031-02-01T00:00:00Z'));
     expect((await b.copies.chains()).map(({ chain }) => chain)).toEqual([B]);
     await expect.poll(() => b.pending).toBe(0);
-    expect(Object.keys((await shared.verify(b.copies.read(B, {}), B)).takenAway ?? {})).toEqual([A]);
+    expect(Object.keys((await nats.shared.verify(b.copies.read(B, {}), B)).takenAway ?? {})).toEqual([A]);
   });
 
   it('is not done in the name of another: messages and logs that are exchanged do not verify', async () => {
-    const [a, b] = [await shared.open(A), await shared.open(B)];
+    const [a, b] = [await nats.shared.open(A), await nats.shared.open(B)];
     await a.write(10);
     await expect.poll(() => a.pending + b.pending).toBe(0);
     const { connection, jsm } = await manager();
@@ -301,48 +286,50 @@ describe('what becomes of copies', () => {
     const options = { headers: told, timeout: 5_000 };
     await connection.request('coffer.audit.test.cccccccccccccccc', message.data, options);
     await connection.close();
-    const exchanged = await shared.verify(b.copies.read('cccccccccccccccc', {}), 'cccccccccccccccc');
+    const exchanged = await nats.shared.verify(b.copies.read('cccccccccccccccc', {}), 'cccccccccccccccc');
     expect(exchanged.broken?.line).toBe(1);
-    expect((await shared.verify(b.copies.read(A, {}), B)).broken?.reason).toContain(`of the instance ${A}`);
+    expect((await nats.shared.verify(b.copies.read(A, {}), B)).broken?.reason).toContain(
+      `of the instance ${A}`,
+    );
     await a.close();
     await b.close();
-    await rename(shared.logOf(A), `${shared.logOf(A)}-aside`);
-    await cp(shared.logOf(B), shared.logOf(A), { recursive: true });
+    await rename(nats.shared.logOf(A), `${nats.shared.logOf(A)}-aside`);
+    await cp(nats.shared.logOf(B), nats.shared.logOf(A), { recursive: true });
     const anchor = a.log.durable;
     const witness = { anchor, revision: 9, generation: 9 };
-    await expect(shared.open(A, { witness })).rejects.toMatchObject({ code: 'audit_rolled_back' });
+    await expect(nats.shared.open(A, { witness })).rejects.toMatchObject({ code: 'audit_rolled_back' });
   });
 
   it('stops where the log was put back, until that is accepted; then both chains are there', async () => {
-    const a = await shared.open(A);
+    const a = await nats.shared.open(A);
     await a.write(10);
     await a.close();
-    const aside = `${shared.logOf(A)}-aside`;
-    await cp(shared.logOf(A), aside, { recursive: true });
-    const more = await shared.open(A);
+    const aside = `${nats.shared.logOf(A)}-aside`;
+    await cp(nats.shared.logOf(A), aside, { recursive: true });
+    const more = await nats.shared.open(A);
     await more.write(10, 'gone');
     await expect.poll(() => more.pending).toBe(0);
     await more.close();
-    await rm(shared.logOf(A), { recursive: true });
-    await cp(aside, shared.logOf(A), { recursive: true });
-    const back = await shared.open(A);
+    await rm(nats.shared.logOf(A), { recursive: true });
+    await cp(aside, nats.shared.logOf(A), { recursive: true });
+    const back = await nats.shared.open(A);
     await expect.poll(() => back.copies.facts.problem?.code).toBe('audit_rolled_back');
     await back.write(5);
     await back.close();
-    const accepted = await shared.open(A, { acceptRollback: true });
+    const accepted = await nats.shared.open(A, { acceptRollback: true });
     await expect.poll(() => accepted.pending).toBe(0);
     expect((await accepted.copies.chains()).map(({ chain }) => chain)).toEqual([A, `${A}-1`]);
-    expect(await textOf(accepted.copies.read(`${A}-1`, {}))).toBe(await logText(A));
-    const left = await shared.verify(accepted.copies.read(A, {}), A);
-    const next = await shared.verify(accepted.copies.read(`${A}-1`, {}), A);
+    expect(await textOf(accepted.copies.read(`${A}-1`, {}))).toBe(await nats.shared.logText(A));
+    const left = await nats.shared.verify(accepted.copies.read(A, {}), A);
+    const next = await nats.shared.verify(accepted.copies.read(`${A}-1`, {}), A);
     expect([left.broken, next.broken]).toEqual([undefined, undefined]);
     expect(next.remarks.map(({ action }) => action)).toContain('accept-rollback');
     const all = (await textOf(await accepted.copies.readAll({}, accepted.log.durable.seq))).split('\n');
     expect(new Set(all).size).toBe(all.length);
     expect(all.filter((line) => line.includes('gone/'))).toHaveLength(10);
     await accepted.close();
-    const after = await shared.open(A);
+    const after = await nats.shared.open(A);
     await expect.poll(() => after.pending).toBe(0);
-    expect(await textOf(after.copies.read(`${A}-1`, {}))).toBe(await logText(A));
+    expect(await textOf(after.copies.read(`${A}-1`, {}))).toBe(await nats.shared.logText(A));
   });
 });

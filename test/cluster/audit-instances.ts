@@ -1,13 +1,30 @@
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from '@nats-io/transport-node';
+import { afterEach, beforeEach } from 'vitest';
 import { AuditCopies } from '../../packages/engine/src/audit/copies/copies.js';
 import { AuditLog, type AuditOptions } from '../../packages/engine/src/audit/log.js';
 import { type AuditVerdict, AuditVerifier } from '../../packages/engine/src/audit/verifier.js';
 import { SERVER } from '../../packages/engine/src/caller.js';
 import { KeyRing } from '../../packages/engine/src/crypto/key-ring.js';
 import { createSigner, verifySignature } from '../../packages/engine/test/support.js';
+import { NatsServer } from '../support/nats.mjs';
 import { TemporaryFolder } from '../support/processes.mjs';
+
+/** A server for each test of a file, and what shares it. */
+export function servedAnew(): { readonly server: NatsServer; readonly shared: Shared } {
+  const served = {} as { server: NatsServer; shared: Shared };
+  beforeEach(async () => {
+    served.server = await NatsServer.start();
+    served.shared = new Shared(served.server.url);
+  });
+  afterEach(async () => {
+    await served.shared[Symbol.asyncDispose]();
+    await served.server.stop();
+  });
+  return served;
+}
 
 /** Some instances' logs and their copies, without the store that they share. */
 export class Shared implements AsyncDisposable {
@@ -101,6 +118,10 @@ export class Shared implements AsyncDisposable {
 
   logOf(id: string): string {
     return join(this.folder.path, id, 'audit');
+  }
+
+  logText(id: string): Promise<string> {
+    return readFile(join(this.logOf(id), 'audit.log'), 'utf8');
   }
 
   /** Verifies lines as an operator would. */

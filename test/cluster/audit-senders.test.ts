@@ -1,8 +1,7 @@
-import { cp, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp } from 'node:fs/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   COPY_HEADER,
   CopiesLayout,
@@ -10,33 +9,19 @@ import {
   parseSpan,
 } from '../../packages/engine/src/audit/copies/format.js';
 import { Link } from '../support/links.mjs';
-import { NatsServer } from '../support/nats.mjs';
-import { Shared, textOf } from './audit-instances.js';
+import { servedAnew, textOf } from './audit-instances.js';
 
 const A = 'aaaaaaaaaaaaaaaa';
 const CLONE = 'clone';
 /** How often a sender loses its connection, at some moment between a message and its answer. */
 const LOSSES = 8;
 
-let server: NatsServer;
-let shared: Shared;
-
-beforeEach(async () => {
-  server = await NatsServer.start();
-  shared = new Shared(server.url);
-});
-
-afterEach(async () => {
-  await shared[Symbol.asyncDispose]();
-  await server.stop();
-});
-
-const logText = (at: string) => readFile(join(shared.logOf(at), 'audit.log'), 'utf8');
+const nats = servedAnew();
 
 /** Which lines each message of a chain holds, in the stream's order. */
 async function spansOf(chain: string): Promise<CopySpan[]> {
-  const layout = new CopiesLayout(shared.bucket);
-  const connection = await connect({ servers: server.url });
+  const layout = new CopiesLayout(nats.shared.bucket);
+  const connection = await connect({ servers: nats.server.url });
   const { streams } = await jetstreamManager(connection);
   const { state } = await streams.info(layout.stream);
   const spans: CopySpan[] = [];
@@ -63,10 +48,10 @@ function expectSeamless(spans: readonly CopySpan[]): void {
 
 describe('two senders of one instance’s log', () => {
   it('deliver each line once and in order, whose answers so ever are lost', async () => {
-    const a = await shared.open(A);
-    const link = await Link.open({ host: '127.0.0.1', port: Number(new URL(server.url).port) });
+    const a = await nats.shared.open(A);
+    const link = await Link.open({ host: '127.0.0.1', port: Number(new URL(nats.server.url).port) });
     onTestFinished(() => link.close());
-    const other = shared.sendToo(a, `nats://${link.address}`);
+    const other = nats.shared.sendToo(a, `nats://${link.address}`);
     const both = [a.copies, other];
     let writing = true;
     const written = (async () => {
@@ -89,19 +74,19 @@ describe('two senders of one instance’s log', () => {
     await written;
     await expect.poll(() => both.map(({ facts }) => facts.pending)).toEqual([0, 0]);
     expectSeamless(await spansOf(A));
-    const text = await logText(A);
+    const text = await nats.shared.logText(A);
     for (const copies of both) expect(await textOf(copies.read(A, {}))).toBe(text);
     expect(text).not.toContain('copies-lost');
-    expect((await shared.verify(a.copies.read(A, {}), A)).broken).toBeUndefined();
+    expect((await nats.shared.verify(a.copies.read(A, {}), A)).broken).toBeUndefined();
     expect((await a.copies.chains()).map(({ chain }) => chain)).toEqual([A]);
   });
 
   it('that write on in a copy each: one is believed, and the other says that it is not', async () => {
-    const first = await shared.open(A);
+    const first = await nats.shared.open(A);
     await first.write(50);
     await first.close();
-    await cp(shared.logOf(A), shared.logOf(CLONE), { recursive: true });
-    const two = await Promise.all([shared.open(A), shared.open(CLONE)]);
+    await cp(nats.shared.logOf(A), nats.shared.logOf(CLONE), { recursive: true });
+    const two = await Promise.all([nats.shared.open(A), nats.shared.open(CLONE)]);
     expect(two.map(({ id }) => id)).toEqual([A, A]);
     for (let i = 0; i < 10; i++) await Promise.all(two.map((one, index) => one.write(10, `of ${index}`)));
     const codes = () => two.map(({ copies }) => copies.facts.problem?.code).sort();
@@ -113,9 +98,9 @@ describe('two senders of one instance’s log', () => {
     expect(other?.pending).toBeGreaterThan(0);
     expectSeamless(await spansOf(A));
     const text = await textOf((believed ?? first).copies.read(A, {}));
-    expect(text).toBe(await logText(isBelieved === 0 ? A : CLONE));
+    expect(text).toBe(await nats.shared.logText(isBelieved === 0 ? A : CLONE));
     expect(text).not.toContain(`of ${1 - isBelieved}/`);
-    expect((await shared.verify((believed ?? first).copies.read(A, {}), A)).broken).toBeUndefined();
+    expect((await nats.shared.verify((believed ?? first).copies.read(A, {}), A)).broken).toBeUndefined();
     expect(other?.notices.join()).toContain('another process has its copy');
   });
 });

@@ -1,10 +1,9 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { saysMoved } from '../../packages/engine/src/header/moved.js';
-import { parseRootKey } from '../../packages/engine/src/index.js';
 import { inspectStore } from '../../packages/engine/src/inspect/store.js';
 import { HEADER_KEY } from '../../packages/engine/src/keys.js';
 import type { MigrateOptions } from '../../packages/engine/src/migrate/options.js';
@@ -14,23 +13,10 @@ import { fileKind } from '../../packages/engine/src/storage/file-kind.js';
 import { LmdbStorage } from '../../packages/engine/src/storage/lmdb.js';
 import { admin, bytes, createSigner, openEngine, text } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
-import { NatsCluster } from '../support/cluster.mjs';
-import { connectTo, newFolder, openStorage, removeFolders } from './jetstream-support.js';
-import { moveOptions } from './move-options.mjs';
+import { connectTo, newFolder, openStorage } from './jetstream-support.js';
+import { LOCAL, movesHere } from './moves.js';
 
-let cluster: NatsCluster;
-
-beforeAll(async () => {
-  cluster = await NatsCluster.start({ size: 1, auth: 'open', direct: true });
-});
-
-afterAll(async () => {
-  await cluster?.stop();
-  removeFolders();
-});
-
-let buckets = 0;
-const LOCAL = { minFreeBytes: 0, onFatal: () => undefined };
+const moves = movesHere();
 
 interface Interrupted {
   readonly folder: string;
@@ -45,13 +31,7 @@ async function interrupted(): Promise<Interrupted> {
   const { engine, folder, stateDir } = await openEngine();
   for (let i = 0; i < 5; i++) await engine.put(admin, `secret-${i}`, bytes(canary(`value ${i}`)));
   await engine.close();
-  const options = moveOptions({
-    stateDir,
-    rootKey: parseRootKey(`file:${join(folder, 'root.key')}`),
-    createSigner,
-    connect: () => connectTo(cluster.urls),
-    bucket: `interrupted-${++buckets}`,
-  });
+  const options = moves.options(folder, moves.newBucket());
   await migrateToJetStream(options);
   const killed = new Error('killed');
   const now = () => {
@@ -72,7 +52,7 @@ async function expectServed(folder: string): Promise<void> {
 
 /** Whether the bucket is a store. */
 async function isStore({ jetstream: { bucket } }: MigrateOptions): Promise<boolean> {
-  const other = await openStorage(cluster, { bucket, folder: newFolder(), follow: false });
+  const other = await openStorage(moves.cluster, { bucket, folder: newFolder(), follow: false });
   const header = other.get(HEADER_KEY);
   await other.close();
   return header !== undefined && !saysMoved(header.bytes);

@@ -7,10 +7,9 @@ import { fileURLToPath } from 'node:url';
 
 import { jetstreamManager } from '@nats-io/jetstream';
 
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import type { CofferError } from '../../packages/engine/src/errors.js';
 import { saysMoved, withoutMark } from '../../packages/engine/src/header/moved.js';
-import { parseRootKey } from '../../packages/engine/src/index.js';
 import { HEADER_KEY } from '../../packages/engine/src/keys.js';
 import { isSame, requireSame } from '../../packages/engine/src/migrate/copy.js';
 import type { MigrateOptions } from '../../packages/engine/src/migrate/options.js';
@@ -25,47 +24,19 @@ import {
   admin,
   bytes,
   codeOf,
-  createSigner,
   openEngine,
   temporaryFolder,
   text,
 } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
-import { NatsCluster } from '../support/cluster.mjs';
-import { connectTo, newFolder, openStorage, removeFolders } from './jetstream-support.js';
-import { moveOptions } from './move-options.mjs';
+import { connectTo, newFolder, openStorage } from './jetstream-support.js';
+import { LOCAL, movesHere } from './moves.js';
 
-let cluster: NatsCluster;
-
-beforeAll(async () => {
-  cluster = await NatsCluster.start({ size: 1, auth: 'open', direct: true });
-});
-
-afterAll(async () => {
-  await cluster?.stop();
-  removeFolders();
-});
-
-let buckets = 0;
-const newBucket = () => `move-${++buckets}`;
+const moves = movesHere();
+const { newBucket, options: optionsFor } = moves;
 const WAIT = { timeout: 10_000 };
-const LOCAL = { minFreeBytes: 0, onFatal: () => undefined };
 /** With its headers longer than one message may be. */
 const LARGE = Buffer.alloc(1024 * 1024, canary('large'));
-
-const optionsFor = (
-  folder: string,
-  bucket: string,
-  { urls = cluster.urls, ...more }: Partial<MigrateOptions> & { urls?: readonly string[] } = {},
-): MigrateOptions =>
-  moveOptions({
-    stateDir: join(folder, 'state'),
-    rootKey: parseRootKey(`file:${join(folder, 'root.key')}`),
-    createSigner,
-    connect: () => connectTo(urls),
-    bucket,
-    ...more,
-  });
 
 /** An embedded store with all kinds of records; closed. */
 async function embedded(): Promise<{ folder: string; store: string; stateDir: string }> {
@@ -98,7 +69,7 @@ async function expectServed(folder: string, options?: MigrateOptions): Promise<v
 
 /** The subjects of a bucket: an instance that looks in leaves one of its own at least. */
 async function lasting(bucket: string): Promise<string[]> {
-  const connection = await connectTo(cluster.urls);
+  const connection = await connectTo(moves.cluster.urls);
   const manager = await jetstreamManager(connection);
   const { state } = await manager.streams.info(new Layout(bucket).stream, { subjects_filter: '>' });
   await connection.close();
@@ -132,7 +103,7 @@ test('a store goes into JetStream and comes back, each record byte by byte', asy
   await expect(openEngine(folder)).rejects.toMatchObject({ code: 'unfit_store' });
 
   // What the stream itself has, as another instance reads it.
-  const other = await openStorage(cluster, { bucket, folder: newFolder(), follow: false });
+  const other = await openStorage(moves.cluster, { bucket, folder: newFolder(), follow: false });
   expect(await isSame(kept, other)).toBe(true);
   expect(Buffer.from(other.incarnation)).toEqual(Buffer.from(incarnation));
   await other.close();
@@ -241,7 +212,7 @@ test('without NATS, or when it goes on the way, the store stays where it was, an
   await expect(migrateToJetStream(nowhere)).rejects.toThrow();
   expect(await fileKind(store)).toBe('embedded');
 
-  const gate = await cluster.gate('mover');
+  const gate = await moves.cluster.gate('mover');
   let copied = 0;
   const cut = optionsFor(folder, bucket, {
     urls: gate.urls,
@@ -256,7 +227,7 @@ test('without NATS, or when it goes on the way, the store stays where it was, an
   gate.mend();
   if ((await fileKind(store)) === 'embedded') await expectServed(folder);
   const { kept = '' } = await migrateToJetStream(optionsFor(folder, bucket));
-  const other = await openStorage(cluster, { bucket, folder: newFolder(), follow: false });
+  const other = await openStorage(moves.cluster, { bucket, folder: newFolder(), follow: false });
   expect(await isSame(await keptRecords(kept), other)).toBe(true);
   await other.close();
 });
@@ -346,7 +317,7 @@ test('a store is not moved away from an instance that serves it', { timeout: 60_
   const { folder, store } = await embedded();
   const bucket = newBucket();
   await migrateToJetStream(optionsFor(folder, bucket));
-  const other = await openStorage(cluster, { bucket, instanceName: 'still-there', follow: false });
+  const other = await openStorage(moves.cluster, { bucket, instanceName: 'still-there', follow: false });
   const header = other.get(HEADER_KEY)?.bytes ?? bytes('');
   const keys = await openKeys(header, other.incarnation, optionsFor(folder, bucket));
   other.shared.follow(takingAll(() => keys));
@@ -385,7 +356,13 @@ async function moveElsewhere(
     if (message !== 'ready') return;
     if (killAfter !== undefined) setTimeout(() => child.kill('SIGKILL'), killAfter);
     const { stateDir } = optionsFor(folder, bucket);
-    child.send({ stateDir, rootKey: `file:${join(folder, 'root.key')}`, bucket, urls: cluster.urls, to });
+    child.send({
+      stateDir,
+      rootKey: `file:${join(folder, 'root.key')}`,
+      bucket,
+      urls: moves.cluster.urls,
+      to,
+    });
   });
   await once(child, 'exit');
   return said;
@@ -394,7 +371,7 @@ async function moveElsewhere(
 /** Where the store can be served: never at two places. */
 async function places(store: string, bucket: string): Promise<string[]> {
   const found: string[] = (await fileKind(store)) === 'embedded' ? ['embedded'] : [];
-  const connection = await connectTo(cluster.urls);
+  const connection = await connectTo(moves.cluster.urls);
   const manager = await jetstreamManager(connection);
   const layout = new Layout(bucket);
   const message = await manager.streams
