@@ -1,9 +1,11 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
 import { fingerprintSaid, HEAD, isRemoved } from './messages.js';
-import type { ReplicaLike } from './replica-contract.js';
+import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 import type { Drop } from './tap.js';
 
 export interface ScrubOptions {
@@ -25,6 +27,11 @@ export interface Removal {
   readonly at: number;
   readonly isHead: boolean;
 }
+
+/** Own beats come by the same connection, and are not to wait: some 25,000 records in a second. */
+const BYTES_PER_SECOND = 8 * 1024 * 1024;
+/** So many of what is here are looked at in one turn. */
+const TURN = 2_000;
 
 /** So many removals are swept in one go. */
 export const MOST_SWEPT = 10_000;
@@ -87,17 +94,36 @@ export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
     stream: layout.stream,
     filters,
     headersOnly: true,
+    bytesPerSecond: BYTES_PER_SECOND,
   })) {
     for (const drop of drops) read(drop);
   }
   const forgotten: { key: Uint8Array; revision: number }[] = [];
-  for (const [key, { revision, removed, chunks }] of replica.entries()) {
-    if (revision > position) continue;
+  const compare = (key: Uint8Array, { revision, removed, chunks }: ReplicaEntry): void => {
+    if (revision > position) return;
     const id = token(key);
     const isThere = found.has(id);
     if (removed && !isThere) forgotten.push({ key: Buffer.from(key), revision });
-    if (removed) continue;
+    if (removed) return;
     if (!isThere || (parts.get(id) ?? 0) < chunks) suspects.set(id, Buffer.from(key));
+  };
+  for await (const turn of inTurns(replica)) {
+    for (const [key, entry] of turn) compare(key, entry);
   }
   return { suspects: [...suspects.values()], missed, compared: found.size, ripe, oldestLeft, forgotten };
+}
+
+/** All entries, by key; what else the process has to do comes in between. */
+async function* inTurns(replica: ReplicaLike): AsyncGenerator<[Uint8Array, ReplicaEntry][]> {
+  for (let after: Uint8Array | undefined; ; ) {
+    const turn: [Uint8Array, ReplicaEntry][] = [];
+    for (const [key, entry] of replica.entries(after)) {
+      turn.push([Buffer.from(key), entry]);
+      if (turn.length === TURN) break;
+    }
+    yield turn;
+    if (turn.length < TURN) return;
+    after = turn.at(-1)?.[0];
+    await nextTurn();
+  }
 }

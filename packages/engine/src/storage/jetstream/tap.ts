@@ -31,6 +31,8 @@ export interface TapOptions {
   /** From this sequence on; or the last message of each subject. */
   readonly from: number | 'last';
   readonly headersOnly?: boolean;
+  /** How fast the server sends, at most: what comes by the same connection waits behind what was sent. */
+  readonly bytesPerSecond?: number;
   /**
    * For who decides by it what the stream has: at the server that leads the stream, which also takes changes and is asked for single
    * messages. Another one may be behind, or lack what its disk has lost, and nothing says so.
@@ -103,7 +105,7 @@ export class Tap {
 
   /** @returns the server on which it is; undefined of one that is in no cluster */
   async #begin(): Promise<string | undefined> {
-    const { manager, stream, filters, from, headersOnly = false } = this.#options;
+    const { manager, stream, filters, from, headersOnly = false, bytesPerSecond } = this.#options;
     const { name, num_pending, cluster } = await manager.consumers.add(stream, {
       deliver_subject: this.#inbox,
       filter_subjects: [...filters],
@@ -115,6 +117,7 @@ export class Tap {
       idle_heartbeat: nanos(HEARTBEAT_MS),
       inactive_threshold: nanos(INACTIVE_MS),
       headers_only: headersOnly,
+      ...(bytesPerSecond !== undefined && { rate_limit_bps: bytesPerSecond * 8 }),
       ...(from === 'last'
         ? { deliver_policy: DeliverPolicy.LastPerSubject }
         : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: from }),
