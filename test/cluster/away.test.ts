@@ -1,12 +1,12 @@
 import { jetstreamManager } from '@nats-io/jetstream';
-import { deferred, headers, type NatsConnection } from '@nats-io/nats-core';
+import { deferred, type NatsConnection } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 
 import { CofferError } from '../../packages/engine/src/errors.js';
 import { encodeAlarm } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
-import { Follower, later, layout, makeBucket, putBackTo } from './followers.js';
+import { Follower, later, layout, makeBucket, putBackTo, sayOfMember } from './followers.js';
 
 /** Three instances that have the same, and have said so. */
 async function three() {
@@ -260,14 +260,8 @@ test('a record that is older than what an instance has is not taken over, though
   // Nor by one that was forgotten, and begins anew.
   await back.end();
   await two.feed.passed(await one.commit('sa', `3 ${canary('older yet')}`));
-  await connection.request(layout.member(back.replica.instance), '', { headers: removal(), timeout: 5_000 });
+  await sayOfMember(connection, back.replica.instance, 0);
   const forgotten = await start(nats, back);
   await expect.poll(() => forgotten.feed.alarm.raised?.message, { timeout: 30_000 }).toContain('forgotten');
   expect(forgotten.text('sa')).toBe(`5 ${canary('newest')}`);
 });
-
-function removal() {
-  const said = headers();
-  said.set('KV-Operation', 'DEL');
-  return said;
-}

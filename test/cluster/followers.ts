@@ -11,9 +11,11 @@ import { Heal } from '../../packages/engine/src/storage/jetstream/heal.js';
 import type { RecordSense } from '../../packages/engine/src/storage/jetstream/heal-plan.js';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
+import { memberMessage } from '../../packages/engine/src/storage/jetstream/member-message.js';
 import { MessageSeal } from '../../packages/engine/src/storage/jetstream/message-seal.js';
 import { encodeChange } from '../../packages/engine/src/storage/jetstream/messages.js';
-import { encodeMeta, parseMeta } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { encodeMeta, type MemberNote, parseMeta } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
 import type { HealReport, IncomingHead } from '../../packages/engine/src/storage/shared.js';
 import type { NatsCluster } from '../support/cluster.mjs';
@@ -244,6 +246,17 @@ export async function commit(
   }
   if (!answer.seq || answer.error) throw new Error(JSON.stringify(answer));
   return answer.seq;
+}
+
+/** What is said of a member, as an instance would. @param said what differs of a note, or the life that was forgotten */
+export async function sayOfMember(
+  connection: NatsConnection,
+  instance: string,
+  said: Partial<MemberNote> | number,
+): Promise<void> {
+  const note = { name: 'test', version: '0', life: 0, epoch: 1, confirmed: 0, awaited: 0, at: new Date() };
+  const whole = typeof said === 'number' ? said : { ...note, ...said };
+  await publishMessage(connection, seal.seal(memberMessage(layout, instance, whole)));
 }
 
 /** All servers as they are at this moment: as after a power cut before which they had not synced. @returns what sets them back */

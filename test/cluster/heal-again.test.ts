@@ -5,7 +5,7 @@ import { CofferError } from '../../packages/engine/src/errors.js';
 import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
-import { Follower, later, layout, makeBucket } from './followers.js';
+import { Follower, later, layout, makeBucket, sayOfMember } from './followers.js';
 
 /** Two instances that have the same. */
 async function two() {
@@ -78,28 +78,18 @@ test('an instance that answers is not left out of a heal unless it was named, an
   for (const { feed } of [one, other]) {
     await expect.poll(() => feed.alarm.current, { timeout: 20_000 }).toBeDefined();
   }
-  // Nobody writes of itself any more, and so somebody else can.
   await manager.streams.purge(layout.stream, { filter: layout.record(Buffer.from('sb')) });
-  const forget = (follower: Follower) => {
-    const said = headers();
-    said.set('KV-Operation', 'DEL');
-    return connection.request(layout.member(follower.replica.instance), '', {
-      headers: said,
-      timeout: 5_000,
-    });
-  };
   const { instance } = other.replica;
-  await forget(other);
-  await expect(one.heal()).rejects.toThrow(`coffer storage heal --without ${instance};`);
-  await forget(one);
+  await sayOfMember(connection, instance, 0);
+  await expect(one.heal()).rejects.toThrow(`coffer storage heal --without ${instance}`);
+  await sayOfMember(connection, one.replica.instance, 0);
   const nobody = one.heal(false, false, [instance, one.replica.instance]);
-  await expect(nobody).rejects.toThrow('nobody else is there');
-  for (const follower of [one, other]) {
-    const filter = layout.member(follower.replica.instance);
-    await expect(one.heal()).rejects.toThrow(`nats stream purge ${layout.stream} --subject '${filter}'`);
-    await manager.streams.purge(layout.stream, { filter });
-  }
-  expect(await one.heal()).toMatchObject({ restored: 1, compared: expect.arrayContaining([instance]) });
+  await expect(nobody).rejects.toThrow('nobody is there whose copy of the store could be compared');
+  await sayOfMember(connection, one.replica.instance, { life: 1 });
+  expect(await one.heal(false, false, [instance])).toMatchObject({
+    restored: 1,
+    compared: [one.replica.instance],
+  });
   await healthy(one, other);
   expect(other.text('sb')).toBe(`1 ${canary('sb')}`);
 });

@@ -1,11 +1,11 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
-import { encodeAlarm, encodeMember } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { encodeAlarm } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { put } from '../../packages/engine/src/storage/jetstream/put.js';
 import type { StorageAlarm } from '../../packages/engine/src/storage/shared.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
-import { bytes, Follower, later, layout, makeBucket, putBackTo } from './followers.js';
+import { bytes, Follower, later, layout, makeBucket, putBackTo, sayOfMember } from './followers.js';
 
 async function cluster(size = 1) {
   const nats = await NatsCluster.start({ size });
@@ -149,9 +149,8 @@ test('each member is in the report of a heal: as compared, or as one whose word 
   const two = (await Follower.open(nats.urls)).start();
   await two.feed.passed(await one.commit('sa', canary('a')));
   // It has said that it had more than it has, as one does that reads the store anew.
-  two.feed.members.stop();
-  const said = { name: 'test', version: '0', epoch: 1, awaited: 0, at: new Date() };
-  await put(connection, layout.member(two.replica.instance), encodeMember({ ...said, confirmed: 1e9 }));
+  two.feed.members.own.stop();
+  await sayOfMember(connection, two.replica.instance, { confirmed: 1e9 });
   expect(await one.heal(true)).toMatchObject({
     compared: [one.replica.instance],
     absent: [two.replica.instance],

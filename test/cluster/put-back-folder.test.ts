@@ -1,8 +1,6 @@
 import { cp, rm } from 'node:fs/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
-import { encodeMember } from '../../packages/engine/src/storage/jetstream/notes.js';
-import { put } from '../../packages/engine/src/storage/jetstream/put.js';
 import { canary } from '../support/canary.mjs';
 import { NatsServer } from '../support/nats.mjs';
 import { TemporaryFolder } from '../support/processes.mjs';
@@ -76,11 +74,10 @@ test('one that only missed some seconds is no reason to compare anything', async
 });
 
 test('a new instance that was killed while it read the store begins again', async () => {
-  const { server, connection } = await bucket();
+  const { server } = await bucket();
   const one = (await Follower.open(server.url)).start();
   await one.commit('sa', canary('a'));
   const killed = await Follower.open(server.url);
-  const { instance } = killed.replica;
   const half = {
     key: bytes('sz'),
     bytes: bytes(canary('deleted meanwhile')),
@@ -90,8 +87,6 @@ test('a new instance that was killed while it read the store begins again', asyn
   };
   await killed.replica.apply([half], [], 2);
   await killed.end();
-  const { at, ...said } = { name: 'test', version: '0', epoch: 1, awaited: 0, at: new Date() };
-  await put(connection, layout.member(instance), encodeMember({ ...said, at, confirmed: one.feed.position }));
   const again = await Follower.open(server.url, killed.folder);
   await again.feed.fill();
   expect(again.text('sz')).toBeUndefined();

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
 import { Members } from '../../packages/engine/src/storage/jetstream/members.js';
-import { encodeMember } from '../../packages/engine/src/storage/jetstream/notes.js';
+import { MessageSeal } from '../../packages/engine/src/storage/jetstream/message-seal.js';
 import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
 import { NatsCluster } from '../support/cluster.mjs';
 import { NatsServer } from '../support/nats.mjs';
@@ -111,7 +111,10 @@ test('an instance that is cut off says that it cannot forget a member, not that 
     throw error;
   };
   const replica = await Replica.open(newFolder(), { minFreeBytes: 0, onFatal });
+  const other = { instance: '0000000000000002', life: 0, isForgotten: false, name: 'two' };
+  await replica.keepMember({ ...other, version: '0', epoch: 1, at: new Date() });
   const members = new Members({
+    seal: new MessageSeal({ stream: layout.stream }),
     answering: async () => [],
     layout,
     link,
@@ -120,8 +123,7 @@ test('an instance that is cut off says that it cannot forget a member, not that 
     version: '0',
     position: () => 1,
   });
-  const note = { name: 'two', version: '0', epoch: 1, confirmed: 1, awaited: 0, at: new Date() };
-  members.heard('0000000000000002', encodeMember(note));
+
   await expect(members.forget('two')).rejects.toMatchObject({
     code: 'unavailable',
     message: 'connection refused',

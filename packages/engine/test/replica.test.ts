@@ -365,11 +365,13 @@ test('a copy belongs to one bucket: under the name of another it is refused, unt
   await again.belongTo('cofer');
 });
 
-test('a copy remembers the other members, each until it is forgotten, and they are none of its records', async () => {
+test('a copy remembers the other members, those that were forgotten too, and they are none of its records', async () => {
   const { replica, folder } = await newReplica();
   await replica.bind(ORIGIN);
   const member = (digit: string) => ({
     instance: digit.repeat(16),
+    life: 0,
+    isForgotten: false,
     name: `node-${digit}`,
     version: '1',
     epoch: 2,
@@ -377,9 +379,10 @@ test('a copy remembers the other members, each until it is forgotten, and they a
   });
   for (const digit of ['f', '1', 'a']) await replica.keepMember(member(digit));
   await replica.keepMember({ ...member('1'), name: 'renamed' });
-  await replica.forgetMember('a'.repeat(16));
+  await replica.keepMember({ ...member('a'), life: 2, isForgotten: true });
   const again = await reopen(replica, folder);
-  expect(again.members()).toEqual([{ ...member('1'), name: 'renamed' }, member('f')]);
+  const forgotten = { ...member('a'), life: 2, isForgotten: true };
+  expect(again.members()).toEqual([{ ...member('1'), name: 'renamed' }, forgotten, member('f')]);
   expect([scanned(again), [...again.entries()], again.chunks(bytes('sa'))]).toEqual([[], [], []]);
 });
 

@@ -8,13 +8,13 @@ import { lastNote } from './continuity.js';
 import { UNPROVEN } from './epoch.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
+import { lastOfMember } from './member-message.js';
 import { type Members, readingOf } from './members.js';
 import type { MessageSeal } from './message-seal.js';
-import { type Meta, parseAlarm, parsedNote, parseMember } from './notes.js';
+import { type Meta, parseAlarm, parsedNote } from './notes.js';
 import { type Reconciled, Reconciliation } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { isBlank } from './standing.js';
-import type { MemberMessage } from './stream-image.js';
 import { survey } from './survey.js';
 
 const ANSWER_MS = 3_000;
@@ -72,19 +72,16 @@ export class Comeback {
     const looks = setInterval(() => void look(), LOOK_MS).unref();
     try {
       await this.#requireNoHeal(manager);
-      const said = await this.#said(manager);
-      const surveyed = await this.#survey(connection, manager, said);
+      const surveyed = await this.#survey(connection, manager);
       signal.throwIfAborted();
       this.#isTaking = true;
       // Who heals asks after it has announced it: either this sees that, or is seen at work and waited for.
       await this.#requireNoHeal(manager);
       // Its note of the earlier epoch holds back what is removed meanwhile, and stays until all is taken over: broken off, and with
       // one of this epoch, what it has would count for nothing.
-      if (!surveyed || !said) {
-        await this.#options.members.join(
-          readingOf(await manager.streams.info(this.#options.layout.stream), meta),
-        );
-      }
+      const { layout, members } = this.#options;
+      if (surveyed) await members.own.stand(manager, connection);
+      else await members.join(readingOf(await manager.streams.info(layout.stream), meta));
       return await this.#take(connection, manager, meta, admission, signal, surveyed);
     } catch (error) {
       const found = regressionOf(error);
@@ -96,17 +93,15 @@ export class Comeback {
   }
 
   /** @returns false for an instance that begins anew: what it has counts for nothing */
-  async #survey(
-    connection: NatsConnection,
-    manager: JetStreamManager,
-    said: MemberMessage | undefined,
-  ): Promise<boolean> {
+  async #survey(connection: NatsConnection, manager: JetStreamManager): Promise<boolean> {
     const { layout, seal, replica, sense, onNotice } = this.#options;
     const { stream } = layout;
-    const epoch = replica.origin?.epoch ?? UNPROVEN;
+    const { instance, position, life, origin } = replica;
+    const { epoch = UNPROVEN } = origin ?? {};
     // What it was filled with nobody has looked at, and it has nothing else.
     if (epoch === UNPROVEN) return false;
-    if (isBlank(said, { epoch, position: replica.position })) {
+    const { said } = (await lastOfMember(manager, layout, seal, instance)) ?? {};
+    if (isBlank(said, { epoch, position, life })) {
       if (said && !said.note) {
         onNotice(
           'This instance was forgotten (coffer storage forget) and is there again: it takes over what the others have, and what only it had is gone.',
@@ -130,14 +125,6 @@ export class Comeback {
     const { layout, seal, replica, sense } = this.#options;
     const parts = { connection, manager, layout, seal, replica, admission, sense, surveyed };
     return await new Reconciliation(parts).run(meta, signal);
-  }
-
-  async #said(manager: JetStreamManager): Promise<MemberMessage | undefined> {
-    const { layout, replica } = this.#options;
-    const found = await lastNote(manager, layout.stream, layout.member(replica.instance));
-    if (!found?.data) return found && { sequence: found.sequence, note: undefined };
-    const note = parsedNote(found.data, parseMember);
-    return note && { sequence: found.sequence, note };
   }
 
   /** @throws CofferError `unavailable` while a heal is at work */

@@ -7,11 +7,14 @@ import {
 } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { Regression } from './admission.js';
-import { type EpochSeal, Outdated, requireEpoch } from './epoch.js';
+import { type EpochSeal, Outdated, requireEpoch, UNPROVEN } from './epoch.js';
 import { HEADER, type Layout } from './layout.js';
 import { contradicts } from './lineage.js';
+import { lastOfMember } from './member-message.js';
+import type { MessageSeal } from './message-seal.js';
 import { decodeMessage } from './messages.js';
-import { type Meta, parsedNote, parseMember } from './notes.js';
+import type { Meta } from './notes.js';
+import type { OwnNote } from './own-note.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
@@ -20,6 +23,15 @@ const STREAM_NOT_FOUND = 10_059;
 /** What is found must be found again, so often, each time behind a message that most servers took. */
 const CONFIRMATIONS = 3;
 const CONFIRMATION_MS = 400;
+
+export interface ContinuityOptions {
+  readonly layout: Layout;
+  readonly replica: ReplicaLike;
+  readonly seal: EpochSeal;
+  readonly messageSeal: MessageSeal;
+  /** See {@link OwnNote.hasLapsed}. */
+  readonly hasLapsed: () => boolean;
+}
 
 /**
  * Looks whether the stream still is the one that this instance has read, and has all that it had.
@@ -32,11 +44,15 @@ export class Continuity {
   readonly #layout: Layout;
   readonly #replica: ReplicaLike;
   readonly #seal: EpochSeal;
+  readonly #messageSeal: MessageSeal;
+  readonly #hasLapsed: () => boolean;
 
-  constructor(layout: Layout, replica: ReplicaLike, seal: EpochSeal) {
+  constructor({ layout, replica, seal, messageSeal, hasLapsed }: ContinuityOptions) {
     this.#layout = layout;
     this.#replica = replica;
     this.#seal = seal;
+    this.#messageSeal = messageSeal;
+    this.#hasLapsed = hasLapsed;
   }
 
   /**
@@ -134,14 +150,18 @@ export class Continuity {
 
   /**
    * A member that was forgotten may have what was removed and is forgotten too. So may one that has said that it had more of this
-   * stream than it has: others took it at its word.
+   * stream than it has: others took it at its word; and a new one that was silent. What no instance has sealed says nothing.
    */
   async #checkMember(manager: JetStreamManager, meta: Meta, position: number): Promise<void> {
-    const note = await this.#last(manager, this.#layout.member(this.#replica.instance));
-    if (!note) throw new Regression('missing', 'what this instance said of itself is not in the stream');
-    const said = parsedNote(note.data, parseMember);
-    if (!said) throw new Outdated(meta);
-    if (said.epoch === meta.epoch && said.confirmed > position) throw new Outdated(meta, true);
+    const { instance, life, origin } = this.#replica;
+    if (this.#hasLapsed()) throw new Outdated(meta);
+    if (origin?.epoch === UNPROVEN) return;
+    const last = await lastOfMember(manager, this.#layout, this.#messageSeal, instance);
+    if (!last) throw new Regression('missing', 'what this instance said of itself is not in the stream');
+    const { said } = last;
+    if (!said || said.life < life) return;
+    if (!said.note) throw new Outdated(meta);
+    if (said.note.epoch === meta.epoch && said.note.confirmed > position) throw new Outdated(meta, true);
   }
 
   async #checkMeta(manager: JetStreamManager): Promise<Meta> {

@@ -116,10 +116,17 @@ export class Feed {
     this.#seal = new EpochSeal(layout.stream);
     const { stream } = layout;
     this.messageSeal = new MessageSeal({ stream, exempt: fence && layout.record(fence) });
-    this.#continuity = new Continuity(layout, replica, this.#seal);
+    this.#continuity = new Continuity({
+      layout,
+      replica,
+      seal: this.#seal,
+      messageSeal: this.messageSeal,
+      hasLapsed: () => this.members.own.hasLapsed,
+    });
     this.alarm = new AlarmBell(layout, replica, this.#seal);
     this.members = new Members({
       ...options,
+      seal: this.messageSeal,
       position: () => this.#position,
       answering: (instances) => this.#answering(instances),
     });
@@ -344,7 +351,7 @@ export class Feed {
     const intake = new Intake(layout, this.messageSeal);
     // A beat marks the end of what is to be read, and its way back says how fresh the replica is.
     beats.start((payload) => link.connection?.publish(layout.beat(replica.instance), payload));
-    this.members.start();
+    this.members.own.start();
     this.leases.start();
     try {
       // Closed while the tap was opened, when there was nothing yet to break.
@@ -364,7 +371,7 @@ export class Feed {
       clearInterval(scrubs);
       this.#session = undefined;
       this.leases.stop();
-      this.members.stop();
+      this.members.own.stop();
       beats.stop();
       tap.close();
     }
@@ -395,6 +402,7 @@ export class Feed {
     const manager = await managerOf(connection);
     this.#outdated = await this.alarm.standBy(manager, connection, () => this.#isWhole(manager, connection));
     if (this.#outdated) return;
+    if (await this.members.own.standBy(manager, connection)) await this.#readNotes(manager, connection);
     this.#wake = new AbortController();
     await wait(LOOK_MS, undefined, { signal: this.#wake.signal }).catch(() => {});
   }
@@ -427,7 +435,7 @@ export class Feed {
     this.#position = position;
     this.#outdated = undefined;
     this.leases.begin();
-    this.members.begin();
+    this.members.own.begin();
     await this.alarm.clear();
     for (const listener of this.#listeners) {
       // Who holds more than this store's events tell of begins anew; what was removed only these say.
@@ -505,7 +513,7 @@ export class Feed {
     this.#settled = replica.settled;
     const heads = writes.filter(({ isHead }) => isHead);
     const removed = writes.filter(({ bytes }) => bytes === undefined).length;
-    if (removed > 0) this.members.tellSoon();
+    if (removed > 0) this.members.own.tellSoon();
     this.#scrubber.removed(removed);
     if (this.#scrubber.isDue) void this.scrub();
     if (heads.length > 0) for (const listener of this.#listeners) listener(heads);
@@ -532,8 +540,9 @@ export class Feed {
         }
         return;
       case 'member':
-        unlessStrange(() => this.members.heard(message.instance, message.bytes));
+        this.members.heard(message.instance, message.message);
         beats.members = this.members.alive;
+        if (this.members.isForgotten) this.#session?.tap.break(unavailable('this instance was forgotten'));
         return;
       case 'lease':
         unlessStrange(() => this.leases.heard(message.work, message.bytes, message.sequence));

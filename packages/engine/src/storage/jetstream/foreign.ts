@@ -3,9 +3,10 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { each } from './each.js';
 import { readLast } from './last.js';
 import { HEADER, isLiteral, type Layout } from './layout.js';
+import { sealedMember } from './member-message.js';
 import type { MessageSeal } from './message-seal.js';
 import { entryOf } from './messages.js';
-import { parseLease, parseMember, unlessStrange } from './notes.js';
+import { parseLease, unlessStrange } from './notes.js';
 import { put } from './put.js';
 import type { Drop } from './tap.js';
 
@@ -25,7 +26,8 @@ export interface Foreign {
 }
 
 /**
- * What in the bucket is not coffer's: messages of other subjects, records that no instance sealed, and notes that do not parse.
+ * What in the bucket is not coffer's: messages of other subjects, records that no instance sealed, notes that do not parse, and what no
+ * instance has sealed of a member; a new instance that reads the store for the first time says that it is there again.
  *
  * Subjects with a wildcard in them, which nats-server takes, stay: to purge one would purge all that it covers. Nobody reads them.
  */
@@ -40,8 +42,8 @@ export async function findForeign({ connection, manager, layout, seal }: Foreign
   for await (const drops of readLast({ connection, manager, stream, filters: layout.notes })) {
     for (const drop of drops) {
       const place = layout.parse(drop.subject);
+      if (place?.kind === 'member' && !sealedMember(seal, drop)) add(drop);
       if (drop.headers?.get(HEADER.operation)) continue;
-      if (place?.kind === 'member' && !unlessStrange(() => parseMember(drop.data))) add(drop);
       if (place?.kind === 'lease' && !unlessStrange(() => parseLease(drop.data))) add(drop, true);
     }
   }

@@ -4,7 +4,7 @@ import type { MemberStatus } from '../shared.js';
 export interface ThereOptions {
   /** All that have a replica, as far as is known. */
   readonly members: readonly MemberStatus[];
-  /** Those whose replicas are compared. */
+  /** Those that answer. */
   readonly there: readonly string[];
   /** Members by id or by name, a name for all that are absent and have it. */
   readonly without: readonly string[];
@@ -19,7 +19,8 @@ export interface ThereOptions {
  */
 export function requireThere({ members, there, without, giveUpDamaged }: ThereOptions): void {
   for (const named of without) {
-    if (members.some((member) => isNamed(member, named))) continue;
+    // One that answers though it was forgotten is no member.
+    if (there.includes(named) || members.some((member) => isNamed(member, named))) continue;
     throw new CofferError(
       'not_found',
       `there is no member ${named} to heal without: see coffer storage status; nothing was brought back`,
@@ -45,34 +46,29 @@ export interface ComparedOptions extends Pick<ThereOptions, 'members' | 'without
   readonly leftOut: readonly string[];
   /** Whose replicas are compared. */
   readonly compared: readonly string[];
-  /** Where the stream says it, of an instance. */
-  readonly noteOf: (instance: string) => string;
-  readonly stream: string;
 }
 
 /**
- * Who can write to the bucket can say of every instance that it was forgotten, or had more: a heal that believed it would have all of
- * them take over what is left in the stream.
+ * Of an instance that answers a person says that the heal is to go on without it, be it that it was forgotten or has lost what it had:
+ * what only it has is gone then. And a heal of nobody's replica would have all take over what is left in the stream.
  *
  * @throws CofferError `conflict` with what can be done
  */
 export function requireCompared(options: ComparedOptions): void {
-  const { members, leftOut, compared, without, giveUpDamaged, noteOf, stream } = options;
+  const { members, leftOut, compared, without, giveUpDamaged } = options;
   const unnamed = leftOut.filter((instance) => {
     const member = members.find((one) => one.instance === instance) ?? { instance, name: '' };
     return !without.some((named) => isNamed(member, named));
   });
   if (compared.length > 0 && unnamed.length === 0) return;
   const who = leftOut.join(', ');
-  const purge = leftOut.map((one) => `nats stream purge ${stream} --subject '${noteOf(one)}'`).join('; ');
   const goOn =
     compared.length > 0
-      ? `to go on without them, and what only they have: ${commandWithout([...without, ...unnamed], giveUpDamaged)}; or `
-      : 'nobody else is there whose copy of the store could be compared; ';
+      ? `to go on without them, and what only they have: ${commandWithout([...without, ...unnamed], giveUpDamaged)}`
+      : 'and nobody is there whose copy of the store could be compared: start those that are away, or restore a backup';
   throw new CofferError(
     'conflict',
-    `the stream says of ${who} that they were forgotten, or have lost what they had: ${goOn}where that is not true, and somebody ` +
-      `else wrote it, remove it (${purge}) and heal again; nothing was brought back`,
+    `nothing was brought back: ${who} were forgotten, or have lost what they had; ${goOn}`,
   );
 }
 

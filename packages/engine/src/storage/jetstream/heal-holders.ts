@@ -76,8 +76,8 @@ export class Holders {
     inStream: number,
   ): Promise<{ readonly replicas: Holding[]; readonly leftOut: readonly string[] }> {
     const { replica } = this.#options;
-    const { instance, position, origin } = replica;
-    const own = { instance, position, created: origin?.created, epoch: origin?.epoch ?? 0 };
+    const { instance, position, life, origin } = replica;
+    const own = { instance, position, life, created: origin?.created, epoch: origin?.epoch ?? 0 };
     const all = [own, ...peers];
     // Of an epoch that nobody has taken over, notes say what instances were about to read.
     const isTaken = all.some(({ epoch }) => epoch >= inStream);
@@ -86,8 +86,8 @@ export class Holders {
       return isTaken || (said?.note?.epoch ?? 0) <= epoch ? said : undefined;
     };
     const sound = all.filter((one) => {
-      const { epoch, position: at = Number.POSITIVE_INFINITY } = one;
-      return epoch !== UNPROVEN && !isBlank(saidOf(one), { epoch, position: at });
+      const { epoch, position: at = Number.POSITIVE_INFINITY, life = 0 } = one;
+      return epoch !== UNPROVEN && !isBlank(saidOf(one), { epoch, position: at, life });
     });
     const replicas = await Promise.all(
       sound.map(async (one): Promise<Holding> => {

@@ -123,6 +123,8 @@ export interface PeerState {
   readonly created?: string | undefined;
   /** Up to where its replica is. */
   readonly position?: number | undefined;
+  /** How often it was forgotten, and came back. */
+  readonly life?: number | undefined;
   /** It takes nothing over at the moment. */
   readonly paused: boolean;
   /** It works at a heal itself. */
@@ -131,7 +133,7 @@ export interface PeerState {
 
 /** @returns undefined for what is none */
 export function parseState(bytes: Uint8Array): PeerState | undefined {
-  const { instance, incarnation, epoch, created, position, paused, healing } = fieldsOf(bytes) ?? {};
+  const { instance, incarnation, epoch, created, position, life, paused, healing } = fieldsOf(bytes) ?? {};
   if (typeof instance !== 'string' || !INSTANCE.test(instance)) return undefined;
   if (typeof incarnation !== 'string' || !isCount(epoch)) return undefined;
   if (typeof paused !== 'boolean' || typeof healing !== 'boolean') return undefined;
@@ -139,7 +141,8 @@ export function parseState(bytes: Uint8Array): PeerState | undefined {
   if (created !== undefined && (typeof created !== 'string' || Number.isNaN(Date.parse(created))))
     return undefined;
   if (position !== undefined && !isCount(position)) return undefined;
-  return { instance, incarnation, epoch, created, position, paused, healing };
+  if (life !== undefined && !isCount(life)) return undefined;
+  return { instance, incarnation, epoch, created, position, life, paused, healing };
 }
 
 /** What an instance has under a key. */

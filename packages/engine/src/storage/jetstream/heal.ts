@@ -84,7 +84,9 @@ export class Heal {
     let epoch = isThere ? await this.#requireOwn(manager) : 0;
     let upTo: number | undefined;
     if (!dryRun) {
-      const known = members().map(({ instance }) => instance);
+      const { without = [] } = this.#options;
+      // One that was forgotten may answer, and is no member.
+      const known = [...members().map(({ instance }) => instance), ...without];
       this.#requireThere(await this.#holders.peers(false, known));
       if (saysGone) {
         await this.#options.makeStream();
@@ -101,7 +103,10 @@ export class Heal {
     const image = { connection, manager, layout, seal, sense, upTo };
     const stream = isThere ? await readImage(image) : emptyImage();
     const created = isThere ? (await manager.streams.info(layout.stream)).created : undefined;
-    const { replicas, leftOut } = await this.#holders.replicas(peers, stream, created, epoch);
+    // Those that go on meanwhile must not be behind what they have said since they were asked.
+    const asked = peers.map(({ instance }) => instance);
+    const holders = dryRun ? await this.#holders.peers(false, asked) : peers;
+    const { replicas, leftOut } = await this.#holders.replicas(holders, stream, created, epoch);
     const compared = replicas.map(({ who }) => who);
     if (!dryRun) this.#requireCompared(compared, leftOut);
     const closed = await this.#leaveOutDamaged(manager, stream.whole, replicas);
@@ -232,10 +237,8 @@ export class Heal {
   }
 
   #requireCompared(compared: readonly string[], leftOut: readonly string[]): void {
-    const { members, layout, without = [], giveUpDamaged = false } = this.#options;
-    const noteOf = (instance: string) => layout.member(instance);
-    const { stream } = layout;
-    requireCompared({ members: members(), compared, leftOut, without, giveUpDamaged, noteOf, stream });
+    const { members, without = [], giveUpDamaged = false } = this.#options;
+    requireCompared({ members: members(), compared, leftOut, without, giveUpDamaged });
   }
 
   /**

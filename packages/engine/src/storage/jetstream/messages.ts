@@ -199,7 +199,9 @@ type IncomingBody =
       readonly bytes: Uint8Array | undefined;
     }
   | { readonly kind: 'mark'; readonly instance: string }
-  | { readonly kind: 'beat' | 'member'; readonly instance: string; readonly bytes: Uint8Array | undefined }
+  | { readonly kind: 'beat'; readonly instance: string; readonly bytes: Uint8Array | undefined }
+  /** As it came: whether an instance has sealed it, and what it says, is for who keeps the members. */
+  | { readonly kind: 'member'; readonly instance: string; readonly message: RawMessage }
   | { readonly kind: 'lease'; readonly work: string; readonly bytes: Uint8Array | undefined }
   | { readonly kind: 'meta' | 'alarm'; readonly bytes: Uint8Array | undefined };
 
@@ -221,7 +223,8 @@ export interface IncomingRecord {
 }
 
 /** @throws CofferError `tampered` for what no instance writes */
-export function decodeMessage(layout: Layout, { subject, headers, data, sequence }: RawMessage): Incoming {
+export function decodeMessage(layout: Layout, message: RawMessage): Incoming {
+  const { subject, headers, data, sequence } = message;
   const place = layout.parse(subject);
   if (!place)
     throw strange(sequence, `its subject ${JSON.stringify(subject.slice(0, 100))} is not one of ours`);
@@ -233,8 +236,9 @@ export function decodeMessage(layout: Layout, { subject, headers, data, sequence
     case 'mark':
       return { sequence, batch, kind: 'mark', instance: place.instance };
     case 'beat':
+      return { sequence, batch, kind: 'beat', instance: place.instance, bytes };
     case 'member':
-      return { sequence, batch, kind: place.kind, instance: place.instance, bytes };
+      return { sequence, batch, kind: 'member', instance: place.instance, message };
     default:
       return { sequence, batch, ...place, bytes };
   }

@@ -3,7 +3,7 @@ import type { StorageAlarm } from '../shared.js';
 
 /**
  * What instances tell each other beside records, each as one JSON object: the store's birth (`meta`), what an instance says of
- * itself (`m.`), who holds a lease (`l.`), and the alarm.
+ * itself, or that it was forgotten (`m.`), who holds a lease (`l.`), and the alarm.
  */
 
 /** Of what is in the bucket. A higher one is refused. */
@@ -11,6 +11,10 @@ export const BUCKET_FORMAT = 1;
 
 /** No store is healed so often: what says so is not coffer's. */
 const MAX_EPOCH = 1_000_000_000;
+
+/** Of what people read, at most: in characters, and only such as can be seen. */
+const NAME_LENGTH = 256;
+const MESSAGE_LENGTH = 2_000;
 
 export interface Meta {
   readonly format: number;
@@ -24,12 +28,19 @@ export interface Meta {
 export interface MemberNote {
   readonly name: string;
   readonly version: string;
+  /** How often it was forgotten and came back: what is said of an earlier life means nothing. */
+  readonly life: number;
   /** Of which epoch it speaks: in another one what it has counts for nothing. */
   readonly epoch: number;
   /** All up to this sequence of the stream is in its replica, on its disk; or it reads all of the stream, and began when it was so long. */
   readonly confirmed: number;
   /** It waits for all to have what is up to this sequence; 0 if for nothing. */
   readonly awaited: number;
+  /**
+   * The sequence of the note that said so first, where this one only says that it is still there: since then the stream may have been
+   * put back.
+   */
+  readonly since?: number | undefined;
   /** By its own clock. */
   readonly at: Date;
 }
@@ -78,20 +89,36 @@ export function parseAnyMeta(bytes: Uint8Array): Meta {
 }
 
 export const encodeMember = (member: MemberNote): Uint8Array =>
-  encode({ ...member, at: member.at.toISOString() });
+  encode({
+    ...member,
+    name: legible(member.name, NAME_LENGTH),
+    version: legible(member.version, NAME_LENGTH),
+    at: member.at.toISOString(),
+  });
 
 /** @throws CofferError `tampered` */
 export function parseMember(bytes: Uint8Array): MemberNote {
   const fields = objectOf(bytes, 'member');
   return {
-    name: text(fields, 'name', 'member'),
-    version: text(fields, 'version', 'member'),
+    name: legibleText(fields, 'name', 'member', NAME_LENGTH),
+    version: legibleText(fields, 'version', 'member', NAME_LENGTH),
+    life: fields.life === undefined ? 0 : wholeNumber(fields, 'life', 'member'),
     epoch: fields.epoch === undefined ? 1 : wholeNumber(fields, 'epoch', 'member'),
     confirmed: wholeNumber(fields, 'confirmed', 'member'),
     // The first versions waited in silence.
     awaited: fields.awaited === undefined ? 0 : wholeNumber(fields, 'awaited', 'member'),
+    since: fields.since === undefined ? undefined : wholeNumber(fields, 'since', 'member'),
     at: time(fields, 'at', 'member'),
   };
+}
+
+/** In the place of a member's note: it is waited for no more. @param life the one that it was forgotten in */
+export const encodeForgotten = (life: number): Uint8Array => encode({ forgotten: life });
+
+/** @returns undefined for what does not say that. @throws CofferError `tampered` */
+export function parseForgotten(bytes: Uint8Array): number | undefined {
+  const fields = objectOf(bytes, 'member');
+  return fields.forgotten === undefined ? undefined : wholeNumber(fields, 'forgotten', 'member');
 }
 
 export const encodeLease = (lease: LeaseNote): Uint8Array => encode(lease);
@@ -105,7 +132,8 @@ export function parseLease(bytes: Uint8Array): LeaseNote {
   };
 }
 
-export const encodeAlarm = (alarm: AlarmNote): Uint8Array => encode({ ...alarm, at: alarm.at.toISOString() });
+export const encodeAlarm = (alarm: AlarmNote): Uint8Array =>
+  encode({ ...alarm, message: legible(alarm.message, MESSAGE_LENGTH), at: alarm.at.toISOString() });
 
 /** @throws CofferError `tampered` */
 export function parseAlarm(bytes: Uint8Array): AlarmNote {
@@ -114,7 +142,7 @@ export function parseAlarm(bytes: Uint8Array): AlarmNote {
   if (!isAlarmKind(kind)) throw strange('alarm', 'kind');
   return {
     kind,
-    message: text(fields, 'message', 'alarm'),
+    message: legibleText(fields, 'message', 'alarm', MESSAGE_LENGTH),
     instance: text(fields, 'instance', 'alarm', INSTANCE),
     at: time(fields, 'at', 'alarm'),
     healer: fields.healer === undefined ? undefined : text(fields, 'healer', 'alarm', INSTANCE),
@@ -164,6 +192,16 @@ function text(fields: Fields, name: string, what: string, pattern?: RegExp): str
   if (typeof value !== 'string' || (pattern && !pattern.test(value))) throw strange(what, name);
   return value;
 }
+
+/** Who can write to the bucket has no say in what a terminal does, nor in how much of it is kept with each commit. */
+function legibleText(fields: Fields, name: string, what: string, length: number): string {
+  const value = text(fields, name, what);
+  if (legible(value, length) !== value) throw strange(what, name);
+  return value;
+}
+
+const legible = (value: string, length: number): string =>
+  value.replace(/\p{Cc}|\p{Cf}/gu, ' ').slice(0, length);
 
 function wholeNumber(fields: Fields, name: string, what: string): number {
   const value = fields[name];

@@ -27,7 +27,15 @@ export function put(
   return publishMessage(connection, { subject, headers: said, data: data ?? new Uint8Array() });
 }
 
-/** The same of a message that is written already. */
+/** The same of a message that is written already, as one that is sealed. */
+export const putMessage = (
+  connection: NatsConnection,
+  { headers: said, ...message }: Outgoing,
+  expected: number,
+): Promise<number | undefined> =>
+  publishMessage(connection, { ...message, headers: [...said, [NATS_HEADER.expected, String(expected)]] });
+
+/** The same of one that says itself what it expects. */
 export async function publishMessage(
   connection: NatsConnection,
   message: Outgoing,

@@ -61,6 +61,10 @@ export interface ReplicaEntry {
 /** An instance that had a replica, as it last said. */
 export interface KnownMember {
   readonly instance: string;
+  /** The one that it spoke in, see {@link ReplicaLike.life}. */
+  readonly life: number;
+  /** Nobody waits for it: what it said in this life, and may be heard of again, means nothing. */
+  readonly isForgotten: boolean;
   readonly name: string;
   readonly version: string;
   /** Of its replica. */
@@ -75,6 +79,9 @@ export interface KnownMember {
  */
 export interface ReplicaLike {
   readonly instance: string;
+  /** How often the instance was forgotten, and came back. */
+  readonly life: number;
+  beginLife(life: number): Promise<void>;
   /** Undefined in a new one. */
   readonly origin: ReplicaOrigin | undefined;
   /** The highest sequence of the stream that is applied; 0 in a new one. */
@@ -143,14 +150,13 @@ export interface ReplicaLike {
   forget(keys: readonly Uint8Array[]): Promise<void>;
   /**
    * Empties it, for a new start from the stream: without origin, position 0, and no summary until {@link summarise} is called
-   * again. `instance`, `sequence` and the alarm stay.
+   * again. `instance`, `life`, `sequence` and the alarm stay.
    */
   clear(): Promise<void>;
 
   /** The others that were heard of: the stream may be gone, and what it said of them with it. */
   members(): readonly KnownMember[];
   keepMember(member: KnownMember): Promise<void>;
-  forgetMember(instance: string): Promise<void>;
   readonly alarm: StorageAlarm | undefined;
   setAlarm(alarm: StorageAlarm | undefined): Promise<void>;
   facts(): Promise<StorageFacts>;

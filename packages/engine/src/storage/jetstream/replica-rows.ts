@@ -13,7 +13,7 @@ import type { Ancestor, KnownMember, ReplicaEntry, ReplicaOrigin } from './repli
  * - 00 02 ‖ key: the entry of the record under that key: flags (1 byte: 1 removed, 2 head), revision (8, big-endian), number of
  *   chunks (4), fingerprint (8), and for each ancestor its revision (8) and fingerprint (8).
  * - 00 03 ‖ length of key (2) ‖ key ‖ index (4): a chunk whose record has not come, its revision (8) and bytes.
- * - 00 04 ‖ instance, 8 bytes: another instance that was heard of, JSON `{name, version, epoch, at}`.
+ * - 00 04 ‖ instance, 8 bytes: another instance that was heard of, JSON `{name, version, life, isForgotten, epoch, at}`.
  */
 export const REPLICA_KEY = Buffer.from([0, 1]);
 const ENTRY_PREFIX = Buffer.from([0, 2]);
@@ -99,33 +99,32 @@ export function readChunkKey(row: Buffer): { key: Buffer; index: number } | unde
 export const memberKey = (instance: string): Buffer =>
   Buffer.concat([MEMBERS_START, Buffer.from(instance, 'hex')]);
 
-export const encodeMember = ({ name, version, epoch, at }: KnownMember): Buffer =>
-  Buffer.from(JSON.stringify({ name, version, epoch, at: at.toISOString() }));
+export const encodeMember = ({ instance: _, at, ...said }: KnownMember): Buffer =>
+  Buffer.from(JSON.stringify({ ...said, at: at.toISOString() }));
 
 /** @returns undefined for a row that does not read so: what one says of itself is heard again, and must not keep an instance from opening */
 export function decodeMember(row: Buffer, stored: Buffer): KnownMember | undefined {
   try {
-    const { name, version, epoch, at } = JSON.parse(String(stored)) as MemberJson;
-    const member = {
-      instance: row.toString('hex', MEMBERS_START.length),
-      name,
-      version,
-      epoch,
-      at: new Date(at),
-    };
-    return Number.isSafeInteger(epoch) && !Number.isNaN(member.at.getTime()) ? member : undefined;
+    const { life = 0, isForgotten = false, at, ...said } = JSON.parse(String(stored)) as MemberJson;
+    const instance = row.toString('hex', MEMBERS_START.length);
+    const member = { ...said, instance, life, isForgotten, at: new Date(at) };
+    return Number.isSafeInteger(said.epoch) && !Number.isNaN(member.at.getTime()) ? member : undefined;
   } catch {
     return undefined;
   }
 }
 
-interface MemberJson extends Omit<KnownMember, 'instance' | 'at'> {
+interface MemberJson extends Pick<KnownMember, 'name' | 'version' | 'epoch'> {
+  life?: number;
+  isForgotten?: boolean;
   at: string;
 }
 
 /** What a replica knows beside its records; written with each transaction. */
 export interface ReplicaState {
   readonly instance: string;
+  /** How often it was forgotten, and came back. */
+  readonly life: number;
   /** Whose stream it is a copy of; undefined before the first was named. */
   readonly bucket: string | undefined;
   readonly origin: ReplicaOrigin | undefined;
@@ -140,6 +139,7 @@ export interface ReplicaState {
 
 interface StateJson {
   instance: string;
+  life?: number;
   bucket?: string;
   origin?: { incarnation: string; epoch: number; created: string };
   position: number;
@@ -151,6 +151,7 @@ interface StateJson {
 
 export function encodeReplicaState({
   instance,
+  life,
   bucket,
   origin,
   position,
@@ -161,6 +162,7 @@ export function encodeReplicaState({
 }: ReplicaState): Buffer {
   const json: StateJson = {
     instance,
+    life,
     ...(bucket !== undefined && { bucket }),
     ...(origin && { origin: { ...origin, incarnation: hex(origin.incarnation) } }),
     position,
@@ -176,11 +178,12 @@ export function encodeReplicaState({
 export function decodeReplicaState(row: Buffer | undefined): ReplicaState {
   try {
     const state = JSON.parse(String(row)) as StateJson;
-    const { instance, bucket, origin, position, settled = 0, mark = 0, alarm, newest } = state;
+    const { instance, life = 0, bucket, origin, position, settled = 0, mark = 0, alarm, newest } = state;
     const whole = /^[0-9a-f]{16}$/.test(instance) && Number.isSafeInteger(position) && Array.isArray(newest);
     if (!whole) throw new TypeError('a field is missing');
     return {
       instance,
+      life,
       bucket,
       origin: origin && { ...origin, incarnation: Buffer.from(origin.incarnation, 'hex') },
       position,

@@ -94,6 +94,7 @@ export class Replica implements ReplicaLike {
       if (row === undefined && store.state.sequence === 0) {
         const replica = new Replica(store, {
           instance: randomBytes(8).toString('hex'),
+          life: 0,
           bucket: undefined,
           origin: undefined,
           position: 0,
@@ -114,6 +115,14 @@ export class Replica implements ReplicaLike {
 
   get instance(): string {
     return this.#state.instance;
+  }
+
+  get life(): number {
+    return this.#state.life;
+  }
+
+  beginLife(life: number): Promise<void> {
+    return this.#change(() => ({ life }));
   }
 
   get origin(): ReplicaOrigin | undefined {
@@ -313,13 +322,6 @@ export class Replica implements ReplicaLike {
   keepMember(member: KnownMember): Promise<void> {
     return this.#change((batch) => {
       batch.setRow(memberKey(member.instance), encodeMember(member));
-      return undefined;
-    });
-  }
-
-  forgetMember(instance: string): Promise<void> {
-    return this.#change((batch) => {
-      batch.setRow(memberKey(instance), undefined);
       return undefined;
     });
   }

@@ -207,7 +207,7 @@ export class JetStreamShared implements SharedStorage {
     // One that follows says every few seconds that it is there; one that was a member before goes on to be waited for.
     if (!isNewReplica || this.#isFollowing) return;
     try {
-      await feed.members.leave();
+      await feed.members.own.leave();
     } catch (cause) {
       throw new CofferError('unavailable', 'JetStream does not answer', { cause });
     }

@@ -6,9 +6,9 @@ import { lastNote } from './continuity.js';
 import { generationOf, isContradicted, type RecordSense } from './heal-plan.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
+import { type MemberMessage, sealedMember } from './member-message.js';
 import type { MessageSeal } from './message-seal.js';
 import { chunksOf, entryOf, fingerprint, type RawMessage } from './messages.js';
-import { type MemberNote, parseMember, unlessStrange } from './notes.js';
 import type { ReplicaEntry } from './replica-contract.js';
 
 export interface ImageOptions {
@@ -33,12 +33,6 @@ export interface StreamImage {
   readonly kept: Set<string>;
   /** What instances say of themselves. */
   readonly members: Map<string, MemberMessage>;
-}
-
-export interface MemberMessage {
-  readonly sequence: number;
-  /** Undefined: it was forgotten. */
-  readonly note: MemberNote | undefined;
 }
 
 export const emptyImage = (): StreamImage => ({
@@ -74,7 +68,7 @@ export async function readImage(options: ImageOptions): Promise<StreamImage> {
   const { stream } = layout;
   for await (const drops of readLast({ connection, manager, stream, filters: [layout.all], upTo })) {
     for (const drop of drops) {
-      const { subject, headers, sequence, data } = drop;
+      const { subject, headers } = drop;
       const removed = Boolean(headers?.get(HEADER.operation));
       const place = layout.parse(subject);
       if (place?.kind === 'record') addRecord(place.key, drop);
@@ -82,8 +76,8 @@ export async function readImage(options: ImageOptions): Promise<StreamImage> {
         const id = token(place.key);
         parts.set(id, (parts.get(id) ?? 0) + 1);
       } else if (place?.kind === 'member') {
-        const note = removed ? undefined : unlessStrange(() => parseMember(data));
-        if (note || removed) members.set(place.instance, { sequence, note });
+        const said = sealedMember(seal, drop);
+        if (said) members.set(place.instance, said);
       } else if (!place && !removed) {
         const fork = layout.parseFork(subject);
         if (fork?.part === 0) kept.add(keptAs(token(fork.key), fork.fingerprint));

@@ -4,11 +4,12 @@ import { Regression } from './admission.js';
 import type { Holding } from './heal-futures.js';
 import { generationOf, planHeal, type RecordSense, STREAM } from './heal-plan.js';
 import { type Layout, token } from './layout.js';
+import type { MemberMessage } from './member-message.js';
 import type { MessageSeal } from './message-seal.js';
 import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { commonOf } from './standing.js';
-import { bytesInStream, keptAs, type MemberMessage, readImage } from './stream-image.js';
+import { bytesInStream, keptAs, readImage } from './stream-image.js';
 
 export interface SurveyOptions {
   readonly connection: NatsConnection;
