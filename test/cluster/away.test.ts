@@ -131,7 +131,7 @@ test('an instance that had a part of what was lost and brought back has nothing 
   for (const number of [4, 5]) await two.feed.passed(await one.commit('sa', `${number} ${canary(number)}`));
   await two.feed.passed(await one.commit('snew', undefined));
   await putBack();
-  await expect.poll(() => alarmOf(one), { timeout: 30_000 }).toBeDefined();
+  for (const here of [one, two]) await expect.poll(() => alarmOf(here), { timeout: 30_000 }).toBeDefined();
   expect(await one.heal(false, false, [away.replica.instance])).toMatchObject({ restored: 1, removed: 1 });
   const back = await start(nats, away);
   await healthy(one, two, back);

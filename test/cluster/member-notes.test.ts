@@ -235,6 +235,22 @@ test('a new instance that cannot seal yet holds back what it may not have, for a
   expect(one.feed.members.confirmedByAll(removed)).toBe(true);
 });
 
+test('an instance that fills its replica anew leaves what it said when it could seal', async () => {
+  const { url, manager, open } = await bucket();
+  const one = await open('one');
+  const two = await open('two');
+  await two.feed.passed(await one.commit('sa', canary('a')));
+  await expect.poll(knows(one, two)).toBeDefined();
+  await two.end();
+  const said = await lifeOf(manager, two);
+  const filling = await Follower.open(url, two.folder);
+  await filling.feed.fill();
+  expect(await lifeOf(manager, two)).toEqual(said);
+  const back = filling.start();
+  await healthy(back);
+  expect((await lifeOf(manager, two))?.sequence).toBeGreaterThan(said?.sequence ?? 0);
+});
+
 test('a new instance that was silent since it has read the store compares all that it has', async () => {
   const { url, manager, open } = await bucket();
   const one = await open('one');

@@ -11,7 +11,8 @@ import { keyOfText, keyText } from '../../bytes.js';
  * - `c.<key>.<n>`: a part of a record that is longer than one message may be; its `r.<key>` has `Coffer-Chunks` and the SHA-256 of
  *   the whole for a payload.
  * - `w.<instance>`: an instance's mark, the first message of each of its commits.
- * - `b.<instance>`: its last beat. `m.<instance>`: what it says of itself, JSON. `l.<work>`: who holds a lease, JSON.
+ * - `b.<instance>`: its last beat. `m.<instance>`: what it says of itself, or that it was forgotten, JSON, sealed but of
+ *   an instance that is new. `l.<work>`: who holds a lease, JSON.
  * - `alarm`: why nobody writes, JSON; removed (`DEL`) by a heal.
  * - `f.<key>.<fingerprint>.<n>`: a record that lost a fork, kept by a heal; nobody reads it but a person.
  *

@@ -154,11 +154,11 @@ export class Members {
       const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
       const last = await lastOfMember(manager, layout, seal, instance);
       const isNews = known && known.sequence > 0 && last?.sequence !== known.sequence;
-      if (last?.said?.note && isNews) throw this.#isAlive(named);
+      if (last?.said?.note && isNews) throw this.#isAlive(named, 0);
       const life = Math.max(known?.life ?? 0, last?.said?.life ?? 0);
       const mark = seal.seal(memberMessage(layout, instance, life));
       const sequence = await putMessage(connection, mark, last?.sequence ?? 0);
-      if (sequence === undefined) throw this.#isAlive(named);
+      if (sequence === undefined) throw this.#isAlive(named, 0);
       this.#roll.take(instance, { sequence, life, note: undefined });
     } catch (cause) {
       if (cause instanceof CofferError) throw cause;
@@ -179,14 +179,18 @@ export class Members {
     }
     if (found.length === 0)
       throw new CofferError('not_found', `there is no member ${named}: see coffer storage status`);
-    throw this.#isAlive(named);
+    const answers = found.some(({ instance }) => there.includes(instance));
+    const heardAt = Math.max(...found.map(({ instance }) => this.#roll.get(instance)?.heardAt ?? 0));
+    throw this.#isAlive(named, answers ? 0 : Math.round((performance.now() - heardAt) / 1000));
   }
 
-  #isAlive(named: string): CofferError {
+  /** @param before so many seconds ago it was heard of */
+  #isAlive(named: string, before: number): CofferError {
     const seconds = Math.ceil((AWAY * this.#noteMs) / 1000);
+    const when = before > 0 ? `was alive ${before} s ago` : 'is alive';
     return new CofferError(
       'conflict',
-      `member ${named} is alive: stop it first, and forget it when it was not heard of for ${seconds} seconds`,
+      `member ${named} ${when}: stop it first, and forget it when it was not heard of for ${seconds} seconds`,
     );
   }
 
