@@ -1,5 +1,6 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
+import { LINEAGE } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { encodeAlarm } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { put } from '../../packages/engine/src/storage/jetstream/put.js';
 import type { StorageAlarm } from '../../packages/engine/src/storage/shared.js';
@@ -176,6 +177,7 @@ test('of a record with two futures the further one wins, and the other is kept',
   const report = await other.heal();
   expect(report).toMatchObject({
     restored: 1,
+    setAside: 1,
     forks: [{ key: bytes('sa').toString('hex'), winner: 'stream', other: again.replica.instance }],
   });
   await healthy(again, other);
@@ -186,6 +188,26 @@ test('of a record with two futures the further one wins, and the other is kept',
     last_by_subj: `$KV.test.${report.forks[0]?.keptAs}.0`,
   });
   expect(Buffer.from(kept?.data ?? []).toString()).toBe(`2 ${canary('lost')}`);
+});
+
+test('what may have been another future, and nobody can tell, is set aside and counted too', async () => {
+  const { nats } = await cluster();
+  const one = (await Follower.open(nats.urls)).start();
+  await one.commit('sa', `1 ${canary('before')}`);
+  const putBack = await putBackTo(nats);
+  await one.commit('sa', `2 ${canary('lost')}`);
+  await one.end();
+  await putBack();
+  const other = (await Follower.open(nats.urls)).start();
+  await healthy(other);
+  for (let index = 2; index <= 4 * LINEAGE; index++) await other.commit('sa', `${index} ${canary('other')}`);
+  const again = (await Follower.open(nats.urls, one.folder)).start();
+  await expect.poll(() => alarmOf(other)).toBeDefined();
+  for (const dryRun of [true, false]) {
+    expect(await other.heal(dryRun)).toMatchObject({ forks: [], setAside: 1 });
+  }
+  await healthy(again, other);
+  expect(await other.heal(true)).toMatchObject({ setAside: 0 });
 });
 
 test('a heal that was broken off is begun again, by another instance too; two at a time do not work', async () => {

@@ -149,7 +149,8 @@ function memberRow({ instance: self, connected, replicaAgeMs = Number.POSITIVE_I
 }
 
 function describeHeal(report: HealReport): string {
-  const { dryRun, alarm, compared, absent, restored, removed, forks, taken, foreign, damaged } = report;
+  const { dryRun, alarm, compared, absent, restored, removed, forks, taken, foreign, setAside, damaged } =
+    report;
   const would = dryRun ? 'would be' : 'were';
   return [
     alarm ? describeAlarm(alarm) : 'There is no alarm.',
@@ -167,6 +168,9 @@ function describeHeal(report: HealReport): string {
       ? [
           `${foreign} messages in the bucket that no instance writes ${would} removed: who else may write there?`,
         ]
+      : []),
+    ...(setAside > 0
+      ? [`${setAside} records ${would} set aside: what lost, or may have, and what does not open.`]
       : []),
     ...forks.map(
       ({ key, keptAs, winner, other, secret }) =>

@@ -199,6 +199,7 @@ export const healReport = record<HealReport>({
     }),
   ),
   foreign: whole,
+  setAside: whole,
 });
 
 export const setAside = record<SetAside>({ records: whole, bytes: whole, removed: flag });

@@ -246,6 +246,8 @@ export interface HealReport {
   }[];
   /** Messages in the bucket that no instance writes, which are removed. */
   readonly foreign: number;
+  /** Records that are kept aside: of forks, also of what may have been one, what is damaged, and what does not open. */
+  readonly setAside: number;
 }
 
 /** What heals of a shared store have set aside, where nobody reads it. */

@@ -131,6 +131,8 @@ export interface HealReport {
   readonly taken: readonly TakenAwayByHeal[];
   /** How many messages were in the bucket that no instance writes; they are removed. */
   readonly foreign: number;
+  /** How many records are kept aside: those of forks, also of what may have been one, what is damaged, and what does not open. */
+  readonly setAside: number;
   /** Damaged in the stream, and nobody has them as they were: only when they may be given up does a heal end. */
   readonly damaged: readonly { readonly key: string; readonly keptAs: string }[];
 }

@@ -282,6 +282,9 @@ export const healReport = z.strictObject({
     )
     .describe('What a future that lost had taken away, and is taken away from the one that won'),
   foreign: count.describe('Messages in the bucket that no instance writes, which are removed'),
+  setAside: count.describe(
+    'Records that are kept aside: of forks, also of what may have been one, what is damaged, and what does not open',
+  ),
 });
 
 export const setAside = z.strictObject({

@@ -155,6 +155,7 @@ export function healReport({
   forks,
   taken,
   foreign,
+  setAside: aside,
   damaged,
 }: HealReport) {
   return {
@@ -168,6 +169,7 @@ export function healReport({
     damaged: damaged.map(({ key, keptAs }) => ({ key, keptAs })),
     taken: taken.map(({ what, target, version }) => ({ what, target, version })),
     foreign,
+    setAside: aside,
   };
 }
 

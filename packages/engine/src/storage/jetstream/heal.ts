@@ -22,7 +22,7 @@ import { fingerprint, lineageBehind } from './messages.js';
 import { encodeAlarm, parseAlarm, parseAnyMeta, parsedNote, requireFormat } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
-import { emptyImage, readImage, type StreamImage, saysParts } from './stream-image.js';
+import { emptyImage, keptAs, readImage, type StreamImage, saysParts } from './stream-image.js';
 
 const ANSWER_MS = 5_000;
 /** How often a heal is announced, where others write the alarm at the same time. */
@@ -127,14 +127,15 @@ export class Heal {
     });
     const taken = joinings.flatMap(({ joined }) => joined.taken);
     const secrets = await this.#secretsOf(manager, plan);
+    const lost = [...plan.lost.flat(), ...joinings.flatMap((one) => one.lost)];
+    const aside = [...lost, ...closed, ...(this.#options.giveUpDamaged ? damaged : [])];
     if (!dryRun) {
       this.#mayGiveUp(damaged);
       if (taken.length > 0) await this.#options.join?.announce(taken);
       const { instance, origin } = replica;
       const writer = new HealWriter({ connection, manager, layout, seal, instance, admission, bytes });
-      const lost = [...plan.lost.flat(), ...joinings.flatMap((one) => one.lost)];
       // It may be under a root key that no instance has that is here.
-      await writer.keep([...lost, ...damaged, ...closed]);
+      await writer.keep(aside);
       const givenUp = damaged.map((one) => ({
         ...one,
         entry: { ...one.entry, removed: true },
@@ -162,6 +163,7 @@ export class Heal {
       })),
       taken,
       foreign: foreign.length,
+      setAside: new Set(aside.map(({ key, entry }) => keptAs(key, entry.fingerprint))).size,
       damaged: damaged.map(({ key, entry }) => ({ key: hex(key), keptAs: `f.${key}.${entry.fingerprint}` })),
     };
   }
