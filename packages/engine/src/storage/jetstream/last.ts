@@ -18,8 +18,9 @@ export async function* readLast({ upTo = 0, ...options }: LastOptions): AsyncGen
   let late: NodeJS.Timeout | undefined;
   try {
     for (let left = tap.pending, read = 0; left > 0 || read < upTo; ) {
-      if (left === 0) late ??= setTimeout(() => tap.break(cutOff()), LATE_MS);
+      if (left === 0) late = setTimeout(() => tap.break(cutOff()), LATE_MS);
       const drops = await tap.next();
+      clearTimeout(late);
       yield drops;
       const last = drops.at(-1);
       left = last?.pending ?? 0;
