@@ -179,6 +179,26 @@ describe('the doctor', () => {
     ]);
   });
 
+  it('names the setting of a user whom NATS does not let in', async () => {
+    cluster = await NatsCluster.start({ size: 1, auth: 'operator' });
+    const other = await NatsCluster.start({ size: 1, auth: 'operator' });
+    const refused = 'does not let us in \\(Authorization Violation\\): look at';
+    try {
+      const of = async (storage: object) =>
+        (await findings(storage, { cluster: cluster as NatsCluster })).at(-1);
+      expect(await of({ systemCreds: other.systemCreds })).toMatch(
+        new RegExp(`^problem: the system account.* ${refused} storage\\.systemCreds$`),
+      );
+      expect(await of({ creds: other.appCreds })).toMatch(
+        new RegExp(
+          `^problem: .* ${refused} storage\\.creds, storage\\.nkey or the user in storage\\.servers$`,
+        ),
+      );
+    } finally {
+      await other.stop();
+    }
+  });
+
   it('says that nobody answers', async () => {
     cluster = await NatsCluster.start({ size: 1 });
     await cluster.servers[0]?.kill();
