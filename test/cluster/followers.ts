@@ -45,7 +45,10 @@ export async function makeBucket(urls: string | string[], replicas = 1): Promise
   const connection = await connect({ servers: urls, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
   later(() => connection.close());
   await makeStream(connection, replicas);
-  await connection.request(layout.meta, encodeMeta({ format: 1, incarnation: INCARNATION, epoch: 1 }));
+  const meta = encodeMeta({ format: 1, incarnation: INCARNATION, epoch: 1 });
+  // The server that is asked may not have heard of the stream yet.
+  const born = () => connection.request(layout.meta, meta).then(() => true, String);
+  await expect.poll(born).toBe(true);
   return connection;
 }
 
