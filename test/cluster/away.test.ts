@@ -3,6 +3,7 @@ import { deferred, type NatsConnection } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 
 import { CofferError } from '../../packages/engine/src/errors.js';
+import { fingerprint } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { encodeAlarm } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
@@ -95,6 +96,33 @@ test('what only an instance had that was away during a heal raises the alarm whe
   const again = await start(nats, back);
   await healthy(again, healer);
   expect(await again.heal(true)).toMatchObject({ restored: 0, removed: 0, forks: [] });
+});
+
+test('an instance that was away believes nobody else that a heal has set aside what it had', {
+  timeout: 120_000,
+}, async () => {
+  const { nats, connection, one, two, away } = await three();
+  await one.end();
+  await two.end();
+  const putBack = await putBackTo(nats);
+  const lost = `2 ${canary('lost')}`;
+  await away.commit('sa', lost);
+  await away.end();
+  await putBack();
+  const healer = await start(nats, one);
+  await healer.heal(false, false, [away.replica.instance, two.replica.instance]);
+  await healthy(healer);
+  await healer.commit('sa', `2 ${canary('other')}`);
+  await healer.commit('sa', `3 ${canary('further')}`);
+  const forged = layout.fork(Buffer.from('sa'), fingerprint(Buffer.from(lost)), 0);
+  await connection.request(forged, lost);
+
+  const back = await start(nats, away);
+  await expect.poll(() => alarmOf(back), { timeout: 30_000 }).toBe('fork');
+  const report = await healer.heal(false, false, [two.replica.instance]);
+  expect(report).toMatchObject({ foreign: 1, forks: [{ other: back.replica.instance }] });
+  await healthy(healer, back);
+  expect(await keptBeside(connection)).toEqual([lost]);
 });
 
 test('an instance that was away for long, and has nothing of its own, raises no alarm, however much was changed and removed', {

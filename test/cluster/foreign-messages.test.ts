@@ -40,6 +40,7 @@ test.each([
   ['a member’s note that does not parse', `m.${OTHER}`, false],
   ['a part of a record that has no number', 'c.c3g.x', true],
   ['what nobody follows', 'somewhere.else', false],
+  ['what was set aside, as somebody says', `f.c3g.${OTHER}.0`, false],
 ])('%s is gone after a heal, which says so, and all goes on', async (_, strange, raises) => {
   const { connection, one, two } = await follow();
   const { seq = 0 } = (await connection.request(`$KV.test.${strange}`, 'x')).json<{ seq?: number }>();

@@ -1,6 +1,6 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
-import { LINEAGE } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { HEADER, LINEAGE } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { encodeAlarm } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { put } from '../../packages/engine/src/storage/jetstream/put.js';
 import type { StorageAlarm } from '../../packages/engine/src/storage/shared.js';
@@ -256,6 +256,26 @@ test('an instance whose disk is lost too takes over what another one had', async
     expect(follower.text('sa')).toBe(canary('a2'));
     expect(follower.text('sb')).toBe(canary('b'));
   }
+});
+
+test('parts of a record that it has no use for are removed when it is written anew, whatever the record says', async () => {
+  const { nats, connection } = await cluster();
+  const manager = await jetstreamManager(connection);
+  const one = (await Follower.open(nats.urls)).start();
+  const text = canary('big') + 'x'.repeat(5_000);
+  await one.commit('sbig', text);
+  const last = (subject: string) => manager.streams.getMessage(layout.stream, { last_by_subj: subject });
+  const parts = Number((await last(layout.record(bytes('sbig'))))?.header.get(HEADER.chunks));
+  await put(connection, layout.chunk(bytes('sbig'), parts + 2), bytes('nobody counts it'));
+  await put(connection, layout.record(bytes('sbig')), bytes('x'));
+  await expect.poll(() => alarmOf(one)).toBe('damaged');
+  expect(await one.heal()).toMatchObject({ restored: 1 });
+  await healthy(one);
+  const removed = async (part: number) =>
+    (await last(layout.chunk(bytes('sbig'), part)))?.header.get(HEADER.operation) === 'DEL';
+  // It goes into one message by now.
+  for (const part of [0, parts - 1, parts + 2]) expect(await removed(part)).toBe(true);
+  expect(one.text('sbig')).toBe(text);
 });
 
 test('a record that is damaged in the stream is written anew by who has it, and set aside on demand where nobody has', async () => {

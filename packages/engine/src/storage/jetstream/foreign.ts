@@ -68,5 +68,6 @@ function isPlaced(layout: Layout, seal: MessageSeal, { subject, headers, sequenc
       seal.isGood(subject, headers) === true && unlessStrange(() => entryOf(sequence, headers)) !== undefined
     );
   }
+  if (place === undefined && seal.isGood(subject, headers) !== true) return false;
   return place !== undefined || layout.parseFork(subject) !== undefined;
 }

@@ -22,7 +22,7 @@ import {
   SIDE,
 } from './messages.js';
 import { encodeMeta, type Meta } from './notes.js';
-import { publishMessage, put } from './put.js';
+import { publishMessage } from './put.js';
 import type { ReplicaEntry } from './replica-contract.js';
 
 const ANSWER_MS = 5_000;
@@ -32,6 +32,8 @@ export interface HealWriterOptions {
   readonly manager: JetStreamManager;
   readonly layout: Layout;
   readonly seal: MessageSeal;
+  /** Up to where there are parts of a record, whatever it says itself. */
+  readonly parts: ReadonlyMap<string, number>;
   /** Who heals. */
   readonly instance: string;
   /** Looks at heads before they are brought back. */
@@ -43,20 +45,23 @@ export interface HealWriterOptions {
 /** What a heal writes into the stream, by compare-and-set: whatever changes meanwhile ends it. */
 export class HealWriter {
   readonly #options: HealWriterOptions;
+  readonly #parts: Map<string, number>;
 
   constructor(options: HealWriterOptions) {
     this.#options = options;
+    this.#parts = new Map(options.parts);
   }
 
   /** Sets records aside, where only a person looks. A head's first part comes last: who finds it finds all. */
   async keep(records: readonly Mending[]): Promise<void> {
-    const { connection, layout, bytes: bytesOf } = this.#options;
+    const { connection, layout, seal, bytes: bytesOf } = this.#options;
     const size = this.#partBytes;
     const keep = async ({ key, from, entry }: Mending) => {
       const bytes = await bytesOf(from, key);
       for (let part = Math.max(0, Math.ceil(bytes.length / size) - 1); part >= 0; part--) {
         const subject = layout.fork(Buffer.from(key, 'base64url'), entry.fingerprint, part);
-        await put(connection, subject, bytes.subarray(part * size, (part + 1) * size));
+        const data = bytes.subarray(part * size, (part + 1) * size);
+        await publishMessage(connection, seal.seal({ subject, headers: [], data }));
       }
     };
     for (const isHead of [false, true]) {
@@ -93,10 +98,10 @@ export class HealWriter {
     const add = (one: string, bytes: Uint8Array | undefined, said: Outgoing['headers']) => {
       const id = Buffer.from(one, 'base64url');
       const there = stream.get(one);
-      const { revision, chunks } = there ?? { revision: 0, chunks: 0 };
+      const revision = there?.revision ?? 0;
       const behind = one === key ? lineage : pastOf(there);
       const headers = [...said, ...lineageHeader(behind), [NATS_HEADER.expected, String(revision)] as const];
-      const encoded = encodeRecord(this.#encoding, id, bytes, headers, chunks);
+      const encoded = encodeRecord(this.#encoding, id, bytes, headers, this.#parts.get(one) ?? 0);
       messages.push(...encoded.parts, encoded.record, ...encoded.surplus);
     };
     for (const { key: one, bytes } of joined.put) add(one, bytes, [SIDE]);
@@ -150,7 +155,7 @@ export class HealWriter {
       ...lineageHeader(lineage),
       [NATS_HEADER.expected, String(present?.revision ?? 0)],
     ];
-    const encoded = encodeRecord(this.#encoding, id, bytes, said, present?.chunks ?? 0);
+    const encoded = encodeRecord(this.#encoding, id, bytes, said, this.#parts.get(key) ?? 0);
     const { parts, record, surplus } = encoded;
     let revision = 0;
     for (const message of [...parts, record, ...surplus]) {
@@ -158,6 +163,7 @@ export class HealWriter {
       if (!sequence) throw changed();
       if (message === record) revision = sequence;
     }
+    this.#parts.set(key, parts.length);
     return { ...entry, revision, lineage, chunks: parts.length };
   }
 

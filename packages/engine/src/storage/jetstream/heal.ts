@@ -133,7 +133,16 @@ export class Heal {
       this.#mayGiveUp(damaged);
       if (taken.length > 0) await this.#options.join?.announce(taken);
       const { instance, origin } = replica;
-      const writer = new HealWriter({ connection, manager, layout, seal, instance, admission, bytes });
+      const writer = new HealWriter({
+        connection,
+        manager,
+        layout,
+        seal,
+        parts: stream.parts,
+        instance,
+        admission,
+        bytes,
+      });
       // It may be under a root key that no instance has that is here.
       await writer.keep(aside);
       const givenUp = damaged.map((one) => ({

@@ -7,7 +7,7 @@ import { generationOf, isContradicted, type RecordSense } from './heal-plan.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
 import { type MemberMessage, sealedMember } from './member-message.js';
-import type { MessageSeal } from './message-seal.js';
+import { isPrintOf, type MessageSeal } from './message-seal.js';
 import { chunksOf, entryOf, fingerprint, type RawMessage } from './messages.js';
 import type { ReplicaEntry } from './replica-contract.js';
 
@@ -27,6 +27,8 @@ export interface StreamImage {
   readonly all: Map<string, ReplicaEntry>;
   /** Those of them that have all their parts, and the bytes that they say. Nobody's word counts that it is removed what no store is without. */
   readonly whole: Map<string, ReplicaEntry>;
+  /** Up to where there are parts of a record, whatever it says itself. */
+  readonly parts: Map<string, number>;
   /** Of heads that are in one part. */
   readonly generations: Map<string, number>;
   /** What was set aside: keys and fingerprints, as {@link keptAs}. */
@@ -38,6 +40,7 @@ export interface StreamImage {
 export const emptyImage = (): StreamImage => ({
   all: new Map(),
   whole: new Map(),
+  parts: new Map(),
   generations: new Map(),
   kept: new Set(),
   members: new Map(),
@@ -51,7 +54,7 @@ export async function readImage(options: ImageOptions): Promise<StreamImage> {
   const { connection, manager, layout, seal, sense, upTo } = options;
   const image = emptyImage();
   const { all, generations, kept, members } = image;
-  const parts = new Map<string, number>();
+  const found = new Map<string, number>();
   const damaged = new Set<string>();
   const addRecord = (key: Uint8Array, { subject, sequence, headers, data }: RawMessage) => {
     const id = token(key);
@@ -74,18 +77,20 @@ export async function readImage(options: ImageOptions): Promise<StreamImage> {
       if (place?.kind === 'record') addRecord(place.key, drop);
       else if (place?.kind === 'chunk' && !removed) {
         const id = token(place.key);
-        parts.set(id, (parts.get(id) ?? 0) + 1);
+        found.set(id, (found.get(id) ?? 0) + 1);
+        image.parts.set(id, Math.max(image.parts.get(id) ?? 0, place.index + 1));
       } else if (place?.kind === 'member') {
         const said = sealedMember(seal, drop);
         if (said) members.set(place.instance, said);
       } else if (!place && !removed) {
         const fork = layout.parseFork(subject);
-        if (fork?.part === 0) kept.add(keptAs(token(fork.key), fork.fingerprint));
+        const isOurs = fork?.part === 0 && seal.isGood(subject, headers) && isPrintOf(drop);
+        if (isOurs) kept.add(keptAs(token(fork.key), fork.fingerprint));
       }
     }
   }
   for (const [id, entry] of all) {
-    if (!damaged.has(id) && (parts.get(id) ?? 0) >= entry.chunks) image.whole.set(id, entry);
+    if (!damaged.has(id) && (found.get(id) ?? 0) >= entry.chunks) image.whole.set(id, entry);
   }
   return image;
 }
