@@ -34,6 +34,9 @@ export interface ComebackOptions {
 /**
  * Of an instance whose replica is of an earlier epoch than the stream, or that was forgotten: it looks first what only it has, and
  * takes over what the stream has if that is nothing. It makes way for a heal wherever it is.
+ *
+ * It reads the stream twice for that: the first record that it takes over may replace what only it has, so that the last one has to be
+ * known before; and to keep all of them meanwhile takes the memory of a whole store.
  */
 export class Comeback {
   readonly #options: ComebackOptions;
