@@ -157,7 +157,7 @@ test('servers that take short messages alone carry the answers, too', async () =
   const has = ({ engine }: typeof a) =>
     engine.get(admin, 'large').then(
       (found) => large.equals(found.value),
-      () => false,
+      ({ code }: { code: string }) => code,
     );
   for (const one of [again, b]) await expect.poll(() => has(one), { timeout: 30_000 }).toBe(true);
 });
