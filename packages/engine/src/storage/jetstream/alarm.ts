@@ -4,7 +4,7 @@ import { CofferError } from '../../errors.js';
 import type { StorageAlarm } from '../shared.js';
 import type { Regression } from './admission.js';
 import { lastNote } from './continuity.js';
-import { type EpochSeal, forged } from './epoch.js';
+import { type EpochSeal, forged, UNPROVEN } from './epoch.js';
 import type { Layout } from './layout.js';
 import {
   type AlarmNote,
@@ -92,6 +92,15 @@ export class AlarmBell {
     });
   }
 
+  /**
+   * In an instance that begins: a replica that was never read whole, and looked at, has nothing that the stream could lack. What it
+   * found, or was told, may have been healed since, and is found again where it was not.
+   */
+  async begin(): Promise<void> {
+    const { epoch = UNPROVEN } = this.#replica.origin ?? {};
+    if (epoch === UNPROVEN) await this.clear();
+  }
+
   /** Another instance has; or a heal is at work. */
   async heard({ healer, ...alarm }: AlarmNote): Promise<void> {
     const isNews = this.#healer !== healer;
@@ -119,6 +128,11 @@ export class AlarmBell {
     // In this order: where a heal has lifted the alarm by then, its epoch is there.
     const note = await lastNote(manager, stream, this.#layout.alarm);
     const meta = await lastNote(manager, stream, this.#layout.meta);
+    // One that is being filled has nothing that the others could miss: it tells them nothing.
+    if (!this.#seal.isBegun && !note?.data) {
+      await this.clear();
+      return undefined;
+    }
     const { origin } = this.#replica;
     const born = parsedNote(meta?.data, parseAnyMeta);
     if (born && !note?.data) {

@@ -217,7 +217,7 @@ export class Feed {
   /**
    * Reads all that is in the stream at this moment into a new replica, before anybody can say whether it is good.
    *
-   * @throws CofferError `unavailable`, `store_alarm`, `tampered`, `storage_full`
+   * @throws CofferError `unavailable`, `store_alarm`, `tampered`, `storage_full`; of an alarm it says what to do, and where
    */
   async fill(): Promise<void> {
     const connection = this.#options.link.connection;
@@ -227,8 +227,19 @@ export class Feed {
         this.#fillAnew(connection, error),
       );
     } catch (error) {
-      throw await this.#failed(error);
+      const problem = await this.#failed(error);
+      throw this.alarm.current ? this.#notStarted(problem) : problem;
     }
+  }
+
+  /** Of a new instance, at which nobody can heal: it has no socket yet. */
+  #notStarted({ message }: CofferError): CofferError {
+    const { name, replica } = this.#options;
+    return new CofferError(
+      'store_alarm',
+      `there is an alarm in the store, so that this new instance (${name}, ${replica.instance}) was not started, and changed nothing: ` +
+        `look at an instance that runs (“coffer storage status”), heal there, and start this one again. The alarm: ${message}`,
+    );
   }
 
   /** Follows from now on. Once. */
@@ -333,6 +344,8 @@ export class Feed {
     const { info, meta } = await this.#continuity.check(manager, connection, position);
     const { state } = this.#heard(info);
     const isProvenNow = await this.#prove(manager, connection, meta);
+    // What it was told while it was filled may be over: if not, it is told again.
+    if (isProvenNow) await this.alarm.clear();
     await this.members.join(this.#position === 0 ? readingOf(info, meta) : undefined);
     await this.#readNotes(manager, connection);
     await this.members.keep();

@@ -187,6 +187,7 @@ export class JetStreamStorage implements Storage {
         sense,
         onNotice,
       });
+      await feed.alarm.begin();
       if (facts && isNewReplica) {
         if (!replica.origin) await replica.bind({ ...facts.origin, epoch: UNPROVEN });
         await feed.fill();

@@ -1,0 +1,38 @@
+import { afterEach, expect, test } from 'vitest';
+
+import { NatsCluster } from '../support/cluster.mjs';
+import { connectTo, newFolder, openStorage, removeFolders } from './jetstream-support.js';
+
+const HEAL = { dryRun: false, giveUpDamaged: false, without: [] };
+const WAIT = { timeout: 20_000 };
+
+let cluster: NatsCluster;
+afterEach(async () => {
+  await cluster?.stop();
+  removeFolders();
+});
+
+test('an alarm that a new instance met at its start, which was refused, is not raised again by it when the store was healed', async () => {
+  cluster = await NatsCluster.start({ size: 1 });
+  const one = await openStorage(cluster);
+  const connection = await connectTo(cluster.urls);
+  await expect.poll(() => one.shared.health.problem).toBeUndefined();
+  await connection.request(`$KV.test.r.${Buffer.from('sz').toString('base64url')}`, 'x');
+  await expect.poll(() => one.shared.alarm?.kind, WAIT).toBe('damaged');
+  const folder = newFolder();
+  const refused = openStorage(cluster, { folder, instanceName: 'two' });
+  await expect(refused).rejects.toThrow(
+    /new instance \(two, [0-9a-f]{16}\) was not started.*heal there, and start this one again\. The alarm: message \d+ /,
+  );
+  await one.shared.heal(HEAL);
+  expect(one.shared.alarm).toBeUndefined();
+
+  const told: unknown[] = [];
+  one.shared.onAlarm(() => told.push(one.shared.alarm));
+  const two = await openStorage(cluster, { folder });
+  for (const { shared } of [one, two]) await expect.poll(() => shared.health.problem, WAIT).toBeUndefined();
+  expect(told).toEqual([]);
+  await two.close();
+  await one.close();
+  await connection.close();
+});
