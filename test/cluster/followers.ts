@@ -71,6 +71,8 @@ const SENSE: RecordSense = {
   isHead: (key) => !Buffer.from(key).includes('/'),
   groupOf: (key) => Buffer.from(key).toString().split('/')[0] ?? '',
   generationOf: (_, value) => Number.parseInt(Buffer.from(value).toString(), 10) || 0,
+  // A life has less than ten states.
+  isLaterLife: (generation, removed) => generation >= removed + 10,
 };
 
 interface FollowerOptions {
@@ -229,6 +231,7 @@ export async function commit(
     layout,
     seal,
     position: replica.position,
+    generation: (one) => SENSE.generationOf(one, replica.get(one)?.bytes ?? bytes('')),
     entry: (one) => replica.entry(one),
     partBytes: part,
   });

@@ -155,6 +155,71 @@ test('a head that was removed stays so, when somebody puts its last message ther
   expect(two.text('s')).toBe(`2 ${canary('new life')}`);
 });
 
+test('the removal of a former life that somebody puts there again removes nothing of a later one', async () => {
+  await committed();
+  await one.commit('s', undefined, 1_000, { remove: ['s/v'] });
+  const removal = await found('s');
+  await one.commit('s', `11 ${canary('new life')}`, 1_000, { put: { 's/w': canary('new value') } });
+  // So many changes that its first state is not remembered any more.
+  for (let change = 12; change < 21; change++) await one.commit('s', `${change} ${canary('new life')}`);
+  await two.feed.passed(one.feed.position);
+  await publish({ subject: removal.subject, headers: saidBy(removal.header), data: removal.data });
+  await alarmed('fork');
+  expect(await one.heal()).toMatchObject({ restored: 1, removed: 0 });
+  await healthy();
+  for (const follower of [one, two]) {
+    expect(follower.text('s')).toBe(`20 ${canary('new life')}`);
+    expect(follower.text('s/w')).toBe(canary('new value'));
+  }
+});
+
+test('an old message that somebody puts there again while a new instance joins is not what the heal takes', async () => {
+  await committed();
+  const old = await found('s/v');
+  await one.commit('s', `1 ${canary('head')}`, 1_000, { put: { 's/v': canary('anew') } });
+  await two.feed.passed(one.feed.position);
+  await publish({ subject: old.subject, headers: saidBy(old.header), data: old.data });
+  await alarmed('fork');
+  const three = await Follower.open(server.url);
+  await three.feed.fill();
+  three.start();
+  await expect.poll(() => three.replica.origin?.epoch, WAIT).toBe(1);
+  expect(three.text('s/v')).toBe(canary('value'));
+  expect(await one.heal()).toMatchObject({ restored: 1, removed: 0 });
+  await healthy();
+  for (const follower of [one, two]) expect(follower.text('s/v')).toBe(canary('anew'));
+  await expect.poll(() => three.text('s/v'), WAIT).toBe(canary('anew'));
+});
+
+test.each([
+  ['a removal', undefined],
+  ['a record', canary('forged')],
+])(
+  '%s that no instance wrote, with which a new replica was filled, does not stay there when a genuine message hides it',
+  async (_, forged) => {
+    await committed();
+    const genuine = await found('s');
+    await one.end();
+    await two.end();
+    const data = bytes(forged ?? '');
+    const headers: [string, string][] = [
+      [HEADER.kind, 'head'],
+      [HEADER.print, printOf(data)],
+      behind(genuine),
+    ];
+    if (forged === undefined) headers.push([HEADER.operation, 'DEL']);
+    await publish({ subject: genuine.subject, headers, data });
+    const three = await Follower.open(server.url);
+    await three.feed.fill();
+    expect(three.text('s')).toBe(forged);
+    await publish({ subject: genuine.subject, headers: saidBy(genuine.header), data: genuine.data });
+    three.start();
+    await expect.poll(() => three.text('s'), WAIT).toBe(`1 ${canary('head')}`);
+    await expect.poll(() => three.feed.problem, WAIT).toBeUndefined();
+    expect(three.replica.origin?.epoch).toBe(1);
+  },
+);
+
 test('a new replica that was filled with what no instance wrote says so before it follows', async () => {
   await committed();
   const [oldest] = [one.feed.position];

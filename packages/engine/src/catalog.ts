@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto';
-
 import { asBuffer } from './bytes.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import { RandomPool } from './crypto/random-pool.js';
@@ -16,6 +15,7 @@ import { type Entry, Heads } from './heads.js';
 import { requireStore } from './instances/moved-away.js';
 import type { FoundHead } from './integrity.js';
 import { HEAD_PREFIX, headKey, valueKey } from './keys.js';
+import { STARTS_PER_SECOND, startOf } from './lives.js';
 import { type Resealed, Resealing, type Room } from './rotation/reseal.js';
 import type { IncomingHead } from './storage/shared.js';
 import type { Storage } from './storage/storage.js';
@@ -39,8 +39,6 @@ export interface SealedValue {
 
 /** Bytes of a value record's own id. */
 const RECORD_ID_BYTES = 16;
-/** More than changes can be made in a second; with it a generation is a safe integer until 2242. */
-const STARTS_PER_SECOND = 2 ** 20;
 /** Milliseconds by which the clock of an instance may be behind another's. */
 const CLOCKS_DIFFER = 60 * 60 * 1_000;
 
@@ -319,8 +317,6 @@ function canFollow(before: Entry, after: Entry | undefined): boolean {
   const isRevived = wasDeleted && after.head.deletedAt === undefined;
   return isRevived ? after.generation > before.generation : after.generation >= before.generation;
 }
-
-const startOf = (now: Date): number => Math.floor(now.getTime() / 1_000) * STARTS_PER_SECOND;
 
 const keyToCome = () =>
   new CofferError('stale', 'the data key of this record is not here yet: try again in a moment');

@@ -63,7 +63,14 @@ describe('messages of a change', () => {
           remove: [removed],
         };
         const known = (one: Uint8Array) => (one === head ? entryOf({ chunks: 2 }) : undefined);
-        const encoded = encodeChange(change, { layout, seal, position: 9, entry: known, partBytes: 1_024 });
+        const encoded = encodeChange(change, {
+          layout,
+          seal,
+          position: 9,
+          generation: () => 3,
+          entry: known,
+          partBytes: 1_024,
+        });
         const records = new Map<string, Buffer | undefined>();
         const parts: Uint8Array[] = [];
         for (const message of encoded.messages.map((one) => decoded(one))) {
@@ -96,6 +103,7 @@ describe('messages of a change', () => {
       layout,
       seal,
       position: 9,
+      generation: () => 3,
       entry: () => undefined,
       partBytes: 4,
     });
@@ -131,6 +139,7 @@ describe('messages of a change', () => {
       layout,
       seal,
       position: 9,
+      generation: () => 3,
       entry: () => undefined,
       partBytes: 1_024,
     }).messages;
@@ -145,6 +154,7 @@ describe('a group of changes', () => {
     layout,
     seal,
     position: 9,
+    generation: () => 3,
     instance: '0123456789abcdef',
     fence: key('header'),
     fenceRevision: 3,
@@ -205,7 +215,14 @@ describe('a change that is longer than a batch', () => {
     };
     const remove = Array.from({ length: 2_000 }, (_, n) => key(`r${n}`));
     const change = { ...headOf('h'), put: sides(2_000), remove, divisible: true };
-    const division = divide(change, { layout, seal, position: 9, entry, partBytes: 1_024 });
+    const division = divide(change, {
+      layout,
+      seal,
+      position: 9,
+      generation: () => 3,
+      entry,
+      partBytes: 1_024,
+    });
     expect(division?.before.flat()).toHaveLength(1_900);
     expect(division?.change.put).toHaveLength(100);
     const kept = division?.change.remove?.length ?? 0;
@@ -215,14 +232,21 @@ describe('a change that is longer than a batch', () => {
   });
 
   test('is refused whole where its side records mean something without their head', () => {
-    const all = { layout, seal, position: 9, entry: () => undefined, partBytes: 1_024 };
+    const all = { layout, seal, position: 9, generation: () => 3, entry: () => undefined, partBytes: 1_024 };
     expect(() => divide({ ...headOf('h'), put: sides(2_000) }, all)).toThrow('in parts');
     // As many as the manifest lets pass.
     expect(divide({ ...headOf('h'), put: sides(MOST_AT_ONCE) }, all)).toBeUndefined();
   });
 
   test('cannot replace more than that', () => {
-    const all = { layout, seal, position: 9, entry: () => entryOf({}), partBytes: 1_024 };
+    const all = {
+      layout,
+      seal,
+      position: 9,
+      generation: () => 3,
+      entry: () => entryOf({}),
+      partBytes: 1_024,
+    };
     const change = { ...headOf('h'), put: sides(2_000), divisible: true };
     expect(() => divide(change, all)).toThrow('in parts');
     expect(divide({ ...headOf('h'), put: sides(500) }, all)).toBeUndefined();

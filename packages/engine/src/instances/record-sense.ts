@@ -2,6 +2,7 @@ import { asBuffer } from '../bytes.js';
 import { generationOf } from '../crypto/records.js';
 import { headerGeneration } from '../header/format.js';
 import { HEAD_PREFIX, HEADER_KEY, isHeadKey, MANIFEST_PREFIX, POLICY_PREFIX, VALUE_PREFIX } from '../keys.js';
+import { isLaterLife } from '../lives.js';
 import type { RecordSense } from '../storage/jetstream/heal-plan.js';
 
 /** Of a head's key and of its values': the kind (1 byte) and the blinded name (32). */
@@ -20,6 +21,7 @@ export const RECORD_SENSE: RecordSense = {
   },
   generationOf: (key, bytes) =>
     HEADER_KEY.equals(key) ? headerGeneration(bytes) : generationOf(asBuffer(bytes)),
+  isLaterLife,
   isHead: isHeadKey,
   isLasting: (key) => HEADER_KEY.equals(key) || key[0] === MANIFEST_PREFIX[0],
 };

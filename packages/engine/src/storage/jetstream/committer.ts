@@ -8,6 +8,7 @@ import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
 import { BucketRoom } from './bucket-room.js';
 import { bucketFull, doubtful, overtaken, timed, unavailable } from './commit-errors.js';
 import { type Group, type Member, sameBytes, takeGroup, type Waiting } from './commit-group.js';
+import { generationOf, type RecordSense } from './heal-plan.js';
 import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
@@ -46,6 +47,7 @@ export interface CommittedFeed {
 export interface CommitterOptions {
   readonly layout: Layout;
   readonly seal: MessageSeal;
+  readonly sense: RecordSense;
   readonly replica: ReplicaLike;
   readonly link: Link;
   readonly feed: CommittedFeed;
@@ -229,10 +231,12 @@ export class Committer {
   }
 
   get #encoding(): ChangeEncoding {
-    const { layout, seal, replica, link } = this.#options;
+    const { layout, seal, sense, replica, link } = this.#options;
     const partBytes = partBytesOf(link.connection);
     const { position } = replica;
-    return { layout, seal, partBytes, position, entry: (key) => replica.entry(key) };
+    const generation = (key: Uint8Array) =>
+      generationOf(sense, key, replica.get(key)?.bytes ?? new Uint8Array());
+    return { layout, seal, partBytes, position, generation, entry: (key) => replica.entry(key) };
   }
 
   async #send(group: Group): Promise<void> {

@@ -28,7 +28,7 @@ import { Members, readingOf } from './members.js';
 import { MessageSeal } from './message-seal.js';
 import { decodeMessage } from './messages.js';
 import { type Meta, parseAlarm, unlessStrange } from './notes.js';
-import { requireSealed } from './proof.js';
+import { isProven } from './proof.js';
 import type { AppliedHead } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { Scrubber } from './scrubber.js';
@@ -479,15 +479,18 @@ export class Feed {
    * What a new replica was told when it was made, and filled with: now there is a key to look at it with.
    *
    * @returns true if that was done now
+   * @throws Outdated where it has to be read anew; Regression and CofferError `tampered` as the reading
    */
-  async #prove(manager: JetStreamManager, connection: NatsConnection, { epoch }: Meta): Promise<boolean> {
+  async #prove(manager: JetStreamManager, connection: NatsConnection, meta: Meta): Promise<boolean> {
     const { layout, replica } = this.#options;
     const { origin } = replica;
     if (!this.#seal.isBegun || origin?.epoch !== UNPROVEN) return false;
     const seal = this.messageSeal;
     // Of a store that is being made there is nothing.
-    if (seal.hasKey) await requireSealed({ connection, manager, layout, seal, position: replica.position });
-    await replica.bind({ ...origin, epoch });
+    const mayProve = seal.hasKey && replica.position > 0;
+    if (mayProve && !(await isProven({ connection, manager, layout, seal, replica })))
+      throw new Outdated(meta);
+    await replica.bind({ ...origin, epoch: meta.epoch });
     return true;
   }
 

@@ -38,6 +38,8 @@ export interface FutureOptions {
   readonly replicas: readonly Holding[];
   /** Of a head that is not removed. */
   generation(who: string, key: string): Promise<number>;
+  /** As {@link RecordSense.isLaterLife}. */
+  readonly isLaterLife?: ((generation: number, removed: number) => boolean) | undefined;
 }
 
 /** Which state of a head is the newest, and what becomes of the others. Undefined if nobody has it. */
@@ -89,12 +91,25 @@ const isSame = (a: ReplicaEntry, b: ReplicaEntry): boolean =>
 async function newerOf(options: FutureOptions, key: string, a: Candidate, b: Candidate): Promise<Candidate> {
   if (await follows(options, key, a, b)) return a;
   if (await follows(options, key, b, a)) return b;
-  // One was removed and the other went on: what was removed stays so.
-  if (a.entry.removed !== b.entry.removed) return a.entry.removed ? a : b;
+  if (a.entry.removed !== b.entry.removed) {
+    const [gone, live] = a.entry.removed ? [a, b] : [b, a];
+    // One was removed and the other went on: what was removed stays so. But an old removal has nothing to say of a later life.
+    return (await isLaterLife(options, key, live, gone)) ? live : gone;
+  }
   if (a.entry.removed) return isLater(a, b) ? a : b;
   const [ofA, ofB] = await Promise.all([options.generation(a.who, key), options.generation(b.who, key)]);
   if (ofA !== ofB) return ofA > ofB ? a : b;
   return isLater(a, b) ? a : b;
+}
+
+async function isLaterLife(
+  { isLaterLife: isLater, generation }: FutureOptions,
+  key: string,
+  live: Candidate,
+  { entry: { removedGeneration } }: Candidate,
+): Promise<boolean> {
+  if (!isLater || removedGeneration === undefined) return false;
+  return isLater(await generation(live.who, key), removedGeneration);
 }
 
 async function follows(

@@ -6,7 +6,7 @@ import {
   futuresOf,
   type Holding,
 } from './heal-futures.js';
-import { contradicts } from './lineage.js';
+import { contradicts, isPast } from './lineage.js';
 import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
 /** The stream's name among those who have something. */
@@ -18,6 +18,8 @@ export interface RecordSense {
   groupOf(key: Uint8Array): string;
   /** Grows with each change of a head. @throws anything for what is none */
   generationOf(key: Uint8Array, bytes: Uint8Array): number;
+  /** Whether a head of this generation began its life after one of that generation was removed for good. */
+  isLaterLife?(generation: number, removed: number): boolean;
   /** By the key alone, whatever a message says of itself. */
   isHead?(key: Uint8Array): boolean;
   /** A head that is never removed as long as there is a store. */
@@ -162,8 +164,12 @@ function mendingsOf(
       const entry = holder.entries.get(key);
       return entry ? [{ holder, entry }] : [];
     });
-    const [newest] = held.sort((a, b) => compareAges(b.holder, b.entry, a.holder, a.entry));
     const present = stream.entries.get(key);
+    const isPastOf = (entry: ReplicaEntry) =>
+      held.some((other) => isPast(entry, other.entry)) || (isThere && present && isPast(entry, present));
+    const [newest] = held
+      .filter((one) => !isPastOf(one.entry))
+      .sort((a, b) => compareAges(b.holder, b.entry, a.holder, a.entry));
     if (!newest) {
       // The stream's other future of the head may not leave something beside this one.
       return isThere || !present || present.removed
@@ -172,8 +178,10 @@ function mendingsOf(
     }
     const { holder, entry } = newest;
     const isNewer = isThere && present && compareAges(stream, present, holder, entry) >= 0;
-    // What does not follow on it is an older message that somebody put there again.
-    if (isNewer && !(isSameEra(stream, holder) && contradicts(entry, present))) return [];
+    // What came before it, or does not follow on it, is an older message that somebody put there again.
+    const isPutBack =
+      isNewer && isSameEra(stream, holder) && (isPast(present, entry) || contradicts(entry, present));
+    if (isNewer && !isPutBack) return [];
     const isAsWanted = entry.removed
       ? present === undefined || present.removed
       : present !== undefined && !present.removed && present.fingerprint === entry.fingerprint;

@@ -114,6 +114,7 @@ export class Heal {
       stream: { who: STREAM, entries: stream.whole, era: eraOf(created) },
       replicas,
       groupOf: (key) => sense.groupOf(Buffer.from(key, 'base64url')),
+      isLaterLife: sense.isLaterLife,
       generation: (who, key) => this.#holders.generation(manager, stream, replicas, who, key),
     });
     const damaged = this.#lost(stream, plan);

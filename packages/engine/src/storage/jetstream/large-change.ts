@@ -199,7 +199,14 @@ export class SideWriter {
   #encoding(partBytes: number): ChangeEncoding {
     const { layout, seal, replica } = this.#options;
     const { position } = replica;
-    return { layout, seal, partBytes, position, entry: (key) => replica.entry(key) };
+    return {
+      layout,
+      seal,
+      partBytes,
+      position,
+      generation: () => 0,
+      entry: (key) => replica.entry(key),
+    };
   }
 
   #mark(headers: Outgoing['headers'] = []): Outgoing {

@@ -177,6 +177,8 @@ export const HEADER = {
   print: 'Coffer-Print',
   /** On each record but the key ring's, and on what an instance says of itself: see `message-seal.ts`. */
   seal: 'Coffer-Seal',
+  /** Of a head that is removed: the generation of what was there, by which it is told from a later life. */
+  generation: 'Coffer-Generation',
   operation: 'KV-Operation',
 } as const;
 

@@ -19,3 +19,13 @@ export function contradicts(
   const oldest = lineage.at(-1);
   return oldest === undefined || lineage.length < LINEAGE || oldest.revision < revision;
 }
+
+/**
+ * Whether a state of a record is one that the other's says came before it, wherever it lies: sealed bytes are never twice the same. Of a
+ * removal, whether what it removed was followed by something else, too.
+ */
+export function isPast({ removed, fingerprint, lineage }: ReplicaEntry, other: ReplicaEntry): boolean {
+  const before = (print: string | undefined) => other.lineage.findIndex((one) => one.fingerprint === print);
+  if (!removed) return before(fingerprint) >= 0;
+  return !other.removed && before(lineage[0]?.fingerprint) > 0;
+}

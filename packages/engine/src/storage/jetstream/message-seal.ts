@@ -16,6 +16,7 @@ const COVERED = [
   HEADER.chunks,
   HEADER.lineage,
   HEADER.after,
+  HEADER.generation,
   HEADER.print,
 ] as const;
 

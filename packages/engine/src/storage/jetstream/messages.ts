@@ -46,6 +46,8 @@ export interface ChangeEncoding extends Encoding {
   readonly entry: (key: Uint8Array) => ReplicaEntry | undefined;
   /** Of the replica. */
   readonly position: number;
+  /** Of a head that is there; 0 if it cannot be read. */
+  readonly generation: (key: Uint8Array) => number;
 }
 
 /**
@@ -63,7 +65,9 @@ export function encodeChange(
   const record = (key: Uint8Array, bytes: Uint8Array | undefined, said: Outgoing['headers']): Outgoing => {
     const known = entry(key);
     const behind = known ? lineageHeader(lineageBehind(known)) : [[HEADER.after, String(position)] as const];
-    const headers = [...said, ...behind];
+    const isHeadGone = bytes === undefined && known?.removed === false && said.includes(HEAD);
+    const was = isHeadGone ? [[HEADER.generation, String(encoding.generation(key))] as const] : [];
+    const headers = [...said, ...behind, ...was];
     const encoded = encodeRecord(encoding, key, bytes, headers, known?.chunks ?? 0);
     before.push(...encoded.parts);
     after.push(...encoded.surplus);
@@ -73,7 +77,7 @@ export function encodeChange(
   const sides = change.put?.map(({ key, bytes }) => record(key, bytes, [SIDE])) ?? [];
   const known = entry(change.head.key);
   const head = record(change.head.key, change.head.bytes, [
-    [HEADER.kind, kind],
+    kind === 'head' ? HEAD : SIDE,
     [NATS_HEADER.expected, String(known?.revision ?? 0)],
   ]);
   for (const key of change.remove ?? []) after.push(record(key, undefined, [SIDE]));
@@ -273,7 +277,9 @@ export function entryOf(sequence: number, headers: MsgHdrs | undefined): Replica
   const print = header(HEADER.print);
   if (!PRINT.test(print)) throw strange(sequence, 'it does not say what its bytes are');
   const after = header(HEADER.after);
-  if (!SEQUENCE.test(after)) throw strange(sequence, 'it does not say what it follows on');
+  const generation = header(HEADER.generation);
+  if (!SEQUENCE.test(after) || !GENERATION.test(generation))
+    throw strange(sequence, 'it does not say what it follows on');
   return {
     revision: sequence,
     removed: isRemoved(headers),
@@ -282,6 +288,7 @@ export function entryOf(sequence: number, headers: MsgHdrs | undefined): Replica
     lineage,
     chunks,
     ...(after !== '' && { after: Number(after) }),
+    ...(generation !== '' && { removedGeneration: Number(generation) }),
   };
 }
 
@@ -300,6 +307,7 @@ function batchOf(headers: MsgHdrs | undefined): BatchPlace | undefined {
   return id === '' ? undefined : { id, last: headers?.get(NATS_HEADER.batchCommit) === '1' };
 }
 
+const GENERATION = /^\d{0,16}$/;
 const SEQUENCE = /^\d{0,15}$/;
 const PRINT = /^[\w-]{43}$/;
 const ANCESTOR = /^([1-9]\d{0,15}):([0-9a-f]{16})$/;

@@ -56,6 +56,8 @@ export interface ReplicaEntry {
   readonly chunks: number;
   /** Only of a message: up to where whoever wrote it had read, and found none to replace. */
   readonly after?: number | undefined;
+  /** Only of a message that removes a head: of which generation that was. */
+  readonly removedGeneration?: number | undefined;
 }
 
 /** An instance that had a replica, as it last said. */

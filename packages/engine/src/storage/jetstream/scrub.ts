@@ -1,7 +1,6 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { inTurns } from './in-turns.js';
 import { readLast } from './last.js';
 import { HEADER, type Layout, token } from './layout.js';
 import { fingerprintSaid, HEAD, isRemoved } from './messages.js';
@@ -30,8 +29,6 @@ export interface Removal {
 
 /** Own beats come by the same connection, and are not to wait: some 25,000 records in a second. */
 const BYTES_PER_SECOND = 8 * 1024 * 1024;
-/** So many of what is here are looked at in one turn. */
-const TURN = 2_000;
 
 /** So many removals are swept in one go. */
 export const MOST_SWEPT = 10_000;
@@ -111,19 +108,4 @@ export async function scrub(options: ScrubOptions): Promise<Scrubbed> {
     for (const [key, entry] of turn) compare(key, entry);
   }
   return { suspects: [...suspects.values()], missed, compared: found.size, ripe, oldestLeft, forgotten };
-}
-
-/** All entries, by key; what else the process has to do comes in between. */
-async function* inTurns(replica: ReplicaLike): AsyncGenerator<[Uint8Array, ReplicaEntry][]> {
-  for (let after: Uint8Array | undefined; ; ) {
-    const turn: [Uint8Array, ReplicaEntry][] = [];
-    for (const [key, entry] of replica.entries(after)) {
-      turn.push([Buffer.from(key), entry]);
-      if (turn.length === TURN) break;
-    }
-    yield turn;
-    if (turn.length < TURN) return;
-    after = turn.at(-1)?.[0];
-    await nextTurn();
-  }
 }

@@ -120,6 +120,7 @@ export class JetStreamStorage implements Storage {
     this.#committer = new Committer({
       layout,
       seal: feed.messageSeal,
+      sense: options.sense ?? ALONE,
       replica,
       link,
       feed: committed,

@@ -56,6 +56,7 @@ export async function survey(options: SurveyOptions): Promise<void> {
     stream,
     replicas: [own],
     groupOf: (key) => sense.groupOf(Buffer.from(key, 'base64url')),
+    isLaterLife: sense.isLaterLife,
     generation,
   });
   const missing = mendings.filter(({ key, entry: { removed, revision } }) => {
