@@ -102,6 +102,10 @@ describe('the doctor', () => {
       expect.stringMatching(/^problem: the bucket coffer, of which .* is gone.*coffer storage status/),
     );
     expect(found.join()).not.toContain('the first start makes it');
+    const lost = await findings({}, { cluster });
+    instance = running;
+    expect(lost).toContainEqual(expect.stringMatching(/^problem: there was a store in the bucket coffer/));
+    expect(lost.join()).not.toContain('the first start makes it');
   });
 
   it('misses no audit log where an instance has a replica, and never served', async () => {

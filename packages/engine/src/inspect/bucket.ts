@@ -1,9 +1,10 @@
-import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
+import { JetStreamApiCodes, JetStreamApiError, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 
 import { CopiesLayout } from '../audit/copies/format.js';
 import { CofferError } from '../errors.js';
-import { type BucketStatus, bucketStatus } from '../storage/jetstream/bucket.js';
+import { type BucketStatus, bucketStatus, findStream } from '../storage/jetstream/bucket.js';
+import { requireFirstStore } from '../storage/jetstream/first-store.js';
 import { requireSync, requireVersion, type Sync } from '../storage/jetstream/fitness.js';
 import { Layout } from '../storage/jetstream/layout.js';
 import type { JetStreamOptions } from '../storage/jetstream/options.js';
@@ -19,8 +20,10 @@ export interface BucketState {
   /** It is in no cluster, and keeps no more than one replica. */
   readonly alone: boolean;
   readonly sync: Sync;
-  /** Undefined: the first start makes it. */
+  /** Undefined: the first start makes it, if nothing is {@link lost}. */
   readonly bucket: BucketStatus | undefined;
+  /** Why no start makes a bucket that is not there: it held a store. */
+  readonly lost: string | undefined;
   /** What the NATS user must be allowed, and is not: `publish to SUBJECTS`, `subscribe to SUBJECTS`. */
   readonly denied: readonly string[];
 }
@@ -38,11 +41,22 @@ export async function inspectBucket(options: JetStreamOptions): Promise<BucketSt
     requireVersion(version, server);
     const sync = await requireSync(options);
     const bucket = await bucketStatus(connection, new Layout(options.bucket)).catch(noneIfNotFound);
+    const lost = bucket ? undefined : await lostStore(connection, options.bucket);
     const denied = await deniedTo(connection, options.bucket);
-    return { server, version, alone: connection.info?.cluster === undefined, sync, bucket, denied };
+    return { server, version, alone: connection.info?.cluster === undefined, sync, bucket, lost, denied };
   } finally {
     await connection.close();
   }
+}
+
+async function lostStore(connection: NatsConnection, bucket: string): Promise<string | undefined> {
+  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+  const find = (name: string) => findStream(manager, name);
+  const { stream } = new Layout(bucket);
+  return requireFirstStore({ bucket, stream, find }).then(
+    () => undefined,
+    (error: unknown) => (error instanceof CofferError ? error.message : noneIfNotFound(error)),
+  );
 }
 
 async function deniedTo(connection: NatsConnection, bucket: string): Promise<string[]> {

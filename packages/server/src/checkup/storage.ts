@@ -98,7 +98,7 @@ function checkRights({ denied }: BucketState, bucket: string): Finding[] {
 }
 
 function noBucket(
-  { denied, alone }: BucketState,
+  { denied, alone, lost }: BucketState,
   { bucket, replicas }: JetStreamConfig,
   hasReplica: boolean,
 ): Finding[] {
@@ -110,6 +110,7 @@ function noBucket(
           '"coffer storage status" and "coffer storage heal --dry-run" at an instance that runs',
       ),
     ];
+  if (lost) return [problem(SUBJECT, lost)];
   if (alone && replicas > 1)
     return [
       problem(

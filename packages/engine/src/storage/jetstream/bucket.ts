@@ -12,6 +12,7 @@ import { errors, type NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
 import { DESCRIPTION, REQUIRED, refuseRollups, requireConfig } from './bucket-config.js';
+import { requireFirstStore } from './first-store.js';
 import { requireSync, requireVersion, type Sync } from './fitness.js';
 import type { Layout } from './layout.js';
 import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
@@ -40,16 +41,16 @@ export interface BucketFacts {
  *
  * @param known where the replica comes from, if it has come from somewhere: then nothing is made, and what is missing is left to
  *   the look at the stream's continuity
- * @param incarnation of a store that is made; of one that moves in its own
- * @throws CofferError `unfit_store` for a bucket that is somebody else's or differs in what matters, for servers that are too old or
- *   do not sync; `unavailable`; nothing was written then
+ * @param incarnation of a store that moves in, or is brought back; left out, one that is made is the first in the bucket
+ * @throws CofferError `unfit_store` for a bucket that is somebody else's or differs in what matters, for one that is lost and had a
+ *   store, for servers that are too old or do not sync; `unavailable`; nothing was written then
  */
 export async function openBucket(
   connection: NatsConnection,
   options: JetStreamOptions,
   layout: Layout,
   known: ReplicaOrigin | undefined,
-  incarnation: Uint8Array = randomBytes(16),
+  incarnation?: Uint8Array,
 ): Promise<BucketFacts> {
   requireVersion(connection.info?.version ?? '', connection.getServer());
   const sync = await requireSync(options);
@@ -70,7 +71,7 @@ async function lookAt(
   options: JetStreamOptions,
   layout: Layout,
   known: ReplicaOrigin | undefined,
-  incarnation: Uint8Array,
+  incarnation: Uint8Array | undefined,
 ): Promise<Omit<BucketFacts, 'sync'>> {
   const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
   const found = await findStream(manager, layout.stream);
@@ -78,10 +79,14 @@ async function lookAt(
   if (found) requireConfig(found, options.bucket, layout);
   // Before anything is made: a stream is made with another right than the first message.
   if (!known) await requireRights(connection, layout, ANSWER_MS);
+  if (!known && !incarnation && !found?.state.messages) {
+    const find = (name: string) => findStream(manager, name);
+    await requireFirstStore({ bucket: options.bucket, stream: layout.stream, find });
+  }
   const info = found ?? (await createStream(manager, options, layout));
   if (!found) requireConfig(info, options.bucket, layout);
   const origin = known ?? {
-    ...(await bornAs(connection, manager, info, layout, incarnation)),
+    ...(await bornAs(connection, manager, info, layout, incarnation ?? randomBytes(16))),
     created: info.created,
   };
   if (info.config.allow_rollup_hdrs) await refuseRollups(manager, info, options.bucket);

@@ -193,7 +193,9 @@ export class Heal {
     }
     throw new CofferError(
       'unfit_store',
-      'the bucket belongs to another store now: move that one away, or delete its stream if it is empty; nothing was written',
+      `the bucket belongs to another store now, which an instance made that was started while the bucket was gone; nothing was written. ` +
+        `What that store has, if it is needed, moves away with “coffer storage migrate --to embedded” there. Then, or if it is not, ` +
+        `remove its stream (nats stream rm ${this.#layout.stream}), and heal again`,
     );
   }
 
