@@ -3,7 +3,7 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { each } from './each.js';
 import { readLast } from './last.js';
 import { HEADER, isLiteral, type Layout } from './layout.js';
-import { sealedMember } from './member-message.js';
+import { sealedMember, unsealedNote } from './member-message.js';
 import type { MessageSeal } from './message-seal.js';
 import { entryOf } from './messages.js';
 import { parseLease, unlessStrange } from './notes.js';
@@ -15,6 +15,7 @@ export interface ForeignOptions {
   readonly manager: JetStreamManager;
   readonly layout: Layout;
   readonly seal: MessageSeal;
+  readonly isMember: (instance: string) => boolean;
 }
 
 /** The last message of a subject of the bucket, which no instance writes. */
@@ -23,6 +24,8 @@ export interface Foreign {
   readonly sequence: number;
   /** One who wants the lease counts on the record being there. */
   readonly isLease: boolean;
+  /** A note as an instance writes that is no member yet: one that was refused at its first start leaves it, and is no stranger. */
+  readonly isBeginners: boolean;
 }
 
 /**
@@ -31,9 +34,11 @@ export interface Foreign {
  *
  * Subjects with a wildcard in them, which nats-server takes, stay: to purge one would purge all that it covers. Nobody reads them.
  */
-export async function findForeign({ connection, manager, layout, seal }: ForeignOptions): Promise<Foreign[]> {
+export async function findForeign(options: ForeignOptions): Promise<Foreign[]> {
+  const { connection, manager, layout, seal, isMember } = options;
   const found: Foreign[] = [];
-  const add = ({ subject, sequence }: Drop, isLease = false) => found.push({ subject, sequence, isLease });
+  const add = ({ subject, sequence }: Drop, { isLease = false, isBeginners = false } = {}) =>
+    found.push({ subject, sequence, isLease, isBeginners });
   const { stream } = layout;
   const all = { connection, manager, stream, filters: [layout.all], headersOnly: true };
   for await (const drops of readLast(all)) {
@@ -42,9 +47,11 @@ export async function findForeign({ connection, manager, layout, seal }: Foreign
   for await (const drops of readLast({ connection, manager, stream, filters: layout.notes })) {
     for (const drop of drops) {
       const place = layout.parse(drop.subject);
-      if (place?.kind === 'member' && !sealedMember(seal, drop)) add(drop);
+      if (place?.kind === 'member' && !sealedMember(seal, drop)) {
+        add(drop, { isBeginners: !isMember(place.instance) && unsealedNote(drop) !== undefined });
+      }
       if (drop.headers?.get(HEADER.operation)) continue;
-      if (place?.kind === 'lease' && !unlessStrange(() => parseLease(drop.data))) add(drop, true);
+      if (place?.kind === 'lease' && !unlessStrange(() => parseLease(drop.data))) add(drop, { isLease: true });
     }
   }
   return found;

@@ -98,7 +98,8 @@ export class Heal {
     const peers = await this.#holders.peers(!dryRun);
     // One may have gone since.
     if (!dryRun) this.#requireThere(peers);
-    const foreign = isThere ? await findForeign({ connection, manager, layout, seal }) : [];
+    const isMember = (one: string) => members().some(({ instance }) => instance === one);
+    const foreign = isThere ? await findForeign({ connection, manager, layout, seal, isMember }) : [];
     if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
     const image = { connection, manager, layout, seal, sense, upTo };
     const stream = isThere ? await readImage(image) : emptyImage();
@@ -172,7 +173,7 @@ export class Heal {
         secret: secrets.get(key),
       })),
       taken,
-      foreign: foreign.length,
+      foreign: foreign.filter(({ isBeginners }) => !isBeginners).length,
       setAside: new Set(aside.map(({ key, entry }) => keptAs(key, entry.fingerprint))).size,
       damaged: damaged.map(({ key, entry }) => ({ key: hex(key), keptAs: `f.${key}.${entry.fingerprint}` })),
     };
