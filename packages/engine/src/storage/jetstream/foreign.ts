@@ -51,7 +51,8 @@ export async function findForeign(options: ForeignOptions): Promise<Foreign[]> {
         add(drop, { isBeginners: !isMember(place.instance) && unsealedNote(drop) !== undefined });
       }
       if (drop.headers?.get(HEADER.operation)) continue;
-      if (place?.kind === 'lease' && !unlessStrange(() => parseLease(drop.data))) add(drop, { isLease: true });
+      if (place?.kind === 'lease' && !unlessStrange(() => parseLease(drop.data)))
+        add(drop, { isLease: true });
     }
   }
   return found;
