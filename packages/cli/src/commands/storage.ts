@@ -26,8 +26,15 @@ export async function replicas(text: string, options: Options): Promise<void> {
 }
 
 export async function forget(member: string, options: Options): Promise<void> {
-  await withAdmin(options, (admin) => during('failed to forget the member', admin.forgetMember(member)));
-  await (options.json ? printJson({ member }) : print(`The member ${displayText(member)} is forgotten.`));
+  const alarm = await withAdmin(options, async (admin) => {
+    await during('failed to forget the member', admin.forgetMember(member));
+    // It is forgotten, whatever comes of this question.
+    const found = options.json ? undefined : await admin.storage().catch(() => undefined);
+    return found?.shared?.alarm;
+  });
+  if (options.json) return printJson({ member });
+  const gone = alarm ? ' There is an alarm: what only this member has is not brought back by the heal.' : '';
+  await print(`The member ${displayText(member)} is forgotten.${gone}`);
 }
 
 export async function heal({
@@ -136,8 +143,13 @@ function serverRow({ servers }: Shared) {
 /** While an instance hears of nobody, it cannot tell who is there. */
 const HEARD_MS = 10_000;
 
-function memberRow({ instance: self, connected, replicaAgeMs = Number.POSITIVE_INFINITY }: Shared) {
-  const hears = connected && replicaAgeMs < HEARD_MS;
+/** In an alarm a replica becomes older and older, and the members go on to say that they are there, as long as a server leads. */
+const hearsOthers = ({ connected, replicaAgeMs = Number.POSITIVE_INFINITY, alarm, servers }: Shared) =>
+  connected && (replicaAgeMs < HEARD_MS || (alarm !== undefined && servers.some(({ leader }) => leader)));
+
+function memberRow(shared: Shared) {
+  const self = shared.instance;
+  const hears = hearsOthers(shared);
   return ({ instance, name, version, confirmed, seenAt, alive }: Shared['members'][number]): string[] => [
     instance,
     displayText(name),

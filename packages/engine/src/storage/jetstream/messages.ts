@@ -269,7 +269,8 @@ function recordOf(
 export function entryOf(sequence: number, headers: MsgHdrs | undefined): ReplicaEntry {
   const header = (name: string) => headers?.get(name) ?? '';
   const kind = header(HEADER.kind);
-  if (kind !== 'head' && kind !== 'side') throw strange(sequence, 'it does not say whether it is a head');
+  if (kind !== 'head' && kind !== 'side')
+    throw strange(sequence, 'it lacks what an instance says with each record and each removal');
   const lineage = parseLineage(header(HEADER.lineage));
   if (!lineage) throw strange(sequence, 'its lineage cannot be read');
   const chunks = chunksOf(headers);
