@@ -1,5 +1,7 @@
 import { jetstreamManager } from '@nats-io/jetstream';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { Sweeper } from '../../packages/engine/src/storage/jetstream/sweeper.js';
 import { BACKGROUND } from '../../packages/engine/src/storage/shared.js';
 import { canary } from '../support/canary.mjs';
@@ -68,6 +70,50 @@ test('what every member knows to be removed is forgotten, first in the stream an
   expect(two.text('sa')).toBe(canary('new life'));
   expect(two.text('vc/1')).toBe(canary('stays too'));
 });
+
+test.each([
+  ['a value', 'va/1'],
+  ['a secret', 'sb'],
+])(
+  '%s that was removed and forgotten stays so, when somebody puts its message there again',
+  async (_, key) => {
+    const { server, connection, manager } = await bucket();
+    const one = await onDuty(await open(server.url));
+    const two = await open(server.url);
+    await one.commit('sa', canary('a'), undefined, { put: { 'va/1': canary('one') } });
+    await one.commit('sb', canary('b'));
+    const old = await manager.streams.getMessage(layout.stream, { last_by_subj: layout.record(bytes(key)) });
+    if (!old) throw new Error('it is not there');
+    await one.commit('sa', canary('a'), undefined, { remove: ['va/1'] });
+    const removed = await one.commit('sb', undefined);
+    for (const each of [one, two]) await knowsAll(each, removed);
+    await one.feed.scrub();
+    for (const each of [one, two]) {
+      await each.feed.scrub();
+      expect([...each.replica.entries()].map(([entry]) => String(entry))).toEqual(['sa']);
+    }
+    // What was on its way when it was forgotten has come by now.
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    const headers = Object.values(HEADER).flatMap((name) =>
+      old.header.has(name) ? [[name, old.header.get(name)] as const] : [],
+    );
+    await publishMessage(connection, { subject: old.subject, headers, data: old.data });
+    for (const { feed } of [one, two]) await expect.poll(() => feed.alarm.current?.kind).toBe('fork');
+    for (const each of [one, two]) expect(each.text(key)).toBeUndefined();
+    // A new instance takes it for what it says: what it has it has from there.
+    const three = await Follower.open(server.url);
+    await three.feed.fill();
+    three.start();
+    await expect.poll(() => three.replica.origin?.epoch).toBe(1);
+    expect(three.text(key)).toBeDefined();
+    expect(await one.heal()).toMatchObject({ foreign: 1, restored: 0 });
+    for (const { feed } of [one, two, three]) await expect.poll(() => feed.problem).toBeUndefined();
+    for (const each of [one, two, three]) expect(each.text(key)).toBeUndefined();
+    await two.feed.passed(await one.commit('sb', canary('new life')));
+    expect(two.text('sb')).toBe(canary('new life'));
+  },
+);
 
 test('nothing is forgotten that a member has not heard of, until that member is forgotten', async () => {
   const { server, has } = await bucket();

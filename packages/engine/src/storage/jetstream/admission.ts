@@ -3,7 +3,7 @@ import type { Admission, IncomingHead, StorageAlarm } from '../shared.js';
 import type { StoredRecord } from '../storage.js';
 import type { Whole } from './intake.js';
 import { token } from './layout.js';
-import { contradicts } from './lineage.js';
+import { contradicts, isOutlived } from './lineage.js';
 import type { ReplicaEntry, ReplicaLike, ReplicaWrite } from './replica-contract.js';
 
 /** What was found is no accident of the network: all writing has to stop until a person has looked. */
@@ -69,6 +69,12 @@ export async function admitted(
       throw new Regression(
         'fork',
         `the record at sequence ${revision} does not follow on the one at ${known.revision} that this instance has`,
+      );
+    }
+    if (strict && !here && isOutlived(replica, { revision, after: message.after })) {
+      throw new Regression(
+        'fork',
+        `the record at sequence ${revision} was written before all had read ${replica.outlived}: it was removed since`,
       );
     }
     if (isHead && admission) {

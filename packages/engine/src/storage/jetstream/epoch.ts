@@ -1,5 +1,7 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
 import { Regression } from './admission.js';
 import { type Authenticate, isSeal } from './heal-talk.js';
+import type { Layout } from './layout.js';
 import { noKeys } from './message-seal.js';
 import { BUCKET_FORMAT, type Meta, parseAnyMeta, parseMeta, requireFormat } from './notes.js';
 import type { ReplicaOrigin } from './replica-contract.js';
@@ -100,6 +102,13 @@ export function requireEpoch(
   }
   if (meta.epoch > origin.epoch && origin.epoch !== UNPROVEN) throw new Outdated(meta);
   return meta;
+}
+
+/** Where an epoch that a heal began begins in the stream: whoever writes in it has read up to there. 0 of the first. Errors as of nats.js */
+export async function beginOf(manager: JetStreamManager, layout: Layout, { epoch }: Meta): Promise<number> {
+  if (epoch <= FIRST) return 0;
+  const found = await manager.streams.getMessage(layout.stream, { last_by_subj: layout.meta });
+  return found?.seq ?? 0;
 }
 
 /** What a `meta` is whose seal is not good. */

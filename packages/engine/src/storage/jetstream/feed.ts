@@ -14,7 +14,7 @@ import type { Beats } from './beats.js';
 import { Comeback } from './comeback.js';
 import { unavailable } from './commit-errors.js';
 import { Continuity, lastNote } from './continuity.js';
-import { EpochSeal, Outdated, requireEpoch, UNPROVEN } from './epoch.js';
+import { beginOf, EpochSeal, Outdated, requireEpoch, UNPROVEN } from './epoch.js';
 import { HealAsk } from './heal-ask.js';
 import { HealPeer } from './heal-peer.js';
 import type { RecordSense } from './heal-plan.js';
@@ -490,7 +490,7 @@ export class Feed {
     const mayProve = seal.hasKey && replica.position > 0;
     if (mayProve && !(await isProven({ connection, manager, layout, seal, replica })))
       throw new Outdated(meta);
-    await replica.bind({ ...origin, epoch: meta.epoch });
+    await replica.bind({ ...origin, epoch: meta.epoch }, undefined, await beginOf(manager, layout, meta));
     return true;
   }
 

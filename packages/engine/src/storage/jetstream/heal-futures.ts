@@ -4,7 +4,7 @@ import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 /** What somebody has: the stream, or an instance's replica. Keys are in base64url. */
 export interface Holding {
   readonly who: string;
-  readonly entries: ReadonlyMap<string, ReplicaEntry>;
+  readonly entries: Map<string, ReplicaEntry>;
   /** When the stream was made of which its revisions are, in milliseconds: those of two streams cannot be compared. */
   readonly era?: number | undefined;
   /** Up to this sequence it has what the stream that is there had: what the stream has in the place of that came after it. */

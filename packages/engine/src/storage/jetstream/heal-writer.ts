@@ -34,6 +34,8 @@ export interface HealWriterOptions {
   readonly seal: MessageSeal;
   /** Up to where there are parts of a record, whatever it says itself. */
   readonly parts: ReadonlyMap<string, number>;
+  /** Up to where the stream was read. */
+  readonly position: number;
   /** Who heals. */
   readonly instance: string;
   /** Looks at heads before they are brought back. */
@@ -100,7 +102,12 @@ export class HealWriter {
       const there = stream.get(one);
       const revision = there?.revision ?? 0;
       const behind = one === key ? lineage : pastOf(there);
-      const headers = [...said, ...lineageHeader(behind), [NATS_HEADER.expected, String(revision)] as const];
+      const headers = [
+        ...said,
+        ...lineageHeader(behind),
+        this.#read,
+        [NATS_HEADER.expected, String(revision)] as const,
+      ];
       const encoded = encodeRecord(this.#encoding, id, bytes, headers, this.#parts.get(one) ?? 0);
       messages.push(...encoded.parts, encoded.record, ...encoded.surplus);
     };
@@ -153,6 +160,7 @@ export class HealWriter {
     const said: Outgoing['headers'] = [
       entry.isHead ? HEAD : SIDE,
       ...lineageHeader(lineage),
+      this.#read,
       [NATS_HEADER.expected, String(present?.revision ?? 0)],
     ];
     const encoded = encodeRecord(this.#encoding, id, bytes, said, this.#parts.get(key) ?? 0);
@@ -174,6 +182,10 @@ export class HealWriter {
       'tampered',
       `a record of instance ${from} is not what it says: remove its replica, and heal again`,
     );
+  }
+
+  get #read() {
+    return [HEADER.after, String(this.#options.position)] as const;
   }
 
   get #encoding(): Encoding {

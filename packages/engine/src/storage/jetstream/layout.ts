@@ -171,7 +171,7 @@ export const HEADER = {
   chunks: 'Coffer-Chunks',
   /** Of a record: up to 8 of those before it, the newest first, `<revision>:<fingerprint>` with commas between. */
   lineage: 'Coffer-Lineage',
-  /** Of a record that has none before it: up to where the stream was read by who wrote it, and found none. */
+  /** Of a record: up to where the stream was read by whoever wrote it. */
   after: 'Coffer-After',
   /** On all that is sealed: the SHA-256 of its bytes, base64url, by which headers alone tell whether it is what it was. */
   print: 'Coffer-Print',

@@ -1,5 +1,5 @@
 import { LINEAGE } from './layout.js';
-import type { ReplicaEntry } from './replica-contract.js';
+import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
 /**
  * Whether a record that came cannot be a successor of the one that is here: it names its predecessors back to that one or beyond and
@@ -29,3 +29,12 @@ export function isPast({ removed, fingerprint, lineage }: ReplicaEntry, other: R
   if (!removed) return before(fingerprint) >= 0;
   return !other.removed && before(lineage[0]?.fingerprint) > 0;
 }
+
+/**
+ * Whether a record of which nothing is known here is an older message that somebody put there again: whoever wrote it had not read what
+ * every member has.
+ */
+export const isOutlived = (
+  { outlived }: Pick<ReplicaLike, 'outlived'>,
+  { revision, after = 0 }: Pick<ReplicaEntry, 'revision' | 'after'>,
+): boolean => revision > outlived && after < outlived;

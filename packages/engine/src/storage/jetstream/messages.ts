@@ -64,7 +64,8 @@ export function encodeChange(
   const after: Outgoing[] = [];
   const record = (key: Uint8Array, bytes: Uint8Array | undefined, said: Outgoing['headers']): Outgoing => {
     const known = entry(key);
-    const behind = known ? lineageHeader(lineageBehind(known)) : [[HEADER.after, String(position)] as const];
+    const read = [HEADER.after, String(position)] as const;
+    const behind = known ? [...lineageHeader(lineageBehind(known)), read] : [read];
     const isHeadGone = bytes === undefined && known?.removed === false && said.includes(HEAD);
     const was = isHeadGone ? [[HEADER.generation, String(encoding.generation(key))] as const] : [];
     const headers = [...said, ...behind, ...was];
@@ -215,7 +216,7 @@ export interface IncomingRecord {
   readonly isHead: boolean;
   /** Of those that it replaces, as {@link lineageBehind}. */
   readonly lineage: readonly Ancestor[];
-  /** Up to where whoever wrote it had read, and found none to replace. */
+  /** Up to where whoever wrote it had read. */
   readonly after: number | undefined;
   readonly removed: boolean;
   /** Of how many parts it is, which came before it; 0: it is here whole. */

@@ -2,7 +2,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { Admission } from '../shared.js';
 import { admitted, Regression } from './admission.js';
-import { UNPROVEN } from './epoch.js';
+import { beginOf, UNPROVEN } from './epoch.js';
 import { generationOf, type RecordSense } from './heal-plan.js';
 import { Intake, type Whole } from './intake.js';
 import { type Layout, token } from './layout.js';
@@ -83,7 +83,8 @@ export class Reconciliation {
     }
     signal.throwIfAborted();
     heads.push(...(await this.#remove(seen, signal)));
-    await replica.bind({ incarnation: meta.incarnation, epoch: meta.epoch, created }, position);
+    const origin = { incarnation: meta.incarnation, epoch: meta.epoch, created };
+    await replica.bind(origin, position, await beginOf(manager, layout, meta));
     return { position, heads };
   }
 

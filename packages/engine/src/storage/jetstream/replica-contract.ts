@@ -54,7 +54,7 @@ export interface ReplicaEntry {
   readonly lineage: readonly Ancestor[];
   /** How many chunks its record has in the stream. */
   readonly chunks: number;
-  /** Only of a message: up to where whoever wrote it had read, and found none to replace. */
+  /** Only of a message: up to where whoever wrote it had read. */
   readonly after?: number | undefined;
   /** Only of a message that removes a head: of which generation that was. */
   readonly removedGeneration?: number | undefined;
@@ -97,6 +97,11 @@ export interface ReplicaLike {
   /** The sequence of the last commit of this instance's own that is applied; 0 before the first since it was bound. */
   readonly mark: number;
   /**
+   * What is new to this copy has been written by somebody who had read up to there: the highest removal that was forgotten a minute ago
+   * or before, or the beginning of the epoch. Every member had that before it was forgotten, and none is on its way for so long.
+   */
+  readonly outlived: number;
+  /**
    * Of the highest records applied since the copy was bound to this stream, newest first, some 32: by them is seen whether the
    * stream still has what it had.
    */
@@ -131,8 +136,9 @@ export interface ReplicaLike {
    * Binds a new copy to its stream, or an old one to what its stream has become after a heal.
    *
    * @param position up to where that is applied, if it is another than before
+   * @param began where the epoch begins in the stream: all that comes behind that was written by somebody who knew of it
    */
-  bind(origin: ReplicaOrigin, position?: number): Promise<void>;
+  bind(origin: ReplicaOrigin, position?: number, began?: number): Promise<void>;
   /**
    * In one transaction, with the summary folded over the heads; both lists in the order of the stream. The same once more is
    * harmless. A position alone, of messages that are no records, may be on the disk only some seconds later, or with the next record:

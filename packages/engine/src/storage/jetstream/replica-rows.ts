@@ -133,6 +133,10 @@ export interface ReplicaState {
   readonly alarm: StorageAlarm | undefined;
   /** The sequence of this instance's own mark; 0 if there is none since it was bound. */
   readonly mark: number;
+  /** See {@link ReplicaLike.outlived}. */
+  readonly outlived: number;
+  /** The highest removal that was forgotten since, and when the last was, in milliseconds since 1970. */
+  readonly forgotten: { readonly upTo: number; readonly at: number } | undefined;
   /** Keys of the highest records since it was bound, the newest first. */
   readonly newest: readonly Uint8Array[];
 }
@@ -145,6 +149,8 @@ interface StateJson {
   position: number;
   settled?: number;
   mark?: number;
+  outlived?: number;
+  forgotten?: { upTo: number; at: number };
   alarm?: Omit<StorageAlarm, 'at'> & { at: string };
   newest: string[];
 }
@@ -157,6 +163,8 @@ export function encodeReplicaState({
   position,
   settled,
   mark,
+  outlived,
+  forgotten,
   alarm,
   newest,
 }: ReplicaState): Buffer {
@@ -168,6 +176,8 @@ export function encodeReplicaState({
     position,
     settled,
     mark,
+    outlived,
+    ...(forgotten && { forgotten }),
     ...(alarm && { alarm: { ...alarm, at: alarm.at.toISOString() } }),
     newest: newest.map((key) => asBuffer(key).toString('base64')),
   };
@@ -179,6 +189,7 @@ export function decodeReplicaState(row: Buffer | undefined): ReplicaState {
   try {
     const state = JSON.parse(String(row)) as StateJson;
     const { instance, life = 0, bucket, origin, position, settled = 0, mark = 0, alarm, newest } = state;
+    const { outlived = 0, forgotten } = state;
     const whole = /^[0-9a-f]{16}$/.test(instance) && Number.isSafeInteger(position) && Array.isArray(newest);
     if (!whole) throw new TypeError('a field is missing');
     return {
@@ -189,6 +200,8 @@ export function decodeReplicaState(row: Buffer | undefined): ReplicaState {
       position,
       settled,
       mark,
+      outlived,
+      forgotten,
       alarm: alarm && { ...alarm, at: new Date(alarm.at) },
       newest: newest.map((key) => Buffer.from(key, 'base64')),
     };

@@ -51,6 +51,11 @@ const POSITION_MS = 5_000;
 /** An incarnation of no store. */
 const UNBOUND = Buffer.alloc(16);
 
+/** Longer than what somebody has written may be on its way. */
+const UNDER_WAY_MS = 60_000;
+
+const isAged = ({ at }: { readonly at: number }): boolean => Date.now() - at >= UNDER_WAY_MS;
+
 /**
  * An instance's copy of a store in JetStream, in LMDB. Records lie in it as in an embedded store, so that reading them costs the
  * same; what is known beside them is in rows of its own, see `replica-rows.ts`. Every change, with the position up to which the
@@ -100,6 +105,8 @@ export class Replica implements ReplicaLike {
           position: 0,
           settled: 0,
           mark: 0,
+          outlived: 0,
+          forgotten: undefined,
           alarm: undefined,
           newest: [],
         });
@@ -135,6 +142,11 @@ export class Replica implements ReplicaLike {
 
   get settled(): number {
     return this.#settled;
+  }
+
+  get outlived(): number {
+    const { outlived, forgotten } = this.#state;
+    return forgotten && isAged(forgotten) ? Math.max(outlived, forgotten.upTo) : outlived;
   }
 
   get mark(): number {
@@ -227,7 +239,7 @@ export class Replica implements ReplicaLike {
     await this.#change(() => ({ bucket }));
   }
 
-  bind(origin: ReplicaOrigin, position?: number): Promise<void> {
+  bind(origin: ReplicaOrigin, position?: number, began = 0): Promise<void> {
     return this.#change((batch) => {
       batch.incarnation = origin.incarnation;
       const isSame = this.#state.origin === undefined || this.#state.origin.created === origin.created;
@@ -236,7 +248,7 @@ export class Replica implements ReplicaLike {
         origin,
         ...(position !== undefined && { position }),
         ...(!isSame && { newest: new Newest() }),
-        ...(!isSameEpoch && { mark: 0, settled: 0 }),
+        ...(!isSameEpoch && { mark: 0, settled: 0, outlived: began, forgotten: undefined }),
       };
     });
   }
@@ -281,11 +293,16 @@ export class Replica implements ReplicaLike {
   forget(keys: readonly Uint8Array[]): Promise<void> {
     return this.#change((batch) => {
       const newest = this.#newest.copy();
-      for (const key of keys.filter((one) => this.entry(one)?.removed)) {
+      const { outlived } = this;
+      let upTo = this.#state.forgotten?.upTo ?? 0;
+      for (const key of keys) {
+        const entry = this.entry(key);
+        if (!entry?.removed) continue;
         batch.setRow(entryKey(key), undefined);
         newest.remove(key);
+        upTo = Math.max(upTo, entry.revision);
       }
-      return { newest };
+      return { newest, outlived, forgotten: { upTo, at: Date.now() } };
     });
   }
 
@@ -298,6 +315,8 @@ export class Replica implements ReplicaLike {
         position: 0,
         settled: 0,
         mark: 0,
+        outlived: 0,
+        forgotten: undefined,
         newest: new Newest(),
         parts: new Parts(),
       };
