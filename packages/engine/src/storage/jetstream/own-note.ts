@@ -188,7 +188,8 @@ export class OwnNote {
     const { instance, life } = replica;
     this.#saidAt = performance.now();
     const last = await lastOfMember(manager, layout, seal, instance);
-    if (this.#isMark(last)) return;
+    // Of a later life this instance is an older copy: it says nothing before it has compared what it has.
+    if (this.#isMark(last) || (last?.said?.life ?? 0) > life) return;
     const said = last?.said?.life === life ? last.said : undefined;
     const note: MemberNote = said?.note
       ? { ...said.note, since: said.note.since ?? said.sequence, awaited: 0, at: new Date() }
