@@ -58,6 +58,17 @@ describe('a bucket that is not as the configuration has it', () => {
   });
 });
 
+test('a bucket in which messages end by themselves is none, though it is one of ours', async () => {
+  cluster = await NatsCluster.start({ size: 1 });
+  const folder = newFolder();
+  await during(await openStorage(cluster, { folder }), async () => {});
+  const manager = await jetstreamManager(await cluster.connect());
+  await manager.streams.update('KV_test', { allow_msg_ttl: true });
+  await expect(openStorage(cluster, { folder })).rejects.toThrow(
+    'the bucket test cannot be a store of coffer any more, since its stream was changed: allow_msg_ttl is set',
+  );
+});
+
 test('no message removes all others, also where somebody has allowed it meanwhile', async () => {
   cluster = await NatsCluster.start({ size: 1 });
   const connection = await cluster.connect();

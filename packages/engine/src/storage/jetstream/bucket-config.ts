@@ -29,6 +29,9 @@ export const REQUIRED = {
   allow_atomic: true,
 } as const satisfies Partial<StreamConfig>;
 
+/** By these a message may be removed, written or added up by the servers, which no instance asks for. */
+const REFUSED = ['allow_msg_ttl', 'allow_msg_schedules', 'allow_msg_counter'];
+
 /** @throws CofferError `unfit_store` */
 export function requireConfig({ config, state }: StreamInfo, bucket: string, layout: Layout): void {
   const { messages } = state;
@@ -38,6 +41,7 @@ export function requireConfig({ config, state }: StreamInfo, bucket: string, lay
   for (const [name, value] of Object.entries(REQUIRED)) {
     if ((actual[name] ?? false) !== value) wrong.push(`${name} is ${String(actual[name])}, not ${value}`);
   }
+  wrong.push(...REFUSED.filter((name) => actual[name]).map((name) => `${name} is set`));
   if (config.subjects?.length !== 1 || config.subjects[0] !== layout.all) {
     wrong.push(`its subjects are not ${layout.all}`);
   }

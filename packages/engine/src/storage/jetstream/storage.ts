@@ -313,8 +313,10 @@ export class JetStreamStorage implements Storage {
   }
 
   #moveOn(): void {
+    // While an alarm stops the reading no beat is sent, and none can be missed.
+    if (this.#replica.alarm) this.#connectedAt = performance.now();
     const quiet = Math.min(this.#beats.age(), performance.now() - this.#connectedAt);
-    if (quiet < MOVE_MS || this.#replica.alarm || !this.shared.isFollowing) return;
+    if (quiet < MOVE_MS || !this.shared.isFollowing) return;
     this.#connectedAt = performance.now();
     this.#link.move();
   }
