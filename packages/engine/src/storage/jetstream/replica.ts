@@ -248,9 +248,15 @@ export class Replica implements ReplicaLike {
         origin,
         ...(position !== undefined && { position }),
         ...(!isSame && { newest: new Newest() }),
-        ...(!isSameEpoch && { mark: 0, settled: 0, outlived: began, forgotten: undefined }),
+        ...(!isSameEpoch && { mark: 0, settled: 0, ...this.#outlivedFrom(began) }),
       };
     });
+  }
+
+  /** Of a stream that was put back to before what all had, nothing is known any more. */
+  #outlivedFrom(began: number): Pick<ReplicaState, 'outlived' | 'forgotten'> {
+    const { outlived } = this;
+    return { outlived: outlived <= began ? outlived : 0, forgotten: { upTo: began, at: Date.now() } };
   }
 
   async apply(
