@@ -26,7 +26,8 @@ export function contradicts(
  */
 export function isPast({ removed, fingerprint, lineage }: ReplicaEntry, other: ReplicaEntry): boolean {
   const before = (print: string | undefined) => other.lineage.findIndex((one) => one.fingerprint === print);
-  if (!removed) return before(fingerprint) >= 0;
+  // What a heal brings back names itself.
+  if (!removed) return fingerprint !== other.fingerprint && before(fingerprint) >= 0;
   return !other.removed && before(lineage[0]?.fingerprint) > 0;
 }
 
