@@ -66,9 +66,11 @@ describe('five instances on five servers', () => {
     deployment = await Deployment.start({ servers: 5, instances: 5, direct: true, together: true, storage });
     instances = deployment.instances;
     await expectServed();
-    const status = await deployment.admin('c', 'storage', 'status');
-    expect(status).toContain('on 5 servers');
-    expect(status.match(/ alive$/gm)).toHaveLength(4);
+    const status = () => deployment.admin('c', 'storage', 'status');
+    expect(await status()).toContain('on 5 servers');
+    // Who was there before the store had keys says so by its next note.
+    const alive = async () => (await status()).match(/ alive$/gm)?.length;
+    await expect.poll(alive, { timeout: 20_000 }).toBe(4);
   });
 
   test('go on without the one that is killed, which finds again what it was told', async () => {
