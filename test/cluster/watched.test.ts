@@ -100,6 +100,8 @@ describe('several instances', () => {
   it('tell a client of a change that it then gets wherever it asks', async () => {
     const one = await start('one');
     const two = await start('two');
+    // It listens before it has heard of how the store is at this moment.
+    for (const each of [one, two]) await expect.poll(() => readiness(each)).toMatchObject({ status: 200 });
     const writer = clientOf(one);
     const watcher = clientOf(two);
     const events = watcher.watch({ secrets: ['a'] });
