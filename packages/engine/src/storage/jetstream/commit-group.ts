@@ -1,6 +1,8 @@
 import { asBuffer } from '../../bytes.js';
 import type { StorageChange } from '../storage.js';
+import { generationOf, type RecordSense } from './heal-plan.js';
 import { type ChangeEncoding, encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
+import type { ReplicaLike } from './replica-contract.js';
 
 /** nats-server takes 1,000 messages in a batch; what is larger than this is a batch of its own. */
 const GROUP_MESSAGES = 250;
@@ -43,6 +45,26 @@ export interface GroupOptions extends ChangeEncoding {
   readonly fenceRevision: number;
   /** Alone: another group was refused, and it is to be seen because of whom. */
   readonly single: boolean;
+}
+
+/** Of a change that is made on top of what the replica has at this moment. */
+export function changeEncoding(
+  { layout, seal, sense, replica }: EncodingParts,
+  partBytes: number,
+): ChangeEncoding {
+  return {
+    layout,
+    seal,
+    partBytes,
+    position: replica.position,
+    generation: (key) => generationOf(sense, key, replica.get(key)?.bytes ?? new Uint8Array()),
+    entry: (key) => replica.entry(key),
+  };
+}
+
+export interface EncodingParts extends Pick<ChangeEncoding, 'layout' | 'seal'> {
+  readonly sense: RecordSense;
+  readonly replica: ReplicaLike;
 }
 
 /**

@@ -7,8 +7,15 @@ import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
 import { BucketRoom } from './bucket-room.js';
 import { bucketFull, doubtful, overtaken, timed, unavailable } from './commit-errors.js';
-import { type Group, type Member, sameBytes, takeGroup, type Waiting } from './commit-group.js';
-import { generationOf, type RecordSense } from './heal-plan.js';
+import {
+  changeEncoding,
+  type Group,
+  type Member,
+  sameBytes,
+  takeGroup,
+  type Waiting,
+} from './commit-group.js';
+import type { RecordSense } from './heal-plan.js';
 import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
@@ -231,12 +238,7 @@ export class Committer {
   }
 
   get #encoding(): ChangeEncoding {
-    const { layout, seal, sense, replica, link } = this.#options;
-    const partBytes = partBytesOf(link.connection);
-    const { position } = replica;
-    const generation = (key: Uint8Array) =>
-      generationOf(sense, key, replica.get(key)?.bytes ?? new Uint8Array());
-    return { layout, seal, partBytes, position, generation, entry: (key) => replica.entry(key) };
+    return changeEncoding(this.#options, partBytesOf(this.#options.link.connection));
   }
 
   async #send(group: Group): Promise<void> {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { CofferError } from '../../errors.js';
 import { isLiteral, type Layout, token } from './layout.js';
 import type { MessageSeal } from './message-seal.js';
-import { decodeMessage, type Incoming, type RawMessage, strange } from './messages.js';
+import { decodeMessage, type Incoming, type RawMessage, unsealed } from './messages.js';
 
 /** For so long a record may wait for a part of it, which another commit replaced, when all that was there has been read. */
 const PARTS_MS = 5_000;
@@ -44,7 +44,7 @@ export class Intake {
       const { subject, headers, sequence } = message;
       const decoded = decodeMessage(this.#layout, message);
       if (decoded.kind === 'record' && this.#seal.isGood(subject, headers) === false) {
-        throw strange(sequence, 'its seal is not good');
+        throw unsealed(sequence);
       }
       this.#pending.push(decoded);
     }

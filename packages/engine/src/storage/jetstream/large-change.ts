@@ -7,14 +7,12 @@ import { isConflict } from '../../overtaken.js';
 import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
 import { bucketFull, overtaken, unavailable } from './commit-errors.js';
+import { changeEncoding, type EncodingParts } from './commit-group.js';
 import type { CommittedFeed } from './committer.js';
 import { lastNote } from './continuity.js';
 import { each } from './each.js';
-import type { Layout } from './layout.js';
 import type { Link } from './link.js';
-import type { MessageSeal } from './message-seal.js';
 import { type ChangeEncoding, encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
-import type { ReplicaLike } from './replica-contract.js';
 
 /** nats-server takes 1,000 messages in a batch. */
 const MESSAGES = 900;
@@ -106,10 +104,7 @@ function partsOf<T>(all: readonly T[], size: (one: T) => number): T[][] {
   return part.length > 0 ? [...parts, part] : parts;
 }
 
-export interface SideWriterOptions {
-  readonly layout: Layout;
-  readonly seal: MessageSeal;
-  readonly replica: ReplicaLike;
+export interface SideWriterOptions extends EncodingParts {
   readonly link: Link;
   readonly feed: CommittedFeed;
 }
@@ -163,7 +158,7 @@ export class SideWriter {
     ];
     const places: [key: Uint8Array, at: number][] = [];
     for (const side of sides) {
-      const encoded = encodeChange({ head: side }, this.#encoding(partBytes), 'side');
+      const encoded = encodeChange({ head: side }, changeEncoding(this.#options, partBytes), 'side');
       places.push([side.key, messages.length + encoded.head]);
       messages.push(...encoded.messages);
     }
@@ -189,24 +184,11 @@ export class SideWriter {
       if (left.length === 0) return;
       const messages = left.flatMap(({ key }) => {
         const head = { key, bytes: undefined };
-        return encodeChange({ head }, this.#encoding(1), 'side').messages;
+        return encodeChange({ head }, changeEncoding(this.#options, 1), 'side').messages;
       });
       const done = await this.#publish([this.#mark(), ...messages]).catch(() => undefined);
       if (done === undefined) await wait(PAUSE_MS);
     }
-  }
-
-  #encoding(partBytes: number): ChangeEncoding {
-    const { layout, seal, replica } = this.#options;
-    const { position } = replica;
-    return {
-      layout,
-      seal,
-      partBytes,
-      position,
-      generation: () => 0,
-      entry: (key) => replica.entry(key),
-    };
   }
 
   #mark(headers: Outgoing['headers'] = []): Outgoing {

@@ -326,8 +326,10 @@ function parseLineage(text: string): Ancestor[] | undefined {
   return ancestors.length <= LINEAGE ? ancestors : undefined;
 }
 
-/** A message that no instance wrote. */
-export const strange = (sequence: number, what: string): CofferError =>
+/** A record that no instance sealed. */
+export const unsealed = (sequence: number): CofferError => strange(sequence, 'its seal is not good');
+
+const strange = (sequence: number, what: string): CofferError =>
   new CofferError(
     'tampered',
     `message ${sequence} of the bucket is not coffer's: ${what}; nobody else may write there`,

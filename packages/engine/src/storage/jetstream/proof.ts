@@ -4,7 +4,7 @@ import { inTurns } from './in-turns.js';
 import { readLast } from './last.js';
 import { type Layout, token } from './layout.js';
 import type { MessageSeal } from './message-seal.js';
-import { entryOf, strange } from './messages.js';
+import { entryOf, unsealed } from './messages.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
 export interface ProofOptions {
@@ -32,7 +32,7 @@ export async function isProven(options: ProofOptions): Promise<boolean> {
     for (const { subject, sequence, headers } of drops) {
       const place = layout.parse(subject);
       if (place?.kind !== 'record') continue;
-      if (!seal.isGood(subject, headers)) throw strange(sequence, 'its seal is not good');
+      if (!seal.isGood(subject, headers)) throw unsealed(sequence);
       const id = token(place.key);
       seen.add(id);
       const here = replica.entry(place.key);
