@@ -7,6 +7,7 @@ import type { CofferInstance } from '../support/instances.mjs';
 import { Balancer } from './balancer.js';
 import { Deployment } from './deployment.js';
 import { dutyOn } from './duty.js';
+import { Lateness } from './lateness.js';
 
 /** How many secrets there are; the long form is ROTATE_SECRETS=100000. */
 const SECRETS = Number(process.env.ROTATE_SECRETS ?? 300);
@@ -26,7 +27,8 @@ let balancer: Balancer;
 const clients: Client[] = [];
 let users: Users | undefined;
 beforeEach(async () => {
-  deployment = await Deployment.start();
+  // Nothing is cut here: what the servers say to each other needs no way through this process.
+  deployment = await Deployment.start({ direct: true });
   balancer = await Balancer.start(deployment.instances.map(({ url }) => url));
 }, TIMEOUT);
 afterEach(async () => {
@@ -71,6 +73,7 @@ class Users {
   readonly #acknowledged = new Map<string, Map<number, string>>();
   readonly #work: Promise<void>[];
   readonly #failed: string[] = [];
+  readonly #since = performance.now();
   #stopped = false;
 
   constructor() {
@@ -104,7 +107,8 @@ class Users {
     while (!this.#stopped) {
       const start = performance.now();
       await work(client).catch((error: unknown) => {
-        this.#failed.push(`${error} after ${Math.round(performance.now() - start)} ms`);
+        const waited = Math.round(performance.now() - start);
+        this.#failed.push(`at ${seconds(this.#since)}, after ${waited} ms: ${error}`);
       });
     }
   }
@@ -152,6 +156,7 @@ it(`the data key of ${SECRETS} secrets is changed under load, over ${KILLS.lengt
   });
   const said = [`put in within ${seconds(began)}`];
   users = new Users();
+  const lateness = new Lateness(deployment, 1);
 
   const rotated = performance.now();
   let name = (await duty()) as string;
@@ -178,6 +183,8 @@ it(`the data key of ${SECRETS} secrets is changed under load, over ${KILLS.lengt
   }
   said.push(`the old key gone everywhere after ${seconds(rotated)}`);
   const failed = await users.stop();
+  said.push(await lateness.stop());
+  if (failed.length > 0) console.info(['late:', ...lateness.late, ...newLeaders()].join('\n'));
   console.info([...said, `${users.reads} gets, ${users.puts} puts`, `by ${workers.join(', ')}`].join('; '));
   expect(failed).toEqual([]);
 
@@ -201,5 +208,11 @@ it(`the data key of ${SECRETS} secrets is changed under load, over ${KILLS.lengt
   const destroyed = (await deployment.auditLines()).filter(({ action }) => action === 'destroy-data-key');
   expect(destroyed.map(({ phase }) => phase)).toEqual(['intent', 'outcome']);
 });
+
+/** Each change of a leader of JetStream's, as the servers told. */
+const newLeaders = () =>
+  deployment.cluster.servers.flatMap(({ name, process }) =>
+    process.output.split('\n').flatMap((line) => (/ leader/.test(line) ? `${name}: ${line}` : [])),
+  );
 
 const seconds = (since: number): string => `${((performance.now() - since) / 1_000).toFixed(1)} s`;
