@@ -1,36 +1,23 @@
-import type { PolicyDifference, PolicyOptions, TakenAway, TokenInfo, ToTakeAway } from './administration.js';
+import type { PolicyDifference, PolicyOptions, TokenInfo } from './administration.js';
 import type { AnswerRoom } from './answer-room.js';
-import type { CopiesFacts } from './audit/copies/publisher.js';
 import type { AuditHead, AuditInstances, AuditQuery, AuditReadOptions } from './audit/reading.js';
-import { type Caller, type Principal, SERVER } from './caller.js';
-import { canLockMemory } from './crypto/secure-memory.js';
-import { CofferError, systemError } from './errors.js';
-import type { EngineFacts } from './facts.js';
+import { type TakenByRestore, type TakenSince, takeAway } from './backup/take-away.js';
+import type { Caller, Principal } from './caller.js';
+import { systemError } from './errors.js';
 import type { Grant } from './grant.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import type { Mapping } from './mappings.js';
-import { closeStore, type OpenStore, openStore } from './open-store.js';
 import type { Change } from './operations.js';
 import type { EngineOptions } from './options.js';
-import { Outcomes } from './outcomes.js';
 import type { Revocation } from './policy-record.js';
-import { Requests } from './requests.js';
-import { checkRetention, type RetentionRule } from './retention/rules.js';
 import type { RevocationRequest } from './revocation.js';
-import type { TakenOver, ToTakeOver } from './revocations.js';
 import type { KeysInfo, Rotation } from './rotation/keys.js';
 import type { RotationProgress } from './rotation/rewriter.js';
+import { RunningEngine } from './running-engine.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
-import { openServices, type Services } from './services.js';
-import type { HealReport, HealRequest, SetAside, SharedHealth } from './storage/shared.js';
+import type { HealReport, HealRequest, SetAside } from './storage/shared.js';
 import type { StorageInfo } from './storage-care.js';
-import type {
-  NewTransitKey,
-  RetiredTransitKey,
-  TransitKeyInfo,
-  TransitKeyName,
-  TransitKeyPair,
-} from './transit-keys.js';
+import type { NewTransitKey, TransitKeyInfo, TransitKeyName } from './transit-keys.js';
 import type { WatchEvent } from './watch/watch.js';
 import type { WatchOptions } from './watch/watchers.js';
 
@@ -38,50 +25,7 @@ import type { WatchOptions } from './watch/watchers.js';
  * The secrets service without its doors: authorises, seals, stores and audits. Every verb checks its input, throws
  * `CofferError`, and resolves when what it did is on stable storage.
  */
-export class Engine {
-  /** The store's incarnation id, hex. */
-  readonly storeId: string;
-  readonly development: boolean;
-  /** The server's public nkey, which signs the audit log's checkpoints. */
-  readonly serverKey: string;
-  readonly #parts: OpenStore;
-  readonly #outcomes: Outcomes;
-  readonly #requests: Requests;
-  readonly #services: Services;
-  #closing: Promise<void> | undefined;
-
-  private constructor(parts: OpenStore, options: EngineOptions) {
-    const { storage, header, follower } = parts;
-    const freshness = follower?.freshness;
-    this.#outcomes = new Outcomes(parts, freshness);
-    this.#requests = new Requests(freshness, () => storage.shared?.health.problem);
-    this.#parts = parts;
-    this.storeId = Buffer.from(storage.incarnation).toString('hex');
-    this.development = options.development ?? false;
-    this.serverKey = parts.signer.publicKey;
-    this.#services = openServices(parts, options, {
-      shared: freshness && {
-        freshness,
-        inDoubt: (asked, close) => this.#outcomes.settle(asked, close),
-      },
-      isFresh: () => this.stale === undefined,
-      run: (task) => this.#requests.run(task),
-    });
-    const { duty, revocations, rewriter, pruner, tombstones } = this.#services;
-    revocations.onChange(() => this.recheckCallers());
-    parts.onStop((error) => {
-      this.#requests.stop(error);
-      this.endWatches();
-    });
-    duty.onBegin(() => {
-      rewriter.start();
-      pruner.begin();
-      tombstones.begin();
-    });
-    // Another instance may have put a new data key in force.
-    header.onChange(() => rewriter.start());
-  }
-
+export class Engine extends RunningEngine {
   /**
    * Opens the store and the audit log in the state folder, or makes them; closes what a crash left open.
    *
@@ -91,44 +35,24 @@ export class Engine {
    */
   static async open(options: EngineOptions): Promise<Engine> {
     try {
-      return await Engine.#open(options);
+      return await Engine.begin(options, (parts) => new Engine(parts, options));
     } catch (error) {
       throw systemError(error, `the store in ${options.stateDir} cannot be opened`);
     }
   }
 
-  static async #open(options: EngineOptions): Promise<Engine> {
-    if (!canLockMemory()) {
-      options.onNotice?.('Memory cannot be locked, so keys may reach the swap space: raise "ulimit -l".');
-    }
-    checkRetention(options.retention ?? []);
-    const parts = await openStore(options);
-    try {
-      const engine = new Engine(parts, options);
-      await engine.#outcomes.recover();
-      await parts.upkeep.retire();
-      await engine.#services.tombstones.purge();
-      engine.setRetention(options.retention ?? []);
-      engine.#services.rewriter.start();
-      return engine;
-    } catch (error) {
-      await closeStore(parts);
-      throw error;
-    }
-  }
-
   /** Secrets that the caller may `info`, in byte order of their names; one audit entry for all. */
   list(caller: Caller): Promise<SecretInfo[]> {
-    return this.#requests.read(() => this.#services.secrets.list(caller));
+    return this.requests.read(() => this.services.secrets.list(caller));
   }
 
   info(caller: Caller, name: string): Promise<SecretInfo> {
-    return this.#requests.read(() => this.#services.secrets.info(caller, name));
+    return this.requests.read(() => this.services.secrets.info(caller, name));
   }
 
   /** @param version 0 or absent: the active one */
   get(caller: Caller, name: string, version = 0, room?: AnswerRoom): Promise<SecretValue> {
-    return this.#requests.read(() => this.#services.secrets.get(caller, name, version, room));
+    return this.requests.read(() => this.services.secrets.get(caller, name, version, room));
   }
 
   /** The active version, or undefined if it is `known`. */
@@ -138,7 +62,7 @@ export class Engine {
     known: number,
     room?: AnswerRoom,
   ): Promise<SecretValue | undefined> {
-    return this.#requests.read(() => this.#services.secrets.getIfChanged(caller, name, known, room));
+    return this.requests.read(() => this.services.secrets.getIfChanged(caller, name, known, room));
   }
 
   /** Many values in one turn, each authorised and audited by itself, as {@link getMany} says. */
@@ -147,7 +71,7 @@ export class Engine {
     requests: readonly ManyRequest[],
     options: ManyOptions = {},
   ): Promise<ManyAnswer[]> {
-    return this.#requests.read(() => getMany(this.#services.context, caller, requests, options));
+    return this.requests.read(() => getMany(this.services.context, caller, requests, options));
   }
 
   /** @returns the number of the new version, or of the highest one if that has this value already */
@@ -158,7 +82,7 @@ export class Engine {
     change?: Change,
     options?: ValueOptions,
   ): Promise<number> {
-    return this.#requests.run(() => this.#services.secrets.put(caller, name, value, change, options));
+    return this.requests.run(() => this.services.secrets.put(caller, name, value, change, options));
   }
 
   /**
@@ -174,8 +98,8 @@ export class Engine {
     change?: Change,
     options?: ValueOptions,
   ): Promise<number> {
-    return this.#requests.run(() =>
-      this.#services.secrets.putAndActivate(caller, name, value, change, options),
+    return this.requests.run(() =>
+      this.services.secrets.putAndActivate(caller, name, value, change, options),
     );
   }
 
@@ -187,22 +111,20 @@ export class Engine {
     value: Uint8Array,
     change?: Change,
   ): Promise<void> {
-    return this.#requests.run(() =>
-      this.#services.secrets.createVersion(caller, name, version, value, change),
-    );
+    return this.requests.run(() => this.services.secrets.createVersion(caller, name, version, value, change));
   }
 
   activate(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
-    return this.#requests.run(() => this.#services.secrets.activate(caller, name, version, change));
+    return this.requests.run(() => this.services.secrets.activate(caller, name, version, change));
   }
 
   deleteVersion(caller: Caller, name: string, version: number, change?: Change): Promise<void> {
-    return this.#requests.run(() => this.#services.secrets.deleteVersion(caller, name, version, change));
+    return this.requests.run(() => this.services.secrets.deleteVersion(caller, name, version, change));
   }
 
   /** Deletes all versions and the memory of their numbers. */
   delete(caller: Caller, name: string, change?: Change): Promise<void> {
-    return this.#requests.run(() => this.#services.secrets.delete(caller, name, change));
+    return this.requests.run(() => this.services.secrets.delete(caller, name, change));
   }
 
   /**
@@ -211,35 +133,7 @@ export class Engine {
    * @throws CofferError `invalid_argument`, `access_denied` for who may `get` nothing at all, `busy`, `stopped`
    */
   watch(caller: Caller, options: WatchOptions = {}): AsyncGenerator<WatchEvent, void> {
-    return this.#services.watchers.watch(caller, options);
-  }
-
-  /**
-   * Some callers' sessions may have ended: watches and who follows the audit log look at once, and end if theirs has.
-   */
-  recheckCallers(): void {
-    this.#services.watchers.recheck();
-    this.#services.auditReading.recheck();
-  }
-
-  /** Ends every watch and who follows the audit log, and lets no new one in: the doors close. */
-  endWatches(): void {
-    this.#services.watchers.close();
-    this.#services.auditReading.close();
-  }
-
-  /**
-   * Which old versions need not be kept from now on, in place of what the options said.
-   *
-   * @throws CofferError `invalid_argument`
-   */
-  setRetention(rules: readonly RetentionRule[]): void {
-    this.#services.pruner.setRules(rules);
-  }
-
-  /** Drops at once what the rules do not keep, which otherwise happens hourly and after changes. */
-  applyRetention(): Promise<void> {
-    return this.#services.pruner.all();
+    return this.services.watchers.watch(caller, options);
   }
 
   /** Makes a bearer token, which is shown this once; it has no rights until a grant names `token:<id>`. */
@@ -248,19 +142,19 @@ export class Engine {
     request: { name: string; expiresAt?: Date | undefined },
     change?: Change,
   ): Promise<{ token: string; info: TokenInfo }> {
-    return this.#requests.run(() => this.#services.administration.createToken(caller, request, change));
+    return this.requests.run(() => this.services.administration.createToken(caller, request, change));
   }
 
   listTokens(caller: Caller): Promise<TokenInfo[]> {
-    return this.#requests.run(() => this.#services.administration.listTokens(caller));
+    return this.requests.run(() => this.services.administration.listTokens(caller));
   }
 
   revokeToken(caller: Caller, id: string, change?: Change): Promise<TokenInfo> {
-    return this.#requests.run(() => this.#services.administration.revokeToken(caller, id, change));
+    return this.requests.run(() => this.services.administration.revokeToken(caller, id, change));
   }
 
   policy(caller: Caller): Promise<{ grants: Grant[]; generation: number }> {
-    return this.#requests.run(() => this.#services.administration.showPolicy(caller));
+    return this.requests.run(() => this.services.administration.showPolicy(caller));
   }
 
   applyPolicy(
@@ -269,9 +163,7 @@ export class Engine {
     options: PolicyOptions = {},
     change?: Change,
   ): Promise<PolicyDifference> {
-    return this.#requests.run(() =>
-      this.#services.administration.applyPolicy(caller, grants, options, change),
-    );
+    return this.requests.run(() => this.services.administration.applyPolicy(caller, grants, options, change));
   }
 
   /**
@@ -282,7 +174,7 @@ export class Engine {
    *   `invalid_name`, `name_too_long`, `invalid_policy`
    */
   mapEntity(caller: Caller, entity: string, names: readonly string[], change?: Change): Promise<void> {
-    return this.#requests.run(() => this.#services.mappings.map(caller, entity, names, change));
+    return this.requests.run(() => this.services.mappings.map(caller, entity, names, change));
   }
 
   /**
@@ -292,12 +184,12 @@ export class Engine {
    *   is gone then, and the right is not
    */
   unmapEntity(caller: Caller, entity: string, names: readonly string[], change?: Change): Promise<void> {
-    return this.#requests.run(() => this.#services.mappings.unmap(caller, entity, names, change));
+    return this.requests.run(() => this.services.mappings.unmap(caller, entity, names, change));
   }
 
   /** All mappings, of the names that the caller administers; by principal. */
   mappings(caller: Caller): Promise<Mapping[]> {
-    return this.#requests.run(() => this.#services.mappings.list(caller));
+    return this.requests.run(() => this.services.mappings.list(caller));
   }
 
   /**
@@ -305,74 +197,28 @@ export class Engine {
    * it is. Needs unscoped `admin`, as all on revocations.
    */
   revoke(caller: Caller, request: RevocationRequest, change?: Change): Promise<Revocation> {
-    return this.#requests.run(() => this.#services.revocations.revoke(caller, request, change));
+    return this.requests.run(() => this.services.revocations.revoke(caller, request, change));
   }
 
   /** All in force, the oldest first. */
   revocations(caller: Caller): Promise<Revocation[]> {
-    return this.#requests.run(() => this.#services.revocations.list(caller));
+    return this.requests.run(() => this.services.revocations.list(caller));
   }
 
   liftRevocation(caller: Caller, id: string, change?: Change): Promise<void> {
-    return this.#requests.run(() => this.#services.revocations.lift(caller, id, change));
-  }
-
-  /** Whether the token with this `jti` is revoked. A look into memory. */
-  tokenRevoked(jti: string): boolean {
-    return this.#services.revocations.tokenRevoked(jti);
-  }
-
-  keyRevoked(key: string): boolean {
-    return this.#services.revocations.keyRevoked(key);
-  }
-
-  /** When the newest token of this key was issued that was ever seen, in seconds since 1970. A look into memory. */
-  newestIssued(key: string): number | undefined {
-    return this.#services.revocations.newestIssued(key);
+    return this.requests.run(() => this.services.revocations.lift(caller, id, change));
   }
 
   /**
-   * Remembers for good that a token of this key was seen which was issued then, in seconds since 1970; resolves when that is
-   * durable.
-   *
-   * @throws CofferError `invalid_argument` if that is more than a day ahead
-   */
-  rememberIssued(key: string, iat: number): Promise<void> {
-    return this.#requests.run(() => this.#services.revocations.rememberIssued(key, iat));
-  }
-
-  /**
-   * Calls `listener` when something is revoked, or a revocation lifted, in the turn in which that becomes true; then watches
-   * and who follows the audit log look whether their caller is still live.
-   *
-   * @returns a function that ends it
-   */
-  onTrustChange(listener: () => void): () => void {
-    return this.#services.revocations.onChange(listener);
-  }
-
-  /**
-   * The keys that requests to a backend are sealed to, the newest first, with copies of their seeds, which the receiver wipes.
-   * For the server's own use: it is not audited.
-   *
-   * @throws CofferError `stopped`, `tampered`
-   */
-  transitKeys(backend: string): TransitKeyPair[] {
-    this.#requests.requireRunning();
-    return this.#services.transitKeys.pairs(backend);
-  }
-
-  /**
-   * Makes a key the current one of its backend, whose first one only the server makes; those before it stay until they are retired. Needs unscoped `admin`, as all on
-   * transit keys. A repetition of the operation adds nothing, whatever key it brings.
+   * Makes a key the current one of its backend, whose first one only the server makes; those before it stay until they are retired.
+   * Needs unscoped `admin`, as all on transit keys. A repetition of the operation adds nothing, whatever key it brings.
    *
    * @returns the current key
    * @throws CofferError `access_denied`; `invalid_argument`, also where the seed is not the public key's; `not_found` where there
-   *   is no key before it; `conflict` for a key
-   *   that was retired or replaced, and where the ring is full
+   *   is no key before it; `conflict` for a key that was retired or replaced, and where the ring is full
    */
   addTransitKey(caller: Caller, key: NewTransitKey, change?: Change): Promise<TransitKeyInfo> {
-    return this.#requests.run(() => this.#services.transitKeys.add(caller, key, change));
+    return this.requests.run(() => this.services.transitKeys.add(caller, key, change));
   }
 
   /**
@@ -381,21 +227,12 @@ export class Engine {
    * @throws CofferError `access_denied`, `not_found`, `invalid_argument` for the current key
    */
   retireTransitKey(caller: Caller, key: TransitKeyName, change?: Change): Promise<void> {
-    return this.#requests.run(() => this.#services.transitKeys.retire(caller, key, change));
+    return this.requests.run(() => this.services.transitKeys.retire(caller, key, change));
   }
 
   /** Of each backend, or of one, the newest first; without seeds. */
   listTransitKeys(caller: Caller, backend?: string): Promise<TransitKeyInfo[]> {
-    return this.#requests.run(() => this.#services.transitKeys.list(caller, backend));
-  }
-
-  /**
-   * Calls `listener` when a transit key was added or retired, in the turn in which that becomes true.
-   *
-   * @returns a function that ends it
-   */
-  onTransitChange(listener: () => void): () => void {
-    return this.#services.transitKeys.onChange(listener);
+    return this.requests.run(() => this.services.transitKeys.list(caller, backend));
   }
 
   /**
@@ -406,8 +243,8 @@ export class Engine {
    *   `abandoned` if its bytes are not taken for a minute; `stopped`
    */
   backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
-    this.#requests.requireRunning();
-    return this.#services.backups.backup(caller);
+    this.requests.requireRunning();
+    return this.services.backups.backup(caller);
   }
 
   /**
@@ -417,57 +254,38 @@ export class Engine {
    * @throws CofferError `access_denied`, `invalid_argument`, `busy` (too many follow), `stopped`
    */
   audit(caller: Caller, query: AuditQuery, options?: AuditReadOptions): AsyncGenerator<Uint8Array, void> {
-    this.#requests.requireRunning();
-    return this.#services.auditReading.read(caller, query, options);
+    this.requests.requireRunning();
+    return this.services.auditReading.read(caller, query, options);
   }
 
   /** Of which instances there are logs, where several share the store, and how far the copies of this one's are. */
   auditInstances(caller: Caller): Promise<AuditInstances> {
-    return this.#runAsOperator(caller, () => this.#services.auditReading.instances(caller));
-  }
-
-  /** How far the copies of this instance's log are; undefined where no instances share the store. For a look at any time. */
-  get auditCopies(): CopiesFacts | undefined {
-    return this.#parts.upkeep.copies?.facts;
+    return this.runAsOperator(caller, () => this.services.auditReading.instances(caller));
   }
 
   /** Where the audit log begins and ends, and what the store has sealed of it. */
   auditHead(caller: Caller): Promise<AuditHead> {
-    return this.#runAsOperator(caller, () => this.#services.auditReading.head(caller));
+    return this.runAsOperator(caller, () => this.services.auditReading.head(caller));
   }
 
   /**
    * For a restore, which has the state folder for itself: logs it, takes away what is known to have been taken away since the
    * backup was made, and takes over what was revoked since.
    *
-   * @param what `why`: the backup and who restores it
+   * @param why the backup and who restores it
    */
-  takeAway({
-    why,
-    transitKeysRetired,
-    ...what
-  }: ToTakeAway &
-    ToTakeOver & {
-      readonly why: string;
-      readonly transitKeysRetired: readonly RetiredTransitKey[];
-    }): Promise<TakenAway & TakenOver & { readonly transitKeysRetired: readonly TransitKeyName[] }> {
-    return this.#requests.run(async () => {
-      await this.#services.context.gate.allow({ caller: SERVER, action: 'restore', target: why });
-      const taken = await this.#services.administration.takeAway(what);
-      const takenOver = await this.#services.revocations.takeOver(what);
-      const retired = await this.#services.transitKeys.takeOver(transitKeysRetired);
-      return { ...taken, ...takenOver, transitKeysRetired: retired };
-    });
+  takeAway(since: TakenSince, why: string): Promise<TakenByRestore> {
+    return this.requests.run(() => takeAway(this.services, since, why));
   }
 
   /** The store's keys, with an exact count of the records under each, which reads the whole store. */
   keys(caller: Caller): Promise<KeysInfo> {
-    return this.#requests.run(() => this.#services.keys.list(caller));
+    return this.requests.run(() => this.services.keys.list(caller));
   }
 
   /** How far the re-encryption under a new data key is; undefined if there is none under way. */
   rotation(caller: Caller): Promise<RotationProgress | undefined> {
-    return this.#requests.run(() => this.#services.keys.progress(caller));
+    return this.requests.run(() => this.services.keys.progress(caller));
   }
 
   /**
@@ -475,93 +293,32 @@ export class Engine {
    * and then the old one is destroyed; nothing that callers see changes.
    */
   rotateKeys(caller: Caller, rotation: Rotation = {}, change?: Change): Promise<KeysInfo> {
-    return this.#requests.run(() => this.#services.keys.rotate(caller, rotation, change));
+    return this.requests.run(() => this.services.keys.rotate(caller, rotation, change));
   }
 
   /** How the store is, and the others that share it. Needs unscoped `admin`, as all on the store. */
   storageStatus(caller: Caller): Promise<StorageInfo> {
-    return this.#requests.runStale(() => this.#services.storageCare.status(caller));
+    return this.requests.runStale(() => this.services.storageCare.status(caller));
   }
 
   /** On how many servers a shared store is kept: 1, 3 or 5. */
   setStorageReplicas(caller: Caller, replicas: number): Promise<void> {
-    return this.#runAsOperator(caller, () => this.#services.storageCare.setReplicas(caller, replicas));
+    return this.runAsOperator(caller, () => this.services.storageCare.setReplicas(caller, replicas));
   }
 
   /** Of a shared store: an instance that will not come back. */
   forgetMember(caller: Caller, member: string): Promise<void> {
-    return this.#runAsOperator(caller, () => this.#services.storageCare.forget(caller, member));
+    return this.runAsOperator(caller, () => this.services.storageCare.forget(caller, member));
   }
 
   /** Of a shared store: brings back from the replicas of all instances what it has lost, and lifts the alarm. */
   healStorage(caller: Caller, options: Omit<HealRequest, 'join'>): Promise<HealReport> {
-    return this.#requests.runStale(() => this.#services.storageCare.heal(caller, options));
+    return this.requests.runStale(() => this.services.storageCare.heal(caller, options));
   }
 
   /** Of a shared store: how much heals have set aside, which `remove` removes for good. */
   setAside(caller: Caller, options: { readonly remove: boolean }): Promise<SetAside> {
-    return this.#runAsOperator(caller, () => this.#services.storageCare.setAside(caller, options));
-  }
-
-  /** How far a shared store is here: whoever shows it to another instance is given nothing older. Undefined where there is none other. */
-  get position(): string | undefined {
-    return this.#parts.storage.shared?.position;
-  }
-
-  /**
-   * Waits until what is read here is as new as that position; nothing is returned where it is. A store that is not shared is always.
-   *
-   * @throws CofferError `stale`; `invalid_argument` for what is no position
-   */
-  reached(position: string): void | Promise<void> {
-    return this.#parts.storage.shared?.reached(position);
-  }
-
-  /** True if another instance has changed the root key: this one goes on, and does not start again until it is given the new one. */
-  get lacksRootKey(): boolean {
-    return this.#parts.header.lacksRootKey;
-  }
-
-  /** How a shared store is; undefined where it is not shared. Asks nobody. */
-  get sharedHealth(): SharedHealth | undefined {
-    return this.#parts.storage.shared?.health;
-  }
-
-  /**
-   * Calls `listener` when the alarm of a shared store is raised or lifted, or another one is found: `sharedHealth` has it.
-   *
-   * @returns a function that ends it
-   */
-  onStoreAlarm(listener: () => void): () => void {
-    return this.#parts.storage.shared?.onAlarm(listener) ?? (() => undefined);
-  }
-
-  /** Why reads are refused at this moment, if they are: what is here is too old. */
-  get stale(): CofferError | undefined {
-    try {
-      this.#services.context.gate.requireFresh();
-      return undefined;
-    } catch (error) {
-      if (error instanceof CofferError) return error;
-      throw error;
-    }
-  }
-
-  /**
-   * The principal of a live bearer token; undefined for any other text.
-   *
-   * @throws CofferError `stale`
-   */
-  authenticateToken(token: string): Principal | undefined {
-    const principal = this.#services.administration.authenticateToken(token);
-    // It may have been made elsewhere, and nobody should throw it away for that.
-    if (!principal) this.#services.context.gate.requireFresh();
-    return principal;
-  }
-
-  /** Whether a caller that was let in is still who it was: no token of its was revoked or expired since, no session has ended. */
-  isCurrent(caller: Caller): boolean {
-    return this.#services.administration.knows(caller);
+    return this.runAsOperator(caller, () => this.services.storageCare.setAside(caller, options));
   }
 
   /**
@@ -570,17 +327,8 @@ export class Engine {
    * @throws CofferError `stale`
    */
   whoami(caller: Caller): { principals: readonly Principal[]; grants: Grant[] } {
-    this.#services.context.gate.requireFresh();
-    return { principals: caller.principals, grants: this.#services.administration.policy.grantsOf(caller) };
-  }
-
-  /**
-   * A caller whom nobody knows was turned away. Cheap: the audit log gets one entry a minute for all of them together.
-   *
-   * @param address where from
-   */
-  refusedStranger(address: string): void {
-    this.#parts.upkeep.strangers.add(address);
+    this.services.context.gate.requireFresh();
+    return { principals: caller.principals, grants: this.services.administration.policy.grantsOf(caller) };
   }
 
   /**
@@ -590,72 +338,8 @@ export class Engine {
    * @throws CofferError `access_denied`
    */
   async authoriseMetrics(caller: Caller): Promise<void> {
-    if (!this.#services.administration.policy.mayReadMetrics(caller)) {
-      await this.#requests.run(() => this.#services.context.gate.deny({ caller, action: 'metrics' }));
+    if (!this.services.administration.policy.mayReadMetrics(caller)) {
+      await this.requests.run(() => this.services.context.gate.deny({ caller, action: 'metrics' }));
     }
-  }
-
-  /** Whether there is room for changes, as far as it can be told. Reads go on without. */
-  async isWritable(): Promise<boolean> {
-    const { storage } = this.#parts;
-    if (storage.shared?.health.problem) return false;
-    const { writable } = await storage.facts();
-    return writable;
-  }
-
-  /** How the engine is, in numbers. */
-  async facts(): Promise<EngineFacts> {
-    const { storage, header, catalog, audit } = this.#parts;
-    return {
-      storeFormat: header.format,
-      ...catalog.heads.count(),
-      storage: { ...(await storage.facts()), writable: await this.isWritable() },
-      shared: storage.shared?.health,
-      audit: {
-        sequence: audit.durable.seq,
-        syncs: audit.syncs,
-        copies: this.#parts.upkeep.copies?.facts,
-      },
-      keys: this.#services.keys.facts(),
-      watchers: this.#services.watchers.count,
-      lastBackup: this.#services.backups.lastMade,
-    };
-  }
-
-  /** Why requests cannot be served; undefined when they can. */
-  get stopped(): CofferError | undefined {
-    return this.#requests.stopped;
-  }
-
-  /** Refuses new requests, waits for those under way, then closes the store and the log and wipes the keys. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
-    if (!this.stopped) this.#requests.stop(new CofferError('stopped', 'the server is shutting down'));
-    this.endWatches();
-    this.#services.pruner.close();
-    this.#services.tombstones.close();
-    this.#services.duty.close();
-    await Promise.all([this.#services.backups.close(), this.#services.rewriter.stop()]);
-    await this.#requests.quiet();
-    await this.#outcomes.close();
-    await closeStore(this.#parts);
-  }
-
-  /**
-   * Whoever came in by the machine itself reads this instance's log and minds the store when the store cannot be reached, too: the log
-   * may tell why. Anybody else may have lost the right to, which is not known here then.
-   */
-  #runAsOperator<T>(caller: Caller, task: () => Promise<T>): Promise<T> {
-    return this.#services.auditReading.isOperator(caller)
-      ? this.#requests.runStale(task)
-      : this.#requests.run(task);
   }
 }

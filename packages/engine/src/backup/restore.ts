@@ -1,7 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TakenAway } from '../administration.js';
 import { CURRENT_LOG, logFiles } from '../audit/copy.js';
 import { RecordSealer } from '../crypto/records.js';
 import { Engine } from '../engine.js';
@@ -9,10 +8,8 @@ import { CofferError, systemError } from '../errors.js';
 import { privateFolder, syncFolder } from '../files.js';
 import { HeadsIntegrity, NO_ANCHOR } from '../integrity.js';
 import { AUDIT_FOLDER, STORE_FOLDER } from '../options.js';
-import type { TakenOver } from '../revocations.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import { LmdbWriter } from '../storage/lmdb-writer.js';
-import type { TransitKeyName } from '../transit-keys.js';
 import { BackupCheck, type BackupContent } from './check.js';
 import { StateContents } from './contents.js';
 import { type Damage, describeDamage, isDamaged, madeOfDamage, ValueSurvey } from './damage.js';
@@ -21,6 +18,7 @@ import { type Merged, mergeNewer } from './merge.js';
 import { type NewerState, readNewer } from './newer.js';
 import { RestoreFolder } from './restore-folder.js';
 import { headerOf } from './root-key.js';
+import type { TakenByRestore } from './take-away.js';
 import { type OpenedBackup, type VerifyBackupOptions, withBackup } from './verify.js';
 
 /**
@@ -47,10 +45,8 @@ export interface RestoreOptions extends VerifyBackupOptions {
 
 /** What a restore did. */
 export interface Restored
-  extends TakenAway,
-    TakenOver,
+  extends TakenByRestore,
     Omit<Merged, 'revoked' | 'grantsGone' | 'revocations' | 'issued' | 'transitKeysRetired'> {
-  readonly transitKeysRetired: readonly TransitKeyName[];
   readonly content: BackupContent;
   /** What was accepted. */
   readonly damage: Damage;
@@ -93,8 +89,8 @@ async function build(folder: string, backup: OpenedBackup, options: RestoreOptio
   const engine = await openRestored(folder, options, damage);
   try {
     const why = whyOf(content, options, damage);
-    const newer = { revoked, grants: grantsGone, revocations, issued, transitKeysRetired };
-    const taken = await engine.takeAway({ ...newer, why });
+    const since = { revoked, grants: grantsGone, revocations, issued, transitKeysRetired };
+    const taken = await engine.takeAway(since, why);
     return { content, damage, ...taken, ...found };
   } finally {
     await engine.close();
