@@ -2,11 +2,9 @@ import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { NatsConnection } from '@nats-io/nats-core';
 
 import { asBuffer } from '../../bytes.js';
 import { CofferError } from '../../errors.js';
-import { EventLog } from '../event-log.js';
 import type { LocalStoreOptions } from '../local-store.js';
 import type {
   Storage,
@@ -18,26 +16,22 @@ import type {
   Summariser,
 } from '../storage.js';
 import { Beats } from './beats.js';
-import { type BucketFacts, openBucket } from './bucket.js';
+import type { BucketFacts } from './bucket.js';
+import { bucketAtOpen, noReplica } from './bucket-at-open.js';
+import { BucketWatch } from './bucket-watch.js';
 import { type CommittedFeed, Committer } from './committer.js';
 import { UNPROVEN } from './epoch.js';
 import { Feed } from './feed.js';
+import { HeadEvents } from './head-events.js';
 import type { RecordSense } from './heal-plan.js';
 import { Layout } from './layout.js';
 import { Link } from './link.js';
+import { MoveOn } from './move-on.js';
 import type { JetStreamOptions } from './options.js';
-import type { AppliedHead } from './reconciliation.js';
 import { Replica } from './replica.js';
 import type { ReplicaOrigin } from './replica-contract.js';
-import { requireRights } from './rights.js';
 import { JetStreamShared } from './shared.js';
 
-/** Between two looks whether the bucket and its servers are still fit. */
-const FITNESS_MS = 60_000;
-/** Beats that do not come back for so long: the server may be cut off from the others, and another one is tried. */
-const MOVE_MS = 5_000;
-const WATCH_MS = 1_000;
-const RIGHTS_MS = 2_000;
 /** How long the first commit waits for the feed. */
 const READY_MS = 5_000;
 const READY_LOOK_MS = 5;
@@ -66,42 +60,35 @@ export interface JetStreamDriverOptions extends LocalStoreOptions {
 export class JetStreamStorage implements Storage {
   readonly incarnation: Uint8Array;
   readonly shared: JetStreamShared;
-  readonly #options: JetStreamDriverOptions;
-  readonly #layout: Layout;
   readonly #replica: Replica;
   readonly #link: Link;
   readonly #feed: Feed;
   readonly #committer: Committer;
-  readonly #events: EventLog;
-  readonly #beats: Beats;
-  readonly #fitness: NodeJS.Timeout;
-  readonly #watch: NodeJS.Timeout;
-  #connectedAt = performance.now();
-  #facts: BucketFacts | undefined;
-  /** Why the bucket, or a server, is not fit any more. */
-  #unfit: CofferError | undefined;
-  /** The NATS user may not write any more. */
-  #denied: CofferError | undefined;
-  #looking: Promise<void> | undefined;
+  readonly #events: HeadEvents;
+  readonly #bucket: BucketWatch;
+  readonly #moveOn: MoveOn;
   #wasReady = false;
   #ready: Promise<void> | undefined;
   #closing = false;
-  /** The newest head that was told of. */
-  #latest: number;
 
   private constructor(parts: Parts) {
-    const { options, layout, replica, origin, link, feed, beats, facts, isNewReplica } = parts;
-    this.#options = options;
-    this.#layout = layout;
+    const { options, layout, replica, origin, link, feed, beats, isNewReplica } = parts;
+    const { jetstream, fence, sense } = options;
+    this.incarnation = origin.incarnation;
     this.#replica = replica;
     this.#link = link;
     this.#feed = feed;
-    this.#beats = beats;
-    this.#facts = facts;
-    this.incarnation = origin.incarnation;
-    this.#latest = replica.position;
-    this.#events = new EventLog(() => this.#eventId(this.#latest));
-    feed.onHeads((heads) => this.#publish(heads));
+    this.#events = new HeadEvents(origin.incarnation, () => replica.position);
+    feed.onHeads((heads) => this.#events.publish(heads));
+    const bucket = new BucketWatch({
+      link,
+      layout,
+      jetstream,
+      origin: () => replica.origin,
+      facts: parts.facts,
+    });
+    this.#bucket = bucket;
+    const problem = () => this.#problem();
     const committed: CommittedFeed = {
       passed: (sequence) => feed.passed(sequence),
       look: () => void feed.look(),
@@ -116,41 +103,39 @@ export class JetStreamStorage implements Storage {
         return problem();
       },
     };
-    const problem = () => this.#problem();
     this.#committer = new Committer({
       layout,
       seal: feed.messageSeal,
-      sense: options.sense ?? ALONE,
+      sense,
       replica,
       link,
       feed: committed,
-      fence: options.fence,
-      maxBytes: () => this.#facts?.maxBytes ?? -1,
+      fence,
+      maxBytes: () => bucket.facts?.maxBytes ?? -1,
     });
     this.shared = new JetStreamShared({
-      options: options.jetstream,
+      options: jetstream,
       layout,
       replica,
       link,
       feed,
       beats,
       committer: this.#committer,
-      facts: () => this.#facts,
+      facts: () => bucket.facts,
       problem,
-      sense: options.sense ?? ALONE,
+      sense,
       isNewReplica,
       // One that has begun waits no more, whatever it loses before its first change.
       onFollow: () => {
         this.#ready ??= this.#untilReady();
       },
     });
-    link.onChange(() => {
-      this.#connectedAt = performance.now();
-      if (link.connection) this.#look();
+    this.#moveOn = new MoveOn({
+      link,
+      quiet: () => beats.age(),
+      isFollowing: () => this.shared.isFollowing,
+      isStopped: () => replica.alarm !== undefined,
     });
-    this.#watch = setInterval(() => this.#moveOn(), WATCH_MS).unref();
-    this.#fitness = setInterval(() => this.#look(), FITNESS_MS).unref();
-    if (!facts) this.#look();
   }
 
   /**
@@ -159,53 +144,29 @@ export class JetStreamStorage implements Storage {
    *
    * @throws CofferError `unfit_store`, `unavailable`, `store_locked`, `newer_format`, `tampered`, `io`
    */
-  static async open(folder: string, options: JetStreamDriverOptions): Promise<JetStreamStorage> {
-    const { jetstream } = options;
+  static async open(folder: string, asked: JetStreamDriverOptions): Promise<JetStreamStorage> {
+    const options = { ...asked, sense: asked.sense ?? ALONE };
+    const { jetstream, fence, version, sense, onNotice } = options;
     const layout = new Layout(jetstream.bucket);
     const replica = await Replica.open(folder, options);
     const link = new Link(() => jetstream.connect());
     try {
       await replica.belongTo(jetstream.bucket);
-      const failure = await link.open().then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      const facts = await factsAtOpen(link, failure, options, layout, replica.origin);
-      if (facts) tellDifference(facts, jetstream);
+      const { facts, failure } = await bucketAtOpen(link, options, layout, replica.origin);
       // One that was not filled to its end is new as well.
       const isNewReplica = replica.summary === undefined;
       const beats = new Beats(jetstream);
       const name = jetstream.instanceName ?? hostname();
-      const { version, sense = ALONE, onNotice } = options;
-      const feed = new Feed({
-        layout,
-        fence: options.fence,
-        replica,
-        link,
-        beats,
-        name,
-        version,
-        sense,
-        onNotice,
-      });
+      const feed = new Feed({ layout, fence, replica, link, beats, name, version, sense, onNotice });
       await feed.alarm.begin();
       if (facts && isNewReplica) {
         if (!replica.origin) await replica.bind({ ...facts.origin, epoch: UNPROVEN });
         await feed.fill();
       }
       const { origin } = replica;
-      if (!origin || (isNewReplica && !facts)) throw notThere(failure);
-      return new JetStreamStorage({
-        options,
-        layout,
-        replica,
-        origin,
-        link,
-        feed,
-        beats,
-        facts,
-        isNewReplica,
-      });
+      if (!origin || (isNewReplica && !facts)) throw noReplica(failure);
+      const parts = { options, layout, replica, origin, link, feed, beats, facts, isNewReplica };
+      return new JetStreamStorage(parts);
     } catch (error) {
       await link.close();
       // What is of no store must not look like one; while it is open, nobody else makes one here.
@@ -269,34 +230,16 @@ export class JetStreamStorage implements Storage {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#fitness);
-    clearInterval(this.#watch);
+    this.#moveOn.close();
     this.#closing = true;
     await this.#ready;
     await this.#committer.close();
     await this.shared.close();
     await this.#feed.close();
-    await this.#looking;
+    await this.#bucket.close();
     this.#events.close();
     await this.#link.close();
     await this.#replica.close();
-  }
-
-  #publish(heads: readonly AppliedHead[] | 'reset'): void {
-    if (heads === 'reset') {
-      this.#latest = this.#replica.position;
-      this.#events.publish({ id: this.#eventId(this.#latest), reset: true });
-      return;
-    }
-    for (const { key, revision } of heads) {
-      this.#latest = revision;
-      this.#events.publish({ id: this.#eventId(revision), key: Buffer.from(asBuffer(key)) });
-    }
-  }
-
-  /** The same at every instance, so that a watcher that comes back may come back to another. */
-  #eventId(revision: number): string {
-    return `${Buffer.from(this.incarnation).toString('hex')}-${revision}`;
   }
 
   async #untilReady(): Promise<void> {
@@ -309,43 +252,8 @@ export class JetStreamStorage implements Storage {
     const { problem } = this.#feed;
     const isSilent = problem?.code === 'unavailable' && this.#link.connection !== undefined;
     // Who may not write hears nothing of its own either: that says why.
-    return this.#unfit ?? (isSilent ? (this.#denied ?? problem) : problem);
-  }
-
-  #moveOn(): void {
-    // While an alarm stops the reading no beat is sent, and none can be missed.
-    if (this.#replica.alarm) this.#connectedAt = performance.now();
-    const quiet = Math.min(this.#beats.age(), performance.now() - this.#connectedAt);
-    if (quiet < MOVE_MS || !this.shared.isFollowing) return;
-    this.#connectedAt = performance.now();
-    this.#link.move();
-  }
-
-  /** Whether the bucket is still fit; one look at a time. */
-  #look(): void {
-    const connection = this.#link.connection;
-    if (!connection || this.#looking) return;
-    this.#looking = this.#lookBy(connection).finally(() => {
-      this.#looking = undefined;
-    });
-  }
-
-  async #lookBy(connection: NatsConnection): Promise<void> {
-    const unfit = (error: unknown) =>
-      error instanceof CofferError && error.code === 'unfit_store' ? error : undefined;
-    try {
-      await requireRights(connection, this.#layout, RIGHTS_MS);
-      this.#denied = undefined;
-    } catch (error) {
-      this.#denied = unfit(error);
-    }
-    try {
-      const { jetstream } = this.#options;
-      this.#facts = await openBucket(connection, jetstream, this.#layout, this.#replica.origin);
-      this.#unfit = undefined;
-    } catch (error) {
-      this.#unfit = unfit(error) ?? this.#unfit;
-    }
+    const { unfit, denied } = this.#bucket;
+    return unfit ?? (isSilent ? (denied ?? problem) : problem);
   }
 }
 
@@ -356,7 +264,7 @@ const ALONE: RecordSense = {
 };
 
 interface Parts {
-  readonly options: JetStreamDriverOptions;
+  readonly options: JetStreamDriverOptions & { readonly sense: RecordSense };
   readonly layout: Layout;
   readonly replica: Replica;
   readonly origin: ReplicaOrigin;
@@ -366,49 +274,3 @@ interface Parts {
   readonly facts: BucketFacts | undefined;
   readonly isNewReplica: boolean;
 }
-
-/** Undefined if the bucket cannot be looked at now, and a replica is there that can be read meanwhile. */
-async function factsAtOpen(
-  link: Link,
-  failure: unknown,
-  { jetstream, incarnation }: JetStreamDriverOptions,
-  layout: Layout,
-  known: ReplicaOrigin | undefined,
-): Promise<BucketFacts | undefined> {
-  const { connection } = link;
-  if (!connection) {
-    if (known) return undefined;
-    throw notThere(failure);
-  }
-  try {
-    return await openBucket(connection, jetstream, layout, known, incarnation);
-  } catch (error) {
-    if (known && error instanceof CofferError && error.code === 'unavailable') return undefined;
-    throw error;
-  }
-}
-
-/** Of a bucket that somebody made, or changed, otherwise than the options say. */
-function tellDifference(
-  facts: BucketFacts,
-  { bucket, replicas, maxBytes, onDifference }: JetStreamOptions,
-): void {
-  const wrong = [
-    facts.replicas !== replicas && `replicas ${facts.replicas}, not ${replicas} (coffer storage replicas)`,
-    facts.maxBytes > 0 &&
-      facts.maxBytes !== maxBytes &&
-      `maxBytes ${facts.maxBytes}, not ${maxBytes} (nats stream edit KV_${bucket} --max-bytes ${maxBytes})`,
-  ].filter((one) => one !== false);
-  if (wrong.length === 0) return;
-  onDifference?.(
-    `the bucket ${bucket} is there with other settings than the configuration's, and keeps them: ${wrong.join('; ')}`,
-  );
-}
-
-const notThere = (cause: unknown): CofferError =>
-  new CofferError(
-    'unavailable',
-    'this instance has no replica of the store yet, and NATS cannot be reached' +
-      `${cause instanceof Error ? `: ${cause.message}` : ''}; start it again when NATS is there`,
-    { cause },
-  );
