@@ -1,15 +1,12 @@
 import { hash } from 'node:crypto';
 
-import { asBuffer } from '../../bytes.js';
-import { CofferError } from '../../errors.js';
-import type { StorageAlarm } from '../shared.js';
-import type { Ancestor, KnownMember, ReplicaEntry, ReplicaOrigin } from './replica-contract.js';
+import type { Ancestor, KnownMember, ReplicaEntry } from './replica-contract.js';
 
 /**
  * What a replica keeps beside the records, which lie under their own keys as in an embedded store. A removed record is an entry
  * without a record, so that nobody who reads records meets it.
  *
- * - 00 01: the copy's own state, JSON.
+ * - 00 01: the copy's own state, JSON, see `replica-state.ts`.
  * - 00 02 ‖ key: the entry of the record under that key: flags (1 byte: 1 removed, 2 head), revision (8, big-endian), number of
  *   chunks (4), fingerprint (8), and for each ancestor its revision (8) and fingerprint (8).
  * - 00 03 ‖ length of key (2) ‖ key ‖ index (4): a chunk whose record has not come, its revision (8) and bytes.
@@ -119,99 +116,3 @@ interface MemberJson extends Pick<KnownMember, 'name' | 'version' | 'epoch'> {
   isForgotten?: boolean;
   at: string;
 }
-
-/** What a replica knows beside its records; written with each transaction. */
-export interface ReplicaState {
-  readonly instance: string;
-  /** How often it was forgotten, and came back. */
-  readonly life: number;
-  /** Whose stream it is a copy of; undefined before the first was named. */
-  readonly bucket: string | undefined;
-  readonly origin: ReplicaOrigin | undefined;
-  readonly position: number;
-  readonly settled: number;
-  readonly alarm: StorageAlarm | undefined;
-  /** The sequence of this instance's own mark; 0 if there is none since it was bound. */
-  readonly mark: number;
-  /** See {@link ReplicaLike.outlived}. */
-  readonly outlived: number;
-  /** The highest removal that was forgotten since, and when the last was, in milliseconds since 1970. */
-  readonly forgotten: { readonly upTo: number; readonly at: number } | undefined;
-  /** Keys of the highest records since it was bound, the newest first. */
-  readonly newest: readonly Uint8Array[];
-}
-
-interface StateJson {
-  instance: string;
-  life?: number;
-  bucket?: string;
-  origin?: { incarnation: string; epoch: number; created: string };
-  position: number;
-  settled?: number;
-  mark?: number;
-  outlived?: number;
-  forgotten?: { upTo: number; at: number };
-  alarm?: Omit<StorageAlarm, 'at'> & { at: string };
-  newest: string[];
-}
-
-export function encodeReplicaState({
-  instance,
-  life,
-  bucket,
-  origin,
-  position,
-  settled,
-  mark,
-  outlived,
-  forgotten,
-  alarm,
-  newest,
-}: ReplicaState): Buffer {
-  const json: StateJson = {
-    instance,
-    life,
-    ...(bucket !== undefined && { bucket }),
-    ...(origin && { origin: { ...origin, incarnation: hex(origin.incarnation) } }),
-    position,
-    settled,
-    mark,
-    outlived,
-    ...(forgotten && { forgotten }),
-    ...(alarm && { alarm: { ...alarm, at: alarm.at.toISOString() } }),
-    newest: newest.map((key) => asBuffer(key).toString('base64')),
-  };
-  return Buffer.from(JSON.stringify(json));
-}
-
-/** @throws CofferError `tampered` */
-export function decodeReplicaState(row: Buffer | undefined): ReplicaState {
-  try {
-    const state = JSON.parse(String(row)) as StateJson;
-    const { instance, life = 0, bucket, origin, position, settled = 0, mark = 0, alarm, newest } = state;
-    const { outlived = 0, forgotten } = state;
-    const whole = /^[0-9a-f]{16}$/.test(instance) && Number.isSafeInteger(position) && Array.isArray(newest);
-    if (!whole) throw new TypeError('a field is missing');
-    return {
-      instance,
-      life,
-      bucket,
-      origin: origin && { ...origin, incarnation: Buffer.from(origin.incarnation, 'hex') },
-      position,
-      settled,
-      mark,
-      outlived,
-      forgotten,
-      alarm: alarm && { ...alarm, at: new Date(alarm.at) },
-      newest: newest.map((key) => Buffer.from(key, 'base64')),
-    };
-  } catch (cause) {
-    throw new CofferError(
-      'tampered',
-      "the replica's own record (key 0001) is damaged: move the folder away, and a new replica is read from JetStream",
-      { cause },
-    );
-  }
-}
-
-const hex = (bytes: Uint8Array): string => asBuffer(bytes).toString('hex');

@@ -6,6 +6,7 @@ import { decode, encode, newState, readRevision } from '../lmdb-state.js';
 import { LocalStore, type LocalStoreOptions } from '../local-store.js';
 import type { StorageAlarm } from '../shared.js';
 import type { StorageChange, StorageFacts, StorageSnapshot, StoredRecord, Summariser } from '../storage.js';
+import { ReplicaChanges } from './replica-changes.js';
 import type {
   AppliedAt,
   KnownMember,
@@ -23,11 +24,9 @@ import {
   chunkRange,
   decodeEntry,
   decodeMember,
-  decodeReplicaState,
   ENTRIES_END,
   encodeEntry,
   encodeMember,
-  encodeReplicaState,
   entriesAfter,
   entryKey,
   fingerprintOf,
@@ -36,17 +35,15 @@ import {
   MEMBERS_START,
   memberKey,
   REPLICA_KEY,
-  type ReplicaState,
   readChunkKey,
 } from './replica-rows.js';
+import { decodeReplicaState, newReplicaState, OF_NO_STREAM, type ReplicaState } from './replica-state.js';
 
 /**
  * What comes in was acknowledged elsewhere: it may use half of the room that is kept free, so that an instance refuses changes
  * of its own before it falls behind.
  */
 const FLOOR_SHARE = 0.5;
-/** How long a position alone may wait for the disk, in milliseconds. */
-const POSITION_MS = 5_000;
 
 /** An incarnation of no store. */
 const UNBOUND = Buffer.alloc(16);
@@ -63,27 +60,17 @@ const isAged = ({ at }: { readonly at: number }): boolean => Date.now() - at >= 
  */
 export class Replica implements ReplicaLike {
   readonly #store: LocalStore;
-  #state: ReplicaState;
-  /** What is applied; the disk's may be behind, by messages that are no records. */
-  #position: number;
-  #settled: number;
-  #writtenAt = performance.now();
-  #newest: Newest;
-  #parts: Parts;
-  /** Ends when all that was asked so far is written. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #changes: ReplicaChanges;
 
   private constructor(store: LocalStore, state: ReplicaState) {
     this.#store = store;
-    this.#state = state;
-    this.#position = state.position;
-    this.#settled = state.settled;
-    this.#newest = new Newest(state.newest.map((key) => ({ key, revision: this.entry(key)?.revision ?? 0 })));
-    this.#parts = new Parts();
+    const newest = new Newest(state.newest.map((key) => ({ key, revision: this.entry(key)?.revision ?? 0 })));
+    const parts = new Parts();
     for (const [row, stored] of store.rows(CHUNKS_START, CHUNKS_END)) {
       const part = readChunkKey(row);
-      if (part) this.#parts.add({ ...part, revision: readRevision(stored) });
+      if (part) parts.add({ ...part, revision: readRevision(stored) });
     }
+    this.#changes = new ReplicaChanges(store, state, newest, parts);
   }
 
   /**
@@ -97,19 +84,7 @@ export class Replica implements ReplicaLike {
       const row = store.row(REPLICA_KEY);
       // A crash came between the first two transactions, if this is not the first start.
       if (row === undefined && store.state.sequence === 0) {
-        const replica = new Replica(store, {
-          instance: randomBytes(8).toString('hex'),
-          life: 0,
-          bucket: undefined,
-          origin: undefined,
-          position: 0,
-          settled: 0,
-          mark: 0,
-          outlived: 0,
-          forgotten: undefined,
-          alarm: undefined,
-          newest: [],
-        });
+        const replica = new Replica(store, newReplicaState(randomBytes(8).toString('hex')));
         await replica.#change(() => undefined);
         return replica;
       }
@@ -137,11 +112,11 @@ export class Replica implements ReplicaLike {
   }
 
   get position(): number {
-    return this.#position;
+    return this.#changes.position;
   }
 
   get settled(): number {
-    return this.#settled;
+    return this.#changes.settled;
   }
 
   get outlived(): number {
@@ -202,7 +177,7 @@ export class Replica implements ReplicaLike {
 
   async still<T>(task: () => Promise<T>): Promise<T> {
     let result: Promise<T> | undefined;
-    await this.#alone(async () => {
+    await this.#changes.alone(async () => {
       result = task();
       await result.catch(() => undefined);
     });
@@ -266,10 +241,10 @@ export class Replica implements ReplicaLike {
     { mark, settled }: AppliedAt = {},
   ): Promise<void> {
     const place = { position, ...(settled && { settled: position }) };
-    if (writes.length === 0 && chunks.length === 0) return this.#moveTo(place);
+    if (writes.length === 0 && chunks.length === 0) return this.#changes.moveTo(place);
     await this.#change((batch) => {
-      const newest = this.#newest.copy();
-      const parts = this.#parts.copy();
+      const newest = this.#changes.newest.copy();
+      const parts = this.#changes.parts.copy();
       batch.floorShare = FLOOR_SHARE;
       const waiting = [...chunks];
       const addChunks = (before: number) => {
@@ -292,13 +267,13 @@ export class Replica implements ReplicaLike {
   }
 
   async flush(): Promise<number> {
-    if (this.#position !== this.#state.position) await this.#change(() => undefined);
+    await this.#changes.flush();
     return this.#state.position;
   }
 
   forget(keys: readonly Uint8Array[]): Promise<void> {
     return this.#change((batch) => {
-      const newest = this.#newest.copy();
+      const newest = this.#changes.newest.copy();
       const { outlived } = this;
       let upTo = this.#state.forgotten?.upTo ?? 0;
       for (const key of keys) {
@@ -316,16 +291,7 @@ export class Replica implements ReplicaLike {
     return this.#change((batch) => {
       batch.clear();
       batch.incarnation = UNBOUND;
-      return {
-        origin: undefined,
-        position: 0,
-        settled: 0,
-        mark: 0,
-        outlived: 0,
-        forgotten: undefined,
-        newest: new Newest(),
-        parts: new Parts(),
-      };
+      return { ...OF_NO_STREAM, newest: new Newest(), parts: new Parts() };
     });
   }
 
@@ -364,12 +330,7 @@ export class Replica implements ReplicaLike {
   }
 
   async close(): Promise<void> {
-    // Not worth a word if it fails: what came since comes again.
-    if (!this.#store.stopped && this.#position !== this.#state.position) {
-      await this.#change(() => undefined).catch(() => undefined);
-    }
-    this.#store.stop();
-    await this.#last;
+    await this.#changes.close();
     await this.#store.close();
   }
 
@@ -393,46 +354,11 @@ export class Replica implements ReplicaLike {
     batch.fold(key, before, bytes);
   }
 
-  /** A beat every 200 ms is no reason to wait for the disk. */
-  async #moveTo(place: { readonly position: number; readonly settled?: number }): Promise<void> {
-    if (performance.now() - this.#writtenAt >= POSITION_MS) return this.#change(() => place);
-    await this.#alone(async () => {
-      this.#position = place.position;
-      this.#settled = place.settled ?? this.#settled;
-    });
+  get #state(): ReplicaState {
+    return this.#changes.state;
   }
 
-  /** One transaction, behind those that were asked before: what `fill` puts into it, and the state with what it answers. */
-  #change(fill: (batch: Batch) => Partial<Changed> | undefined): Promise<void> {
-    return this.#alone(async () => {
-      const batch = this.#store.begin();
-      // What belongs to the copy itself is little, and must not be refused for want of room.
-      batch.floorShare = 0;
-      const place = { position: this.#position, settled: this.#settled };
-      const before = { ...this.#state, ...place, newest: this.#newest, parts: this.#parts };
-      const { newest, parts, ...state } = { ...before, ...fill(batch) };
-      const after: ReplicaState = { ...state, newest: newest.keys() };
-      batch.setRow(REPLICA_KEY, encodeReplicaState(after));
-      await this.#store.requireRoom(batch);
-      await this.#store.write(batch);
-      this.#state = after;
-      this.#position = after.position;
-      this.#settled = after.settled;
-      this.#writtenAt = performance.now();
-      this.#newest = newest;
-      this.#parts = parts;
-    });
+  #change(fill: Parameters<ReplicaChanges['make']>[0]): Promise<void> {
+    return this.#changes.make(fill);
   }
-
-  #alone(task: () => Promise<void>): Promise<void> {
-    if (this.#store.stopped) return Promise.reject(this.#store.stopped);
-    const done = this.#last.then(task);
-    this.#last = done.catch(() => undefined);
-    return done;
-  }
-}
-
-interface Changed extends Omit<ReplicaState, 'instance' | 'newest'> {
-  readonly newest: Newest;
-  readonly parts: Parts;
 }
