@@ -1,7 +1,6 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
-import { CofferError } from '../errors.js';
 import { parseHeader } from '../header/format.js';
 import { isMoved } from '../header/moved.js';
 import { lookAtRing } from '../header/wrapping.js';
@@ -9,6 +8,7 @@ import { movedAway } from '../instances/moved-away.js';
 import { HEADER_KEY } from '../keys.js';
 import { lastNote } from '../storage/jetstream/continuity.js';
 import { Layout } from '../storage/jetstream/layout.js';
+import { noAnswer } from '../storage/jetstream/no-answer.js';
 import { parseMeta } from '../storage/jetstream/notes.js';
 import type { JetStreamOptions } from '../storage/jetstream/options.js';
 
@@ -50,8 +50,7 @@ async function readHeader({ connect, bucket }: JetStreamOptions) {
     const header = await lastNote(manager, layout.stream, layout.record(HEADER_KEY));
     return header?.data && { storeId: incarnation, header: header.data };
   } catch (cause) {
-    if (cause instanceof CofferError) throw cause;
-    throw new CofferError('unavailable', `JetStream does not answer: ${(cause as Error).message}`, { cause });
+    throw noAnswer(cause);
   } finally {
     await connection.close();
   }

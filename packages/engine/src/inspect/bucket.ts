@@ -1,14 +1,15 @@
-import { JetStreamApiCodes, JetStreamApiError, jetstreamManager } from '@nats-io/jetstream';
+import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 
 import { CopiesLayout } from '../audit/copies/format.js';
 import { CofferError } from '../errors.js';
-import { type BucketStatus, bucketStatus, findStream } from '../storage/jetstream/bucket.js';
+import { type BucketStatus, bucketStatus, findStream, isNoStream } from '../storage/jetstream/bucket.js';
 import { requireFirstStore } from '../storage/jetstream/first-store.js';
 import { requireSync, requireVersion, type Sync } from '../storage/jetstream/fitness.js';
 import { Layout } from '../storage/jetstream/layout.js';
+import { noAnswer } from '../storage/jetstream/no-answer.js';
 import type { JetStreamOptions } from '../storage/jetstream/options.js';
-import { denialOf, GIVE_RIGHTS, mayPublish, maySubscribe } from '../storage/jetstream/rights.js';
+import { mayPublish, maySubscribe } from '../storage/jetstream/rights.js';
 
 const ANSWER_MS = 2_000;
 
@@ -40,10 +41,13 @@ export async function inspectBucket(options: JetStreamOptions): Promise<BucketSt
     const server = connection.getServer();
     requireVersion(version, server);
     const sync = await requireSync(options);
-    const bucket = await bucketStatus(connection, new Layout(options.bucket)).catch(noneIfNotFound);
+    const layout = new Layout(options.bucket);
+    const bucket = await bucketStatus(connection, layout).catch(noneWithoutStream);
     const lost = bucket ? undefined : await lostStore(connection, options.bucket);
     const denied = await deniedTo(connection, options.bucket);
     return { server, version, alone: connection.info?.cluster === undefined, sync, bucket, lost, denied };
+  } catch (error) {
+    throw noAnswer(error);
   } finally {
     await connection.close();
   }
@@ -55,7 +59,10 @@ async function lostStore(connection: NatsConnection, bucket: string): Promise<st
   const { stream } = new Layout(bucket);
   return requireFirstStore({ bucket, stream, find }).then(
     () => undefined,
-    (error: unknown) => (error instanceof CofferError ? error.message : noneIfNotFound(error)),
+    (error: unknown) => {
+      if (error instanceof CofferError) return error.message;
+      throw error;
+    },
   );
 }
 
@@ -81,12 +88,6 @@ function namesOf(bucket: string) {
   return { meta, all, peers, peer: layout.peer('none') };
 }
 
-function noneIfNotFound(error: unknown): undefined {
-  if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound) return undefined;
-  if (error instanceof CofferError) throw error;
-  const denied = denialOf(error);
-  const why = denied
-    ? `JetStream cannot be used (${denied}): ${GIVE_RIGHTS}`
-    : `JetStream does not answer: ${(error as Error).message}`;
-  throw new CofferError('unavailable', why, { cause: error });
+function noneWithoutStream(error: unknown): undefined {
+  if (!isNoStream(error)) throw error;
 }

@@ -1,12 +1,12 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 
-import { CofferError } from '../errors.js';
 import { saysMoved } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
 import { findStream } from '../storage/jetstream/bucket.js';
 import { lastNote } from '../storage/jetstream/continuity.js';
 import { Layout } from '../storage/jetstream/layout.js';
+import { noAnswerOf } from '../storage/jetstream/no-answer.js';
 import { parseMember, parseMeta, unlessStrange } from '../storage/jetstream/notes.js';
 import type { MigrateOptions } from './options.js';
 
@@ -44,13 +44,7 @@ export async function lookAtBucket<T>(
     const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
     return await use(await found(manager, layout));
   } catch (cause) {
-    if (cause instanceof CofferError) throw cause;
-    const why = (cause as Error).message;
-    throw new CofferError(
-      'unavailable',
-      `the bucket ${jetstream.bucket} in NATS JetStream does not answer: ${why}; nothing was changed`,
-      { cause },
-    );
+    throw noAnswerOf(jetstream.bucket, cause);
   } finally {
     await connection?.close();
   }

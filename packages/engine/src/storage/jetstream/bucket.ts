@@ -15,10 +15,11 @@ import { DESCRIPTION, REQUIRED, refuseRollups, requireConfig } from './bucket-co
 import { requireFirstStore } from './first-store.js';
 import { requireSync, requireVersion, type Sync } from './fitness.js';
 import type { Layout } from './layout.js';
+import { noAnswer, noAnswerOf } from './no-answer.js';
 import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
 import type { JetStreamOptions } from './options.js';
 import type { ReplicaOrigin } from './replica-contract.js';
-import { denialOf, GIVE_RIGHTS, requireRights } from './rights.js';
+import { requireRights } from './rights.js';
 
 const ANSWER_MS = 2_000;
 /** A stream that is being made does not answer at once. */
@@ -61,7 +62,7 @@ export async function openBucket(
       return { ...facts, sync };
     } catch (error) {
       if (attempt < attempts && error instanceof errors.TimeoutError) continue;
-      throw unreachable(error, options.bucket);
+      throw noAnswerOf(options.bucket, error);
     }
   }
 }
@@ -158,7 +159,7 @@ export async function changeReplicas(
         `the store cannot be kept on ${replicas} servers: ${why}; nothing was changed`,
       );
     }
-    throw unreachable(error, layout.stream);
+    throw noAnswer(error, `the stream ${layout.stream}`, 'nothing was changed');
   }
 }
 
@@ -167,11 +168,14 @@ export async function findStream(manager: JetStreamManager, name: string): Promi
   try {
     return await manager.streams.info(name);
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound)
-      return undefined;
+    if (isNoStream(error)) return undefined;
     throw error;
   }
 }
+
+/** JetStream says that there is no stream of this name. */
+export const isNoStream = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;
 
 /** In a cluster that has just been started not every server has a place for a stream yet. */
 async function createStream(
@@ -277,18 +281,4 @@ async function bornAs(
 async function readMeta(manager: JetStreamManager, layout: Layout): Promise<Meta | undefined> {
   const message = await manager.streams.getMessage(layout.stream, { last_by_subj: layout.meta });
   return message ? parseMeta(message.data) : undefined;
-}
-
-/** What nats.js says, as ours. */
-function unreachable(error: unknown, bucket: string): unknown {
-  if (error instanceof CofferError) return error;
-  const denied = denialOf(error);
-  const why = denied
-    ? `cannot be used (${denied}): ${GIVE_RIGHTS}`
-    : `does not answer: ${(error as Error).message}`;
-  return new CofferError(
-    'unavailable',
-    `the bucket ${bucket} in NATS JetStream ${why}; nothing was changed`,
-    { cause: error },
-  );
 }

@@ -3,6 +3,7 @@ import { CofferError } from '../../errors.js';
 import type { MemberStatus } from '../shared.js';
 import { lastOfMember, memberMessage, sealedMember, unsealedNote } from './member-message.js';
 import type { RawMessage } from './messages.js';
+import { noAnswer } from './no-answer.js';
 import type { MemberNote, Meta } from './notes.js';
 import { OwnNote, type OwnNoteOptions, type Reading } from './own-note.js';
 import { putMessage } from './put.js';
@@ -161,8 +162,7 @@ export class Members {
       if (sequence === undefined) throw this.#isAlive(named, 0);
       this.#roll.take(instance, { sequence, life, note: undefined });
     } catch (cause) {
-      if (cause instanceof CofferError) throw cause;
-      throw new CofferError('unavailable', `JetStream does not answer: ask again`, { cause });
+      throw noAnswer(cause, 'JetStream', 'ask again');
     }
   }
 

@@ -1,4 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import type { NatsConnection } from '@nats-io/nats-core';
+
 import { CofferError } from '../../errors.js';
 import type {
   Admission,
@@ -22,6 +24,7 @@ import { Heal } from './heal.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
+import { noAnswer } from './no-answer.js';
 import type { JetStreamOptions } from './options.js';
 import { type Owed, owedOf, positionOf } from './position.js';
 import type { ReplicaLike, ReplicaOrigin } from './replica-contract.js';
@@ -197,9 +200,7 @@ export class JetStreamShared implements SharedStorage {
   }
 
   async setReplicas(replicas: ReplicaCount): Promise<void> {
-    const { link, layout } = this.#parts;
-    if (!link.connection) throw new CofferError('unavailable', `NATS cannot be reached: ${link.problem}`);
-    await changeReplicas(link.connection, layout, replicas);
+    await changeReplicas(this.#connection, this.#parts.layout, replicas);
   }
 
   async withdraw(): Promise<void> {
@@ -209,7 +210,7 @@ export class JetStreamShared implements SharedStorage {
     try {
       await feed.members.own.leave();
     } catch (cause) {
-      throw new CofferError('unavailable', 'JetStream does not answer', { cause });
+      throw noAnswer(cause);
     }
     await replica.clear();
   }
@@ -219,11 +220,10 @@ export class JetStreamShared implements SharedStorage {
   }
 
   async heal({ dryRun, giveUpDamaged, without, join }: HealRequest): Promise<HealReport> {
-    const { link, layout, replica, feed, sense, options } = this.#parts;
-    const { connection } = link;
+    const { layout, replica, feed, sense, options } = this.#parts;
+    const connection = this.#connection;
     const admission = this.#admission;
-    if (!connection || !admission)
-      throw new CofferError('unavailable', `NATS cannot be reached: ${link.problem}`);
+    if (!admission) throw new CofferError('unavailable', 'this instance does not follow the store yet');
     if (feed.healing) throw new CofferError('conflict', 'a heal is at work: wait until it is done');
     const incarnation = replica.origin?.incarnation;
     feed.healing = true;
@@ -255,10 +255,9 @@ export class JetStreamShared implements SharedStorage {
   }
 
   async setAside(remove: boolean): Promise<SetAside> {
-    const { link, layout } = this.#parts;
-    if (!link.connection) throw new CofferError('unavailable', `NATS cannot be reached: ${link.problem}`);
+    const connection = this.#connection;
     try {
-      return await setAside(link.connection, layout, remove);
+      return await setAside(connection, this.#parts.layout, remove);
     } catch (cause) {
       const why = (cause as Error).message;
       throw new CofferError('unavailable', `what was set aside cannot be looked at, or removed: ${why}`, {
@@ -276,6 +275,13 @@ export class JetStreamShared implements SharedStorage {
   }
 
   async close(): Promise<void> {}
+
+  /** @throws CofferError `unavailable` where there is none */
+  get #connection(): NatsConnection {
+    const { connection, problem } = this.#parts.link;
+    if (connection) return connection;
+    throw new CofferError('unavailable', `NATS cannot be reached: ${problem}`);
+  }
 
   get #epoch(): number {
     return this.#parts.replica.origin?.epoch ?? 0;
