@@ -1,0 +1,108 @@
+import type { Entity, Requester } from '../backend/options.js';
+import { SecretsError } from '../protocol/errors.js';
+import { serviceAccountOf } from './names.js';
+import { Pattern } from './pattern.js';
+import type { Access, Identity } from './policy.js';
+import type { ImpersonationRule, KubernetesSettings } from './settings.js';
+
+/**
+ * Says as whom Secrets are read for whom. A manifest's author writes the policy, so that what it asks for counts only as far as an
+ * operator has allowed it.
+ */
+export class Permissions {
+  readonly #rules: readonly Rule[];
+  readonly #direct: boolean;
+  readonly #namespace: string;
+
+  constructor({
+    impersonation,
+    direct,
+    namespace,
+  }: Pick<KubernetesSettings, 'impersonation' | 'direct' | 'namespace'>) {
+    this.#rules = impersonation.map((rule) => new Rule(rule));
+    this.#direct = direct;
+    this.#namespace = namespace;
+  }
+
+  /** @throws SecretsError `PolicyError` if somebody must be named, `Unauthorized` whose cause says what is not allowed */
+  require(requester: Requester, { as, namespace }: Access): void {
+    if (as === undefined) this.#requireDirect(namespace);
+    else if (!this.#rules.some((rule) => rule.appliesTo(requester) && rule.allows(as, namespace))) {
+      throw unauthorized(`no rule of "impersonation" lets it read in ${namespace} as ${shown(as)}`);
+    }
+  }
+
+  #requireDirect(namespace: string): void {
+    if (!this.#direct) {
+      throw new SecretsError(
+        'PolicyError',
+        'this backend reads Secrets as whom the policy names: write impersonate into its properties',
+      );
+    }
+    if (namespace !== this.#namespace) {
+      throw unauthorized(`a policy that names nobody is for ${this.#namespace}, and not for ${namespace}`);
+    }
+  }
+}
+
+class Rule {
+  readonly #applications: readonly Pattern[] | undefined;
+  readonly #hosts: ReadonlySet<string> | undefined;
+  readonly #entities: readonly Pattern[] | undefined;
+  readonly #users: readonly Pattern[];
+  readonly #serviceAccounts: readonly Pattern[];
+  readonly #groups: readonly Pattern[];
+  readonly #namespaces: readonly Pattern[] | undefined;
+
+  constructor(rule: ImpersonationRule) {
+    this.#applications = patterns(rule.applications);
+    this.#hosts = rule.hosts && new Set(rule.hosts);
+    this.#entities = patterns(rule.entities);
+    this.#users = patterns(rule.users) ?? [];
+    this.#serviceAccounts = patterns(rule.serviceAccounts) ?? [];
+    this.#groups = patterns(rule.groups) ?? [];
+    this.#namespaces = patterns(rule.namespaces);
+  }
+
+  appliesTo({ application, host, entity }: Requester): boolean {
+    return (
+      isAmong(this.#applications, application.name) &&
+      (this.#hosts === undefined || this.#hosts.has(host.key)) &&
+      isAmong(this.#entities, principalOf(entity))
+    );
+  }
+
+  allows({ user, groups }: Identity, namespace: string): boolean {
+    return (
+      (this.#users.some((pattern) => reaches(pattern, user)) || this.#allowsServiceAccount(user)) &&
+      groups.every((group) => this.#groups.some((pattern) => reaches(pattern, group))) &&
+      isAmong(this.#namespaces, namespace)
+    );
+  }
+
+  #allowsServiceAccount(user: string): boolean {
+    const account = serviceAccountOf(user);
+    if (account === undefined) return false;
+    const { namespace, name } = account;
+    return this.#serviceAccounts.some((pattern) => pattern.matches(`${namespace}/${name}`));
+  }
+}
+
+/** As a grant names it. */
+const principalOf = ({ kind, account = 'self-issued', key }: Entity): string => `${kind}:${account}/${key}`;
+
+const patterns = (texts: readonly string[] | undefined) => texts?.map((text) => new Pattern(text));
+
+/** Without patterns everything is. */
+const isAmong = (patterns: readonly Pattern[] | undefined, text: string | undefined): boolean =>
+  patterns === undefined || (text !== undefined && patterns.some((pattern) => pattern.matches(text)));
+
+/** What a `*` may mean is thought of by people as their own users and groups, and not as those of the cluster. */
+const reaches = (pattern: Pattern, name: string): boolean =>
+  pattern.matches(name) && (pattern.isLiteral || !name.startsWith('system:'));
+
+const shown = ({ user, groups }: Identity): string =>
+  groups.length === 0 ? user : `${user} with ${groups.join(', ')}`;
+
+const unauthorized = (sentence: string): SecretsError =>
+  new SecretsError('Unauthorized', '', { cause: new Error(sentence) });

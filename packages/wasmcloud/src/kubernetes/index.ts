@@ -1,0 +1,3 @@
+/** The Secrets of a Kubernetes cluster as a backend for wasmCloud. */
+export { openKubernetes } from './open.js';
+export { type ImpersonationRule, type KubernetesOptions, kubernetesSettings } from './settings.js';

@@ -1,0 +1,34 @@
+import { z } from 'zod';
+import type { SecretSource } from '../backend/source.js';
+import { ApiServer } from './api-server.js';
+import { Credentials } from './credentials.js';
+import { Permissions } from './impersonation.js';
+import { readKubeConfig } from './kubeconfig.js';
+import { type KubernetesOptions, kubernetesSettings } from './settings.js';
+import { KubernetesSource } from './source.js';
+
+/**
+ * Opens a source of a cluster's Secrets. The API server is not asked yet: it may be away.
+ *
+ * @throws TypeError for settings that are none; Error for a kubeconfig that cannot be read or names no cluster
+ */
+export async function openKubernetes(options: KubernetesOptions): Promise<SecretSource> {
+  const settings = settingsOf(options);
+  const credentials = await Credentials.open(() => readKubeConfig(settings, process.env));
+  const apiServer = new ApiServer({
+    credentials,
+    timeoutMs: settings.timeoutSeconds * 1000,
+    retries: settings.retries,
+  });
+  return new KubernetesSource({
+    apiServer,
+    permissions: new Permissions(settings),
+    namespace: settings.namespace,
+  });
+}
+
+function settingsOf(options: KubernetesOptions) {
+  const read = kubernetesSettings.safeParse(options);
+  if (read.success) return read.data;
+  throw new TypeError(`settings of the Kubernetes backend: ${z.prettifyError(read.error)}`);
+}

@@ -1,0 +1,76 @@
+import type { Requester, Secret, SecretQuery } from '../backend/options.js';
+import type { SecretSource } from '../backend/source.js';
+import { SecretsError } from '../protocol/errors.js';
+import type { ApiServer } from './api-server.js';
+import type { Answer, Exchange } from './exchange.js';
+import type { Permissions } from './impersonation.js';
+import { isName } from './names.js';
+import { accessOf, type Identity } from './policy.js';
+import { secretOf } from './secret.js';
+import { statusOf } from './status.js';
+import { unexpected, upstream } from './upstream.js';
+
+export interface KubernetesSourceParts {
+  readonly apiServer: ApiServer;
+  readonly permissions: Permissions;
+  /** Where a policy names none. */
+  readonly namespace: string;
+}
+
+/** The Secrets of a cluster. Each get is one request, whose answer is kept nowhere: what is rotated there is rotated here. */
+export class KubernetesSource implements SecretSource {
+  readonly #parts: KubernetesSourceParts;
+
+  constructor(parts: KubernetesSourceParts) {
+    this.#parts = parts;
+  }
+
+  async fetch(query: SecretQuery, requester: Requester, signal?: AbortSignal): Promise<Secret> {
+    const { apiServer, permissions, namespace: defaultNamespace } = this.#parts;
+    const { key, version } = query;
+    if (!isName(key) || (version !== undefined && !/^\d{1,20}$/.test(version))) {
+      throw new SecretsError('InvalidRequest');
+    }
+    const access = accessOf(requester.application.policy, defaultNamespace);
+    permissions.require(requester, access);
+    const path = `/api/v1/namespaces/${access.namespace}/secrets/${key}`;
+    const answer = await apiServer.get(path, headersFor(access.as), signal);
+    try {
+      if (answer.status === 200) return secretOf(answer.body, query);
+      throw refusalOf(answer);
+    } finally {
+      answer.body.fill(0);
+    }
+  }
+
+  async unready(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      const { status } = await this.#parts.apiServer.get('/readyz', {}, signal);
+      // Whether we may ask that is another question: a cluster may keep it from those who are nobody to it.
+      if (status === 200 || status === 403) return undefined;
+      return unexpected(status, '').text;
+    } catch (error) {
+      if (error instanceof SecretsError) return error.text;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#parts.apiServer.close();
+  }
+}
+
+/** Source: kubernetes.io/docs/reference/access-authn-authz/authentication, "User impersonation". */
+const headersFor = (as: Identity | undefined): Exchange['headers'] =>
+  as === undefined ? {} : { 'impersonate-user': as.user, 'impersonate-group': as.groups };
+
+function refusalOf(answer: Answer): SecretsError {
+  const { status } = answer;
+  const { message, reason, about } = statusOf(answer);
+  if (status === 403)
+    return new SecretsError('Unauthorized', '', { cause: new Error(message || 'forbidden') });
+  if (status !== 404) return unexpected(status, reason);
+  // Of a cluster whose API lies elsewhere, nothing would ever be found.
+  if (about === 'secrets' && reason === 'NotFound') return new SecretsError('SecretNotFound');
+  return upstream('what answers there is no Kubernetes API');
+}
