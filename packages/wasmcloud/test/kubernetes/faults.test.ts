@@ -1,0 +1,244 @@
+/** An API server that answers badly, late or not at all: what is tried again, for how long, and what hosts are told. */
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { canary } from '../../../../test/support/canary.mjs';
+import { Authority } from '../../../../test/support/certificates.mjs';
+import { TemporaryFolder } from '../../../../test/support/processes.mjs';
+import { type KubernetesOptions, openKubernetes } from '../../src/kubernetes/index.js';
+import { SecretsError } from '../../src/protocol/errors.js';
+import { requester } from './requester.js';
+
+const folder = new TemporaryFolder();
+const authority = new Authority();
+const VALUE = canary('value');
+const SECRET = JSON.stringify({
+  kind: 'Secret',
+  metadata: { resourceVersion: '7' },
+  data: { a: Buffer.from(VALUE).toString('base64') },
+});
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+let server: Server;
+/** One for each request; the last one for all that follow. */
+let script: Handler[];
+let requests: IncomingMessage[];
+
+const answers =
+  (status: number, body: string, headers: Record<string, string> = {}): Handler =>
+  (_, response) =>
+    response.writeHead(status, headers).end(body);
+const good = answers(200, SECRET);
+const breaks: Handler = (request) => request.socket.destroy();
+const hangs: Handler = () => {};
+
+beforeAll(async () => {
+  writeFileSync(folder.join('ca.crt'), authority.cert);
+  server = createServer(authority.issue(), (request, response) => {
+    requests.push(request);
+    const handler = script.length > 1 ? script.shift() : script[0];
+    handler?.(request, response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+});
+beforeEach(() => {
+  requests = [];
+});
+afterAll(async () => {
+  server.closeAllConnections();
+  server.close();
+  await once(server, 'close');
+  folder[Symbol.dispose]();
+});
+
+async function open(options: KubernetesOptions = {}, user: object = { token: 'token-1' }, ca = 'ca.crt') {
+  const { port } = server.address() as AddressInfo;
+  const config = {
+    clusters: [
+      {
+        name: 'c',
+        cluster: { server: `https://127.0.0.1:${port}`, 'certificate-authority': folder.join(ca) },
+      },
+    ],
+    users: [{ name: 'u', user }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'x',
+  };
+  writeFileSync(folder.join('config'), JSON.stringify(config));
+  return openKubernetes({ kubeconfig: folder.join('config'), direct: true, ...options });
+}
+
+type Source = Awaited<ReturnType<typeof open>>;
+
+/** The value, or what the host is told, which never holds what the API server said. */
+async function outcome(source: Source, signal?: AbortSignal): Promise<string> {
+  try {
+    const { value } = await source.fetch({ key: 'db' }, requester({ properties: {} }), signal);
+    return Buffer.from(value).toString();
+  } catch (error) {
+    if (!(error instanceof SecretsError)) throw error;
+    expect(`${error.stack} ${error.cause}`).not.toContain(VALUE);
+    return error.message;
+  }
+}
+
+async function asked(first: readonly Handler[], options?: KubernetesOptions): Promise<string> {
+  script = [...first];
+  const source = await open(options);
+  try {
+    return await outcome(source);
+  } finally {
+    await source.close?.();
+  }
+}
+
+describe('what passes', () => {
+  it.each([
+    ['an overloaded API server', answers(429, VALUE)],
+    ['one that fails', answers(500, VALUE)],
+    ['one that is not there behind its load balancer', answers(503, VALUE)],
+    ['a connection that breaks', breaks],
+  ])('is tried again, as often as configured: %s', async (_, handler) => {
+    expect(await asked([handler, handler, good])).toBe(VALUE);
+    requests = [];
+    expect(await asked([handler])).toMatch(/^UpstreamError: Kubernetes: the API server /);
+    expect(requests).toHaveLength(3);
+    requests = [];
+    expect(await asked([handler], { retries: 0 })).toMatch(/^UpstreamError/);
+    expect(requests).toHaveLength(1);
+  });
+
+  it('is waited for as long as the API server says, if that is in time', async () => {
+    const started = performance.now();
+    expect(await asked([answers(429, '', { 'Retry-After': '1' }), good])).toBe(VALUE);
+    expect(performance.now() - started).toBeGreaterThan(990);
+    requests = [];
+    expect(await asked([answers(429, '', { 'Retry-After': '60' }), good])).toBe(
+      'UpstreamError: Kubernetes: the API server has too much to do (429)',
+    );
+    expect(requests).toHaveLength(1);
+  });
+});
+
+describe('what does not pass', () => {
+  it.each([
+    [
+      'an answer that is not asked for',
+      answers(302, VALUE, { Location: 'https://elsewhere.example' }),
+      'answers 302',
+    ],
+    [
+      'what the API server takes for our mistake',
+      answers(400, JSON.stringify({ kind: 'Status', reason: 'BadRequest', message: VALUE })),
+      'answers 400 BadRequest',
+    ],
+    [
+      'a reason that is none',
+      answers(418, JSON.stringify({ kind: 'Status', reason: `${VALUE}!` })),
+      'answers 418',
+    ],
+    ['something else that answers', answers(404, '404 page not found'), 'no Kubernetes API'],
+    ['a page', answers(200, `<html>${VALUE}`), 'no Kubernetes API'],
+    ['more than any Secret holds', answers(200, SECRET + ' '.repeat(5_000_000)), 'larger than any Secret'],
+  ])('is told at once: %s', async (_, handler, words) => {
+    expect(await asked([handler])).toMatch(/^UpstreamError: Kubernetes: /);
+    expect(await asked([handler])).toContain(words);
+    expect(requests).toHaveLength(2);
+  });
+
+  it('is an API server that hangs: it is given up in time', async () => {
+    const started = performance.now();
+    expect(await asked([hangs], { timeoutSeconds: 0.5 })).toBe(
+      'UpstreamError: Kubernetes: the API server has not answered in time',
+    );
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
+  it('is one that begins an answer and never ends it', async () => {
+    const begins: Handler = (_, response) => void response.writeHead(200).write(SECRET.slice(0, 20));
+    expect(await asked([begins], { timeoutSeconds: 0.5 })).toContain('has not answered in time');
+  });
+
+  it('is nothing to wait for where nobody waits any more', async () => {
+    script = [hangs];
+    const source = await open();
+    const leaving = new AbortController();
+    const fetched = outcome(source, leaving.signal);
+    await expect.poll(() => requests.length).toBe(1);
+    leaving.abort(new Error('gone'));
+    await expect(fetched).rejects.toThrow('gone');
+    await expect(outcome(source, leaving.signal)).rejects.toThrow('gone');
+    expect(requests).toHaveLength(1);
+    await source.close?.();
+  });
+
+  it('is an authority that we do not know', async () => {
+    writeFileSync(folder.join('other.crt'), new Authority().cert);
+    script = [good];
+    const source = await open({}, { token: 'token-1' }, 'other.crt');
+    expect(await outcome(source)).toMatch(/the certificate of the API server is not to be trusted/);
+    expect(requests).toHaveLength(0);
+    await source.close?.();
+  });
+});
+
+describe('credentials', () => {
+  const bearer = ({ headers }: IncomingMessage): string | undefined => headers.authorization;
+  const onlyFor =
+    (token: string): Handler =>
+    (request, response) =>
+      bearer(request) === `Bearer ${token}` ? good(request, response) : answers(401, '')(request, response);
+
+  it('that are refused are read again, once, and not the moment after they were', async () => {
+    writeFileSync(folder.join('token'), 'old\n');
+    script = [onlyFor('old')];
+    const source = await open({}, { tokenFile: folder.join('token') });
+    expect(await outcome(source)).toBe(VALUE);
+    script = [onlyFor('new')];
+    expect(await outcome(source)).toMatch(/does not know coffer \(401\)/);
+    writeFileSync(folder.join('token'), 'new\n');
+    await expect.poll(() => outcome(source)).toBe(VALUE);
+    requests = [];
+    expect(await outcome(source)).toBe(VALUE);
+    expect(requests.map(bearer)).toEqual(['Bearer new']);
+    await source.close?.();
+  });
+
+  it('that a plugin gives are asked for once by many, and kept', async () => {
+    const plugin = `require('fs').appendFileSync(${JSON.stringify(folder.join('runs'))}, 'run\\n');
+      console.log(JSON.stringify({ status: { token: 'of-the-plugin' } }))`;
+    script = [onlyFor('of-the-plugin')];
+    const exec = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: process.execPath,
+      args: ['-e', plugin],
+    };
+    const source = await open({}, { exec });
+    const all = await Promise.all(Array.from({ length: 8 }, () => outcome(source)));
+    expect(all).toEqual(Array.from({ length: 8 }, () => VALUE));
+    expect(await outcome(source)).toBe(VALUE);
+    expect(readFileSync(folder.join('runs'), 'utf8')).toBe('run\n');
+    await source.close?.();
+  });
+
+  it('of a plugin that fails or never ends are an error of this backend, without what it printed', async () => {
+    const exec = (script: string) => ({
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: process.execPath,
+      args: ['-e', script],
+    });
+    script = [good];
+    const failing = await open(
+      {},
+      { exec: exec(`console.error(${JSON.stringify(VALUE)}); process.exit(1)`) },
+    );
+    expect(await outcome(failing)).toMatch(/^UpstreamError: Kubernetes: coffer gets no credentials/);
+    const hanging = await open({ timeoutSeconds: 0.5 }, { exec: exec('setTimeout(() => {}, 3000)') });
+    expect(await outcome(hanging)).toMatch(/gets no credentials for the cluster \(ETIMEDOUT\)/);
+    expect(requests).toHaveLength(0);
+  });
+});
