@@ -150,7 +150,7 @@ export {
   type UserScope,
 } from './tokens/claims.js';
 export { type Creds, decorateToken, formatCreds, parseCreds, tokenIn } from './tokens/creds.js';
-export type { Int, Json } from './tokens/json.js';
+export { goJson, type Int, type Json } from './tokens/json.js';
 export {
   type AnyJwt,
   type ClaimsOf,

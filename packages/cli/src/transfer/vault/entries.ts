@@ -1,8 +1,8 @@
 import type { SecretInfo } from '@coffer/client';
+import { membersIn, textOf } from '@coffer/wasmcloud/vault';
 import { Failure } from '../../failure.js';
 import { SourceGone, someAtOnce } from '../attempts.js';
 import type { LeftOut, Outcome } from '../outcome.js';
-import { membersIn, textOf } from './json-at.js';
 import type { VaultKv, VaultSecrets, Versions } from './kv.js';
 import { Wholes } from './wholes.js';
 

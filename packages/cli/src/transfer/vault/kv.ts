@@ -1,11 +1,11 @@
 import type { SecretInfo } from '@coffer/client';
+import { jsonAt } from '@coffer/wasmcloud/vault';
 import { Failure } from '../../failure.js';
 import { quote } from '../../quote.js';
 import { SourceGone, someAtOnce } from '../attempts.js';
 import type { Source } from '../copy.js';
 import type { LeftOut, Outcome } from '../outcome.js';
 import { encodePath, parse, type VaultApi, wordsOf } from './api.js';
-import { jsonAt } from './json-at.js';
 
 /** What of a mount is copied, by names that are paths there, or begin so. */
 export interface VaultSecrets extends Source {

@@ -1,4 +1,4 @@
-import { membersIn } from './json-at.js';
+import { membersIn } from '@coffer/wasmcloud/vault';
 
 /** So many bytes stay at hand for what is asked for next, besides those that are in use. */
 const MOST_BYTES = 64 * 2 ** 20;

@@ -1,0 +1,166 @@
+import { readFile } from 'node:fs/promises';
+import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
+import { urlToHttpOptions } from 'node:url';
+
+/** Until when an answer is waited for. */
+export interface Patience {
+  /** As `performance.now()` counts. */
+  readonly until: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface VaultRequest {
+  readonly method: 'GET' | 'POST';
+  /** Beneath `/v1/`, encoded. */
+  readonly path: string;
+  readonly namespace?: string | undefined;
+  readonly token?: string | undefined;
+  readonly body?: Uint8Array | undefined;
+}
+
+/** An answer of whatever status. */
+export interface VaultAnswer {
+  readonly status: number;
+  /** JSON, which may hold secrets: the receiver wipes it. */
+  readonly body: Buffer;
+  readonly retryAfter: string | undefined;
+}
+
+/** No answer has come. */
+export class NoAnswer extends Error {
+  /** Of Node's errors, or `TIMEOUT` or `TOO_LARGE`. */
+  readonly code: string;
+
+  constructor(code: string, options?: ErrorOptions) {
+    super(`no answer of Vault's: ${code}`, options);
+    this.name = 'NoAnswer';
+    this.code = code;
+  }
+}
+
+/** A value in Vault has at most 1 MiB by default, and NATS carries no more. */
+const LARGEST_ANSWER = 8 * 2 ** 20;
+/** Beyond, requests wait for one that is done. */
+const CONNECTIONS = 64;
+/** Vault and what stands before it close idle ones later than that. */
+const IDLE_MS = 30_000;
+
+/** Speaks HTTP with one Vault, over connections that are kept. */
+export class VaultHttp {
+  readonly #options: ReturnType<typeof urlToHttpOptions>;
+  readonly #prefix: string;
+  readonly #http: typeof import('node:https');
+  readonly #agent: Agent;
+
+  private constructor(url: URL, http: typeof import('node:https'), ca: Buffer | undefined) {
+    this.#options = urlToHttpOptions(url);
+    this.#prefix = url.pathname.replace(/\/+$/, '');
+    this.#http = http;
+    const keeping = {
+      keepAlive: true,
+      maxSockets: CONNECTIONS,
+      timeout: IDLE_MS,
+      scheduling: 'lifo' as const,
+    };
+    this.#agent = new http.Agent({ ...keeping, ...(ca !== undefined && { ca }) });
+  }
+
+  /** Opens no connection yet. @throws TypeError for what is no address of a Vault; as `readFile` */
+  static async at(address: string, ca?: string | Uint8Array): Promise<VaultHttp> {
+    const url = URL.canParse(address) ? new URL(address) : undefined;
+    if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
+      throw new TypeError('the address of a Vault is https://HOST:PORT or http://HOST:PORT');
+    }
+    const http = await (url.protocol === 'https:' ? import('node:https') : import('node:http'));
+    const pem = typeof ca === 'string' ? await readFile(ca) : ca && Buffer.from(ca);
+    return new VaultHttp(url, http as typeof import('node:https'), pem);
+  }
+
+  /**
+   * Asks once.
+   *
+   * @throws NoAnswer; the signal's reason
+   */
+  async exchange(
+    { method, path, namespace, token, body }: VaultRequest,
+    patience: Patience,
+  ): Promise<VaultAnswer> {
+    const { signal, until } = patience;
+    signal?.throwIfAborted();
+    const request = this.#http.request({
+      ...this.#options,
+      path: `${this.#prefix}/v1/${path}`,
+      method,
+      agent: this.#agent,
+      headers: {
+        'X-Vault-Request': 'true',
+        ...(token !== undefined && { 'X-Vault-Token': token }),
+        ...(namespace !== undefined && { 'X-Vault-Namespace': namespace }),
+        ...(body && { 'Content-Type': 'application/json', 'Content-Length': body.length }),
+      },
+    });
+    let given: NoAnswer | undefined;
+    const giveUp = (code: string) => {
+      given ??= new NoAnswer(code);
+      request.destroy(given);
+    };
+    const abort = () => giveUp('ABORTED');
+    const timer = setTimeout(giveUp, Math.max(1, until - performance.now()), 'TIMEOUT');
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      return await answerTo(request, body, giveUp);
+    } catch (error) {
+      signal?.throwIfAborted();
+      // What was read until then ends as if the connection had broken.
+      throw given ?? new NoAnswer((error as NodeJS.ErrnoException).code ?? 'UNKNOWN', { cause: error });
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Ends all connections, and what is under way on them. */
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+function answerTo(
+  request: ClientRequest,
+  body: Uint8Array | undefined,
+  giveUp: (code: string) => void,
+): Promise<VaultAnswer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const fail = (error: unknown) => {
+      wipe(chunks);
+      reject(error);
+    };
+    request.on('error', fail);
+    request.on('response', (response: IncomingMessage) => {
+      let size = 0;
+      response.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        size += chunk.length;
+        if (size > LARGEST_ANSWER) giveUp('TOO_LARGE');
+      });
+      response.on('error', fail);
+      response.on('end', () => {
+        const whole = Buffer.from(new ArrayBuffer(size));
+        let at = 0;
+        for (const chunk of chunks) at += chunk.copy(whole, at);
+        wipe(chunks);
+        resolve({
+          status: response.statusCode ?? 0,
+          body: whole,
+          retryAfter: response.headers['retry-after'],
+        });
+      });
+    });
+    request.end(body);
+  });
+}
+
+function wipe(chunks: readonly Buffer[]): void {
+  for (const chunk of chunks) chunk.fill(0);
+}

@@ -1,0 +1,113 @@
+import { isUtf8 } from 'node:buffer';
+import { z } from 'zod';
+import type { Secret } from '../backend/options.js';
+import { SecretsError } from '../protocol/errors.js';
+import { readJson } from '../protocol/json.js';
+import type { VaultApi } from './api.js';
+import { Forbidden } from './forbidden.js';
+import type { Patience, VaultAnswer } from './http.js';
+import { jsonAt, membersIn, textOf } from './json-at.js';
+import type { ClientToken } from './login.js';
+import type { KvMounts, KvVersion } from './mounts.js';
+import type { VaultReference } from './reference.js';
+import { wordsOf } from './words.js';
+
+/** Version 1 does not number what it holds, and holds nothing older. */
+const UNNUMBERED = 'current';
+
+/**
+ * Reads secrets of Vault's engine KV, of both its versions. A secret is a JSON object: one of its fields, as text if it is one
+ * and else as JSON, or all of it, as JSON.
+ *
+ * Source of the format: Vault's HTTP API, secrets engines KV version 1 and 2.
+ */
+export class VaultKv {
+  readonly #api: VaultApi;
+  readonly #mounts: KvMounts;
+
+  constructor(api: VaultApi, mounts: KvMounts) {
+    this.#api = api;
+    this.#mounts = mounts;
+  }
+
+  /** @throws Forbidden; SecretsError `SecretNotFound`, with the reason as its cause, `PolicyError`, `UpstreamError` */
+  async read(reference: VaultReference, client: ClientToken, patience: Patience): Promise<Secret> {
+    const kv = await this.#mounts.versionOf(reference, client);
+    const answer = await this.#ask(kv, reference, client, patience);
+    if (answer.status !== 404) return secretIn(kv, reference, answer);
+    const gone = notFound(answer);
+    // What was there a while ago may be of the other version by now.
+    const now = await this.#mounts.versionAgain(reference, client);
+    if (now === kv) throw gone;
+    return secretIn(now, reference, await this.#ask(now, reference, client, patience));
+  }
+
+  #ask(
+    kv: KvVersion,
+    reference: VaultReference,
+    client: ClientToken,
+    patience: Patience,
+  ): Promise<VaultAnswer> {
+    const { enginePath, key, version } = reference;
+    if (kv === 1 && version !== undefined) {
+      throw new SecretsError('UpstreamError', 'KV of version 1 keeps no versions: name none');
+    }
+    const numbered = version === undefined ? '' : `?version=${version}`;
+    const path = kv === 2 ? `${enginePath}/data/${key}${numbered}` : `${enginePath}/${key}`;
+    return this.#api.ask({ method: 'GET', path, namespace: client.namespace, token: client.token }, patience);
+  }
+}
+
+function secretIn(kv: KvVersion, { field }: VaultReference, answer: VaultAnswer): Secret {
+  const { status, body } = answer;
+  if (status === 404) throw notFound(answer);
+  try {
+    if (status === 403) throw new Forbidden(wordsOf(body));
+    if (status !== 200) throw new SecretsError('UpstreamError', `Vault answers ${status}: ${wordsOf(body)}`);
+    const whole = jsonAt(body, kv === 2 ? ['data', 'data'] : ['data']);
+    const version = kv === 2 ? numberIn(body) : UNNUMBERED;
+    if (whole === undefined || whole[0] !== OPEN || version === undefined) throw foreign();
+    return { version, kind: 'string', value: field === undefined ? whole : fieldOf(whole, field) };
+  } finally {
+    body.fill(0);
+  }
+}
+
+const [OPEN] = Buffer.from('{');
+
+function numberIn(body: Uint8Array): string | undefined {
+  const number = jsonAt(body, ['data', 'metadata', 'version']);
+  const text = number && Buffer.from(number).toString('latin1');
+  return text !== undefined && /^\d{1,16}$/.test(text) ? text : undefined;
+}
+
+function fieldOf(whole: Uint8Array, field: string): Uint8Array {
+  try {
+    const json = membersIn(whole)?.get(field);
+    if (json === undefined) throw absent(`it has no field ${JSON.stringify(field)}`);
+    const value = textOf(json);
+    if (!isUtf8(value)) throw foreign();
+    return value;
+  } finally {
+    whole.fill(0);
+  }
+}
+
+const goneSchema = z.object({
+  data: z.object({
+    metadata: z.object({ version: z.int(), destroyed: z.boolean(), deletion_time: z.string() }),
+  }),
+});
+
+function notFound({ body }: VaultAnswer): SecretsError {
+  const { data } = readJson(goneSchema, body) ?? {};
+  body.fill(0);
+  if (data === undefined) return absent('there is none, or not in this version');
+  const { version, destroyed } = data.metadata;
+  return absent(`version ${version} is ${destroyed ? 'destroyed' : 'deleted'}`);
+}
+
+const absent = (why: string): SecretsError =>
+  new SecretsError('SecretNotFound', '', { cause: new Error(`the secret is not in Vault: ${why}`) });
+const foreign = (): SecretsError =>
+  new SecretsError('UpstreamError', 'Vault gives an answer that KV does not give');
