@@ -22,6 +22,7 @@ export type {
 } from './backend/options.js';
 export { serveBackend } from './backend/serve.js';
 export type { SecretSource } from './backend/source.js';
+export { SourceReason } from './backend/source-reason.js';
 export { AdminClient, type AdminClientOptions, type AdminRequestOptions } from './host/admin-client.js';
 export { NoAnswerError } from './host/ask.js';
 export { type HostRequest, SecretsClient, type SecretsClientOptions } from './host/secrets-client.js';

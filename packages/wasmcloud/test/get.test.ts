@@ -2,7 +2,7 @@ import { createKeyPair, type KeyPair, seal } from '@coffer/identity';
 import { headers } from '@nats-io/transport-node';
 import { describe, expect, it } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
-import { HOST_XKEY, operationSubject, SecretsError } from '../src/index.js';
+import { HOST_XKEY, operationSubject, SecretsError, SourceReason } from '../src/index.js';
 import { NAME, World } from './world.js';
 
 describe('get', () => {
@@ -51,6 +51,19 @@ describe('get', () => {
       },
     ]);
     expect(world.answered).toMatchObject([{ operation: 'get', result: 'PolicyError', stranger: false }]);
+  });
+
+  it('tells operators, and not the host, why it is refused where the error has no text', async () => {
+    const causes = [new SourceReason('no such role'), new Error(canary('not for a log'))];
+    await using world = await World.start({
+      fetch: async () => {
+        throw new SecretsError('Unauthorized', '', { cause: causes.shift() });
+      },
+    });
+    for (let n = 0; n < 2; n++) {
+      expect(await world.ask('get', world.secretRequest('k'))).toEqual({ error: 'Unauthorized' });
+    }
+    expect(world.answered.map(({ reason }) => reason)).toEqual(['no such role', undefined]);
   });
 
   it('names the mistake in a request that is none: without headers that, and then in the order of secrets-nats-kv', async () => {

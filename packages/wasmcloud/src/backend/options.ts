@@ -161,7 +161,7 @@ export interface Answered {
   /** `ok`, `busy`, `dropped` (no subject to reply to, hence nothing done), or the code of the error. */
   readonly result: string;
   readonly seconds: number;
-  /** Why the tokens were refused, for the log: never a token. */
+  /** Why the tokens were refused, or the source refuses ({@link SourceReason}), for the log: never a token. */
   readonly reason?: string | undefined;
   /** True where the sender was refused before anybody could say who it is: the engine has not audited it. */
   readonly stranger: boolean;

@@ -1,5 +1,6 @@
 import { ChainError, type ChainErrorCode, IdentityError } from '@coffer/identity';
 import { SecretsError } from '../protocol/errors.js';
+import { SourceReason } from './source-reason.js';
 
 /** Whoever asks again later may be answered. */
 export const BUSY = new SecretsError('Other', 'busy');
@@ -42,9 +43,9 @@ function sentence(code: keyof typeof WANTED, error: IdentityError<string>): stri
 /** Whatever a token says of itself, a line of the log stays one. */
 const REASON_LENGTH = 512;
 
-/** Why a token was refused, for those who run the service. */
+/** Why a token was refused, or a source refuses, for those who run the service. */
 export function reasonOf(error: SecretsError): string | undefined {
-  if (error.cause instanceof IdentityError) {
+  if (error.cause instanceof IdentityError || error.cause instanceof SourceReason) {
     return error.cause.message.slice(0, REASON_LENGTH).toWellFormed();
   }
   return Object.hasOwn(WANTED, error.code) ? error.message : undefined;

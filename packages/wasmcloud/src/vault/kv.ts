@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { Secret } from '../backend/options.js';
+import { SourceReason } from '../backend/source-reason.js';
 import { SecretsError } from '../protocol/errors.js';
 import { readJson } from '../protocol/json.js';
 import type { VaultApi } from './api.js';
@@ -108,6 +109,6 @@ function notFound({ body }: VaultAnswer): SecretsError {
 }
 
 const absent = (why: string): SecretsError =>
-  new SecretsError('SecretNotFound', '', { cause: new Error(`the secret is not in Vault: ${why}`) });
+  new SecretsError('SecretNotFound', '', { cause: new SourceReason(`the secret is not in Vault: ${why}`) });
 const foreign = (): SecretsError =>
   new SecretsError('UpstreamError', 'Vault gives an answer that KV does not give');

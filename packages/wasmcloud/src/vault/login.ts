@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SourceReason } from '../backend/source-reason.js';
 import { SecretsError } from '../protocol/errors.js';
 import { readJson } from '../protocol/json.js';
 import type { VaultApi } from './api.js';
@@ -71,7 +72,7 @@ function refused(status: number, words: string, role: string, authMount: string)
     return new SecretsError('UpstreamError', `Vault has no JWT auth method at auth/${authMount}`);
   }
   if (OURS.test(words)) return new SecretsError('UpstreamError', `${what}: ${words}`);
-  return new SecretsError('Unauthorized', '', { cause: new Error(`${what}: ${words || status}`) });
+  return new SecretsError('Unauthorized', '', { cause: new SourceReason(`${what}: ${words || status}`) });
 }
 
 /** Ends a token that nobody will use again. One that has ended already is as good; one that is left ends with its lease. */

@@ -1,5 +1,6 @@
 import type { SecretQuery } from '../backend/options.js';
 import { propertiesOf, textProperty } from '../backend/policy-properties.js';
+import { SourceReason } from '../backend/source-reason.js';
 import { SecretsError } from '../protocol/errors.js';
 import { encodedPath, trimmedPath } from './path.js';
 
@@ -97,4 +98,4 @@ function versionOf(version: string | undefined): number | undefined {
 }
 
 const invalid = (why: string): SecretsError =>
-  new SecretsError('InvalidRequest', '', { cause: new Error(why) });
+  new SecretsError('InvalidRequest', '', { cause: new SourceReason(why) });
