@@ -4,6 +4,7 @@ import { headers, type NatsConnection } from '@nats-io/nats-core';
 import { connect } from '@nats-io/transport-node';
 import { afterEach, expect } from 'vitest';
 import { Beats } from '../../packages/engine/src/storage/jetstream/beats.js';
+import { newCommit } from '../../packages/engine/src/storage/jetstream/commit-group.js';
 import { lastNote } from '../../packages/engine/src/storage/jetstream/continuity.js';
 import { UNPROVEN } from '../../packages/engine/src/storage/jetstream/epoch.js';
 import { Feed } from '../../packages/engine/src/storage/jetstream/feed.js';
@@ -11,6 +12,7 @@ import { Heal } from '../../packages/engine/src/storage/jetstream/heal.js';
 import type { RecordSense } from '../../packages/engine/src/storage/jetstream/heal-plan.js';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
+import { markOf } from '../../packages/engine/src/storage/jetstream/mark.js';
 import { memberMessage } from '../../packages/engine/src/storage/jetstream/member-message.js';
 import { MessageSeal } from '../../packages/engine/src/storage/jetstream/message-seal.js';
 import { encodeChange } from '../../packages/engine/src/storage/jetstream/messages.js';
@@ -227,7 +229,7 @@ export async function commit(
     put: Object.entries(put).map(([side, text]) => ({ key: bytes(side), bytes: bytes(text) })),
     remove: remove.map(bytes),
   };
-  const { messages } = encodeChange(change, {
+  const { messages, head } = encodeChange(change, {
     layout,
     seal,
     position: replica.position,
@@ -235,9 +237,10 @@ export async function commit(
     entry: (one) => replica.entry(one),
     partBytes: part,
   });
-  const id = Math.random().toString(36).slice(2);
+  const id = newCommit();
   let answer: { seq?: number; error?: unknown } = {};
-  const all = [{ subject: layout.mark(replica.instance), headers: [], data: new Uint8Array() }, ...messages];
+  const mark = markOf({ layout, seal, instance: replica.instance }, id, messages.slice(head, head + 1));
+  const all = [...mark, ...messages];
   for (const [index, message] of all.entries()) {
     const said = headers();
     for (const [name, text] of message.headers) said.set(name, text);

@@ -38,6 +38,7 @@ test.each([
   ['a record that says nothing of itself', `r.${bytes('sz').toString('base64url')}`, true],
   ['a member of no name', 'm.hello', true],
   ['a member’s note that does not parse', `m.${OTHER}`, false],
+  ['a mark of an instance that is not there', `w.${OTHER}`, false],
   ['a part of a record that has no number', 'c.c3g.x', true],
   ['what nobody follows', 'somewhere.else', false],
   ['what was set aside, as somebody says', `f.c3g.${OTHER}.0`, false],
@@ -99,6 +100,28 @@ test('a record that says nothing of itself in the place of one is brought back',
   await two.commit('sx', canary('b'));
   await one.feed.passed(two.feed.position);
   expect(one.text('sx')).toBe(canary('b'));
+});
+
+test('a mark that no instance wrote over an own one says nothing, and is gone after a heal, which leaves the others', async () => {
+  const { connection, one, two } = await follow();
+  await two.commit('sy', canary('y'));
+  await one.feed.passed(two.feed.position);
+  const { mark } = one.feed;
+  const own = layout.mark(one.replica.instance);
+  const { seq = 0 } = (await connection.request(own, 'x')).json<{ seq?: number }>();
+  await one.feed.passed(seq);
+  expect(one.feed.mark).toEqual(mark);
+  expect(one.replica.mark).toBe(mark?.revision);
+  expect(await one.heal()).toMatchObject({ foreign: 1, restored: 0 });
+  for (const { feed } of [one, two]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
+  expect(await subjects(connection)).toContain(`w.${two.replica.instance}`);
+  await one.end();
+  const again = (await Follower.open(connection.getServer(), one.folder)).start();
+  await again.commit('sx', canary('b'));
+  await two.feed.passed(again.feed.position);
+  expect(two.text('sx')).toBe(canary('b'));
+  expect(again.feed.alarm.current).toBeUndefined();
+  expect(await again.heal(true)).toMatchObject({ foreign: 0 });
 });
 
 test('a subject that a server would take for many stops nobody, and a heal does not purge what it covers', async () => {

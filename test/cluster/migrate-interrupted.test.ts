@@ -1,7 +1,9 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { jetstreamManager } from '@nats-io/jetstream';
+import type { Msg } from '@nats-io/nats-core';
+import { expect, onTestFinished, test } from 'vitest';
 
 import { saysMoved } from '../../packages/engine/src/header/moved.js';
 import { inspectStore } from '../../packages/engine/src/inspect/store.js';
@@ -10,6 +12,9 @@ import type { MigrateOptions } from '../../packages/engine/src/migrate/options.j
 import { migrateToEmbedded } from '../../packages/engine/src/migrate/to-embedded.js';
 import { migrateToJetStream } from '../../packages/engine/src/migrate/to-jetstream.js';
 import { fileKind } from '../../packages/engine/src/storage/file-kind.js';
+import { publishBatch } from '../../packages/engine/src/storage/jetstream/batch-publisher.js';
+import { HEADER, Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { fingerprintSaid, type Outgoing } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { LmdbStorage } from '../../packages/engine/src/storage/lmdb.js';
 import { admin, bytes, createSigner, openEngine, text } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
@@ -80,9 +85,8 @@ test('a move out that was interrupted ends by force where JetStream is lost', as
   await expectServed(folder);
 });
 
-test('a move out that was interrupted, and whose copy lacks a late change, gives the bucket its header back', async () => {
-  const { folder, stateDir, moving, store, options } = await interrupted();
-  // As if it had been committed when the copy was made already.
+/** From a copy: as if it had been committed when that was made already. */
+async function takeValue(moving: string): Promise<void> {
   const copy = await LmdbStorage.open(moving, LOCAL);
   const [found] = [...copy.scan(bytes('v'))];
   if (!found) throw new Error('there is no value');
@@ -94,6 +98,11 @@ test('a move out that was interrupted, and whose copy lacks a late change, gives
     remove: [Buffer.from(key)],
   });
   await copy.close();
+}
+
+test('a move out that was interrupted, and whose copy lacks a late change, gives the bucket its header back', async () => {
+  const { folder, stateDir, moving, store, options } = await interrupted();
+  await takeValue(moving);
   expect(await isStore(options)).toBe(false);
   await expect(migrateToEmbedded(options)).rejects.toMatchObject({ code: 'conflict' });
   expect(await isStore(options)).toBe(true);
@@ -102,6 +111,48 @@ test('a move out that was interrupted, and whose copy lacks a late change, gives
   expect(await readdir(stateDir)).not.toContain('store.moving');
   await expectServed(folder);
 });
+
+test.each([
+  ['that nobody sealed', false],
+  ['of an earlier change', true],
+])(
+  'a bucket that another instance moved the store out of does not get its header back because of a mark %s',
+  async (_, sealed) => {
+    const connection = await connectTo(moves.cluster.urls);
+    onTestFinished(() => connection.close());
+    const overheard: Msg[] = [];
+    connection.subscribe('$KV.*.w.*', {
+      callback: (_error, message) => {
+        overheard.push(message);
+      },
+    });
+    const { moving, options } = await interrupted();
+    await takeValue(moving);
+    const mark = overheard.find(({ headers }) => headers?.has(HEADER.seal));
+    if (!mark) throw new Error('there is no mark');
+    const layout = new Layout(options.jetstream.bucket);
+    const { streams } = await jetstreamManager(connection);
+    const header = await streams.getMessage(layout.stream, { last_by_subj: layout.record(HEADER_KEY) });
+    if (!header) throw new Error('there is no header');
+    // Anybody can make it another's, for nothing that is said of it is sealed.
+    const said = [HEADER.kind, HEADER.print].map((name) => [name, header.header.get(name)] as const);
+    const lineage = [HEADER.lineage, `${header.seq}:${fingerprintSaid(header.header)}`] as const;
+    const marks = (mark.headers?.keys() ?? []).filter((name) => name.startsWith('Coffer-'));
+    const batch: Outgoing[] = [
+      {
+        subject: mark.subject,
+        headers: sealed ? marks.map((name) => [name, mark.headers?.get(name) ?? ''] as const) : [],
+        data: mark.data,
+      },
+      { subject: header.subject, headers: [...said, lineage], data: header.data },
+    ];
+    expect(await publishBatch(connection, layout.stream, 'other', batch, 5_000)).toMatchObject({
+      is: 'stored',
+    });
+    await expect(migrateToEmbedded(options)).rejects.toMatchObject({ code: 'io' });
+    expect(await isStore(options)).toBe(false);
+  },
+);
 
 test('where the place is lost to which a store was moved, force brings back what its bucket has', async () => {
   const { folder, store, moving, options } = await interrupted();

@@ -7,8 +7,9 @@ import { parseHeader } from '../header/format.js';
 import { isMoved, markMoved, movedIn, saysMoved, withoutMark } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
 import { setMoved } from '../storage/file-kind.js';
-import { Layout } from '../storage/jetstream/layout.js';
-import { NATS_HEADER } from '../storage/jetstream/messages.js';
+import { HEADER, Layout } from '../storage/jetstream/layout.js';
+import { headsPrint, sealedMark } from '../storage/jetstream/mark.js';
+import { isPrintOf, MessageSeal } from '../storage/jetstream/message-seal.js';
 import { Replica } from '../storage/jetstream/replica.js';
 import type { JetStreamStorage } from '../storage/jetstream/storage.js';
 import { LmdbStorage } from '../storage/lmdb.js';
@@ -231,16 +232,29 @@ function wasMoved(
   );
 }
 
-/** Whether it was this instance that moved the store away, with the last of its commits: another has the store then. */
-async function hasMoved({ shared }: JetStreamStorage, { jetstream }: MigrateOptions): Promise<boolean> {
+/** Whether it was this instance that moved the store away, with the last of its commits; otherwise another one has the store. */
+async function hasMoved(
+  { shared }: JetStreamStorage,
+  { ring }: StoreKeys,
+  { jetstream }: MigrateOptions,
+): Promise<boolean> {
   const layout = new Layout(jetstream.bucket);
   const connection = await jetstream.connect();
   try {
     const { streams } = await jetstreamManager(connection, { checkAPI: false });
-    const batchOf = async (subject: string) =>
-      (await streams.getMessage(layout.stream, { last_by_subj: subject }))?.header?.get(NATS_HEADER.batchId);
-    const batch = await batchOf(layout.record(HEADER_KEY));
-    return Boolean(batch) && batch === (await batchOf(layout.mark(shared.instance)));
+    const last = (subject: string) => streams.getMessage(layout.stream, { last_by_subj: subject });
+    const mark = await last(layout.mark(shared.instance));
+    const header = await last(layout.record(HEADER_KEY));
+    if (!mark || !header || header.seq !== mark.seq + 1) return false;
+    const { stream } = layout;
+    const seal = new MessageSeal({ stream, authenticate: (message) => ring.authenticate(message) });
+    const { subject, header: headers, data, seq: sequence } = mark;
+    // Somebody who is no instance could put the mark of another commit there, and a header behind it.
+    const said = sealedMark(seal, { subject, headers, data, sequence });
+    return (
+      isPrintOf({ headers: header.header, data: header.data }) &&
+      said?.heads === headsPrint([header.header.get(HEADER.print)])
+    );
   } finally {
     await connection.close();
   }
@@ -257,7 +271,7 @@ async function frozenBefore(
   const { moving } = await folders.kinds();
   if (moving !== 'embedded' || !header) throw elsewhere(options);
   return withCopy(folders, storage, options, async (copy) => {
-    if (!(await isSame(copy, storage, HEADER_KEY)) && (await hasMoved(storage, options))) {
+    if (!(await isSame(copy, storage, HEADER_KEY)) && (await hasMoved(storage, keys, options))) {
       await stayThere(storage, header, keys);
       throw changedMeanwhile();
     }

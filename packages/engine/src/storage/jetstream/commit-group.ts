@@ -1,6 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { asBuffer } from '../../bytes.js';
 import type { StorageChange } from '../storage.js';
 import { generationOf, type RecordSense } from './heal-plan.js';
+import type { Layout } from './layout.js';
+import { markOf } from './mark.js';
 import { type ChangeEncoding, encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
 import type { ReplicaLike } from './replica-contract.js';
 
@@ -30,7 +33,8 @@ export interface Member {
 
 /** Changes that go into the stream as one batch. */
 export interface Group {
-  /** The first is the instance's mark. */
+  /** As the batch's mark says. */
+  readonly commit: string;
   readonly messages: readonly Outgoing[];
   readonly members: readonly Member[];
   /** The ring's record, as the group states it. */
@@ -72,17 +76,8 @@ export interface EncodingParts extends Pick<ChangeEncoding, 'layout' | 'seal'> {
  * nothing that was sealed under the ring before it may come behind it.
  */
 export function takeGroup(queue: Waiting[], options: GroupOptions): Group {
-  const { layout, instance, fence, fenceRevision, entry, single } = options;
-  const messages: Outgoing[] = [
-    {
-      subject: layout.mark(instance),
-      headers: [
-        [NATS_HEADER.expected, String(fenceRevision)],
-        [NATS_HEADER.expectedSubject, layout.record(fence)],
-      ],
-      data: new Uint8Array(),
-    },
-  ];
+  const { layout, fence, fenceRevision, entry, single } = options;
+  const messages: Outgoing[] = [];
   const members: Member[] = [];
   const touched = new Set<string>();
   let bytes = MESSAGE_BYTES;
@@ -103,7 +98,7 @@ export function takeGroup(queue: Waiting[], options: GroupOptions): Group {
     const size = encoded.messages.reduce((sum, { data }) => sum + data.length + MESSAGE_BYTES, 0);
     if (
       members.length > 0 &&
-      (messages.length + encoded.messages.length > GROUP_MESSAGES || bytes + size > GROUP_BYTES)
+      (messages.length + encoded.messages.length >= GROUP_MESSAGES || bytes + size > GROUP_BYTES)
     ) {
       closed = true;
       left.push(waiting);
@@ -120,8 +115,25 @@ export function takeGroup(queue: Waiting[], options: GroupOptions): Group {
     closed ||= single || isFence;
   }
   queue.splice(0, queue.length, ...left);
-  return { messages, members, fence: fenceRevision, bytes };
+  const commit = newCommit();
+  const heads = members.flatMap(({ head }) => messages[head] ?? []);
+  const mark = markOf(options, commit, heads, underRing(layout, fence, fenceRevision));
+  return {
+    commit,
+    messages: [...mark, ...messages],
+    members: members.map((one) => ({ ...one, head: mark.length + one.head })),
+    fence: fenceRevision,
+    bytes,
+  };
 }
+
+export const newCommit = (): string => randomBytes(16).toString('hex');
+
+/** With these a message, and the batch of which it is the first, is stored under the ring of that revision only. */
+export const underRing = (layout: Layout, fence: Uint8Array, revision: number): Outgoing['headers'] => [
+  [NATS_HEADER.expected, String(revision)],
+  [NATS_HEADER.expectedSubject, layout.record(fence)],
+];
 
 export const sameBytes = (one: Uint8Array, other: Uint8Array): boolean => asBuffer(one).equals(other);
 

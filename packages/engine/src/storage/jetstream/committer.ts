@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { CofferError } from '../../errors.js';
@@ -15,12 +14,14 @@ import {
   takeGroup,
   type Waiting,
 } from './commit-group.js';
+import { type Fate, fateOf } from './fate.js';
+import type { PlacedMark } from './feed.js';
 import type { RecordSense } from './heal-plan.js';
 import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import { type MessageSeal, noKeys } from './message-seal.js';
-import { type ChangeEncoding, partBytesOf } from './messages.js';
+import { type ChangeEncoding, fingerprint, partBytesOf } from './messages.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
 /** How long a batch's answer is waited for before it is sent again. */
@@ -39,8 +40,10 @@ const DOUBTFUL_MS = 50;
 export interface CommittedFeed {
   /** Resolves when all up to this sequence is in the replica; rejects when the feed ended. */
   passed(sequence: number): Promise<void>;
-  /** The newest own mark in the replica, and the id of its batch. */
-  readonly mark: { readonly batch: string; readonly revision: number } | undefined;
+  /** The same, and nothing lacks of what came before it. */
+  untilSettled(sequence: number): Promise<void>;
+  /** The newest own mark in the replica. */
+  readonly mark: PlacedMark | undefined;
   /** Why nothing may be committed now. */
   readonly problem: CofferError | undefined;
   /** The stream answered what cannot be: look whether it is still the one that it was. */
@@ -67,9 +70,9 @@ export interface CommitterOptions {
  * Brings changes into the stream, each with the other instances' knowledge or not at all.
  *
  * One batch of this instance is under way at a time, with all changes that waited: in a cluster the server refuses a batch that
- * looks at the same record as another one in process (error 10164), and each of ours looks at the ring's. The batch's first
- * message, the instance's mark, tells afterwards whether a batch without an answer came true: nobody else writes there, and no
- * later batch of ours has, so it is found behind whatever refuses the second attempt.
+ * looks at the same record as another one in process (error 10164), and each of ours looks at the ring's. Whether a batch without an
+ * answer came true the heads tell afterwards, with its first message, the instance's mark, by which they are told from what others made
+ * alike: no later batch of ours has a mark there, so it is found behind whatever refuses the second attempt. See `fate.ts`.
  *
  * What an acknowledgement means: a majority of the servers has the batch in its log, synced if they sync always; with one replica,
  * that server has stored and synced it. What it does not mean is that this instance can read it, for which the feed is waited for.
@@ -243,7 +246,6 @@ export class Committer {
 
   async #send(group: Group): Promise<void> {
     const { link, layout } = this.#options;
-    const id = randomBytes(16).toString('hex');
     const begun = performance.now();
     const deadline = begun + DOUBT_MS;
     let inDoubt = false;
@@ -253,7 +255,7 @@ export class Committer {
       const answer: Answer = connection
         ? await untilLost(
             link,
-            publishBatch(connection, layout.stream, `${id}.${attempt}`, group.messages, ANSWER_MS),
+            publishBatch(connection, layout.stream, `${group.commit}.${attempt}`, group.messages, ANSWER_MS),
           )
         : { is: 'refused', reason: link.problem };
       if (answer.is === 'stored') {
@@ -266,7 +268,7 @@ export class Committer {
       else if (this.#isStubborn() && !inDoubt)
         return this.#refused(group, { is: 'refused', reason: KEEPS_NONE });
       if (answer.is === 'conflict') {
-        const settled = await this.#afterConflict(group, answer.sequence, inDoubt ? id : undefined);
+        const settled = await this.#afterConflict(group, answer.sequence, inDoubt);
         if (settled) return;
       } else if (!inDoubt && (answer.is === 'refused' || answer.is === 'full')) {
         return this.#refused(group, answer);
@@ -274,7 +276,7 @@ export class Committer {
       const problem = inDoubt ? undefined : this.#problem();
       if (problem) return rejectAll(group.members, problem);
       const left = deadline - performance.now();
-      if (left <= 0) return this.#giveUp(group, inDoubt ? id : undefined);
+      if (left <= 0) return this.#giveUp(group, inDoubt);
       const pause = answer.is === 'busy' ? BUSY_MS * (1 + attempt + Math.random()) : DOUBTFUL_MS;
       await wait(Math.min(pause, DOUBTFUL_MS, left));
     }
@@ -308,32 +310,62 @@ export class Committer {
    * Some record is not as the group said. When the replica has what the server named, those are told whom it concerns, and the others
    * wait for their next turn.
    *
-   * @param id of the batch, if an earlier attempt had no answer
+   * @param inDoubt an earlier attempt had no answer
    * @returns false to try again
    */
-  async #afterConflict(group: Group, sequence: number, id: string | undefined): Promise<boolean> {
-    const { feed, replica } = this.#options;
-    await timed(feed.passed(sequence), ARRIVAL_MS).catch((error: unknown) => {
-      // Nothing of it is stored, unless an earlier attempt was.
-      if (id === undefined) throw unavailable(error instanceof Error ? error.message : String(error));
-    });
-    const own = id === undefined ? undefined : this.#ownMark(id);
-    if (own !== undefined) {
-      this.#arrived(group, own + group.messages.length - 1);
-      return true;
-    }
+  async #afterConflict(group: Group, sequence: number, inDoubt: boolean): Promise<boolean> {
+    if (!(await this.#isRead(sequence, inDoubt))) return false;
     const ringChanged = this.fence !== group.fence;
     const others: Member[] = [];
     for (const member of group.members) {
-      const current = replica.entry(member.waiting.change.head.key)?.revision ?? 0;
-      if (ringChanged || current !== member.expected) this.#conflict(member.waiting);
+      const fate = this.#fate(group, member, inDoubt);
+      if (fate.is !== 'unchanged') this.#tell(member, fate);
+      else if (ringChanged) this.#conflict(member.waiting);
       else others.push(member);
     }
     if (others.length < group.members.length) {
       this.#queue.unshift(...others.map(({ waiting }) => waiting));
       return true;
     }
-    return this.#afterRegression(group, sequence, id !== undefined);
+    return this.#afterRegression(group, sequence, inDoubt);
+  }
+
+  /**
+   * Whether the replica has what the server named. Where an earlier attempt may be stored nothing must lack before it either: a head that
+   * was replaced since looks as it did before.
+   *
+   * @throws CofferError `unavailable` if it has not, and nothing is stored
+   */
+  async #isRead(sequence: number, inDoubt: boolean): Promise<boolean> {
+    const { feed, replica } = this.#options;
+    const here = inDoubt ? feed.untilSettled(Math.max(sequence, replica.position)) : feed.passed(sequence);
+    try {
+      await timed(here, ARRIVAL_MS);
+      return true;
+    } catch (error) {
+      if (inDoubt) return false;
+      throw unavailable(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** What became of a change, by what the replica has. Without a doubt nothing of its batch is stored. */
+  #fate({ commit }: Group, { waiting, expected, head }: Member, inDoubt: boolean): Fate {
+    const { replica, feed, fence } = this.#options;
+    const { key, bytes } = waiting.change.head;
+    const entry = replica.entry(key);
+    if (!inDoubt) return { is: (entry?.revision ?? 0) === expected ? 'unchanged' : 'overtaken' };
+    return fateOf(entry, {
+      expected,
+      fingerprint: fingerprint(bytes ?? new Uint8Array()),
+      place: feed.mark?.commit === commit ? feed.mark.revision + head : undefined,
+      isSealed: !sameBytes(key, fence),
+    });
+  }
+
+  #tell({ waiting }: Member, fate: Fate): void {
+    if (fate.is === 'stored') waiting.resolve(fate.revision);
+    else if (fate.is === 'overtaken') this.#conflict(waiting);
+    else waiting.reject(this.#doubt('NATS has not answered, and what is there does not tell'));
   }
 
   /** The server has less than the replica: a tombstone was swept, a server that leads no more has answered, or records are lost. */
@@ -371,18 +403,9 @@ export class Committer {
     }
   }
 
-  #giveUp(group: Group, id: string | undefined): void {
-    const own = id === undefined ? undefined : this.#ownMark(id);
-    if (own !== undefined) this.#arrived(group, own + group.messages.length - 1);
-    else if (id !== undefined) {
-      for (const { waiting } of group.members) waiting.reject(this.#doubt('NATS has not answered'));
-    } else rejectAll(group.members, unavailable('others write without a pause, or the stream lacks records'));
-  }
-
-  /** Where the batch's first message is, if one of its attempts came true and has arrived. */
-  #ownMark(id: string): number | undefined {
-    const { mark } = this.#options.feed;
-    return mark?.batch.startsWith(`${id}.`) ? mark.revision : undefined;
+  #giveUp(group: Group, inDoubt: boolean): void {
+    if (inDoubt) for (const member of group.members) this.#tell(member, this.#fate(group, member, inDoubt));
+    else rejectAll(group.members, unavailable('others write without a pause, or the stream lacks records'));
   }
 
   #conflict({ reject }: Waiting): void {

@@ -24,10 +24,11 @@ import { readLast } from './last.js';
 import { isLiteral, type Layout } from './layout.js';
 import { Leases } from './leases.js';
 import type { Link } from './link.js';
+import { sealedMark } from './mark.js';
 import { Members, readingOf } from './members.js';
 import { MessageSeal } from './message-seal.js';
 import { decodeMessage } from './messages.js';
-import { type Meta, parseAlarm, unlessStrange } from './notes.js';
+import { type Mark, type Meta, parseAlarm, unlessStrange } from './notes.js';
 import { isProven } from './proof.js';
 import type { AppliedHead } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
@@ -97,7 +98,7 @@ export class Feed {
   #wake: AbortController | undefined;
   #position: number;
   #settled: number;
-  #mark: { readonly batch: string; readonly revision: number } | undefined;
+  #mark: PlacedMark | undefined;
   #problem: CofferError | undefined;
   #state: { readonly bytes: number; readonly lastSequence: number } | undefined;
   #session: Session | undefined;
@@ -160,8 +161,8 @@ export class Feed {
     return Math.min(this.#settled, this.#options.replica.settled);
   }
 
-  /** The newest commit of this instance that is applied. */
-  get mark(): { readonly batch: string; readonly revision: number } | undefined {
+  /** The newest of this instance that is applied. */
+  get mark(): PlacedMark | undefined {
     return this.#mark;
   }
 
@@ -522,9 +523,10 @@ export class Feed {
   ): Promise<void> {
     const { replica, beats } = this.#options;
     const writes = await admitted(messages, replica, admission, true, signal);
-    const mark = messages.findLast((one) => one.kind === 'mark' && one.instance === replica.instance);
+    const mark = this.#markOf(messages);
     const position = Math.max(upTo, this.#position);
-    await replica.apply(writes, [], position, { mark: mark?.sequence, settled });
+    await replica.apply(writes, [], position, { mark: mark?.revision, settled });
+    this.#mark = mark ?? this.#mark;
     this.#position = position;
     this.#settled = replica.settled;
     const heads = writes.filter(({ isHead }) => isHead);
@@ -542,17 +544,23 @@ export class Feed {
     this.#problem = undefined;
   }
 
+  /** The newest of this instance among them. What it has not sealed somebody else wrote, and says nothing. */
+  #markOf(messages: readonly Whole[]): PlacedMark | undefined {
+    const { instance } = this.#options.replica;
+    for (const one of messages.toReversed()) {
+      if (one.kind !== 'mark' || one.instance !== instance) continue;
+      const mark = sealedMark(this.messageSeal, one.message);
+      if (mark) return { ...mark, revision: one.sequence };
+    }
+    return undefined;
+  }
+
   #note(message: Whole): void {
     const { replica, beats } = this.#options;
     switch (message.kind) {
       case 'beat':
         if (message.instance === replica.instance && message.bytes) {
           this.#beat = Buffer.from(message.bytes).toString();
-        }
-        return;
-      case 'mark':
-        if (message.instance === replica.instance && message.batch) {
-          this.#mark = { batch: message.batch.id, revision: message.sequence };
         }
         return;
       case 'member':
@@ -588,6 +596,11 @@ export class Feed {
     this.#problem = error instanceof CofferError ? error : unavailable(reasonOf(error));
     return this.alarm.problem ?? this.#problem;
   }
+}
+
+/** A mark as the stream has it. */
+export interface PlacedMark extends Mark {
+  readonly revision: number;
 }
 
 const managerOf = (connection: NatsConnection): Promise<JetStreamManager> =>

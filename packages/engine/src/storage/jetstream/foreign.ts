@@ -3,6 +3,7 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { each } from './each.js';
 import { readLast } from './last.js';
 import { HEADER, isLiteral, type Layout } from './layout.js';
+import { sealedMark } from './mark.js';
 import { sealedMember, unsealedNote } from './member-message.js';
 import type { MessageSeal } from './message-seal.js';
 import { entryOf } from './messages.js';
@@ -29,8 +30,8 @@ export interface Foreign {
 }
 
 /**
- * What in the bucket is not coffer's: messages of other subjects, records that no instance sealed, notes that do not parse, and what no
- * instance has sealed of a member; a new instance that reads the store for the first time says that it is there again.
+ * What in the bucket is not coffer's: messages of other subjects, records and marks that no instance sealed, notes that do not parse, and
+ * what no instance has sealed of a member; a new instance that reads the store for the first time says that it is there again.
  *
  * Subjects with a wildcard in them, which nats-server takes, stay: to purge one would purge all that it covers. Nobody reads them.
  */
@@ -44,12 +45,14 @@ export async function findForeign(options: ForeignOptions): Promise<Foreign[]> {
   for await (const drops of readLast(all)) {
     for (const drop of drops) if (isLiteral(drop.subject) && !isPlaced(layout, seal, drop)) add(drop);
   }
-  for await (const drops of readLast({ connection, manager, stream, filters: layout.notes })) {
+  const filters = [...layout.notes, layout.marks];
+  for await (const drops of readLast({ connection, manager, stream, filters })) {
     for (const drop of drops) {
       const place = layout.parse(drop.subject);
       if (place?.kind === 'member' && !sealedMember(seal, drop)) {
         add(drop, { isBeginners: !isMember(place.instance) && unsealedNote(drop) !== undefined });
       }
+      if (place?.kind === 'mark' && !sealedMark(seal, drop)) add(drop);
       if (drop.headers?.get(HEADER.operation)) continue;
       if (place?.kind === 'lease' && !unlessStrange(() => parseLease(drop.data)))
         add(drop, { isLease: true });

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -7,12 +6,13 @@ import { isConflict } from '../../overtaken.js';
 import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
 import { bucketFull, overtaken, unavailable } from './commit-errors.js';
-import { changeEncoding, type EncodingParts } from './commit-group.js';
+import { changeEncoding, type EncodingParts, newCommit, underRing } from './commit-group.js';
 import type { CommittedFeed } from './committer.js';
 import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import type { Link } from './link.js';
-import { type ChangeEncoding, encodeChange, NATS_HEADER, type Outgoing } from './messages.js';
+import { markOf } from './mark.js';
+import { type ChangeEncoding, encodeChange, fingerprint, type Outgoing } from './messages.js';
 
 /** nats-server takes 1,000 messages in a batch. */
 const MESSAGES = 900;
@@ -149,21 +149,37 @@ export class SideWriter {
   }
 
   async #write(sides: readonly Put[], fence: Stand, partBytes: number): Promise<Stand[]> {
-    const { layout } = this.#options;
-    const messages: Outgoing[] = [
-      this.#mark([
-        [NATS_HEADER.expected, String(fence.revision)],
-        [NATS_HEADER.expectedSubject, layout.record(fence.key)],
-      ]),
-    ];
-    const places: [key: Uint8Array, at: number][] = [];
+    const { layout, feed } = this.#options;
+    const commit = newCommit();
+    const messages: Outgoing[] = [];
+    const heads: Outgoing[] = [];
+    const places: number[] = [];
     for (const side of sides) {
       const encoded = encodeChange({ head: side }, changeEncoding(this.#options, partBytes), 'side');
-      places.push([side.key, messages.length + encoded.head]);
+      places.push(messages.length + encoded.head);
       messages.push(...encoded.messages);
+      heads.push(...encoded.messages.slice(encoded.head, encoded.head + 1));
     }
-    const first = await this.#publish(messages);
-    return places.map(([key, at]) => ({ key, revision: first + at }));
+    const mark = this.#mark(commit, heads, underRing(layout, fence.key, fence.revision));
+    const standsFrom = (first: number) =>
+      sides.map(({ key }, index) => ({ key, revision: first + mark.length + (places[index] ?? 0) }));
+    try {
+      return standsFrom(await this.#publish(commit, [...mark, ...messages]));
+    } catch (error) {
+      // An attempt that had no answer came true, if they are where the mark says; it says so of one that was refused, too, if somebody
+      // has overheard it and put it there.
+      const stands = feed.mark?.commit === commit ? standsFrom(feed.mark.revision) : [];
+      if (isConflict(error) && stands.length > 0 && this.#areThere(sides, stands)) return stands;
+      throw error;
+    }
+  }
+
+  #areThere(sides: readonly Put[], stands: readonly Stand[]): boolean {
+    const { replica } = this.#options;
+    return sides.every(({ key, bytes }, index) => {
+      const entry = replica.entry(key);
+      return entry?.revision === stands[index]?.revision && entry?.fingerprint === fingerprint(bytes);
+    });
   }
 
   /** Removes those that are still as they were. What cannot be removed now is left: nothing refers to it. */
@@ -186,27 +202,28 @@ export class SideWriter {
         const head = { key, bytes: undefined };
         return encodeChange({ head }, changeEncoding(this.#options, 1), 'side').messages;
       });
-      const done = await this.#publish([this.#mark(), ...messages]).catch(() => undefined);
+      const commit = newCommit();
+      const batch = [...this.#mark(commit, messages), ...messages];
+      const done = await this.#publish(commit, batch).catch(() => undefined);
       if (done === undefined) await wait(PAUSE_MS);
     }
   }
 
-  #mark(headers: Outgoing['headers'] = []): Outgoing {
-    const { layout, replica } = this.#options;
-    return { subject: layout.mark(replica.instance), headers, data: new Uint8Array() };
+  #mark(commit: string, heads: readonly Outgoing[], headers: Outgoing['headers'] = []): readonly Outgoing[] {
+    const { layout, seal, replica } = this.#options;
+    return markOf({ layout, seal, instance: replica.instance }, commit, heads, headers);
   }
 
-  /** @returns the sequence of the first, when the replica has all */
-  async #publish(messages: readonly Outgoing[]): Promise<number> {
+  /** @returns the sequence of the first, when the replica has all. @throws CofferError `conflict`, when it has what speaks against it */
+  async #publish(commit: string, messages: readonly Outgoing[]): Promise<number> {
     const { link, feed, layout } = this.#options;
-    const id = randomBytes(16).toString('hex');
     const end = performance.now() + TRY_MS;
     for (let attempt = 0; performance.now() < end; attempt++) {
       const { connection } = link;
       const answer: Answer = connection
         ? await untilLost(
             link,
-            publishBatch(connection, layout.stream, `${id}.${attempt}`, messages, ANSWER_MS),
+            publishBatch(connection, layout.stream, `${commit}.${attempt}`, messages, ANSWER_MS),
           )
         : { is: 'silence' };
       if (answer.is === 'stored') {
@@ -215,8 +232,6 @@ export class SideWriter {
       }
       if (answer.is === 'conflict') {
         await feed.passed(answer.sequence);
-        // An attempt that had no answer came true.
-        if (feed.mark?.batch.startsWith(`${id}.`)) return feed.mark.revision;
         throw overtaken();
       }
       if (answer.is === 'full') {

@@ -10,7 +10,7 @@ import { keyOfText, keyText } from '../../bytes.js';
  *   Each is sealed (`message-seal.ts`), and says what it follows on (`lineage.ts`).
  * - `c.<key>.<n>`: a part of a record that is longer than one message may be; its `r.<key>` has `Coffer-Chunks` and the SHA-256 of
  *   the whole for a payload.
- * - `w.<instance>`: an instance's mark, the first message of each of its commits.
+ * - `w.<instance>`: an instance's mark, the first message of each of its commits: which it is, JSON, sealed (`mark.ts`).
  * - `b.<instance>`: its last beat. `m.<instance>`: what it says of itself, or that it was forgotten, JSON, sealed but of
  *   an instance that is new. `l.<work>`: who holds a lease, JSON.
  * - `alarm`: why nobody writes, JSON; removed (`DEL`) by a heal.
@@ -18,7 +18,7 @@ import { keyOfText, keyText } from '../../bytes.js';
  *
  * A commit is one atomic batch (nats-server 2.12, ADR-50): mark, chunks, side records, head, what is removed. The mark states the
  * revision that the ring's record must have (`Nats-Expected-Last-Subject-Sequence-Subject`), so that nothing sealed under a ring
- * that was replaced meanwhile is ever stored; the head states its own. The batch's id is the commit's.
+ * that was replaced meanwhile is ever stored; the head states its own. The batch's id is the commit's, and which attempt at it.
  */
 export class Layout {
   /** Of the stream behind the bucket. */
@@ -50,6 +50,10 @@ export class Layout {
   }
   mark(instance: string): string {
     return `${this.#prefix}w.${instance}`;
+  }
+  /** All instances'. */
+  get marks(): string {
+    return this.mark('*');
   }
   beat(instance: string): string {
     return `${this.#prefix}b.${instance}`;

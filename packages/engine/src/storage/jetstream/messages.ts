@@ -203,10 +203,9 @@ type IncomingBody =
       readonly index: number;
       readonly bytes: Uint8Array | undefined;
     }
-  | { readonly kind: 'mark'; readonly instance: string }
   | { readonly kind: 'beat'; readonly instance: string; readonly bytes: Uint8Array | undefined }
-  /** As it came: whether an instance has sealed it, and what it says, is for who keeps the members. */
-  | { readonly kind: 'member'; readonly instance: string; readonly message: RawMessage }
+  /** As it came: whether an instance has sealed it, and what it says, is for who takes it. */
+  | { readonly kind: 'mark' | 'member'; readonly instance: string; readonly message: RawMessage }
   | { readonly kind: 'lease'; readonly work: string; readonly bytes: Uint8Array | undefined }
   | { readonly kind: 'meta' | 'alarm'; readonly bytes: Uint8Array | undefined };
 
@@ -238,12 +237,11 @@ export function decodeMessage(layout: Layout, message: RawMessage): Incoming {
   switch (place.kind) {
     case 'record':
       return { sequence, batch, ...recordOf(sequence, place.key, headers, data) };
-    case 'mark':
-      return { sequence, batch, kind: 'mark', instance: place.instance };
     case 'beat':
       return { sequence, batch, kind: 'beat', instance: place.instance, bytes };
+    case 'mark':
     case 'member':
-      return { sequence, batch, kind: 'member', instance: place.instance, message };
+      return { sequence, batch, kind: place.kind, instance: place.instance, message };
     default:
       return { sequence, batch, ...place, bytes };
   }

@@ -3,7 +3,7 @@ import type { StorageAlarm } from '../shared.js';
 
 /**
  * What instances tell each other beside records, each as one JSON object: the store's birth (`meta`), what an instance says of
- * itself, or that it was forgotten (`m.`), who holds a lease (`l.`), and the alarm.
+ * itself, or that it was forgotten (`m.`), what it writes (`w.`), who holds a lease (`l.`), and the alarm.
  */
 
 /** Of what is in the bucket. A higher one is refused. */
@@ -43,6 +43,14 @@ export interface MemberNote {
   readonly since?: number | undefined;
   /** By its own clock. */
   readonly at: Date;
+}
+
+/** What an instance says at the beginning of a batch: which of its commits that is, and what it changes. */
+export interface Mark {
+  /** Drawn for this commit, and said with each attempt at it. */
+  readonly commit: string;
+  /** A digest of what the heads of the batch are, see `mark.ts`. */
+  readonly heads: string;
 }
 
 export interface LeaseNote {
@@ -121,6 +129,17 @@ export function parseForgotten(bytes: Uint8Array): number | undefined {
   return fields.forgotten === undefined ? undefined : wholeNumber(fields, 'forgotten', 'member');
 }
 
+export const encodeMark = (mark: Mark): Uint8Array => encode(mark);
+
+/** @throws CofferError `tampered` */
+export function parseMark(bytes: Uint8Array): Mark {
+  const fields = objectOf(bytes, 'mark');
+  return {
+    commit: text(fields, 'commit', 'mark', COMMIT),
+    heads: text(fields, 'heads', 'mark', DIGEST),
+  };
+}
+
 export const encodeLease = (lease: LeaseNote): Uint8Array => encode(lease);
 
 /** @throws CofferError `tampered` */
@@ -165,6 +184,8 @@ export const parsedNote = <T>(data: Uint8Array | undefined, parse: (bytes: Uint8
 
 const INSTANCE = /^[0-9a-f]{16}$/;
 const SEAL = /^[0-9a-f]{64}$/;
+const COMMIT = /^[0-9a-f]{32}$/;
+const DIGEST = /^[\w-]{43}$/;
 const KINDS: readonly string[] = [
   'behind',
   'gone',

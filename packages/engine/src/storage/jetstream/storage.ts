@@ -91,6 +91,7 @@ export class JetStreamStorage implements Storage {
     const problem = () => this.#problem();
     const committed: CommittedFeed = {
       passed: (sequence) => feed.passed(sequence),
+      untilSettled: (sequence) => feed.untilSettled(sequence),
       look: () => void feed.look(),
       isForgettable: (entry) => entry?.removed === true && entry.revision <= feed.members.level,
       get mark() {
