@@ -8,13 +8,14 @@ import { load } from './load.mjs';
 import { residentMegabytes } from './machine.mjs';
 import { stores } from './stores.mjs';
 import { median, row } from './table.mjs';
+import { vault } from './vault.mjs';
 import { wasmcloud } from './wasmcloud.mjs';
 
 /**
  * What is measured. Each takes `{servers, runs, seconds, progress}` and returns rows for the table; within a run the
  * two sides take turns, so that a machine that slows down slows both.
  */
-export const PARTS = { get, put, scale, open, cli, rotation, identity, wasmcloud, stores, instances };
+export const PARTS = { get, put, scale, open, cli, rotation, identity, wasmcloud, vault, stores, instances };
 
 /** Programs beside our own that a part runs. */
 const NEEDED = {
@@ -25,6 +26,7 @@ const NEEDED = {
   rotation: ['wrk'],
   identity: ['nats-jwt'],
   wasmcloud: ['nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
+  vault: ['vault'],
   stores: ['setec-server'],
   instances: ['wrk', 'nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
 };

@@ -9,18 +9,30 @@ export class VaultServer implements AsyncDisposable {
   readonly token: string;
   /** With TLS: the file of its authority. */
   readonly ca: string | undefined;
-  readonly process: Process;
+  process: Process;
   readonly folder: TemporaryFolder;
   /** Asks its API, as root; `path` is behind `/v1/`. Rejects on a refusal. */
   call(
     method: string,
     path: string,
     body?: object,
-  ): Promise<{ readonly data: Readonly<Record<string, unknown>> }>;
+  ): Promise<{ readonly data: Readonly<Record<string, unknown>>; readonly [more: string]: unknown }>;
   /** Mounts KV of this version. */
   mount(path: string, version: 1 | 2): Promise<void>;
   /** Writes a version in KV version 2, and answers with its number. */
   put(path: string, data: object, options?: { readonly mount?: string }): Promise<number>;
   stop(): Promise<Exit>;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A real Vault that is no development server: it keeps everything in a folder, and is sealed after each start. Without a mount. */
+export class KeptVault extends VaultServer {
+  /** Initialized and unsealed. */
+  static override start(): Promise<KeptVault>;
+  unseal(): Promise<void>;
+  seal(): Promise<void>;
+  /** Kills it until `restart`. */
+  pause(): Promise<void>;
+  /** Kills it, and starts it on the same port with what it has kept: sealed. */
+  restart(): Promise<void>;
 }

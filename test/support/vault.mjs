@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { freePort, Process, TemporaryFolder } from './processes.mjs';
 import { peer } from './servers.mjs';
 
@@ -92,4 +93,62 @@ async function begin(folder, tls) {
     await process.kill().catch(() => {});
     throw error;
   }
+}
+
+/** The file storage of a Vault is one folder, and the one key that unseals it is enough. */
+const KEPT = (folder, port) => `
+storage "file" { path = "${folder.join('data')}" }
+listener "tcp" { address = "127.0.0.1:${port}", tls_disable = true }
+disable_mlock = true
+api_addr = "http://127.0.0.1:${port}"
+`;
+
+export class KeptVault extends VaultServer {
+  static async start() {
+    const folder = new TemporaryFolder();
+    const port = await freePort();
+    writeFileSync(folder.join('vault.hcl'), KEPT(folder, port).replaceAll(', ', '\n'));
+    const url = `http://127.0.0.1:${port}`;
+    const vault = new KeptVault({ url, process: await serve(folder), folder });
+    try {
+      const { keys, root_token: token } = await vault.call('PUT', 'sys/init', {
+        secret_shares: 1,
+        secret_threshold: 1,
+      });
+      vault.token = token;
+      vault.#key = keys[0];
+      await vault.unseal();
+      return vault;
+    } catch (error) {
+      await vault.stop();
+      throw error;
+    }
+  }
+
+  #key;
+
+  async unseal() {
+    await this.call('PUT', 'sys/unseal', { key: this.#key });
+    // It is active a moment after.
+    while (!(await this.call('GET', 'sys/health').catch(() => undefined))) await delay(20);
+  }
+
+  async seal() {
+    await this.call('PUT', 'sys/seal');
+  }
+
+  async pause() {
+    await this.process.kill();
+  }
+
+  async restart() {
+    await this.pause();
+    this.process = await serve(this.folder);
+  }
+}
+
+async function serve(folder) {
+  const process = new Process(peer('vault'), ['server', `-config=${folder.join('vault.hcl')}`]);
+  await process.waitFor(/Vault server started!/);
+  return process;
 }
