@@ -17,6 +17,9 @@ interface Entry {
   readonly authorized?: unknown;
   readonly secret?: unknown;
   readonly secretVersion?: unknown;
+  /** Of a secret that lies elsewhere. */
+  readonly version?: unknown;
+  readonly field?: unknown;
   readonly phase?: unknown;
   readonly error?: unknown;
   readonly recovered?: unknown;
@@ -56,12 +59,15 @@ function why({ error, recovered }: Entry): string {
   return reasons.length === 0 ? '' : `(${reasons.join(', ')})`;
 }
 
-function subject({ action, secret, secretVersion, target, count, addresses, upTo }: Entry): string {
-  if (secret !== undefined)
-    return `${text(secret)}${secretVersion === undefined ? '' : `@${text(secretVersion)}`}`;
+function subject({ action, secret, target, count, addresses, upTo, ...which }: Entry): string {
+  if (secret !== undefined) return `${text(secret)}${versionAndField(which)}`;
   if (target !== undefined) return text(action === 'read-audit' ? plainQuery(String(target)) : target);
   if (count !== undefined) return `unknown callers: ${text(count)}, addresses: ${text(addresses)}`;
   return upTo === undefined ? '' : `lines up to ${text(upTo)}`;
+}
+
+function versionAndField({ secretVersion, version = secretVersion, field }: Partial<Entry>): string {
+  return `${version === undefined ? '' : `@${text(version)}`}${field === undefined ? '' : ` field ${text(field)}`}`;
 }
 
 function by({ principal, instance }: Entry): string {

@@ -4,6 +4,7 @@ import type { AuditHead, AuditInstances, AuditQuery, AuditReadOptions } from './
 import { type TakenByRestore, type TakenSince, takeAway } from './backup/take-away.js';
 import type { Caller, Principal } from './caller.js';
 import { systemError } from './errors.js';
+import { type ForeignFetch, type ForeignReference, fetchForeign } from './foreign.js';
 import type { Grant } from './grant.js';
 import { getMany, type ManyAnswer, type ManyOptions, type ManyRequest } from './many.js';
 import type { Mapping } from './mappings.js';
@@ -53,6 +54,15 @@ export class Engine extends RunningEngine {
   /** @param version 0 or absent: the active one */
   get(caller: Caller, name: string, version = 0, room?: AnswerRoom): Promise<SecretValue> {
     return this.requests.read(() => this.services.secrets.get(caller, name, version, room));
+  }
+
+  /** A secret that lies elsewhere, authorised and audited here, as {@link fetchForeign} says. */
+  fetchForeign<T extends { readonly value: Uint8Array }>(
+    caller: Caller,
+    reference: ForeignReference,
+    how: ForeignFetch<T>,
+  ): Promise<T> {
+    return this.requests.read(() => fetchForeign(this.services.context, caller, reference, how));
   }
 
   /** The active version, or undefined if it is `known`. */

@@ -43,6 +43,7 @@ export { Engine } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
 export type { EngineFacts } from './facts.js';
 export { makeFolders } from './files.js';
+export type { ForeignFetch, ForeignReference } from './foreign.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { type AuditTailState, inspectAuditTail } from './inspect/audit-tail.js';
 export { type AuditWitness, type AuditWitnessOptions, auditWitness } from './inspect/audit-witness.js';

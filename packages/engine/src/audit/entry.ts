@@ -16,6 +16,7 @@ import type { Caller, Conditions, Principal } from '../caller.js';
  * - `operation`: the operation id of a change, the caller's own or one made for it;
  * - `error`: the code, when an allowed request had no effect; `recovered`: an outcome found after a crash;
  * - `application` and `host`, in `principal`: what the request claimed of itself, shortened if it is long;
+ * - `version` and `field`: of a secret that lies elsewhere, which one was asked for, shortened as well;
  * - `revision`: in the outcome of a change that was made, the store's sequence, which by then was durable.
  *
  * Checkpoints (`action: "checkpoint"`) are signed by the server, see `checkpointMessage`.
@@ -26,6 +27,8 @@ export interface AuditSubject {
   readonly secret?: string | undefined;
   /** Only a version that the request stated. */
   readonly secretVersion?: number | undefined;
+  /** Of a secret that lies elsewhere, whose versions are no numbers. */
+  readonly reference?: { readonly version?: string | undefined; readonly field?: string | undefined };
   readonly operation?: string | undefined;
   /** What an administrative act was about: a token's id, a number of grants. */
   readonly target?: string | undefined;
@@ -45,6 +48,7 @@ export interface AuditDecision {
 /** What callers and the server do, in the words of the log. */
 const SUBJECT_ACTIONS = [
   'get',
+  'get-foreign',
   'info',
   'put',
   'put-and-activate',
@@ -106,11 +110,13 @@ export class EntryEncoder {
 
   /** The fields that follow `id`, `time`, `seq` and `prev`, without the opening brace. */
   encode(subject: AuditSubject, verdict: AuditDecision): string {
-    const { caller, action, secret, secretVersion, operation, target } = subject;
+    const { caller, action, secret, secretVersion, reference, operation, target } = subject;
     const { authorized, phase, intent, error, revision } = verdict;
     let text = `"principal":${this.#encodeCaller(caller)},"action":"${action}","authorized":${authorized}`;
     if (secret !== undefined) text += `,"secret":${quote(secret)}`;
     if (secretVersion !== undefined) text += `,"secretVersion":${secretVersion}`;
+    if (reference?.version !== undefined) text += `,"version":${quote(shortened(reference.version))}`;
+    if (reference?.field !== undefined) text += `,"field":${quote(shortened(reference.field))}`;
     if (phase !== undefined) text += `,"phase":"${phase}"`;
     if (operation !== undefined) text += `,"operation":${JSON.stringify(operation)}`;
     if (intent !== undefined) text += `,"intent":${intent}`;
