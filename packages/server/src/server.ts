@@ -1,6 +1,9 @@
 import { join, resolve } from 'node:path';
 import { type CofferError, type Engine, MANY_BYTES, parseRootKey } from '@coffer/engine';
 import type { Logger } from 'pino';
+import { Backends } from './backends/backends.js';
+import { checkBackendFiles } from './checkup/backends.js';
+import { checkBackends, servedBackends } from './config/backends.js';
 import { checkExposure, type ServerConfig } from './config/config.js';
 import { believedHosts, checkNats } from './config/nats.js';
 import { checkStorage } from './config/storage.js';
@@ -28,6 +31,7 @@ import { Exposition } from './metrics/exposition.js';
 import { RequestMetrics } from './metrics/requests.js';
 import { NatsDoor } from './nats/door.js';
 import { type NatsFacts, natsFactsOf } from './nats/facts.js';
+import { holdWhileStale } from './nats/hold.js';
 import { openEngine } from './open-engine.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
@@ -98,6 +102,8 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   checkExposure(config);
   checkTrust(config);
   checkNats(config);
+  checkBackends(config);
+  checkBackendFiles(config.backends);
   checkStorage(config);
   checkSocketPath(socketPath);
   parseRootKey(config.rootKey);
@@ -107,7 +113,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   let nats: NatsDoor | undefined;
   const opened = await checkTrustFiles(config.trust)
     .then(async () => {
-      nats = config.nats && (await NatsDoor.open(config.nats, { log, backend: config.wasmcloud }));
+      nats = config.nats && (await NatsDoor.open(config.nats, { log, backends: servedBackends(config) }));
     })
     .then(() => openEngine(config, { promptPassphrase, env, onFatal, onNotice, log }))
     .catch(async (error: unknown) => {
@@ -121,11 +127,15 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   const doors = new Doors(config.limits);
   let trust: Trust | undefined;
   let wasmcloud: WasmcloudBackend | undefined;
+  let backends: Backends | undefined;
+  let holdEnded = () => {};
   let audiences: readonly string[] = [];
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= Promise.all([doors.close(GRACE_MS), nats?.close(GRACE_MS)])
+      .then(holdEnded)
       .then(() => wasmcloud?.close())
+      .then(() => backends?.close())
       .then(() => certificate?.close())
       .then(() => trust?.close())
       .then(alarmEnded)
@@ -143,7 +153,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     };
     trust = config.trust && (await Trust.open(config.trust, trusting));
     const transitUse = new TransitUse();
-    const natsFacts = () => nats && natsFactsOf(nats, wasmcloud, transitUse);
+    const natsFacts = () => nats && natsFactsOf(nats, { wasmcloud, backends }, transitUse);
     const address = await openDoors(doors, {
       config,
       engine,
@@ -158,19 +168,18 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     audiences = audiencesOf(config, address);
     if (config.nats && nats) {
       const { transitSeed } = options;
-      const served = { ...config, nats: config.nats };
-      const parts = {
-        config: served,
-        engine,
-        door: nats,
-        trust,
-        rates,
-        log,
-        transitUse,
-        transitSeed,
-        onNotice,
-      };
-      wasmcloud = await WasmcloudBackend.open(parts);
+      const own = { ...config, nats: config.nats };
+      const shared = { engine, door: nats, trust, rates, log, transitUse, onNotice };
+      if (config.wasmcloud.serve) {
+        wasmcloud = await WasmcloudBackend.open({ ...shared, config: own, transitSeed });
+      }
+      backends = await Backends.open(config.backends ?? [], {
+        ...shared,
+        clockSkewSeconds: config.trust?.clockSkewSeconds,
+        ...(wasmcloud === undefined && { transitSeed }),
+      });
+      holdEnded = holdWhileStale(nats, engine);
+      await nats.serve([...(wasmcloud ? [wasmcloud] : []), ...backends.services]);
     }
     const reloader = new Reloader(config, { log, certificate, rates, engine, trust, nats, wasmcloud });
     const url =

@@ -27,6 +27,7 @@ describe('the configuration of NATS', () => {
     const { nats, wasmcloud } = await load(`nats: {servers: ["nats://127.0.0.1"]}\n${TRUSTING}`);
     expect(nats).toEqual({ servers: ['nats://127.0.0.1'], allowOpen: false });
     expect(wasmcloud).toEqual({
+      serve: true,
       name: 'nats-kv',
       prefix: 'wasmcloud.secrets',
       queueGroup: 'wasmcloud_secrets.nats-kv',

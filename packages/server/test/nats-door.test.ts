@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect } from '@nats-io/transport-node';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Authority } from '../../../test/support/certificates.mjs';
 import type { NatsServer } from '../../../test/support/nats.mjs';
@@ -302,9 +302,9 @@ describe('a NATS door that leaves the requests to others', () => {
 /** A NATS door whose requests are answered with a name, each after some turns of the event loop. */
 async function openMember(config: NatsConfig, name: string): Promise<NatsDoor> {
   const { log } = readableLog();
-  const door = await NatsDoor.open(config, { log, againMs: 50, backend: completeWasmcloud() });
+  const door = await NatsDoor.open(config, { log, againMs: 50, backends: [completeWasmcloud()] });
   onTestFinished(() => door.close(0));
-  await door.serve((connection) => {
+  const serve = (connection: NatsConnection) => {
     let serving = true;
     let inFlight = 0;
     const subscription = connection.subscribe(`${BASE}.get`, {
@@ -329,6 +329,7 @@ async function openMember(config: NatsConfig, name: string): Promise<NatsDoor> {
         serving = false;
       },
     };
-  });
+  };
+  await door.serve([{ name: 'nats-kv', serve }]);
   return door;
 }

@@ -10,7 +10,7 @@ import {
   newUser,
   type UserClaims,
 } from '@coffer/identity';
-import type { Msg } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { NatsServer } from '../../../test/support/nats.mjs';
@@ -71,13 +71,14 @@ const served = { inFlight: 0, serving: true, drain: async () => {} };
 /** A NATS door that serves. @param answers whether requests of hosts are answered there, with a word */
 export async function openDoor(config: NatsConfig, { everyMs = 60_000, answers = false } = {}) {
   const { log, lines, says } = readableLog();
-  const door = await NatsDoor.open(config, { log, againMs: 50, everyMs, backend: completeWasmcloud() });
+  const door = await NatsDoor.open(config, { log, againMs: 50, everyMs, backends: [completeWasmcloud()] });
   onTestFinished(() => door.close(0));
-  await door.serve((connection) => {
+  const serve = (connection: NatsConnection) => {
     const callback = (_: unknown, message: Msg) => void message.respond('here');
     if (answers) connection.subscribe(`${BASE}.>`, { queue: 'q', callback });
     return served;
-  });
+  };
+  await door.serve([{ name: 'nats-kv', serve }]);
   return { door, lines, says };
 }
 

@@ -2,6 +2,7 @@ import { storeOwner } from '@coffer/engine';
 import type { ConfigSources, ServerConfig } from '../config/config.js';
 import { CONFIG_VARIABLES, type ExplainedConfig, explainConfig } from '../config/explain.js';
 import { checkAddress } from './address.js';
+import { checkBackendSetup } from './backends.js';
 import { checkCertificate } from './certificate.js';
 import { checkDisk } from './disk.js';
 import { type Finding, ok, problem, warning } from './finding.js';
@@ -31,6 +32,7 @@ export async function checkConfiguration(sources: ConfigSources, now = new Date(
     ...(await checkRootKey(config, sources.env)),
     ...(await checkTrusted(config, now)),
     ...(await checkNatsSetup(config)),
+    ...checkBackendSetup(config),
     ...(await checkStorageSetup(config)),
     ...(await checkDisk(config)),
   ];

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { connect } from '@nats-io/transport-node';
+import { servedBackends } from '../config/backends.js';
 import type { ServerConfig } from '../config/config.js';
 import type { NatsReach } from '../config/nats.js';
 import { connectionOptions } from '../nats/connection.js';
@@ -43,7 +44,7 @@ export async function checkSecretFile(subject: string, path: string): Promise<re
 
 /** Whether NATS can be reached, lets us in, and lets nobody in without credentials, as far as that can be seen from here. */
 export async function checkNatsServer(config: ServerConfig): Promise<readonly Finding[]> {
-  const { nats, wasmcloud: backend } = config;
+  const { nats } = config;
   if (nats === undefined || !hasItsFiles(nats)) return [];
   return looking(SUBJECT, async () => {
     const where = nats.servers.map(maskLogin).join(', ');
@@ -53,7 +54,11 @@ export async function checkNatsServer(config: ServerConfig): Promise<readonly Fi
     });
     try {
       const { version = '' } = connection.info ?? {};
-      const found = await tryOpenness(connection, { config: nats, backend, subscribed: false });
+      const found = await tryOpenness(connection, {
+        config: nats,
+        backends: servedBackends(config),
+        subscribed: false,
+      });
       const { state, says = '', untried = [] } = found;
       if (state === 'closed') {
         const closed = `${where} (${version}) lets us in, and nobody without credentials`;

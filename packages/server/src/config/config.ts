@@ -13,6 +13,7 @@ import { formatAddress, isLoopback, listenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
 import { LOG_LEVELS, type LogLevel } from '../log.js';
 import type { TlsFiles } from '../tls/pair.js';
+import { type BackendConfig, backendConfigs, checkBackends } from './backends.js';
 import {
   type ConfigFile,
   type FileConfig,
@@ -50,6 +51,8 @@ export interface ServerConfig {
   readonly nats?: NatsConfig | undefined;
   /** What is served there. */
   readonly wasmcloud: WasmcloudConfig;
+  /** And what else, from elsewhere; absent: nothing. */
+  readonly backends?: readonly BackendConfig[] | undefined;
   /** Of the log on standard error; absent: `info`, or what the one who starts the server chose. */
   readonly logLevel?: LogLevel | undefined;
   readonly limits: ServerLimits;
@@ -163,6 +166,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
     trust: trustConfig({ flags, env, file: fromFile.trust }),
     nats: natsConfig(fromFile.nats),
     wasmcloud: completeWasmcloud(fromFile.wasmcloud),
+    ...(fromFile.backends && { backends: backendConfigs(fromFile.backends, path) }),
     logLevel: noting(() => logLevel(env)) ?? fromFile.logLevel,
     limits: completeLimits(fromFile.limits),
     storage: noting(() => storageConfig(fromFile.storage)) ?? {},
@@ -174,6 +178,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
   noting(() => checkPublicUrl(config.publicUrl));
   noting(() => checkTrust(config));
   noting(() => checkNats(config));
+  noting(() => checkBackends(config));
   noting(() => checkStorage(config));
   noting(() => {
     if (fromFile.wasmcloud === undefined || fromFile.nats !== undefined) return;

@@ -1,6 +1,8 @@
 import { hostname } from 'node:os';
 import { DEFAULT_MIN_FREE_BYTES, SEGMENT_BYTES, SEGMENT_DAYS } from '@coffer/engine';
+import { describePath } from '../describe.js';
 import { maskLogin } from '../nats/servers.js';
+import type { BackendConfig } from './backends.js';
 import { type AssembledConfig, assembleConfig, type ConfigFlags, type ConfigSources } from './config.js';
 import type { NatsReach } from './nats.js';
 
@@ -71,8 +73,11 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
     retentionDays: undefined,
     ...config.audit,
   };
-  const settings = leavesOf({ ...config, nats, storage, audit }).map(([path, value]): Setting => {
-    const key = path.join('.');
+  // By their numbers, as they stand in the file.
+  const backends = config.backends && Object.fromEntries(config.backends.map(withoutFolder).entries());
+  const explained = { ...config, nats, backends, storage, audit };
+  const settings = leavesOf(explained).map(([path, value]): Setting => {
+    const key = describePath(path.map((part) => (/^\d+$/.test(part) ? Number(part) : part)));
     return { key, value: key.endsWith('.servers') ? masked(value) : value, from: sourceOf(key, path) };
   });
   return { ...assembled, settings };
@@ -87,6 +92,9 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
     return { kind: 'file', name: file.path, ...(line === undefined ? {} : { line }) };
   }
 }
+
+/** It is no setting, but where the file is. */
+const withoutFolder = ({ folder: _, ...settings }: BackendConfig): object => settings;
 
 /** The servers first, then as whom. */
 const unsetReach = ({ servers }: NatsReach): NatsReach => ({

@@ -4,6 +4,7 @@ import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { describeIssue } from '../describe.js';
 import { LOG_LEVELS } from '../log.js';
+import { backendSchema } from './backends.js';
 import { CONSISTENCY, isConsistency } from './consistency.js';
 
 const bytes = z.int('must be a whole number of bytes').min(1);
@@ -66,6 +67,7 @@ const nats = z.strictObject({
 const keys = z.array(z.string()).min(1);
 
 const wasmcloud = z.strictObject({
+  serve: z.boolean().optional(),
   name: z.string().optional(),
   prefix: z.string().optional(),
   queueGroup: z.string().optional(),
@@ -150,6 +152,7 @@ const fileSchema = z.strictObject({
   trust: trust.optional(),
   nats: nats.optional(),
   wasmcloud: wasmcloud.optional(),
+  backends: z.array(backendSchema).optional(),
   storage: storage.optional(),
 });
 
@@ -214,7 +217,10 @@ function withoutWrong(content: unknown, issues: readonly z.core.$ZodIssue[]): Fi
     for (const key of keys) remove(rest, key === undefined ? issue.path : [...issue.path, key]);
   }
   const result = fileSchema.safeParse(rest);
-  return result.success ? result.data : {};
+  if (result.success) return result.data;
+  // What must be there is wrong: the whole section goes.
+  for (const { path } of issues) remove(rest, path.slice(0, 1));
+  return fileSchema.safeParse(rest).data ?? {};
 }
 
 function remove(content: unknown, path: readonly PropertyKey[]): void {

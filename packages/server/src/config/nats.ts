@@ -43,8 +43,10 @@ export interface NatsTls {
   readonly key?: string | undefined;
 }
 
-/** The backend for wasmCloud behind the NATS door. */
+/** coffer's own store as a backend for wasmCloud, behind the NATS door. */
 export interface WasmcloudConfig {
+  /** False: only the other backends are served. */
+  readonly serve: boolean;
   readonly name: string;
   readonly prefix: string;
   readonly queueGroup: string;
@@ -87,6 +89,7 @@ export function reachOf({ servers, creds, nkey, tls }: NatsReach): NatsReach {
 export function completeWasmcloud(stated: FileConfig['wasmcloud'] = {}): WasmcloudConfig {
   const { name = DEFAULT_BACKEND, hosts = {}, mappingAccount } = stated;
   return {
+    serve: stated.serve ?? true,
     name,
     prefix: stated.prefix ?? DEFAULT_PREFIX,
     queueGroup: stated.queueGroup ?? `wasmcloud_secrets.${name}`,
@@ -126,7 +129,7 @@ export function checkNats({ nats, wasmcloud, trust, dev }: Serving): void {
     );
   }
   checkReach(nats);
-  if (trust === undefined && wasmcloud.trust !== 'self-issued') {
+  if (trust === undefined && wasmcloud.serve && wasmcloud.trust !== 'self-issued') {
     throw refuse(
       'with nats somebody must be trusted: write the public key of the account that signs your components into trust.accounts, ' +
         'or your operator into trust.operators with a trust.resolver. For a migration alone wasmcloud.trust: self-issued believes ' +

@@ -44,8 +44,26 @@ export async function answerReadiness(reply: Reply, parts: ReadinessParts): Prom
   const nats = facts && {
     serving: facts.notServingSince === undefined,
     notServingSince: facts.notServingSince,
+    ...(facts.backends.length > 0 && backendReadiness(facts.backends)),
   };
   reply.json(JSON.stringify({ ready: true, writable, nats, store }));
+}
+
+/** A backend that cannot answer takes nobody else with it: the server stays ready, and says so. */
+function backendReadiness(all: NatsFacts['backends']) {
+  const backends = all.map(({ name, serving, notReadySince }) => ({
+    name,
+    serving,
+    ready: notReadySince === undefined,
+    notReadySince,
+  }));
+  const warnings = backends
+    .filter(({ serving, ready }) => !(serving && ready))
+    .map(
+      ({ name, serving }) =>
+        `the backend ${name} ${serving ? 'cannot answer' : 'is not served'}: the server's log says why`,
+    );
+  return { backends, warnings };
 }
 
 /** In fixed words: what else there is to say names servers and files, and is for administrators. */

@@ -1,4 +1,5 @@
 import type { EngineFacts } from '@coffer/engine';
+import type { BackendFacts } from '../backends/backend.js';
 import type { LimitReason } from '../limit/rate-limits.js';
 import type { ConnectionCounts } from '../listen/connections.js';
 import type { NatsFacts } from '../nats/facts.js';
@@ -36,6 +37,7 @@ export function describeServer(facts: ServerFacts): Family[] {
     ...describeDoor(facts),
     ...describeTrust(facts),
     ...describeNats(facts),
+    ...describeBackends(facts),
     ...describeEngine(facts.engine),
     ...describeShared(facts.engine),
   ];
@@ -146,6 +148,49 @@ function describeNats({ nats }: ServerFacts): Family[] {
       'coffer_wasmcloud_transit_key_last_use_timestamp_seconds',
       'When a request was last opened with this transit key; absent until the first one since the start.',
       transitKeys.map(({ key, lastUsed }): Sample => [{ key }, lastUsed.getTime() / 1000]),
+    ),
+  ];
+}
+
+function describeBackends({ nats }: ServerFacts): Family[] {
+  const { backends = [] } = nats ?? {};
+  if (backends.length === 0) return [];
+  const each = (value: (one: BackendFacts) => number) =>
+    backends.map((one): Sample => [{ backend: one.name }, value(one)]);
+  return [
+    gauge(
+      'coffer_backend_serving',
+      '1 if requests reach this backend.',
+      each(({ serving }) => Number(serving)),
+    ),
+    gauge(
+      'coffer_backend_ready',
+      '1 if this backend can answer, as far as it says.',
+      each(({ notReadySince }) => Number(notReadySince === undefined)),
+    ),
+    counter(
+      'coffer_backend_requests_total',
+      'Requests to backends other than coffer’s own store, by what became of them.',
+      backends.flatMap(({ name: backend, counts }) =>
+        counts.results.map(({ operation, result, count }): Sample => [{ backend, operation, result }, count]),
+      ),
+    ),
+    histogram(
+      'coffer_backend_request_duration_seconds',
+      'From a request to such a backend to its answer.',
+      backends.flatMap(({ name: backend, counts }) =>
+        counts.timings.map(({ operation, timings }) => ({ labels: { backend, operation }, timings })),
+      ),
+    ),
+    gauge(
+      'coffer_backend_in_flight',
+      'Requests to such a backend that are not answered yet.',
+      each(({ inFlight }) => inFlight),
+    ),
+    counter(
+      'coffer_backend_self_issued_total',
+      'Tokens that such a backend believed on their own word.',
+      each(({ counts }) => counts.selfIssued),
     ),
   ];
 }

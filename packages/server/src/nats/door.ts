@@ -1,12 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { CofferError } from '@coffer/engine';
-import type { ServedBackend } from '@coffer/wasmcloud';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
 import type { NatsConfig, WasmcloudConfig } from '../config/nats.js';
 import { NatsLink } from './connection.js';
 import { checkNatsFiles } from './credentials.js';
 import { AGAIN_MS, OpennessWatch } from './openness-watch.js';
+import { Post, type Service } from './post.js';
 
 /** So many times as long until what was not allowed is tried again. */
 const DENIED = 5;
@@ -14,7 +14,7 @@ const DENIED = 5;
 export interface NatsDoorOptions {
   readonly log: Logger;
   /** Whose requests nobody may reach without credentials. */
-  readonly backend: Pick<WasmcloudConfig, 'name' | 'prefix'>;
+  readonly backends: readonly Pick<WasmcloudConfig, 'name' | 'prefix'>[];
   /** How soon to look again at a server that is open, in milliseconds. */
   readonly againMs?: number;
   /** How often to look at one that is closed, in milliseconds. */
@@ -39,11 +39,9 @@ export class NatsDoor {
   #link: NatsLink | undefined;
   #serving = false;
   #since = new Date();
-  #serve: ((connection: NatsConnection) => ServedBackend) | undefined;
-  #served: NatsConnection | undefined;
-  #backends: ServedBackend[] = [];
-  /** Why NATS has not let us subscribe. */
-  #denied: string | undefined;
+  #posts: readonly Post[] = [];
+  /** What NATS did not let us subscribe to is tried again in a while. */
+  #trying = false;
   /** Why others of the queue group are to answer. */
   #held: string | undefined;
 
@@ -90,11 +88,10 @@ export class NatsDoor {
    * From here on, whenever there is a connection that may be served on. Settles when NATS knows of what is served, where there is
    * one already.
    *
-   * @param serve makes the backend of a connection
    * @throws CofferError `invalid_argument`: a stranger was seen to reach what is served, and may not
    */
-  async serve(serve: (connection: NatsConnection) => ServedBackend): Promise<void> {
-    this.#serve = serve;
+  async serve(services: readonly Service[]): Promise<void> {
+    this.#posts = services.map((service) => new Post(service));
     const connection = this.#link?.connection;
     if (this.connected && connection && this.#watch.needsSubscription) {
       this.#watch.starting = true;
@@ -102,7 +99,7 @@ export class NatsDoor {
       await this.#started();
     }
     if (this.#watch.refusal === undefined) this.#begin();
-    await this.#served?.flush().catch(() => {});
+    if (connection && this.#isServed(connection)) await connection.flush().catch(() => {});
   }
 
   /** Undefined: it serves. */
@@ -116,11 +113,18 @@ export class NatsDoor {
     return this.#watch.closed;
   }
 
-  /** NATS does not let us subscribe. @param says why, in a sentence; the log is told once */
-  notSubscribed(says: string): void {
-    if (this.#denied === says) return;
-    this.#denied = says;
-    this.#options.log.error(`nothing is served over NATS: ${says}`);
+  /** NATS does not let a backend subscribe. @param says why, in a sentence; the log is told once */
+  notSubscribed(name: string, says: string): void {
+    const post = this.#posts.find((one) => one.name === name);
+    if (post === undefined || post.denied === says) return;
+    post.denied = says;
+    const what = this.#posts.length === 1 ? 'nothing is' : `the backend ${name} is not`;
+    this.#options.log.error(`${what} served over NATS: ${says}`);
+  }
+
+  /** Whether the requests of a backend are taken at this moment. */
+  serves(name: string): boolean {
+    return this.#reason() === undefined && this.#posts.some((post) => post.name === name && post.serving);
   }
 
   get connected(): boolean {
@@ -137,7 +141,7 @@ export class NatsDoor {
   }
 
   get inFlight(): number {
-    return this.#backends.reduce((sum, { inFlight }) => sum + inFlight, 0);
+    return this.#posts.reduce((sum, { inFlight }) => sum + inFlight, 0);
   }
 
   /**
@@ -154,8 +158,7 @@ export class NatsDoor {
       this.#begin();
     } else if (begins) {
       log.warn({ reason }, 'no more requests are taken over NATS, for others to answer them');
-      this.#served = undefined;
-      for (const backend of this.#backends) void backend.drain();
+      for (const post of this.#posts) void post.end();
     }
     this.#note();
   }
@@ -180,7 +183,7 @@ export class NatsDoor {
   /** Answers what has come, for at most so long, and ends. */
   async close(graceMs: number): Promise<void> {
     this.#closing.abort();
-    const drained = Promise.all(this.#backends.map((backend) => backend.drain()));
+    const drained = Promise.all(this.#posts.map((post) => post.end()));
     await Promise.race([drained, wait(graceMs, undefined, { ref: false })]);
     await this.#link?.close();
   }
@@ -202,18 +205,19 @@ export class NatsDoor {
   #reason(): string | undefined {
     if (this.#closing.signal.aborted) return 'the server is shutting down';
     if (!this.connected) return this.#link?.problem ?? 'the connection is being made';
-    return this.#held ?? this.#watch.refusal ?? this.#backendsProblem();
+    return this.#held ?? this.#watch.refusal ?? this.#postsProblem();
   }
 
-  #backendsProblem(): string | undefined {
-    if (this.#backends.length === 0) return 'the server is starting';
-    return this.#backends.some(({ serving }) => serving)
-      ? undefined
-      : (this.#denied ?? 'the NATS server does not let us subscribe to the requests of hosts: see the log');
+  /** That some of them are not served, those say by themselves. */
+  #postsProblem(): string | undefined {
+    if (this.#posts.every((post) => !post.begun)) return 'the server is starting';
+    if (this.#posts.some(({ serving }) => serving)) return undefined;
+    const [denied] = this.#posts.flatMap((post) => post.denied ?? []);
+    return denied ?? 'the NATS server does not let us subscribe to the requests of hosts: see the log';
   }
 
   #isServed(connection: NatsConnection): boolean {
-    return connection === this.#served && this.#backends.some(({ serving }) => serving);
+    return this.#posts.some((post) => post.isServedOn(connection));
   }
 
   async #subscribe(connection: NatsConnection): Promise<boolean> {
@@ -222,29 +226,34 @@ export class NatsDoor {
     return this.#isServed(connection);
   }
 
-  /** A backend of its own for each connection: one that is made again keeps what was subscribed to. */
   #begin(): void {
     const connection = this.#link?.connection;
-    if (!this.#serve || !connection || this.#held !== undefined || this.#isServed(connection)) return;
+    if (!connection || this.#held !== undefined) return;
     if (this.#closing.signal.aborted || connection.isClosed()) return;
-    this.#served = connection;
-    this.#backends = [...this.#backends.filter(({ inFlight }) => inFlight > 0), this.#serve(connection)];
+    const begun = this.#posts.filter((post) => !post.isServedOn(connection));
+    if (begun.length === 0) return;
+    for (const post of begun) post.begin(connection);
     this.#note();
-    void this.#follow(connection);
+    void this.#follow(connection, begun);
   }
 
   /** What NATS does not let us subscribe to now it may later: permissions change while we are connected. */
-  async #follow(connection: NatsConnection): Promise<void> {
+  async #follow(connection: NatsConnection, begun: readonly Post[]): Promise<void> {
     await connection.flush().catch(() => {});
     this.#note();
-    if (this.#serving) {
-      this.#denied = undefined;
-      this.#options.log.info('serving over NATS');
+    const serving = begun.filter((post) => post.isServedOn(connection));
+    for (const post of serving) post.denied = undefined;
+    if (this.#serving && serving.length > 0) {
+      this.#options.log.info({ backends: serving.map(({ name }) => name) }, 'serving over NATS');
     }
-    if (this.#backends.some(({ serving }) => serving) || connection.isClosed()) return;
+    if (serving.length === begun.length || connection.isClosed() || this.#trying) return;
+    this.#trying = true;
     const pause = (this.#options.againMs ?? AGAIN_MS) * DENIED;
     wait(pause, undefined, { signal: this.#closing.signal, ref: false }).then(
-      () => (this.#watch.refusal === undefined ? this.#begin() : undefined),
+      () => {
+        this.#trying = false;
+        if (this.#watch.refusal === undefined) this.#begin();
+      },
       () => {},
     );
   }

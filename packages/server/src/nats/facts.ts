@@ -1,3 +1,5 @@
+import type { BackendFacts } from '../backends/backend.js';
+import type { Backends } from '../backends/backends.js';
 import type { WasmcloudCounts } from '../wasmcloud/metrics.js';
 import type { WasmcloudBackend } from '../wasmcloud/serve.js';
 import type { TransitUse } from '../wasmcloud/transit-use.js';
@@ -10,23 +12,38 @@ export interface NatsFacts {
   readonly inFlight: number;
   /** Since when nothing is served; undefined: it serves. Why, the log says: it may name files. */
   readonly notServingSince: Date | undefined;
+  /** Of coffer's own backend. */
   readonly counts: WasmcloudCounts | undefined;
+  /** The others. */
+  readonly backends: readonly BackendFacts[];
   /** When requests were last opened with each of the transit keys that were used. */
   readonly transitKeys: readonly { readonly key: string; readonly lastUsed: Date }[];
 }
 
 export function natsFactsOf(
   door: NatsDoor,
-  backend: Pick<WasmcloudBackend, 'metrics' | 'transitKeys'> | undefined,
+  served: {
+    readonly wasmcloud: Pick<WasmcloudBackend, 'metrics' | 'transitKeys'> | undefined;
+    readonly backends: Pick<Backends, 'facts' | 'transitKeys'> | undefined;
+  },
   use: Pick<TransitUse, 'lastUsed'>,
 ): NatsFacts {
   const { connected, reconnects, inFlight, notServing } = door;
-  const transitKeys = (backend?.transitKeys ?? []).flatMap((key) => {
+  const { wasmcloud, backends } = served;
+  const keys = [...(wasmcloud?.transitKeys ?? []), ...(backends?.transitKeys ?? [])];
+  const transitKeys = keys.flatMap((key) => {
     const lastUsed = use.lastUsed(key);
     return lastUsed === undefined ? [] : [{ key, lastUsed }];
   });
-  const counts = backend?.metrics.snapshot();
-  return { connected, reconnects, inFlight, notServingSince: notServing?.since, counts, transitKeys };
+  return {
+    connected,
+    reconnects,
+    inFlight,
+    notServingSince: notServing?.since,
+    counts: wasmcloud?.metrics.snapshot(),
+    backends: backends?.facts ?? [],
+    transitKeys,
+  };
 }
 
 /** Undefined: it serves, or there is none. */

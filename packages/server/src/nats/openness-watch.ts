@@ -19,7 +19,7 @@ export const WHAT_TO_DO =
 
 export interface OpennessWatchOptions {
   readonly config: NatsConfig;
-  readonly backend: Pick<WasmcloudConfig, 'name' | 'prefix'>;
+  readonly backends: readonly Pick<WasmcloudConfig, 'name' | 'prefix'>[];
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly againMs?: number | undefined;
@@ -119,8 +119,8 @@ export class OpennessWatch {
   }
 
   #try(connection: NatsConnection): Promise<Openness> {
-    const { config, backend, subscribed } = this.#options;
-    return tryOpenness(connection, { config, backend, subscribed: subscribed(connection) }).catch(
+    const { config, backends, subscribed } = this.#options;
+    return tryOpenness(connection, { config, backends, subscribed: subscribed(connection) }).catch(
       (error: Error): Openness => ({ state: 'undecided', says: error.message }),
     );
   }

@@ -18,7 +18,7 @@ export interface Openness {
 
 export interface OpennessOptions {
   readonly config: NatsConfig;
-  readonly backend: Pick<WasmcloudConfig, 'name' | 'prefix'>;
+  readonly backends: readonly Pick<WasmcloudConfig, 'name' | 'prefix'>[];
   /** Requests of hosts come by this connection: who reaches it gets an answer. */
   readonly subscribed: boolean;
 }
@@ -42,14 +42,14 @@ export interface OpennessOptions {
  * @param connection ours, connected
  */
 export async function tryOpenness(connection: NatsConnection, options: OpennessOptions): Promise<Openness> {
-  const { config, backend, subscribed } = options;
+  const { config, backends, subscribed } = options;
   const own = connection.getServer();
   const addresses = new Set([
     ...parseNatsServers(config.servers).addresses.map(withPort),
     ...(connection.info?.connect_urls ?? []),
     ...(own === '' ? [] : [own]),
   ]);
-  const subjects = reachableSubjects(backend);
+  const subjects = backends.flatMap(reachableSubjects);
   const attempts = await Promise.all(
     [...addresses].map((address) => comeAsStranger(address, connection, config, subjects)),
   );

@@ -310,6 +310,18 @@ export const ready = z.strictObject({
     .strictObject({
       serving: z.boolean(),
       notServingSince: time.optional().describe('Why, the server’s log says.'),
+      backends: z
+        .array(
+          z.strictObject({
+            name: z.string(),
+            serving: z.boolean().describe('Whether requests reach it.'),
+            ready: z.boolean().describe('Whether it can answer, as far as it says.'),
+            notReadySince: time.optional(),
+          }),
+        )
+        .optional()
+        .describe('Those of the configuration’s `backends`.'),
+      warnings: z.array(z.string()).optional(),
     })
     .optional()
     .describe('Where the configuration names NATS.'),

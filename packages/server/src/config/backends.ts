@@ -1,0 +1,158 @@
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { CofferError } from '@coffer/engine';
+import { DEFAULT_PREFIX, isSubjectPrefix, isSubjectToken } from '@coffer/wasmcloud';
+import { z } from 'zod';
+import { DEFAULT_IN_FLIGHT, type NatsConfig, type WasmcloudConfig } from './nats.js';
+import type { TrustConfig } from './trust.js';
+
+const text = z.string().min(1);
+
+/** What all kinds have. */
+const common = {
+  name: text,
+  prefix: text.optional(),
+  queueGroup: text.optional(),
+  trust: z.enum(['lineage', 'self-issued'], 'must be lineage or self-issued').optional(),
+  grants: z.enum(['required', 'upstream'], 'must be required or upstream').optional(),
+  maxInFlight: z.int().min(1).max(65_536).optional(),
+  timeoutSeconds: z.number().positive().max(600).optional(),
+};
+
+const ofModule = z.strictObject({
+  ...common,
+  kind: z.literal('module'),
+  module: text,
+  settings: z.record(z.string(), z.unknown()).optional(),
+});
+
+const KINDS = 'must be module';
+
+/** A backend in the configuration file. */
+export const backendSchema = z.discriminatedUnion('kind', [ofModule], KINDS);
+
+type Stated = z.output<typeof backendSchema>;
+
+/** A backend whose secrets lie elsewhere than in coffer's own store. */
+export type BackendConfig = ModuleBackend;
+
+/** One that somebody else wrote. */
+export interface ModuleBackend extends Common {
+  readonly kind: 'module';
+  /** The absolute path of a file, or the name of a package. */
+  readonly module: string;
+  /** Where a package is looked for first. */
+  readonly folder: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+interface Common {
+  readonly name: string;
+  readonly prefix: string;
+  readonly queueGroup: string;
+  /** Which components and providers are believed, as `wasmcloud.trust`. */
+  readonly trust: 'lineage' | 'self-issued';
+  /** `required`: a grant of `get` on `<name>/<key>` is needed as well. `upstream`: what lies behind decides alone. */
+  readonly grants: 'required' | 'upstream';
+  readonly maxInFlight: number;
+  /** So long an answer may take in all. A host waits for 10 s. */
+  readonly timeoutSeconds: number;
+}
+
+const DEFAULT_TIMEOUT_SECONDS = 9;
+
+/** The stated settings, and the defaults of the others. @param file that of the configuration, to whose folder paths of modules are relative */
+export function backendConfigs(
+  stated: readonly Stated[] = [],
+  file: string | undefined,
+): readonly BackendConfig[] {
+  const folder = file === undefined ? process.cwd() : dirname(resolve(file));
+  return stated.map((one) => {
+    const { name, prefix = DEFAULT_PREFIX } = one;
+    const shared: Common = {
+      name,
+      prefix,
+      queueGroup: one.queueGroup ?? `${prefix}.${name}`,
+      trust: one.trust ?? 'lineage',
+      grants: one.grants ?? 'required',
+      maxInFlight: one.maxInFlight ?? DEFAULT_IN_FLIGHT,
+      timeoutSeconds: one.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
+    };
+    return {
+      ...shared,
+      kind: one.kind,
+      module: moduleIn(one.module, folder),
+      folder,
+      settings: one.settings ?? {},
+    };
+  });
+}
+
+const moduleIn = (module: string, folder: string): string =>
+  /^\.{0,2}\//.test(module) || isAbsolute(module) ? resolve(folder, module) : module;
+
+/** Everything that is served over NATS, coffer's own store first. */
+export const servedBackends = ({
+  wasmcloud,
+  backends = [],
+}: Pick<Backends, 'backends'> & { readonly wasmcloud: WasmcloudConfig }): readonly Pick<
+  WasmcloudConfig,
+  'name' | 'prefix'
+>[] => [...(wasmcloud.serve ? [wasmcloud] : []), ...backends];
+
+interface Backends {
+  readonly backends?: readonly BackendConfig[] | undefined;
+  readonly nats?: NatsConfig | undefined;
+  readonly wasmcloud: Pick<WasmcloudConfig, 'name' | 'serve'>;
+  readonly trust?: TrustConfig | undefined;
+}
+
+/**
+ * Refuses backends that nobody could reach, or of which two would answer the same.
+ *
+ * @throws CofferError `invalid_argument`
+ */
+export function checkBackends({ backends = [], nats, wasmcloud, trust }: Backends): void {
+  if (backends.length === 0) {
+    if (nats === undefined || wasmcloud.serve) return;
+    throw refuse(
+      'wasmcloud.serve: false leaves nothing to be served over NATS: write backends, or leave out nats',
+    );
+  }
+  if (nats === undefined) {
+    throw refuse(
+      'backends are served over NATS, and there is none: write nats: {servers: [nats://HOST:4222], …}, too',
+    );
+  }
+  backends.forEach((backend, index) => {
+    const at = `backends[${index}]`;
+    checkNames(at, backend);
+    if (backends.findIndex(({ name }) => name === backend.name) !== index) {
+      throw refuse(
+        `${at}.name: ${JSON.stringify(backend.name)} is the name of another backend: each has its own`,
+      );
+    }
+    if (wasmcloud.serve && backend.name === wasmcloud.name) {
+      throw refuse(
+        `${at}.name: ${JSON.stringify(backend.name)} is wasmcloud.name, by which coffer's own store is served: take another one`,
+      );
+    }
+    if (trust === undefined && backend.trust !== 'self-issued') {
+      throw refuse(
+        `${at}: somebody must be trusted: write the public key of the account that signs your components into trust.accounts`,
+      );
+    }
+  });
+}
+
+function checkNames(at: string, { name, prefix, queueGroup }: BackendConfig): void {
+  // A slash would make two things of "<name>/<key>" in a grant.
+  if (!isSubjectToken(name) || name.includes('/') || !/^[!-~]+$/.test(name)) {
+    throw refuse(`${at}.name is one token of a subject, of ASCII: no dots, slashes, wildcards or spaces`);
+  }
+  if (!isSubjectPrefix(prefix)) {
+    throw refuse(`${at}.prefix consists of tokens of a subject, without wildcards and spaces`);
+  }
+  if (!isSubjectPrefix(queueGroup)) throw refuse(`${at}.queueGroup has no spaces and no wildcards`);
+}
+
+const refuse = (message: string): CofferError => new CofferError('invalid_argument', message);

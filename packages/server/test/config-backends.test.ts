@@ -1,0 +1,103 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createKeyPair } from '@coffer/identity';
+import { describe, expect, it } from 'vitest';
+import { assembleConfig } from '../src/config/config.js';
+import { explainConfig } from '../src/config/explain.js';
+import { checkConfiguration, loadConfig } from '../src/index.js';
+import { temporaryFolder } from './support.js';
+
+using account = createKeyPair('account');
+const SERVED = `listen: none\nnats: {servers: ["nats://127.0.0.1"]}\ntrust: {accounts: [${account.publicKey}]}\n`;
+
+async function fileOf(yaml: string) {
+  const folder = await temporaryFolder();
+  const config = join(folder, 'coffer.yaml');
+  writeFileSync(config, yaml);
+  return { folder, sources: { flags: { config }, env: { HOME: folder } } };
+}
+
+const load = async (yaml: string) => loadConfig((await fileOf(yaml)).sources);
+
+describe('the configuration of backends', () => {
+  it('needs a name, a kind and what that wants, and finds modules beside the file', async () => {
+    const { folder, sources } = await fileOf(
+      `${SERVED}backends: [{name: one, kind: module, module: ./a.mjs}, {name: two, kind: module, module: some-package, prefix: p, settings: {x: [1]}}]`,
+    );
+    expect(loadConfig(sources).backends).toEqual([
+      {
+        name: 'one',
+        kind: 'module',
+        module: join(folder, 'a.mjs'),
+        folder,
+        prefix: 'wasmcloud.secrets',
+        queueGroup: 'wasmcloud.secrets.one',
+        trust: 'lineage',
+        grants: 'required',
+        maxInFlight: 256,
+        timeoutSeconds: 9,
+        settings: {},
+      },
+      expect.objectContaining({ module: 'some-package', queueGroup: 'p.two', settings: { x: [1] } }),
+    ]);
+  });
+
+  it.each([
+    ['{name: a, kind: module}', /: backends\[0\]\.module: /],
+    ['{name: a, kind: module, module: b, extra: 1}', /backends\[0\]\.extra: unknown key/],
+    ['{name: a, kind: other, module: b}', /backends\[0\]\.kind: must be/],
+    ['{name: a/b, kind: module, module: b}', /backends\[0\]\.name is one token of a subject/],
+    ['{name: a.b, kind: module, module: b}', /backends\[0\]\.name is one token of a subject/],
+    ['{name: nats-kv, kind: module, module: b}', /backends\[0\]\.name: "nats-kv" is wasmcloud\.name/],
+    ['{name: a, kind: module, module: b, prefix: "x.*"}', /backends\[0\]\.prefix consists of tokens/],
+    [
+      '{name: a, kind: module, module: b}, {name: a, kind: module, module: b}',
+      /backends\[1\]\.name: "a" is the name of another/,
+    ],
+  ])('refuses %s', async (backends, sentence) => {
+    await expect(load(`${SERVED}backends: [${backends}]`)).rejects.toThrow(sentence);
+  });
+
+  it('wants NATS, somebody who is trusted, and something that is served', async () => {
+    const one = 'backends: [{name: a, kind: module, module: b}]';
+    await expect(load(one)).rejects.toThrow(/backends are served over NATS, and there is none/);
+    const untrusted = `nats: {servers: ["nats://127.0.0.1"]}\nwasmcloud: {trust: self-issued}\n${one}`;
+    await expect(load(untrusted)).rejects.toThrow(/backends\[0\]: somebody must be trusted/);
+    await expect(load(`${SERVED}wasmcloud: {serve: false}`)).rejects.toThrow(/leaves nothing to be served/);
+    expect((await load(`${SERVED}wasmcloud: {serve: false, name: a}\n${one}`)).wasmcloud.serve).toBe(false);
+  });
+
+  it('keeps the rest of a file whose backends are wrong', async () => {
+    const { sources } = await fileOf(`${SERVED}logLevel: warn\nbackends: [{kind: module}]`);
+    const { config, problems } = assembleConfig(sources);
+    expect([config.logLevel, config.listen, problems.length]).toEqual(['warn', 'none', 2]);
+  });
+
+  it('is shown setting by setting with its lines, and modules that are not there are named', async () => {
+    const { folder, sources } = await fileOf(
+      `${SERVED}backends:\n  - name: one\n    kind: module\n    module: ./not-there.mjs\n    settings: {folder: /x}\n`,
+    );
+    const { settings } = explainConfig(sources);
+    const from = (line: number) => ({ kind: 'file', name: sources.flags.config, line });
+    expect(settings.filter(({ key }) => key.startsWith('backends'))).toEqual([
+      { key: 'backends[0].name', value: 'one', from: from(5) },
+      { key: 'backends[0].prefix', value: 'wasmcloud.secrets', from: { kind: 'default' } },
+      { key: 'backends[0].queueGroup', value: 'wasmcloud.secrets.one', from: { kind: 'default' } },
+      { key: 'backends[0].trust', value: 'lineage', from: { kind: 'default' } },
+      { key: 'backends[0].grants', value: 'required', from: { kind: 'default' } },
+      { key: 'backends[0].maxInFlight', value: 256, from: { kind: 'default' } },
+      { key: 'backends[0].timeoutSeconds', value: 9, from: { kind: 'default' } },
+      { key: 'backends[0].kind', value: 'module', from: from(6) },
+      { key: 'backends[0].module', value: join(folder, 'not-there.mjs'), from: from(7) },
+      { key: 'backends[0].settings.folder', value: '/x', from: from(8) },
+    ]);
+    const { findings } = await checkConfiguration(sources);
+    expect(findings.filter(({ subject }) => subject === 'backend one')).toEqual([
+      {
+        subject: 'backend one',
+        level: 'problem',
+        says: `there is no module ${join(folder, 'not-there.mjs')}: a path is relative to the configuration file`,
+      },
+    ]);
+  });
+});
