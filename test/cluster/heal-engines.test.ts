@@ -1,37 +1,32 @@
 import { expect, it } from 'vitest';
 
-import { admin, bytes, codeOf, text } from '../../packages/engine/test/support.js';
+import { admin, bytes, codeOf } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
-import { NatsCluster } from '../support/cluster.mjs';
-import { type ClusterEngine, Engines } from './engines.js';
-import { later, putBackTo } from './followers.js';
+import { Engines, healthy, valueAt } from './engines.js';
+import { putBackTo } from './followers.js';
 
 it('engines bring back what a power cut took from all servers: values, and that a token was revoked', {
   timeout: 180_000,
 }, async () => {
-  const cluster = await NatsCluster.start({ size: 3 });
-  later(() => cluster.stop());
-  const engines = new Engines(cluster, 'power-cut');
+  const engines = await Engines.start('power-cut', 3);
   const a = await engines.open('a');
   const b = await engines.open('b');
-  const value = async (engine: typeof a.engine, name: string, version = 0) =>
-    engine.get(admin, name, version).then((found) => text(found.value), codeOfError);
   await a.engine.applyPolicy(admin, [{ to: ['token:*'], actions: ['get'], secrets: ['*'] }]);
   await a.engine.put(admin, 'db', bytes(canary('one')));
   await a.engine.put(admin, 'gone', bytes(canary('gone')));
   const { info, token } = await a.engine.createToken(admin, { name: 'ci' });
-  await expect.poll(() => value(b.engine, 'gone')).toBe(canary('gone'));
+  await expect.poll(() => valueAt(b, 'gone')).toBe(canary('gone'));
   expect(a.engine.authenticateToken(token)).toBeDefined();
 
-  const putBack = await putBackTo(cluster);
+  const putBack = await putBackTo(engines.cluster);
   // The servers were held for the copy.
-  await expect.poll(() => a.engine.sharedHealth?.problem, { timeout: 60_000 }).toBeUndefined();
+  await healthy(a);
   expect(await a.engine.put(admin, 'db', bytes(canary('two')))).toBe(2);
   await a.engine.put(admin, 'new', bytes(canary('new')));
   await a.engine.delete(admin, 'gone');
   await a.engine.revokeToken(admin, info.id);
-  await expect.poll(() => value(b.engine, 'gone')).toBe('not_found');
-  await expect.poll(() => value(b.engine, 'db', 2)).toBe(canary('two'));
+  await expect.poll(() => valueAt(b, 'gone')).toBe('not_found');
+  await expect.poll(() => valueAt(b, 'db', 2)).toBe(canary('two'));
   await putBack();
 
   await expect.poll(() => a.engine.sharedHealth?.alarm, { timeout: 60_000 }).toBeDefined();
@@ -39,38 +34,32 @@ it('engines bring back what a power cut took from all servers: values, and that 
   expect(await codeOf(b.engine.put(admin, 'db', bytes(canary('no'))))).toMatch(/^(store_alarm|stale)$/);
   const report = await a.engine.healStorage(admin, { dryRun: false });
   expect(report).toMatchObject({ absent: [], forks: [] });
-  for (const { engine, fatal } of [a, b]) {
-    await expect.poll(() => engine.sharedHealth?.problem, { timeout: 60_000 }).toBeUndefined();
-    await expect.poll(() => value(engine, 'db', 2)).toBe(canary('two'));
-    expect(await value(engine, 'new')).toBe(canary('new'));
-    expect(await value(engine, 'gone')).toBe('not_found');
-    expect(engine.authenticateToken(token)).toBeUndefined();
-    expect(fatal).toEqual([]);
+  for (const one of [a, b]) {
+    await healthy(one);
+    await expect.poll(() => valueAt(one, 'db', 2)).toBe(canary('two'));
+    expect(await valueAt(one, 'new')).toBe(canary('new'));
+    expect(await valueAt(one, 'gone')).toBe('not_found');
+    expect(one.engine.authenticateToken(token)).toBeUndefined();
+    expect(one.fatal).toEqual([]);
   }
   await b.engine.put(admin, 'db', bytes(canary('three')));
-  await expect.poll(() => value(a.engine, 'db', 3)).toBe(canary('three'));
+  await expect.poll(() => valueAt(a, 'db', 3)).toBe(canary('three'));
 });
 
 it('an engine that was killed, and away while the store was healed, brings back the secret that only it had', {
   timeout: 180_000,
 }, async () => {
-  const cluster = await NatsCluster.start({ size: 1 });
-  later(() => cluster.stop());
-  const engines = new Engines(cluster, 'was-away');
+  const engines = await Engines.start('was-away');
   const [a, b, away] = [await engines.open('a'), await engines.open('b'), await engines.open('away')];
-  const value = ({ engine }: ClusterEngine, name: string) =>
-    engine.get(admin, name).then((found) => text(found.value), codeOfError);
-  const healthy = ({ engine }: ClusterEngine) =>
-    expect.poll(() => engine.sharedHealth?.problem, { timeout: 60_000 }).toBeUndefined();
-  for (const one of [a, b, away]) await healthy(one);
+  await healthy(a, b, away);
   await a.engine.applyPolicy(admin, [{ to: ['token:*'], actions: ['get'], secrets: ['*'] }]);
   await a.engine.put(admin, 'db', bytes(canary('before')));
   await a.engine.put(admin, 'gone', bytes(canary('gone')));
   const { info, token } = await a.engine.createToken(admin, { name: 'ci' });
-  await expect.poll(() => value(away, 'gone')).toBe(canary('gone'));
+  await expect.poll(() => valueAt(away, 'gone')).toBe(canary('gone'));
   await expect.poll(() => away.engine.authenticateToken(token)).toBeDefined();
 
-  const putBack = await putBackTo(cluster);
+  const putBack = await putBackTo(engines.cluster);
   await healthy(away);
   await a.engine.close();
   await b.engine.close();
@@ -84,11 +73,11 @@ it('an engine that was killed, and away while the store was healed, brings back 
   const healer = await engines.open('a');
   const other = await engines.open('b');
   await expect
-    .poll(() => healer.engine.healStorage(admin, { dryRun: false, without: ['away'] }).catch(codeOfError), {
+    .poll(() => healer.engine.healStorage(admin, { dryRun: false, without: ['away'] }).catch(String), {
       timeout: 60_000,
     })
     .toMatchObject({ dryRun: false });
-  for (const one of [healer, other]) await healthy(one);
+  await healthy(healer, other);
   await healer.engine.putAndActivate(admin, 'db', bytes(canary('second')));
   await healer.engine.putAndActivate(admin, 'db', bytes(canary('third')));
   for (const name of ['x', 'y', 'z']) await healer.engine.createToken(admin, { name });
@@ -106,9 +95,9 @@ it('an engine that was killed, and away while the store was healed, brings back 
   expect(report.taken).toContainEqual({ what: 'token', target: info.id });
   for (const one of [healer, other, back]) {
     await healthy(one);
-    await expect.poll(() => value(one, 'acknowledged')).toBe(canary('acknowledged'));
-    expect(await value(one, 'db')).toBe(canary('third'));
-    expect(await value(one, 'gone')).toBe('not_found');
+    await expect.poll(() => valueAt(one, 'acknowledged')).toBe(canary('acknowledged'));
+    expect(await valueAt(one, 'db')).toBe(canary('third'));
+    expect(await valueAt(one, 'gone')).toBe('not_found');
     expect(one.engine.authenticateToken(token)).toBeUndefined();
     expect(one.fatal).toEqual([]);
   }
@@ -118,5 +107,3 @@ it('an engine that was killed, and away while the store was healed, brings back 
   await healthy(again);
   expect(again.engine.sharedHealth?.alarm).toBeUndefined();
 });
-
-const codeOfError = (error: { code: string }) => error.code;

@@ -2,34 +2,23 @@ import { expect, it } from 'vitest';
 
 import { admin, bytes, text } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
-import { NatsCluster } from '../support/cluster.mjs';
-import { type ClusterEngine, Engines } from './engines.js';
-import { later, putBackTo } from './followers.js';
+import { Engines, healthy, valueAt } from './engines.js';
+import { putBackTo } from './followers.js';
 
 const GRANT = { to: ['token:*'], actions: ['get' as const], secrets: ['ci/*'] };
 const OTHER = { to: ['token:*'], actions: ['get' as const], secrets: ['open/*'] };
 
-const value = ({ engine }: ClusterEngine, name: string, version = 0) =>
-  engine.get(admin, name, version).then(
-    (found) => text(found.value),
-    (error: { code: string }) => error.code,
-  );
-const healthy = ({ engine }: ClusterEngine) =>
-  expect.poll(() => engine.sharedHealth?.problem, { timeout: 60_000 }).toBeUndefined();
-
 it('what was revoked and deleted in a future that loses does not come back in the one that wins', {
   timeout: 120_000,
 }, async () => {
-  const cluster = await NatsCluster.start({ size: 1 });
-  later(() => cluster.stop());
-  const engines = new Engines(cluster, 'futures');
+  const engines = await Engines.start('futures');
   const loser = await engines.open('loser');
   await loser.engine.applyPolicy(admin, [GRANT, OTHER]);
   for (const name of ['deleted', 'kept', 'version']) await loser.engine.put(admin, name, bytes(canary(name)));
   await loser.engine.putAndActivate(admin, 'version', bytes(canary('version two')));
   const revoked = await loser.engine.createToken(admin, { name: 'revoked' });
   const good = await loser.engine.createToken(admin, { name: 'good' });
-  const putBack = await putBackTo(cluster);
+  const putBack = await putBackTo(engines.cluster);
   await healthy(loser);
   await loser.engine.revokeToken(admin, revoked.info.id);
   await loser.engine.revoke(admin, { jti: 'AAAABBBB' });
@@ -75,10 +64,10 @@ it('what was revoked and deleted in a future that loses does not come back in th
     expect(one.engine.authenticateToken(good.token)).toBeDefined();
     expect((await one.engine.revocations(admin)).map(({ value }) => value)).toEqual(['AAAABBBB']);
     expect((await one.engine.policy(admin)).grants.map(({ secrets }) => secrets)).toEqual([['open/*']]);
-    expect(await value(one, 'deleted')).toBe('not_found');
-    expect(await value(one, 'version')).toBe(canary('version three'));
-    expect(await value(one, 'version', 1)).toBe('not_found');
-    expect(await value(one, 'kept')).toBe(canary('third'));
+    expect(await valueAt(one, 'deleted')).toBe('not_found');
+    expect(await valueAt(one, 'version')).toBe(canary('version three'));
+    expect(await valueAt(one, 'version', 1)).toBe('not_found');
+    expect(await valueAt(one, 'kept')).toBe(canary('third'));
     expect(one.fatal).toEqual([]);
   }
   const aside = await winner.engine.setAside(admin, { remove: false });
@@ -87,7 +76,7 @@ it('what was revoked and deleted in a future that loses does not come back in th
   expect(await late.engine.setAside(admin, { remove: false })).toMatchObject({ records: 0, bytes: 0 });
   await again.engine.put(admin, 'deleted', bytes(canary('again')));
   await again.engine.revokeToken(admin, good.info.id);
-  await expect.poll(() => value(winner, 'deleted')).toBe(canary('again'));
+  await expect.poll(() => valueAt(winner, 'deleted')).toBe(canary('again'));
   await expect.poll(() => winner.engine.authenticateToken(good.token)).toBeUndefined();
   const log: string[] = [];
   for await (const piece of winner.engine.audit(admin, {})) log.push(text(piece));
