@@ -86,11 +86,7 @@ export class Secrets {
       if (!entry) return this.#first(name, binary, next);
       const { active, highest } = entry.head;
       if (this.#isHighest(entry, value, binary)) return { result: highest };
-      const version = numberAfter(highest);
-      return next(
-        { ...entry.head, ...this.#withVersion(entry, version, active, binary) },
-        { version, result: version },
-      );
+      return this.#add(entry.head, { version: numberAfter(highest), active, binary }, next);
     });
   }
 
@@ -114,10 +110,7 @@ export class Secrets {
         return next({ ...entry.head, active: highest }, { result: highest, urgent: true });
       }
       const version = numberAfter(highest);
-      return next(
-        { ...entry.head, ...this.#withVersion(entry, version, version, binary) },
-        { version, result: version },
-      );
+      return this.#add(entry.head, { version, active: version, binary }, next);
     });
   }
 
@@ -137,10 +130,7 @@ export class Secrets {
         if (head.versions.has(version) || hasNumber(head.deleted, version)) {
           throw new CofferError('version_taken', 'version already set');
         }
-        return next(
-          { ...head, ...this.#withVersion(entry, version, version, false) },
-          { version, result: version },
-        );
+        return this.#add(head, { version, active: version, binary: false }, next);
       },
     );
   }
@@ -223,29 +213,21 @@ export class Secrets {
     );
   }
 
-  #withVersion(
-    entry: Entry | undefined,
-    version: number,
-    active: number,
-    binary: boolean,
-  ): Pick<Head, 'versions' | 'active' | 'highest'> {
+  /** Plans a head with one version more. */
+  #add(head: Head, { version, active, binary }: NewVersion, next: Next): Plan {
     const added = {
       recordId: this.#context.catalog.newRecordId(),
       generation: 0,
       createdAt: this.#context.now(),
       binary,
     };
-    const versions = [...(entry?.head.versions ?? []), [version, added] as const];
-    return {
-      versions: new Map(versions.sort(([a], [b]) => a - b)),
-      active,
-      highest: Math.max(entry?.head.highest ?? 0, version),
-    };
+    const versions = [...head.versions, [version, added] as const].sort(([a], [b]) => a - b);
+    const highest = Math.max(head.highest, version);
+    return next({ ...head, versions: new Map(versions), active, highest }, { version, result: version });
   }
 
   #first(name: string, binary: boolean, next: Next): Plan {
-    const head = { ...firstHead(name), ...this.#withVersion(undefined, 1, 1, binary) };
-    return next(head, { version: 1, result: 1 });
+    return this.#add(firstHead(name), { version: 1, active: 1, binary }, next);
   }
 
   /** True if the highest version has this value already, of this kind. */
@@ -265,6 +247,13 @@ export class Secrets {
       wipe(stored);
     }
   }
+}
+
+interface NewVersion {
+  readonly version: number;
+  /** Which one is, with it. */
+  readonly active: number;
+  readonly binary: boolean;
 }
 
 /** @throws CofferError `versions_exhausted` */
