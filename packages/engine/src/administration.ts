@@ -6,7 +6,7 @@ import { CofferError } from './errors.js';
 import { accessDenied, type Gate } from './gate.js';
 import { canonical, type Grant, grantId, requireFewGrants } from './grant.js';
 import type { Manifest, ManifestNews } from './manifest.js';
-import type { ManifestChanges, PlannedChange } from './manifest-changes.js';
+import type { ManifestChanges } from './manifest-changes.js';
 import type { Change } from './operations.js';
 import { Policy } from './policy.js';
 import { recordOf, type StoredToken } from './policy-record.js';
@@ -131,10 +131,9 @@ export class Administration {
     };
     const asked = await this.#authorise(caller, 'create-token', stored.id);
     // The id is in the request, so that an operation which comes again is refused: its token cannot be shown again.
-    await this.#change(asked, change, `create-token ${stored.id}`, () => {
-      this.#requireAdministrator(caller);
-      return { write: [{ kind: 'token', token: stored }] };
-    });
+    await this.#changes.makeForAdministrator(asked, change, `create-token ${stored.id}`, () => ({
+      write: [{ kind: 'token', token: stored }],
+    }));
     return { token, info: infoOf(stored) };
   }
 
@@ -158,8 +157,7 @@ export class Administration {
       if (!token) throw new CofferError('not_found', `there is no token with the id ${id}`);
       return token;
     };
-    await this.#change(asked, change, `revoke-token ${id}`, () => {
-      this.#requireAdministrator(caller);
+    await this.#changes.makeForAdministrator(asked, change, `revoke-token ${id}`, () => {
       const token = find();
       if (token.revokedAt) return undefined;
       return { write: [{ kind: 'token', token: { ...token, revokedAt: this.#now() } }], urgent: true };
@@ -201,7 +199,7 @@ export class Administration {
     }
     let made: PolicyDifference | undefined;
     const request = `apply-policy ${hash('sha256', JSON.stringify([...wanted.keys()].sort()))}`;
-    await this.#change(asked, change, request, () => {
+    await this.#changes.make(asked, change, request, () => {
       if (!this.#mayApply(caller, wanted)) throw accessDenied();
       const difference = this.#difference(caller, wanted);
       const { added, removed, generation } = difference;
@@ -236,7 +234,7 @@ export class Administration {
       const revokedAt = revoked.get(token.id);
       if (!revokedAt || token.revokedAt) continue;
       const asked = { caller: SERVER, action: 'revoke-token', target: token.id } as const;
-      await this.#change(asked, undefined, `revoke-token ${token.id}`, () => ({
+      await this.#changes.make(asked, undefined, `revoke-token ${token.id}`, () => ({
         write: [{ kind: 'token', token: { ...token, revokedAt } }],
         urgent: true,
       }));
@@ -244,7 +242,8 @@ export class Administration {
     }
     if (grants.length > 0) {
       const target = `${grants.length} grants taken away`;
-      await this.#change({ caller: SERVER, action: 'apply-policy', target }, undefined, 'take away', () => ({
+      const asked = { caller: SERVER, action: 'apply-policy', target } as const;
+      await this.#changes.make(asked, undefined, 'take away', () => ({
         remove: grants.map(recordOf),
         newPolicy: true,
         urgent: true,
@@ -285,20 +284,6 @@ export class Administration {
     const asked = { caller, action, target };
     if (!this.policy.isAdministrator(caller)) await this.#gate.deny(asked);
     return asked;
-  }
-
-  /** Who lost the right, or has ended, while the change waited for its turn may not make it. */
-  #requireAdministrator(caller: Caller): void {
-    if (!this.knows(caller) || !this.policy.isAdministrator(caller)) throw accessDenied();
-  }
-
-  #change(
-    asked: AuditSubject,
-    change: Change | undefined,
-    request: string,
-    plan: () => PlannedChange | undefined,
-  ): Promise<void> {
-    return this.#changes.make(asked, change, request, plan);
   }
 
   /** What became true here or at another instance holds from now on. */

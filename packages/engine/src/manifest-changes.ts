@@ -1,25 +1,21 @@
 import type { AuditSubject } from './audit/entry.js';
-import type { Caller } from './caller.js';
 import { CofferError } from './errors.js';
-import type { Gate } from './gate.js';
+import { accessDenied, type Gate } from './gate.js';
 import { Locks } from './locks.js';
 import type { Manifest, ManifestChange } from './manifest.js';
 import { type Change, repetitionOf } from './operations.js';
 import { untilNotOvertaken } from './overtaken.js';
-import type { Policy } from './policy.js';
+import { administersAll, type Rights } from './rights.js';
 
 /** What a change of the manifest is to write; what it remembers is not its affair. */
 export type PlannedChange = Omit<ManifestChange, 'operations' | 'base'>;
 
 /** What stands on the manifest and on who administers everything. */
-export interface ManifestContext {
+export interface ManifestContext extends Rights {
   readonly manifest: Manifest;
   readonly changes: ManifestChanges;
   readonly gate: Gate;
   readonly now: () => Date;
-  policy(): Policy;
-  /** False if a caller has ended who was let in. */
-  knows(caller: Caller): boolean;
 }
 
 /** What is to be done: without a change, nothing. */
@@ -33,14 +29,26 @@ interface Decision {
 export class ManifestChanges {
   readonly #manifest: Manifest;
   readonly #gate: Gate;
-  readonly #isPrivileged: (caller: Caller) => boolean;
+  readonly #rights: Rights;
   readonly #lock = new Locks();
 
-  /** @param isPrivileged true for who administers everything: those who administer a part cannot use up the room that it needs */
-  constructor(manifest: Manifest, gate: Gate, isPrivileged: (caller: Caller) => boolean) {
+  constructor(manifest: Manifest, gate: Gate, rights: Rights) {
     this.#manifest = manifest;
     this.#gate = gate;
-    this.#isPrivileged = isPrivileged;
+    this.#rights = rights;
+  }
+
+  /** As {@link make}, for who administers everything: whoever lost that, or has ended, while the change waited may not make it. */
+  makeForAdministrator(
+    asked: AuditSubject,
+    change: Change | undefined,
+    request: string,
+    plan: () => PlannedChange | undefined,
+  ): Promise<void> {
+    return this.make(asked, change, request, () => {
+      if (!administersAll(this.#rights, asked.caller)) throw accessDenied();
+      return plan();
+    });
   }
 
   /**
@@ -75,7 +83,8 @@ export class ManifestChanges {
       const planned = plan() ?? (given || this.#gate.isShared ? {} : undefined);
       if (!planned) return {};
       this.#manifest.requireFits(planned);
-      const kept = this.#gate.remember(operations, added, this.#isPrivileged(asked.caller));
+      // Those who administer a part cannot use up the room that who administers everything needs.
+      const kept = this.#gate.remember(operations, added, administersAll(this.#rights, asked.caller));
       return { change: { ...planned, base, operations: kept } };
     };
     const done = await this.alone(async () => {

@@ -15,8 +15,8 @@ import {
 } from './mapping.js';
 import { type Limits, listed } from './names.js';
 import type { Change } from './operations.js';
-import type { Policy } from './policy.js';
 import { recordOf } from './policy-record.js';
+import type { Rights } from './rights.js';
 
 /** The secrets that a component or provider gets by its mappings. */
 export interface Mapping {
@@ -26,13 +26,10 @@ export interface Mapping {
   readonly names: readonly string[];
 }
 
-export interface MappingsContext {
+export interface MappingsContext extends Rights {
   readonly changes: ManifestChanges;
   readonly gate: Gate;
   readonly limits: Limits;
-  policy(): Policy;
-  /** False if a caller has ended who was let in. */
-  knows(caller: Caller): boolean;
 }
 
 /**

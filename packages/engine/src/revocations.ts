@@ -1,12 +1,10 @@
 import { hash } from 'node:crypto';
 
-import type { AuditSubject } from './audit/entry.js';
 import { type Caller, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
-import { accessDenied } from './gate.js';
 import { Locks } from './locks.js';
 import type { ManifestNews } from './manifest.js';
-import type { ManifestContext, PlannedChange } from './manifest-changes.js';
+import type { ManifestContext } from './manifest-changes.js';
 import type { Change } from './operations.js';
 import { type IssuedRecord, type Revocation, revokedName } from './policy-record.js';
 import {
@@ -18,6 +16,7 @@ import {
   type RevocationRequest,
   revokedTarget,
 } from './revocation.js';
+import { administersAll } from './rights.js';
 
 /** In seconds. A token from the future would make all honest ones seem older, with no way back. */
 const CLOCKS_APART = 24 * 60 * 60;
@@ -85,8 +84,9 @@ export class Revocations {
     const revoked = parseRevocation(request);
     const name = revokedName(revoked);
     const asked = { caller, action: 'revoke', target: revokedTarget(revoked) } as const;
-    if (!this.#isAllowed(caller)) return this.#context.gate.deny(asked);
-    await this.#change(asked, change, `revoke ${hash('sha256', asked.target)}`, () => {
+    if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
+    const what = `revoke ${hash('sha256', asked.target)}`;
+    await this.#context.changes.makeForAdministrator(asked, change, what, () => {
       if (this.#byName.has(name)) return undefined;
       const [{ id: revokedBy }] = caller.principals;
       const revocation = { id: newRevocationId(), ...revoked, revokedAt: this.#context.now(), revokedBy };
@@ -100,7 +100,7 @@ export class Revocations {
   /** The oldest first. */
   async list(caller: Caller): Promise<Revocation[]> {
     const asked = { caller, action: 'list-revocations' } as const;
-    if (!this.#isAllowed(caller)) return this.#context.gate.deny(asked);
+    if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
     await this.#context.gate.allow(asked);
     return [...this.#byName.values()].sort((a, b) => a.revokedAt.getTime() - b.revokedAt.getTime());
   }
@@ -119,8 +119,8 @@ export class Revocations {
       action: 'lift-revocation',
       target: found ? `${id} ${revokedName(found)}` : id,
     } as const;
-    if (!this.#isAllowed(caller)) return this.#context.gate.deny(asked);
-    await this.#change(asked, change, `lift-revocation ${id}`, () => {
+    if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
+    await this.#context.changes.makeForAdministrator(asked, change, `lift-revocation ${id}`, () => {
       const revocation = find();
       if (!revocation) throw new CofferError('not_found', `there is no revocation with the id ${id}`);
       return { remove: [{ kind: 'revocation', revocation }] };
@@ -147,7 +147,7 @@ export class Revocations {
     await this.#remembering.run(key, async () => {
       if (isKnown()) return;
       const asked = { caller: SERVER, action: 'issued', target: issuedTarget({ key, iat }) } as const;
-      await this.#change(asked, undefined, 'issued', () => ({
+      await this.#context.changes.makeForAdministrator(asked, undefined, 'issued', () => ({
         write: [{ kind: 'issued', issued: { key, iat } }],
         urgent: true,
       }));
@@ -159,7 +159,7 @@ export class Revocations {
     const missing = revocations.filter((revocation) => !this.#byName.has(revokedName(revocation)));
     for (const revocation of missing) {
       const asked = { caller: SERVER, action: 'revoke', target: revokedTarget(revocation) } as const;
-      await this.#change(asked, undefined, 'revoke', () => ({
+      await this.#context.changes.makeForAdministrator(asked, undefined, 'revoke', () => ({
         write: [{ kind: 'revocation', revocation }],
         urgent: true,
       }));
@@ -173,20 +173,6 @@ export class Revocations {
     );
     for (const { key, iat } of newer) await this.rememberIssued(key, iat);
     return { identitiesRevoked: missing, issuedSince: newer };
-  }
-
-  #change(
-    asked: AuditSubject,
-    change: Change | undefined,
-    request: string,
-    plan: () => PlannedChange | undefined,
-  ): Promise<void> {
-    const { changes } = this.#context;
-    const planIfAllowed = () => {
-      if (asked.caller !== SERVER && !this.#isAllowed(asked.caller)) throw accessDenied();
-      return plan();
-    };
-    return changes.make(asked, change, request, planIfAllowed);
   }
 
   #take({ write, remove }: ManifestNews): void {
@@ -217,9 +203,5 @@ export class Revocations {
 
   #setOf(kind: Revocation['kind']): Set<string> {
     return kind === 'token' ? this.#tokens : this.#keys;
-  }
-
-  #isAllowed(caller: Caller): boolean {
-    return this.#context.knows(caller) && this.#context.policy().isAdministrator(caller);
   }
 }

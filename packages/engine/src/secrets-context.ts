@@ -1,22 +1,18 @@
 import type { AuditSubject } from './audit/entry.js';
-import type { Caller } from './caller.js';
 import type { Catalog } from './catalog.js';
 import type { KeyRing } from './crypto/key-ring.js';
 import type { Gate } from './gate.js';
 import type { Action } from './grant.js';
 import { checkName, type Limits } from './names.js';
-import type { Policy } from './policy.js';
+import type { Rights } from './rights.js';
 
 /** What the verbs on secrets stand on. */
-export interface SecretsContext {
+export interface SecretsContext extends Rights {
   readonly catalog: Catalog;
   readonly gate: Gate;
   readonly ring: KeyRing;
   readonly limits: Limits;
   readonly now: () => Date;
-  policy(): Policy;
-  /** False if a caller has ended who was let in. */
-  knows(caller: Caller): boolean;
 }
 
 /** Undefined if the caller may; otherwise the refusal, which is in the log. @throws CofferError for what is no name */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Administration } from './administration.js';
 import { AuditReading } from './audit/reading.js';
 import { Backups } from './backup/online.js';
-import { type Caller, SERVER } from './caller.js';
+import type { Caller } from './caller.js';
 import { Gate, type SharedGate } from './gate.js';
 import { Duty } from './instances/duty.js';
 import { ForkJoiner } from './instances/fork-join.js';
@@ -65,21 +65,20 @@ export function openServices(
   const gate = new Gate(audit, follower ? undefined : storage, now, shared);
   const policy = () => administration.policy;
   const knows = (caller: Caller) => administration.knows(caller);
-  const isPrivileged = (caller: Caller) => caller === SERVER || policy().isAdministrator(caller);
-  const changes = new ManifestChanges(manifest, gate, isPrivileged);
+  const rights = { policy, knows };
+  const changes = new ManifestChanges(manifest, gate, rights);
   const administration = new Administration(manifest, changes, gate, now);
   const limits = { ...DEFAULT_LIMITS, ...DEFAULT_WATCH_LIMITS, ...options.limits };
-  const mappings = new Mappings({ changes, gate, limits, policy, knows });
-  const revocations = new Revocations({ manifest, changes, gate, now, policy, knows });
-  const transitKeys = new TransitKeys({ manifest, changes, gate, now, policy, knows });
+  const mappings = new Mappings({ changes, gate, limits, ...rights });
+  const revocations = new Revocations({ manifest, changes, gate, now, ...rights });
+  const transitKeys = new TransitKeys({ manifest, changes, gate, now, ...rights });
   const context: SecretsContext = {
     catalog,
     gate,
     ring: header.ring,
     now,
     limits,
-    policy,
-    knows,
+    ...rights,
   };
   const secrets = new Secrets(context);
   const auditReading = new AuditReading({
@@ -96,8 +95,7 @@ export function openServices(
     audit,
     auditFolder: join(options.stateDir, AUDIT_FOLDER),
     gate,
-    policy,
-    knows,
+    ...rights,
     now,
     patience: options.backupPatience,
   });
@@ -139,11 +137,10 @@ export function openServices(
     now,
     rootKeys: new RootKeys(options.rootKey, rootKeyContext(options)),
     rewriter,
-    policy,
-    knows,
+    ...rights,
   });
   const forks = new ForkJoiner(header, storage.incarnation, now);
-  const storageCare = new StorageCare({ storage, gate, header, join: forks, policy, knows });
+  const storageCare = new StorageCare({ storage, gate, header, join: forks, ...rights });
   const tombstones = new Tombstones({ catalog, storage, duty, now });
   return {
     context,

@@ -3,7 +3,7 @@ import { type Caller, SERVER } from './caller.js';
 import { CofferError } from './errors.js';
 import { codeOf, type Gate } from './gate.js';
 import type { StoreHeader } from './header/store-header.js';
-import type { Policy } from './policy.js';
+import { administersAll, type Rights } from './rights.js';
 import type {
   ForkJoin,
   HealReport,
@@ -25,15 +25,12 @@ export interface StorageInfo {
   readonly lacksRootKey: boolean;
 }
 
-export interface StorageCareContext {
+export interface StorageCareContext extends Rights {
   readonly storage: Storage;
   readonly gate: Gate;
   readonly header: Pick<StoreHeader, 'lacksRootKey'>;
   /** Sees what two futures of a record had taken away. */
   readonly join: Omit<ForkJoin, 'announce'>;
-  policy(): Policy;
-  /** False if a caller has ended who was let in. */
-  knows(caller: Caller): boolean;
 }
 
 /** Of a member's name at most. */
@@ -129,8 +126,8 @@ export class StorageCare {
   }
 
   async #allow(asked: AuditSubject): Promise<number> {
-    const { gate, policy, knows } = this.#context;
-    if (!knows(asked.caller) || !policy().isAdministrator(asked.caller)) await gate.deny(asked);
+    const { gate } = this.#context;
+    if (!administersAll(this.#context, asked.caller)) await gate.deny(asked);
     return gate.allowStale(asked);
   }
 }

@@ -1,11 +1,10 @@
-import type { AuditSubject } from './audit/entry.js';
 import { type Caller, SERVER } from './caller.js';
 import { isPublicXkey, publicXkeyOf } from './crypto/xkey.js';
 import { CofferError } from './errors.js';
-import { accessDenied } from './gate.js';
 import type { ManifestContext, PlannedChange } from './manifest-changes.js';
 import type { Change } from './operations.js';
 import type { TransitKey } from './policy-record.js';
+import { administersAll } from './rights.js';
 
 /** A backend's name: one token of a NATS subject, printable ASCII without `.`, `*` and `>`. */
 const BACKEND = /^[!-)+,\-/-=?-~]{1,128}$/;
@@ -97,8 +96,8 @@ export class TransitKeys {
       throw new CofferError('invalid_argument', "the seed is not that of the transit key's public key");
     }
     const asked = { caller, action: 'add-transit-key', target: targetOf({ backend, publicKey }) } as const;
-    if (!this.#isAllowed(caller)) return this.#context.gate.deny(asked);
-    await this.#change(asked, change, `add-transit-key ${backend}`, () => {
+    if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
+    await this.#context.changes.makeForAdministrator(asked, change, `add-transit-key ${backend}`, () => {
       const known = this.#find({ backend, publicKey });
       const live = this.#live(backend);
       if (known && known === live[0]) return undefined;
@@ -129,8 +128,8 @@ export class TransitKeys {
     checkName(name);
     const target = targetOf(name);
     const asked = { caller, action: 'retire-transit-key', target } as const;
-    if (!this.#isAllowed(caller)) return this.#context.gate.deny(asked);
-    await this.#change(asked, change, `retire-transit-key ${target}`, () => {
+    if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
+    await this.#context.changes.makeForAdministrator(asked, change, `retire-transit-key ${target}`, () => {
       const known = this.#find(name);
       if (!known) throw new CofferError('not_found', `${name.backend} has no transit key ${name.publicKey}`);
       if (known.retiredAt) return undefined;
@@ -148,7 +147,7 @@ export class TransitKeys {
   async list(caller: Caller, backend?: string): Promise<TransitKeyInfo[]> {
     if (backend !== undefined) checkBackend(backend);
     const asked = { caller, action: 'list-transit-keys', target: backend } as const;
-    if (!this.#isAllowed(caller)) return this.#context.gate.deny(asked);
+    if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
     await this.#context.gate.allow(asked);
     const backends = new Set(this.#context.manifest.transitKeys.map((key) => key.backend));
     const wanted = backend === undefined ? [...backends].sort() : [backend];
@@ -163,7 +162,9 @@ export class TransitKeys {
       if (!known || known.retiredAt) continue;
       const target = targetOf(known);
       const asked = { caller: SERVER, action: 'retire-transit-key', target } as const;
-      await this.#change(asked, undefined, 'retire-transit-key', () => this.#retirement(known, retiredAt));
+      await this.#context.changes.makeForAdministrator(asked, undefined, 'retire-transit-key', () =>
+        this.#retirement(known, retiredAt),
+      );
       taken.push({ backend, publicKey });
     }
     return taken;
@@ -194,24 +195,6 @@ export class TransitKeys {
       createdBy,
       current: index === 0,
     }));
-  }
-
-  #change(
-    asked: AuditSubject,
-    change: Change | undefined,
-    request: string,
-    plan: () => PlannedChange | undefined,
-  ): Promise<void> {
-    const planIfAllowed = () => {
-      if (!this.#isAllowed(asked.caller)) throw accessDenied();
-      return plan();
-    };
-    return this.#context.changes.make(asked, change, request, planIfAllowed);
-  }
-
-  #isAllowed(caller: Caller): boolean {
-    const { knows, policy } = this.#context;
-    return caller === SERVER || (knows(caller) && policy().isAdministrator(caller));
   }
 }
 

@@ -4,7 +4,7 @@ import type { Caller } from '../caller.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { CofferError } from '../errors.js';
 import type { Gate } from '../gate.js';
-import type { Policy } from '../policy.js';
+import { administersAll, type Rights } from '../rights.js';
 import type { Storage } from '../storage/storage.js';
 import { type BackupSource, newBackupId, produceBackup } from './produce.js';
 import { BackupRun } from './run.js';
@@ -13,15 +13,12 @@ import { BackupRun } from './run.js';
 const PATIENCE = 60_000;
 const ATTEMPTS = 3;
 
-export interface BackupsContext {
+export interface BackupsContext extends Rights {
   readonly storage: Storage;
   readonly ring: KeyRing;
   readonly audit: AuditLog;
   readonly auditFolder: string;
   readonly gate: Gate;
-  readonly policy: () => Policy;
-  /** False if a caller has ended who was let in. */
-  readonly knows: (caller: Caller) => boolean;
   readonly now: () => Date;
   /** Default: a minute. */
   readonly patience?: number | undefined;
@@ -45,10 +42,10 @@ export class Backups {
    *   `abandoned` if the reader took nothing for a minute; `stopped`
    */
   async *backup(caller: Caller): AsyncGenerator<Uint8Array, void> {
-    const { gate, policy, knows, audit, storage, now } = this.#context;
+    const { gate, audit, storage, now } = this.#context;
     const backupId = newBackupId();
     const asked = { caller, action: 'backup', target: backupId.toString('hex') } as const;
-    const isAllowed = () => knows(caller) && policy().isAdministrator(caller);
+    const isAllowed = () => administersAll(this.#context, caller);
     if (!isAllowed()) await gate.deny(asked);
     if (this.#running) {
       await gate.fail(asked, new CofferError('conflict', 'another backup is being made: wait for its end'));

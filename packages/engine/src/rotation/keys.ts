@@ -7,7 +7,7 @@ import { accessDenied, type Gate } from '../gate.js';
 import { type HeaderChange, mayBeTrue, type StoreHeader } from '../header/store-header.js';
 import { type Change, type Operations, repetitionOf } from '../operations.js';
 import { untilNotOvertaken } from '../overtaken.js';
-import type { Policy } from '../policy.js';
+import { administersAll, type Rights } from '../rights.js';
 import type { Rewriter, RotationProgress } from './rewriter.js';
 import type { RootKeys } from './root-key-rotation.js';
 
@@ -47,15 +47,12 @@ export interface Rotation {
 /** Each data key waits for its records to be re-encrypted: more at once help nobody. */
 const DATA_KEYS_MAX = 32;
 
-export interface KeysContext {
+export interface KeysContext extends Rights {
   readonly header: StoreHeader;
   readonly rootKeys: RootKeys;
   readonly rewriter: Rewriter;
   readonly gate: Gate;
   readonly now: () => Date;
-  policy(): Policy;
-  /** False if a caller has ended who was let in. */
-  knows(caller: Caller): boolean;
 }
 
 /** Listing and changing the store's keys: for who administers everything, and audited. */
@@ -95,7 +92,8 @@ export class Keys {
     const action = root ? 'rotate-root-key' : 'rotate-data-key';
     const asked = { caller, action } as const;
     // A token that was stolen must not take the root key to where its owner does not have it.
-    const allowed = to === undefined ? this.#isAllowed(caller) : this.#context.policy().isOperator(caller);
+    const allowed =
+      to === undefined ? administersAll(this.#context, caller) : this.#context.policy().isOperator(caller);
     if (!allowed) return this.#context.gate.deny(asked);
     await this.#change(asked, change, [action, to], () =>
       root ? this.#nextRootKey(to) : this.#nextDataKey(),
@@ -148,7 +146,7 @@ export class Keys {
     const decide = (): Decision => {
       const { generation: base, operations } = header;
       // A permission that was taken away while the change waited for its turn is gone at once.
-      if (!this.#isAllowed(asked.caller)) throw accessDenied();
+      if (!administersAll(this.#context, asked.caller)) throw accessDenied();
       const repetition = counting.given ? repetitionOf(operations, added) : undefined;
       if (!repetition) return { base, operations: gate.remember(operations, added), isNew: true };
       const { prolonged, refusal } = repetition;
@@ -231,12 +229,8 @@ export class Keys {
 
   async #allow(caller: Caller): Promise<void> {
     const asked = { caller, action: 'list-keys' } as const;
-    if (!this.#isAllowed(caller)) await this.#context.gate.deny(asked);
+    if (!administersAll(this.#context, caller)) await this.#context.gate.deny(asked);
     await this.#context.gate.allow(asked);
-  }
-
-  #isAllowed(caller: Caller): boolean {
-    return this.#context.knows(caller) && this.#context.policy().isAdministrator(caller);
   }
 }
 
