@@ -1,10 +1,9 @@
 import { join } from 'node:path';
 
-import { AuditCopies } from './audit/copies/copies.js';
-import { AuditLog } from './audit/log.js';
+import type { AuditLog } from './audit/log.js';
 import type { StoreWitness } from './audit/rollback.js';
 import type { Signer } from './audit/signer.js';
-import { AuditUpkeep } from './audit/upkeep.js';
+import type { AuditUpkeep } from './audit/upkeep.js';
 import { Catalog } from './catalog.js';
 import { RecordSealer, tampered } from './crypto/records.js';
 import type { RootKeyContext } from './crypto/root-key-spec.js';
@@ -17,6 +16,7 @@ import { type FoundHead, HeadsIntegrity, NO_ANCHOR } from './integrity.js';
 import { HEADER_KEY } from './keys.js';
 import { Manifest } from './manifest.js';
 import { MoveFolders } from './migrate/folders.js';
+import { openLog } from './open-log.js';
 import { NO_OPERATIONS } from './operations.js';
 import { AUDIT_FOLDER, DEFAULT_MIN_FREE_BYTES, type EngineOptions, STORE_FOLDER } from './options.js';
 import { isConflict } from './overtaken.js';
@@ -62,8 +62,6 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
   const storage = await openStorage(options, onFatal);
   let follower: Follower | undefined;
   let header: StoreHeader | undefined;
-  let audit: AuditLog | undefined;
-  let copies: AuditCopies | undefined;
   let upkeep: AuditUpkeep | undefined;
   try {
     ({ header, follower } = await openHeader(storage, options, onNotice, onGone));
@@ -81,41 +79,10 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
     await follower?.whole();
     const witness = await witnessOf(storage, opened, manifest, integrity);
     const signer = options.createSigner(header.ring.signingSeed);
-    const storeId = Buffer.from(storage.incarnation).toString('hex');
-    const acceptRollback = options.acceptRollback ?? false;
-    audit = await AuditLog.open(auditFolder, {
-      storeId,
-      signer,
-      instance: shared?.instance,
-      delivered: () => copies?.facts.delivered.seq,
-      generation: () => manifest.generation,
-      // What a store of format 1 says of its sequence is not sealed: no log vouches for it. A replica's is no other replica's.
-      revision: () => (opened.format > 1 && !shared ? storage.sequence : 0),
-      witness,
-      acceptRollback,
-      segmentBytes: options.audit?.segmentBytes,
-      segmentDays: options.audit?.segmentDays,
-      now,
-      onFatal,
-      onNotice,
-    });
-    const retentionDays = options.audit?.retentionDays;
-    const { jetstream: stream } = options.storage ?? {};
-    const { instance } = audit;
-    if (shared && instance !== undefined && stream) {
-      const { ring } = header;
-      copies = new AuditCopies({
-        log: audit,
-        ring,
-        storeId,
-        instance,
-        stream,
-        acceptRollback,
-        now,
-        onNotice,
-      });
-    }
-    upkeep = new AuditUpkeep({ log: audit, storage, integrity, copies, now, retentionDays });
+    const parts = { storage, header, manifest, integrity, witness, signer, now, onFatal, onNotice };
+    const log = await openLog(options, { folder: auditFolder, ...parts });
+    const { audit } = log;
+    ({ upkeep } = log);
     // A crash from here on must not ask for it again.
     if (options.acceptRollback) await upkeep.anchor();
     if (header.format < STORE_FORMAT) {
@@ -127,7 +94,7 @@ export async function openStore(options: EngineOptions): Promise<OpenStore> {
     return { storage, header, catalog, manifest, follower, audit, upkeep, signer, onStop };
   } catch (error) {
     follower?.close();
-    await (upkeep ?? audit)?.close();
+    await upkeep?.close();
     // While it was read the instance had to be a member; without its keys it is none.
     if (!header) await withdraw(storage, onNotice);
     await storage.close();
