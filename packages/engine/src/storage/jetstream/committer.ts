@@ -15,13 +15,13 @@ import {
   type Waiting,
 } from './commit-group.js';
 import { type Fate, fateOf } from './fate.js';
-import type { PlacedMark } from './feed.js';
 import type { RecordSense } from './heal-plan.js';
 import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
 import { type MessageSeal, noKeys } from './message-seal.js';
 import { type ChangeEncoding, fingerprint, partBytesOf } from './messages.js';
+import type { PlacedMark } from './progress.js';
 import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
 /** How long a batch's answer is waited for before it is sent again. */

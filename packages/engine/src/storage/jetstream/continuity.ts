@@ -136,7 +136,7 @@ export class Continuity {
     compareRecord(this.#layout, entry, found ?? undefined, level);
   }
 
-  /** Nobody else writes it: by it is seen whether a commit of this instance's was lost, however much others wrote since. */
+  /** By it is seen whether a commit of this instance's was lost, however much others wrote since; but not where somebody wrote over it. */
   async #checkMark(manager: JetStreamManager): Promise<void> {
     const { instance, mark } = this.#replica;
     if (mark === 0) return;

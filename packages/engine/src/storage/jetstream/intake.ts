@@ -15,6 +15,15 @@ export type Whole =
       readonly bytes: Uint8Array | undefined;
     });
 
+/** What can be applied. */
+export interface Taken {
+  readonly messages: readonly Whole[];
+  /** The stream's sequence up to where that is. */
+  readonly upTo: number;
+  /** Nothing was behind it when it was sent, so that nothing lacks. */
+  readonly settled: boolean;
+}
+
 /**
  * Puts together what came one by one: parts to records, messages to batches. What it gives can be applied, and nothing that is
  * needed for it is still to come.

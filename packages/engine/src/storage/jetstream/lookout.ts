@@ -1,0 +1,53 @@
+import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/nats-core';
+import { Regression } from './admission.js';
+import type { Continuity } from './continuity.js';
+import type { Meta } from './notes.js';
+import type { Progress } from './progress.js';
+
+/** Looks whether the stream is still the one that it was, and knows what its leader said last. */
+export class Lookout {
+  readonly #continuity: Continuity;
+  readonly #progress: Progress;
+  #state: { readonly bytes: number; readonly lastSequence: number } | undefined;
+
+  constructor(continuity: Continuity, progress: Progress) {
+    this.#continuity = continuity;
+    this.#progress = progress;
+  }
+
+  /** What the stream's leader said last. */
+  get state(): { readonly bytes: number; readonly lastSequence: number } | undefined {
+    return this.#state;
+  }
+
+  /** As {@link Continuity.check}. */
+  async check(
+    manager: JetStreamManager,
+    connection: NatsConnection,
+  ): Promise<{ readonly info: StreamInfo; readonly meta: Meta }> {
+    const checked = await this.#continuity.check(manager, connection, () => this.#progress.position);
+    this.#heard(checked.info);
+    return checked;
+  }
+
+  /** As {@link Continuity.look}. */
+  async look(manager: JetStreamManager, connection: NatsConnection): Promise<void> {
+    this.#heard(await this.#continuity.look(manager, connection, () => this.#progress.position));
+  }
+
+  /** Whether the stream is ours, and has what this instance had. Errors as of nats.js */
+  async isWhole(manager: JetStreamManager, connection: NatsConnection): Promise<boolean> {
+    try {
+      await this.check(manager, connection);
+      return true;
+    } catch (error) {
+      if (error instanceof Regression) return false;
+      throw error;
+    }
+  }
+
+  #heard({ state }: StreamInfo): void {
+    this.#state = { bytes: state.bytes, lastSequence: state.last_seq };
+  }
+}
