@@ -1,5 +1,3 @@
-import { jetstreamManager } from '@nats-io/jetstream';
-
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { parseHeader } from '../header/format.js';
 import { isMoved } from '../header/moved.js';
@@ -8,6 +6,7 @@ import { movedAway } from '../instances/moved-away.js';
 import { HEADER_KEY } from '../keys.js';
 import { lastNote } from '../storage/jetstream/continuity.js';
 import { Layout } from '../storage/jetstream/layout.js';
+import { managerOf } from '../storage/jetstream/manager.js';
 import { noAnswer } from '../storage/jetstream/no-answer.js';
 import { parseMeta } from '../storage/jetstream/notes.js';
 import type { JetStreamOptions } from '../storage/jetstream/options.js';
@@ -43,7 +42,7 @@ async function readHeader({ connect, bucket }: JetStreamOptions) {
   const layout = new Layout(bucket);
   const connection = await connect();
   try {
-    const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+    const manager = await managerOf(connection, ANSWER_MS);
     const meta = await lastNote(manager, layout.stream, layout.meta);
     if (!meta?.data) return undefined;
     const { incarnation } = parseMeta(meta.data);

@@ -1,12 +1,11 @@
-import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
-
 import { CopiesLayout } from '../audit/copies/format.js';
 import { CofferError } from '../errors.js';
 import { type BucketStatus, bucketStatus, findStream, isNoStream } from '../storage/jetstream/bucket.js';
 import { requireFirstStore } from '../storage/jetstream/first-store.js';
 import { requireSync, requireVersion, type Sync } from '../storage/jetstream/fitness.js';
 import { Layout } from '../storage/jetstream/layout.js';
+import { managerOf } from '../storage/jetstream/manager.js';
 import { noAnswer } from '../storage/jetstream/no-answer.js';
 import type { JetStreamOptions } from '../storage/jetstream/options.js';
 import { mayPublish, maySubscribe } from '../storage/jetstream/rights.js';
@@ -54,7 +53,7 @@ export async function inspectBucket(options: JetStreamOptions): Promise<BucketSt
 }
 
 async function lostStore(connection: NatsConnection, bucket: string): Promise<string | undefined> {
-  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+  const manager = await managerOf(connection, ANSWER_MS);
   const find = (name: string) => findStream(manager, name);
   const { stream } = new Layout(bucket);
   return requireFirstStore({ bucket, stream, find }).then(

@@ -1,16 +1,14 @@
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
-
 import { saysMoved } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
 import { findStream } from '../storage/jetstream/bucket.js';
 import { lastNote } from '../storage/jetstream/continuity.js';
 import { Layout } from '../storage/jetstream/layout.js';
+import { managerOf } from '../storage/jetstream/manager.js';
 import { noAnswerOf } from '../storage/jetstream/no-answer.js';
 import { parseMember, parseMeta, unlessStrange } from '../storage/jetstream/notes.js';
 import type { MigrateOptions } from './options.js';
-
-const ANSWER_MS = 3_000;
 
 /** What a bucket holds, as the leader of its stream says. */
 export interface FoundStore {
@@ -41,7 +39,7 @@ export async function lookAtBucket<T>(
   let connection: NatsConnection | undefined;
   try {
     connection = await jetstream.connect();
-    const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+    const manager = await managerOf(connection);
     return await use(await found(manager, layout));
   } catch (cause) {
     throw noAnswerOf(jetstream.bucket, cause);

@@ -1,13 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises';
-
-import { jetstreamManager } from '@nats-io/jetstream';
-
 import { CofferError } from '../errors.js';
 import { parseHeader } from '../header/format.js';
 import { isMoved, markMoved, movedIn, saysMoved, withoutMark } from '../header/moved.js';
 import { HEADER_KEY } from '../keys.js';
 import { setMoved } from '../storage/file-kind.js';
 import { HEADER, Layout } from '../storage/jetstream/layout.js';
+import { managerOf } from '../storage/jetstream/manager.js';
 import { headsPrint, sealedMark } from '../storage/jetstream/mark.js';
 import { isPrintOf, MessageSeal } from '../storage/jetstream/message-seal.js';
 import { Replica } from '../storage/jetstream/replica.js';
@@ -241,7 +239,7 @@ async function hasMoved(
   const layout = new Layout(jetstream.bucket);
   const connection = await jetstream.connect();
   try {
-    const { streams } = await jetstreamManager(connection, { checkAPI: false });
+    const { streams } = await managerOf(connection);
     const last = (subject: string) => streams.getMessage(layout.stream, { last_by_subj: subject });
     const mark = await last(layout.mark(shared.instance));
     const header = await last(layout.record(HEADER_KEY));

@@ -8,15 +8,14 @@ import {
   type JetStreamClient,
   type JetStreamManager,
   jetstream,
-  jetstreamManager,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
 } from '@nats-io/jetstream';
 import { headers, type NatsConnection, nanos } from '@nats-io/nats-core';
-
 import { CofferError } from '../../errors.js';
 import { Link } from '../../storage/jetstream/link.js';
+import { managerOf } from '../../storage/jetstream/manager.js';
 import { DEFAULT_AUDIT_MAX_BYTES, type JetStreamOptions } from '../../storage/jetstream/options.js';
 import { COPY_HEADER, CopiesLayout } from './format.js';
 import { type Pulled, pullPage } from './pull.js';
@@ -285,7 +284,7 @@ export class CopiesStream {
     const { connection } = this.#link;
     if (!connection) throw new Error(this.#link.problem);
     if (this.#apis?.connection !== connection) {
-      const jsm = await jetstreamManager(connection, { timeout: TIMEOUT, checkAPI: false });
+      const jsm = await managerOf(connection, TIMEOUT);
       this.#apis = { connection, jsm, js: jetstream(connection, { timeout: TIMEOUT }) };
     }
     const apis = this.#apis;

@@ -5,16 +5,15 @@ import {
   JetStreamApiError,
   type JetStreamManager,
   jetstream,
-  jetstreamManager,
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { errors, type NatsConnection } from '@nats-io/nats-core';
-
 import { CofferError } from '../../errors.js';
 import { DESCRIPTION, REQUIRED, refuseRollups, requireConfig } from './bucket-config.js';
 import { requireFirstStore } from './first-store.js';
 import { requireSync, requireVersion, type Sync } from './fitness.js';
 import type { Layout } from './layout.js';
+import { managerOf } from './manager.js';
 import { noAnswer, noAnswerOf } from './no-answer.js';
 import { BUCKET_FORMAT, encodeMeta, type Meta, parseMeta } from './notes.js';
 import type { JetStreamOptions } from './options.js';
@@ -74,7 +73,7 @@ async function lookAt(
   known: ReplicaOrigin | undefined,
   incarnation: Uint8Array | undefined,
 ): Promise<Omit<BucketFacts, 'sync'>> {
-  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+  const manager = await managerOf(connection, ANSWER_MS);
   const found = await findStream(manager, layout.stream);
   if (!found && known) return { origin: known, replicas: options.replicas, maxBytes: -1 };
   if (found) requireConfig(found, options.bucket, layout);
@@ -119,7 +118,7 @@ export interface BucketServer {
 
 /** @throws what nats.js does */
 export async function bucketStatus(connection: NatsConnection, layout: Layout): Promise<BucketStatus> {
-  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: STATUS_MS });
+  const manager = await managerOf(connection, STATUS_MS);
   const { config, state, cluster } = await manager.streams.info(layout.stream);
   const leader = cluster?.leader;
   const here = connection.info?.server_name;
@@ -147,7 +146,7 @@ export async function changeReplicas(
   replicas: number,
 ): Promise<void> {
   try {
-    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+    const manager = await managerOf(connection, ANSWER_MS);
     await manager.streams.update(layout.stream, { num_replicas: replicas });
   } catch (error) {
     if (error instanceof JetStreamApiError) {

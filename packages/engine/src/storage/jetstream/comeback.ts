@@ -1,4 +1,4 @@
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
@@ -8,6 +8,7 @@ import { lastNote } from './continuity.js';
 import { UNPROVEN } from './epoch.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
+import { managerOf } from './manager.js';
 import { lastOfMember } from './member-message.js';
 import { type Members, readingOf } from './members.js';
 import type { MessageSeal } from './message-seal.js';
@@ -17,7 +18,6 @@ import type { ReplicaLike } from './replica-contract.js';
 import { isBlank } from './standing.js';
 import { survey } from './survey.js';
 
-const ANSWER_MS = 3_000;
 /** Between two looks whether a heal was announced. */
 const LOOK_MS = 1_000;
 
@@ -62,7 +62,7 @@ export class Comeback {
     admission: Admission,
     closing: AbortSignal,
   ): Promise<Reconciled> {
-    const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+    const manager = await managerOf(connection);
     const healing = new AbortController();
     const signal = AbortSignal.any([closing, healing.signal]);
     const look = async () => {

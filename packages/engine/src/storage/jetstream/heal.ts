@@ -1,4 +1,4 @@
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission, ForkJoin, HealReport, MemberStatus, StorageAlarm } from '../shared.js';
@@ -18,6 +18,7 @@ import { PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
 import type { Layout } from './layout.js';
 import { isOutlived } from './lineage.js';
+import { managerOf } from './manager.js';
 import type { MessageSeal } from './message-seal.js';
 import { fingerprint, lineageBehind } from './messages.js';
 import { encodeAlarm, parseAlarm, parseAnyMeta, parsedNote, requireFormat } from './notes.js';
@@ -77,7 +78,7 @@ export class Heal {
   /** @throws CofferError `unavailable`, `conflict`, `unfit_store`, `tampered` */
   async run(): Promise<HealReport> {
     const { dryRun, connection, layout, seal, replica, sense, alarm, members, admission } = this.#options;
-    const manager = await jetstreamManager(this.#connection, { timeout: ANSWER_MS, checkAPI: false });
+    const manager = await managerOf(this.#connection, ANSWER_MS);
     const found = alarm.raised;
     const saysGone = found?.kind === 'gone';
     // Whoever may write to the bucket can say so.

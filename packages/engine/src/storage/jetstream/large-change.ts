@@ -1,6 +1,4 @@
 import { setTimeout as wait } from 'node:timers/promises';
-
-import { jetstreamManager } from '@nats-io/jetstream';
 import { CofferError } from '../../errors.js';
 import { isConflict } from '../../overtaken.js';
 import type { StorageChange } from '../storage.js';
@@ -11,6 +9,7 @@ import type { CommittedFeed } from './committer.js';
 import { lastNote } from './continuity.js';
 import { each } from './each.js';
 import type { Link } from './link.js';
+import { managerOf } from './manager.js';
 import { markOf } from './mark.js';
 import { type ChangeEncoding, encodeChange, fingerprint, type Outgoing } from './messages.js';
 
@@ -140,7 +139,7 @@ export class SideWriter {
     const { connection } = link;
     const keys = sides.map(({ key }) => key).filter((key) => feed.isForgettable(replica.entry(key)));
     if (!connection || keys.length === 0) return [];
-    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+    const manager = await managerOf(connection);
     const forgotten: Uint8Array[] = [];
     await each(keys, async (key) => {
       if (!(await lastNote(manager, layout.stream, layout.record(key)))) forgotten.push(key);

@@ -1,6 +1,7 @@
-import { jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
+import type { StreamInfo } from '@nats-io/jetstream';
 import { CofferError } from '../../errors.js';
 import type { MemberStatus } from '../shared.js';
+import { managerOf } from './manager.js';
 import { lastOfMember, memberMessage, sealedMember, unsealedNote } from './member-message.js';
 import type { RawMessage } from './messages.js';
 import { noAnswer } from './no-answer.js';
@@ -13,8 +14,6 @@ import { Roll } from './roll.js';
 const NOTE_MS = 10_000;
 /** Who was not heard of in so many times that time is away. */
 const AWAY = 3.5;
-/** How long JetStream has for an answer. */
-const ANSWER_MS = 3_000;
 
 export interface MembersOptions extends Omit<OwnNoteOptions, 'noteMs'> {
   /** Up to where this instance's replica has the stream. */
@@ -152,7 +151,7 @@ export class Members {
     const { instance } = this.#toForget(named, there);
     const known = this.#roll.get(instance);
     try {
-      const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+      const manager = await managerOf(connection);
       const last = await lastOfMember(manager, layout, seal, instance);
       const isNews = known && known.sequence > 0 && last?.sequence !== known.sequence;
       if (last?.said?.note && isNews) throw this.#isAlive(named, 0);

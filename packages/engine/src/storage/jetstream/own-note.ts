@@ -1,10 +1,11 @@
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import { lastNote } from './continuity.js';
 import { UNPROVEN } from './epoch.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
+import { managerOf } from './manager.js';
 import { type LastOfMember, lastOfMember, memberMessage } from './member-message.js';
 import type { MessageSeal } from './message-seal.js';
 import type { Outgoing } from './messages.js';
@@ -16,8 +17,6 @@ import type { ReplicaLike } from './replica-contract.js';
 const SOON_MS = 1_000;
 /** Of a new instance that was silent for longer than so many times that time others may not have waited. */
 const LAPSED = 2;
-/** How long JetStream has for an answer. */
-const ANSWER_MS = 3_000;
 /** How often a note is written anew, where somebody else writes under the same subject. */
 const ATTEMPTS = 3;
 
@@ -223,7 +222,7 @@ export class OwnNote {
   /** @returns the sequence of what is there */
   async #look(connection: NatsConnection, isAnew: boolean): Promise<number> {
     const { layout, seal, replica } = this.#options;
-    const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+    const manager = await managerOf(connection);
     const last = await lastOfMember(manager, layout, seal, replica.instance);
     const { life = 0 } = last?.said ?? {};
     if (this.#isMark(last)) {

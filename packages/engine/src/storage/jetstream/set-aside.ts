@@ -1,8 +1,8 @@
-import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import type { SetAside } from '../shared.js';
 import { readLast } from './last.js';
 import type { Layout } from './layout.js';
+import { managerOf } from './manager.js';
 
 const ANSWER_MS = 5_000;
 /** Header of nats-server: how long a message is of which the headers alone are read. */
@@ -19,7 +19,7 @@ export async function setAside(
   layout: Layout,
   remove: boolean,
 ): Promise<SetAside> {
-  const manager = await jetstreamManager(connection, { timeout: ANSWER_MS, checkAPI: false });
+  const manager = await managerOf(connection, ANSWER_MS);
   const { stream, forks: filter } = layout;
   let records = 0;
   let bytes = 0;
