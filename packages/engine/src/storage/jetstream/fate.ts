@@ -1,5 +1,5 @@
 import { LINEAGE } from './layout.js';
-import type { Ancestor, ReplicaEntry } from './replica-contract.js';
+import type { ReplicaEntry } from './replica-contract.js';
 
 /** A change of one head whose answer was lost. */
 export interface Lost {
@@ -33,18 +33,14 @@ export type Fate =
 export function fateOf(entry: ReplicaEntry | undefined, lost: Lost): Fate {
   const { expected, fingerprint, place, isSealed } = lost;
   if ((entry?.revision ?? 0) === expected) return { is: 'unchanged' };
-  const next = entry && successor(entry, expected);
-  if (!entry || !next) return { is: 'unknown' };
-  if (next.fingerprint !== fingerprint) return { is: 'overtaken' };
-  if (isSealed) return next.revision === place ? { is: 'stored', revision: place } : { is: 'unknown' };
-  // Of the ring's record no two that were made are alike.
-  return entry.fingerprint === fingerprint ? { is: 'stored', revision: entry.revision } : { is: 'unknown' };
-}
-
-/** Which record followed on the one of that revision; undefined where too many have since. */
-function successor(entry: ReplicaEntry, expected: number): Ancestor | undefined {
+  if (!entry) return { is: 'unknown' };
   const line = [{ revision: entry.revision, fingerprint: entry.fingerprint }, ...entry.lineage];
   const before = line.findIndex(({ revision }) => revision <= expected);
-  if (before >= 0) return line[before - 1];
-  return entry.lineage.length < LINEAGE ? line.at(-1) : undefined;
+  // Where too many followed to name them all, it is the oldest that is named, or none of them.
+  const next = before >= 0 ? line[before - 1] : line.at(-1);
+  const isNamed = before >= 0 || line.length <= LINEAGE;
+  if (next?.fingerprint !== fingerprint) return { is: next && isNamed ? 'overtaken' : 'unknown' };
+  // Of the ring's record no two that were made are alike.
+  const isOurs = next.revision === (isSealed ? place : entry.revision);
+  return isOurs ? { is: 'stored', revision: next.revision } : { is: 'unknown' };
 }

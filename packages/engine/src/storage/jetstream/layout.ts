@@ -179,7 +179,7 @@ export const HEADER = {
   after: 'Coffer-After',
   /** On all that is sealed: the SHA-256 of its bytes, base64url, by which headers alone tell whether it is what it was. */
   print: 'Coffer-Print',
-  /** On each record but the key ring's, and on what an instance says of itself: see `message-seal.ts`. */
+  /** On each record but the key ring's, and on what an instance says of itself and its commits: see `message-seal.ts`. */
   seal: 'Coffer-Seal',
   /** Of a head that is removed: the generation of what was there, by which it is told from a later life. */
   generation: 'Coffer-Generation',

@@ -33,8 +33,8 @@ export interface MessageSealOptions {
 
 /**
  * Tells what instances of the store wrote into the bucket from what somebody else did who may publish there: each record, each removal
- * and what an instance says of itself carries a keyed digest of the stream, its subject, and its headers, one of which is the SHA-256 of
- * its bytes. So headers alone tell.
+ * and what an instance says of itself and its commits carries a keyed digest of the stream, its subject, and its headers, one of which is
+ * the SHA-256 of its bytes. So headers alone tell.
  *
  * It does not tell that a message is new: who has seen one can put it there again. That it follows on what is there its lineage says,
  * which is covered.
