@@ -19,6 +19,11 @@ describe('what Vault says of a refusal', () => {
     expect(words({ errors: [`${old} ${client} ${jwt}`] })).toBe('[token] [token] [token]');
   });
 
+  it('is what Go says for it, where it is not asked', () => {
+    const said = 'Client sent an HTTP request to an HTTPS server.';
+    expect(words(`${said}\n`)).toBe(said);
+  });
+
   it.each(['', '<html>', '{}', '{"errors":[]}', '{"errors":[1]}'])('is nothing in %j', (body) => {
     expect(words(body)).toBe('');
   });

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Agent, ClientRequest, IncomingMessage } from 'node:http';
+import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { urlToHttpOptions } from 'node:url';
 
 /** Until when an answer is waited for. */
@@ -47,13 +47,14 @@ const IDLE_MS = 30_000;
 
 /** Speaks HTTP with one Vault, over connections that are kept. */
 export class VaultHttp {
-  readonly #options: ReturnType<typeof urlToHttpOptions>;
+  readonly #options: RequestOptions;
   readonly #prefix: string;
   readonly #http: typeof import('node:https');
   readonly #agent: Agent;
 
   private constructor(url: URL, http: typeof import('node:https'), ca: Buffer | undefined) {
-    this.#options = urlToHttpOptions(url);
+    const { protocol, hostname, port } = urlToHttpOptions(url);
+    this.#options = { protocol, hostname, port };
     this.#prefix = url.pathname.replace(/\/+$/, '');
     this.#http = http;
     const keeping = {

@@ -6,12 +6,18 @@
  * @returns a copy, for the receiver to wipe; undefined if nothing stands there, or this is no JSON
  */
 export function jsonAt(bytes: Uint8Array, path: readonly string[]): Uint8Array | undefined {
+  const part = partAt(bytes, path);
+  return part && plainJson(part);
+}
+
+/** The same as it is written: a part of the same memory. */
+export function partAt(bytes: Uint8Array, path: readonly string[]): Uint8Array | undefined {
   const walker = new Walker(bytes);
   try {
     for (const key of path) if (!walker.enter(key)) return undefined;
     const start = walker.at;
     walker.skip();
-    return plain(bytes.subarray(start, walker.at));
+    return bytes.subarray(start, walker.at);
   } catch (error) {
     if (error instanceof NoJson) return undefined;
     throw error;
@@ -71,10 +77,10 @@ const [QUOTE, BACKSLASH, COLON, COMMA, OPEN, CLOSE, OPEN_LIST, CLOSE_LIST] = Buf
 
 class Walker {
   at = 0;
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+  constructor({ buffer, byteOffset, length }: Uint8Array) {
+    this.#bytes = Buffer.from(buffer, byteOffset, length);
   }
 
   /** Goes to the value of a key of the object that begins here. */
@@ -88,9 +94,7 @@ class Walker {
     if (this.#next() !== OPEN) throw new NoJson();
     this.at++;
     while (this.#next() !== CLOSE) {
-      const start = this.at;
-      this.#string();
-      const key = Buffer.from(textOf(this.#bytes.subarray(start, this.at))).toString('utf8');
+      const key = this.#key();
       this.#take(COLON);
       this.#next();
       const value = this.at;
@@ -130,6 +134,14 @@ class Walker {
     }
   }
 
+  #key(): string {
+    const start = this.at;
+    this.#string();
+    const written = this.#bytes.subarray(start, this.at);
+    if (!written.includes(BACKSLASH as number)) return written.toString('utf8', 1, written.length - 1);
+    return Buffer.from(textOf(written)).toString('utf8');
+  }
+
   #take(byte: number | undefined): void {
     if (this.#next() !== byte) throw new NoJson();
     this.at++;
@@ -148,11 +160,14 @@ class Walker {
   /** A number, true, false or null. */
   #word(): void {
     const start = this.at;
-    while (/[\w.+-]/.test(String.fromCharCode(this.#bytes[this.at] ?? 0))) this.at++;
+    while (WORD.has(this.#bytes[this.at] as number)) this.at++;
     if (this.at === start) throw new NoJson();
   }
 }
 
+const WORD: ReadonlySet<number> = new Set(
+  Buffer.from('0123456789.+-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'),
+);
 const U = 0x75;
 const ESCAPES = new Map([
   ['n', 0x0a],
@@ -167,7 +182,8 @@ const HARMLESS = new Map([
   ['0026', 0x26],
 ]);
 
-function plain(json: Uint8Array): Uint8Array {
+/** JSON without white space outside of strings, and without the escapes that Go writes for browsers: a copy, for the receiver to wipe. */
+export function plainJson(json: Uint8Array): Uint8Array {
   const out = Buffer.from(new ArrayBuffer(json.length));
   let length = 0;
   let inString = false;

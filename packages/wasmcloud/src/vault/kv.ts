@@ -7,7 +7,7 @@ import { readJson } from '../protocol/json.js';
 import type { VaultApi } from './api.js';
 import { Forbidden } from './forbidden.js';
 import type { Patience, VaultAnswer } from './http.js';
-import { jsonAt, membersIn, textOf } from './json-at.js';
+import { membersIn, partAt, plainJson, textOf } from './json-at.js';
 import type { ClientToken } from './login.js';
 import type { KvMounts, KvVersion } from './mounts.js';
 import type { VaultReference } from './reference.js';
@@ -65,33 +65,40 @@ function secretIn(kv: KvVersion, { field }: VaultReference, answer: VaultAnswer)
   try {
     if (status === 403) throw new Forbidden(wordsOf(body));
     if (status !== 200) throw new SecretsError('UpstreamError', `Vault answers ${status}: ${wordsOf(body)}`);
-    const whole = jsonAt(body, kv === 2 ? ['data', 'data'] : ['data']);
-    const version = kv === 2 ? numberIn(body) : UNNUMBERED;
-    if (whole === undefined || whole[0] !== OPEN || version === undefined) throw foreign();
-    return { version, kind: 'string', value: field === undefined ? whole : fieldOf(whole, field) };
+    const { version, object } =
+      kv === 2 ? numbered(body) : { version: UNNUMBERED, object: partAt(body, ['data']) };
+    if (version === undefined || object === undefined || object[0] !== OPEN) throw foreign();
+    return {
+      version,
+      kind: 'string',
+      value: field === undefined ? plainJson(object) : fieldOf(object, field),
+    };
   } finally {
     body.fill(0);
   }
 }
 
-const [OPEN] = Buffer.from('{');
+const [OPEN, QUOTE] = Buffer.from('{"');
 
-function numberIn(body: Uint8Array): string | undefined {
-  const number = jsonAt(body, ['data', 'metadata', 'version']);
+/** What version 2 answers with, in parts of the answer's memory. */
+function numbered(body: Uint8Array): { version: string | undefined; object: Uint8Array | undefined } {
+  const data = membersOf(partAt(body, ['data']));
+  const number = membersOf(data?.get('metadata'))?.get('version');
   const text = number && Buffer.from(number).toString('latin1');
-  return text !== undefined && /^\d{1,16}$/.test(text) ? text : undefined;
+  return {
+    version: text !== undefined && /^\d{1,16}$/.test(text) ? text : undefined,
+    object: data?.get('data'),
+  };
 }
 
-function fieldOf(whole: Uint8Array, field: string): Uint8Array {
-  try {
-    const json = membersIn(whole)?.get(field);
-    if (json === undefined) throw absent(`it has no field ${JSON.stringify(field)}`);
-    const value = textOf(json);
-    if (!isUtf8(value)) throw foreign();
-    return value;
-  } finally {
-    whole.fill(0);
-  }
+const membersOf = (part: Uint8Array | undefined) => part && membersIn(part);
+
+function fieldOf(object: Uint8Array, field: string): Uint8Array {
+  const json = membersIn(object)?.get(field);
+  if (json === undefined) throw absent(`it has no field ${JSON.stringify(field)}`);
+  const value = json[0] === QUOTE ? textOf(json) : plainJson(json);
+  if (!isUtf8(value)) throw foreign();
+  return value;
 }
 
 const goneSchema = z.object({

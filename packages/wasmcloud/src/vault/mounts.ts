@@ -12,7 +12,7 @@ export type KvVersion = 1 | 2;
 
 const MOST = 1_000;
 /** What was asked for in this time is not asked for again because a secret is not there. */
-const AGAIN_MS = 10_000;
+const AGAIN_MS = 2_000;
 
 const mountSchema = z.object({
   data: z.object({

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import type { Requester, Secret, SecretQuery } from '../backend/options.js';
 import type { SecretSource } from '../backend/source.js';
 import { orAborted } from '../host/ask.js';
@@ -14,6 +13,7 @@ import { KvMounts } from './mounts.js';
 import type { VaultOptions } from './options.js';
 import { type Defaults, referenceOf, type VaultReference } from './reference.js';
 import { readDefaults, readSettings, type Settings } from './settings.js';
+import { TokenDigests } from './token-digests.js';
 import { whyUnready } from './unready.js';
 
 /** Tokens are ended for so long, when a source is closed. */
@@ -41,6 +41,7 @@ class VaultSource implements SecretSource {
   readonly #api: VaultApi;
   readonly #kv: VaultKv;
   readonly #logins: LoginCache;
+  readonly #digests = new TokenDigests();
   #closed = false;
 
   constructor(options: VaultOptions, settings: Settings, defaults: Defaults, api: VaultApi) {
@@ -83,8 +84,15 @@ class VaultSource implements SecretSource {
     const application = applicationClaim(requester, this.#options.applicationHosts ?? {});
     const { namespace, authMount, role } = reference;
     const { entity, host } = requester;
-    const said = [namespace, authMount, role, application, entity.token.text, host.token.text];
-    return await this.#logins.get(hash('sha256', JSON.stringify(said), 'base64'), () => {
+    const said = [
+      namespace,
+      authMount,
+      role,
+      application,
+      this.#digests.of(entity.token),
+      this.#digests.of(host.token),
+    ];
+    return await this.#logins.get(JSON.stringify(said), () => {
       const claims = { audience: this.#settings.audience, application, requester };
       const jwt = loginToken(claims, this.#options.signingKeys.current(), new Date());
       // Others may wait for it longer than who was first.

@@ -10,10 +10,9 @@ const refusalSchema = z.object({ errors: z.array(z.string()) });
 
 /** What Vault says of a refusal, in one line; empty: nothing. */
 export function wordsOf(body: Uint8Array): string {
-  const { errors = [] } = readJson(refusalSchema, body) ?? {};
   // A list of Go's has a count before it, and stars.
-  const words = errors.map((error) =>
-    error
+  const words = saidIn(body).map((one) =>
+    one
       .replace(/^\d+ errors? occurred:/, '')
       .replace(/\n\t\* /g, ' ')
       .trim(),
@@ -24,6 +23,12 @@ export function wordsOf(body: Uint8Array): string {
     .replace(/[\p{C}\s]+/gu, ' ')
     .trim()
     .slice(0, LENGTH);
+}
+
+/** What is no JSON is said by Go's HTTP server, in a line of text, or by what stands before Vault, in a page. */
+function saidIn(body: Uint8Array): readonly string[] {
+  const text = Buffer.from(body.buffer, body.byteOffset, Math.min(body.length, LENGTH)).toString('utf8');
+  return readJson(refusalSchema, body)?.errors ?? (/^\s*[{[<]/.test(text) ? [] : [text]);
 }
 
 const WHY: Record<string, string> = {
