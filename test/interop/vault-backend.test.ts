@@ -236,6 +236,14 @@ describe('a log-in', () => {
     const audience = await sourceOf(askers, keys, { address: vault.url, audience: 'another' });
     expect(await refused(wanted, {}, audience)).toMatch(/^UpstreamError: .*audience/);
     await Promise.all([unknown.close?.(), audience.close?.()]);
+    const gone = await SigningKeysServer.start();
+    await setUp(vault, gone.url, { mount: 'gone' });
+    const unfetched = await sourceOf(askers, gone, { address: vault.url, authMount: 'gone' });
+    await gone[Symbol.asyncDispose]();
+    expect(await refused(wanted, {}, unfetched)).toMatch(
+      /^UpstreamError: Vault refuses the log-in at auth\/gone/,
+    );
+    await unfetched.close?.();
   });
 });
 
