@@ -42,8 +42,23 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** @throws CofferError `insecure_root_key` unless only its owner can read the file, and that is this process's user or root */
-export function requirePrivate(what: string, path: string, { mode, uid }: Stats): void {
+/**
+ * Rights on a file that others than this process have, as bits of its mode. What root lets a group read is given to us if we are in
+ * the group, as a Secret in a pod is (`root:fsGroup`, 0440); or by an access list, which shows as rights of the group: a
+ * credential of systemd's is so (`root:root`, 0440).
+ */
+export function rightsOfOthers({ mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): number {
+  const isRoot = process.getuid?.() === 0;
+  const isGiven = uid === 0 && !isRoot && (gid === 0 || process.getgroups?.().includes(gid) === true);
+  return mode & (isGiven ? 0o037 : 0o077);
+}
+
+/**
+ * @throws CofferError `insecure_root_key` unless only its owner can read the file, who is this process's user or root, or root
+ *   gives it to this process
+ */
+export function requirePrivate(what: string, path: string, stats: Stats): void {
+  const { mode, uid } = stats;
   const own = process.getuid?.() ?? uid;
   if (uid !== own && uid !== 0) {
     throw new CofferError(
@@ -51,7 +66,7 @@ export function requirePrivate(what: string, path: string, { mode, uid }: Stats)
       `the ${what} ${path} belongs to another user (${uid}): chown it to yours`,
     );
   }
-  if ((mode & 0o077) !== 0) {
+  if (rightsOfOthers(stats) !== 0) {
     throw new CofferError(
       'insecure_root_key',
       `the ${what} ${path} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it; if somebody may have ` +

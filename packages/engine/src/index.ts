@@ -42,7 +42,7 @@ export { canLockMemory } from './crypto/secure-memory.js';
 export { Engine } from './engine.js';
 export { CofferError, type ErrorCode } from './errors.js';
 export type { EngineFacts } from './facts.js';
-export { makeFolders } from './files.js';
+export { makeFolders, rightsOfOthers } from './files.js';
 export type { ForeignFetch, ForeignReference } from './foreign.js';
 export { ACTIONS, type Action, canonical, type Grant } from './grant.js';
 export { type AuditTailState, inspectAuditTail } from './inspect/audit-tail.js';

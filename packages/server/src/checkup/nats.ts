@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { rightsOfOthers } from '@coffer/engine';
 import { connect } from '@nats-io/transport-node';
 import { servedBackends } from '../config/backends.js';
 import type { ServerConfig } from '../config/config.js';
@@ -36,7 +37,7 @@ export function hasItsFiles(reach: NatsReach): boolean {
 }
 
 export async function checkSecretFile(subject: string, path: string): Promise<readonly Finding[]> {
-  if (((await stat(path)).mode & 0o077) !== 0) {
+  if (rightsOfOthers(await stat(path)) !== 0) {
     return [problem(subject, `others can read ${path}: chmod 600 ${path}`)];
   }
   return [ok(subject, `${path}, for its owner only`), ...(await checkFolderOfKey(subject, path))];

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { rightsOfOthers } from '@coffer/engine';
 import { accountInspector, readTrustedOperator } from '@coffer/identity';
 import type { ServerConfig } from '../config/config.js';
 import type { TrustConfig } from '../config/trust.js';
@@ -138,8 +139,7 @@ const OLDER =
 async function checkNats({ servers, creds, ca }: NonNullable<NonNullable<TrustConfig['resolver']>['nats']>) {
   const where = ok(SUBJECT, `accounts at ${servers.join(', ')}, which is not asked now`);
   for (const path of [creds, ca]) if (path !== undefined) await access(path, constants.R_OK);
-  const mode = creds === undefined ? 0 : (await stat(creds)).mode & 0o077;
-  if (mode === 0) return [where];
+  if (creds === undefined || rightsOfOthers(await stat(creds)) === 0) return [where];
   return [where, problem(SUBJECT, `others can read ${creds}: chmod 600 ${creds}`)];
 }
 
