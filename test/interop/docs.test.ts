@@ -12,6 +12,8 @@ const PAGES = [
   ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
 ].filter((path) => path.endsWith('.md'));
 
+const UNIT = 'deploy/systemd/coffer.service';
+const SYSUSERS = 'deploy/systemd/coffer.sysusers';
 const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
 
 const textOf = (page: string): string => readFileSync(join(ROOT, page), 'utf8');
@@ -30,11 +32,12 @@ describe('the documentation', () => {
 
 describe('docs/production.md', () => {
   const text = textOf('docs/production.md');
-  const units = [...text.matchAll(/^`\/etc\/systemd\/system\/([^`]+)`[^\n]*\n\n```ini\n([\s\S]*?)^```$/gm)];
+  const shown = [...text.matchAll(/^`\/etc\/systemd\/system\/([^`]+)`[^\n]*\n\n```ini\n([\s\S]*?)^```$/gm)];
+  const units = [...shown.map((match) => match.slice(1)), ['coffer.service', textOf(UNIT)]];
 
   it.skipIf(!hasSystemd)('has units that systemd takes, and that leave the server few rights', async () => {
     using folder = new TemporaryFolder();
-    const names = units.map(([, name = '', unit = '']) => {
+    const names = units.map(([name = '', unit = '']) => {
       // Where node and coffer are on this machine is another matter.
       writeFileSync(
         folder.join(name),
@@ -42,11 +45,23 @@ describe('docs/production.md', () => {
       );
       return `./${name}`;
     });
-    expect(names).toContain('./coffer.service');
     const verified = await run('systemd-analyze', ['verify', ...names], { cwd: folder.path });
     expect({ code: verified.code, said: verified.stderr.toString() }).toEqual({ code: 0, said: '' });
-    const rights = ['security', '--offline=true', '--threshold=15', './coffer.service'];
+    const rights = ['security', '--offline=true', '--threshold=13', './coffer.service'];
     expect((await run('systemd-analyze', rights, { cwd: folder.path })).code).toBe(0);
+  });
+
+  it.skipIf(!hasSystemd)('names a user that systemd-sysusers makes as well', async () => {
+    const { code, stderr, stdout } = await run('systemd-sysusers', ['--dry-run', join(ROOT, SYSUSERS)]);
+    expect({ code, said: `${stdout}${stderr}` }).toEqual({
+      code: 0,
+      said: expect.stringMatching(/user .?coffer/i),
+    });
+  });
+
+  it('says where the root key is as the unit has it', () => {
+    const [, id = ''] = /^LoadCredential=([^:]+):\/etc\/coffer\/keys\/root\.key$/m.exec(textOf(UNIT)) ?? [];
+    expect(text).toContain(`rootKey: file:/run/credentials/coffer.service/${id} `);
   });
 
   it('has a configuration that nothing is wrong with but what is not there', async () => {
