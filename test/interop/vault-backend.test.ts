@@ -289,6 +289,7 @@ describe('Vault’s client tokens', () => {
     counted = await sourceOf(askers, keys, { address: between.url });
     between.seen.length = 0;
     between.instead = () => false;
+    between.before = async () => {};
     return counted;
   };
 
@@ -350,6 +351,18 @@ describe('Vault’s client tokens', () => {
     expect(between.count('secret/data/elsewhere')).toBe(2);
   });
 
+  it('are not taken away from who may read by who may not', async () => {
+    await using _ = closing(await open());
+    await read(wanted, {}, counted);
+    // Each time that the one is on its way, the other has been refused.
+    between.before = async ({ url = '' }) => {
+      if (url.endsWith('/shop/tokens'))
+        expect(await refused('elsewhere', {}, counted)).toMatch(/^Unauthorized/);
+    };
+    expect(await read(wanted, {}, counted)).toHaveProperty('text');
+    expect(between.count('secret/data/shop/tokens')).toBe(2);
+  });
+
   it('of a short lease are replaced before it ends', async () => {
     await using _ = closing(await open());
     await role(vault, 'short', { token_ttl: '2s' });
@@ -382,6 +395,9 @@ describe('Vault’s client tokens', () => {
     const before = await tokens();
     await read(wanted, {}, counted);
     expect(await tokens()).toBe(before + 1);
+    // Another one takes its place, and it is ended as well.
+    await refused('elsewhere', {}, counted);
+    expect(await tokens()).toBe(before + 2);
     await counted.close?.();
     expect(await tokens()).toBe(before);
   });

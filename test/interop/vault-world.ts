@@ -60,6 +60,8 @@ export class Between {
     incoming: IncomingMessage,
     answer: (status: number, body?: object | Buffer, headers?: object) => void,
   ) => boolean = () => false;
+  /** Is waited for before Vault is asked. */
+  before: (incoming: IncomingMessage) => Promise<void> = async () => {};
   readonly #server: Server;
 
   static async start(target: string): Promise<Between> {
@@ -78,12 +80,17 @@ export class Between {
         outgoing.end(Buffer.isBuffer(body) ? body : JSON.stringify(body));
       });
       if (answered) return;
-      const passed = request(`${target}${url}`, { method, headers }, (answer) => {
-        outgoing.writeHead(answer.statusCode ?? 0, answer.headers);
-        pipeline(answer, outgoing, () => {});
-      });
-      passed.on('error', () => outgoing.destroy());
-      pipeline(incoming, passed, () => {});
+      this.before(incoming).then(
+        () => {
+          const passed = request(`${target}${url}`, { method, headers }, (answer) => {
+            outgoing.writeHead(answer.statusCode ?? 0, answer.headers);
+            pipeline(answer, outgoing, () => {});
+          });
+          passed.on('error', () => outgoing.destroy());
+          pipeline(incoming, passed, () => {});
+        },
+        () => outgoing.destroy(),
+      );
     });
   }
 

@@ -3,6 +3,7 @@ import type { SecretSource } from '../backend/source.js';
 import { orAborted } from '../host/ask.js';
 import { SecretsError } from '../protocol/errors.js';
 import { VaultApi } from './api.js';
+import { Farewells } from './farewells.js';
 import { Forbidden } from './forbidden.js';
 import { type Patience, VaultHttp } from './http.js';
 import { VaultKv } from './kv.js';
@@ -16,7 +17,7 @@ import { readDefaults, readSettings, type Settings } from './settings.js';
 import { TokenDigests } from './token-digests.js';
 import { whyUnready } from './unready.js';
 
-/** Tokens are ended for so long, when a source is closed. */
+/** So long a token may take to be ended. */
 const FAREWELL_MS = 2_000;
 
 /**
@@ -41,6 +42,7 @@ class VaultSource implements SecretSource {
   readonly #api: VaultApi;
   readonly #kv: VaultKv;
   readonly #logins: LoginCache;
+  readonly #farewells: Farewells;
   readonly #digests = new TokenDigests();
   #closed = false;
 
@@ -50,7 +52,9 @@ class VaultSource implements SecretSource {
     this.#defaults = defaults;
     this.#api = api;
     this.#kv = new VaultKv(api, new KvMounts(api, options.kvVersion, settings.timeoutMs));
-    this.#logins = new LoginCache((client) => void this.#end(client));
+    const end = (client: ClientToken) => endToken(api, client, { until: performance.now() + FAREWELL_MS });
+    this.#farewells = new Farewells(end, settings.timeoutMs);
+    this.#logins = new LoginCache((client) => this.#farewells.later(client));
   }
 
   async fetch(query: SecretQuery, requester: Requester, signal?: AbortSignal): Promise<Secret> {
@@ -76,7 +80,7 @@ class VaultSource implements SecretSource {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.all(this.#logins.clear().map((client) => this.#end(client)));
+    await this.#farewells.now(this.#logins.clear());
     this.#api.close();
   }
 
@@ -102,9 +106,5 @@ class VaultSource implements SecretSource {
 
   #patience(): Patience {
     return { until: performance.now() + this.#settings.timeoutMs };
-  }
-
-  async #end(client: ClientToken): Promise<void> {
-    await endToken(this.#api, client, { until: performance.now() + FAREWELL_MS });
   }
 }
