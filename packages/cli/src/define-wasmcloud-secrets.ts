@@ -60,6 +60,7 @@ function defineGet(wasmcloud: Command): void {
       'with --as: the host’s token (default: one made for the purpose, as stock hosts do)',
     )
     .option('--application <name>', 'with --as: the application that the host says it is for')
+    .option('--policy <json>', 'with --as: the properties of the policy in its manifest, as a JSON object')
     .addOption(new Option('-e, --encryption-xkey-seed <seed>', 'passed over').hideHelp())
     .addOption(new Option('-b, --secrets-bucket <name>', 'passed over').hideHelp());
   act(addJsonOption(get), async (options, secret) =>
@@ -70,6 +71,7 @@ function defineGet(wasmcloud: Command): void {
     'coffer wasmcloud get db-password --nats-creds-file admin.creds',
     'coffer wasmcloud get db --field password --secret-version 3 --creds admin.creds',
     'coffer wasmcloud get db-password --as build/http_hello_s.wasm --nats-creds-file host.creds',
+    'coffer wasmcloud get db -n kube --as build/http_hello_s.wasm --policy \'{"impersonate":"reader"}\'',
   );
 }
 

@@ -293,6 +293,12 @@ describe('coffer wasmcloud get', () => {
       writeFileSync(host, world.hostJwt);
       const args = ['get', 'db', '--as', token, '--host-jwt', host, '--application', 'shop'];
       expect(await ok(args)).toBe(canary('as'));
+      expect(world.applications.at(-1)).toEqual({ name: 'shop', policy: '' });
+      expect(await ok([...args, '--policy', '{"impersonate": "reader"}'])).toBe(canary('as'));
+      expect(world.applications.at(-1)).toEqual({
+        name: 'shop',
+        policy: '{"type":"properties.secret.wasmcloud.dev/v1alpha1","properties":{"impersonate":"reader"}}',
+      });
     });
 
     it('says why a component does not get its secret', async () => {
@@ -314,6 +320,11 @@ describe('coffer wasmcloud get', () => {
 
     it('goes with what belongs to it', async () => {
       expect(await fails(['get', 'x', '--application', 'shop'])).toMatch(/go with --as/);
+      expect(await fails(['get', 'x', '--policy', '{}'])).toMatch(/go with --as/);
+      const { token } = componentToken(world.account, '');
+      for (const policy of ['x', '[]', 'null', '"{}"']) {
+        expect(await fails(['get', 'x', '--as', token, '--policy', policy])).toMatch(/--policy takes/);
+      }
       expect(await fails(['get', 'x', '--as', '/nowhere'])).toMatch(/cannot read \/nowhere: no such file/);
     });
   });

@@ -12,6 +12,7 @@ import { connect, headers, type Msg, type NatsConnection } from '@nats-io/transp
 import { NatsServer } from '../../../test/support/nats.mjs';
 import {
   type Answered,
+  type Application,
   type BackendOptions,
   HOST_XKEY,
   operationSubject,
@@ -51,6 +52,8 @@ export class World {
   readonly transit: KeyPair[] = [createKeyPair('curve')];
   readonly used: string[] = [];
   readonly secrets = new Map<string, Omit<Secret, 'value'> & { readonly value: string | Uint8Array }>();
+  /** For which secrets were asked for, the newest last. */
+  readonly applications: Application[] = [];
   readonly revocations = memoryRevocations();
   readonly answered: Answered[] = [];
   readonly errors: unknown[] = [];
@@ -76,7 +79,10 @@ export class World {
       nats: this.backendNats,
       transitKeys: { keys: () => this.transit, used: (key) => void this.used.push(key) },
       trust: { verifier: this.verifier },
-      fetch: async ({ key, version }) => this.find(key, version),
+      fetch: async ({ key, version }, { application }) => {
+        this.applications.push(application);
+        return this.find(key, version);
+      },
       onAnswered: (answered) => void this.answered.push(answered),
       onError: (error) => void this.errors.push(error),
       ...options,

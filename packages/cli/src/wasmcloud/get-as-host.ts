@@ -18,24 +18,41 @@ const PATIENCE_MS = 5_000;
  */
 export async function getAsHost(name: string, as: string, options: GetOptions): Promise<Secret> {
   const { prefix, name: backend } = addressOf(options);
+  const application = applicationOf(options);
   const { token } = await readSigned(as);
   const hostJwt = options.hostJwt === undefined ? selfSigned() : tokenIn(read('--host-jwt', options.hostJwt));
   if (options.hostJwt === undefined)
     await note('Asking as a host with a key of its own, as stock hosts have it');
-  const { secretVersion: version, field, application } = options;
+  const { secretVersion: version, field } = options;
   return withNats(options, async (nats) => {
     const client = new SecretsClient({ nats, prefix, timeoutMs: PATIENCE_MS, deadlineMs: PATIENCE_MS });
     try {
       const asked = { backend, key: name, version, field, entityJwt: token, hostJwt };
-      return await client.get({
-        ...asked,
-        ...(application !== undefined && { application: { name: application } }),
-      });
+      return await client.get({ ...asked, application });
     } catch (error) {
       if (!(error instanceof SecretsError)) throw error;
       throw new Failure(`failed to get secret ${quote(name)} as a host: ${sentence(error)}`);
     }
   });
+}
+
+/** The policy as a host writes it. */
+function applicationOf({ application: name, policy }: GetOptions) {
+  if (policy === undefined) return { ...(name !== undefined && { name }) };
+  const properties = parsed(policy);
+  if (typeof properties !== 'object' || properties === null || Array.isArray(properties)) {
+    throw new Failure('--policy takes the properties of a policy, as {"namespace": "shop"}');
+  }
+  const written = JSON.stringify({ type: 'properties.secret.wasmcloud.dev/v1alpha1', properties });
+  return { ...(name !== undefined && { name }), policy: written };
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A stock host makes its key and the account that signs it afresh at each start. */

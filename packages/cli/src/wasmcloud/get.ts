@@ -16,12 +16,14 @@ export type GetOptions = BackendOptions & {
   readonly as?: string;
   readonly hostJwt?: string;
   readonly application?: string;
+  /** Properties, as JSON. */
+  readonly policy?: string;
 };
 
 export async function get(name: string, options: GetOptions): Promise<void> {
   requireName(name);
-  if (options.as === undefined && (options.hostJwt ?? options.application) !== undefined) {
-    throw new Failure('--host-jwt and --application go with --as, which says for whom a host asks');
+  if (options.as === undefined && (options.hostJwt ?? options.application ?? options.policy) !== undefined) {
+    throw new Failure('--host-jwt, --application and --policy go with --as, which says for whom a host asks');
   }
   if (options.secretsBucket !== undefined) {
     await note('coffer: -b is passed over: the backend is asked, and no bucket is read');
