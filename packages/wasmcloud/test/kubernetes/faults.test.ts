@@ -169,8 +169,10 @@ describe('what does not pass', () => {
     const leaving = new AbortController();
     const fetched = outcome(source, leaving.signal);
     await expect.poll(() => requests.length).toBe(1);
+    const left = performance.now();
     leaving.abort(new Error('gone'));
     await expect(fetched).rejects.toThrow('gone');
+    expect(performance.now() - left).toBeLessThan(1_000);
     await expect(outcome(source, leaving.signal)).rejects.toThrow('gone');
     expect(requests).toHaveLength(1);
     await source.close?.();
