@@ -1,9 +1,9 @@
 /** An API server that answers badly, late or not at all: what is tried again, for how long, and what hosts are told. */
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { canary } from '../../../../test/support/canary.mjs';
 import { Authority } from '../../../../test/support/certificates.mjs';
@@ -55,13 +55,21 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-async function open(options: KubernetesOptions = {}, user: object = { token: 'token-1' }, ca = 'ca.crt') {
+async function open(
+  options: KubernetesOptions = {},
+  user: object = { token: 'token-1' },
+  cluster: object = {},
+) {
   const { port } = server.address() as AddressInfo;
   const config = {
     clusters: [
       {
         name: 'c',
-        cluster: { server: `https://127.0.0.1:${port}`, 'certificate-authority': folder.join(ca) },
+        cluster: {
+          server: `https://127.0.0.1:${port}`,
+          'certificate-authority': folder.join('ca.crt'),
+          ...cluster,
+        },
       },
     ],
     users: [{ name: 'u', user }],
@@ -181,10 +189,38 @@ describe('what does not pass', () => {
   it('is an authority that we do not know', async () => {
     writeFileSync(folder.join('other.crt'), new Authority().cert);
     script = [good];
-    const source = await open({}, { token: 'token-1' }, 'other.crt');
+    const source = await open(
+      {},
+      { token: 'token-1' },
+      { 'certificate-authority': folder.join('other.crt') },
+    );
     expect(await outcome(source)).toMatch(/the certificate of the API server is not to be trusted/);
     expect(requests).toHaveLength(0);
     await source.close?.();
+  });
+});
+
+describe('a cluster behind a proxy', () => {
+  it('is reached through it, over connections that are kept', async () => {
+    const wanted: string[] = [];
+    const proxy = createHttpServer().on('connect', (request, near: Socket) => {
+      wanted.push(request.url ?? '');
+      const far = connect((server.address() as AddressInfo).port, '127.0.0.1', () => {
+        near.write('HTTP/1.1 200 OK\r\n\r\n');
+        near.pipe(far).pipe(near);
+      });
+      near.on('error', () => far.destroy());
+      far.on('error', () => near.destroy());
+    });
+    proxy.listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    script = [good];
+    const source = await open({}, { token: 'token-1' }, { 'proxy-url': url });
+    for (let i = 0; i < 3; i++) expect(await outcome(source)).toBe(VALUE);
+    expect(wanted).toEqual([`127.0.0.1:${(server.address() as AddressInfo).port}`]);
+    await source.close?.();
+    proxy.close();
   });
 });
 
@@ -208,6 +244,23 @@ describe('credentials', () => {
     expect(await outcome(source)).toBe(VALUE);
     expect(requests.map(bearer)).toEqual(['Bearer new']);
     await source.close?.();
+  });
+
+  it('of the API server may be those of another authority after a while', async () => {
+    writeFileSync(folder.join('rotating.crt'), authority.cert);
+    script = [good];
+    const file = { 'certificate-authority': folder.join('rotating.crt') };
+    const source = await open({}, { token: 'token-1' }, file);
+    expect(await outcome(source)).toBe(VALUE);
+    const next = new Authority();
+    server.setSecureContext(next.issue());
+    server.closeAllConnections();
+    await expect.poll(() => outcome(source)).toMatch(/is not to be trusted/);
+    writeFileSync(folder.join('rotating.crt'), next.cert);
+    await expect.poll(() => outcome(source)).toBe(VALUE);
+    await source.close?.();
+    server.setSecureContext(authority.issue());
+    server.closeAllConnections();
   });
 
   it('that a plugin gives are asked for once by many, and kept', async () => {
