@@ -4,6 +4,7 @@ import { serviceAccountOf } from './names.js';
 import { Pattern } from './pattern.js';
 import type { Access, Identity } from './policy.js';
 import type { ImpersonationRule, KubernetesSettings } from './settings.js';
+import { refused } from './upstream.js';
 
 /**
  * Says as whom Secrets are read for whom. A manifest's author writes the policy, so that what it asks for counts only as far as an
@@ -28,7 +29,10 @@ export class Permissions {
   require(requester: Requester, { as, namespace }: Access): void {
     if (as === undefined) this.#requireDirect(namespace);
     else if (!this.#rules.some((rule) => rule.appliesTo(requester) && rule.allows(as, namespace))) {
-      throw unauthorized(`no rule of "impersonation" lets it read in ${namespace} as ${shown(as)}`);
+      throw refused(
+        'Unauthorized',
+        `no rule of "impersonation" lets it read in ${namespace} as ${shown(as)}`,
+      );
     }
   }
 
@@ -40,7 +44,10 @@ export class Permissions {
       );
     }
     if (namespace !== this.#namespace) {
-      throw unauthorized(`a policy that names nobody is for ${this.#namespace}, and not for ${namespace}`);
+      throw refused(
+        'Unauthorized',
+        `a policy that names nobody is for ${this.#namespace}, and not for ${namespace}`,
+      );
     }
   }
 }
@@ -103,6 +110,3 @@ const reaches = (pattern: Pattern, name: string): boolean =>
 
 const shown = ({ user, groups }: Identity): string =>
   groups.length === 0 ? user : `${user} with ${groups.join(', ')}`;
-
-const unauthorized = (sentence: string): SecretsError =>
-  new SecretsError('Unauthorized', '', { cause: new Error(sentence) });

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { Secret, SecretQuery } from '../backend/options.js';
 import { SecretsError } from '../protocol/errors.js';
-import { upstream } from './upstream.js';
+import { refused, upstream } from './upstream.js';
 
 /** `data` is looked through as it is, since a schema would make another object of it, in which `__proto__` is no entry. */
 const secretSchema = z.object({
@@ -29,7 +29,12 @@ const NAMES_SHOWN = 20;
 export function secretOf(body: Buffer, { field, version }: SecretQuery): Secret {
   const { metadata, data } = parsed(body);
   // Kubernetes keeps the present version alone.
-  if (version !== undefined && version !== metadata.resourceVersion) throw new SecretsError('SecretNotFound');
+  if (version !== undefined && version !== metadata.resourceVersion) {
+    throw refused(
+      'SecretNotFound',
+      'the Secret has another version by now, and Kubernetes keeps no older ones',
+    );
+  }
   const value = decoded(entryOf(data ?? {}, field));
   return { version: metadata.resourceVersion, kind: isUtf8(value) ? 'string' : 'binary', value };
 }
@@ -51,7 +56,7 @@ function entryOf(data: Readonly<Record<string, string>>, field: string | undefin
   const name = field ?? (names.length > 1 ? undefined : names[0]);
   if (name === undefined && names.length > 1) throw new SecretsError('Other', severalEntries(names));
   const entry = name !== undefined && Object.hasOwn(data, name) ? data[name] : undefined;
-  if (entry === undefined) throw new SecretsError('SecretNotFound');
+  if (entry === undefined) throw refused('SecretNotFound', 'the Secret is there, and has no such entry');
   return entry;
 }
 

@@ -8,7 +8,7 @@ import { isName } from './names.js';
 import { accessOf, type Identity } from './policy.js';
 import { secretOf } from './secret.js';
 import { statusOf } from './status.js';
-import { unexpected, upstream } from './upstream.js';
+import { refused, unexpected, upstream } from './upstream.js';
 
 export interface KubernetesSourceParts {
   readonly apiServer: ApiServer;
@@ -28,8 +28,9 @@ export class KubernetesSource implements SecretSource {
   async fetch(query: SecretQuery, requester: Requester, signal?: AbortSignal): Promise<Secret> {
     const { apiServer, permissions, namespace: defaultNamespace } = this.#parts;
     const { key, version } = query;
-    if (!isName(key) || (version !== undefined && !/^\d{1,20}$/.test(version))) {
-      throw new SecretsError('InvalidRequest');
+    if (!isName(key)) throw refused('InvalidRequest', 'the key can be the name of no Secret');
+    if (version !== undefined && !/^\d{1,20}$/.test(version)) {
+      throw refused('InvalidRequest', 'a version is a resourceVersion, which is a number');
     }
     const access = accessOf(requester.application.policy, defaultNamespace);
     permissions.require(requester, access);
@@ -37,7 +38,7 @@ export class KubernetesSource implements SecretSource {
     const answer = await apiServer.get(path, headersFor(access.as), signal);
     try {
       if (answer.status === 200) return secretOf(answer.body, query);
-      throw refusalOf(answer);
+      throw refusalOf(answer, access.namespace);
     } finally {
       answer.body.fill(0);
     }
@@ -64,13 +65,13 @@ export class KubernetesSource implements SecretSource {
 const headersFor = (as: Identity | undefined): Exchange['headers'] =>
   as === undefined ? {} : { 'impersonate-user': as.user, 'impersonate-group': as.groups };
 
-function refusalOf(answer: Answer): SecretsError {
+function refusalOf(answer: Answer, namespace: string): SecretsError {
   const { status } = answer;
   const { message, reason, about } = statusOf(answer);
-  if (status === 403)
-    return new SecretsError('Unauthorized', '', { cause: new Error(message || 'forbidden') });
+  if (status === 403) return refused('Unauthorized', `Kubernetes: ${message || 'forbidden'}`);
   if (status !== 404) return unexpected(status, reason);
   // Of a cluster whose API lies elsewhere, nothing would ever be found.
-  if (about === 'secrets' && reason === 'NotFound') return new SecretsError('SecretNotFound');
+  if (about === 'secrets' && reason === 'NotFound')
+    return refused('SecretNotFound', `Kubernetes: ${message} in ${namespace}`);
   return upstream('what answers there is no Kubernetes API');
 }

@@ -1,9 +1,16 @@
+import { SourceReason } from '../backend/source-reason.js';
 import { SecretsError } from '../protocol/errors.js';
 import { NoAnswer, TIMED_OUT, TOO_LARGE } from './exchange.js';
 
 /** What hosts and operators are told of an API server that does not answer as it should. Never what it said: that may be anything. */
 export const upstream = (text: string, cause?: unknown): SecretsError =>
   new SecretsError('UpstreamError', `Kubernetes: ${text}`, cause === undefined ? undefined : { cause });
+
+/** An error whose reason the operators' log has alone, since the protocol has no text for it. */
+export const refused = (
+  code: 'SecretNotFound' | 'Unauthorized' | 'InvalidRequest',
+  reason: string,
+): SecretsError => new SecretsError(code, '', { cause: new SourceReason(reason) });
 
 const WHY: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
