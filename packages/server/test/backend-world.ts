@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Requester, Secret, SecretQuery, SecretSource } from '@coffer/wasmcloud';
 import { onTestFinished } from 'vitest';
-import { type BackendConfig, backendConfigs } from '../src/config/backends.js';
+import { backendConfigs, type ModuleBackend } from '../src/config/backends.js';
 import { temporaryFolder } from './support.js';
 
 let made = 0;
@@ -22,8 +22,8 @@ export async function moduleFile(content: string): Promise<string> {
   return path;
 }
 
-export const backend = (name: string, module: string, more: object = {}): BackendConfig =>
-  backendConfigs([{ name, kind: 'module', module, ...more }], undefined)[0] as BackendConfig;
+export const backend = (name: string, module: string, more: object = {}): ModuleBackend =>
+  backendConfigs([{ name, kind: 'module', module, ...more }], undefined)[0] as ModuleBackend;
 
 export const text = (value: string, version = '1'): Secret => ({
   version,

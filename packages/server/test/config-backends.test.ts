@@ -42,10 +42,39 @@ describe('the configuration of backends', () => {
     ]);
   });
 
+  it('has those of a cluster with what is not written', async () => {
+    const settings = '{impersonation: [{applications: [shop], users: [reader]}]}';
+    expect(
+      (await load(`${SERVED}backends: [{name: kube, kind: kubernetes, settings: ${settings}}]`)).backends,
+    ).toEqual([
+      expect.objectContaining({
+        kind: 'kubernetes',
+        settings: {
+          serviceAccountDir: '/var/run/secrets/kubernetes.io/serviceaccount',
+          namespace: 'default',
+          timeoutSeconds: 5,
+          retries: 2,
+          impersonation: [{ applications: ['shop'], users: ['reader'] }],
+          direct: false,
+        },
+      }),
+    ]);
+  });
+
   it.each([
     ['{name: a, kind: module}', /: backends\[0\]\.module: /],
     ['{name: a, kind: module, module: b, extra: 1}', /backends\[0\]\.extra: unknown key/],
     ['{name: a, kind: other, module: b}', /backends\[0\]\.kind: must be/],
+    ['{name: a, kind: kubernetes}', /backends\[0\]\.settings: /],
+    ['{name: a, kind: kubernetes, settings: {}}', /backends\[0\]\.settings\.impersonation: it lets nobody/],
+    [
+      '{name: a, kind: kubernetes, settings: {impersonation: [{users: [b]}]}}',
+      /backends\[0\]\.settings\.impersonation\[0\]: a rule says for whom/,
+    ],
+    [
+      '{name: a, kind: kubernetes, settings: {direct: true, kubeConfig: b}}',
+      /settings\.kubeConfig: unknown key/,
+    ],
     ['{name: a/b, kind: module, module: b}', /backends\[0\]\.name is one token of a subject/],
     ['{name: a.b, kind: module, module: b}', /backends\[0\]\.name is one token of a subject/],
     ['{name: nats-kv, kind: module, module: b}', /backends\[0\]\.name: "nats-kv" is wasmcloud\.name/],

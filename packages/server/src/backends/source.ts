@@ -1,5 +1,6 @@
 import type { SecretSource } from '@coffer/wasmcloud';
 import type { BackendConfig } from '../config/backends.js';
+import { openCluster } from './cluster.js';
 import { openModule } from './module.js';
 
 /**
@@ -8,5 +9,5 @@ import { openModule } from './module.js';
  * @throws CofferError `invalid_argument`
  */
 export function openSource(config: BackendConfig): Promise<SecretSource> {
-  return openModule(config);
+  return config.kind === 'kubernetes' ? openCluster(config) : openModule(config);
 }

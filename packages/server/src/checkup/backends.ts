@@ -6,27 +6,41 @@ import type { ServerConfig } from '../config/config.js';
 import { type Finding, ok, problem } from './finding.js';
 
 /**
- * Refuses a module that is not there before anything is made.
+ * Refuses a module or a kubeconfig that is not there before anything is made.
  *
  * @throws CofferError `invalid_argument`
  */
 export function checkBackendFiles(backends: readonly BackendConfig[] = []): void {
-  const missing = backends.find((backend) => !isThere(backend));
-  if (missing === undefined) return;
-  throw new CofferError('invalid_argument', `the backend ${missing.name}: ${notThere(missing)}`);
+  for (const backend of backends) {
+    const missing = missingOf(backend);
+    if (missing !== undefined) {
+      throw new CofferError('invalid_argument', `the backend ${backend.name}: ${missing}`);
+    }
+  }
 }
 
 /** What is served beside coffer's own store, and whether its files are there. Runs none of them. */
 export function checkBackendSetup({ backends = [] }: ServerConfig): readonly Finding[] {
   return backends.map((backend) => {
     const subject = `backend ${backend.name}`;
-    if (!isThere(backend)) return problem(subject, notThere(backend));
-    return ok(subject, `${backend.kind} ${backend.module}`);
+    const missing = missingOf(backend);
+    return missing === undefined ? ok(subject, described(backend)) : problem(subject, missing);
   });
 }
 
 /** Whether a package is there, only loading it tells. */
-const isThere = ({ module }: BackendConfig): boolean => !isAbsolute(module) || existsSync(module);
+function missingOf(backend: BackendConfig): string | undefined {
+  if (backend.kind === 'kubernetes') {
+    const { kubeconfig } = backend.settings;
+    if (kubeconfig === undefined || existsSync(kubeconfig)) return undefined;
+    return `there is no kubeconfig ${kubeconfig}: a path is relative to the folder that the server is started in`;
+  }
+  const { module } = backend;
+  if (!isAbsolute(module) || existsSync(module)) return undefined;
+  return `there is no module ${module}: a path is relative to the configuration file`;
+}
 
-const notThere = ({ module }: BackendConfig): string =>
-  `there is no module ${module}: a path is relative to the configuration file`;
+function described(backend: BackendConfig): string {
+  if (backend.kind === 'module') return `module ${backend.module}`;
+  return `${backend.kind}, namespace ${backend.settings.namespace}`;
+}

@@ -1,6 +1,7 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { CofferError } from '@coffer/engine';
 import { DEFAULT_PREFIX, isSubjectPrefix, isSubjectToken } from '@coffer/wasmcloud';
+import { type KubernetesSettings, kubernetesSettings } from '@coffer/wasmcloud/kubernetes';
 import { z } from 'zod';
 import { DEFAULT_IN_FLIGHT, type NatsConfig, type WasmcloudConfig } from './nats.js';
 import type { TrustConfig } from './trust.js';
@@ -25,15 +26,27 @@ const ofModule = z.strictObject({
   settings: z.record(z.string(), z.unknown()).optional(),
 });
 
-const KINDS = 'must be module';
+const ofKubernetes = z.strictObject({
+  ...common,
+  kind: z.literal('kubernetes'),
+  settings: kubernetesSettings,
+});
+
+const KINDS = 'must be kubernetes or module';
 
 /** A backend in the configuration file. */
-export const backendSchema = z.discriminatedUnion('kind', [ofModule], KINDS);
+export const backendSchema = z.discriminatedUnion('kind', [ofKubernetes, ofModule], KINDS);
 
 type Stated = z.output<typeof backendSchema>;
 
 /** A backend whose secrets lie elsewhere than in coffer's own store. */
-export type BackendConfig = ModuleBackend;
+export type BackendConfig = KubernetesBackend | ModuleBackend;
+
+/** The Secrets of a cluster. */
+export interface KubernetesBackend extends Common {
+  readonly kind: 'kubernetes';
+  readonly settings: KubernetesSettings;
+}
 
 /** One that somebody else wrote. */
 export interface ModuleBackend extends Common {
@@ -77,6 +90,7 @@ export function backendConfigs(
       maxInFlight: one.maxInFlight ?? DEFAULT_IN_FLIGHT,
       timeoutSeconds: one.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     };
+    if (one.kind === 'kubernetes') return { ...shared, kind: one.kind, settings: one.settings };
     return {
       ...shared,
       kind: one.kind,

@@ -94,7 +94,10 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
 }
 
 /** It is no setting, but where the file is. */
-const withoutFolder = ({ folder: _, ...settings }: BackendConfig): object => settings;
+function withoutFolder(backend: BackendConfig): object {
+  const { folder: _, ...settings } = { folder: undefined, ...backend };
+  return settings;
+}
 
 /** The servers first, then as whom. */
 const unsetReach = ({ servers }: NatsReach): NatsReach => ({

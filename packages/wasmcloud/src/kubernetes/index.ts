@@ -1,3 +1,8 @@
 /** The Secrets of a Kubernetes cluster as a backend for wasmCloud. */
 export { openKubernetes } from './open.js';
-export { type ImpersonationRule, type KubernetesOptions, kubernetesSettings } from './settings.js';
+export {
+  type ImpersonationRule,
+  type KubernetesOptions,
+  type KubernetesSettings,
+  kubernetesSettings,
+} from './settings.js';
