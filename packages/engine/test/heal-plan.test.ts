@@ -181,3 +181,49 @@ test('all that lost is kept, be it what a loser had before', async () => {
   expect(forks.map(({ lost: [one] }) => one?.entry.fingerprint)).not.toContain(print('other'));
   expect(contests).toHaveLength(1);
 });
+
+test('what lost is named as before the winner, so that it does not win when somebody puts it there again', async () => {
+  const other = head('other', 4, [ancestor(first)]);
+  const { mendings, forks } = await plan({ a: other }, { a: second });
+  expect(forks).toMatchObject([{ winner: 'r0', loser: 'stream' }]);
+  expect(mendings).toMatchObject([{ key: 'a', lineage: [ancestor(other), ancestor(first)] }]);
+  const healed = { ...second, revision: 8, lineage: mendings[0]?.lineage ?? [] };
+  const again = await plan({ a: { ...other, revision: 12 } }, { a: healed });
+  expect(again.mendings).toMatchObject([{ key: 'a', from: 'r0' }]);
+  expect(again.forks).toEqual([]);
+});
+
+test('a record that came from one stream into another forgets first what is oldest, whatever number it has', async () => {
+  // Six changes in a stream that is gone, then four in the one that was made in its place.
+  const old = Array.from({ length: 6 }, (_, index) => head(`o${index}`, 900 + index)).reverse();
+  const young = Array.from({ length: 3 }, (_, index) => head(`y${index}`, 10 + index)).reverse();
+  const last = head('last', 20, [...young, ...old].map(ancestor).slice(0, 8));
+  const { mendings } = await plan({}, { a: last });
+  // With the next change the oldest is named no more, and not the one with the lowest number.
+  const healed = { ...last, revision: 30, lineage: mendings[0]?.lineage ?? [] };
+  const next = head(
+    'next',
+    31,
+    [healed, ...healed.lineage].map(({ revision, fingerprint }) => ({ revision, fingerprint })).slice(0, 8),
+  );
+  const away = young.at(-1) as ReplicaEntry;
+  const back = await planHeal({ ...options(next, away), generation: async () => 1 });
+  expect(back.lost).toEqual([]);
+});
+
+test('an older state of a value is told by its bytes in a stream that was made anew, too', async () => {
+  const old = side('old', 3);
+  const now: ReplicaEntry = { ...side('now', 7), lineage: [ancestor(old)] };
+  const both = (value: ReplicaEntry) =>
+    new Map([
+      ['a', second],
+      ['a/1', value],
+    ]);
+  const { mendings } = await planHeal({
+    stream: { who: 'stream', entries: both({ ...old, revision: 4 }), era: 2 },
+    replicas: [{ who: 'away', entries: both(now), era: 1 }],
+    groupOf: (key) => key.split('/')[0] ?? '',
+    generation: async () => 1,
+  });
+  expect(mendings).toMatchObject([{ key: 'a/1', from: 'away', entry: { fingerprint: print('now') } }]);
+});

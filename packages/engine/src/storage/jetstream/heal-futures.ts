@@ -28,7 +28,7 @@ export interface Other extends Candidate {
 
 export interface Futures {
   readonly winner: Candidate;
-  /** What the winner's record says in the stream of those before it, or will when it is there. */
+  /** What the winner's record says in the stream of those before it, or will when it is there: what loses to it, too. */
   readonly lineage: readonly Ancestor[];
   readonly others: readonly Other[];
 }
@@ -49,8 +49,9 @@ export async function futuresOf(options: FutureOptions, key: string): Promise<Fu
   if (!first) return undefined;
   let winner = first;
   for (const other of rest) winner = await newerOf(options, key, winner, other);
-  const lineage = lineageOf(options, key, winner, all);
   const isThere = winner.holders.includes(options.stream);
+  const before = ancestorsOf(key, winner);
+  const lineage = isThere ? winner.entry.lineage : named(before, all);
   const revision = isThere ? winner.entry.revision : Number.MAX_SAFE_INTEGER;
   const written: Candidate = {
     who: options.stream.who,
@@ -66,7 +67,11 @@ export async function futuresOf(options: FutureOptions, key: string): Promise<Fu
         isAncestor: all.some((other) => other !== one && descends(key, other, one)),
       }),
     );
-  return { winner, lineage, others };
+  // What lost is before it from then on: put there again, it must not win the next time.
+  const lost = others
+    .filter(({ is }) => is !== 'past')
+    .map(({ entry: { revision: at, fingerprint } }) => ({ revision: at, fingerprint }));
+  return { winner, lineage: isThere ? lineage : named([...lost, ...before], all), others };
 }
 
 function candidatesOf({ stream, replicas }: FutureOptions, key: string): Candidate[] {
@@ -175,22 +180,21 @@ function reachesBeyond({ stream }: FutureOptions, { entry }: Candidate, older: C
   return entry.lineage.every(({ revision }) => revision > older.entry.revision);
 }
 
-/** What the winner's record is to say: first those before it that somebody still has, who would take them for something else. */
-function lineageOf(
-  { stream }: FutureOptions,
-  key: string,
-  winner: Candidate,
-  all: readonly Candidate[],
-): readonly Ancestor[] {
-  if (winner.holders.includes(stream)) return winner.entry.lineage;
-  const known = new Map<string, Ancestor>();
-  for (const { entries } of winner.holders) {
-    for (const one of entries.get(key)?.lineage ?? []) known.set(`${one.revision}:${one.fingerprint}`, one);
-  }
-  const isWanted = (one: Ancestor) => all.some(({ entry }) => isNamed(one, entry));
-  const newest = [...known.values()].sort((a, b) => b.revision - a.revision);
-  const chosen = [...newest.filter(isWanted), ...newest.filter((one) => !isWanted(one))].slice(0, LINEAGE);
-  return chosen.sort((a, b) => b.revision - a.revision);
+/** What the winner's record says came before it, as those say who have it. */
+function ancestorsOf(key: string, { holders }: Candidate): Ancestor[] {
+  return holders.flatMap(({ entries }) => entries.get(key)?.lineage ?? []);
+}
+
+/**
+ * As many as a record names: before the rest those that somebody still has, who would take them for something else. In the order in which
+ * they came: revisions of two streams tell nothing of that.
+ */
+function named(ancestors: readonly Ancestor[], all: readonly Candidate[]): Ancestor[] {
+  const known = new Map(ancestors.map((one) => [`${one.revision}:${one.fingerprint}`, one]));
+  const distinct = [...known.values()];
+  const wanted = distinct.filter((one) => all.some(({ entry }) => isNamed(one, entry)));
+  const chosen = [...wanted, ...distinct.filter((one) => !wanted.includes(one))].slice(0, LINEAGE);
+  return distinct.filter((one) => chosen.includes(one));
 }
 
 export const eraOf = (holder: Holding | undefined): number => holder?.era ?? Number.POSITIVE_INFINITY;

@@ -180,7 +180,7 @@ function mendingsOf(
     const isNewer = isThere && present && compareAges(stream, present, holder, entry) >= 0;
     // What came before it, or does not follow on it, is an older message that somebody put there again.
     const isPutBack =
-      isNewer && isSameEra(stream, holder) && (isPast(present, entry) || contradicts(entry, present));
+      isNewer && (isPast(present, entry) || (isSameEra(stream, holder) && contradicts(entry, present)));
     if (isNewer && !isPutBack) return [];
     const isAsWanted = entry.removed
       ? present === undefined || present.removed
