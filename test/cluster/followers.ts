@@ -82,6 +82,8 @@ interface FollowerOptions {
   readonly name?: string;
   /** How long it remembers heads that were removed. */
   readonly rememberedMs?: number | undefined;
+  /** How long what all have read waits until nothing is believed to be on its way that was written before. */
+  readonly underWayMs?: number | undefined;
 }
 
 /** An instance as far as this goes: a replica and its feed. */
@@ -96,7 +98,7 @@ export class Follower {
     readonly folder: TemporaryFolder,
     readonly replica: Replica,
     readonly link: Link,
-    { name = 'test', rememberedMs }: FollowerOptions,
+    { name = 'test', rememberedMs, underWayMs = 0 }: FollowerOptions,
   ) {
     this.feed = new Feed({
       layout,
@@ -108,6 +110,7 @@ export class Follower {
       sense: SENSE,
       noteMs: 1_000,
       rememberedMs,
+      underWayMs,
       onNotice: (sentence) => this.notices.push(sentence),
     });
   }

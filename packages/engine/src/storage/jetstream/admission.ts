@@ -3,7 +3,7 @@ import type { Admission, IncomingHead, StorageAlarm } from '../shared.js';
 import type { StoredRecord } from '../storage.js';
 import type { Whole } from './intake.js';
 import { token } from './layout.js';
-import { contradicts, isOutlived } from './lineage.js';
+import { contradicts, isOfLostStream, isOutlived } from './lineage.js';
 import type { ReplicaEntry, ReplicaLike, ReplicaWrite } from './replica-contract.js';
 
 /** What was found is no accident of the network: all writing has to stop until a person has looked. */
@@ -71,10 +71,18 @@ export async function admitted(
         `the record at sequence ${revision} does not follow on the one at ${known.revision} that this instance has`,
       );
     }
-    if (strict && !here && isOutlived(replica, { revision, after: message.after })) {
+    const said = { revision, after: message.after };
+    if (strict && !here && isOutlived(replica, said)) {
       throw new Regression(
         'fork',
-        `the record at sequence ${revision} was written before all had read ${replica.outlived}: it was removed since`,
+        `the record at sequence ${revision} was written before all had read ${replica.outlived}: it is an old one, which was removed since`,
+      );
+    }
+    // What a new replica is filled with may have been written where nobody knew yet that the stream was put back.
+    if (strict && admission && isOfLostStream(replica, said)) {
+      throw new Regression(
+        'fork',
+        `the record at sequence ${revision} was written by who had read up to ${message.after}: it is of a stream that was put back since`,
       );
     }
     if (isHead && admission) {

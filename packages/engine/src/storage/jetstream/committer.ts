@@ -48,6 +48,8 @@ export interface CommittedFeed {
   readonly problem: CofferError | undefined;
   /** The stream answered what cannot be: look whether it is still the one that it was. */
   look(): void;
+  /** What is written on what the replica has at this moment is under way. @returns a function that ends it */
+  hold(): () => void;
   /** Whether it is a removal that the stream may have forgotten. */
   isForgettable(entry: ReplicaEntry | undefined): boolean;
   /** Of the stream, as last seen. */
@@ -145,26 +147,28 @@ export class Committer {
     // A turn of the event loop gathers what else was asked at this moment.
     await new Promise(setImmediate);
     while (this.#queue.length > 0 || this.#chores.length > 0) {
-      const chore = this.#chores.shift();
-      if (chore) {
-        await chore();
-        continue;
-      }
-      this.#rejectKnown();
-      const [next] = this.#queue;
-      if (!next || (await this.#isDivided(next))) continue;
-      const { replica, fence } = this.#options;
-      const group = takeGroup(this.#queue, {
-        ...this.#encoding,
-        instance: replica.instance,
-        fence,
-        fenceRevision: this.fence,
-        single: this.#singles > 0,
-      });
-      if (this.#singles > 0) this.#singles--;
-      await this.#send(group).catch((error: unknown) => rejectAll(group.members, error as Error));
+      const ended = this.#options.feed.hold();
+      await this.#step().finally(ended);
     }
     this.#running = undefined;
+  }
+
+  async #step(): Promise<void> {
+    const chore = this.#chores.shift();
+    if (chore) return chore();
+    this.#rejectKnown();
+    const [next] = this.#queue;
+    if (!next || (await this.#isDivided(next))) return;
+    const { replica, fence } = this.#options;
+    const group = takeGroup(this.#queue, {
+      ...this.#encoding,
+      instance: replica.instance,
+      fence,
+      fenceRevision: this.fence,
+      single: this.#singles > 0,
+    });
+    if (this.#singles > 0) this.#singles--;
+    await this.#send(group).catch((error: unknown) => rejectAll(group.members, error as Error));
   }
 
   /** A change that is longer than a batch goes in parts, and only the part with its head is left in the queue. */

@@ -37,6 +37,8 @@ export interface FeedOptions {
   readonly noteMs?: number | undefined;
   /** How long a head that was removed is remembered, in milliseconds: see {@link Sweeper}. */
   readonly rememberedMs?: number | undefined;
+  /** See {@link Sweeper}. */
+  readonly underWayMs?: number | undefined;
   /** Told, for people, of what this instance did by itself. */
   readonly onNotice?: ((sentence: string) => void) | undefined;
 }

@@ -1,4 +1,5 @@
 import { LINEAGE } from './layout.js';
+import type { Standpoint } from './lineage.js';
 import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
 /** What somebody has: the stream, or an instance's replica. Keys are in base64url. */
@@ -7,6 +8,8 @@ export interface Holding {
   readonly entries: Map<string, ReplicaEntry>;
   /** When the stream was made of which its revisions are, in milliseconds: those of two streams cannot be compared. */
   readonly era?: number | undefined;
+  /** Of a replica of the stream that is there, and no older than the healer's. */
+  readonly standpoint?: Standpoint | undefined;
   /** Up to this sequence it has what the stream that is there had: what the stream has in the place of that came after it. */
   readonly common?: number | undefined;
 }

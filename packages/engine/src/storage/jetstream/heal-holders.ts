@@ -76,8 +76,8 @@ export class Holders {
     inStream: number,
   ): Promise<{ readonly replicas: Holding[]; readonly leftOut: readonly string[] }> {
     const { replica } = this.#options;
-    const { instance, position, life, origin } = replica;
-    const own = { instance, position, life, created: origin?.created, epoch: origin?.epoch ?? 0 };
+    const { instance, position, outlived, life, origin } = replica;
+    const own = { instance, position, outlived, life, created: origin?.created, epoch: origin?.epoch ?? 0 };
     const all = [own, ...peers];
     // Of an epoch that nobody has taken over, notes say what instances were about to read.
     const isTaken = all.some(({ epoch }) => epoch >= inStream);
@@ -91,9 +91,11 @@ export class Holders {
     });
     const replicas = await Promise.all(
       sound.map(async (one): Promise<Holding> => {
-        const { instance: who, created: era = created } = one;
-        const common = era === created ? commonOf(saidOf(one)) : 0;
-        return { who, entries: await this.#entriesOf(who), era: eraOf(era), common };
+        const { instance: who, created: era = created, epoch, position = 0, outlived = 0 } = one;
+        const isSame = era === created;
+        const common = isSame ? commonOf(saidOf(one)) : 0;
+        const standpoint = isSame && epoch === own.epoch ? { position, outlived } : undefined;
+        return { who, entries: await this.#entriesOf(who), era: eraOf(era), common, standpoint };
       }),
     );
     // A new one that could not follow yet has nothing but what it read, and nobody has looked at that.

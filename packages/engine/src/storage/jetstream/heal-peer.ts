@@ -86,7 +86,7 @@ export class HealPeer {
     const { replica, sense, paused, healing } = this.#options;
     switch (question.ask) {
       case 'state': {
-        const { instance, origin, position, life } = replica;
+        const { instance, origin, position, outlived, life } = replica;
         const incarnation = Buffer.from(origin?.incarnation ?? []).toString('hex');
         const state: PeerState = {
           instance,
@@ -94,6 +94,7 @@ export class HealPeer {
           epoch: origin?.epoch ?? 0,
           created: origin?.created,
           position,
+          outlived,
           life,
           paused: paused(),
           healing: healing(),

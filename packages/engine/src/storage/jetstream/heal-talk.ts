@@ -123,6 +123,8 @@ export interface PeerState {
   readonly created?: string | undefined;
   /** Up to where its replica is. */
   readonly position?: number | undefined;
+  /** As of the replica. */
+  readonly outlived?: number | undefined;
   /** How often it was forgotten, and came back. */
   readonly life?: number | undefined;
   /** It takes nothing over at the moment. */
@@ -133,7 +135,8 @@ export interface PeerState {
 
 /** @returns undefined for what is none */
 export function parseState(bytes: Uint8Array): PeerState | undefined {
-  const { instance, incarnation, epoch, created, position, life, paused, healing } = fieldsOf(bytes) ?? {};
+  const fields = fieldsOf(bytes) ?? {};
+  const { instance, incarnation, epoch, created, position, outlived, life, paused, healing } = fields;
   if (typeof instance !== 'string' || !INSTANCE.test(instance)) return undefined;
   if (typeof incarnation !== 'string' || !isCount(epoch)) return undefined;
   if (typeof paused !== 'boolean' || typeof healing !== 'boolean') return undefined;
@@ -141,8 +144,9 @@ export function parseState(bytes: Uint8Array): PeerState | undefined {
   if (created !== undefined && (typeof created !== 'string' || Number.isNaN(Date.parse(created))))
     return undefined;
   if (position !== undefined && !isCount(position)) return undefined;
+  if (outlived !== undefined && !isCount(outlived)) return undefined;
   if (life !== undefined && !isCount(life)) return undefined;
-  return { instance, incarnation, epoch, created, position, life, paused, healing };
+  return { instance, incarnation, epoch, created, position, outlived, life, paused, healing };
 }
 
 /** What an instance has under a key. */

@@ -13,11 +13,11 @@ import { HealAsk } from './heal-ask.js';
 import type { Holding } from './heal-futures.js';
 import { eraOf, Holders } from './heal-holders.js';
 import { joinFutures } from './heal-join.js';
+import { takeOutlived } from './heal-outlived.js';
 import { type HealPlan, type Mending, planHeal, type RecordSense, STREAM } from './heal-plan.js';
 import { PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
 import type { Layout } from './layout.js';
-import { isOutlived } from './lineage.js';
 import { managerOf } from './manager.js';
 import type { MessageSeal } from './message-seal.js';
 import { fingerprint, lineageBehind } from './messages.js';
@@ -112,7 +112,7 @@ export class Heal {
     const { replicas, leftOut } = await this.#holders.replicas(holders, stream, created, epoch);
     const compared = replicas.map(({ who }) => who);
     if (!dryRun) this.#requireCompared(compared, leftOut);
-    const outlived = this.#takeOutlived(stream, replicas);
+    const outlived = takeOutlived(stream.whole, replicas);
     const closed = await this.#leaveOutDamaged(manager, stream.whole, replicas);
     const plan = await planHeal({
       stream: { who: STREAM, entries: stream.whole, era: eraOf(created) },
@@ -121,6 +121,7 @@ export class Heal {
       isLaterLife: sense.isLaterLife,
       generation: (who, key) => this.#holders.generation(manager, stream, replicas, who, key),
     });
+    const mended = new Set(plan.mendings.map(({ key }) => key));
     const damaged = this.#lost(stream, [...plan.mendings, ...outlived]);
     const bytes = (who: string, key: string) => this.#holders.bytes(manager, who, key);
     const joinings = await joinFutures({
@@ -144,14 +145,15 @@ export class Heal {
         layout,
         seal,
         parts: stream.parts,
-        position: Math.max(upTo ?? 0, replica.outlived),
+        position: Math.max(upTo ?? 0, ...replicas.map(({ standpoint }) => standpoint?.outlived ?? 0)),
         instance,
         admission,
         bytes,
       });
       // It may be under a root key that no instance has that is here.
       await writer.keep(aside);
-      const givenUp = [...damaged, ...outlived].map((one) => ({
+      const gone = outlived.filter(({ key }) => !mended.has(key));
+      const givenUp = [...damaged, ...gone].map((one) => ({
         ...one,
         entry: { ...one.entry, removed: true },
         lineage: lineageBehind(one.entry),
@@ -317,26 +319,6 @@ export class Heal {
       'conflict',
       `${damaged.length} records are damaged in the stream, and no instance that is here has them: start those that are away, or set them aside with “coffer storage heal --give-up-damaged”; nothing was written`,
     );
-  }
-
-  /**
-   * Takes out of the image what was there long ago, and was put there again when nobody remembered any more that it was removed: who has
-   * it now has it from there. It is removed once more.
-   */
-  #takeOutlived({ whole }: StreamImage, replicas: readonly Holding[]): Mending[] {
-    const { replica } = this.#options;
-    const isCopy = (entry: ReplicaEntry, other: ReplicaEntry | undefined) =>
-      !other || (other.revision === entry.revision && other.fingerprint === entry.fingerprint);
-    const outlived = [...whole].filter(([key, entry]) => {
-      const isHere = replica.entry(Buffer.from(key, 'base64url')) !== undefined;
-      const isKnown = isHere || !replicas.every(({ entries }) => isCopy(entry, entries.get(key)));
-      return !entry.removed && !isKnown && isOutlived(replica, entry);
-    });
-    for (const [key] of outlived) {
-      whole.delete(key);
-      for (const { entries } of replicas) entries.delete(key);
-    }
-    return outlived.map(([key, entry]) => ({ key, from: STREAM, entry }));
   }
 
   /** The names of those that have forked, as far as the engine knows. */

@@ -31,11 +31,23 @@ export function isPast({ removed, fingerprint, lineage }: ReplicaEntry, other: R
   return !other.removed && before(lineage[0]?.fingerprint) > 0;
 }
 
+/** Where a replica is, as far as an old message is told by it. */
+export type Standpoint = Pick<ReplicaLike, 'position' | 'outlived'>;
+
 /**
  * Whether a record of which nothing is known here is an older message that somebody put there again: whoever wrote it had not read what
- * every member has.
+ * every member has read long ago. What lies before the position was there when this instance read on, and is none.
  */
 export const isOutlived = (
-  { outlived }: Pick<ReplicaLike, 'outlived'>,
+  { position, outlived }: Standpoint,
   { revision, after = 0 }: Pick<ReplicaEntry, 'revision' | 'after'>,
-): boolean => revision > outlived && after < outlived;
+): boolean => revision > position && after < outlived;
+
+/**
+ * Whether a record is of a stream that was put back since: whoever wrote it had read beyond the place where it lies now. Whether
+ * something is known under its key or not, it is an older message, too.
+ */
+export const isOfLostStream = (
+  { position }: Pick<Standpoint, 'position'>,
+  { revision, after = 0 }: Pick<ReplicaEntry, 'revision' | 'after'>,
+): boolean => revision > position && after >= revision;

@@ -60,6 +60,8 @@ export class OwnNote {
   #awaited = 0;
   #asked = 0;
   #told = 0;
+  /** Where the replica was when what is under way was written. */
+  readonly #held = new Set<{ readonly at: number }>();
 
   constructor(options: OwnNoteOptions) {
     this.#options = options;
@@ -126,6 +128,18 @@ export class OwnNote {
     this.#awaited = 0;
     this.#asked = 0;
     this.#told = 0;
+  }
+
+  /**
+   * What was written on what the replica has at this moment is under way: until it has ended, this instance does not say that it has
+   * read further. So whoever has heard that all have meets nothing that was written before.
+   *
+   * @returns a function that ends it
+   */
+  hold(): () => void {
+    const held = { at: this.#options.replica.position };
+    this.#held.add(held);
+    return () => void this.#held.delete(held);
   }
 
   /** Others wait to hear what is here, as of something that was removed. */
@@ -237,7 +251,8 @@ export class OwnNote {
     const { layout, seal, name, version, replica } = this.#options;
     const { epoch: own = 0 } = replica.origin ?? {};
     const { upTo = 0, epoch = own } = this.#reading ?? {};
-    const durable = await replica.flush();
+    const flushed = await replica.flush();
+    const durable = Math.min(flushed, ...[...this.#held].map(({ at }) => at));
     // Where a replica of an earlier epoch is has nothing to do with how long the stream of a later one is.
     const confirmed = epoch === own ? Math.max(upTo, durable) : upTo;
     this.#told = confirmed;

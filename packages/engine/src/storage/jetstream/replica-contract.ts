@@ -96,10 +96,7 @@ export interface ReplicaLike {
   readonly settled: number;
   /** The sequence of the last commit of this instance's own that is applied; 0 before the first since it was bound. */
   readonly mark: number;
-  /**
-   * What is new to this copy has been written by somebody who had read up to there: the highest removal that was forgotten a minute ago
-   * or before, or the beginning of the epoch. Every member had that before it was forgotten, and none is on its way for so long.
-   */
+  /** What is new to this copy has been written by somebody who had read up to there, see {@link outlive}. */
   readonly outlived: number;
   /**
    * Of the highest records applied since the copy was bound to this stream, newest first, some 32: by them is seen whether the
@@ -136,7 +133,7 @@ export interface ReplicaLike {
    * Binds a new copy to its stream, or an old one to what its stream has become after a heal.
    *
    * @param position up to where that is applied, if it is another than before
-   * @param began where the epoch begins in the stream: all that comes behind that was written by somebody who knew of it
+   * @param began where the epoch begins in the stream: who writes in it has read up to there, and may not have what came in its place before
    */
   bind(origin: ReplicaOrigin, position?: number, began?: number): Promise<void>;
   /**
@@ -156,6 +153,8 @@ export interface ReplicaLike {
   flush(): Promise<number>;
   /** Tombstones that every member has; what is no tombstone, or not there, stays as it is. */
   forget(keys: readonly Uint8Array[]): Promise<void>;
+  /** Every member has read up to that sequence so long ago that nobody has anything on its way that was written before. */
+  outlive(sequence: number): Promise<void>;
   /**
    * Empties it, for a new start from the stream: without origin, position 0, and no summary until {@link summarise} is called
    * again. `instance`, `life`, `sequence` and the alarm stay.

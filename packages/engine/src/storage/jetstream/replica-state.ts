@@ -18,8 +18,6 @@ export interface ReplicaState {
   readonly mark: number;
   /** See {@link ReplicaLike.outlived}. */
   readonly outlived: number;
-  /** The highest removal that was forgotten since, and when the last was, in milliseconds since 1970. */
-  readonly forgotten: { readonly upTo: number; readonly at: number } | undefined;
   /** Keys of the highest records since it was bound, the newest first. */
   readonly newest: readonly Uint8Array[];
 }
@@ -31,7 +29,6 @@ export const OF_NO_STREAM = {
   settled: 0,
   mark: 0,
   outlived: 0,
-  forgotten: undefined,
   newest: [],
 } as const satisfies Partial<ReplicaState>;
 

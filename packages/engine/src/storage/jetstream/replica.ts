@@ -48,11 +48,6 @@ const FLOOR_SHARE = 0.5;
 /** An incarnation of no store. */
 const UNBOUND = Buffer.alloc(16);
 
-/** Longer than what somebody has written may be on its way. */
-const UNDER_WAY_MS = 60_000;
-
-const isAged = ({ at }: { readonly at: number }): boolean => Date.now() - at >= UNDER_WAY_MS;
-
 /**
  * An instance's copy of a store in JetStream, in LMDB. Records lie in it as in an embedded store, so that reading them costs the
  * same; what is known beside them is in rows of its own, see `replica-rows.ts`. Every change, with the position up to which the
@@ -120,8 +115,7 @@ export class Replica implements ReplicaLike {
   }
 
   get outlived(): number {
-    const { outlived, forgotten } = this.#state;
-    return forgotten && isAged(forgotten) ? Math.max(outlived, forgotten.upTo) : outlived;
+    return this.#state.outlived;
   }
 
   get mark(): number {
@@ -223,15 +217,9 @@ export class Replica implements ReplicaLike {
         origin,
         ...(position !== undefined && { position }),
         ...(!isSame && { newest: new Newest() }),
-        ...(!isSameEpoch && { mark: 0, settled: 0, ...this.#outlivedFrom(began) }),
+        ...(!isSameEpoch && { mark: 0, settled: 0, outlived: Math.min(this.outlived, began) }),
       };
     });
-  }
-
-  /** Of a stream that was put back to before what all had, nothing is known any more. */
-  #outlivedFrom(began: number): Pick<ReplicaState, 'outlived' | 'forgotten'> {
-    const { outlived } = this;
-    return { outlived: outlived <= began ? outlived : 0, forgotten: { upTo: began, at: Date.now() } };
   }
 
   async apply(
@@ -274,17 +262,17 @@ export class Replica implements ReplicaLike {
   forget(keys: readonly Uint8Array[]): Promise<void> {
     return this.#change((batch) => {
       const newest = this.#changes.newest.copy();
-      const { outlived } = this;
-      let upTo = this.#state.forgotten?.upTo ?? 0;
       for (const key of keys) {
-        const entry = this.entry(key);
-        if (!entry?.removed) continue;
+        if (!this.entry(key)?.removed) continue;
         batch.setRow(entryKey(key), undefined);
         newest.remove(key);
-        upTo = Math.max(upTo, entry.revision);
       }
-      return { newest, outlived, forgotten: { upTo, at: Date.now() } };
+      return { newest };
     });
+  }
+
+  async outlive(sequence: number): Promise<void> {
+    if (sequence > this.outlived) await this.#change(() => ({ outlived: sequence }));
   }
 
   clear(): Promise<void> {

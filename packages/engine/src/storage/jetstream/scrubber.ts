@@ -57,8 +57,9 @@ export class Scrubber {
     this.#removed = 0;
     this.#many = undefined;
     const isRipe = this.#sweeper.ripe();
+    const upTo = await this.#sweeper.outlive();
     const found = await scrub({ connection, manager, layout, replica, position: position(), isRipe });
-    const suspects = [...found.suspects, ...(await this.#forget(manager, connection, found.forgotten))];
+    const suspects = [...found.suspects, ...(await this.#forget(manager, connection, found.forgotten, upTo))];
     await continuity.checkKeys(manager, connection, position, suspects, () => members.epochLevel);
     if (found.missed === undefined) {
       // What is left of it when it ends is found again.
@@ -73,11 +74,12 @@ export class Scrubber {
     manager: JetStreamManager,
     connection: NatsConnection,
     forgotten: Scrubbed['forgotten'],
+    upTo: number,
   ): Promise<Uint8Array[]> {
     if (forgotten.length === 0) return [];
     const { continuity, position, settled } = this.#options;
     const { state } = await continuity.look(manager, connection, position);
     await settled(state.last_seq, AbortSignal.timeout(SETTLED_MS));
-    return this.#sweeper.forget(forgotten);
+    return this.#sweeper.forget(forgotten, upTo);
   }
 }

@@ -93,6 +93,7 @@ export class JetStreamStorage implements Storage {
       passed: (sequence) => feed.passed(sequence),
       untilSettled: (sequence) => feed.untilSettled(sequence),
       look: () => void feed.look(),
+      hold: () => feed.members.own.hold(),
       isForgettable: (entry) => entry?.removed === true && entry.revision <= feed.members.level,
       get mark() {
         return feed.mark;

@@ -12,6 +12,11 @@ const DAY_MS = 24 * 60 * 60 * 1_000;
 const REMEMBERED_MS = 30 * DAY_MS;
 /** What is beside a head is removed with it, or soon after. */
 const BESIDE_MS = DAY_MS;
+/**
+ * Longer than what somebody has written may be on its way after he gave it up: in the buffers of a connection that is cut, or of a
+ * server that stood still.
+ */
+const UNDER_WAY_MS = 10 * 60 * 1_000;
 /** How many records a replica forgets in one transaction. */
 const AT_ONCE = 1_000;
 
@@ -22,6 +27,8 @@ export interface SweeperOptions {
   readonly leases: Leases;
   /** How long a head that was removed is remembered, in milliseconds. */
   readonly rememberedMs?: number | undefined;
+  /** How long what all have read waits until a replica believes that nothing is on its way that was written before. */
+  readonly underWayMs?: number | undefined;
 }
 
 /**
@@ -33,6 +40,8 @@ export interface SweeperOptions {
  */
 export class Sweeper {
   readonly #options: SweeperOptions;
+  /** What all had read, and when that was seen: the newest last. */
+  #seen: { readonly epoch: number | undefined; readonly level: number; readonly at: number }[] = [];
 
   constructor(options: SweeperOptions) {
     this.#options = options;
@@ -69,16 +78,32 @@ export class Sweeper {
     await each(heads, purge);
   }
 
+  /** Says to the replica what all have read so long ago that nothing is on its way that was written before. @returns up to where */
+  async outlive(): Promise<number> {
+    const { replica, members, underWayMs = UNDER_WAY_MS } = this.#options;
+    const { level } = members;
+    const epoch = replica.origin?.epoch;
+    const now = performance.now();
+    // Where a member turned up that had read less, what was seen before counts no more.
+    const seen = this.#seen.filter((one) => one.epoch === epoch && one.level <= level);
+    seen.push({ epoch, level, at: now });
+    const aged = seen.findLast(({ at }) => now - at >= underWayMs);
+    this.#seen = aged ? seen.slice(seen.indexOf(aged)) : seen;
+    await replica.outlive(aged?.level ?? 0);
+    return aged?.level ?? 0;
+  }
+
   /**
-   * Has the replica forget what the stream has forgotten.
+   * Has the replica forget what the stream has forgotten: late, so that until then a message of it that comes again is known.
    *
+   * @param upTo as {@link outlive} says
    * @returns what the stream should still have: a member that speaks of this epoch has not said that it knows of the removal. What only
    *   one of an earlier epoch may lack is kept here, and means nothing: who swept it may not have known of that one
    */
-  async forget(removed: Scrubbed['forgotten']): Promise<Uint8Array[]> {
+  async forget(removed: Scrubbed['forgotten'], upTo: number): Promise<Uint8Array[]> {
     const { replica, members } = this.#options;
-    const { level, epochLevel } = members;
-    const known = removed.filter(({ revision }) => revision <= level).map(({ key }) => key);
+    const { epochLevel } = members;
+    const known = removed.filter(({ revision }) => revision <= upTo).map(({ key }) => key);
     for (let at = 0; at < known.length; at += AT_ONCE) await replica.forget(known.slice(at, at + AT_ONCE));
     return removed.filter(({ revision }) => revision > epochLevel).map(({ key }) => key);
   }
