@@ -5,26 +5,25 @@ import type { Admission, ForkJoin, HealReport, MemberStatus, StorageAlarm } from
 import { type AlarmBell, NOBODY } from './alarm.js';
 import { findStream } from './bucket.js';
 import { lastNote } from './continuity.js';
-import { each } from './each.js';
 import { EpochSeal } from './epoch.js';
 import { findForeign, purgeForeign } from './foreign.js';
 import { requireCompared, requireThere } from './heal-absent.js';
 import { HealAsk } from './heal-ask.js';
-import type { Holding } from './heal-futures.js';
+import { leaveOutDamaged, requireGivenUp, stillDamaged } from './heal-damaged.js';
 import { eraOf, Holders } from './heal-holders.js';
 import { joinFutures } from './heal-join.js';
 import { takeOutlived } from './heal-outlived.js';
-import { type HealPlan, type Mending, planHeal, type RecordSense, STREAM } from './heal-plan.js';
+import { type HealPlan, planHeal, type RecordSense, STREAM } from './heal-plan.js';
 import { PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
 import type { Layout } from './layout.js';
 import { managerOf } from './manager.js';
 import type { MessageSeal } from './message-seal.js';
-import { fingerprint, lineageBehind } from './messages.js';
+import { lineageBehind } from './messages.js';
 import { encodeAlarm, parseAlarm, parseAnyMeta, parsedNote, requireFormat } from './notes.js';
 import { put } from './put.js';
-import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
-import { emptyImage, keptAs, readImage, type StreamImage, saysParts } from './stream-image.js';
+import type { ReplicaLike } from './replica-contract.js';
+import { emptyImage, keptAs, readImage } from './stream-image.js';
 
 const ANSWER_MS = 5_000;
 /** How often a heal is announced, where others write the alarm at the same time. */
@@ -113,7 +112,9 @@ export class Heal {
     const compared = replicas.map(({ who }) => who);
     if (!dryRun) this.#requireCompared(compared, leftOut);
     const outlived = takeOutlived(stream.whole, replicas);
-    const closed = await this.#leaveOutDamaged(manager, stream.whole, replicas);
+    const { join, giveUpDamaged } = this.#options;
+    const bytes = (who: string, key: string) => this.#holders.bytes(manager, who, key);
+    const closed = await leaveOutDamaged({ manager, layout, join, bytes }, stream.whole, replicas);
     const plan = await planHeal({
       stream: { who: STREAM, entries: stream.whole, era: eraOf(created) },
       replicas,
@@ -122,22 +123,15 @@ export class Heal {
       generation: (who, key) => this.#holders.generation(manager, stream, replicas, who, key),
     });
     const mended = new Set(plan.mendings.map(({ key }) => key));
-    const damaged = this.#lost(stream, [...plan.mendings, ...outlived]);
-    const bytes = (who: string, key: string) => this.#holders.bytes(manager, who, key);
-    const joinings = await joinFutures({
-      plan,
-      stream: stream.whole,
-      replica,
-      join: this.#options.join,
-      bytes,
-    });
+    const damaged = stillDamaged(stream, [...plan.mendings, ...outlived], sense);
+    const joinings = await joinFutures({ plan, stream: stream.whole, replica, join, bytes });
     const taken = joinings.flatMap(({ joined }) => joined.taken);
     const secrets = await this.#secretsOf(manager, plan);
     const lost = [...plan.lost.flat(), ...joinings.flatMap((one) => one.lost)];
-    const aside = [...lost, ...closed, ...(this.#options.giveUpDamaged ? damaged : [])];
+    const aside = [...lost, ...closed, ...(giveUpDamaged ? damaged : [])];
     if (!dryRun) {
-      this.#mayGiveUp(damaged);
-      if (taken.length > 0) await this.#options.join?.announce(taken);
+      requireGivenUp(damaged, { join, giveUpDamaged });
+      if (taken.length > 0) await join?.announce(taken);
       const { instance, origin } = replica;
       const writer = new HealWriter({
         connection,
@@ -260,65 +254,6 @@ export class Heal {
   #requireCompared(compared: readonly string[], leftOut: readonly string[]): void {
     const { members, without = [], giveUpDamaged = false } = this.#options;
     requireCompared({ members: members(), compared, leftOut, without, giveUpDamaged });
-  }
-
-  /**
-   * What only the stream has must be what it says, and open; what is in parts must be what it says, whoever has it.
-   *
-   * @returns what is sound, and does not open
-   */
-  async #leaveOutDamaged(
-    manager: JetStreamManager,
-    whole: Map<string, ReplicaEntry>,
-    replicas: readonly Holding[],
-  ): Promise<Mending[]> {
-    const { join } = this.#options;
-    const closed: Mending[] = [];
-    const unseen = [...whole].filter(([key, { removed, fingerprint, chunks }]) => {
-      const isElsewhere = replicas.some(({ entries }) => entries.get(key)?.fingerprint === fingerprint);
-      // Of one in parts the instances that have it do not see when a part is overwritten.
-      return !removed && (chunks > 0 || !isElsewhere);
-    });
-    await each(unseen, async ([key, entry]) => {
-      const bytes = await this.#holders.bytes(manager, STREAM, key);
-      const isComposed =
-        entry.chunks === 0 || (await saysParts(manager, this.#layout, Buffer.from(key, 'base64url'), bytes));
-      const isSound = isComposed && fingerprint(bytes) === entry.fingerprint;
-      const isClosed = isSound && (await join?.opens(Buffer.from(key, 'base64url'), bytes)) === false;
-      if (isClosed) closed.push({ key, from: STREAM, entry });
-      if (!isSound || isClosed) whole.delete(key);
-    });
-    return closed;
-  }
-
-  /** What is damaged in the stream and stays so, since nobody has it. */
-  #lost({ all, whole }: StreamImage, mendings: readonly Mending[]): Mending[] {
-    const mended = new Set(mendings.map(({ key }) => key));
-    return [...all]
-      .filter(([key, { removed, fingerprint }]) => {
-        // What no instance writes is foreign, and not damaged.
-        return !removed && fingerprint !== '' && !whole.has(key) && !mended.has(key);
-      })
-      .map(([key, entry]) => {
-        const { isHead = () => entry.isHead } = this.#options.sense;
-        return { key, from: STREAM, entry: { ...entry, isHead: isHead(Buffer.from(key, 'base64url')) } };
-      });
-  }
-
-  #mayGiveUp(damaged: readonly Mending[]): void {
-    if (damaged.length === 0) return;
-    const { join, giveUpDamaged } = this.#options;
-    if (!damaged.every(({ key }) => join?.mayGiveUp(Buffer.from(key, 'base64url')) ?? true)) {
-      throw new CofferError(
-        'conflict',
-        'the stream has a damaged record that nobody has and that all depends on: start the instances that are away, or restore a backup',
-      );
-    }
-    if (giveUpDamaged) return;
-    throw new CofferError(
-      'conflict',
-      `${damaged.length} records are damaged in the stream, and no instance that is here has them: start those that are away, or set them aside with “coffer storage heal --give-up-damaged”; nothing was written`,
-    );
   }
 
   /** The names of those that have forked, as far as the engine knows. */
