@@ -82,9 +82,12 @@ export class Reconciliation {
       tap.close();
     }
     signal.throwIfAborted();
-    heads.push(...(await this.#remove(seen, signal)));
     const origin = { incarnation: meta.incarnation, epoch: meta.epoch, created };
-    await replica.bind(origin, position, await beginOf(manager, layout, meta));
+    const began = await beginOf(manager, layout, meta);
+    // What was removed before the epoch began is forgotten as late as ever, so that a message of it that comes again is known.
+    const remembered = replica.origin?.created === created ? began : 0;
+    heads.push(...(await this.#remove(seen, remembered, signal)));
+    await replica.bind(origin, position, began);
     return { position, heads };
   }
 
@@ -105,13 +108,13 @@ export class Reconciliation {
   }
 
   /** What is not in the stream at all, not even as removed: every member knew of its removal but this one. */
-  async #remove(seen: ReadonlySet<string>, signal: AbortSignal): Promise<AppliedHead[]> {
+  async #remove(seen: ReadonlySet<string>, remembered: number, signal: AbortSignal): Promise<AppliedHead[]> {
     const { replica, admission, surveyed } = this.#options;
     const gone: ReplicaWrite[] = [];
     const keys: Uint8Array[] = [];
     for (const [key, { revision, isHead, removed }] of replica.entries()) {
       if (seen.has(token(key))) continue;
-      keys.push(Buffer.from(key));
+      if (revision > remembered) keys.push(Buffer.from(key));
       if (!removed) gone.push({ key: Buffer.from(key), bytes: undefined, revision, isHead, lineage: [] });
     }
     const heads = gone
