@@ -10,6 +10,22 @@ import { sealOf } from './sealing.js';
 const layout = new Layout('bucket');
 const seal = sealOf(layout.stream);
 
+/** A record in parts, as a heal writes it: one message after the other. */
+function inParts(key: string, bytes: Uint8Array, sequence: number): RawMessage[] {
+  const { parts, record } = encodeRecord(
+    { layout, seal, partBytes: 1_000 },
+    Buffer.from(key),
+    bytes,
+    [SIDE],
+    0,
+  );
+  return [...parts, record].map((message, index) => {
+    const said = headers();
+    for (const [name, value] of message.headers) said.set(name, value);
+    return { subject: message.subject, headers: said, data: message.data, sequence: sequence + index };
+  });
+}
+
 function raw(key: string, bytes: Uint8Array, sequence: number, pending?: number): RawMessage {
   const { record } = encodeRecord({ layout, seal, partBytes: 1_000 }, Buffer.from(key), bytes, [SIDE], 0);
   const said = headers();
@@ -76,4 +92,24 @@ test('a record that no instance sealed is none, as soon as there is a key to tel
   expect(() =>
     new Intake(layout, sealOf(layout.stream, 'b')).add([raw('s1', Buffer.from('x'), 1)]),
   ).toThrow();
+});
+
+test('a record in parts is whole wherever its messages are torn apart on the way, and another one waits meanwhile', () => {
+  const value = Buffer.alloc(3_500, 'v');
+  const messages = inParts('large', value, 1);
+  expect(messages).toHaveLength(5);
+  for (let torn = 1; torn < messages.length; torn++) {
+    const intake = new Intake(layout, seal);
+    intake.add(messages.slice(0, torn));
+    expect(intake.take().messages).toEqual([]);
+    intake.add(messages.slice(torn));
+    expect(intake.take()).toMatchObject({ messages: [{ sequence: 5, bytes: value }], upTo: 5 });
+  }
+  const intake = new Intake(layout, seal, () => 0);
+  const waiting = raw('big', Buffer.alloc(3_000), 5, 9);
+  intake.add([...messages.slice(0, 4), waiting]);
+  expect(intake.take().upTo).toBe(4);
+  intake.add(inParts('large', value, 6).slice(4));
+  intake.add([raw('big', Buffer.from('small now'), 11)]);
+  expect(intake.take().messages).toMatchObject([{ sequence: 10, bytes: value }, { sequence: 11 }]);
 });

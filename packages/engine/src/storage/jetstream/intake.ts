@@ -33,6 +33,8 @@ export class Intake {
   readonly #seal: MessageSeal;
   readonly #now: () => number;
   #pending: Incoming[] = [];
+  /** Of records that are still to come: a heal writes them one message after the other, and they may come so. */
+  #parts = new Map<string, Uint8Array | undefined>();
   #waitingSince: number | undefined;
   /** How many of the messages that were there when a record began to wait are still to come. */
   #backlog = 0;
@@ -73,7 +75,7 @@ export class Intake {
    */
   take(): { readonly messages: Whole[]; readonly upTo: number | undefined; readonly settled: boolean } {
     const end = this.#endOfWhole();
-    const parts = new Map<string, Uint8Array | undefined>();
+    const parts = new Map(this.#parts);
     const messages: Whole[] = [];
     let taken = end;
     for (const [at, message] of this.#pending.slice(0, end).entries()) {
@@ -82,8 +84,10 @@ export class Intake {
       else {
         const { payload, ...record } = message;
         const bytes = record.removed ? undefined : this.#assemble(message, parts);
-        if (bytes !== 'incomplete') messages.push({ ...record, bytes });
-        else if (!this.#isReplaced(message, end)) {
+        if (bytes !== 'incomplete') {
+          messages.push({ ...record, bytes });
+          for (let index = 0; index < message.chunks; index++) parts.delete(partName(message.key, index));
+        } else if (!this.#isReplaced(message, end)) {
           taken = this.#startOfBatch(at);
           break;
         }
@@ -92,6 +96,7 @@ export class Intake {
     this.#noteWait(taken < end);
     const upTo = this.#pending[taken - 1]?.sequence;
     this.#pending = this.#pending.slice(taken);
+    this.#parts = parts;
     const settled = this.#pending.length === 0 && this.#behind === 0;
     const done = messages.filter(({ sequence }) => upTo !== undefined && sequence <= upTo);
     return { messages: done, upTo, settled };
