@@ -35,11 +35,11 @@ export interface IssuedRecord {
   readonly iat: number;
 }
 
-/** A key that requests over NATS are sealed to; its seed is beside it. */
+/** A key that requests over NATS are sealed to, or by which a backend signs; its seed is beside it. */
 export interface TransitKey {
-  /** Whose requests. */
+  /** Whose requests, or who signs. */
   readonly backend: string;
-  /** `X…` */
+  /** `X…`; of one that signs `N…` */
   readonly publicKey: string;
   readonly createdAt: Date;
   /** Principal id. */

@@ -169,7 +169,13 @@ export abstract class RunningEngine {
    */
   transitKeys(backend: string): TransitKeyPair[] {
     this.requests.requireRunning();
-    return this.services.transitKeys.pairs(backend);
+    return this.services.transitKeys.pairs(backend, 'sealing');
+  }
+
+  /** As {@link transitKeys}, those with which a backend signs (Ed25519, `N…`). They are added and retired as those. */
+  signingKeys(backend: string): TransitKeyPair[] {
+    this.requests.requireRunning();
+    return this.services.transitKeys.pairs(backend, 'signing');
   }
 
   /**

@@ -1,4 +1,5 @@
 import { type Caller, SERVER } from './caller.js';
+import { isPublicSigningKey, publicSigningKeyOf } from './crypto/signing-key.js';
 import { isPublicXkey, publicXkeyOf } from './crypto/xkey.js';
 import { CofferError } from './errors.js';
 import type { ManifestContext, PlannedChange } from './manifest-changes.js';
@@ -12,19 +13,22 @@ const SEED_BYTES = 32;
 /** Of one backend: each request may be tried with all of them. */
 const LIVE_KEYS = 32;
 
-/** A key that requests to a backend are sealed to. */
+/** What a backend's key is for: that requests are sealed to it, or that the backend signs with it. Its letter says which. */
+export type KeyUse = 'sealing' | 'signing';
+
+/** A key of a backend's. */
 export interface TransitKeyInfo {
   readonly backend: string;
-  /** `X…` */
+  /** `X…`, to which requests are sealed, or `N…`, which signs */
   readonly publicKey: string;
   readonly createdAt: Date;
   /** Principal id. */
   readonly createdBy: string;
-  /** The newest of its backend's: the one that hosts are told. */
+  /** The newest of its backend's and its use: the one that hosts are told, or that signs. */
   readonly current: boolean;
 }
 
-/** A transit key with what opens boxes. The seed is a copy, which the receiver wipes. */
+/** A key with what opens boxes, or signs. The seed is a copy, which the receiver wipes. */
 export interface TransitKeyPair {
   readonly publicKey: string;
   /** 32 bytes. */
@@ -35,7 +39,7 @@ export interface TransitKeyPair {
 export interface NewTransitKey {
   readonly backend: string;
   readonly publicKey: string;
-  /** The 32 bytes of the X25519 key. They stay the caller's, who wipes them when the key is added. */
+  /** The 32 bytes of the X25519 key, or those of which the Ed25519 key is made. They stay the caller's, who wipes them when the key is added. */
   readonly seed: Uint8Array;
 }
 
@@ -46,7 +50,7 @@ export type RetiredTransitKey = TransitKeyName & { readonly retiredAt: Date };
 /**
  * The rings of keys that requests over NATS are sealed to, one ring a backend. A key that was replaced stays until it is retired,
  * since a host asks for the key once in its life; a retired one never comes back. For who administers everything, and for the
- * server itself.
+ * server itself. A backend that signs, as for Vault, has another ring, of keys to sign with.
  */
 export class TransitKeys {
   readonly #context: ManifestContext;
@@ -61,8 +65,8 @@ export class TransitKeys {
   }
 
   /** A backend's keys, the newest first. */
-  pairs(backend: string): TransitKeyPair[] {
-    return this.#live(backend).flatMap((key) => {
+  pairs(backend: string, use: KeyUse): TransitKeyPair[] {
+    return this.#live(backend, use).flatMap((key) => {
       const seed = this.#context.manifest.transitSeed(key);
       return seed ? [{ publicKey: key.publicKey, seed, createdAt: key.createdAt }] : [];
     });
@@ -92,30 +96,33 @@ export class TransitKeys {
     change?: Change,
   ): Promise<TransitKeyInfo> {
     checkName({ backend, publicKey });
-    if (seed.length !== SEED_BYTES || publicXkeyOf(seed) !== publicKey) {
-      throw new CofferError('invalid_argument', "the seed is not that of the transit key's public key");
+    const use = useOf(publicKey);
+    const { word, publicKeyOf } = USES[use];
+    if (seed.length !== SEED_BYTES || publicKeyOf(seed) !== publicKey) {
+      throw new CofferError('invalid_argument', `the seed is not that of the ${word} key's public key`);
     }
     const asked = { caller, action: 'add-transit-key', target: targetOf({ backend, publicKey }) } as const;
     if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
-    await this.#context.changes.makeForAdministrator(asked, change, `add-transit-key ${backend}`, () => {
+    const request = `add-transit-key ${backend}${use === 'sealing' ? '' : ` ${use}`}`;
+    await this.#context.changes.makeForAdministrator(asked, change, request, () => {
       const known = this.#find({ backend, publicKey });
-      const live = this.#live(backend);
+      const live = this.#live(backend, use);
       if (known && known === live[0]) return undefined;
-      if (known) throw new CofferError('conflict', known.retiredAt ? RETIRED : REPLACED);
+      if (known) throw new CofferError('conflict', known.retiredAt ? retired(word) : replaced(word));
       if (live.length === 0 && caller !== SERVER)
-        throw new CofferError('not_found', `${NO_BACKEND} ${backend}`);
+        throw new CofferError('not_found', `${noBackend(word)} ${backend}`);
       if (live.length >= LIVE_KEYS) {
         throw new CofferError(
           'conflict',
-          `${backend} has ${LIVE_KEYS} transit keys: retire the oldest first`,
+          `${backend} has ${LIVE_KEYS} ${word} keys: retire the oldest first`,
         );
       }
       const [{ id: createdBy }] = caller.principals;
       const transitKey = { backend, publicKey, createdAt: this.#context.now(), createdBy };
       return { write: [{ kind: 'transit-key', transitKey, seed }] };
     });
-    const [current] = this.#infos(backend);
-    if (!current) throw new CofferError('not_found', 'the transit key was added, and retired since');
+    const [current] = this.#infos(backend, use);
+    if (!current) throw new CofferError('not_found', `the ${word} key was added, and retired since`);
     return current;
   }
 
@@ -126,19 +133,16 @@ export class TransitKeys {
    */
   async retire(caller: Caller, name: TransitKeyName, change?: Change): Promise<void> {
     checkName(name);
+    const use = useOf(name.publicKey);
+    const { word, isCurrent } = USES[use];
     const target = targetOf(name);
     const asked = { caller, action: 'retire-transit-key', target } as const;
     if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
     await this.#context.changes.makeForAdministrator(asked, change, `retire-transit-key ${target}`, () => {
       const known = this.#find(name);
-      if (!known) throw new CofferError('not_found', `${name.backend} has no transit key ${name.publicKey}`);
+      if (!known) throw new CofferError('not_found', `${name.backend} has no ${word} key ${name.publicKey}`);
       if (known.retiredAt) return undefined;
-      if (known === this.#live(name.backend)[0]) {
-        throw new CofferError(
-          'invalid_argument',
-          'this is the current transit key, which hosts are told: rotate it, and retire it when no host uses it any more',
-        );
-      }
+      if (known === this.#live(name.backend, use)[0]) throw new CofferError('invalid_argument', isCurrent);
       return this.#retirement(known, this.#context.now());
     });
   }
@@ -151,7 +155,7 @@ export class TransitKeys {
     await this.#context.gate.allow(asked);
     const backends = new Set(this.#context.manifest.transitKeys.map((key) => key.backend));
     const wanted = backend === undefined ? [...backends].sort() : [backend];
-    return wanted.flatMap((one) => this.#infos(one));
+    return wanted.flatMap((one) => [...this.#infos(one, 'sealing'), ...this.#infos(one, 'signing')]);
   }
 
   /** Retires what a newer state of the store had retired, by the server itself: after a restore. */
@@ -183,12 +187,14 @@ export class TransitKeys {
   }
 
   /** The newest first. */
-  #live(backend: string): TransitKey[] {
-    return this.#context.manifest.transitKeys.filter((key) => key.backend === backend && !key.retiredAt);
+  #live(backend: string, use: KeyUse): TransitKey[] {
+    return this.#context.manifest.transitKeys.filter(
+      (key) => key.backend === backend && !key.retiredAt && useOf(key.publicKey) === use,
+    );
   }
 
-  #infos(backend: string): TransitKeyInfo[] {
-    return this.#live(backend).map(({ publicKey, createdAt, createdBy }, index) => ({
+  #infos(backend: string, use: KeyUse): TransitKeyInfo[] {
+    return this.#live(backend, use).map(({ publicKey, createdAt, createdBy }, index) => ({
       backend,
       publicKey,
       createdAt,
@@ -198,17 +204,37 @@ export class TransitKeys {
   }
 }
 
-const NO_BACKEND =
-  'no server has served this backend from here, which is when its first transit key is made:';
-const RETIRED = 'this transit key was retired, and a retired key does not come back: make another one';
-const REPLACED = 'this transit key is in the ring already, and another one has replaced it: make a new one';
+const useOf = (publicKey: string): KeyUse => (isPublicSigningKey(publicKey) ? 'signing' : 'sealing');
+
+const USES = {
+  sealing: {
+    word: 'transit',
+    publicKeyOf: publicXkeyOf,
+    isCurrent:
+      'this is the current transit key, which hosts are told: rotate it, and retire it when no host uses it any more',
+  },
+  signing: {
+    word: 'signing',
+    publicKeyOf: publicSigningKeyOf,
+    isCurrent: 'this is the current signing key: rotate it, and retire it when what it signed has ended',
+  },
+} as const;
+
+const noBackend = (word: string) =>
+  `no server has served this backend from here, which is when its first ${word} key is made:`;
+const retired = (word: string) =>
+  `this ${word} key was retired, and a retired key does not come back: make another one`;
+const replaced = (word: string) =>
+  `this ${word} key is in the ring already, and another one has replaced it: make a new one`;
+
+const isPublicKey = (text: string): boolean => isPublicXkey(text) || isPublicSigningKey(text);
 
 function checkName({ backend, publicKey }: TransitKeyName): void {
   checkBackend(backend);
-  if (isPublicXkey(publicKey)) return;
+  if (isPublicKey(publicKey)) return;
   throw new CofferError(
     'invalid_argument',
-    "a transit key's public key has 56 characters, A to Z and 2 to 7, and begins with X",
+    "a transit key's public key has 56 characters, A to Z and 2 to 7, and begins with X; a signing key's with N",
   );
 }
 
@@ -225,7 +251,7 @@ const targetOf = ({ backend, publicKey }: TransitKeyName): string => `${backend}
 /** Reads what the log names a transit key by; undefined for anything else. */
 export function transitKeyIn(target: string): TransitKeyName | undefined {
   const [backend = '', publicKey = '', ...more] = target.split(' ');
-  return BACKEND.test(backend) && isPublicXkey(publicKey) && more.length === 0
+  return BACKEND.test(backend) && isPublicKey(publicKey) && more.length === 0
     ? { backend, publicKey }
     : undefined;
 }

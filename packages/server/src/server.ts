@@ -153,6 +153,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     };
     trust = config.trust && (await Trust.open(config.trust, trusting));
     const transitUse = new TransitUse();
+    const publicKeys = () => backends?.publicKeys ?? [];
     const natsFacts = () => nats && natsFactsOf(nats, { wasmcloud, backends }, transitUse);
     const address = await openDoors(doors, {
       config,
@@ -164,6 +165,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       trust,
       transitUse,
       natsFacts,
+      publicKeys,
     });
     audiences = audiencesOf(config, address);
     if (config.nats && nats) {
@@ -216,6 +218,8 @@ interface DoorParts {
   readonly transitUse: TransitUse;
   /** Undefined: there is no NATS door. */
   readonly natsFacts: () => NatsFacts | undefined;
+  /** JWKs. */
+  readonly publicKeys: () => readonly object[];
 }
 
 /**
@@ -224,7 +228,18 @@ interface DoorParts {
  */
 async function openDoors(
   doors: Doors,
-  { config, engine, log, socketPath, certificate, rates, trust, transitUse, natsFacts }: DoorParts,
+  {
+    config,
+    engine,
+    log,
+    socketPath,
+    certificate,
+    rates,
+    trust,
+    transitUse,
+    natsFacts,
+    publicKeys,
+  }: DoorParts,
 ): Promise<ListenAddress | undefined> {
   const version = readVersion();
   const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
@@ -269,6 +284,7 @@ async function openDoors(
       version,
       openApi,
       transitUse,
+      publicKeys,
       proofs: trust?.proofs,
     };
     return createApp({ ...shared, authenticator, bodies, answers, rates: limits });

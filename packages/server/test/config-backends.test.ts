@@ -75,6 +75,15 @@ describe('the configuration of backends', () => {
       '{name: a, kind: kubernetes, settings: {direct: true, kubeConfig: b}}',
       /settings\.kubeConfig: unknown key/,
     ],
+    ['{name: a, kind: vault}', /backends\[0\]\.settings: /],
+    [
+      '{name: a, kind: vault, settings: {address: "http://v", roll: x}}',
+      /backends\[0\]\.settings\.roll: unknown key/,
+    ],
+    [
+      '{name: a, kind: vault, settings: {address: "http://v", kvVersion: 3}}',
+      /settings\.kvVersion: must be 1 or 2/,
+    ],
     ['{name: a/b, kind: module, module: b}', /backends\[0\]\.name is one token of a subject/],
     ['{name: a.b, kind: module, module: b}', /backends\[0\]\.name is one token of a subject/],
     ['{name: nats-kv, kind: module, module: b}', /backends\[0\]\.name: "nats-kv" is wasmcloud\.name/],

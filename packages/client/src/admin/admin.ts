@@ -314,6 +314,19 @@ export class Admin {
     );
   }
 
+  /** Makes a new key with which a backend signs from now on. What the older ones sign is believed until they are retired. */
+  rotateSigningKey(backend: string, options: ChangeOptions = {}): Promise<TransitKey> {
+    return this.#caller.ask(
+      {
+        path: '/api/admin/transit-keys/rotate',
+        action: 'rotate a signing key',
+        body: { backend, use: 'signing' },
+        change: options,
+      },
+      answers.transitKey,
+    );
+  }
+
   /**
    * What is sealed to this transit key is served no more, for good. Hosts that know only that key must be started anew.
    *

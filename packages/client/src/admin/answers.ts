@@ -34,7 +34,7 @@ const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
 
 const id64 = formed(/^[0-9a-f]{16}$/, 'an id of 16 digits in hex');
 const sha256 = formed(/^[0-9a-f]{64}$/, 'a SHA-256 in hex');
-const xkey = formed(/^X[A-Z2-7]{55}$/, 'the public key of an xkey');
+const backendKey = formed(/^[XN][A-Z2-7]{55}$/, 'the public key of an xkey or a server’s nkey');
 
 const whole: Shape<number> = (value, path) => {
   if (!isWhole(value) || value < 0) throw malformed(path, 'a whole number');
@@ -88,7 +88,7 @@ export const revocationList = inside('revocations', list(revocation));
 
 export const transitKey = record<TransitKey>({
   backend: word,
-  publicKey: xkey,
+  publicKey: backendKey,
   createdAt: date,
   createdBy: string,
   current: flag,

@@ -30,16 +30,16 @@ export interface Revocation {
   readonly revokedBy: string;
 }
 
-/** A key that wasmCloud hosts seal their requests to a backend to. */
+/** A key that wasmCloud hosts seal their requests to a backend to, or with which a backend signs. */
 export interface TransitKey {
   /** Such as `nats-kv`. */
   readonly backend: string;
-  /** `X…` */
+  /** `X…`, or of one that signs `N…` */
   readonly publicKey: string;
   readonly createdAt: Date;
   /** The principal that made it. */
   readonly createdBy: string;
-  /** Hosts are told this one; the others are served until they are retired. */
+  /** Hosts are told this one, or it signs; the others are served, or believed, until they are retired. */
   readonly current: boolean;
   /** Since the server began; undefined if no request was sealed to it. */
   readonly lastUsedAt?: Date;

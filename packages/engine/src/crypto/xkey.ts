@@ -25,12 +25,19 @@ export const isPublicXkey = (text: string): boolean => PUBLIC_FORM.test(text);
 /** The public key of a seed's 32 bytes. */
 export function publicXkeyOf(seed: Uint8Array): string {
   const secret = secureBuffer(KEY_BYTES);
-  const raw = Buffer.alloc(PUBLIC_PREFIX.length + KEY_BYTES + CHECKSUM_BYTES);
-  const checked = raw.subarray(0, -CHECKSUM_BYTES);
-  raw.set(PUBLIC_PREFIX);
+  const key = Buffer.alloc(KEY_BYTES);
   secret.set(seed);
-  sodium.crypto_scalarmult_base(checked.subarray(PUBLIC_PREFIX.length), secret);
+  sodium.crypto_scalarmult_base(key, secret);
   wipe(secret);
+  return publicKeyText(PUBLIC_PREFIX, key);
+}
+
+/** The text of a public key of any kind. @param prefix its one byte, of which the letter comes that it begins with */
+export function publicKeyText(prefix: readonly number[], key: Uint8Array): string {
+  const raw = Buffer.alloc(prefix.length + KEY_BYTES + CHECKSUM_BYTES);
+  const checked = raw.subarray(0, -CHECKSUM_BYTES);
+  raw.set(prefix);
+  raw.set(key, prefix.length);
   raw.writeUInt16LE(crc16(checked), checked.length);
   return encodeBase32(raw);
 }

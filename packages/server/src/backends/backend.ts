@@ -24,7 +24,7 @@ import type { TransitUse } from '../wasmcloud/transit-use.js';
 import { auditCodeOf } from './errors.js';
 import { GuardedSource } from './guard.js';
 import { Health } from './health.js';
-import { openSource } from './source.js';
+import { type OpenedSource, openSource } from './source.js';
 
 /** What all backends share. */
 export interface BackendParts {
@@ -66,6 +66,7 @@ export class Backend implements Service {
   readonly #parts: BackendParts;
   readonly #ring: TransitRing;
   readonly #source: GuardedSource;
+  readonly #opened: OpenedSource;
   readonly #health: Health;
   readonly #teller: Teller;
   readonly #callers: Callers;
@@ -74,29 +75,37 @@ export class Backend implements Service {
   /** @throws CofferError `invalid_argument` for a source that cannot be opened; as `TransitRing.open` */
   static async open(config: BackendConfig, parts: BackendParts): Promise<Backend> {
     const { engine, transitUse: use, transitSeed: seed, onNotice } = parts;
-    const source = await openSource(config);
+    const opened = await openSource(config, { engine, onNotice });
     const { name, timeoutSeconds, maxInFlight } = config;
-    const guarded = new GuardedSource(source, {
+    const guarded = new GuardedSource(opened.source, {
       name,
       timeoutMs: timeoutSeconds * 1000,
       most: HANGING * maxInFlight,
     });
     try {
       const ring = await TransitRing.open({ engine, backend: name, use, seed, onNotice });
-      return new Backend(config, parts, ring, guarded);
+      return new Backend(config, parts, ring, guarded, opened);
     } catch (error) {
       await guarded.close().catch(() => {});
+      opened.ended?.();
       throw error;
     }
   }
 
-  private constructor(config: BackendConfig, parts: BackendParts, ring: TransitRing, source: GuardedSource) {
+  private constructor(
+    config: BackendConfig,
+    parts: BackendParts,
+    ring: TransitRing,
+    source: GuardedSource,
+    opened: OpenedSource,
+  ) {
     const { name, trust: believed } = config;
     const log = parts.log.child({ backend: name });
     this.#config = config;
     this.#parts = parts;
     this.#ring = ring;
     this.#source = source;
+    this.#opened = opened;
     this.#health = new Health(source, log);
     this.#teller = new Teller({ ...parts, name, log, trustSetting: 'trust of this backend' });
     const selfIssued = believed === 'self-issued';
@@ -114,6 +123,11 @@ export class Backend implements Service {
   /** Public keys of the ring, the newest first. */
   get transitKeys(): readonly string[] {
     return this.#ring.keys().map(({ publicKey }) => publicKey);
+  }
+
+  /** JWKs of what it signs with. */
+  get publicKeys(): readonly object[] {
+    return this.#opened.publicKeys?.() ?? [];
   }
 
   get facts(): BackendFacts {
@@ -154,7 +168,11 @@ export class Backend implements Service {
   async close(): Promise<void> {
     this.#health.close();
     this.#ring.close();
-    await this.#source.close();
+    try {
+      await this.#source.close();
+    } finally {
+      this.#opened.ended?.();
+    }
   }
 
   async #fetch(query: SecretQuery, requester: Requester): Promise<Secret> {

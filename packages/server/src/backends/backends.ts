@@ -53,6 +53,11 @@ export class Backends {
     return this.#backends.flatMap(({ transitKeys }) => transitKeys);
   }
 
+  /** The JWKs of all that sign, for everybody to read. */
+  get publicKeys(): readonly object[] {
+    return this.#backends.flatMap(({ publicKeys }) => publicKeys);
+  }
+
   /** One that fails in this, or takes too long, holds up nobody. */
   async close(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;

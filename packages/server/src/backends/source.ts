@@ -1,13 +1,35 @@
+import type { Engine } from '@coffer/engine';
 import type { SecretSource } from '@coffer/wasmcloud';
 import type { BackendConfig } from '../config/backends.js';
 import { openCluster } from './cluster.js';
 import { openModule } from './module.js';
+
+/** What some kinds of sources stand on. */
+export interface SourceGround {
+  readonly engine: Engine;
+  readonly onNotice: (sentence: string) => void;
+}
+
+export interface OpenedSource {
+  readonly source: SecretSource;
+  /** JWKs of what it signs with, for everybody to read. */
+  readonly publicKeys?: () => readonly object[];
+  /** To be called when the source is closed. */
+  readonly ended?: () => void;
+}
 
 /**
  * Opens where the secrets of a backend lie. What a kind needs is loaded with the first backend of that kind.
  *
  * @throws CofferError `invalid_argument`
  */
-export function openSource(config: BackendConfig): Promise<SecretSource> {
-  return config.kind === 'kubernetes' ? openCluster(config) : openModule(config);
+export async function openSource(config: BackendConfig, ground: SourceGround): Promise<OpenedSource> {
+  switch (config.kind) {
+    case 'vault':
+      return (await import('./vault.js')).openVaultSource(config, ground);
+    case 'kubernetes':
+      return { source: await openCluster(config) };
+    default:
+      return { source: await openModule(config) };
+  }
 }

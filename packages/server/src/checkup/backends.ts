@@ -28,6 +28,17 @@ export function checkBackendSetup({ backends = [] }: ServerConfig): readonly Fin
   });
 }
 
+function described(backend: BackendConfig): string {
+  switch (backend.kind) {
+    case 'vault':
+      return `Vault at ${backend.settings.address}`;
+    case 'kubernetes':
+      return `${backend.kind}, namespace ${backend.settings.namespace}`;
+    default:
+      return `module ${backend.module}`;
+  }
+}
+
 /** Whether a package is there, only loading it tells. */
 function missingOf(backend: BackendConfig): string | undefined {
   if (backend.kind === 'kubernetes') {
@@ -35,12 +46,8 @@ function missingOf(backend: BackendConfig): string | undefined {
     if (kubeconfig === undefined || existsSync(kubeconfig)) return undefined;
     return `there is no kubeconfig ${kubeconfig}: a path is relative to the folder that the server is started in`;
   }
+  if (backend.kind === 'vault') return undefined;
   const { module } = backend;
   if (!isAbsolute(module) || existsSync(module)) return undefined;
   return `there is no module ${module}: a path is relative to the configuration file`;
-}
-
-function described(backend: BackendConfig): string {
-  if (backend.kind === 'module') return `module ${backend.module}`;
-  return `${backend.kind}, namespace ${backend.settings.namespace}`;
 }

@@ -26,21 +26,48 @@ const ofModule = z.strictObject({
   settings: z.record(z.string(), z.unknown()).optional(),
 });
 
+const keys = z.array(text).min(1);
+
+const vaultSettings = z.strictObject({
+  address: text,
+  ca: text.optional(),
+  namespace: text.optional(),
+  authMount: text.optional(),
+  enginePath: text.optional(),
+  kvVersion: z.literal([1, 2], 'must be 1 or 2').optional(),
+  role: text.optional(),
+  audience: text.optional(),
+  timeoutSeconds: z.number().positive().max(600).optional(),
+  retries: z.int().min(0).max(10).optional(),
+  applicationHosts: z.strictObject({ keys: keys.optional(), clusters: keys.optional() }).optional(),
+});
+
+const ofVault = z.strictObject({ ...common, kind: z.literal('vault'), settings: vaultSettings });
+
 const ofKubernetes = z.strictObject({
   ...common,
   kind: z.literal('kubernetes'),
   settings: kubernetesSettings,
 });
 
-const KINDS = 'must be kubernetes or module';
-
 /** A backend in the configuration file. */
-export const backendSchema = z.discriminatedUnion('kind', [ofKubernetes, ofModule], KINDS);
+export const backendSchema = z.discriminatedUnion(
+  'kind',
+  [ofVault, ofKubernetes, ofModule],
+  'must be vault, kubernetes or module',
+);
 
 type Stated = z.output<typeof backendSchema>;
 
 /** A backend whose secrets lie elsewhere than in coffer's own store. */
-export type BackendConfig = KubernetesBackend | ModuleBackend;
+export type BackendConfig = VaultBackend | KubernetesBackend | ModuleBackend;
+
+/** HashiCorp Vault, or OpenBao. */
+export interface VaultBackend extends Common {
+  readonly kind: 'vault';
+  /** As `VaultOptions` of @coffer/wasmcloud, without the keys. */
+  readonly settings: z.output<typeof vaultSettings>;
+}
 
 /** The Secrets of a cluster. */
 export interface KubernetesBackend extends Common {
@@ -90,6 +117,7 @@ export function backendConfigs(
       maxInFlight: one.maxInFlight ?? DEFAULT_IN_FLIGHT,
       timeoutSeconds: one.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
     };
+    if (one.kind === 'vault') return { ...shared, kind: one.kind, settings: one.settings };
     if (one.kind === 'kubernetes') return { ...shared, kind: one.kind, settings: one.settings };
     return {
       ...shared,

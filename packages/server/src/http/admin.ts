@@ -1,5 +1,6 @@
 import type { Caller, Change, Engine, Grant } from '@coffer/engine';
 import type { z } from 'zod';
+import { rotateSigningKey } from '../backends/signing-ring.js';
 import { rotateTransitKey } from '../wasmcloud/transit-ring.js';
 import type { TransitUse } from '../wasmcloud/transit-use.js';
 import * as answers from '../wire/answers.js';
@@ -139,9 +140,11 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
   },
 
   '/api/admin/transit-keys/rotate': {
-    post: post(schemas.rotateTransitKeyRequest, async ({ backend }, { engine, caller, change, transitUse }) =>
-      answers.transitKey(await rotateTransitKey(engine, backend, caller, change), transitUse),
-    ),
+    post: post(schemas.rotateTransitKeyRequest, async ({ backend, use }, context) => {
+      const { engine, caller, change, transitUse } = context;
+      const rotate = use === 'signing' ? rotateSigningKey : rotateTransitKey;
+      return answers.transitKey(await rotate(engine, backend, caller, change), transitUse);
+    }),
   },
 
   '/api/admin/transit-keys/retire': {

@@ -49,6 +49,8 @@ export interface AppParts {
   readonly notReady: () => NotReady | undefined;
   /** How the NATS door is; undefined: there is none. */
   readonly natsFacts: () => NatsFacts | undefined;
+  /** JWKs: by what Vault checks what is signed here. */
+  readonly publicKeys: () => readonly object[];
   /** Aborted when the server closes: answers without an end of their own end then. */
   readonly closing: AbortSignal;
   /** How often an answer without an end of its own shows that it lives, when it has nothing else to say. */
@@ -86,6 +88,10 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/metrics', metrics],
   ['/healthz', readOnly(({ reply }) => reply.text('ok\n'))],
   ['/readyz', readOnly(({ reply }, parts) => answerReadiness(reply, parts))],
+  [
+    '/.well-known/keys',
+    readOnly(({ reply }, { publicKeys }) => reply.json(JSON.stringify({ keys: publicKeys() }))),
+  ],
   ['/openapi.json', readOnly(({ reply }, { openApi }) => reply.jsonDocument(openApi))],
 ]);
 

@@ -46,6 +46,13 @@ export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
       },
     },
   },
+  ...readOnly('/.well-known/keys', {
+    ...server('publicKeys', 'By what Vault checks who logs in'),
+    description: 'A JWKS: the signing keys of all backends of kind `vault`. Without one it is empty.',
+    errors: ['rate_limited'],
+    errorForm: 'text',
+    answers: { 200: json(answers.publicKeys, 'The newest first') },
+  }),
   ...readOnly('/openapi.json', {
     ...server('openapi', 'This document'),
     errors: ['rate_limited'],

@@ -6,10 +6,11 @@ const MINUTE_MS = 60_000;
 /** Of all together: whoever can publish makes as many different ones as they like. */
 const MOST_LINES = 60;
 const MOST_CHARACTERS = 400;
-const RESULTS: ReadonlySet<string> = new Set(['InvalidEntityJWT', 'InvalidHostJWT']);
+const TOKENS: ReadonlySet<string> = new Set(['InvalidEntityJWT', 'InvalidHostJWT']);
 
 /**
- * Tells the log why tokens were refused, which the answer does not say: each refusal once a minute, and so many a minute in all.
+ * Tells the log why tokens were refused, or what lies behind a backend refuses, which the answer does not say: each refusal once a
+ * minute, and so many a minute in all.
  * Those whom a grant refuses are in the audit log.
  */
 export class Refusals {
@@ -27,13 +28,17 @@ export class Refusals {
     this.#seldom = new Seldom(MINUTE_MS, now);
   }
 
-  answered({ operation, result, reason: full = 'nobody can say why' }: Answered): void {
-    if (!RESULTS.has(result)) return;
+  answered({ operation, result, reason: known }: Answered): void {
+    if (!TOKENS.has(result) && known === undefined) return;
+    const full = known ?? 'nobody can say why';
     const reason = full.length > MOST_CHARACTERS ? `${full.slice(0, MOST_CHARACTERS)}…` : full;
     if (!this.#hasRoom()) this.#untold++;
     else if (this.#seldom.may(`${operation} ${result} ${reason}`)) {
       this.#lines++;
-      this.#log.warn({ operation, result, reason }, 'a token was refused over NATS');
+      const what = TOKENS.has(result)
+        ? 'a token was refused over NATS'
+        : 'what lies behind this backend refuses';
+      this.#log.warn({ operation, result, reason }, what);
     }
   }
 

@@ -175,13 +175,28 @@ export const keys = z
 export const transitKey = z
   .strictObject({
     backend: z.string(),
-    publicKey: z.string(),
+    publicKey: z
+      .string()
+      .describe('`X…`, to which requests are sealed, or `N…`, with which the backend signs'),
     createdAt: time,
     createdBy: z.string(),
-    current: z.boolean().describe('Hosts are told this one'),
+    current: z.boolean().describe('Hosts are told this one; of keys that sign, this one does'),
     lastUsedAt: time.optional().describe('Since the server began; absent if no request was sealed to it'),
   })
   .meta({ id: 'TransitKey' });
+
+export const publicKeys = z.strictObject({
+  keys: z.array(
+    z.strictObject({
+      use: z.literal('sig'),
+      kty: z.literal('OKP'),
+      kid: z.string().describe('Its RFC 7638 thumbprint'),
+      alg: z.literal('EdDSA'),
+      crv: z.literal('Ed25519'),
+      x: z.string(),
+    }),
+  ),
+});
 
 export const transitKeyList = z.strictObject({ keys: z.array(transitKey) });
 

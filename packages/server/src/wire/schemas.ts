@@ -252,9 +252,17 @@ const backend = z.string().meta({
   pattern: '^[!-)+,\\-/-=?-~]{1,128}$',
 });
 
-export const rotateTransitKeyRequest = z.strictObject({ backend });
+export const rotateTransitKeyRequest = z.strictObject({
+  backend,
+  use: z.enum(['sealing', 'signing']).optional().meta({
+    description: 'What the key is for: requests are sealed to it (default), or the backend signs with it.',
+  }),
+});
 
 export const retireTransitKeyRequest = z.strictObject({
   backend,
-  publicKey: z.string().meta({ description: 'Of an xkey.', pattern: '^X[A-Z2-7]{55}$' }),
+  publicKey: z.string().meta({
+    description: 'Of an xkey; of a key that signs, of a server’s nkey.',
+    pattern: '^[XN][A-Z2-7]{55}$',
+  }),
 });

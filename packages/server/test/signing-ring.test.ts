@@ -1,0 +1,80 @@
+import { SERVER } from '@coffer/engine';
+import { verify } from '@coffer/identity';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { rotateSigningKey, SigningRing } from '../src/backends/signing-ring.js';
+import { TransitRing } from '../src/wasmcloud/transit-ring.js';
+import { TransitUse } from '../src/wasmcloud/transit-use.js';
+import { SETEC_HEADERS, send, startTestServer } from './support.js';
+
+const backend = 'vault';
+const LATER_MS = 10_001;
+
+async function world() {
+  const server = await startTestServer();
+  const { engine } = server;
+  let ahead = 0;
+  const now = () => new Date(Date.now() + ahead);
+  const ring = await SigningRing.open({ engine, backend, now, onNotice: () => {} });
+  onTestFinished(() => ring.close());
+  const wait = (ms: number) => {
+    ahead += ms;
+  };
+  return { server, engine, ring, wait };
+}
+
+describe('a ring of keys that sign', () => {
+  it('makes its first key, apart from those that requests are sealed to, and has it when it is opened again', async () => {
+    const { engine, ring } = await world();
+    const sealing = await TransitRing.open({ engine, backend, use: new TransitUse(), onNotice: () => {} });
+    onTestFinished(() => sealing.close());
+    const again = await SigningRing.open({ engine, backend, onNotice: () => {} });
+    onTestFinished(() => again.close());
+    expect(ring.all()).toEqual([expect.stringMatching(/^N[A-Z2-7]{55}$/)]);
+    expect(again.all()).toEqual(ring.all());
+    expect(sealing.keys().map(({ publicKey }) => publicKey)).toEqual([expect.stringMatching(/^X/)]);
+    expect(engine.transitKeys(backend)).toHaveLength(1);
+  });
+
+  it('signs with a new key once everybody has had the time to hear of it, and knows both until the old one is retired', async () => {
+    const { engine, ring, wait } = await world();
+    const [first = ''] = ring.all();
+    const { publicKey: second } = await rotateSigningKey(engine, backend, SERVER);
+    expect(ring.all()).toEqual([second, first]);
+    expect(ring.current().publicKey).toBe(first);
+    wait(LATER_MS);
+    const message = Buffer.from('who asks');
+    const signer = ring.current();
+    expect(signer.publicKey).toBe(second);
+    expect(verify(second, message, signer.sign(message))).toBe(true);
+    const current = engine.retireTransitKey(SERVER, { backend, publicKey: second });
+    await expect(current).rejects.toThrow(/this is the current signing key: rotate it/);
+    await engine.retireTransitKey(SERVER, { backend, publicKey: first });
+    expect(ring.all()).toEqual([second]);
+    expect(ring.current().publicKey).toBe(second);
+  });
+
+  it('is listed, rotated and retired over HTTP beside the transit keys', async () => {
+    const { server, ring } = await world();
+    const post = async (path: string, body: object) => {
+      const sent = { method: 'POST', headers: SETEC_HEADERS, body: JSON.stringify(body) };
+      const answer = await send(server, `/api/admin/transit-keys/${path}`, sent);
+      return { status: answer.status, ...JSON.parse(answer.body) };
+    };
+    const [first] = ring.all();
+    const rotated = await post('rotate', { backend, use: 'signing' });
+    expect(rotated).toMatchObject({ status: 200, backend, current: true, publicKey: ring.all()[0] });
+    expect(ring.all()).toEqual([rotated.publicKey, first]);
+    expect(await post('retire', { backend, publicKey: first })).toEqual({ status: 200 });
+    const { body } = await send(server, '/api/admin/transit-keys', { headers: SETEC_HEADERS });
+    expect(JSON.parse(body).keys).toMatchObject([{ backend, publicKey: rotated.publicKey, current: true }]);
+    expect(await post('rotate', { backend: 'unknown', use: 'signing' })).toMatchObject({ status: 404 });
+  });
+});
+
+describe('GET /.well-known/keys', () => {
+  it('is empty where nothing is signed, and for everybody', async () => {
+    const server = await startTestServer({ dev: false });
+    const { status, body } = await send(server, '/.well-known/keys');
+    expect([status, body]).toEqual([200, '{"keys":[]}']);
+  });
+});
