@@ -39,6 +39,46 @@ export function defineTransitCommands(wasmcloud: Command): void {
   );
 }
 
+/** Declares the commands on the keys with which a backend signs. */
+export function defineSigningCommands(wasmcloud: Command): void {
+  const commands = () => import('./wasmcloud/signing.js');
+  const group = defineCommand(
+    wasmcloud,
+    'signing-keys',
+    'list, rotate and retire the keys with which log-ins to Vault are signed',
+    'Asks a coffer server, not NATS. Vault reads them at /.well-known/keys of the server.',
+  );
+  const list = defineCommand(group, 'list', 'list the keys with which backends sign').option(
+    '-n, --name <name>',
+    'of one backend (default: of all)',
+  );
+  onServer(addJsonOption(list), async (options) => (await commands()).list(options));
+
+  const rotate = defineCommand(
+    group,
+    'rotate',
+    'make a new key to sign with',
+    'While the server runs. It signs when all instances know it, after ten seconds; the older ones are believed until they are retired.',
+  ).option('-n, --name <name>', 'the name of the backend (default: vault)');
+  onServer(addJsonOption(rotate), async (options) => (await commands()).rotate(options));
+
+  const retire = defineCommand(
+    group,
+    'retire <key>',
+    'take an older key out of /.well-known/keys, for good',
+    'A minute after the rotation it is of no use any more. If it has leaked, rotate it and retire it at once: log-ins fail until Vault has read the keys anew, for some seconds. Asks first.',
+  )
+    .option('-n, --name <name>', 'the name of the backend (default: vault)')
+    .option('--yes', 'do not ask');
+  onServer(retire, async (options, key) => (await commands()).retire(key ?? '', options));
+  examples(
+    retire,
+    'coffer wasmcloud signing-keys rotate',
+    'coffer wasmcloud signing-keys list',
+    'coffer wasmcloud signing-keys retire NCEY2VVNMLGNCS2RJ54TJR7KHMTJMG6ESYQQHQHOMHVBB5MXFISNO5NV',
+  );
+}
+
 /** Without `-s`, which is the subject base on the other commands of this group. */
 function onServer(command: Command, run: Parameters<typeof act>[1]): Command {
   return act(addConnectionOptions(command, '--server <address>'), run);

@@ -4,7 +4,7 @@ import { addFolderOptions, addKeyOption } from './define-identity-options.js';
 import { addAddressOptions, addQueueOption } from './define-wasmcloud-options.js';
 import { defineWasmcloudRun } from './define-wasmcloud-run.js';
 import { defineWasmcloudSecrets } from './define-wasmcloud-secrets.js';
-import { defineTransitCommands } from './define-wasmcloud-transit.js';
+import { defineSigningCommands, defineTransitCommands } from './define-wasmcloud-transit.js';
 
 /** Declares the commands on wasmCloud's secrets. Each loads its code only when it runs. */
 export function defineWasmcloudCommands(program: Command): void {
@@ -19,6 +19,7 @@ export function defineWasmcloudCommands(program: Command): void {
   defineInspect(wasmcloud);
   definePermissions(wasmcloud);
   defineTransitCommands(wasmcloud);
+  defineSigningCommands(wasmcloud);
 }
 
 function defineInspect(wasmcloud: Command): void {

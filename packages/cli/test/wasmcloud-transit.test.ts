@@ -35,7 +35,7 @@ async function servedBefore(...backends: string[]) {
   }
   const run = (line: string) =>
     coffer(['wasmcloud', ...line.split(' ')], { env: { COFFER_SERVER: `unix:${server.socketPath}` } });
-  return { run, keys, socket: `unix:${server.socketPath}` };
+  return { run, keys, engine: server.engine, socket: `unix:${server.socketPath}` };
 }
 
 test('transit keys are listed, rotated and retired', async () => {
@@ -87,4 +87,36 @@ test('a server that served no backend yet says so', async () => {
   const { run } = await servedBefore();
   expect((await run('transit-keys')).stdout).toMatch(/^There are none/);
   expect(await run('transit-keys --json')).toMatchObject({ stdout: '{\n  "keys": []\n}\n' });
+});
+
+test('keys that sign are listed, rotated and retired apart from those', async () => {
+  const { run, engine } = await servedBefore('vault');
+  expect((await run('signing-keys list')).stdout).toMatch(/^There are none/);
+  const pair = createKeyPair('server');
+  const first = pair.publicKey;
+  const { bytes: seed } = decodeSeed(pair.seed());
+  await engine.addTransitKey(SERVER, { backend: 'vault', publicKey: first, seed });
+  const { stdout: listed } = await run('signing-keys list');
+  expect(listed).toMatch(new RegExp(`^BACKEND KEY +STATE +CREATED\nvault +${first} current \\S+Z\n$`));
+  expect((await run('transit-keys')).stdout).not.toContain(first);
+  const rotated = await run('signing-keys rotate');
+  expect(rotated).toMatchObject({ code: 0, stderr: '' });
+  const [, second] = /^(N[A-Z2-7]{55}) signs the log-ins of vault in ten seconds/.exec(rotated.stdout) ?? [];
+  expect(JSON.parse((await run('signing-keys list -n vault --json')).stdout).keys).toMatchObject([
+    { publicKey: second, current: true },
+    { publicKey: first, current: false },
+  ]);
+  expect(await run(`signing-keys retire ${first}`)).toMatchObject({ code: 1 });
+  expect((await run(`signing-keys retire ${second} --yes`)).stderr).toMatch(
+    /this is the current signing key/,
+  );
+  expect(await run(`signing-keys retire ${first} --yes`)).toEqual({
+    code: 0,
+    stdout: `${first} is retired: nothing is signed with it any more, for good.\n`,
+    stderr: '',
+  });
+  const secret = Buffer.from(pair.seed()).toString();
+  const given = await run(`signing-keys retire ${secret}`);
+  expect(given).toMatchObject({ code: 1, stderr: expect.stringMatching(/KEY is a public key/) });
+  expect(given.stdout + given.stderr).not.toContain(secret);
 });

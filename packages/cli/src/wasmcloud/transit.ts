@@ -12,7 +12,7 @@ export interface TransitOptions extends ConnectionOptions {
 }
 
 /** A server for wasmCloud alone has no HTTP; and here `-s`, which other commands speak of, is none of a server. */
-async function onServer<T>(options: ConnectionOptions, use: (admin: Admin) => Promise<T>): Promise<T> {
+export async function onServer<T>(options: ConnectionOptions, use: (admin: Admin) => Promise<T>): Promise<T> {
   try {
     return await withAdmin(options, use);
   } catch (error) {
@@ -30,7 +30,8 @@ const PUBLIC_KEY = /^X[A-Z2-7]{55}$/;
 
 export async function list({ name, json, ...options }: TransitOptions): Promise<void> {
   const all = await onServer(options, (admin) => during('failed to list transit keys', admin.transitKeys()));
-  const keys = all.filter(({ backend }) => name === undefined || backend === name);
+  const sealing = all.filter(({ publicKey }) => PUBLIC_KEY.test(publicKey));
+  const keys = sealing.filter(({ backend }) => name === undefined || backend === name);
   if (json) return printJson({ keys });
   if (keys.length === 0)
     return print('There are none: the server makes the first one when it serves a backend.');
@@ -90,4 +91,4 @@ const row = ({ backend, publicKey, current, createdAt, lastUsedAt }: TransitKey)
 ];
 
 /** RFC 3339 in UTC, to the second. */
-const instant = (time: Date): string => time.toISOString().replace(/\.\d+Z$/, 'Z');
+export const instant = (time: Date): string => time.toISOString().replace(/\.\d+Z$/, 'Z');

@@ -1,0 +1,63 @@
+import type { TransitKey } from '@coffer/client/admin';
+import { during, Failure } from '../failure.js';
+import { print, printJson, table } from '../output.js';
+import { askToGoOn } from '../question.js';
+import { displayName } from '../quote.js';
+import { instant, onServer, type TransitOptions } from './transit.js';
+
+/** `coffer wasmcloud signing-keys`: the keys with which a backend signs, as for its log-ins to Vault. */
+
+const DEFAULT_BACKEND = 'vault';
+const PUBLIC_KEY = /^N[A-Z2-7]{55}$/;
+
+/** A log-in token is valid for a minute, and Vault may have kept the keys for a while. */
+const OVERLAP =
+  'what it signed in the last minute is then refused, and so is what an instance signs that has not heard of a newer key';
+
+const signs = ({ publicKey }: TransitKey): boolean => PUBLIC_KEY.test(publicKey);
+
+export async function list({ name, json, ...options }: TransitOptions): Promise<void> {
+  const all = await onServer(options, (admin) => during('failed to list signing keys', admin.transitKeys()));
+  const keys = all.filter((key) => signs(key) && (name === undefined || key.backend === name));
+  if (json) return printJson({ keys });
+  if (keys.length === 0) {
+    return print('There are none: the server makes the first one when it serves a backend of kind vault.');
+  }
+  await print(table([['BACKEND', 'KEY', 'STATE', 'CREATED'], ...keys.map(row)]));
+}
+
+export async function rotate({ name = DEFAULT_BACKEND, json, ...options }: TransitOptions): Promise<void> {
+  await onServer(options, async (admin) => {
+    const key = await during('failed to rotate the signing key', admin.rotateSigningKey(name));
+    if (json) return printJson(key);
+    await print(
+      `${key.publicKey} signs the log-ins of ${displayName(name)} in ten seconds, when all instances know it. The older ones stay at ` +
+        '/.well-known/keys until you retire them; after a minute they are of no use any more.',
+    );
+  });
+}
+
+export async function retire(
+  publicKey: string,
+  { name: backend = DEFAULT_BACKEND, yes = false, ...options }: TransitOptions & { readonly yes?: boolean },
+): Promise<void> {
+  // What is no public key may be a seed: it is neither sent nor shown.
+  if (!PUBLIC_KEY.test(publicKey)) {
+    throw new Failure(
+      'KEY is a public key: 56 characters, beginning with N; "coffer wasmcloud signing-keys list" lists them',
+    );
+  }
+  await onServer(options, async (admin) => {
+    if (!yes)
+      await askToGoOn(`This key goes from /.well-known/keys: ${OVERLAP}`, { refused: 'nothing was retired' });
+    await during('failed to retire the signing key', admin.retireTransitKey({ backend, publicKey }));
+    await print(`${publicKey} is retired: nothing is signed with it any more, for good.`);
+  });
+}
+
+const row = ({ backend, publicKey, current, createdAt }: TransitKey): string[] => [
+  displayName(backend),
+  publicKey,
+  current ? 'current' : 'believed',
+  instant(createdAt),
+];
