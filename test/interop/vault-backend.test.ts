@@ -586,6 +586,25 @@ it('a Vault that is sealed, restarted and unsealed says so, and answers again as
   await from.close?.();
 });
 
+it('a Vault that stands by hands on, and says so when there is nobody to hand on to', async () => {
+  const [active, standby] = await KeptVault.startTwo();
+  await using _active = active;
+  await using _standby = standby;
+  await active.mount('secret', 2);
+  await setUp(active, keys.url);
+  await expect.poll(() => active.put('shop/two', { k: canary('two') }).catch(() => 0)).toBe(1);
+  const wanted = { key: 'shop/two', field: 'k' };
+  const from = await sourceOf(askers, keys, { address: standby.url });
+  const answer = () => read(wanted, {}, from).catch((error: unknown) => String(error));
+  await expect.poll(answer).toMatchObject({ text: canary('two') });
+  const unready = () => from.unready?.(AbortSignal.timeout(5_000));
+  expect(await unready()).toBeUndefined();
+  await active.pause();
+  await expect.poll(answer).toMatch(/UpstreamError: Vault stands by at this address, and cannot hand on/);
+  await expect.poll(unready, { timeout: 60_000 }).toBe('Vault stands by, and has lost the active one');
+  await from.close?.();
+});
+
 it.each([
   [{ address: 'vault.example.com' }, /https:\/\/HOST:PORT/],
   [{ address: 'https://user:pass@vault.example.com' }, /https:\/\/HOST:PORT/],

@@ -29,6 +29,8 @@ export class VaultServer implements AsyncDisposable {
 export class KeptVault extends VaultServer {
   /** Initialized and unsealed. */
   static override start(): Promise<KeptVault>;
+  /** Two that share what they keep: the first is active, the second hands on to it, and may not take its place without it. */
+  static startTwo(): Promise<[KeptVault, KeptVault]>;
   unseal(): Promise<void>;
   seal(): Promise<void>;
   /** Kills it until `restart`. */

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { text } from 'node:stream/consumers';
@@ -103,6 +103,15 @@ disable_mlock = true
 api_addr = "http://127.0.0.1:${port}"
 `;
 
+/** One of several, which agree among themselves on one that is active. */
+const NODE = (folder, name, port, clusterPort) => `
+storage "raft" { path = "${folder.join('data')}", node_id = "${name}" }
+listener "tcp" { address = "127.0.0.1:${port}", cluster_address = "127.0.0.1:${clusterPort}", tls_disable = true }
+disable_mlock = true
+api_addr = "http://127.0.0.1:${port}"
+cluster_addr = "https://127.0.0.1:${clusterPort}"
+`;
+
 export class KeptVault extends VaultServer {
   static async start() {
     const folder = new TemporaryFolder();
@@ -111,13 +120,7 @@ export class KeptVault extends VaultServer {
     const url = `http://127.0.0.1:${port}`;
     const vault = new KeptVault({ url, process: await serve(folder), folder });
     try {
-      const { keys, root_token: token } = await vault.call('PUT', 'sys/init', {
-        secret_shares: 1,
-        secret_threshold: 1,
-      });
-      vault.token = token;
-      vault.#key = keys[0];
-      await vault.unseal();
+      await vault.#init();
       return vault;
     } catch (error) {
       await vault.stop();
@@ -125,12 +128,43 @@ export class KeptVault extends VaultServer {
     }
   }
 
+  static async startTwo() {
+    const nodes = [];
+    try {
+      for (const name of ['first', 'second']) {
+        const folder = new TemporaryFolder();
+        const [port, clusterPort] = [await freePort(), await freePort()];
+        mkdirSync(folder.join('data'));
+        writeFileSync(folder.join('vault.hcl'), NODE(folder, name, port, clusterPort).replaceAll(', ', '\n'));
+        nodes.push(new KeptVault({ url: `http://127.0.0.1:${port}`, process: await serve(folder), folder }));
+      }
+      const [first, second] = nodes;
+      await first.#init();
+      await second.call('PUT', 'sys/storage/raft/join', { leader_api_addr: first.url });
+      second.token = first.token;
+      second.#key = first.#key;
+      await second.unseal('sys/health?standbyok=true');
+      return nodes;
+    } catch (error) {
+      for (const node of nodes) await node.stop();
+      throw error;
+    }
+  }
+
   #key;
 
-  async unseal() {
+  async unseal(serves = 'sys/health') {
     await this.call('PUT', 'sys/unseal', { key: this.#key });
-    // It is active a moment after.
-    while (!(await this.call('GET', 'sys/health').catch(() => undefined))) await delay(20);
+    // It serves a moment after.
+    while (!(await this.call('GET', serves).catch(() => undefined))) await delay(20);
+  }
+
+  async #init() {
+    const wanted = { secret_shares: 1, secret_threshold: 1 };
+    const { keys, root_token: token } = await this.call('PUT', 'sys/init', wanted);
+    this.token = token;
+    this.#key = keys[0];
+    await this.unseal();
   }
 
   async seal() {

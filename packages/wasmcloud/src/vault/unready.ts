@@ -11,6 +11,8 @@ const HEALTH =
 const healthSchema = z.object({
   initialized: z.boolean(),
   sealed: z.boolean(),
+  standby: z.boolean(),
+  ha_connection_healthy: z.boolean().optional(),
   replication_dr_mode: z.string().optional(),
 });
 
@@ -22,6 +24,8 @@ export async function whyUnready(api: VaultApi, patience: Patience): Promise<str
     if (health === undefined) return 'what answers at this address is no Vault';
     if (!health.initialized) return 'Vault is not initialized';
     if (health.sealed) return 'Vault is sealed';
+    if (health.standby && health.ha_connection_healthy === false)
+      return 'Vault stands by, and has lost the active one';
     if (health.replication_dr_mode === 'secondary')
       return 'Vault stands by for a disaster, and answers nothing';
     return undefined;

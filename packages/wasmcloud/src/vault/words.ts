@@ -55,7 +55,7 @@ export function whyUnable(status: number, words: string): string | undefined {
   if (/HTTP request to an HTTPS server/.test(words)) return 'Vault speaks TLS: write https:// in address';
   if (/Vault is sealed/i.test(words)) return 'Vault is sealed';
   if (status >= 300 && status < 400) {
-    return 'Vault stands by at this address, and points to another one: give that of the active one, or of what balances them';
+    return 'Vault stands by at this address, and cannot hand on what it is asked: give that of the active one, or of what balances them';
   }
   if (status === 429) return `Vault limits the rate of requests${said}`;
   if (status === 412) return 'this Vault has not yet got what another one of its cluster knows';
