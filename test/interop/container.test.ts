@@ -74,7 +74,7 @@ describe.skipIf(why !== undefined || process.getuid?.() !== 0)(
     }, 600_000);
     afterAll(() => folder[Symbol.dispose]());
 
-    /** The root key as a pod has it from a Secret: root's, readable by a group. */
+    /** Volume and root key as a pod has them: root's, and a group's to write, or read. */
     async function place(name: string, mode = 0o440): Promise<ContainerOptions & { readonly keys: string }> {
       const port = await freePort();
       const [state, keys] = [folder.join(name, 'volume'), folder.join(name, 'keys')];

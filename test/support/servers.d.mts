@@ -14,6 +14,7 @@ export function peer(
     | 'nats-connect-c'
     | 'secrets-nats-kv'
     | 'vault'
+    | 'helm'
     | 'hadolint'
     | 'wasmcloud-client',
 ): string;
