@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { jsonAt, membersIn, textOf } from '../src/vault/json-at.js';
+import { jsonAt, membersIn, textOf } from '../src/backend/json-at.js';
 
 const at = (json: string, ...path: string[]): string | undefined => {
   const found = jsonAt(Buffer.from(json), path);

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
+import { membersIn, partAt, plainJson, textOf } from '../backend/json-at.js';
 import type { Secret } from '../backend/options.js';
 import { SourceReason } from '../backend/source-reason.js';
 import { SecretsError } from '../protocol/errors.js';
@@ -7,7 +8,6 @@ import { readJson } from '../protocol/json.js';
 import type { VaultApi } from './api.js';
 import { Forbidden } from './forbidden.js';
 import type { Patience, VaultAnswer } from './http.js';
-import { membersIn, partAt, plainJson, textOf } from './json-at.js';
 import type { ClientToken } from './login.js';
 import type { KvMounts, KvVersion } from './mounts.js';
 import type { VaultReference } from './reference.js';
