@@ -4,6 +4,7 @@ import { run } from '../test/support/processes.mjs';
 import { CofferServer, cofferCommand, peer, SetecServer } from '../test/support/servers.mjs';
 import { identity } from './identity.mjs';
 import { instances } from './instances.mjs';
+import { kubernetes } from './kubernetes.mjs';
 import { load } from './load.mjs';
 import { residentMegabytes } from './machine.mjs';
 import { stores } from './stores.mjs';
@@ -15,7 +16,20 @@ import { wasmcloud } from './wasmcloud.mjs';
  * What is measured. Each takes `{servers, runs, seconds, progress}` and returns rows for the table; within a run the
  * two sides take turns, so that a machine that slows down slows both.
  */
-export const PARTS = { get, put, scale, open, cli, rotation, identity, wasmcloud, vault, stores, instances };
+export const PARTS = {
+  get,
+  put,
+  scale,
+  open,
+  cli,
+  rotation,
+  identity,
+  wasmcloud,
+  vault,
+  kubernetes,
+  stores,
+  instances,
+};
 
 /** Programs beside our own that a part runs. */
 const NEEDED = {
@@ -27,6 +41,7 @@ const NEEDED = {
   identity: ['nats-jwt'],
   wasmcloud: ['nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
   vault: ['vault'],
+  kubernetes: ['kube-apiserver', 'etcd'],
   stores: ['setec-server'],
   instances: ['wrk', 'nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
 };

@@ -4,13 +4,13 @@
  *
  *   npm run bench                          everything, five runs (about ten minutes)
  *   npm run bench -- --parts get,put       only some of: get, put, scale, open, cli, rotation, identity,
- *                                          wasmcloud, vault, stores, instances
+ *                                          wasmcloud, vault, kubernetes, stores, instances
  *   npm run bench -- --runs 1 --seconds 2
  *   npm run bench -- --help
  *
  * Both servers write every access to their audit logs before they answer; coffer also checks a bearer token and its
  * grants. State folders lie in the system's temporary folder (TMPDIR moves them: it should be on a disk). Needs
- * `test/peers/install.sh setec nats wrk secrets-nats-kv wasmcloud-client vault`, and says what of it the parts lack before it begins. Nothing leaves the loopback interface.
+ * `test/peers/install.sh setec nats wrk secrets-nats-kv wasmcloud-client vault kube`, and says what of it the parts lack before it begins. Nothing leaves the loopback interface.
  */
 import { parseArgs } from 'node:util';
 import { busy, conditions } from './machine.mjs';
