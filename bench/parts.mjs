@@ -40,7 +40,7 @@ const NEEDED = {
   rotation: ['wrk'],
   identity: ['nats-jwt'],
   wasmcloud: ['nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
-  vault: ['vault'],
+  vault: ['vault', 'nats-server', 'wasmcloud-client'],
   kubernetes: ['kube-apiserver', 'etcd'],
   stores: ['setec-server'],
   instances: ['wrk', 'nats-server', 'secrets-nats-kv', 'wasmcloud-client'],
