@@ -5,7 +5,8 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { backendConfigs } from '../../packages/server/src/config/backends.js';
+import { backendConfigs, type KubernetesBackend } from '../../packages/server/src/config/backends.js';
+import { loadConfig } from '../../packages/server/src/index.js';
 import { WasmWorld } from '../../packages/server/test/wasm-world.js';
 import { type SecretSource, SecretsError, SourceReason } from '../../packages/wasmcloud/src/index.js';
 import {
@@ -404,7 +405,13 @@ describe('the page on it', () => {
 
   it('makes what its configuration and its manifest need, and no more', async () => {
     for (const document of parseAllDocuments(rbac)) await apply(document.toJS());
-    const { settings } = parse(configuration).backends[0];
+    const file = kube.folder.join('page.yaml');
+    writeFileSync(file, configuration);
+    const { backends = [] } = loadConfig({
+      flags: { config: file, listen: 'none' },
+      env: { HOME: kube.folder.path },
+    });
+    const { settings } = backends[0] as KubernetesBackend;
     const token = await kube.serviceAccountToken('coffer', 'coffer');
     const source = await open({
       ...settings,
