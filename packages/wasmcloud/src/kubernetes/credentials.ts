@@ -49,6 +49,7 @@ export class Credentials {
     } catch (error) {
       // A file may be away while it is replaced; the API server knows whether the old ones still hold.
       if (before === undefined) throw error;
+      this.#at = performance.now() - FRESH_MS + RENEW_AT_MOST_EVERY_MS;
       return before;
     }
   }

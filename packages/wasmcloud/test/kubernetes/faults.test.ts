@@ -1,10 +1,10 @@
 /** An API server that answers badly, late or not at all: what is tried again, for how long, and what hosts are told. */
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canary } from '../../../../test/support/canary.mjs';
 import { Authority } from '../../../../test/support/certificates.mjs';
 import { TemporaryFolder } from '../../../../test/support/processes.mjs';
@@ -243,6 +243,34 @@ describe('credentials', () => {
     requests = [];
     expect(await outcome(source)).toBe(VALUE);
     expect(requests.map(bearer)).toEqual(['Bearer new']);
+    await source.close?.();
+  });
+
+  it('are read again every minute, and the old ones go on while a file is away', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const token = folder.join('rotating-token');
+    writeFileSync(token, 'first');
+    script = [good];
+    const source = await open({}, { tokenFile: token });
+    const sent = async () => {
+      requests = [];
+      expect(await outcome(source)).toBe(VALUE);
+      return requests.map(bearer);
+    };
+    expect(await sent()).toEqual(['Bearer first']);
+    rmSync(token);
+    vi.advanceTimersByTime(61_000);
+    expect(await sent()).toEqual(['Bearer first']);
+    writeFileSync(token, 'second');
+    expect(await sent()).toEqual(['Bearer first']);
+    vi.advanceTimersByTime(2_500);
+    expect(await sent()).toEqual(['Bearer second']);
+    writeFileSync(token, 'third');
+    vi.advanceTimersByTime(50_000);
+    expect(await sent()).toEqual(['Bearer second']);
+    vi.advanceTimersByTime(11_000);
+    expect(await sent()).toEqual(['Bearer third']);
     await source.close?.();
   });
 
