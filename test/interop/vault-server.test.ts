@@ -1,8 +1,13 @@
 /** A coffer server in front of a real Vault, as its users set both up: from NATS to the secret. */
+import { join } from 'node:path';
+import { encodeWascap, type KeyPair } from '@coffer/identity';
+import { SecretsClient } from '@coffer/wasmcloud';
+import { connect } from '@nats-io/transport-node';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { startDropIn } from '../../packages/cli/test/run.js';
 import { backendConfigs } from '../../packages/server/src/config/backends.js';
-import { newKeys, until } from '../../packages/server/test/nats-world.js';
-import { SETEC_HEADERS, send } from '../../packages/server/test/support.js';
+import { CLOSED, newKeys, startNats, until } from '../../packages/server/test/nats-world.js';
+import { SETEC_HEADERS, send, temporaryFolder } from '../../packages/server/test/support.js';
 import { WasmWorld } from '../../packages/server/test/wasm-world.js';
 import { canary } from '../support/canary.mjs';
 import { KeptVault, VaultServer } from '../support/vault.mjs';
@@ -107,4 +112,46 @@ describe('a server with Vault behind it', () => {
     await until(async () => (await ready()).warnings.length === 0, 'the warning to end');
     expect(await world.get('shop/db', of())).toBe(answered);
   }, 120_000);
+});
+
+describe('coffer wasmcloud vault', () => {
+  it('takes the place of secrets-vault, by its variables', async () => {
+    const vault = await VaultServer.start();
+    onTestFinished(async () => void (await vault.stop()));
+    const [account, component, host] = [newKeys('account'), newKeys('component'), newKeys('server')];
+    const nats = await startNats({ config: CLOSED });
+    const folder = await temporaryFolder();
+    const seed = Buffer.from(newKeys('server').seed()).toString();
+    await using server = await startDropIn(
+      'vault',
+      [
+        ...['--state-dir', join(folder, 'state'), '--root-key', `file:${folder}/root.key`],
+        ...['--trusted-account', account.publicKey, '--application-host', host.publicKey],
+      ],
+      {
+        SV_NATS_ADDRESS: `nats://coffer:hello@127.0.0.1:${nats.port}`,
+        SV_JWKS_ADDRESS: '127.0.0.1:0',
+        SV_SERVER_NKEY_SEED: seed,
+        SV_VAULT_ADDRESS: vault.url,
+        SV_VAULT_AUTH_METHOD: 'wasmcloud',
+        SV_VAULT_DEFAULT_SECRET_ENGINE: 'secret',
+      },
+    );
+    const [, jwks = ''] = /keys: +(\S+)/.exec(server.welcome) ?? [];
+    await setUp(vault, jwks, { mount: 'wasmcloud' });
+    await vault.put('shop/db', { password: canary('password') });
+    const connection = await connect({ servers: `127.0.0.1:${nats.port}`, user: 'coffer', pass: 'hello' });
+    onTestFinished(() => connection.close());
+    const token = (sub: string, by: KeyPair) => encodeWascap({ sub, wascap: { name: 'of a test' } }, by);
+    const found = await new SecretsClient({ nats: connection }).get({
+      backend: 'vault',
+      key: 'shop/db',
+      field: 'password',
+      entityJwt: token(component.publicKey, account),
+      hostJwt: token(host.publicKey, host),
+      application: shop,
+    });
+    expect(Buffer.from(found.value).toString()).toBe(canary('password'));
+    expect(await server.stop()).toBe(0);
+  }, 60_000);
 });

@@ -48,9 +48,8 @@ export function defineWasmcloudRun(wasmcloud: Command): void {
   );
 }
 
-function addTrustOptions(command: Command): Command {
-  const group = 'Trust:';
-  const option = (flags: string, description: string) => new Option(flags, description).helpGroup(group);
+/** Whose components are believed. */
+export function addTrustedOptions(command: Command): Command {
   return command
     .addOption(
       option(
@@ -71,15 +70,21 @@ function addTrustOptions(command: Command): Command {
       option('--trust-store <dir>', 'the same: an operator’s folder in an nsc store, which is trusted, too'),
     )
     .addOption(
-      option('--mapping-account <key>', 'under which account add-mapping lets a component have secrets'),
-    )
-    .addOption(
       option('--trust <how>', 'self-issued: believe any component on its own word, for a migration').choices([
         'lineage',
         'self-issued',
       ]),
     )
-    .addOption(option('--allow-open-nats', 'serve although the NATS server lets everybody in'))
+    .addOption(option('--allow-open-nats', 'serve although the NATS server lets everybody in'));
+}
+
+const option = (flags: string, description: string) => new Option(flags, description).helpGroup('Trust:');
+
+function addTrustOptions(command: Command): Command {
+  return addTrustedOptions(command)
+    .addOption(
+      option('--mapping-account <key>', 'under which account add-mapping lets a component have secrets'),
+    )
     .addOption(
       option(
         '--allow-unauthenticated-admin',

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { act, addJsonOption, defineCommand, examples } from './define.js';
 import { addFolderOptions, addKeyOption } from './define-identity-options.js';
+import { defineDropIns } from './define-wasmcloud-drop-in.js';
 import { addAddressOptions, addQueueOption } from './define-wasmcloud-options.js';
 import { defineWasmcloudRun } from './define-wasmcloud-run.js';
 import { defineWasmcloudSecrets } from './define-wasmcloud-secrets.js';
@@ -15,6 +16,7 @@ export function defineWasmcloudCommands(program: Command): void {
     'The commands of secrets-nats-kv, with its arguments, options and environment, and more.',
   ).helpGroup('wasmCloud:');
   defineWasmcloudRun(wasmcloud);
+  defineDropIns(wasmcloud);
   defineWasmcloudSecrets(wasmcloud);
   defineInspect(wasmcloud);
   definePermissions(wasmcloud);

@@ -90,8 +90,18 @@ export async function startWasmcloud(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<Pick<RunningServer, 'welcome' | 'stop'> & AsyncDisposable> {
-  const child = start(['wasmcloud', 'run', ...args], env);
-  const welcome = await untilItSays(child, /^ {2}.* policy show$/m);
+  return startDropIn('run', args, env, /^ {2}.* policy show$/m);
+}
+
+/** The same of `coffer wasmcloud vault` and `kube`. */
+export async function startDropIn(
+  command: 'run' | 'vault' | 'kube',
+  args: readonly string[],
+  env: Record<string, string> = {},
+  last = /^ {2}admin socket: .*$/m,
+): Promise<Pick<RunningServer, 'welcome' | 'stop'> & AsyncDisposable> {
+  const child = start(['wasmcloud', command, ...args], env);
+  const welcome = await untilItSays(child, last);
   const stop = stopper(child);
   return {
     welcome,

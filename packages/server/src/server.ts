@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { type CofferError, type Engine, MANY_BYTES, parseRootKey } from '@coffer/engine';
 import type { Logger } from 'pino';
 import { Backends } from './backends/backends.js';
+import { KeysListener } from './backends/keys-listener.js';
 import { checkBackendFiles } from './checkup/backends.js';
 import { checkBackends, servedBackends } from './config/backends.js';
 import { checkExposure, type ServerConfig } from './config/config.js';
@@ -21,7 +22,7 @@ import { whyNotReady } from './http/readiness.js';
 import { RequestIds } from './http/request-id.js';
 import { SharedRoom } from './http/room.js';
 import { RateLimits } from './limit/rate-limits.js';
-import { formatAddress, type ListenAddress, listenAddress } from './listen/address.js';
+import { formatAddress, type ListenAddress, listenAddress, parseListenAddress } from './listen/address.js';
 import type { RequestListener } from './listen/bare-answer.js';
 import { checkSocketPath } from './listen/bind.js';
 import { Doors } from './listen/doors.js';
@@ -56,6 +57,8 @@ export interface StartOptions {
    * the caller's, who wipes them.
    */
   readonly transitSeed?: Uint8Array | undefined;
+  /** The same of an nkey, with which the first of the backends signs unless it has had it. */
+  readonly signingSeed?: Uint8Array | undefined;
   /** Asks a person for the root key's passphrase, for `passphrase:prompt`. The bytes are wiped after use. */
   readonly promptPassphrase?: (question: string) => Promise<Uint8Array>;
   /** Where a root key in the environment is looked for. Default: `process.env`. */
@@ -75,6 +78,8 @@ export interface RunningServer {
   /** The admin socket, `<stateDir>/admin.sock`. */
   readonly socketPath: string;
   readonly engine: Engine;
+  /** Where the public keys of backends that sign are shown, with the port that it got; undefined: at `address` alone. */
+  readonly keysAddress: ListenAddress | undefined;
   /** Why nothing is served over NATS at this moment; undefined: it serves, or there is no NATS door. */
   notServing(): string | undefined;
   /**
@@ -129,12 +134,14 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   let wasmcloud: WasmcloudBackend | undefined;
   let backends: Backends | undefined;
   let holdEnded = () => {};
+  let keysListener: KeysListener | undefined;
   let audiences: readonly string[] = [];
   let closed: Promise<void> | undefined;
   const close = () => {
     closed ??= Promise.all([doors.close(GRACE_MS), nats?.close(GRACE_MS)])
       .then(holdEnded)
       .then(() => wasmcloud?.close())
+      .then(() => keysListener?.close())
       .then(() => backends?.close())
       .then(() => certificate?.close())
       .then(() => trust?.close())
@@ -179,7 +186,12 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
         ...shared,
         clockSkewSeconds: config.trust?.clockSkewSeconds,
         ...(wasmcloud === undefined && { transitSeed }),
+        signingSeed: options.signingSeed,
       });
+      keysListener =
+        config.jwksListen === undefined
+          ? undefined
+          : await KeysListener.open(parseListenAddress(config.jwksListen), publicKeys);
       holdEnded = holdWhileStale(nats, engine);
       await nats.serve([...(wasmcloud ? [wasmcloud] : []), ...backends.services]);
     }
@@ -196,6 +208,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       url,
       socketPath,
       engine,
+      keysAddress: keysListener?.address,
       notServing: () => nats?.notServing?.reason,
       reload,
       close,

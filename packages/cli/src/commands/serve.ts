@@ -16,7 +16,7 @@ export interface Serving {
   welcome(running: RunningServer, config: ServerConfig): string;
   /** When the terminal is closed nobody wants it any more. */
   readonly endsWithTerminal?: boolean;
-  readonly start?: Pick<StartOptions, 'env' | 'transitSeed'>;
+  readonly start?: Pick<StartOptions, 'env' | 'transitSeed' | 'signingSeed'>;
 }
 
 /** Runs a server until SIGTERM or SIGINT; SIGHUP has it read its configuration again. */

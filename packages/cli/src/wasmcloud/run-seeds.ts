@@ -4,6 +4,7 @@ import { Failure } from '../failure.js';
 const VARIABLES: Readonly<Record<string, string>> = {
   '-t': 'TRANSIT_XKEY_SEED',
   '-e': 'ENCRYPTION_XKEY_SEED',
+  '--server-xkey-seed': 'SV_SERVER_XKEY_SEED',
 };
 
 /** The characters of an xkey's seed, for the caller to wipe; undefined where none is given. @throws Failure, which repeats nothing of it */
@@ -13,7 +14,7 @@ export function seedBytes(flag: string, text: string | undefined): Buffer | unde
   if (isXkeySeed(bytes)) return bytes;
   bytes.fill(0);
   throw new Failure(
-    `what ${flag} or ${VARIABLES[flag]} holds is no seed of an xkey: it has 58 characters and begins with SX, and ` +
+    `what ${[flag, VARIABLES[flag]].filter(Boolean).join(' or ')} holds is no seed of an xkey: it has 58 characters and begins with SX, and ` +
       '"coffer identity generate nkey --curve" makes one',
   );
 }

@@ -12,24 +12,29 @@ import { noteSeedFlags, type SeedOptions } from './seeds.js';
 
 /** `coffer wasmcloud run`: a server for wasmCloud alone, by the flags of secrets-nats-kv's `run`, and more. */
 
+/** Where state is, and who is trusted. */
+export interface PlaceOptions {
+  readonly stateDir?: string;
+  readonly rootKey?: string;
+  readonly listen?: string;
+  readonly config?: string;
+  readonly acceptRollback?: boolean;
+  readonly trustedOperator?: readonly string[];
+  readonly trustedAccount?: readonly string[];
+  readonly accountTokens?: string;
+  readonly trustStore?: string;
+  readonly trust?: 'lineage' | 'self-issued';
+  readonly allowOpenNats?: boolean;
+}
+
 export type RunOptions = AddressOptions &
   Omit<NatsOptions, 'creds'> &
-  SeedOptions & {
+  SeedOptions &
+  PlaceOptions & {
     readonly secretsBucket?: string;
     readonly maxSecretHistory?: string;
     readonly secretsApiVersion?: string;
-    readonly stateDir?: string;
-    readonly rootKey?: string;
-    readonly listen?: string;
-    readonly config?: string;
-    readonly acceptRollback?: boolean;
-    readonly trustedOperator?: readonly string[];
-    readonly trustedAccount?: readonly string[];
-    readonly accountTokens?: string;
-    readonly trustStore?: string;
     readonly mappingAccount?: string;
-    readonly trust?: 'lineage' | 'self-issued';
-    readonly allowOpenNats?: boolean;
     readonly allowUnauthenticatedAdmin?: boolean;
     readonly signedAdminOnly?: boolean;
   };
@@ -86,7 +91,10 @@ async function refuseAndNote(options: RunOptions): Promise<void> {
   }
 }
 
-function requireAccounts({ trustedAccount = [], mappingAccount }: RunOptions): void {
+export function requireAccounts({
+  trustedAccount = [],
+  mappingAccount,
+}: Pick<RunOptions, 'trustedAccount' | 'mappingAccount'>): void {
   const given = [
     ...trustedAccount.map((key) => ['--trusted-account', key] as const),
     ...(mappingAccount === undefined ? [] : [['--mapping-account', mappingAccount] as const]),
@@ -100,7 +108,7 @@ function requireAccounts({ trustedAccount = [], mappingAccount }: RunOptions): v
 }
 
 /** Before anything is made: what is missing, in the words of these flags. A configuration file may say it instead. */
-async function requireTrust(options: RunOptions): Promise<void> {
+export async function requireTrust(options: PlaceOptions): Promise<void> {
   const { trustedOperator, trustedAccount, accountTokens, trustStore, trust, config } = options;
   if (accountTokens !== undefined && trustStore !== undefined) {
     throw new Failure(
@@ -186,7 +194,10 @@ function settingsOf(
   return { over, under };
 }
 
-function trustSettings({ trustedAccount, accountTokens }: RunOptions): Pick<PartialSettings, 'trust'> {
+export function trustSettings({
+  trustedAccount,
+  accountTokens,
+}: PlaceOptions): Pick<PartialSettings, 'trust'> {
   if (trustedAccount === undefined && accountTokens === undefined) return {};
   const resolver = accountTokens === undefined ? undefined : { folder: accountTokens };
   return { trust: given({ accounts: trustedAccount && [...trustedAccount], resolver }) };
@@ -207,5 +218,5 @@ function historyOf(text: string): number {
   );
 }
 
-const given = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } =>
+export const given = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;

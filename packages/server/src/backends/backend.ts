@@ -37,6 +37,8 @@ export interface BackendParts {
   readonly transitUse: TransitUse;
   /** An xkey's seed, which becomes the current transit key unless the ring has had it. */
   readonly transitSeed?: Uint8Array | undefined;
+  /** Of an nkey, which becomes the current key of a backend that signs unless that has had it. */
+  readonly signingSeed?: Uint8Array | undefined;
   readonly onNotice: (sentence: string) => void;
 }
 
@@ -75,7 +77,7 @@ export class Backend implements Service {
   /** @throws CofferError `invalid_argument` for a source that cannot be opened; as `TransitRing.open` */
   static async open(config: BackendConfig, parts: BackendParts): Promise<Backend> {
     const { engine, transitUse: use, transitSeed: seed, onNotice } = parts;
-    const opened = await openSource(config, { engine, onNotice });
+    const opened = await openSource(config, { engine, onNotice, signingSeed: parts.signingSeed });
     const { name, timeoutSeconds, maxInFlight } = config;
     const guarded = new GuardedSource(opened.source, {
       name,

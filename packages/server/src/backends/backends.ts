@@ -18,12 +18,12 @@ export class Backends {
   /**
    * Opens all of them, or none.
    *
-   * @param parts the seed of a transit key is the first backend's
+   * @param parts the seeds are the first backend's
    * @throws CofferError as `Backend.open`
    */
   static async open(configs: readonly BackendConfig[], parts: BackendParts): Promise<Backends> {
     const opened: Backend[] = [];
-    const { transitSeed, ...shared } = parts;
+    const { transitSeed, signingSeed, ...shared } = parts;
     try {
       for (const config of configs) {
         opened.push(await Backend.open(config, opened.length === 0 ? parts : shared));

@@ -1,6 +1,13 @@
 import { hash, randomFillSync } from 'node:crypto';
-import { type Caller, type Change, type Engine, SERVER, type TransitKeyInfo } from '@coffer/engine';
-import { type KeyPair, keyPairFromBytes } from '@coffer/identity';
+import {
+  type Caller,
+  type Change,
+  CofferError,
+  type Engine,
+  SERVER,
+  type TransitKeyInfo,
+} from '@coffer/engine';
+import { decodeSeed, type KeyPair, keyPairFromBytes } from '@coffer/identity';
 
 /** A key that signs, and since when it is there. */
 interface SigningPair {
@@ -14,6 +21,11 @@ const KNOWN_BY_ALL_MS = 10_000;
 export interface SigningRingOptions {
   readonly engine: Engine;
   readonly backend: string;
+  /**
+   * The 58 characters of the seed of an nkey that signs, which becomes the current key if the ring has never had it. They stay the
+   * caller's, who wipes them.
+   */
+  readonly seed?: Uint8Array | undefined;
   readonly onNotice: (sentence: string) => void;
   readonly now?: () => Date;
 }
@@ -30,7 +42,8 @@ export class SigningRing {
 
   /** Makes the first key where there is none. @throws CofferError as a change does */
   static async open(options: SigningRingOptions): Promise<SigningRing> {
-    const { engine, backend } = options;
+    const { engine, backend, seed: given } = options;
+    if (given) await importSeed(given, options);
     // Of several instances that start at the same moment one makes it: to the others it is the same operation.
     const operation = `first-signing-${hash('sha256', backend).slice(0, 16)}`;
     const known = engine.signingKeys(backend);
@@ -97,6 +110,44 @@ export class SigningRing {
     this.#pairs = pairs;
     for (const { pair } of gone) pair.wipe();
   }
+}
+
+async function importSeed(
+  characters: Uint8Array,
+  { engine, backend, onNotice }: SigningRingOptions,
+): Promise<void> {
+  const seed = signingSeed(characters);
+  try {
+    using pair = keyPairFromBytes('server', seed);
+    const { publicKey } = pair;
+    const known = engine.signingKeys(backend);
+    for (const key of known) key.seed.fill(0);
+    if (known.some((key) => key.publicKey === publicKey)) return;
+    await engine.addTransitKey(SERVER, { backend, publicKey, seed });
+  } catch (error) {
+    if (!(error instanceof CofferError) || error.code !== 'conflict') throw error;
+    onNotice(`The signing key of the given seed is not in use: ${error.message}.`);
+  } finally {
+    seed.fill(0);
+  }
+}
+
+/** Of whatever kind: Vault sees the key itself, and not its letter. What it was instead is not said, since it is secret. */
+function signingSeed(characters: Uint8Array): Uint8Array {
+  const wrong = () =>
+    new CofferError(
+      'invalid_argument',
+      'the seed of a signing key is that of an nkey: 58 characters that begin with SN',
+    );
+  let found: ReturnType<typeof decodeSeed>;
+  try {
+    found = decodeSeed(characters);
+  } catch {
+    throw wrong();
+  }
+  if (found.kind !== 'curve') return found.bytes;
+  found.bytes.fill(0);
+  throw wrong();
 }
 
 /** Makes a new key, with which its backend signs from now on, and answers that. */

@@ -7,6 +7,8 @@ import { openModule } from './module.js';
 /** What some kinds of sources stand on. */
 export interface SourceGround {
   readonly engine: Engine;
+  /** Of an nkey, which becomes the current key of what signs unless that has had it. */
+  readonly signingSeed?: Uint8Array | undefined;
   readonly onNotice: (sentence: string) => void;
 }
 

@@ -13,7 +13,8 @@ export async function openVaultSource(config: VaultBackend, ground: SourceGround
   const { jwksOf, openVault } = await import('@coffer/wasmcloud/vault');
   const { name, settings } = config;
   const { ca } = settings;
-  const signingKeys = await SigningRing.open({ ...ground, backend: name });
+  const { engine, onNotice, signingSeed: seed } = ground;
+  const signingKeys = await SigningRing.open({ engine, onNotice, seed, backend: name });
   try {
     const source = await openVault({ ...settings, ...(ca && { ca: resolve(ca) }), signingKeys });
     return {

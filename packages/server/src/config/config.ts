@@ -9,7 +9,7 @@ import {
 } from '@coffer/engine';
 import type { BodyLimits } from '../http/body.js';
 import type { RequestRates } from '../limit/rate-limits.js';
-import { formatAddress, isLoopback, listenAddress } from '../listen/address.js';
+import { formatAddress, isLoopback, listenAddress, parseListenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
 import { LOG_LEVELS, type LogLevel } from '../log.js';
 import type { TlsFiles } from '../tls/pair.js';
@@ -53,6 +53,8 @@ export interface ServerConfig {
   readonly wasmcloud: WasmcloudConfig;
   /** And what else, from elsewhere; absent: nothing. */
   readonly backends?: readonly BackendConfig[] | undefined;
+  /** `HOST:PORT` where the public keys of backends that sign are shown as well, in clear; absent: at `listen` alone. */
+  readonly jwksListen?: string | undefined;
   /** Of the log on standard error; absent: `info`, or what the one who starts the server chose. */
   readonly logLevel?: LogLevel | undefined;
   readonly limits: ServerLimits;
@@ -167,6 +169,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
     nats: natsConfig(fromFile.nats),
     wasmcloud: completeWasmcloud(fromFile.wasmcloud),
     ...(fromFile.backends && { backends: backendConfigs(fromFile.backends, path) }),
+    ...(fromFile.jwksListen && { jwksListen: fromFile.jwksListen }),
     logLevel: noting(() => logLevel(env)) ?? fromFile.logLevel,
     limits: completeLimits(fromFile.limits),
     storage: noting(() => storageConfig(fromFile.storage)) ?? {},
@@ -179,6 +182,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
   noting(() => checkTrust(config));
   noting(() => checkNats(config));
   noting(() => checkBackends(config));
+  noting(() => config.jwksListen && parseListenAddress(config.jwksListen));
   noting(() => checkStorage(config));
   noting(() => {
     if (fromFile.wasmcloud === undefined || fromFile.nats !== undefined) return;

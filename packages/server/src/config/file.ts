@@ -153,6 +153,7 @@ const fileSchema = z.strictObject({
   nats: nats.optional(),
   wasmcloud: wasmcloud.optional(),
   backends: z.array(backendSchema).optional(),
+  jwksListen: z.string().min(1).optional(),
   storage: storage.optional(),
 });
 

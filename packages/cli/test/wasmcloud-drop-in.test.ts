@@ -1,0 +1,131 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createKeyPair, openContext, parseCreds } from '@coffer/identity';
+import { jwksOf } from '@coffer/wasmcloud/vault';
+import { expect, onTestFinished, test } from 'vitest';
+import { NatsServer } from '../../../test/support/nats.mjs';
+import { home } from './identity-home.js';
+import { coffer, startDropIn } from './run.js';
+
+const seedOf = (keys: { seed(): Uint8Array }): string => Buffer.from(keys.seed()).toString();
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'coffer-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function place(): string[] {
+  const folder = temporaryFolder();
+  return ['--state-dir', join(folder, 'state'), '--root-key', `file:${folder}/root.key`];
+}
+
+/** A NATS server that knows the users of `coffer wasmcloud permissions` for a backend. */
+async function natsFor(name: string) {
+  const own = home();
+  onTestFinished(() => own[Symbol.dispose]());
+  await own.ok('add', 'operator', 'O', '--sys', '--generate-signing-key');
+  const flags = ['--name', name, '--nats-queue-base', 'wasmcloud.secrets', '--json'];
+  const made = await coffer(['wasmcloud', 'permissions', ...flags], { env: { HOME: own.path } });
+  const { users } = JSON.parse(made.stdout);
+  const operator = openContext({ env: {}, cwd: own.path, home: own.path }).store;
+  const nats = await NatsServer.start({
+    operator: operator.operator().text,
+    systemAccount: operator.operator().claims.nats.system_account ?? '',
+    accounts: Object.fromEntries(operator.accounts().map(({ jwt }) => [jwt.claims.sub, jwt.text])),
+  });
+  onTestFinished(async () => void (await nats.stop()));
+  return { nats, creds: users.backend.creds as string };
+}
+
+test('coffer wasmcloud vault takes the variables of secrets-vault', async () => {
+  const { nats, creds } = await natsFor('safe');
+  const { jwt, seed } = parseCreds(readFileSync(creds));
+  const [account, signing, transit] = [
+    createKeyPair('account'),
+    createKeyPair('server'),
+    createKeyPair('curve'),
+  ];
+  const args = [...place(), '--trusted-account', account.publicKey];
+  const runtime = temporaryFolder();
+  const env = {
+    XDG_RUNTIME_DIR: runtime,
+    SV_NATS_ADDRESS: `127.0.0.1:${nats.port}`,
+    SV_NATS_JWT: jwt,
+    SV_NATS_SEED: Buffer.from(seed).toString(),
+    SV_JWKS_ADDRESS: '127.0.0.1:0',
+    SV_SERVER_NKEY_SEED: seedOf(signing),
+    SV_SERVER_XKEY_SEED: seedOf(transit),
+    SV_SERVICE_NAME: 'safe',
+    SV_VAULT_ADDRESS: 'http://127.0.0.1:1',
+    SV_VAULT_AUTH_METHOD: 'jwt-wasmcloud',
+    SV_VAULT_DEFAULT_SECRET_ENGINE: 'kv',
+  };
+  await using server = await startDropIn('vault', args, env);
+  const { welcome } = server;
+  expect(welcome).toMatch(/^coffer serves safe \(vault\) to wasmCloud, over NATS\n/);
+  expect(welcome).toMatch(
+    /subjects: +wasmcloud\.secrets\.v1alpha1\.safe\.>\n {2}queue group: +wasmcloud\.secrets\.safe\n/,
+  );
+  const [, keys = ''] = /keys: +(\S+)/.exec(welcome) ?? [];
+  expect(await (await fetch(keys)).json()).toEqual(jwksOf([signing.publicKey]));
+  expect((await fetch(keys.replace('/.well-known/keys', '/api/list'), { method: 'POST' })).status).toBe(404);
+  const [, socket = ''] = /admin socket: +(\S+)/.exec(welcome) ?? [];
+  const listed = await coffer(['wasmcloud', 'transit-keys', '--json'], {
+    env: { COFFER_SERVER: `unix:${socket}` },
+  });
+  expect(JSON.parse(listed.stdout).keys).toMatchObject([{ backend: 'safe', publicKey: transit.publicKey }]);
+  expect(readdirSync(runtime)).toHaveLength(1);
+  expect(await server.stop()).toBe(0);
+  // The creds that were made of the token and the seed went with the process.
+  expect(readdirSync(runtime)).toEqual([]);
+  // Made once, from the seed: it is there again, and is the only one.
+  await using again = await startDropIn('vault', args, env);
+  const [, keysAgain = ''] = /keys: +(\S+)/.exec(again.welcome) ?? [];
+  expect(await (await fetch(keysAgain)).json()).toEqual(jwksOf([signing.publicKey]));
+}, 60_000);
+
+test('coffer wasmcloud kube takes the flags of secrets-kubernetes, and who may be impersonated', async () => {
+  const { nats, creds } = await natsFor('kube');
+  const account = createKeyPair('account');
+  const transit = createKeyPair('curve');
+  const kubeconfig = join(temporaryFolder(), 'config');
+  writeFileSync(
+    kubeconfig,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }],
+      users: [{ name: 'u', user: { token: 'of-a-test' } }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    }),
+    { mode: 0o600 },
+  );
+  const reach = ['--nats-url', `nats://127.0.0.1:${nats.port}`, '--nats-creds', creds];
+  const args = [...place(), '--trusted-account', account.publicKey, ...reach, '--kubeconfig', kubeconfig];
+  await using server = await startDropIn('kube', [
+    ...args,
+    '--backend-seed',
+    seedOf(transit),
+    '--allow-user',
+    'shop-*',
+  ]);
+  expect(server.welcome).toMatch(/^coffer serves kube \(kubernetes\) to wasmCloud, over NATS\n/);
+  const [, socket = ''] = /admin socket: +(\S+)/.exec(server.welcome) ?? [];
+  const listed = await coffer(['wasmcloud', 'transit-keys', '--json'], {
+    env: { COFFER_SERVER: `unix:${socket}` },
+  });
+  expect(JSON.parse(listed.stdout).keys).toMatchObject([{ backend: 'kube', publicKey: transit.publicKey }]);
+}, 60_000);
+
+test.each([
+  [['vault'], /--vault-address, or SV_VAULT_ADDRESS, is missing/],
+  [['vault', '--vault-address', 'http://v'], /nobody is trusted/],
+  [['vault', '--vault-address', 'http://v', '--nats-jwt', 'x'], /--nats-jwt and --nats-seed .* go together/],
+  [['kube'], /nobody may be impersonated, so that nothing could be read/],
+])('coffer wasmcloud %j says what is missing', async (args, sentence) => {
+  const { code, stderr } = await coffer(['wasmcloud', ...args]);
+  expect([code, stderr]).toEqual([1, expect.stringMatching(sentence)]);
+});
