@@ -1,12 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
 import { homedir } from 'node:os';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { canary, expectNoCanary } from '../support/canary.mjs';
+import { Authority } from '../support/certificates.mjs';
 import { freePort, run, TemporaryFolder } from '../support/processes.mjs';
 import { peer } from '../support/servers.mjs';
+import { configOf as configFileOf, EMBEDDED, type Manifest, only, render } from './chart.js';
 import { Container, type ContainerOptions, whyNoContainers } from './container.js';
 import { build, configOf, execForm, ids, ignores, parseContainerfile } from './containerfile.js';
 
@@ -91,6 +95,9 @@ describe.skipIf(why !== undefined || process.getuid?.() !== 0)(
     function addKey(keys: string, name: string, mode = 0o440): void {
       const path = join(keys, name);
       writeFileSync(path, `coffer-root-key-v1:${randomBytes(32).toString('base64')}\n`);
+      give(path, mode);
+    }
+    function give(path: string, mode = 0o440): void {
       chownSync(path, 0, FS_GROUP);
       chmodSync(path, mode);
     }
@@ -163,6 +170,59 @@ describe.skipIf(why !== undefined || process.getuid?.() !== 0)(
       await using former = new Container(options);
       expect(await former.process.exited).toMatchObject({ code: 1 });
       expect(former.process.output).toMatch(/root key/);
+    });
+
+    it('is what the chart’s pod runs: its arguments, its files where they are mounted, its probes', async () => {
+      const manifests = await render(EMBEDDED);
+      const [pod] = only(manifests, 'StatefulSet').spec.template.spec.containers;
+      const { keys, mounts, ...options } = await place('pod');
+      const port = Number(options.env?.COFFER_LISTEN?.split(':')[1]);
+      const authority = new Authority();
+      const [tls, configuration] = [folder.join('pod/tls'), folder.join('pod/configuration')];
+      for (const made of [tls, configuration]) mkdirSync(made);
+      writeFileSync(join(configuration, 'coffer.yaml'), configFileOf(manifests));
+      const { cert, key } = authority.issue();
+      for (const [name, content] of Object.entries({ 'tls.crt': cert, 'tls.key': key })) {
+        writeFileSync(join(tls, name), content);
+        give(join(tls, name));
+      }
+      const sources: Record<string, { folder: string; writable?: boolean }> = {
+        state: { folder: folder.join('pod/volume'), writable: true },
+        configuration: { folder: configuration },
+        'root-key': { folder: keys },
+        tls: { folder: tls },
+      };
+      const mounted = pod.volumeMounts.map(({ name, mountPath, subPath }: Manifest) => [
+        subPath === undefined ? mountPath : dirname(mountPath),
+        sources[name],
+      ]);
+      // In a pod nobody else has the port.
+      const env = { COFFER_LISTEN: `127.0.0.1:${port}` };
+      await using container = new Container({
+        ...options,
+        env,
+        args: pod.args,
+        mounts: Object.fromEntries(mounted),
+      });
+      await container.process.waitFor(/https:\/\/127\.0\.0\.1:\d+/);
+      for (const { httpGet } of [pod.startupProbe, pod.livenessProbe, pod.readinessProbe]) {
+        const asked = get({ port, path: httpGet.path, ca: authority.cert });
+        const [{ statusCode }] = await once(asked, 'response');
+        expect(statusCode).toBe(200);
+      }
+      const me = await container.exec(['/usr/local/bin/coffer', 'whoami']);
+      expect({ code: me.code, said: me.stdout.toString() }).toEqual({
+        code: 0,
+        said: expect.stringMatching(/socket/),
+      });
+      const doctor = await container.exec([
+        '/usr/local/bin/coffer',
+        'doctor',
+        '--config',
+        '/etc/coffer/coffer.yaml',
+      ]);
+      expect(doctor.stdout.toString()).not.toMatch(/^problem/m);
+      expect(await container.stop()).toMatchObject({ code: 0 });
     });
 
     it('is unhealthy when nothing serves', async () => {
