@@ -134,12 +134,16 @@ install_vault() {
 install_kube() {
   install_etcd
   command -v go >/dev/null || fail 'kube-apiserver is built with Go: install Go 1.26 or newer first'
-  local stamp
-  stamp=$(cat kube/go.mod kube/go.sum | cksum)
+  # Built otherwise than by its own makefile, it does not know which version it is; Helm asks for that.
+  local stamp version v=k8s.io/component-base/version
+  version=$(sed -n 's|^require k8s.io/kubernetes v||p' kube/go.mod)
+  stamp="$version $(cat kube/go.mod kube/go.sum | cksum)"
   [ "$(cat "$cache/kube.stamp" 2>/dev/null)" = "$stamp" ] && return
   echo 'Building kube-apiserver (about five minutes the first time) …'
   mkdir -p "$cache/bin"
-  (cd kube && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$cache/bin/" \
+  local minor=${version#*.}
+  local flags="-s -w -X $v.gitVersion=v$version -X $v.gitMajor=${version%%.*} -X $v.gitMinor=${minor%%.*}"
+  (cd kube && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags="$flags" -o "$cache/bin/" \
     k8s.io/kubernetes/cmd/kube-apiserver </dev/null)
   echo "$stamp" >"$cache/kube.stamp"
 }
