@@ -78,6 +78,11 @@ export class SharedStore {
     return newest === undefined || newest.removed ? 0 : newest.revision;
   }
 
+  newest(key: Uint8Array): Buffer | undefined {
+    const messages = this.#log.flatMap((committed) => committed.messages);
+    return messages.findLast((message) => message.key === text(key))?.bytes;
+  }
+
   /** Whether the stream still has this message: a newer one takes its place. */
   has(key: string, revision: number): boolean {
     return this.#newest.get(key)?.revision === revision;
@@ -429,6 +434,7 @@ export class SharedInstance implements Storage {
       },
       status: stub,
       setReplicas: stub,
+      newest: async (key) => this.#store.newest(key),
       still: (task) => task(),
       withdraw: async () => undefined,
       forget: stub,

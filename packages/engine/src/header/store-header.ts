@@ -6,7 +6,7 @@ import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
 import { movedAway, requireStore, withoutHeader } from '../instances/moved-away.js';
-import { maybeOlderReplica } from '../instances/older-replica.js';
+import { keysByBucket } from '../instances/older-replica.js';
 import { HEADER_KEY } from '../keys.js';
 import { Locks } from '../locks.js';
 import type { Operations } from '../operations.js';
@@ -92,7 +92,7 @@ export class StoreHeader {
       const keys = await unwrap(storage.incarnation, stored.bytes, spec, context).catch((error: unknown) => {
         // Who has not its keys cannot know whether it is so; nobody is served then in any case.
         if (header.moved !== undefined) throw movedAway(error);
-        throw maybeOlderReplica(error, storage, context.stateDir);
+        return keysByBucket(error, { storage, header: stored.bytes, spec, context });
       });
       try {
         if (isMoved(parseHeader(stored.bytes), proverOf(storage, keys.ring))) throw movedAway();

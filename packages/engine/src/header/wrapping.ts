@@ -24,13 +24,20 @@ async function wrapSurely(rootKey: RootKey, ring: Buffer, associatedData: Buffer
   );
 }
 
+/** A ring, and the root key that opened it. */
+export interface OpenedKeys {
+  readonly ring: KeyRing;
+  readonly rootKey: RootKey;
+  readonly finish: FoundRootKey['finish'];
+}
+
 /** The ring in the header of a store, with the root key that wraps it. Errors as `StoreHeader.open`. */
 export async function unwrap(
   storeId: Uint8Array,
   record: Uint8Array,
   spec: RootKeySpec,
   context: RootKeyContext,
-): Promise<{ ring: KeyRing; rootKey: RootKey; finish: FoundRootKey['finish'] }> {
+): Promise<OpenedKeys> {
   const header = parseHeader(record);
   if (header.development !== context.development) {
     throw new CofferError(

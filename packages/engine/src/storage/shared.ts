@@ -53,6 +53,12 @@ export interface SharedStorage {
    * @throws CofferError `unavailable`, `unfit_store` where there are not so many servers
    */
   setReplicas(replicas: ReplicaCount): Promise<void>;
+  /**
+   * A head as the store has it at this moment, whatever the replica has; for who cannot follow yet. Nobody has looked at it.
+   *
+   * @throws CofferError `unavailable`
+   */
+  newest(key: Uint8Array): Promise<Uint8Array | undefined>;
   /** Nothing that others change comes in while `task` runs; it must not change anything itself. */
   still<T>(task: () => Promise<T>): Promise<T>;
   /**

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
@@ -18,6 +19,7 @@ import type {
 import type { Beats } from './beats.js';
 import { type BucketFacts, bucketStatus, changeReplicas, openBucket } from './bucket.js';
 import type { Committer } from './committer.js';
+import { lastNote } from './continuity.js';
 import type { Feed } from './feed.js';
 import { expectedSync } from './fitness.js';
 import { Heal } from './heal.js';
@@ -30,6 +32,8 @@ import { type Owed, owedOf, positionOf } from './position.js';
 import type { ReplicaLike, ReplicaOrigin } from './replica-contract.js';
 import { setAside } from './set-aside.js';
 
+/** How long JetStream has for an answer. */
+const ANSWER_MS = 2_000;
 /** How long somebody waits for what another instance has shown. */
 const REACH_MS = 1_000;
 /** How far behind the stream's end, as it was a second ago at the most, somebody may have seen something. */
@@ -193,6 +197,17 @@ export class JetStreamShared implements SharedStorage {
       servers: told?.servers ?? [],
       members: this.#parts.feed.members.list(),
     };
+  }
+
+  async newest(key: Uint8Array): Promise<Uint8Array | undefined> {
+    const { layout } = this.#parts;
+    const connection = this.#connection;
+    try {
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ANSWER_MS });
+      return (await lastNote(manager, layout.stream, layout.record(key)))?.data;
+    } catch (cause) {
+      throw noAnswer(cause);
+    }
   }
 
   still<T>(task: () => Promise<T>): Promise<T> {
