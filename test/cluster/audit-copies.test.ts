@@ -318,6 +318,10 @@ describe('what becomes of copies', () => {
     await back.close();
     const accepted = await nats.shared.open(A, { acceptRollback: true });
     await expect.poll(() => accepted.pending).toBe(0);
+    // The log alone had nothing to accept.
+    expect(accepted.notices).toEqual([
+      expect.stringMatching(/^Going on as --accept-rollback says: the copies/),
+    ]);
     expect((await accepted.copies.chains()).map(({ chain }) => chain)).toEqual([A, `${A}-1`]);
     expect(await textOf(accepted.copies.read(`${A}-1`, {}))).toBe(await nats.shared.logText(A));
     const left = await nats.shared.verify(accepted.copies.read(A, {}), A);
@@ -328,8 +332,9 @@ describe('what becomes of copies', () => {
     expect(new Set(all).size).toBe(all.length);
     expect(all.filter((line) => line.includes('gone/'))).toHaveLength(10);
     await accepted.close();
-    const after = await nats.shared.open(A);
+    const after = await nats.shared.open(A, { acceptRollback: true });
     await expect.poll(() => after.pending).toBe(0);
     expect(await textOf(after.copies.read(`${A}-1`, {}))).toBe(await nats.shared.logText(A));
+    expect(after.notices).toEqual([expect.stringContaining('--accept-rollback was not needed')]);
   });
 });

@@ -1,6 +1,6 @@
 import { AuditCopies } from './audit/copies/copies.js';
 import { AuditLog } from './audit/log.js';
-import type { StoreWitness } from './audit/rollback.js';
+import { NOT_NEEDED, type StoreWitness } from './audit/rollback.js';
 import type { Signer } from './audit/signer.js';
 import { AuditUpkeep } from './audit/upkeep.js';
 import type { CofferError } from './errors.js';
@@ -64,6 +64,8 @@ export async function openLog(
       const { ring } = header;
       copies = new AuditCopies({ log, ring, storeId, instance, stream, acceptRollback, now, onNotice });
     }
+    // Where there are copies they have a word in this, too.
+    else if (acceptRollback && !log.hasAccepted) onNotice(NOT_NEEDED);
     const { retentionDays } = settings;
     return { audit: log, upkeep: new AuditUpkeep({ log, storage, integrity, copies, now, retentionDays }) };
   } catch (error) {

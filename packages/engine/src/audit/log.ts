@@ -86,6 +86,7 @@ export class AuditLog {
   #lastTime = Number.NaN;
   #lastTimeText = '';
   #stopped: CofferError | undefined;
+  #hasAccepted = false;
 
   private constructor(
     folder: string,
@@ -137,11 +138,7 @@ export class AuditLog {
       const log = new AuditLog(folder, file, await LineHead.ofFile(file.handle), tail, options);
       if (tail.torn.length > 0) await log.#tellTorn(tail.torn);
       for (const rollback of rollbacks) await log.#accept(rollback);
-      if (acceptRollback && rollbacks.length === 0) {
-        options.onNotice(
-          'Nothing was put back to an earlier state: --accept-rollback was not needed; leave it out.',
-        );
-      }
+      log.#hasAccepted = rollbacks.length > 0;
       await syncFolder(folder);
       await log.checkpoint();
       return log;
@@ -149,6 +146,11 @@ export class AuditLog {
       await file.close();
       throw error;
     }
+  }
+
+  /** That it or the store was put back to an earlier state was found at the opening, and accepted. */
+  get hasAccepted(): boolean {
+    return this.#hasAccepted;
   }
 
   /** The newest line that is on stable storage. */

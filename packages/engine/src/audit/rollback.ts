@@ -17,6 +17,10 @@ export interface Rollback {
 
 const ACCEPT = 'start once with --accept-rollback, which says so in the audit log and goes on';
 
+/** Somebody would have accepted what there was not, as far as could be seen. */
+export const NOT_NEEDED =
+  'Nothing was put back to an earlier state: --accept-rollback was not needed; leave it out.';
+
 /** Holds the log's end against the store: neither may lack what the other one saw written. */
 export function findRollbacks(path: string, tail: Tail, store: StoreWitness): Rollback[] {
   return [lostLines(path, tail, store.anchor), lostChanges(tail.stated, store)].filter(

@@ -3,6 +3,7 @@ import { CofferError } from '../../errors.js';
 import type { Anchor } from '../../integrity.js';
 import type { AuditLog } from '../log.js';
 import { readLog } from '../reader.js';
+import { NOT_NEEDED } from '../rollback.js';
 import { type Batch, batchesOf, type CopyPlace, NOWHERE } from './batch.js';
 import { chainOf, encodeBody, formatSpan, instanceOf, lifeOf, sealCopy } from './format.js';
 import type { CopyKeys } from './keys.js';
@@ -208,6 +209,8 @@ export class CopyPublisher {
         `Copies of the audit log's lines ${seq + 1} to ${known} were acknowledged and are gone from the stream; they are copied again.`,
       );
     }
+    if (this.#acceptRollback && !log.hasAccepted) this.#parts.onNotice(NOT_NEEDED);
+    this.#acceptRollback = false;
     this.#common = end?.common ?? this.#common;
     this.#told = end?.told ?? 0;
     return end ? { seq, hash: end.hash, message: end.message } : NOWHERE;
