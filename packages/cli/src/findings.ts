@@ -1,5 +1,6 @@
 import type { Finding, Level } from '@coffer/server';
 import { Failure } from './failure.js';
+import { counted } from './numbers.js';
 import { paint, print } from './output.js';
 
 const COLOURS = { ok: 'green', warning: 'yellow', problem: 'red' } as const;
@@ -18,7 +19,7 @@ export async function printFindings(findings: readonly Finding[]): Promise<void>
 export function requireNoProblem(findings: readonly Finding[]): void {
   const problems = findings.filter(({ level }) => level === 'problem').length;
   if (problems > 0)
-    throw new Failure(problems === 1 ? 'there is 1 problem' : `there are ${problems} problems`);
+    throw new Failure(`there ${problems === 1 ? 'is' : 'are'} ${counted(problems, 'problem')}`);
 }
 
 const ORDER: Readonly<Record<Level, number>> = { ok: 0, warning: 1, problem: 2 };

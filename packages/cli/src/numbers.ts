@@ -4,6 +4,9 @@ import { quote } from './quote.js';
 const MAX_VERSION = 2 ** 32 - 1;
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 } as const;
 
+/** `1 record`, `2 records`. */
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
 /** A version as written on the command line. `lowest` is 0 where that means the active one. */
 export function parseVersion(text: string, lowest: 0 | 1 = 1): number {
   const version = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;

@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Failure, systemReason } from './failure.js';
 import { HiddenPrompt } from './hidden-prompt.js';
+import { counted } from './numbers.js';
 import { note } from './output.js';
 import { quote } from './quote.js';
 
@@ -39,7 +40,7 @@ export async function readValue(
   if (options.fromFile !== undefined) return checked(fromFile(options.fromFile), options);
   if (process.stdin.isTTY) return fromTerminal(options);
   const value = checked(await readStandardInput(maxBytes), options);
-  await note(`Read ${value.length} bytes from stdin`);
+  await note(`Read ${counted(value.length, 'byte')} from stdin`);
   return value;
 }
 

@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
-
 import type { AuditAction, AuditSubject } from './audit/entry.js';
 import { type Caller, type Principal, SERVER } from './caller.js';
+import { counted } from './counted.js';
 import { CofferError } from './errors.js';
 import { accessDenied, type Gate } from './gate.js';
 import { canonical, type Grant, grantId, requireFewGrants } from './grant.js';
@@ -185,7 +185,7 @@ export class Administration {
     { dryRun = false, expectedGeneration }: PolicyOptions,
     change?: Change,
   ): Promise<PolicyDifference> {
-    const asked = { caller, action: 'apply-policy', target: `${grants.length} grants` } as const;
+    const asked = { caller, action: 'apply-policy', target: counted(grants.length, 'grant') } as const;
     // Before a look at a long list of who may not give one.
     if (!this.policy.isSomeAdministrator(caller)) return this.#gate.deny(asked);
     requireFewGrants(grants.length);
@@ -241,7 +241,7 @@ export class Administration {
       tokensRevoked.push(infoOf({ ...token, revokedAt }));
     }
     if (grants.length > 0) {
-      const target = `${grants.length} grants taken away`;
+      const target = `${counted(grants.length, 'grant')} taken away`;
       const asked = { caller: SERVER, action: 'apply-policy', target } as const;
       await this.#changes.make(asked, undefined, 'take away', () => ({
         remove: grants.map(recordOf),

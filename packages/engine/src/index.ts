@@ -37,6 +37,7 @@ export {
   SERVER,
   type Session,
 } from './caller.js';
+export { counted } from './counted.js';
 export { parseRootKey, type RootKeySpec } from './crypto/root-key-spec.js';
 export { canLockMemory } from './crypto/secure-memory.js';
 export { Engine } from './engine.js';

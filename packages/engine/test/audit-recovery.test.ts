@@ -294,7 +294,7 @@ describe('an intent that a crash left open', () => {
     await engine.put(admin, 'a', bytes('one'));
     await engine.close();
     const isOfSecret = action.startsWith('put') || action === 'delete';
-    const about = isOfSecret ? { secret: 'a' } : { target: '1 grants' };
+    const about = isOfSecret ? { secret: 'a' } : { target: '1 grant' };
     await appendIntent(stateDir, { action, operation: 'never-made', ...about });
     const { engine: reopened } = await openEngine(folder);
     expect(await outcomes(stateDir)).toMatchObject([

@@ -211,7 +211,7 @@ describe('a backup of a store that was damaged before', () => {
     await again.close();
     expect(foundDamage(await readFile(path))).toEqual({ records: 1, auditLine: 0 });
     const made = (await auditEntries(stateDir)).filter(({ action }) => action === 'backup').at(-1);
-    expect(made?.target).toContain('made of damage: 1 records of the store do not hold');
+    expect(made?.target).toContain('made of damage: 1 record of the store does not hold');
 
     for (const refused of [verifyIn(folder, path), restoreIn(folder, path)]) {
       expect(await codeOf(refused)).toBe('backup_broken');

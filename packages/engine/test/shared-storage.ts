@@ -402,6 +402,8 @@ export class SharedInstance implements Storage {
       instance: this.shared.instance,
       connected: this.#store.outage === undefined,
       problem: this.#store.outage,
+      isBeginning: false,
+      room: undefined,
       alarm: undefined,
       replicaAge: this.shared.freshness.age(),
       replicaSequence: this.#replica.confirmed,

@@ -3,6 +3,7 @@ import type { Admin } from '@coffer/client/admin';
 import type { AuditTrust, AuditVerdict } from '@coffer/server';
 import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
+import { counted } from '../numbers.js';
 import { paint, print, printJson, table } from '../output.js';
 import { askingOnce } from '../passphrase.js';
 import { displayName, quote } from '../quote.js';
@@ -204,7 +205,7 @@ function report({ verdict, keyFrom, weak, copies }: Checked): string {
     ['Times:', `${firstTime ?? ''} to ${lastTime ?? ''}`],
     [
       'Signed:',
-      `up to line ${signed}, ${checkpoints} checkpoint${checkpoints === 1 ? '' : 's'}${unsigned > 0 ? `; ${unsigned} behind it are chained, not signed` : ''}`,
+      `up to line ${signed}, ${counted(checkpoints, 'checkpoint')}${unsigned > 0 ? `; ${unsigned} behind it are chained, not signed` : ''}`,
     ],
     ['Known lines:', known.map(({ seq, from, state }) => `${seq} of ${from} ${state}`).join(', ') || 'none'],
     ['Server key:', `${key ?? ''} (${keyFrom})`],

@@ -5,6 +5,7 @@ import { writeStream } from '../backup-file.js';
 import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
 import { grantLine } from '../grants.js';
+import { counted } from '../numbers.js';
 import { note, print, printJson, table } from '../output.js';
 import { askingOnce } from '../passphrase.js';
 import { displayName, quote } from '../quote.js';
@@ -26,7 +27,7 @@ export async function create(
   const { records, auditLine } = facts.damaged;
   if (records === 0 && auditLine === 0) return;
   const found = [
-    ...(records > 0 ? [`${count(records, 'record')} of the store`] : []),
+    ...(records > 0 ? [`${counted(records, 'record')} of the store`] : []),
     ...(auditLine > 0 ? [`the audit log from line ${auditLine} on`] : []),
   ];
   throw new Failure(
@@ -37,7 +38,7 @@ export async function create(
 
 function created(path: string, { storeId, backupId, bytes, records, auditHead }: BackupFacts): string {
   return [
-    `Backup ${path === '-' ? 'made' : `in ${path}`}: ${size(bytes)}, ${count(records, 'record')}`,
+    `Backup ${path === '-' ? 'made' : `in ${path}`}: ${size(bytes)}, ${counted(records, 'record')}`,
     `  Store:      ${storeId}`,
     `  Backup:     ${backupId}`,
     `  Audit head: ${auditHead.seq}:${auditHead.hash}`,
@@ -133,7 +134,7 @@ function contentLines(content: BackupContent): string[] {
   const rows = [
     ['Store:', `${storeId}${content.development ? ' (development)' : ''}`],
     ['Backup:', `${backupId}, made ${instant(madeAt)}, ${size(bytes)}`],
-    ['Holds:', `${held(content)}; ${count(records, 'record')}`],
+    ['Holds:', `${held(content)}; ${counted(records, 'record')}`],
     ['Root key:', `of kind ${rootKey.kind}:${id}`],
     [
       'Audit log:',
@@ -146,8 +147,8 @@ function contentLines(content: BackupContent): string[] {
 }
 
 const held = ({ secrets, versions, tokens, grants, revocations }: BackupContent): string =>
-  `${count(secrets, 'secret')} in ${count(versions, 'version')}, ${count(tokens, 'token')}, ${count(grants, 'grant')}` +
-  (revocations === 0 ? '' : `, ${count(revocations, 'revocation')}`);
+  `${counted(secrets, 'secret')} in ${counted(versions, 'version')}, ${counted(tokens, 'token')}, ${counted(grants, 'grant')}` +
+  (revocations === 0 ? '' : `, ${counted(revocations, 'revocation')}`);
 
 function warning({ content: { madeAt } }: Restored): string[] {
   return [
@@ -168,54 +169,52 @@ function mergedLines(restored: Restored, verbose: boolean): string[] {
           ...versions.map(({ name, version }) => `${displayName(name)}, version ${version}`),
         ]
       : [];
-  const counted = ({ secrets, versions }: Restored['deletedSince']) =>
-    `${count(secrets.length, 'secret')} and ${count(versions.length, 'version')} of others`;
+  const ofOthers = ({ secrets, versions }: Restored['deletedSince']) =>
+    `${counted(secrets.length, 'secret')} and ${counted(versions.length, 'version')} of others`;
   const some = ({ secrets, versions }: Restored['deletedSince']) => secrets.length + versions.length > 0;
   return [
     tokensRevoked.length === 0
       ? 'No token of the backup was revoked since'
-      : `${count(tokensRevoked.length, 'token')} revoked since the backup: revoked here too`,
+      : `${counted(tokensRevoked.length, 'token')} revoked since the backup: revoked here too`,
     ...list(tokensRevoked.map(({ id, name }) => `${id} ${quote(name)}`)),
     ...(identitiesRevoked.length === 0
       ? []
       : [
-          `${count(identitiesRevoked.length, 'revocation')} of identities since the backup: made here too` +
+          `${counted(identitiesRevoked.length, 'revocation')} of identities since the backup: made here too` +
             (newest === undefined ? ', those that were lifted as well, which a log cannot vouch for' : ''),
         ]),
     ...list(identitiesRevoked.map(({ kind, value }) => `${kind} ${value}`)),
     ...(transitKeysRetired.length === 0
       ? []
-      : [`${count(transitKeysRetired.length, 'transit key')} retired since the backup: retired here too`]),
+      : [`${counted(transitKeysRetired.length, 'transit key')} retired since the backup: retired here too`]),
     ...list(transitKeysRetired.map(({ backend, publicKey }) => `${backend} ${publicKey}`)),
     ...(newest === undefined
       ? [
           policyChanges > 0
-            ? `The policy was changed since (${count(policyChanges, 'time')}), and a log does not tell how: GRANTS REMOVED SINCE COUNT ` +
+            ? `The policy was changed since (${counted(policyChanges, 'time')}), and a log does not tell how: GRANTS REMOVED SINCE COUNT ` +
               'AGAIN until you apply the newest policy (coffer policy apply FILE)'
             : 'No change of the policy since is in the log',
         ]
       : [
           grantsRemoved.length === 0
             ? `No grant was removed since, by the policy in ${newest}`
-            : `${count(grantsRemoved.length, 'grant')} removed since, by the policy in ${newest}: removed here too`,
+            : `${counted(grantsRemoved.length, 'grant')} removed since, by the policy in ${newest}: removed here too`,
           ...list(grantsRemoved.map(grantLine)),
         ]),
     ...(some(deletedSince)
       ? [
-          `Deleted since, and there again: ${counted(deletedSince)}${verbose ? '' : ' (--verbose names them)'}. Delete what must not be`,
+          `Deleted since, and there again: ${ofOthers(deletedSince)}${verbose ? '' : ' (--verbose names them)'}. Delete what must not be`,
           ...list(secretLines(deletedSince)),
         ]
       : []),
     ...(some(madeSince)
       ? [
-          `Made since, and not in the backup: ${counted(madeSince)}${verbose ? '' : ' (--verbose names them)'}`,
+          `Made since, and not in the backup: ${ofOthers(madeSince)}${verbose ? '' : ' (--verbose names them)'}`,
           ...list(secretLines(madeSince)),
         ]
       : []),
   ];
 }
-
-const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
 const instant = (time: Date): string => time.toISOString().replace(/\.\d+Z$/, 'Z');
 

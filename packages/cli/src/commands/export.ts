@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Client, SecretRequest } from '@coffer/client';
 import { type ConnectionOptions, withClient } from '../connection.js';
 import { during, Failure } from '../failure.js';
+import { counted } from '../numbers.js';
 import { note, print, write } from '../output.js';
 import { displayName, jsonText } from '../quote.js';
 import { formatDotenv } from '../transfer/dotenv.js';
@@ -155,8 +156,4 @@ async function reveal(
 
 function wipe(exported: readonly Exported[]): void {
   for (const { value } of exported) value.fill(0);
-}
-
-function counted(count: number, thing: string): string {
-  return `${count} ${thing}${count === 1 ? '' : 's'}`;
 }

@@ -99,7 +99,7 @@ async function wantedMappings(
     .filter(({ names }) => names.length > 0);
   if (some.length > 0 && account === undefined) {
     throw new Failure(
-      `${some.length} components or providers are mapped to secrets: --mapping-account A… names the account whose they are, as "coffer ` +
+      `${some.length === 1 ? 'a component or provider is' : `${some.length} components or providers are`} mapped to secrets: --mapping-account A… names the account whose they are, as "coffer ` +
         'wasmcloud run" has it, or "self-issued"; --no-mappings leaves them out',
     );
   }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Admin, KeyRotation, Keys } from '@coffer/client/admin';
 import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Failure } from '../failure.js';
+import { counted } from '../numbers.js';
 import { note, paint, print, printJson, table, write } from '../output.js';
 import { displayText } from '../quote.js';
 
@@ -117,7 +118,7 @@ class Progress {
 function progressText({ total, remaining, problem }: KeyRotation): string {
   if (total === 0) return 'Counting the records';
   const percent = Math.floor((100 * (total - remaining)) / total);
-  return `Re-encrypted: ${percent}% (${remaining} of ${total} records left)${problem ? `: ${problem.message}` : ''}`;
+  return `Re-encrypted: ${percent}% (${remaining} of ${counted(total, 'record')} left)${problem ? `: ${problem.message}` : ''}`;
 }
 
 function describe({ rootKey, lacksRootKey, dataKeys, rotation }: Keys): string {

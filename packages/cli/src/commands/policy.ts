@@ -1,6 +1,7 @@
 import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during } from '../failure.js';
 import { grantLine, policyText } from '../grants.js';
+import { counted } from '../numbers.js';
 import { paint, print, printJson, table } from '../output.js';
 import { displayName } from '../quote.js';
 
@@ -16,7 +17,7 @@ export async function check(file: string, options: { identityDir?: string; json?
   if (options.json) return printJson({ grants, resolved });
   const rows = resolved.map(({ name, id }) => [displayName(name), displayName(id)]);
   if (rows.length > 0) await print(`${table(rows)}\n`);
-  await print(`${file}: ${grants.length} ${grants.length === 1 ? 'grant' : 'grants'}, well formed`);
+  await print(`${file}: ${counted(grants.length, 'grant')}, well formed`);
 }
 
 export async function apply(

@@ -1,5 +1,6 @@
 import type { Migrated } from '@coffer/server';
 import { Failure } from '../failure.js';
+import { counted } from '../numbers.js';
 import { note, print, printJson } from '../output.js';
 import { askingOnce } from '../passphrase.js';
 
@@ -50,7 +51,7 @@ function describe(to: 'jetstream' | 'embedded', { copied, kept, keptLog }: Migra
           : 'The bucket holds no store any more, and can be removed.');
   return [
     copied
-      ? `The store is ${where}: ${copied.records} records, ${copied.bytes} bytes, each read back and compared.`
+      ? `The store is ${where}: ${counted(copied.records, 'record')}, ${counted(copied.bytes, 'byte')}, each read back and compared.`
       : `The store is ${where}.`,
     ...(kept ? [`What was in the state folder is kept in ${kept}; remove it when you are content.`] : []),
     ...(keptLog ? [`The audit log of this instance is kept in ${keptLog}; a new one begins.`] : []),

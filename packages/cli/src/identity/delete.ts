@@ -7,6 +7,7 @@ import {
   withRevocation,
 } from '@coffer/identity';
 import { Failure } from '../failure.js';
+import { counted } from '../numbers.js';
 import { askToGoOn } from '../question.js';
 import { quote } from '../quote.js';
 import { retire } from './signing-keys.js';
@@ -27,7 +28,7 @@ export async function deleteOperator(operand: string | undefined, options: Delet
   const { store, keys } = context;
   const accounts = store.accountNames();
   if (!options.force) {
-    const all = `the operator ${quote(name)} with ${accounts.length} account${accounts.length === 1 ? '' : 's'}`;
+    const all = `the operator ${quote(name)} with ${counted(accounts.length, 'account')}`;
     await askToGoOn(`This deletes ${all}, for good`, { flag: '--force', refused: 'nothing was deleted' });
   }
   const report = new Report();

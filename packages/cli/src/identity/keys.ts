@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type KeyPair, keyPairFromFile, openWorkplace } from '@coffer/identity';
 import { Failure, systemReason } from '../failure.js';
+import { counted } from '../numbers.js';
 import { print, printJson } from '../output.js';
 import { quote } from '../quote.js';
 import { failForDamaged } from './damaged.js';
@@ -35,7 +36,10 @@ export async function importKeys(options: ImportOptions): Promise<void> {
   }
   report.settle();
   await report.print();
-  if (failed > 0) throw new Failure(`${failed} of ${files.length} files hold no seed`);
+  if (failed > 0)
+    throw new Failure(
+      `${failed} of ${counted(files.length, 'file')} ${failed === 1 ? 'holds' : 'hold'} no seed`,
+    );
 }
 
 function readPair(file: string): KeyPair | undefined {

@@ -1,4 +1,5 @@
 import { asBuffer } from '../bytes.js';
+import { counted } from '../counted.js';
 import type { KeyRing } from '../crypto/key-ring.js';
 import { RecordSealer } from '../crypto/records.js';
 import { wipe } from '../crypto/secure-memory.js';
@@ -83,7 +84,7 @@ export class ValueSurvey {
 /** Each in words, at most so many of them. */
 export function describeDamage({ values, log }: Damage, most: number): string {
   const named = values.slice(0, most).map(describeValue);
-  const more = values.length > most ? [`${values.length - most} more values`] : [];
+  const more = values.length > most ? [counted(values.length - most, 'more value')] : [];
   const logs = log ? [`the audit log does not hold from its line ${log.seq} on (${log.reason})`] : [];
   return [...named, ...more, ...logs].join('; ');
 }

@@ -1,4 +1,5 @@
 import type { AuditSubject } from '../audit/entry.js';
+import { counted } from '../counted.js';
 import { CofferError } from '../errors.js';
 import { accessDenied, codeOf, type Gate } from '../gate.js';
 import type { BackupFacts } from './produce.js';
@@ -83,7 +84,7 @@ export class BackupRun {
     for (const held of this.#held) await held.close();
     const { target } = this.#asked;
     const what = facts
-      ? `whole, ${facts.records} records, ${facts.bytes} bytes${damageOf(facts)}`
+      ? `whole, ${counted(facts.records, 'record')}, ${facts.bytes} bytes${damageOf(facts)}`
       : 'not whole';
     await this.#gate.ended(
       { ...this.#asked, target: `${target}: ${what}` },
@@ -94,7 +95,9 @@ export class BackupRun {
 
 function damageOf({ damaged: { records, auditLine } }: BackupFacts): string {
   const found = [
-    ...(records > 0 ? [`${records} records of the store do not hold`] : []),
+    ...(records > 0
+      ? [`${counted(records, 'record')} of the store ${records === 1 ? 'does' : 'do'} not hold`]
+      : []),
     ...(auditLine > 0 ? [`the audit log does not hold from line ${auditLine} on`] : []),
   ];
   return found.length > 0 ? `, made of damage: ${found.join(', ')}` : '';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-
 import { SERVER } from '../caller.js';
 import type { Catalog } from '../catalog.js';
+import { counted } from '../counted.js';
 import { CofferError } from '../errors.js';
 import type { Gate } from '../gate.js';
 import type { StoreHeader } from '../header/store-header.js';
@@ -174,8 +174,8 @@ export class Rewriter {
     const example = Buffer.from(examples.get(left.id) ?? []).toString('hex');
     this.#hinder(
       'tampered',
-      `${counts.get(left.id)} records under the data key ${left.id}, as ${example}, cannot be re-encrypted, since they ` +
-        'are not what this store wrote or belong to nothing in it: the key is kept for them. A "get" of each version finds ' +
+      `${counted(counts.get(left.id) ?? 0, 'record')} under the data key ${left.id}, as ${example}, cannot be re-encrypted, being ` +
+        'not what this store wrote, or of nothing in it: the key is kept. A "get" of each version finds ' +
         'a damaged value; delete it, or restore a backup',
     );
     await this.#sleep(RETRY_DAMAGED);

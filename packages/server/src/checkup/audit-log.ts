@@ -1,4 +1,4 @@
-import { type AuditTailState, inspectAuditTail, type StoreState } from '@coffer/engine';
+import { type AuditTailState, counted, inspectAuditTail, type StoreState } from '@coffer/engine';
 import { verify } from '@coffer/identity';
 import { type Finding, looking, ok, problem, warning } from './finding.js';
 
@@ -65,7 +65,10 @@ function describe(
   const signed =
     checkpoint === undefined ? 'no checkpoint among them' : `signed ${ago(checkpoint.time, now)}`;
   const torn = unfinished && !running ? '; a crash has torn the last one, which the next start mends' : '';
-  return ok(SUBJECT, `the last ${lines} of ${last.seq} lines are a chain, ${signed}${torn}`);
+  return ok(
+    SUBJECT,
+    `the last ${lines} of ${counted(last.seq, 'line')} ${lines === 1 ? 'is' : 'are'} a chain, ${signed}${torn}`,
+  );
 }
 
 function checkClock({ last }: AuditTailState, now: Date): Finding[] {
@@ -86,7 +89,9 @@ function checkBackup(
 ): Finding[] {
   if (store === undefined || store.development) return [];
   if (backup === undefined) {
-    const never = whole ? 'none was ever made' : `none was made in the last ${lines} lines of the audit log`;
+    const never = whole
+      ? 'none was ever made'
+      : `none was made in the last ${counted(lines, 'line')} of the audit log`;
     return [
       warning(
         'backup',

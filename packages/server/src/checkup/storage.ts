@@ -1,4 +1,4 @@
-import { type BucketState, inspectBucket, inspectBucketKey } from '@coffer/engine';
+import { type BucketState, counted, inspectBucket, inspectBucketKey } from '@coffer/engine';
 import type { ServerConfig } from '../config/config.js';
 import type { NatsReach, NatsUser } from '../config/nats.js';
 import type { JetStreamConfig } from '../config/storage.js';
@@ -125,7 +125,7 @@ function noBucket(
 function describeBucket(bucket: Bucket, name: string): Finding[] {
   const { replicas, bytes, maxBytes } = bucket;
   const full = maxBytes > 0 ? ` of ${mebibytes(maxBytes)}` : '';
-  const what = `the bucket ${name} on ${replicas} ${replicas === 1 ? 'server' : 'servers'}, ${mebibytes(bytes)}${full}`;
+  const what = `the bucket ${name} on ${counted(replicas, 'server')}, ${mebibytes(bytes)}${full}`;
   const found = [ok(SUBJECT, what)];
   if (replicas === 1) {
     found.push(
@@ -175,7 +175,7 @@ function checkMajority({ servers }: Bucket, bucket: string): Finding[] {
   return [
     problem(
       SUBJECT,
-      `${says}: ${behind.length} of ${servers.length} servers, so that nothing can be changed: start those nats-servers`,
+      `${says}: ${behind.length} of ${counted(servers.length, 'server')}, so that nothing can be changed: start those nats-servers`,
     ),
   ];
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseRootKey, type RootKeySpec, type StoreState } from '@coffer/engine';
+import { counted, parseRootKey, type RootKeySpec, type StoreState } from '@coffer/engine';
 import type { ServerConfig } from '../config/config.js';
 import { mebibytes } from './disk.js';
 import { type Finding, ok, problem, reasonOf, warning } from './finding.js';
@@ -92,7 +92,7 @@ function checkKeys({ keys }: StoreState, now: Date): Finding[] {
   const since = `since ${newest.createdAt.toISOString().slice(0, 10)}`;
   const retiring = keys.dataKeys.length - 1;
   if (retiring > 0) {
-    const under = `a rotation is under way ${since}: ${retiring} older data ${retiring === 1 ? 'key' : 'keys'} still in use`;
+    const under = `a rotation is under way ${since}: ${counted(retiring, 'older data key')} still in use`;
     return [
       age > LONG_ROTATION
         ? warning(

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { rightsOfOthers } from '@coffer/engine';
+import { counted, rightsOfOthers } from '@coffer/engine';
 import { accountInspector, readTrustedOperator } from '@coffer/identity';
 import type { ServerConfig } from '../config/config.js';
 import type { TrustConfig } from '../config/trust.js';
@@ -65,7 +65,7 @@ async function checkResolver(
   // That an operator's token cannot be used is a finding of its own.
   const told = operators.length < sources.length ? problems.filter(({ code }) => !code) : problems;
   const good = files - told.length;
-  const count = `${good < files ? `${good} of ` : ''}${files} ${files === 1 ? 'account' : 'accounts'} in ${folder}`;
+  const count = `${good < files ? `${good} of ` : ''}${counted(files, 'account')} in ${folder}`;
   return [
     ...trusted,
     good > 0 ? ok(SUBJECT, count) : warning(SUBJECT, `${count}: nobody can come yet`),
@@ -90,7 +90,7 @@ function tell(
   });
   const more = problems.length - findings.length;
   return more > 0
-    ? [...findings, problem(SUBJECT, `${more} more accounts have tokens that cannot be used`)]
+    ? [...findings, problem(SUBJECT, `the tokens of ${counted(more, 'more account')} cannot be used`)]
     : findings;
 }
 

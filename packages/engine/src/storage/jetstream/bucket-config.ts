@@ -8,6 +8,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
+import { counted } from '../../counted.js';
 
 import { CofferError } from '../../errors.js';
 import type { Layout } from './layout.js';
@@ -56,7 +57,7 @@ export function requireConfig({ config, state }: StreamInfo, bucket: string, lay
   if (wrong.length === 0) return;
   const what = isOurs(description)
     ? 'cannot be a store of coffer any more, since its stream was changed'
-    : `was not made by coffer (it holds ${messages} messages). Name another one in storage.bucket, which coffer makes itself; nothing ` +
+    : `was not made by coffer (it holds ${counted(messages, 'message')}). Name another one in storage.bucket, which coffer makes itself; nothing ` +
       'was written. What stands against it';
   throw new CofferError('unfit_store', `the bucket ${bucket} ${what}: ${wrong.join('; ')}`);
 }

@@ -1,4 +1,5 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
+import { counted } from '../../counted.js';
 import { CofferError } from '../../errors.js';
 import type { ForkJoin } from '../shared.js';
 import { each } from './each.js';
@@ -78,6 +79,6 @@ export function requireGivenUp(
   if (giveUpDamaged) return;
   throw new CofferError(
     'conflict',
-    `${damaged.length} records are damaged in the stream, and no instance that is here has them: start those that are away, or set them aside with “coffer storage heal --give-up-damaged”; nothing was written`,
+    `${counted(damaged.length, 'record')} in the stream ${damaged.length === 1 ? 'is' : 'are'} damaged, and no instance that is here has ${damaged.length === 1 ? 'it' : 'them'}: start those that are away, or set it aside with “coffer storage heal --give-up-damaged”; nothing was written`,
   );
 }

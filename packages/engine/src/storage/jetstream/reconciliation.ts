@@ -1,5 +1,6 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { counted } from '../../counted.js';
 import type { Admission } from '../shared.js';
 import { admitted, Regression } from './admission.js';
 import { beginOf, UNPROVEN } from './epoch.js';
@@ -121,7 +122,10 @@ export class Reconciliation {
       .filter(({ isHead }) => isHead)
       .map(({ key, revision }) => ({ key, before: undefined, after: undefined, revision }));
     if (surveyed && heads.length > 0) {
-      throw new Regression('missing', `${heads.length} records have gone from the stream just now`);
+      throw new Regression(
+        'missing',
+        `${counted(heads.length, 'record')} ${heads.length === 1 ? 'has' : 'have'} gone from the stream just now`,
+      );
     }
     if (heads.length > 0) await admission.admit(heads, signal);
     if (gone.length > 0) await replica.apply(gone, [], replica.position);

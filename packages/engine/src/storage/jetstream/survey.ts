@@ -1,5 +1,6 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
+import { counted } from '../../counted.js';
 import { Regression } from './admission.js';
 import type { Holding } from './heal-futures.js';
 import { generationOf, planHeal, type RecordSense, STREAM } from './heal-plan.js';
@@ -70,6 +71,6 @@ export async function survey(options: SurveyOptions): Promise<void> {
   if (found === 0) return;
   throw new Regression(
     missing.length > 0 ? 'missing' : 'fork',
-    `instance ${replica.instance} was away while the store was healed, and has ${found} records that the store has not: heal at another instance, while that one runs`,
+    `instance ${replica.instance} was away while the store was healed, and has ${counted(found, 'record')} that the store has not: heal at another instance, while that one runs`,
   );
 }
