@@ -159,7 +159,7 @@ describe('several instances', () => {
     expect(shown.code, shown.stderr.toString()).toBe(0);
     const text = shown.stdout.toString();
     expect(text).toMatch(
-      /^Store: the bucket coffer in NATS JetStream, on 1 server, \d+ KiB of 1024\.0 MiB, synced always, as its operator says$/m,
+      /^Store: the bucket coffer in NATS JetStream, on 1 server, \d+ KiB of 1024\.0 MiB \(0 %\), synced always, as its operator says$/m,
     );
     expect(text).toMatch(/^Replica of [0-9a-f]{16}: \d+ KiB, at \d+ of \d+, \d\.\d s old$/m);
     const { shared } = JSON.parse((await run('status', '--json')).stdout.toString());

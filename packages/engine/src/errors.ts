@@ -4,11 +4,18 @@
  */
 export class CofferError extends Error {
   readonly code: ErrorCode;
+  /** What a caller may be told in place of a message that is for who runs the server. */
+  readonly forCaller: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    { forCaller, ...options }: ErrorOptions & { readonly forCaller?: string } = {},
+  ) {
     super(message, options);
     this.name = 'CofferError';
     this.code = code;
+    this.forCaller = forCaller;
   }
 }
 

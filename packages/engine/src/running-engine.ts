@@ -248,7 +248,8 @@ export abstract class RunningEngine {
   /** Whether there is room for changes, as far as it can be told. Reads go on without. */
   async isWritable(): Promise<boolean> {
     const { storage } = this.#parts;
-    if (storage.shared?.health.problem) return false;
+    const { problem, room } = storage.shared?.health ?? {};
+    if (problem ?? room?.problem) return false;
     const { writable } = await storage.facts();
     return writable;
   }

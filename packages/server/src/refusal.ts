@@ -105,7 +105,13 @@ export function problemOf(error: unknown): Problem {
   const status = STATUS[error.code];
   if (status === undefined) return internalError(error.code);
   const headers = headersFor(status, error instanceof Refusal ? error.retryAfter : undefined);
-  return { status, code: error.code, message: OUR_OWN[error.code] ?? error.message, headers };
+  return { status, code: error.code, message: toldOf(error), headers };
+}
+
+/** Some sentences have one for callers beside them. */
+function toldOf(error: Refusal | CofferError): string {
+  const forCaller = error instanceof CofferError ? error.forCaller : undefined;
+  return forCaller ?? OUR_OWN[error.code] ?? error.message;
 }
 
 function headersFor(status: number, retryAfter: number | undefined): Problem['headers'] {

@@ -37,6 +37,7 @@ import { openEngine } from './open-engine.js';
 import { openApiDocument } from './openapi/document.js';
 import { Reloader } from './reload.js';
 import { tellAlarm, tellSync } from './store-alarm.js';
+import { tellRoom } from './store-room.js';
 import { Certificate } from './tls/certificate.js';
 import { audiencesOf } from './trust/audiences.js';
 import { checkTrustFiles, Trust } from './trust/trust.js';
@@ -129,6 +130,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   const { engine } = opened;
   const alarmEnded = tellAlarm(engine, log);
   tellSync(engine, log);
+  const roomEnded = tellRoom(engine, log);
   const doors = new Doors(config.limits);
   let trust: Trust | undefined;
   let wasmcloud: WasmcloudBackend | undefined;
@@ -146,6 +148,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       .then(() => certificate?.close())
       .then(() => trust?.close())
       .then(alarmEnded)
+      .then(roomEnded)
       .then(() => opened.close());
     return closed;
   };

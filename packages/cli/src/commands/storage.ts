@@ -1,6 +1,7 @@
 import type { HealReport, StorageAlarm, StorageStatus } from '@coffer/client/admin';
 import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Ending, Failure } from '../failure.js';
+import { counted } from '../numbers.js';
 import { paint, print, printJson, table } from '../output.js';
 import { displayText } from '../quote.js';
 import { LACKS_ROOT_KEY } from './keys.js';
@@ -21,7 +22,7 @@ export async function replicas(text: string, options: Options): Promise<void> {
   );
   if (options.json) return printJson({ replicas: wanted });
   await print(
-    `The store is kept on ${wanted} ${wanted === 1 ? 'server' : 'servers'}: "coffer storage status" shows how far they are.`,
+    `The store is kept on ${counted(wanted, 'server')}: "coffer storage status" shows how far they are.`,
   );
 }
 
@@ -57,7 +58,7 @@ export async function setAside({
   const found = await withAdmin(options, (admin) => during(asked, admin.setAside({ remove })));
   if (options.json) return printJson(found);
   const { records, bytes } = found;
-  const much = `${records} ${records === 1 ? 'record' : 'records'}, ${amount(bytes)}`;
+  const much = `${counted(records, 'record')}, ${amount(bytes)}`;
   if (records === 0) return print('Nothing is set aside.');
   await print(
     remove
@@ -79,15 +80,20 @@ function describe(found: StorageStatus): string {
     describeReplica(shared, full),
     ...(alarm ? [paint('red', describeAlarm(alarm))] : []),
     ...(problem && !alarm ? [paint('red', `Changes are refused: ${displayText(problem.message)}`)] : []),
+    ...(found.writable || problem || alarm ? [] : [paint('red', NO_ROOM_HERE)]),
+    ...describeFilling(shared),
     ...(shared.lacksRootKey ? [paint('yellow', LACKS_ROOT_KEY)] : []),
     ...(shared.sync === 'lazy' ? [paint('yellow', LAZY)] : []),
     `Changes since the start: ${shared.conflicts} overtaken and made again, ${shared.inDoubt} in doubt for a time`,
     ...describeMajority(shared),
     ...(servers.length === 0 ? [] : [table([['SERVER', 'STATE'], ...servers.map(serverRow(shared))])]),
     table([['MEMBER', 'NAME', 'VERSION', 'CONFIRMED', 'SEEN', 'STATE'], ...members.map(memberRow(shared))]),
+    ...describeAway(shared),
   ].join('\n');
 }
 
+const NO_ROOM_HERE =
+  'Changes are refused at this instance: there is no room on the disk of its state folder (storage.minFreeBytes, quotaBytes).';
 const LAZY =
   'The servers acknowledge before they sync: a power cut may lose what was acknowledged. Give them "sync_interval: always".';
 
@@ -95,13 +101,24 @@ type Shared = NonNullable<StorageStatus['shared']>;
 
 function describeBucket({ replicas, bytes, maxBytes, sync }: Shared): string {
   const limit = maxBytes === undefined ? 'no limit' : amount(maxBytes);
-  const size = `${bytes === undefined ? '?' : amount(bytes)} of ${limit}`;
+  const share =
+    bytes === undefined || maxBytes === undefined ? '' : ` (${Math.floor((100 * bytes) / maxBytes)} %)`;
+  const size = `${bytes === undefined ? '?' : amount(bytes)} of ${limit}${share}`;
   const synced = {
     always: 'synced always',
     stated: 'synced always, as its operator says',
     lazy: 'synced now and then',
   };
-  return `on ${replicas} ${replicas === 1 ? 'server' : 'servers'}, ${size}, ${synced[sync]}`;
+  return `on ${counted(replicas, 'server')}, ${size}, ${synced[sync]}`;
+}
+
+/** The rule of the server's log, too. */
+const NEARLY_FULL = 0.9;
+
+function describeFilling({ bucket, bytes = 0, maxBytes, problem }: Shared): string[] {
+  if (maxBytes === undefined || problem?.code === 'storage_full' || bytes < NEARLY_FULL * maxBytes) return [];
+  const how = `delete what is not needed, or give it more ("nats stream edit KV_${bucket} --max-bytes BYTES")`;
+  return [paint('yellow', `The bucket is nearly full: ${how}.`)];
 }
 
 function describeReplica(shared: Shared, full: string): string {
@@ -124,7 +141,7 @@ function describeMajority({ servers }: Shared): string[] {
   return [
     paint(
       'red',
-      `${away} of ${servers.length} servers are away or behind: without a majority nothing can be changed`,
+      `${away} of ${counted(servers.length, 'server')} ${away === 1 ? 'is' : 'are'} away or behind: without a majority nothing can be changed`,
     ),
   ];
 }
@@ -160,10 +177,26 @@ function memberRow(shared: Shared) {
   ];
 }
 
+/** What keeps the others waiting, and what to do if it is for ever. */
+function describeAway(shared: Shared): string[] {
+  // In an alarm what they have may be needed.
+  if (!hearsOthers(shared) || shared.alarm) return [];
+  const away = shared.members.filter(({ instance, alive }) => !alive && instance !== shared.instance);
+  if (away.length === 0) return [];
+  const names = away.map(({ instance }) => `"coffer storage forget ${instance}"`).join(', ');
+  return [
+    paint(
+      'yellow',
+      `${away.length === 1 ? 'One member is' : `${away.length} members are`} away, and what is deleted, and the end of an old key, waits ` +
+        `for that: start ${away.length === 1 ? 'it' : 'them'}; or, for one that will not come back: ${names}`,
+    ),
+  ];
+}
+
 function describeHeal(report: HealReport): string {
   const { dryRun, alarm, compared, absent, restored, removed, forks, taken, foreign, setAside, damaged } =
     report;
-  const would = dryRun ? 'would be' : 'were';
+  const wouldBe = (count: number) => (dryRun ? 'would be' : count === 1 ? 'was' : 'were');
   return [
     alarm ? describeAlarm(alarm) : 'There is no alarm.',
     `Compared the replicas of ${compared.join(', ') || 'nobody'}.`,
@@ -175,14 +208,16 @@ function describeHeal(report: HealReport): string {
             `Not there, or reading the store anew, so that what only they have is not brought back: ${absent.join(', ')}.`,
           ),
         ]),
-    `${restored} records and ${removed} removals ${would} brought back.`,
+    `${counted(restored, 'record')} and ${counted(removed, 'removal')} ${dryRun ? 'would be' : 'were'} brought back.`,
     ...(foreign > 0
       ? [
-          `${foreign} messages in the bucket that no instance writes ${would} removed: who else may write there?`,
+          `${counted(foreign, 'message')} in the bucket that no instance writes ${wouldBe(foreign)} removed: who else may write there?`,
         ]
       : []),
     ...(setAside > 0
-      ? [`${setAside} records ${would} set aside: what lost, or may have, and what does not open.`]
+      ? [
+          `${counted(setAside, 'record')} ${wouldBe(setAside)} set aside: what lost, or may have, and what does not open.`,
+        ]
       : []),
     ...forks.map(
       ({ key, keptAs, winner, other, secret }) =>

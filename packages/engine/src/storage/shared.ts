@@ -273,12 +273,23 @@ export interface MemberStatus {
   readonly alive: boolean;
 }
 
+/** Of a bucket, as far as is known. */
+export interface BucketRoom {
+  readonly bytes: number;
+  /** Undefined: no limit. */
+  readonly maxBytes: number | undefined;
+  /** Why changes that take room are refused; those that make some go through. */
+  readonly problem: CofferError | undefined;
+}
+
 /** How an instance's view of the store is. */
 export interface SharedHealth {
   readonly instance: string;
   readonly connected: boolean;
-  /** Why changes are refused now; undefined when they are taken. */
+  /** Why changes are refused now; undefined when they are taken, as far as there is {@link room}. */
   readonly problem: CofferError | undefined;
+  /** They are for a moment: the stream is about to be read, as after a start, a heal, or a lost connection. */
+  readonly isBeginning: boolean;
   readonly alarm: StorageAlarm | undefined;
   /** Milliseconds; Infinity before the first beat. */
   readonly replicaAge: number;
@@ -286,6 +297,8 @@ export interface SharedHealth {
   readonly replicaSequence: number;
   /** `always` where every server syncs before it acknowledges, `stated` where the operator says so, else `lazy`. */
   readonly sync: 'always' | 'stated' | 'lazy';
+  /** Undefined before the store was heard of. */
+  readonly room: BucketRoom | undefined;
   /** How many instances have a replica, and how many of them live. */
   readonly members: number;
   readonly membersAlive: number;

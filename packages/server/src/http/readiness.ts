@@ -1,6 +1,7 @@
-import type { Engine, SharedHealth } from '@coffer/engine';
+import { counted, type Engine, type SharedHealth } from '@coffer/engine';
 import { type NatsFacts, notServing } from '../nats/facts.js';
 import type { Problem } from '../refusal.js';
+import { warningOf } from '../store-room.js';
 import type { Reply } from './reply.js';
 
 /** Why a server takes no requests. */
@@ -80,27 +81,37 @@ function storeReadiness(health: SharedHealth, engine: ReadinessParts['engine']) 
 }
 
 function warningsOf(
-  { connected, alarm, problem, sync }: SharedHealth,
+  health: SharedHealth,
   { auditCopies: copies, lacksRootKey }: ReadinessParts['engine'],
 ): string[] {
-  const refused = connected
-    ? problem &&
-      `changes are refused now (${problem.code})${problem.code === 'unavailable' && !lacksRootKey ? NO_MAJORITY : ''}`
-    : NOT_CONNECTED;
+  const { connected, alarm, sync, room } = health;
+  const refused = refusalOf(health, lacksRootKey);
   return [
     alarm &&
       'the alarm is raised: changes are refused until a person has looked; see "coffer storage status"',
     alarm?.healer === undefined ? undefined : BROKEN_OFF,
     alarm ? undefined : refused,
+    connected ? warningOf(room) : undefined,
     lacksRootKey ? NO_ROOT_KEY : undefined,
     sync === 'lazy' ? LAZY : undefined,
     // Without a connection it is told already.
     connected && copies?.problem
-      ? `${copies.pending} lines of the audit log are not copied (${copies.problem.code})`
+      ? `${counted(copies.pending, 'line')} of the audit log ${copies.pending === 1 ? 'is' : 'are'} not copied (${copies.problem.code})`
       : undefined,
   ].filter((warning) => warning !== undefined);
 }
 
+/** Why changes are refused, apart from an alarm and for lack of room. */
+function refusalOf({ connected, problem, isBeginning }: SharedHealth, lacksRootKey: boolean) {
+  if (!connected) return NOT_CONNECTED;
+  if (!problem) return undefined;
+  if (isBeginning) return BEGINNING;
+  const why = problem.code === 'unavailable' && !lacksRootKey ? NO_MAJORITY : '';
+  return `changes are refused now (${problem.code})${why}`;
+}
+
+const BEGINNING =
+  'the store is about to be read on, as after a start, a heal, or a lost connection: changes are taken in a moment';
 const NOT_CONNECTED =
   'there is no connection to the store’s NATS: changes are refused, and so are reads when what is here is too old';
 const BROKEN_OFF =

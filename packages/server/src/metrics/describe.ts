@@ -239,7 +239,7 @@ function describeEngine(facts: EngineFacts): Family[] {
 
 function describeShared({ shared }: EngineFacts): Family[] {
   if (shared === undefined) return [];
-  const { replicaAge } = shared;
+  const { replicaAge, room } = shared;
   return [
     gauge('coffer_storage_connected', '1 if there is a connection to the store.', Number(shared.connected)),
     gauge(
@@ -253,6 +253,12 @@ function describeShared({ shared }: EngineFacts): Family[] {
       Number.isFinite(replicaAge) ? replicaAge / 1000 : undefined,
     ),
     gauge('coffer_storage_replica_sequence', 'How far the replica is.', shared.replicaSequence),
+    gauge(
+      'coffer_storage_bucket_bytes',
+      'How many bytes the bucket holds; absent before the store was heard of.',
+      room?.bytes,
+    ),
+    gauge('coffer_storage_bucket_max_bytes', 'How many it may hold; absent without a limit.', room?.maxBytes),
     gauge('coffer_storage_members', 'Instances that have a replica.', shared.members),
     gauge('coffer_storage_members_alive', 'Those of them that live.', shared.membersAlive),
     gauge(

@@ -104,15 +104,15 @@ export function storage({ facts, shared, lacksRootKey }: StorageInfo) {
   return {
     kind: 'jetstream',
     ...own,
-    writable: writable && !shared.health.problem,
+    writable: writable && !(shared.health.problem ?? shared.health.room?.problem),
     ...sharedStatus(shared),
     lacksRootKey: lacksRootKey ? true : undefined,
   };
 }
 
 function sharedStatus({ health, members, servers, ...stream }: SharedStatus) {
-  const { instance, connected, problem, alarm, replicaAge, replicaSequence, sync, conflicts, inDoubt } =
-    health;
+  const { instance, connected, alarm, replicaAge, replicaSequence, sync, conflicts, inDoubt } = health;
+  const problem = health.problem ?? health.room?.problem;
   const { bucket, replicas, streamSequence, bytes, maxBytes } = stream;
   return {
     instance,

@@ -1,5 +1,6 @@
 import { errors, headers, type Msg, type NatsConnection } from '@nats-io/nats-core';
 
+import type { FullOf } from './commit-errors.js';
 import type { Link } from './link.js';
 import { NATS_HEADER, type Outgoing } from './messages.js';
 import { denialOf } from './rights.js';
@@ -14,7 +15,7 @@ export type Answer =
   | { readonly is: 'busy' }
   /** The server has not the batch's beginning: another one led then, or it could not keep it, of which it says no more. */
   | { readonly is: 'incomplete' }
-  | { readonly is: 'full' }
+  | { readonly is: 'full'; readonly of: FullOf }
   /** Nobody is there to take it: nothing of it was stored. */
   | { readonly is: 'refused'; readonly reason: string }
   /** None came, and nobody knows. */
@@ -34,10 +35,10 @@ const CODE = {
 } as const;
 
 const BUSY: ReadonlySet<number> = new Set([CODE.wrongLastSequenceUnknown, CODE.tooManyBatches]);
-const FULL: ReadonlySet<number> = new Set([
-  CODE.accountResources,
-  CODE.insufficientResources,
-  CODE.insufficientStorage,
+const FULL: ReadonlyMap<number, FullOf> = new Map([
+  [CODE.accountResources, 'account'],
+  [CODE.insufficientResources, 'servers'],
+  [CODE.insufficientStorage, 'servers'],
 ]);
 
 /** Publishes messages as one atomic batch (ADR-50): all of them are stored, one behind the other, or none. */
@@ -109,7 +110,8 @@ function parseAnswer(data: Uint8Array, stream: string): Answer {
   if (BUSY.has(code)) return { is: 'busy' };
   if (code === CODE.incompleteBatch) return { is: 'incomplete' };
   const text = String(description);
-  if (FULL.has(code) || (code === CODE.storeFailed && text.includes('maximum'))) return { is: 'full' };
+  const of = code === CODE.storeFailed && text.includes('maximum') ? 'bucket' : FULL.get(code);
+  if (of) return { is: 'full', of };
   const [, wrong] = /^wrong last sequence: (\d+)$/.exec(text) ?? [];
   if (code === CODE.wrongLastSequence && wrong !== undefined)
     return { is: 'conflict', sequence: Number(wrong) };

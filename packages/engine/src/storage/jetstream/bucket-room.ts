@@ -1,38 +1,94 @@
+import type { CofferError } from '../../errors.js';
+import type { BucketRoom as RoomFacts } from '../shared.js';
 import type { StorageChange } from '../storage.js';
+import { bucketFull, type FullOf } from './commit-errors.js';
 
 /** At the least, of the bucket's room. */
 const RESERVE_BYTES = 1024 * 1024;
+/** Where not even so many fit, no change does. */
+const LEAST_BYTES = 4 * 1024;
+/** What a server has refused for lack of room may be true for so long without being asked again. */
+const REFUSED_MS = 60_000;
+
+/** Of the stream, as last seen; another object each time. */
+export interface SeenRoom {
+  readonly bytes: number;
+  /** -1 for no limit. */
+  readonly maxBytes: number;
+}
 
 /**
  * Whether a change still fits. Some room is kept for beats and marks, without which nobody could read, and half of it for revocations
  * and removals: in a stream that is full the server refuses those too.
  */
 export class BucketRoom {
-  readonly #state: () => { readonly bytes: number } | undefined;
-  readonly #maxBytes: () => number;
+  readonly #bucket: string;
+  readonly #seen: () => SeenRoom | undefined;
   /** What was stored since the stream's bytes were last seen. */
   #added = 0;
-  #seen: object | undefined;
+  #addedTo: SeenRoom | undefined;
+  #refused: { readonly of: FullOf; readonly at: number } | undefined;
 
-  /** @param state what was last seen of the stream, another object each time; @param maxBytes -1 for no limit */
-  constructor(state: () => { readonly bytes: number } | undefined, maxBytes: () => number) {
-    this.#state = state;
-    this.#maxBytes = maxBytes;
+  constructor(bucket: string, seen: () => SeenRoom | undefined) {
+    this.#bucket = bucket;
+    this.#seen = seen;
   }
 
-  has({ head, put = [], urgent = false }: StorageChange): boolean {
-    const state = this.#state();
-    const limit = this.#maxBytes();
-    if (!state || limit <= 0) return true;
-    if (this.#seen !== state) this.#added = 0;
-    this.#seen = state;
-    const reserve = Math.min(Math.max(RESERVE_BYTES, limit / 100), limit / 4);
-    const bytes = put.reduce((sum, side) => sum + side.bytes.length, head.bytes?.length ?? 0);
-    const frees = head.bytes === undefined && put.length === 0;
-    return state.bytes + this.#added + bytes <= limit - (urgent || frees ? reserve / 2 : reserve);
+  /** What it is refused with if it does not fit. */
+  refusalOf(change: StorageChange): CofferError | undefined {
+    const left = this.#left();
+    if (left === undefined) return undefined;
+    const needed = bytesOf(change);
+    const frees = change.head.bytes === undefined && (change.put ?? []).length === 0;
+    const room = change.urgent || frees ? left.urgent : left.usual;
+    return needed <= room ? undefined : this.#full('bucket', needed);
   }
 
   took(bytes: number): void {
     this.#added += bytes;
+    this.#refused = undefined;
+  }
+
+  /** A server has no room, whatever is counted here. @returns what the change is refused with */
+  refusedBy(of: FullOf): CofferError {
+    this.#refused = { of, at: performance.now() };
+    return this.#full(of);
+  }
+
+  /** How much room there is; undefined before the stream was heard of. */
+  get facts(): RoomFacts | undefined {
+    const counted = this.#counted();
+    if (!counted) return undefined;
+    const { bytes, maxBytes } = counted;
+    const { of, at = Number.NEGATIVE_INFINITY } = this.#refused ?? {};
+    const isFull = (this.#left()?.usual ?? Number.POSITIVE_INFINITY) < LEAST_BYTES;
+    const refused = performance.now() - at < REFUSED_MS ? of : undefined;
+    const problem = isFull ? this.#full('bucket') : refused && this.#full(refused);
+    return { bytes, maxBytes: maxBytes > 0 ? maxBytes : undefined, problem };
+  }
+
+  #full(of: FullOf, needed?: number): CofferError {
+    const counted = this.#counted();
+    return bucketFull(this.#bucket, of, counted && { ...counted, needed });
+  }
+
+  #counted(): SeenRoom | undefined {
+    const seen = this.#seen();
+    if (!seen) return undefined;
+    if (this.#addedTo !== seen) this.#added = 0;
+    this.#addedTo = seen;
+    return { bytes: seen.bytes + this.#added, maxBytes: seen.maxBytes };
+  }
+
+  /** Undefined where there is no limit, or none is known. */
+  #left(): { readonly usual: number; readonly urgent: number } | undefined {
+    const counted = this.#counted();
+    if (!counted || counted.maxBytes <= 0) return undefined;
+    const { bytes, maxBytes } = counted;
+    const reserve = Math.min(Math.max(RESERVE_BYTES, maxBytes / 100), maxBytes / 4);
+    return { usual: maxBytes - reserve - bytes, urgent: maxBytes - reserve / 2 - bytes };
   }
 }
+
+const bytesOf = ({ head, put = [] }: StorageChange): number =>
+  put.reduce((sum, side) => sum + side.bytes.length, head.bytes?.length ?? 0);

@@ -4,8 +4,8 @@ import { CofferError } from '../../errors.js';
 import { DISK_BOUNDS, Timings } from '../../timings.js';
 import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
-import { BucketRoom } from './bucket-room.js';
-import { bucketFull, doubtful, overtaken, timed, unavailable } from './commit-errors.js';
+import { BucketRoom, type SeenRoom } from './bucket-room.js';
+import { doubtful, overtaken, timed, unavailable } from './commit-errors.js';
 import {
   changeEncoding,
   type Group,
@@ -53,7 +53,7 @@ export interface CommittedFeed {
   /** Whether it is a removal that the stream may have forgotten. */
   isForgettable(entry: ReplicaEntry | undefined): boolean;
   /** Of the stream, as last seen. */
-  readonly state: { readonly bytes: number } | undefined;
+  readonly state: SeenRoom | undefined;
 }
 
 export interface CommitterOptions {
@@ -65,7 +65,6 @@ export interface CommitterOptions {
   readonly feed: CommittedFeed;
   /** The record of the key ring: see {@link Layout}. */
   readonly fence: Uint8Array;
-  readonly maxBytes: () => number;
 }
 
 /**
@@ -99,8 +98,13 @@ export class Committer {
 
   constructor(options: CommitterOptions) {
     this.#options = options;
-    this.#sides = new SideWriter(options);
-    this.#room = new BucketRoom(() => options.feed.state, options.maxBytes);
+    this.#room = new BucketRoom(options.layout.bucket, () => options.feed.state);
+    this.#sides = new SideWriter({ ...options, room: this.#room });
+  }
+
+  /** How much room the stream has; undefined before it was heard of. */
+  get room(): BucketRoom['facts'] {
+    return this.#room.facts;
   }
 
   /** Of the ring's record in the replica: whoever seals a change takes it in the same turn. */
@@ -221,12 +225,13 @@ export class Committer {
     const problem = this.#problem();
     const waiting = this.#queue.splice(0);
     for (const one of waiting) {
+      const full = this.#room.refusalOf(one.change);
       if (problem) one.reject(problem);
       // A store that is made has its ring's record before it has a key.
       else if (!seal.hasKey && !sameBytes(one.change.head.key, fence)) one.reject(noKeys());
       else if (one.fence !== this.fence) this.#conflict(one);
       else if (this.#current(one.change) !== one.change.expectedRevision) this.#conflict(one);
-      else if (!this.#room.has(one.change)) one.reject(bucketFull());
+      else if (full) one.reject(full);
       else this.#queue.push(one);
     }
   }
@@ -399,7 +404,7 @@ export class Committer {
       this.#options.feed.look();
       rejectAll(group.members, unavailable(answer.reason));
     } else if (group.members.length === 1) {
-      rejectAll(group.members, bucketFull());
+      rejectAll(group.members, this.#room.refusedBy(answer.of));
     } else {
       // What does not fit must not take along what does, a deletion least of all.
       this.#singles = group.members.length;

@@ -136,6 +136,11 @@ export class Feed {
     return this.#following.problem;
   }
 
+  /** That is all that the {@link problem} is: in a moment the stream is read. */
+  get isBeginning(): boolean {
+    return this.#following.isBeginning;
+  }
+
   /** What the stream's leader said last. */
   get state(): Lookout['state'] {
     return this.#lookout.state;

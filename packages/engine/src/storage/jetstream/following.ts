@@ -66,6 +66,7 @@ export class Following {
   #admission: Admission | undefined;
   #wake: AbortController | undefined;
   #problem: CofferError | undefined;
+  #beginning: CofferError | undefined;
   #reading: Reading | undefined;
   #outdated: Meta | undefined;
   /** Where to read on, if not behind what was read. */
@@ -85,6 +86,16 @@ export class Following {
     if (this.#problem) return this.#problem;
     if (this.#admission?.problem) return this.#admission.problem;
     return beats.age() > SILENT_MS ? unavailable(NO_MAJORITY) : undefined;
+  }
+
+  /** That is all that the {@link problem} is: in a moment the stream is read. */
+  get isBeginning(): boolean {
+    return this.#beginning !== undefined && this.problem === this.#beginning;
+  }
+
+  #begin(why: string): CofferError {
+    this.#beginning = unavailable(why);
+    return this.#beginning;
   }
 
   get isReading(): boolean {
@@ -154,7 +165,7 @@ export class Following {
     const { link, alarm } = this.#options;
     while (!this.#closing.signal.aborted) {
       const { connection } = link;
-      this.#problem ??= unavailable('it has not been read yet');
+      this.#problem ??= this.#begin('it has not been read yet');
       try {
         if (connection && this.#outdated) await this.#reconcile(connection, this.#outdated, admission);
         else if (connection && alarm.stopsReading) await this.#standBy(connection);
@@ -295,6 +306,7 @@ export class Following {
     this.#outdated = undefined;
     leases.begin();
     members.own.begin();
+    this.#problem = this.#begin('it was healed, or read anew, and is read on from there');
     await alarm.clear();
     // Who holds more than this store's events tell of begins anew; what was removed only these say.
     if (heads.length > 0) progress.tell(heads);

@@ -3,7 +3,8 @@ import { CofferError } from '../../errors.js';
 import { isConflict } from '../../overtaken.js';
 import type { StorageChange } from '../storage.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
-import { bucketFull, overtaken, unavailable } from './commit-errors.js';
+import type { BucketRoom } from './bucket-room.js';
+import { overtaken, unavailable } from './commit-errors.js';
 import { changeEncoding, type EncodingParts, newCommit, underRing } from './commit-group.js';
 import type { CommittedFeed } from './committer.js';
 import { lastNote } from './continuity.js';
@@ -106,6 +107,7 @@ function partsOf<T>(all: readonly T[], size: (one: T) => number): T[][] {
 export interface SideWriterOptions extends EncodingParts {
   readonly link: Link;
   readonly feed: CommittedFeed;
+  readonly room: BucketRoom;
 }
 
 /** Writes what goes before and after a change that was divided. It shares the instance's mark: one batch at a time. */
@@ -234,7 +236,7 @@ export class SideWriter {
         throw overtaken();
       }
       if (answer.is === 'full') {
-        throw bucketFull();
+        throw this.#options.room.refusedBy(answer.of);
       }
       await wait(PAUSE_MS);
     }

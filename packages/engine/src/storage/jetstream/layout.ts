@@ -21,6 +21,7 @@ import { keyOfText, keyText } from '../../bytes.js';
  * that was replaced meanwhile is ever stored; the head states its own. The batch's id is the commit's, and which attempt at it.
  */
 export class Layout {
+  readonly bucket: string;
   /** Of the stream behind the bucket. */
   readonly stream: string;
   /** No part of the stream: where all instances are asked what they have. */
@@ -28,6 +29,7 @@ export class Layout {
   readonly #prefix: string;
 
   constructor(bucket: string) {
+    this.bucket = bucket;
     this.stream = `KV_${bucket}`;
     this.peers = `coffer.store.${bucket}`;
     this.#prefix = `$KV.${bucket}.`;

@@ -1,15 +1,20 @@
 import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { Regression } from './admission.js';
+import type { SeenRoom } from './bucket-room.js';
 import type { Continuity } from './continuity.js';
 import type { Meta } from './notes.js';
 import type { Progress } from './progress.js';
+
+export interface StreamState extends SeenRoom {
+  readonly lastSequence: number;
+}
 
 /** Looks whether the stream is still the one that it was, and knows what its leader said last. */
 export class Lookout {
   readonly #continuity: Continuity;
   readonly #progress: Progress;
-  #state: { readonly bytes: number; readonly lastSequence: number } | undefined;
+  #state: StreamState | undefined;
 
   constructor(continuity: Continuity, progress: Progress) {
     this.#continuity = continuity;
@@ -17,7 +22,7 @@ export class Lookout {
   }
 
   /** What the stream's leader said last. */
-  get state(): { readonly bytes: number; readonly lastSequence: number } | undefined {
+  get state(): StreamState | undefined {
     return this.#state;
   }
 
@@ -47,7 +52,7 @@ export class Lookout {
     }
   }
 
-  #heard({ state }: StreamInfo): void {
-    this.#state = { bytes: state.bytes, lastSequence: state.last_seq };
+  #heard({ state, config }: StreamInfo): void {
+    this.#state = { bytes: state.bytes, maxBytes: config.max_bytes, lastSequence: state.last_seq };
   }
 }

@@ -113,7 +113,6 @@ export class JetStreamStorage implements Storage {
       link,
       feed: committed,
       fence,
-      maxBytes: () => bucket.facts?.maxBytes ?? -1,
     });
     this.shared = new JetStreamShared({
       options: jetstream,
@@ -223,10 +222,10 @@ export class JetStreamStorage implements Storage {
 
   async facts(): Promise<StorageFacts> {
     const facts = await this.#replica.facts();
-    const { problem } = this.shared.health;
+    const { problem, room } = this.shared.health;
     return {
       ...facts,
-      writable: facts.writable && problem === undefined,
+      writable: facts.writable && (problem ?? room?.problem) === undefined,
       commits: this.#committer.commits.snapshot(),
     };
   }
