@@ -15,7 +15,8 @@ export const shareOf = (room: Room): number => (room?.maxBytes ? room.bytes / ro
 /** In fixed words, for whoever asks; undefined as long as there is room. */
 export function warningOf(room: Room): string | undefined {
   const share = shareOf(room);
-  if (room?.problem) return `the store has no room${share > 0 ? ` (${percent(share)})` : ''}: ${REFUSED}`;
+  if (room?.problem)
+    return `the store has no room${share >= NEARLY_FULL ? ` (${percent(share)})` : ''}: ${REFUSED}`;
   return share >= NEARLY_FULL ? `the store is nearly full (${percent(share)})` : undefined;
 }
 

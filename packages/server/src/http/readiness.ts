@@ -119,6 +119,6 @@ const BROKEN_OFF =
 const NO_ROOT_KEY =
   'another instance has changed the root key: give this one the new one, without which it does not start again';
 const NO_MAJORITY =
-  ': JetStream takes none, as while more than half of its servers are away or have no room on their disks';
+  ': JetStream takes none, as while more than half of its servers are away, or have no room on their disks or in the NATS account';
 export const LAZY =
   'the servers of the store acknowledge before they sync (allowLazySync): a power cut may lose what was acknowledged';

@@ -89,6 +89,10 @@ export async function untilLost(link: Link, answer: Promise<Answer>): Promise<An
 
 const isNoResponders = (error: unknown): boolean => error instanceof errors.NoRespondersError;
 
+/** Whose room is used up, if that is what the server says. */
+export const fullOf = (code: number, text: string): FullOf | undefined =>
+  code === CODE.storeFailed && text.includes('maximum') ? 'bucket' : FULL.get(code);
+
 /** What does not parse is no answer. */
 function parseAnswer(data: Uint8Array, stream: string): Answer {
   let parsed: unknown;
@@ -110,7 +114,7 @@ function parseAnswer(data: Uint8Array, stream: string): Answer {
   if (BUSY.has(code)) return { is: 'busy' };
   if (code === CODE.incompleteBatch) return { is: 'incomplete' };
   const text = String(description);
-  const of = code === CODE.storeFailed && text.includes('maximum') ? 'bucket' : FULL.get(code);
+  const of = fullOf(code, text);
   if (of) return { is: 'full', of };
   const [, wrong] = /^wrong last sequence: (\d+)$/.exec(text) ?? [];
   if (code === CODE.wrongLastSequence && wrong !== undefined)

@@ -36,12 +36,12 @@ export class BucketRoom {
 
   /** What it is refused with if it does not fit. */
   refusalOf(change: StorageChange): CofferError | undefined {
-    const left = this.#left();
-    if (left === undefined) return undefined;
+    const counted = this.#counted();
+    if (!counted) return undefined;
     const needed = bytesOf(change);
     const frees = change.head.bytes === undefined && (change.put ?? []).length === 0;
-    const room = change.urgent || frees ? left.urgent : left.usual;
-    return needed <= room ? undefined : this.#full('bucket', needed);
+    const left = leftIn(counted, change.urgent === true || frees);
+    return needed <= left ? undefined : this.#full('bucket', counted, needed);
   }
 
   took(bytes: number): void {
@@ -52,24 +52,23 @@ export class BucketRoom {
   /** A server has no room, whatever is counted here. @returns what the change is refused with */
   refusedBy(of: FullOf): CofferError {
     this.#refused = { of, at: performance.now() };
-    return this.#full(of);
+    return this.#full(of, this.#counted());
   }
 
   /** How much room there is; undefined before the stream was heard of. */
   get facts(): RoomFacts | undefined {
-    const counted = this.#counted();
-    if (!counted) return undefined;
-    const { bytes, maxBytes } = counted;
+    // What was added is counted twice for a moment where it was seen before it was acknowledged.
+    const seen = this.#seen();
+    if (!seen) return undefined;
+    const { bytes, maxBytes } = seen;
     const { of, at = Number.NEGATIVE_INFINITY } = this.#refused ?? {};
-    const isFull = (this.#left()?.usual ?? Number.POSITIVE_INFINITY) < LEAST_BYTES;
     const refused = performance.now() - at < REFUSED_MS ? of : undefined;
-    const problem = isFull ? this.#full('bucket') : refused && this.#full(refused);
-    return { bytes, maxBytes: maxBytes > 0 ? maxBytes : undefined, problem };
+    const full = leftIn(seen, false) < LEAST_BYTES ? 'bucket' : refused;
+    return { bytes, maxBytes: maxBytes > 0 ? maxBytes : undefined, problem: full && this.#full(full, seen) };
   }
 
-  #full(of: FullOf, needed?: number): CofferError {
-    const counted = this.#counted();
-    return bucketFull(this.#bucket, of, counted && { ...counted, needed });
+  #full(of: FullOf, room: SeenRoom | undefined, needed?: number): CofferError {
+    return bucketFull(this.#bucket, of, room && { ...room, kept: keptOf(room.maxBytes) }, needed);
   }
 
   #counted(): SeenRoom | undefined {
@@ -79,16 +78,15 @@ export class BucketRoom {
     this.#addedTo = seen;
     return { bytes: seen.bytes + this.#added, maxBytes: seen.maxBytes };
   }
-
-  /** Undefined where there is no limit, or none is known. */
-  #left(): { readonly usual: number; readonly urgent: number } | undefined {
-    const counted = this.#counted();
-    if (!counted || counted.maxBytes <= 0) return undefined;
-    const { bytes, maxBytes } = counted;
-    const reserve = Math.min(Math.max(RESERVE_BYTES, maxBytes / 100), maxBytes / 4);
-    return { usual: maxBytes - reserve - bytes, urgent: maxBytes - reserve / 2 - bytes };
-  }
 }
+
+/** For changes; half of what is kept is for those that cannot wait, too. */
+function leftIn({ bytes, maxBytes }: SeenRoom, isUrgent: boolean): number {
+  if (maxBytes <= 0) return Number.POSITIVE_INFINITY;
+  return maxBytes - bytes - keptOf(maxBytes) / (isUrgent ? 2 : 1);
+}
+
+const keptOf = (maxBytes: number): number => Math.min(Math.max(RESERVE_BYTES, maxBytes / 100), maxBytes / 4);
 
 const bytesOf = ({ head, put = [] }: StorageChange): number =>
   put.reduce((sum, side) => sum + side.bytes.length, head.bytes?.length ?? 0);

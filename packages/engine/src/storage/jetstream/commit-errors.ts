@@ -20,34 +20,49 @@ export interface Filled {
   readonly bytes: number;
   /** -1 for no limit. */
   readonly maxBytes: number;
-  /** Of a change that is refused. */
-  readonly needed?: number | undefined;
+  /** Of {@link maxBytes}, kept for what makes room, and for what the instances tell each other. */
+  readonly kept: number;
 }
 
-/** @param filled how much of it is used, as far as that is known */
-export function bucketFull(bucket: string, of: FullOf, filled: Filled | undefined): CofferError {
-  const limit = filled && filled.maxBytes > 0 ? ` of ${mebibytes(filled.maxBytes)}` : '';
-  const more = filled?.needed === undefined ? '' : `, and this needs ${mebibytes(filled.needed)}`;
-  const used = filled ? ` (${mebibytes(filled.bytes)}${limit} are used${more}` : '';
+/**
+ * @param bucket where it is known
+ * @param filled how much of it is used, as far as that is known
+ * @param needed by the change that is refused, as far as that is known
+ */
+export function bucketFull(
+  bucket: string | undefined,
+  of: FullOf,
+  filled?: Filled,
+  needed?: number,
+): CofferError {
+  const isLimited = filled !== undefined && filled.maxBytes > 0;
+  const used =
+    filled && `${amount(filled.bytes)}${isLimited ? ` of ${amount(filled.maxBytes)}` : ''} are used`;
+  const kept = isLimited && of === 'bucket' && `the last ${amount(filled.kept)} are kept for what makes room`;
+  const needs = needed !== undefined && `this needs ${amount(needed)}`;
+  const said = [used, kept, needs].filter(Boolean).join(', ');
+  const how = said && ` (${said})`;
+  const the = `the bucket${bucket === undefined ? '' : ` ${bucket}`}`;
   const operator = {
     bucket:
-      `the bucket ${bucket} in NATS JetStream has no room${used && `${used}; some are kept for what makes room)`}: delete what is not ` +
-      `needed, remove what heals have set aside (“coffer storage set-aside”), or give it more (“nats stream edit KV_${bucket} --max-bytes …”)`,
-    account: `the NATS account of the bucket ${bucket}${used && `${used})`} has reached its limit of storage in JetStream: raise that, or remove other streams of this account`,
-    servers: `the NATS servers have no room for the bucket ${bucket}${used && `${used})`}: make room on their disks, or raise max_file_store in their configuration`,
+      `${the} in NATS JetStream has no room${how}: delete what is not needed, remove what heals have set aside (“coffer ` +
+      `storage set-aside”), or give it more (“nats stream edit KV_${bucket ?? '<bucket>'} --max-bytes …”)`,
+    account: `the NATS account of ${the} has reached its limit of storage in JetStream${how}: raise that, or remove other streams of this account`,
+    servers: `the NATS servers have no room for ${the}${how}: make room on their disks, or raise max_file_store in their configuration`,
   };
   const callers = {
-    bucket: `the store has no room${used && `${used})`}: delete what is not needed, or have its operator give it more`,
+    bucket: `the store has no room${how}: delete what is not needed, or have its operator give it more`,
     account: 'the store has no room, since its NATS account has reached its limit: tell its operator',
     servers: 'the store has no room, since its NATS servers have none: tell its operator',
   };
-  return new CofferError('storage_full', `${operator[of]}; nothing was changed`, {
-    forCaller: `${callers[of]}; nothing was changed`,
-  });
+  return new CofferError('storage_full', operator[of], { forCaller: `${callers[of]}; nothing was changed` });
 }
 
 /** Rounded up: what is nearly full reads as full before it is. */
-const mebibytes = (bytes: number): string => `${(Math.ceil((bytes / 1024 / 1024) * 10) / 10).toFixed(1)} MiB`;
+const amount = (bytes: number): string =>
+  bytes < MIB ? `${Math.ceil(bytes / 1024)} KiB` : `${(Math.ceil((bytes / MIB) * 10) / 10).toFixed(1)} MiB`;
+
+const MIB = 1024 * 1024;
 
 /** It may be stored. */
 export const doubtful = (reason: string): CofferError =>

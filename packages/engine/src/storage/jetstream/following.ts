@@ -362,7 +362,7 @@ export class Following {
 }
 
 const NO_MAJORITY =
-  'JetStream takes no messages, as while more than half of its servers are away or have no room on their disks';
+  'JetStream takes no messages, as while more than half of its servers are away, or have no room on their disks or in the NATS account';
 
 /** "JetStream system temporarily unavailable". */
 const NO_LEADER = 10_008;

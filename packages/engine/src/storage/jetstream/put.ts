@@ -1,4 +1,6 @@
 import { headers, type NatsConnection } from '@nats-io/nats-core';
+import { fullOf } from './batch-publisher.js';
+import { bucketFull } from './commit-errors.js';
 import { HEADER } from './layout.js';
 import { NATS_HEADER, type Outgoing } from './messages.js';
 
@@ -48,6 +50,8 @@ export async function publishMessage(
   });
   const { seq, error } = answer.json<PubAck>();
   if (error && WRONG_LAST_SEQUENCE.includes(error.err_code)) return undefined;
+  const full = error && fullOf(error.err_code, error.description);
+  if (full) throw bucketFull(undefined, full);
   if (error) throw new Error(`JetStream refuses a message: ${error.description}`);
   if (typeof seq !== 'number') throw new Error('what answers is not JetStream');
   return seq;
