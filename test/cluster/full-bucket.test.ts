@@ -117,8 +117,8 @@ describe('a bucket that is full', () => {
       .poll(() => one.server.process.output, WAIT)
       .toMatch(/"level":50.*the store has no room: changes/);
     // What makes room goes through.
-    const deleted = async () => (await ask(one, '/api/delete', { Name: 'value-1' })).status;
-    await expect.poll(deleted, WAIT).toBe(200);
+    const deleted = async () => (await ask(one, '/api/delete', { Name: 'value-1' }));
+    await expect.poll(deleted, WAIT).toMatchObject({ status: 200 });
 
     const nats = await cluster.connect();
     await (await jetstreamManager(nats)).streams.update('KV_coffer', { max_bytes: 32 * MIB });

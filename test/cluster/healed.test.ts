@@ -96,7 +96,7 @@ describe('a store that was put back to an earlier state', () => {
     const wouldBe = await run(one, 'storage heal --dry-run');
     expect(wouldBe).toMatchObject({
       code: 0,
-      said: expect.stringMatching(/^\d+ records and \d+ removals would be brought back\.$/m),
+      said: expect.stringMatching(/^\d+ records? and \d+ removals? would be brought back\.$/m),
     });
     expect(await storeOf(one)).toHaveProperty('alarm');
 

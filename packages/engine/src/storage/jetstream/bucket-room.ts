@@ -10,11 +10,13 @@ const LEAST_BYTES = 4 * 1024;
 /** What a server has refused for lack of room may be true for so long without being asked again. */
 const REFUSED_MS = 60_000;
 
-/** Of the stream, as last seen; another object each time. */
+/** Of the stream, as last seen. */
 export interface SeenRoom {
   readonly bytes: number;
   /** -1 for no limit. */
   readonly maxBytes: number;
+  /** When its server was asked, by the monotonic clock: what was acknowledged before is in {@link bytes}. */
+  readonly askedAt: number;
 }
 
 /**
@@ -24,9 +26,8 @@ export interface SeenRoom {
 export class BucketRoom {
   readonly #bucket: string;
   readonly #seen: () => SeenRoom | undefined;
-  /** What was stored since the stream's bytes were last seen. */
-  #added = 0;
-  #addedTo: SeenRoom | undefined;
+  /** What was stored, and when that was acknowledged, as far as the stream's bytes may not tell of it yet. */
+  #added: { readonly bytes: number; readonly at: number }[] = [];
   #refused: { readonly of: FullOf; readonly at: number } | undefined;
 
   constructor(bucket: string, seen: () => SeenRoom | undefined) {
@@ -45,7 +46,7 @@ export class BucketRoom {
   }
 
   took(bytes: number): void {
-    this.#added += bytes;
+    this.#added.push({ bytes, at: performance.now() });
     this.#refused = undefined;
   }
 
@@ -57,7 +58,7 @@ export class BucketRoom {
 
   /** How much room there is; undefined before the stream was heard of. */
   get facts(): RoomFacts | undefined {
-    // What was added is counted twice for a moment where it was seen before it was acknowledged.
+    // What was added may be counted twice for a moment, where it was stored before the server answered.
     const seen = this.#seen();
     if (!seen) return undefined;
     const { bytes, maxBytes } = seen;
@@ -74,9 +75,8 @@ export class BucketRoom {
   #counted(): SeenRoom | undefined {
     const seen = this.#seen();
     if (!seen) return undefined;
-    if (this.#addedTo !== seen) this.#added = 0;
-    this.#addedTo = seen;
-    return { bytes: seen.bytes + this.#added, maxBytes: seen.maxBytes };
+    this.#added = this.#added.filter(({ at }) => at >= seen.askedAt);
+    return { ...seen, bytes: this.#added.reduce((sum, { bytes }) => sum + bytes, seen.bytes) };
   }
 }
 

@@ -31,14 +31,16 @@ export class Lookout {
     manager: JetStreamManager,
     connection: NatsConnection,
   ): Promise<{ readonly info: StreamInfo; readonly meta: Meta }> {
+    const askedAt = performance.now();
     const checked = await this.#continuity.check(manager, connection, () => this.#progress.position);
-    this.#heard(checked.info);
+    this.#heard(checked.info, askedAt);
     return checked;
   }
 
   /** As {@link Continuity.look}. */
   async look(manager: JetStreamManager, connection: NatsConnection): Promise<void> {
-    this.#heard(await this.#continuity.look(manager, connection, () => this.#progress.position));
+    const askedAt = performance.now();
+    this.#heard(await this.#continuity.look(manager, connection, () => this.#progress.position), askedAt);
   }
 
   /** Whether the stream is ours, and has what this instance had. Errors as of nats.js */
@@ -52,7 +54,8 @@ export class Lookout {
     }
   }
 
-  #heard({ state, config }: StreamInfo): void {
-    this.#state = { bytes: state.bytes, maxBytes: config.max_bytes, lastSequence: state.last_seq };
+  #heard({ state, config }: StreamInfo, askedAt: number): void {
+    const { bytes, last_seq: lastSequence } = state;
+    this.#state = { bytes, maxBytes: config.max_bytes, askedAt, lastSequence };
   }
 }
