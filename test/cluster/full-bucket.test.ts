@@ -117,7 +117,7 @@ describe('a bucket that is full', () => {
       .poll(() => one.server.process.output, WAIT)
       .toMatch(/"level":50.*the store has no room: changes/);
     // What makes room goes through.
-    const deleted = async () => (await ask(one, '/api/delete', { Name: 'value-1' }));
+    const deleted = async () => await ask(one, '/api/delete', { Name: 'value-1' });
     await expect.poll(deleted, WAIT).toMatchObject({ status: 200 });
 
     const nats = await cluster.connect();

@@ -79,6 +79,6 @@ export function requireGivenUp(
   if (giveUpDamaged) return;
   throw new CofferError(
     'conflict',
-    `${counted(damaged.length, 'record')} in the stream ${damaged.length === 1 ? 'is' : 'are'} damaged, and no instance that is here has ${damaged.length === 1 ? 'it' : 'them'}: start those that are away, or set it aside with “coffer storage heal --give-up-damaged”; nothing was written`,
+    `${counted(damaged.length, 'record')} in the stream ${damaged.length === 1 ? 'is' : 'are'} damaged, and no instance that is here has ${damaged.length === 1 ? 'it' : 'them'}: start those that are away, or give up what is damaged with “coffer storage heal --give-up-damaged”; nothing was written`,
   );
 }
