@@ -40,8 +40,7 @@ export class BucketRoom {
     const counted = this.#counted();
     if (!counted) return undefined;
     const needed = bytesOf(change);
-    const frees = change.head.bytes === undefined && (change.put ?? []).length === 0;
-    const left = leftIn(counted, change.urgent === true || frees);
+    const left = leftIn(counted, change.urgent === true || frees(change));
     return needed <= left ? undefined : this.#full('bucket', counted, needed);
   }
 
@@ -85,6 +84,10 @@ function leftIn({ bytes, maxBytes }: SeenRoom, isUrgent: boolean): number {
   if (maxBytes <= 0) return Number.POSITIVE_INFINITY;
   return maxBytes - bytes - keptOf(maxBytes) / (isUrgent ? 2 : 1);
 }
+
+/** What is deleted leaves a small head in the place of what it was. */
+const frees = ({ head, put = [], remove = [] }: StorageChange): boolean =>
+  put.length === 0 && (head.bytes === undefined || remove.length > 0);
 
 const keptOf = (maxBytes: number): number => Math.min(Math.max(RESERVE_BYTES, maxBytes / 100), maxBytes / 4);
 
