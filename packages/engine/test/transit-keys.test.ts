@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-
+import { publicSigningKeyOf } from '../src/crypto/signing-key.js';
 import { type Engine, type NewTransitKey, SERVER } from '../src/index.js';
 import { auditEntries } from './audit-file.js';
 import { backupTo, restoreIn } from './backup-support.js';
@@ -296,5 +296,54 @@ describe('the seeds of transit keys', () => {
     await replaceRecords(stateDir, after);
     const { engine: whole } = await openEngine(folder);
     expect(whole.transitKeys('nats-kv')).toHaveLength(1);
+  });
+});
+
+describe('keys with which a backend signs', () => {
+  const signing = () => {
+    const { backend, seed } = newTransitKey('vault');
+    return { backend, seed, publicKey: publicSigningKeyOf(seed) };
+  };
+  const signersOf = (engine: Engine) => engine.signingKeys('vault').map(({ publicKey }) => publicKey);
+
+  it('are a ring of their own, with letters and seeds that belong together', async () => {
+    const { engine, folder } = await openEngine();
+    const [sealing, first, second] = [newTransitKey('vault'), signing(), signing()];
+    for (const key of [sealing, first]) await engine.addTransitKey(SERVER, key);
+    expect(await engine.addTransitKey(admin, second)).toMatchObject({ current: true });
+    const mixed = { ...first, publicKey: second.publicKey };
+    expect(await codeOf(engine.addTransitKey(admin, mixed))).toBe('invalid_argument');
+    expect(await codeOf(engine.retireTransitKey(admin, second))).toBe('invalid_argument');
+    expect(await codeOf(engine.addTransitKey(alice, signing()))).toBe('access_denied');
+    await engine.close();
+    const { engine: again } = await openEngine(folder);
+    expect(signersOf(again)).toEqual([second.publicKey, first.publicKey]);
+    expect(again.signingKeys('vault').map(({ seed }) => Buffer.from(seed))).toEqual([
+      Buffer.from(second.seed),
+      Buffer.from(first.seed),
+    ]);
+    expect(ringOf(again, 'vault')).toEqual([pairOf(sealing)]);
+    const listed = (await again.listTransitKeys(admin)).map(({ publicKey, current }) => [publicKey, current]);
+    expect(listed).toEqual([
+      [sealing.publicKey, true],
+      [second.publicKey, true],
+      [first.publicKey, false],
+    ]);
+  });
+
+  it('are in a backup, and what was retired since is retired in what is restored, by the log alone too', async () => {
+    const { engine, folder, stateDir } = await openEngine();
+    const [first, second] = [signing(), signing()];
+    for (const key of [first, second]) await engine.addTransitKey(SERVER, key);
+    const path = await backupTo(engine, folder);
+    await engine.retireTransitKey(admin, first);
+    await engine.close();
+    for (const [name, mergeFrom] of Object.entries({ state: stateDir, log: `${stateDir}/audit` })) {
+      const target = { stateDir: `${folder}/merged-with-${name}` };
+      const merged = await restoreIn(folder, path, { ...target, mergeFrom: [mergeFrom] });
+      expect(merged.transitKeysRetired).toEqual([{ backend: 'vault', publicKey: first.publicKey }]);
+      const { engine: restored } = await openEngine(folder, target);
+      expect(signersOf(restored)).toEqual([second.publicKey]);
+    }
   });
 });
