@@ -1,10 +1,11 @@
 import { headers } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 
-import { Intake } from '../src/storage/jetstream/intake.js';
+import { Intake, type Whole } from '../src/storage/jetstream/intake.js';
 import { Layout } from '../src/storage/jetstream/layout.js';
 import { MessageSeal } from '../src/storage/jetstream/message-seal.js';
 import { encodeRecord, type RawMessage, SIDE } from '../src/storage/jetstream/messages.js';
+import { UnclaimedParts } from '../src/storage/jetstream/unclaimed-parts.js';
 import { sealOf } from './sealing.js';
 
 const layout = new Layout('bucket');
@@ -112,4 +113,72 @@ test('a record in parts is whole wherever its messages are torn apart on the way
   intake.add(inParts('large', value, 6).slice(4));
   intake.add([raw('big', Buffer.from('small now'), 11)]);
   expect(intake.take().messages).toMatchObject([{ sequence: 10, bytes: value }, { sequence: 11 }]);
+});
+
+const part = (key: string, index: number, data: Uint8Array, sequence: number): RawMessage => ({
+  subject: layout.chunk(Buffer.from(key), index),
+  headers: headers(),
+  data,
+  sequence,
+});
+const removed = (key: string, index: number, sequence: number): RawMessage => {
+  const message = part(key, index, Buffer.alloc(0), sequence);
+  message.headers?.set('KV-Operation', 'DEL');
+  return message;
+};
+
+test('of parts nothing is kept when their record has come, nor of one that is removed', () => {
+  const parts = new UnclaimedParts();
+  const intake = new Intake(layout, seal, undefined, parts);
+  const value = Buffer.alloc(3_500, 'v');
+  const messages = inParts('large', value, 2);
+  // What somebody else put beside them is of no use any more, either.
+  intake.add([part('large', 9, Buffer.alloc(1_000), 1), ...messages.slice(0, 2)]);
+  intake.take();
+  expect(parts.size).toBeGreaterThan(3_000);
+  intake.add(messages.slice(2));
+  expect(intake.take()).toMatchObject({ messages: [{ bytes: value }] });
+  expect(parts.size).toBe(0);
+  intake.add([part('other', 0, Buffer.alloc(1_000), 7), removed('large', 3, 8), removed('other', 0, 9)]);
+  expect(intake.take()).toMatchObject({ upTo: 9 });
+  expect(parts.size).toBe(0);
+});
+
+test('parts that no record claims are kept up to a limit, and one whose parts come meanwhile is whole', () => {
+  const limit = 30_000;
+  const parts = new UnclaimedParts(limit);
+  const intake = new Intake(layout, seal, undefined, parts);
+  const value = Buffer.alloc(3_500, 'v');
+  let sequence = 0;
+  const foreign = (count: number) => {
+    for (let at = 0; at < count; at++) {
+      sequence++;
+      intake.add([part(`foreign ${sequence}`, 0, Buffer.alloc(at % 2 ? 1 : 900), sequence)]);
+      intake.take();
+      expect(parts.size).toBeLessThanOrEqual(limit);
+    }
+  };
+  foreign(100);
+  const came: Whole[] = [];
+  for (const message of inParts('large', value, 0)) {
+    foreign(5);
+    sequence++;
+    intake.add([{ ...message, sequence }]);
+    came.push(...intake.take().messages);
+  }
+  expect(came).toMatchObject([{ kind: 'record', bytes: value }]);
+});
+
+test('what is kept of parts costs nothing where others come', { timeout: 60_000 }, () => {
+  const intake = new Intake(layout, seal);
+  const many = Array.from({ length: 50_000 }, (_, at) => part(`foreign ${at}`, 0, Buffer.alloc(1), at + 1));
+  intake.add(many);
+  intake.take();
+  const begun = performance.now();
+  for (let at = 0; at < 1_000; at++) {
+    intake.add([part('foreign', 0, Buffer.alloc(1), 100_000 + at)]);
+    intake.take();
+  }
+  // A copy of what is kept, each time, takes ten times as long.
+  expect(performance.now() - begun).toBeLessThan(1_500);
 });

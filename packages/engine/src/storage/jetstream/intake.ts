@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { CofferError } from '../../errors.js';
-import { isLiteral, type Layout, token } from './layout.js';
+import { isLiteral, type Layout } from './layout.js';
 import type { MessageSeal } from './message-seal.js';
 import { decodeMessage, type Incoming, type RawMessage, unsealed } from './messages.js';
+import { UnclaimedParts } from './unclaimed-parts.js';
 
 /** For so long a record may wait for a part of it, which another commit replaced, when all that was there has been read. */
 const PARTS_MS = 5_000;
@@ -34,17 +35,23 @@ export class Intake {
   readonly #now: () => number;
   #pending: Incoming[] = [];
   /** Of records that are still to come: a heal writes them one message after the other, and they may come so. */
-  #parts = new Map<string, Uint8Array | undefined>();
+  readonly #parts: UnclaimedParts;
   #waitingSince: number | undefined;
   /** How many of the messages that were there when a record began to wait are still to come. */
   #backlog = 0;
   /** How many messages there were behind the newest, when it was sent. */
   #behind = 0;
 
-  constructor(layout: Layout, seal: MessageSeal, now: () => number = () => performance.now()) {
+  constructor(
+    layout: Layout,
+    seal: MessageSeal,
+    now: () => number = () => performance.now(),
+    parts = new UnclaimedParts(),
+  ) {
     this.#layout = layout;
     this.#seal = seal;
     this.#now = now;
+    this.#parts = parts;
   }
 
   /** @throws CofferError `tampered` for a message that no instance wrote */
@@ -75,18 +82,18 @@ export class Intake {
    */
   take(): { readonly messages: Whole[]; readonly upTo: number | undefined; readonly settled: boolean } {
     const end = this.#endOfWhole();
-    const parts = new Map(this.#parts);
+    const parts = this.#parts;
     const messages: Whole[] = [];
     let taken = end;
     for (const [at, message] of this.#pending.slice(0, end).entries()) {
-      if (message.kind === 'chunk') parts.set(partName(message.key, message.index), message.bytes);
+      if (message.kind === 'chunk') parts.set(message.key, message.index, message.sequence, message.bytes);
       else if (message.kind !== 'record') messages.push(message);
       else {
         const { payload, ...record } = message;
-        const bytes = record.removed ? undefined : this.#assemble(message, parts);
+        const bytes = record.removed ? undefined : this.#assemble(message);
         if (bytes !== 'incomplete') {
           messages.push({ ...record, bytes });
-          for (let index = 0; index < message.chunks; index++) parts.delete(partName(message.key, index));
+          parts.drop(message.key);
         } else if (!this.#isReplaced(message, end)) {
           taken = this.#startOfBatch(at);
           break;
@@ -96,7 +103,7 @@ export class Intake {
     this.#noteWait(taken < end);
     const upTo = this.#pending[taken - 1]?.sequence;
     this.#pending = this.#pending.slice(taken);
-    this.#parts = parts;
+    parts.limit();
     const settled = this.#pending.length === 0 && this.#behind === 0;
     const done = messages.filter(({ sequence }) => upTo !== undefined && sequence <= upTo);
     return { messages: done, upTo, settled };
@@ -117,17 +124,10 @@ export class Intake {
     return start;
   }
 
-  #assemble(
-    { key, chunks, payload }: Extract<Incoming, { kind: 'record' }>,
-    parts: ReadonlyMap<string, Uint8Array | undefined>,
-  ): Uint8Array | 'incomplete' {
+  #assemble({ key, chunks, payload }: Extract<Incoming, { kind: 'record' }>): Uint8Array | 'incomplete' {
     if (chunks === 0) return payload;
-    const found: Uint8Array[] = [];
-    for (let index = 0; index < chunks; index++) {
-      const part = parts.get(partName(key, index));
-      if (part === undefined) return 'incomplete';
-      found.push(part);
-    }
+    const found = this.#parts.of(key, chunks);
+    if (!found) return 'incomplete';
     const bytes = Buffer.concat(found);
     return createHash('sha256').update(bytes).digest().equals(payload) ? bytes : 'incomplete';
   }
@@ -152,5 +152,3 @@ export class Intake {
     );
   }
 }
-
-const partName = (key: Buffer, index: number) => `${token(key)}.${index}`;
