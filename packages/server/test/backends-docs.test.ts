@@ -40,6 +40,7 @@ describe('docs/wasmcloud-backends.md', () => {
     expect(world.log.says('this backend cannot answer now')).toMatchObject([
       { reason: `${folder} cannot be read (ENOENT)` },
     ]);
+    expect(await world.refusal('db-password', of)).toBe('UpstreamError: no access (ENOENT)');
   }, 30_000);
 
   it('has one that says at the start that there is no such folder', async () => {
