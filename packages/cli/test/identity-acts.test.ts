@@ -184,7 +184,7 @@ describe('keys', () => {
     mkdirSync(join(own.path, 'bad'));
     writeFileSync(join(own.path, 'bad', 'x.nk'), 'no seed');
     expect(await other.fails('import', 'keys', '-d', join(own.path, 'bad'))).toBe(
-      '1 of 1 files hold no seed',
+      '1 of 1 file holds no seed',
     );
   });
 
