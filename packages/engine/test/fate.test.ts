@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
-import { fateOf, type Lost } from '../src/storage/jetstream/fate.js';
+import { type Acknowledged, fateOf, isShown, type Lost } from '../src/storage/jetstream/fate.js';
 import { LINEAGE } from '../src/storage/jetstream/layout.js';
 import { fingerprint, lineageBehind } from '../src/storage/jetstream/messages.js';
 import type { ReplicaEntry } from '../src/storage/jetstream/replica-contract.js';
@@ -75,5 +75,44 @@ describe('a change whose answer was lost', () => {
     expect(fateOf(head('first', 'ours'), ring)).toEqual({ is: 'stored', revision: 20 });
     expect(fateOf(head('first', 'ours', 'later'), { ...ring, place: 20 })).toEqual({ is: 'unknown' });
     expect(fateOf(head('first', 'other'), ring)).toEqual({ is: 'overtaken' });
+  });
+});
+
+describe('a change that the server is said to have stored', () => {
+  const said = (state = 'ours', more: Partial<Acknowledged> = {}): Acknowledged => ({
+    fingerprint: printOf(state),
+    place: 20,
+    isMarked: true,
+    isSealed: true,
+    ...more,
+  });
+
+  test('is shown by the head, and by those that followed on it', () => {
+    for (const later of [[], ['third'], [''], since(LINEAGE)]) {
+      expect(isShown(head('first', 'ours', ...later), said('ours', { isMarked: false }))).toBe(true);
+    }
+    expect(isShown(head('first', ''), said(''))).toBe(true);
+  });
+
+  test('is not shown where another is in its place, or it lies elsewhere, whatever a mark says', () => {
+    for (const later of [[], ['third'], since(LINEAGE)]) {
+      expect(isShown(head('first', 'other', ...later), said())).toBe(false);
+    }
+    for (const place of [1, 10, 19, 21, 30]) {
+      expect(isShown(head('first', 'ours', 'third'), said('ours', { place }))).toBe(false);
+    }
+    expect(isShown(head('first'), said())).toBe(false);
+    expect(isShown(undefined, said())).toBe(false);
+  });
+
+  test('is believed by its mark where so many followed that none names it', () => {
+    const many = head('first', 'ours', ...since(LINEAGE + 1));
+    expect(isShown(many, said())).toBe(true);
+    expect(isShown(many, said('ours', { isMarked: false }))).toBe(false);
+  });
+
+  test('of a record that is not sealed only its own bytes vouch for', () => {
+    expect(isShown(head('first', 'ours'), said('ours', { isSealed: false }))).toBe(true);
+    expect(isShown(head('first', 'ours', 'third'), said('ours', { isSealed: false }))).toBe(false);
   });
 });

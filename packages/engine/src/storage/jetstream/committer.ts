@@ -14,7 +14,7 @@ import {
   takeGroup,
   type Waiting,
 } from './commit-group.js';
-import { type Fate, fateOf } from './fate.js';
+import { type Fate, fateOf, isShown } from './fate.js';
 import type { RecordSense } from './heal-plan.js';
 import { divide, SideWriter, type Stand } from './large-change.js';
 import type { Layout } from './layout.js';
@@ -298,11 +298,15 @@ export class Committer {
     const arrival = timed(feed.passed(last), ARRIVAL_MS).then(
       () => {
         for (const { waiting, head } of group.members) {
-          const revision = first + head;
-          const entry = replica.entry(waiting.change.head.key);
-          // Another may have changed it again already.
-          const isThere = entry !== undefined && entry.revision >= revision;
-          if (isThere) waiting.resolve(revision);
+          const { key, bytes } = waiting.change.head;
+          const place = first + head;
+          const isThere = isShown(replica.entry(key), {
+            fingerprint: fingerprint(bytes ?? new Uint8Array()),
+            place,
+            isMarked: this.#markOf(group) === first,
+            isSealed: !sameBytes(key, this.#options.fence),
+          });
+          if (isThere) waiting.resolve(place);
           else waiting.reject(this.#doubt('the stream has acknowledged it, and does not show it'));
         }
       },
@@ -323,7 +327,15 @@ export class Committer {
    * @returns false to try again
    */
   async #afterConflict(group: Group, sequence: number, inDoubt: boolean): Promise<boolean> {
-    if (!(await this.#isRead(sequence, inDoubt))) return false;
+    const { replica } = this.#options;
+    const heads = () =>
+      group.members.map(({ waiting }) => replica.entry(waiting.change.head.key)?.revision ?? 0);
+    let upTo: number;
+    do {
+      // A head is seen a moment before the mark that came with it.
+      upTo = Math.max(sequence, ...heads());
+      if (!(await this.#isRead(upTo, inDoubt))) return false;
+    } while (Math.max(...heads()) > upTo);
     const ringChanged = this.fence !== group.fence;
     const others: Member[] = [];
     for (const member of group.members) {
@@ -357,18 +369,29 @@ export class Committer {
     }
   }
 
-  /** What became of a change, by what the replica has. Without a doubt nothing of its batch is stored. */
-  #fate({ commit }: Group, { waiting, expected, head }: Member, inDoubt: boolean): Fate {
-    const { replica, feed, fence } = this.#options;
+  /**
+   * What became of a change, by what the replica has. Without a doubt nothing of its batch is stored, by the word of who answered; what
+   * is there may say that it is all the same.
+   */
+  #fate(group: Group, { waiting, expected, head }: Member, inDoubt: boolean): Fate {
+    const { replica, fence } = this.#options;
     const { key, bytes } = waiting.change.head;
     const entry = replica.entry(key);
-    if (!inDoubt) return { is: (entry?.revision ?? 0) === expected ? 'unchanged' : 'overtaken' };
-    return fateOf(entry, {
+    const mark = this.#markOf(group);
+    const fate = fateOf(entry, {
       expected,
       fingerprint: fingerprint(bytes ?? new Uint8Array()),
-      place: feed.mark?.commit === commit ? feed.mark.revision + head : undefined,
+      place: mark === undefined ? undefined : mark + head,
       isSealed: !sameBytes(key, fence),
     });
+    // Others may have made the same, as all removals are; of a batch that is stored the mark is there, too.
+    return inDoubt || fate.is !== 'unknown' || mark !== undefined ? fate : { is: 'overtaken' };
+  }
+
+  /** Where its mark is, if it is the newest of this instance that is applied. */
+  #markOf({ commit }: Group): number | undefined {
+    const { mark } = this.#options.feed;
+    return mark?.commit === commit ? mark.revision : undefined;
   }
 
   #tell({ waiting }: Member, fate: Fate): void {
@@ -413,7 +436,8 @@ export class Committer {
   }
 
   #giveUp(group: Group, inDoubt: boolean): void {
-    if (inDoubt) for (const member of group.members) this.#tell(member, this.#fate(group, member, inDoubt));
+    const isHere = inDoubt || this.#markOf(group) !== undefined;
+    if (isHere) for (const member of group.members) this.#tell(member, this.#fate(group, member, isHere));
     else rejectAll(group.members, unavailable('others write without a pause, or the stream lacks records'));
   }
 

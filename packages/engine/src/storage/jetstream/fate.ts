@@ -1,5 +1,5 @@
 import { LINEAGE } from './layout.js';
-import type { ReplicaEntry } from './replica-contract.js';
+import type { Ancestor, ReplicaEntry } from './replica-contract.js';
 
 /** A change of one head whose answer was lost. */
 export interface Lost {
@@ -34,7 +34,7 @@ export function fateOf(entry: ReplicaEntry | undefined, lost: Lost): Fate {
   const { expected, fingerprint, place, isSealed } = lost;
   if ((entry?.revision ?? 0) === expected) return { is: 'unchanged' };
   if (!entry) return { is: 'unknown' };
-  const line = [{ revision: entry.revision, fingerprint: entry.fingerprint }, ...entry.lineage];
+  const line = lineOf(entry);
   const before = line.findIndex(({ revision }) => revision <= expected);
   // Where too many followed to name them all, it is the oldest that is named, or none of them.
   const next = before >= 0 ? line[before - 1] : line.at(-1);
@@ -44,3 +44,32 @@ export function fateOf(entry: ReplicaEntry | undefined, lost: Lost): Fate {
   const isOurs = next.revision === (isSealed ? place : entry.revision);
   return isOurs ? { is: 'stored', revision: next.revision } : { is: 'unknown' };
 }
+
+/** What is known of a change that the server is said to have stored. */
+export interface Acknowledged {
+  readonly fingerprint: string;
+  /** The revision that its head has by the answer. */
+  readonly place: number;
+  /** The mark of its batch is where the answer puts it. */
+  readonly isMarked: boolean;
+  readonly isSealed: boolean;
+}
+
+/**
+ * Whether the head shows a change as stored there: anybody may have answered in the server's place who can publish where answers are
+ * waited for, and what one server had stored may be lost with it. Where so many followed that they do not name it any more, its mark
+ * is believed.
+ */
+export function isShown(entry: ReplicaEntry | undefined, acknowledged: Acknowledged): boolean {
+  if (!entry) return false;
+  const { fingerprint, place, isMarked, isSealed } = acknowledged;
+  const line = isSealed ? lineOf(entry) : lineOf(entry).slice(0, 1);
+  const there = line.find(({ revision }) => revision <= place);
+  if (there) return there.revision === place && there.fingerprint === fingerprint;
+  return isSealed && line.length > LINEAGE && isMarked;
+}
+
+const lineOf = ({ revision, fingerprint, lineage }: ReplicaEntry): Ancestor[] => [
+  { revision, fingerprint },
+  ...lineage,
+];

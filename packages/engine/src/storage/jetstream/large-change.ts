@@ -164,8 +164,9 @@ export class SideWriter {
     const mark = this.#mark(commit, heads, underRing(layout, fence.key, fence.revision));
     const standsFrom = (first: number) =>
       sides.map(({ key }, index) => ({ key, revision: first + mark.length + (places[index] ?? 0) }));
+    let first: number;
     try {
-      return standsFrom(await this.#publish(commit, [...mark, ...messages]));
+      first = await this.#publish(commit, [...mark, ...messages]);
     } catch (error) {
       // An attempt that had no answer came true, if they are where the mark says; it says so of one that was refused, too, if somebody
       // has overheard it and put it there.
@@ -173,6 +174,9 @@ export class SideWriter {
       if (isConflict(error) && stands.length > 0 && this.#areThere(sides, stands)) return stands;
       throw error;
     }
+    const stands = standsFrom(first);
+    if (this.#areThere(sides, stands)) return stands;
+    throw unavailable('a part of the change was acknowledged, and the stream does not show it');
   }
 
   #areThere(sides: readonly Put[], stands: readonly Stand[]): boolean {
