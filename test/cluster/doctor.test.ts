@@ -145,17 +145,52 @@ describe('the doctor', () => {
     const other = await CofferInstance.prepare({ cluster, name: 'two', direct: true });
     try {
       expect(await doctor(other, ['root key'])).toEqual([
-        expect.stringMatching(/^ok: .* is not there yet: the first start of all instances makes it$/),
-        expect.stringMatching(/^problem: the root key file .* is not there, and this store cannot be read/),
+        expect.stringMatching(
+          /^problem: the root key file .* is not there, and the store in the bucket coffer cannot be read without it: put a copy/,
+        ),
       ]);
       writeFileSync(other.folder.join('root.key'), OTHER_KEY, { mode: 0o600 });
-      expect((await doctor(other, ['root key']))[1]).toMatch(
-        /^problem: the root key does not open this store/,
-      );
+      expect(await doctor(other, ['root key'])).toEqual([
+        expect.stringMatching(/^problem: the root key does not open this store/),
+      ]);
       copyFileSync(served.folder.join('root.key'), other.folder.join('root.key'));
       expect((await doctor(other, ['root key']))[1]).toBe('ok: it opens the store in the bucket coffer');
       const status = await coffer(['storage', 'status', '--json', '-s', served.server.socket]);
       expect(JSON.parse(String(status.stdout)).shared.members).toHaveLength(1);
+    } finally {
+      await other[Symbol.asyncDispose]();
+    }
+  });
+
+  it('names a root key that is not there once, and one that took its place while the instance was away as no trouble', async () => {
+    cluster = await NatsCluster.start({ size: 1 });
+    const served = await CofferInstance.prepare({ cluster, name: 'one', direct: true });
+    instance = served;
+    await served.start();
+    const other = await CofferInstance.prepare({ cluster, name: 'two', like: served, direct: true });
+    try {
+      await other.start();
+      await other.stop();
+      const key = other.folder.join('root.key');
+      rmSync(key);
+      expect(await doctor(other, ['root key', 'store'])).toEqual([
+        expect.stringMatching(
+          /^problem: .* is not there, and the store cannot be read without it: put your copy/,
+        ),
+        expect.stringMatching(/^ok: the replica of .*; without its root key not looked into$/),
+      ]);
+      const rotated = await coffer(['keys', 'rotate', '--root', '-s', served.server.socket]);
+      expect(rotated.code, String(rotated.stderr)).toBe(0);
+      copyFileSync(served.folder.join('root.key'), key);
+      expect(await doctor(other, ['root key', 'store'])).toEqual([
+        expect.stringMatching(/^ok: .*root\.key \([0-9a-f]+\), for its owner only$/),
+        expect.stringMatching(/^warning: the replica here is from before the root key was changed/),
+        'ok: it opens the store in the bucket coffer',
+      ]);
+      await other.start();
+      expect(other.server.process.output).toContain(
+        'was changed at another instance while this one was away',
+      );
     } finally {
       await other[Symbol.asyncDispose]();
     }

@@ -29,7 +29,12 @@ export async function inspectBucketKey(
   const found = await readHeader(options);
   if (!found) return false;
   const { storeId, header } = found;
-  const ring = await lookAtRing(storeId, header, rootKey, { ...context, onNotice: () => undefined });
+  const whenMissing = {
+    what: `the store in the bucket ${bucket}`,
+    advice: 'put a copy of that of the other instances there',
+  };
+  const quiet = { ...context, whenMissing, onNotice: () => undefined };
+  const ring = await lookAtRing(storeId, header, rootKey, quiet);
   try {
     if (isMoved(parseHeader(header), { ring, storeId, bucket })) throw movedAway();
     return true;

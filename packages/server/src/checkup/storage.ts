@@ -10,7 +10,7 @@ import { checkSecretFile, hasItsFiles } from './nats.js';
 import { usableRootKey } from './store.js';
 
 const SUBJECT = 'JetStream';
-const ROOT_KEY = 'root key';
+export const ROOT_KEY = 'root key';
 
 /** Whether the files that the connection to a store in JetStream needs can be used, and are for their owner only. */
 export async function checkStorageSetup({ storage }: ServerConfig): Promise<readonly Finding[]> {
@@ -37,11 +37,16 @@ const NEARLY_ALL = 0.9;
 /**
  * Whether the servers of a store in JetStream can be reached, and keep what they acknowledge; and how the bucket is.
  *
- * `hasReplica`: the state folder has one; then no start makes the bucket, and the root key is held against the replica.
+ * `hasReplica`: the state folder has one; then no start makes the bucket, and the root key is held against the replica, unless that
+ * `isClosed` to it.
  */
 export async function checkStorageServers(
   config: ServerConfig,
-  { env, hasReplica }: { readonly env: Environment; readonly hasReplica: boolean },
+  {
+    env,
+    hasReplica,
+    isClosed,
+  }: { readonly env: Environment; readonly hasReplica: boolean; readonly isClosed: boolean },
 ): Promise<readonly Finding[]> {
   const { storage } = config;
   if (storage.kind !== 'jetstream' || !usersOf(storage).every(({ reach }) => hasItsFiles(reach))) return [];
@@ -53,14 +58,14 @@ export async function checkStorageServers(
       describeSync(state),
       ...checkRights(state, storage.bucket),
       ...(state.bucket ? describeBucket(state.bucket, storage.bucket) : noBucket(state, storage, hasReplica)),
-      ...(state.bucket && !hasReplica ? await checkBucketKey(config, storage, env) : []),
+      ...(state.bucket && (!hasReplica || isClosed) ? await checkBucketKey(config, storage, env) : []),
     ];
   });
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Whether the root key is that of the store in the bucket, where no replica of it is here yet. */
+/** Whether the root key is that of the store in the bucket, where no replica of it is here that it opens. */
 async function checkBucketKey(
   config: ServerConfig,
   storage: JetStreamConfig,

@@ -1,6 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { counted, parseRootKey, type RootKeySpec, type StoreState } from '@coffer/engine';
+import {
+  CofferError,
+  counted,
+  type ErrorCode,
+  parseRootKey,
+  type RootKeySpec,
+  type StoreState,
+} from '@coffer/engine';
 import type { ServerConfig } from '../config/config.js';
 import { mebibytes } from './disk.js';
 import { type Finding, ok, problem, reasonOf, warning } from './finding.js';
@@ -18,6 +25,8 @@ export interface CheckedStore {
   readonly findings: readonly Finding[];
   /** As far as it could be told. */
   readonly state: StoreState | undefined;
+  /** Why the root key does not open it. */
+  readonly refused?: ErrorCode | undefined;
 }
 
 /** Whether the store can be read, by this root key, and the state of its keys. */
@@ -35,23 +44,27 @@ export async function checkStore(
   const look = (rootKey: RootKeySpec | undefined) =>
     lookAtStore({ stateDir, development: dev, env, rootKey, inUse, replica });
   let state: StoreState | undefined;
-  let refused: Finding[] = [];
+  let found: Finding[] = [];
+  let refused: ErrorCode | undefined;
   try {
     state = await look(usableRootKey(config));
   } catch (error) {
-    refused = [problem('store', reasonOf(error))];
+    refused = error instanceof CofferError ? error.code : 'io';
+    // Of a root key that is not there the look at that has told.
+    if (refused !== 'no_root_key') found = [problem('store', reasonOf(error))];
     // What it says without its keys is worth knowing still.
     state = await look(undefined).catch(() => undefined);
   }
-  if (state === undefined) return { findings: refused, state };
+  if (state === undefined) return { findings: found, state, refused };
   return {
     findings: [
-      ...refused,
-      ...describeStore(state, { refused: refused.length > 0, replica }),
+      ...found,
+      ...describeStore(state, { refused: found.length > 0, replica }),
       ...checkQuota(state, config),
       ...checkKeys(state, now),
     ],
     state,
+    refused,
   };
 }
 
