@@ -52,7 +52,17 @@ test.each([
   }
   expect(await one.heal(true)).toMatchObject({ foreign: 1 });
   expect(await subjects(connection)).toContain(strange);
+  // From the moment on in which the alarm is lifted nobody is told any more what was found before.
+  const lifted = Promise.all(
+    [one, two].map(
+      ({ feed }) =>
+        new Promise((resolve) => {
+          feed.alarm.onChange(() => !feed.alarm.current && resolve(feed.isBeginning));
+        }),
+    ),
+  );
   expect(await one.heal()).toMatchObject({ foreign: 1, restored: 0 });
+  expect(await lifted).toEqual([true, true]);
   expect(await subjects(connection)).not.toContain(strange);
   for (const { feed } of [one, two]) await expect.poll(() => feed.problem, WAIT).toBeUndefined();
   await two.commit('sx', canary('b'));

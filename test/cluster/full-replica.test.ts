@@ -66,7 +66,7 @@ test('an instance whose disk is full refuses changes, reads on as long as it kee
   await expect.poll(() => read().catch(String)).toBe(second);
   expect(await readiness(tight)).toMatchObject({
     status: 200,
-    body: expect.stringContaining('"writable":false'),
+    body: expect.stringMatching(/"writable":false.*changes are refused here: there is no room on the disk/),
   });
   expect(await put(here, first, 'own')).toBe('storage_full');
 

@@ -3,7 +3,7 @@ import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Ending, Failure } from '../failure.js';
 import { counted } from '../numbers.js';
 import { paint, print, printJson, table } from '../output.js';
-import { displayText } from '../quote.js';
+import { displayText, quote } from '../quote.js';
 import { LACKS_ROOT_KEY } from './keys.js';
 
 type Options = ConnectionOptions & { readonly json?: boolean };
@@ -44,6 +44,8 @@ export async function heal({
   without = [],
   ...options
 }: Options & { dryRun?: boolean; giveUpDamaged?: boolean; without?: string[] }): Promise<void> {
+  const flag = without.find((member) => member.startsWith('-'));
+  if (flag !== undefined) throw new Failure(`--without takes members, by id or name, and not ${quote(flag)}`);
   const report = await withAdmin(options, (admin) =>
     during('failed to heal the store', admin.healStorage({ dryRun, giveUpDamaged, without })),
   );
@@ -187,8 +189,8 @@ function describeAway(shared: Shared): string[] {
   return [
     paint(
       'yellow',
-      `${away.length === 1 ? 'One member is' : `${away.length} members are`} away, and what is deleted, and the end of an old key, waits ` +
-        `for that: start ${away.length === 1 ? 'it' : 'them'}; or, for one that will not come back: ${names}`,
+      `${counted(away.length, 'member')} ${away.length === 1 ? 'is' : 'are'} away, for which what is deleted, and keys that were replaced, ` +
+        `are kept: start ${away.length === 1 ? 'it' : 'them'}; or, for one that will not come back: ${names}`,
     ),
   ];
 }

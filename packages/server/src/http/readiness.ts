@@ -39,7 +39,7 @@ export async function answerReadiness(reply: Reply, parts: ReadinessParts): Prom
   const writable = await engine.isWritable();
   const why = notReady();
   const { sharedHealth } = engine;
-  const store = sharedHealth && storeReadiness(sharedHealth, engine);
+  const store = sharedHealth && storeReadiness(sharedHealth, engine, writable);
   if (why) return reply.notReady(why.code, { ready: false, reason: why.reason, store });
   const facts = natsFacts();
   const nats = facts && {
@@ -68,7 +68,7 @@ function backendReadiness(all: NatsFacts['backends']) {
 }
 
 /** In fixed words: what else there is to say names servers and files, and is for administrators. */
-function storeReadiness(health: SharedHealth, engine: ReadinessParts['engine']) {
+function storeReadiness(health: SharedHealth, engine: ReadinessParts['engine'], writable: boolean) {
   const { connected, replicaAge, alarm, sync } = health;
   const age = Number.isFinite(replicaAge) ? { ageSeconds: Math.round(replicaAge) / 1000 } : {};
   return {
@@ -76,15 +76,16 @@ function storeReadiness(health: SharedHealth, engine: ReadinessParts['engine']) 
     ...age,
     ...(alarm && { alarm: alarm.kind }),
     sync,
-    warnings: warningsOf(health, engine),
+    warnings: warningsOf(health, engine, writable),
   };
 }
 
 function warningsOf(
   health: SharedHealth,
   { auditCopies: copies, lacksRootKey }: ReadinessParts['engine'],
+  writable: boolean,
 ): string[] {
-  const { connected, alarm, sync, room } = health;
+  const { connected, alarm, problem, sync, room } = health;
   const refused = refusalOf(health, lacksRootKey);
   return [
     alarm &&
@@ -92,6 +93,7 @@ function warningsOf(
     alarm?.healer === undefined ? undefined : BROKEN_OFF,
     alarm ? undefined : refused,
     connected ? warningOf(room) : undefined,
+    writable || alarm || problem || room?.problem ? undefined : NO_ROOM_HERE,
     lacksRootKey ? NO_ROOT_KEY : undefined,
     sync === 'lazy' ? LAZY : undefined,
     // Without a connection it is told already.
@@ -116,6 +118,8 @@ const NOT_CONNECTED =
   'there is no connection to the store’s NATS: changes are refused, and so are reads when what is here is too old';
 const BROKEN_OFF =
   'a heal is at work, or was broken off: if this lasts for more than a minute, run "coffer storage heal" again, at any instance';
+const NO_ROOM_HERE =
+  'changes are refused here: there is no room on the disk of this instance, or its quota is used up';
 const NO_ROOT_KEY =
   'another instance has changed the root key: give this one the new one, without which it does not start again';
 const NO_MAJORITY =

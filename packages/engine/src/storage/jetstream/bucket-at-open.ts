@@ -68,7 +68,7 @@ function tellDifference(
 export const noReplica = (cause: unknown): CofferError =>
   new CofferError(
     'unavailable',
-    'this instance has no replica of the store yet, and NATS cannot be reached' +
-      `${cause instanceof Error ? `: ${cause.message}` : ''}; start it again when NATS is there`,
+    'this instance has no replica of the store yet, which it reads from NATS at its first start, and that cannot be reached' +
+      `${cause instanceof Error ? `: ${cause.message}` : ''}; start it again when that is mended`,
     { cause },
   );

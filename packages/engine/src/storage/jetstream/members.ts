@@ -178,7 +178,8 @@ export class Members {
     }
     if (found.length === 0)
       throw new CofferError('not_found', `there is no member ${named}: see coffer storage status`);
-    const answers = found.some(({ instance }) => there.includes(instance));
+    const { instance: own } = this.#options.replica;
+    const answers = found.some(({ instance }) => instance === own || there.includes(instance));
     const heardAt = Math.max(...found.map(({ instance }) => this.#roll.get(instance)?.heardAt ?? 0));
     throw this.#isAlive(named, answers ? 0 : Math.round((performance.now() - heardAt) / 1000));
   }
