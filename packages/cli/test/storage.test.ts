@@ -31,6 +31,9 @@ test('what cannot be is refused before any server is asked', async () => {
   expect((await server.run(['storage', 'replicas', '2'], { env })).stderr).toBe(
     'coffer: a store is kept on 1, 3 or 5 servers\n',
   );
+  expect((await server.run(['storage', 'heal', '--without', '-s', server.socket], { env })).stderr).toMatch(
+    /^coffer: --without takes members, by id or name, and not "-s"\n$/,
+  );
 });
 
 test('a store is moved to where a configuration says, or nothing happens', async () => {
