@@ -46,6 +46,7 @@ const ADMIN: Calls<Admin> = {
   setAside: (admin, options) => admin.setAside(options),
   transitKeys: (admin, options) => admin.transitKeys(options),
   rotateTransitKey: (admin, options) => admin.rotateTransitKey('x', options),
+  rotateSigningKey: (admin, options) => admin.rotateSigningKey('x', options),
   retireTransitKey: (admin, options) => admin.retireTransitKey({ backend: 'x', publicKey: 'X' }, options),
 };
 

@@ -4,12 +4,13 @@ import { read } from '../connection.js';
 import { Failure } from '../failure.js';
 import { note } from '../output.js';
 import { quote } from '../quote.js';
-import { addressOf } from './address.js';
+import { addressOf, DEFAULT_NAME } from './address.js';
 import { withNats } from './backend.js';
 import type { GetOptions } from './get.js';
 import { readSigned } from './signed-file.js';
 
-const PATIENCE_MS = 5_000;
+/** As long as a host waits. */
+const PATIENCE_MS = 10_000;
 
 /**
  * Asks as a host does that is to start a component, to find out why it does not get its secrets.
@@ -31,7 +32,7 @@ export async function getAsHost(name: string, as: string, options: GetOptions): 
       return await client.get({ ...asked, application });
     } catch (error) {
       if (!(error instanceof SecretsError)) throw error;
-      throw new Failure(`failed to get secret ${quote(name)} as a host: ${sentence(error)}`);
+      throw new Failure(`failed to get secret ${quote(name)} as a host: ${sentence(error, backend)}`);
     }
   });
 }
@@ -63,7 +64,10 @@ function selfSigned(): string {
   return encodeWascap({ sub: host.publicKey, wascap }, account);
 }
 
-const HINTS: Partial<Record<SecretsError['code'], string>> = {
+type Hints = Partial<Record<SecretsError['code'], string>>;
+
+/** Of coffer's own store, by the name that it has unless its server was told another. */
+const OWN_HINTS: Hints = {
   Unauthorized:
     'the backend believes the token, and no grant lets its entity have this secret: "coffer wasmcloud add-mapping KEY --secret ' +
     'NAME" does; "coffer wasmcloud inspect" shows the key, and the principal that grants name',
@@ -71,9 +75,19 @@ const HINTS: Partial<Record<SecretsError['code'], string>> = {
   InvalidRequest: 'a version is a number, and a field stands in a secret that is a JSON object',
 };
 
+/** Of backends whose secrets may lie elsewhere. */
+const hintsOf = (backend: string): Hints => ({
+  Unauthorized:
+    `the backend believes the token, and either no grant of "get" on ${quote(`${backend}/NAME`)} lets its entity have this secret, which is in ` +
+    'coffer’s audit log, or what lies behind refuses it, which is in coffer’s log',
+  SecretNotFound: 'its entity may have the secret, and there is none of this name, version and field',
+  InvalidRequest: 'the backend has no secrets of such a name, version or field',
+});
+
 /** The protocol's word first: it is what stands in a host's log. */
-function sentence(error: SecretsError): string {
+function sentence(error: SecretsError, backend: string): string {
   if (error instanceof NoAnswerError) return error.text;
-  const hint = HINTS[error.code];
+  const hints = backend === DEFAULT_NAME ? OWN_HINTS : hintsOf(backend);
+  const hint = hints[error.code];
   return hint === undefined ? error.message : `${error.code}: ${hint}`;
 }

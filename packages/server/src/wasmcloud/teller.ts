@@ -67,8 +67,14 @@ export class Teller {
       return;
     }
     const code = error instanceof CofferError ? error.code : (error as Error | undefined)?.name;
-    if (!this.#seldom.may(String(code))) return;
-    const reason = error instanceof CofferError ? error.message : undefined;
-    log.error({ code, reason, at: framesOf(error) }, 'a request over NATS failed, for a reason that is ours');
+    const at = framesOf(error);
+    // What fails at another place is another mistake, and the host was told that the log has it.
+    if (!this.#seldom.may(`${code} ${at[0]}`)) return;
+    const reason = error instanceof CofferError ? error.message : whatIsNoError(error);
+    log.error({ code, reason, at }, 'a request over NATS failed, for a reason that is ours');
   }
 }
+
+/** A module may throw what it likes. */
+const whatIsNoError = (thrown: unknown): string | undefined =>
+  thrown instanceof Error ? undefined : `what was thrown is no Error (${typeof thrown})`;
