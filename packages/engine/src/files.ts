@@ -49,7 +49,9 @@ export async function syncFolder(folder: string): Promise<void> {
  */
 export function rightsOfOthers({ mode, uid, gid }: Pick<Stats, 'mode' | 'uid' | 'gid'>): number {
   const isRoot = process.getuid?.() === 0;
-  const isGiven = uid === 0 && !isRoot && (gid === 0 || process.getgroups?.().includes(gid) === true);
+  const isOurs = gid === 0 || process.getgroups?.().includes(gid) === true;
+  // Both are given to be read alone, also by root: a file of root's that somebody made readable for a group is not.
+  const isGiven = uid === 0 && !isRoot && isOurs && (mode & 0o222) === 0;
   return mode & (isGiven ? 0o037 : 0o077);
 }
 

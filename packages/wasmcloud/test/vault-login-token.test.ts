@@ -90,12 +90,20 @@ describe('a log-in token', () => {
       sub: asked.entity.jti,
       exp: NOW.getTime() / 1000 + 60,
       entity: component.publicKey,
+      account: '',
       application: 'shop',
       host: asked.host.token.claims,
       component: asked.entity.token.claims,
     });
     const [jwk] = jwksOf([key.publicKey]).keys;
     expect(signedBy(jwk as object)).toBe(true);
+  });
+
+  it('says of which trusted account an entity is, whose key another account may sign for as well', () => {
+    const asked = requester();
+    const below = { ...asked, entity: { ...asked.entity, account: 'ACCOUNT' } };
+    const { claims } = read(loginToken({ audience: 'v', application: '', requester: below }, key, NOW));
+    expect(claims.account).toBe('ACCOUNT');
   });
 
   it('says of a provider the same', () => {

@@ -83,9 +83,9 @@ export class Credentials {
     // The time-out is that of connections that nobody uses.
     const options: RequestOptions = { timeout: IDLE_MS };
     await config.applyToHTTPSOptions(options);
-    const { ca, cert, key, servername, rejectUnauthorized, auth, headers = {} } = options;
+    const { ca, cert, key, servername, auth, headers = {} } = options;
     const { server = '', proxyUrl } = config.getCurrentCluster() ?? {};
-    const tls = { ca, cert, key, servername, rejectUnauthorized, proxyUrl, server };
+    const tls = { ca, cert, key, servername, proxyUrl, server };
     const agent = isDeepStrictEqual(tls, this.#tls) ? this.#login?.agent : undefined;
     const login = {
       server: server.replace(/\/$/, ''),

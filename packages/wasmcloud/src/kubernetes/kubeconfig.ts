@@ -124,4 +124,10 @@ function check(config: KubeConfig, files: string): void {
       `${files}: the server of the context ${name} is no https:// URL, and secrets go over no other`,
     );
   }
+  if (config.getCurrentCluster()?.skipTLSVerify) {
+    throw new Error(
+      `${files}: the cluster of the context ${name} has insecure-skip-tls-verify, so that anybody on the way could be its server: give ` +
+        'its certificate-authority in place of that',
+    );
+  }
 }

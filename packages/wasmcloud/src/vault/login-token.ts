@@ -15,9 +15,10 @@ export interface LoginClaims {
 
 /**
  * The token by which Vault's JWT auth method knows an entity (JWS, compact form; EdDSA). Its subject is the `jti` of the
- * entity's token; `entity` is its public key; `component` or `provider`, and `host`, are the claims of their tokens.
+ * entity's token; `entity` is its public key, `account` the trusted account that it descends from (empty: it was believed on its own
+ * word); `component` or `provider`, and `host`, are the claims of their tokens.
  *
- * Source of the claims: wasmCloud's secrets-vault; `entity` and `kid` are coffer's own.
+ * Source of the claims: wasmCloud's secrets-vault; `entity`, `account` and `kid` are coffer's own.
  */
 export function loginToken(
   { audience, application, requester: { entity, host } }: LoginClaims,
@@ -30,6 +31,8 @@ export function loginToken(
     sub: entity.jti,
     exp: Math.floor(now.getTime() / 1000) + SECONDS,
     entity: entity.key,
+    // Whoever signs for a key of an entity is one account among those that are trusted.
+    account: entity.account ?? '',
     application,
     host: host.token.claims,
     [entity.kind]: entity.token.claims,

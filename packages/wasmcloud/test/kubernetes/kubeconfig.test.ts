@@ -128,6 +128,18 @@ describe('a kubeconfig', () => {
       () => ({ kubeconfig: file('h', config({ server: 'http://one.example' })) }),
       /no https:/,
     ],
+    [
+      'is for a server whose certificate nobody would look at',
+      () => {
+        const plain = config();
+        const clusters = plain.clusters.map((one) => ({
+          ...one,
+          cluster: { ...one.cluster, 'insecure-skip-tls-verify': true },
+        }));
+        return { kubeconfig: file('i', { ...plain, clusters }) };
+      },
+      /insecure-skip-tls-verify/,
+    ],
   ])('is refused with a sentence where it %s', async (_, source, sentence) => {
     expect(await problem(source())).toMatch(sentence);
   });
