@@ -51,7 +51,9 @@ export async function retire(
     if (!yes)
       await askToGoOn(`This key goes from /.well-known/keys: ${OVERLAP}`, { refused: 'nothing was retired' });
     await during('failed to retire the signing key', admin.retireTransitKey({ backend, publicKey }));
-    await print(`${publicKey} is retired: nothing is signed with it any more, for good.`);
+    await print(
+      `${publicKey} is retired: nothing is signed with it any more, for good. Vault takes it until it reads the keys anew: if it has leaked, write the configuration of its auth method again.`,
+    );
   });
 }
 
