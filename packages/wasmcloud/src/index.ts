@@ -26,7 +26,7 @@ export { SourceReason } from './backend/source-reason.js';
 export { AdminClient, type AdminClientOptions, type AdminRequestOptions } from './host/admin-client.js';
 export { NoAnswerError } from './host/ask.js';
 export { type HostRequest, SecretsClient, type SecretsClientOptions } from './host/secrets-client.js';
-export { SecretsError, type SecretsErrorCode } from './protocol/errors.js';
+export { isSecretsErrorCode, SecretsError, type SecretsErrorCode } from './protocol/errors.js';
 export { HOST_XKEY, PROOF, REQUEST_INFO, RESPONSE_XKEY } from './protocol/headers.js';
 export {
   API_VERSION,

@@ -14,7 +14,7 @@ import type { RateLimits } from '../limit/rate-limits.js';
 import type { NatsDoor } from '../nats/door.js';
 import type { Service } from '../nats/post.js';
 import type { Trust } from '../trust/trust.js';
-import { Callers } from '../wasmcloud/callers.js';
+import { Callers, isRevoked } from '../wasmcloud/callers.js';
 import type { WasmcloudCounts } from '../wasmcloud/metrics.js';
 import { requireAdmission } from '../wasmcloud/own-backend.js';
 import { translated } from '../wasmcloud/refuse.js';
@@ -157,8 +157,7 @@ export class Backend implements Service {
       trust: {
         verifier: trust?.verifier,
         selfIssued: believed === 'self-issued',
-        revoked: ({ jti, key, issuer }) =>
-          engine.tokenRevoked(jti) || engine.keyRevoked(key) || engine.keyRevoked(issuer),
+        revoked: (token) => isRevoked(engine, token),
         clockSkewSeconds,
       },
       fetch: (query, requester) => this.#fetch(query, requester),

@@ -1,22 +1,5 @@
 import { CofferError } from '@coffer/engine';
-import { SecretsError, type SecretsErrorCode } from '@coffer/wasmcloud';
-
-/** The protocol's codes, of which a source chooses one. */
-const CODES: ReadonlySet<string> = new Set<SecretsErrorCode>([
-  'SecretNotFound',
-  'InvalidXKey',
-  'EncryptionError',
-  'DecryptionError',
-  'Unauthorized',
-  'InvalidRequest',
-  'InvalidPayload',
-  'InvalidHeaders',
-  'InvalidEntityJWT',
-  'InvalidHostJWT',
-  'UpstreamError',
-  'PolicyError',
-  'Other',
-]);
+import { isSecretsErrorCode, SecretsError } from '@coffer/wasmcloud';
 
 /** Of what a source says, so much is handed on. */
 const TEXT_LENGTH = 1_024;
@@ -28,10 +11,10 @@ const TEXT_LENGTH = 1_024;
 export function asToldError(error: unknown): unknown {
   if (error instanceof SecretsError) return error;
   const { code, text, message } = (error ?? {}) as { code?: unknown; text?: unknown; message?: unknown };
-  if (typeof code !== 'string' || !CODES.has(code)) return error;
+  if (typeof code !== 'string' || !isSecretsErrorCode(code)) return error;
   const says = [text, message].find((one) => typeof one === 'string' && one !== '') ?? '';
   const told = String(says).slice(0, TEXT_LENGTH).toWellFormed();
-  return new SecretsError(code as SecretsErrorCode, told, { cause: error });
+  return new SecretsError(code, told, { cause: error });
 }
 
 /** What the audit log says of why a secret could not be fetched. */

@@ -11,6 +11,12 @@ export interface CallersParts {
   readonly selfIssued: boolean;
 }
 
+/** Whether a token counts no more: it, its key or who signed it was revoked. */
+export const isRevoked = (
+  engine: CallersParts['engine'],
+  { jti, key, issuer }: { readonly jti: string; readonly key: string; readonly issuer: string },
+): boolean => engine.tokenRevoked(jti) || engine.keyRevoked(key) || engine.keyRevoked(issuer);
+
 /** Says who they are to the engine for whom hosts ask. */
 export class Callers {
   readonly #parts: CallersParts;
@@ -47,7 +53,6 @@ export class Callers {
   }
 
   #isRevoked({ jti, key, token }: Entity): boolean {
-    const { engine } = this.#parts;
-    return engine.tokenRevoked(jti) || engine.keyRevoked(key) || engine.keyRevoked(token.claims.iss);
+    return isRevoked(this.#parts.engine, { jti, key, issuer: token.claims.iss });
   }
 }

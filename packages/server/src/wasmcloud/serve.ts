@@ -11,6 +11,7 @@ import type { NatsDoor } from '../nats/door.js';
 import type { Service } from '../nats/post.js';
 import type { Trust } from '../trust/trust.js';
 import { Askers } from './askers.js';
+import { isRevoked } from './callers.js';
 import type { WasmcloudMetrics } from './metrics.js';
 import { ownOperations } from './operations.js';
 import { ownBackend } from './own-backend.js';
@@ -101,8 +102,7 @@ export class WasmcloudBackend implements Service {
       trust: {
         verifier,
         selfIssued,
-        revoked: ({ jti, key, issuer }) =>
-          engine.tokenRevoked(jti) || engine.keyRevoked(key) || engine.keyRevoked(issuer),
+        revoked: (token) => isRevoked(engine, token),
         clockSkewSeconds: config.trust?.clockSkewSeconds ?? DEFAULT_CLOCK_SKEW_SECONDS,
       },
       fetch: ownBackend({

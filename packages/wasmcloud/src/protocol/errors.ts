@@ -46,6 +46,10 @@ export class SecretsError extends Error {
   }
 }
 
+/** Whether a text names an error of the protocol. */
+export const isSecretsErrorCode = (code: string): code is SecretsErrorCode =>
+  isTextError(code) || (PLAIN_ERRORS as readonly string[]).includes(code);
+
 const isTextError = (code: string): boolean => (TEXT_ERRORS as readonly string[]).includes(code);
 
 /** An error as it was read. It becomes a `SecretsError` where it is thrown, whose stack then says where that was. */
