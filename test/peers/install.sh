@@ -118,34 +118,32 @@ install_wasmcloud_client() {
   echo "$stamp" >"$cache/wasmcloud-client.stamp"
 }
 
-install_vault() {
-  command -v go >/dev/null || fail 'vault is built with Go: install Go 1.25.1 or newer first'
-  local stamp
-  stamp=$(cat vault/go.mod vault/go.sum | cksum)
-  [ "$(cat "$cache/vault.stamp" 2>/dev/null)" = "$stamp" ] && return
-  echo 'Building vault (about ten minutes the first time) …'
+# A program from Go's proxy, with what NAME/go.mod pins, built once: NAME FOLDER PACKAGE GO TIME [STAMP [LINKED]].
+build_with_go() {
+  local name=$1 folder=$2 package=$3 go=$4 time=$5 stamp
+  command -v go >/dev/null || fail "$name is built with Go: install Go $go or newer first"
+  stamp="${6:+$6 }$(cat "$folder/go.mod" "$folder/go.sum" | cksum)"
+  [ "$(cat "$cache/$folder.stamp" 2>/dev/null)" = "$stamp" ] && return
+  echo "Building $name (about $time minutes the first time) …"
   mkdir -p "$cache/bin"
-  # Without what a debugger needs, which is a third of its 500 MB.
-  (cd vault && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$cache/bin/" \
-    github.com/hashicorp/vault </dev/null)
-  echo "$stamp" >"$cache/vault.stamp"
+  # Without what a debugger needs, which of vault is a third of 500 MB.
+  (cd "$folder" && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags="-s -w ${7:-}" -o "$cache/bin/" "$package" \
+    </dev/null)
+  echo "$stamp" >"$cache/$folder.stamp"
+}
+
+install_vault() {
+  build_with_go vault vault github.com/hashicorp/vault 1.25.1 ten
 }
 
 install_kube() {
   install_etcd
-  command -v go >/dev/null || fail 'kube-apiserver is built with Go: install Go 1.26 or newer first'
   # Built otherwise than by its own makefile, it does not know which version it is; Helm asks for that.
-  local stamp version v=k8s.io/component-base/version
+  local version minor v=k8s.io/component-base/version
   version=$(sed -n 's|^require k8s.io/kubernetes v||p' kube/go.mod)
-  stamp="$version $(cat kube/go.mod kube/go.sum | cksum)"
-  [ "$(cat "$cache/kube.stamp" 2>/dev/null)" = "$stamp" ] && return
-  echo 'Building kube-apiserver (about five minutes the first time) …'
-  mkdir -p "$cache/bin"
-  local minor=${version#*.}
-  local flags="-s -w -X $v.gitVersion=v$version -X $v.gitMajor=${version%%.*} -X $v.gitMinor=${minor%%.*}"
-  (cd kube && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags="$flags" -o "$cache/bin/" \
-    k8s.io/kubernetes/cmd/kube-apiserver </dev/null)
-  echo "$stamp" >"$cache/kube.stamp"
+  minor=${version#*.}
+  build_with_go kube-apiserver kube k8s.io/kubernetes/cmd/kube-apiserver 1.26 five "$version" \
+    "-X $v.gitVersion=v$version -X $v.gitMajor=${version%%.*} -X $v.gitMinor=${minor%%.*}"
 }
 
 install_etcd() {
@@ -155,15 +153,7 @@ install_etcd() {
 }
 
 install_helm() {
-  command -v go >/dev/null || fail 'helm is built with Go: install Go 1.26 or newer first'
-  local stamp
-  stamp=$(cat helm/go.mod helm/go.sum | cksum)
-  [ "$(cat "$cache/helm.stamp" 2>/dev/null)" = "$stamp" ] && return
-  echo 'Building helm (about four minutes the first time) …'
-  mkdir -p "$cache/bin"
-  (cd helm && GOFLAGS=-mod=readonly nice go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$cache/bin/" \
-    helm.sh/helm/v3/cmd/helm </dev/null)
-  echo "$stamp" >"$cache/helm.stamp"
+  build_with_go helm helm helm.sh/helm/v3/cmd/helm 1.26 four
 }
 
 require_cargo() {
