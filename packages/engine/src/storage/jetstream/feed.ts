@@ -94,8 +94,9 @@ export class Feed {
     });
     const leases = new Leases({ layout, link, instance, age: () => beats.age() });
     const comeback = new Comeback({ ...options, seal, alarm, members, onNotice });
+    const passed = (sequence: number, signal: AbortSignal) => this.passed(sequence, signal);
     const settled = (sequence: number, signal: AbortSignal) => this.untilSettled(sequence, signal);
-    const scrubber = new Scrubber({ ...options, continuity, members, leases, position, settled });
+    const scrubber = new Scrubber({ ...options, continuity, members, leases, position, passed, settled });
     this.alarm = alarm;
     this.members = members;
     this.leases = leases;

@@ -7,17 +7,27 @@ const LATE_MS = 5_000;
 export interface LastOptions extends Omit<TapOptions, 'from' | 'atLeader'> {
   /** A sequence among these subjects that most servers have taken: it is waited for, so that nothing lacks of what was there before. */
   readonly upTo?: number | undefined;
+  /**
+   * Of a subject that is written meanwhile nothing may come: the reading ends where the stream ended when it began, and not only when
+   * nothing is left, which may be never where more is written than is read.
+   */
+  readonly asItWas?: boolean;
 }
 
 /**
  * The last message of each subject that the stream's leader has now, in the order of the stream, as they come. Errors as {@link Tap},
  * and CofferError `unavailable` where `upTo` does not come.
  */
-export async function* readLast({ upTo = 0, ...options }: LastOptions): AsyncGenerator<Drop[]> {
+export async function* readLast({
+  upTo = 0,
+  asItWas = false,
+  ...options
+}: LastOptions): AsyncGenerator<Drop[]> {
   const tap = await Tap.open({ ...options, from: 'last', atLeader: true });
+  const end = asItWas ? tap.end : Number.POSITIVE_INFINITY;
   let late: NodeJS.Timeout | undefined;
   try {
-    for (let left = tap.pending, read = 0; left > 0 || read < upTo; ) {
+    for (let left = tap.pending, read = 0; (left > 0 && read < end) || read < upTo; ) {
       if (left === 0) late = setTimeout(() => tap.break(cutOff()), LATE_MS);
       const drops = await tap.next();
       clearTimeout(late);

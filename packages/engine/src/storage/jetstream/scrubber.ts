@@ -7,14 +7,16 @@ import { Sweeper, type SweeperOptions } from './sweeper.js';
 
 /** After so many removals they are swept sooner. */
 const MANY_REMOVED = 5_000;
-/** How long a comparison waits until what was there is read. */
+/** How long a comparison waits until what is there is read. */
 const SETTLED_MS = 10_000;
 
 export interface ScrubberOptions extends SweeperOptions {
   readonly continuity: Continuity;
   /** Up to where the stream is applied. */
   readonly position: () => number;
-  /** Resolves when it is applied up to there, and nothing lacks. */
+  /** Resolves when it is applied up to there. */
+  readonly passed: (sequence: number, signal: AbortSignal) => Promise<void>;
+  /** The same, and nothing lacks. */
   readonly settled: (sequence: number, signal: AbortSignal) => Promise<void>;
 }
 
@@ -53,12 +55,18 @@ export class Scrubber {
     connection: NatsConnection,
     goesOn: () => boolean,
   ): Promise<Pick<Scrubbed, 'missed' | 'compared'>> {
-    const { layout, replica, continuity, members, position } = this.#options;
+    const { layout, replica, continuity, members, position, passed } = this.#options;
     this.#removed = 0;
     this.#many = undefined;
     const isRipe = this.#sweeper.ripe();
     const upTo = await this.#sweeper.outlive();
-    const found = await scrub({ connection, manager, layout, replica, position: position(), isRipe });
+    const caughtUp = async () => {
+      const { state } = await continuity.look(manager, connection, position);
+      // Where it does not come, the leader is asked for more records, and that is all.
+      await passed(state.last_seq, AbortSignal.timeout(SETTLED_MS)).catch(() => {});
+    };
+    const here = position();
+    const found = await scrub({ connection, manager, layout, replica, position: here, caughtUp, isRipe });
     const suspects = [...found.suspects, ...(await this.#forget(manager, connection, found.forgotten, upTo))];
     await continuity.checkKeys(manager, connection, position, suspects, () => members.epochLevel);
     if (found.missed === undefined) {

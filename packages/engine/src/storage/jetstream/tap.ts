@@ -70,6 +70,7 @@ export class Tap {
   #sequence = 0;
   #name: string | undefined;
   #pending = 0;
+  #end = Number.POSITIVE_INFINITY;
   #heardAt = performance.now();
   readonly #silence: NodeJS.Timeout;
 
@@ -93,7 +94,7 @@ export class Tap {
       const tap = new Tap(options, createInbox(inboxPrefix(options.connection)));
       try {
         const server = await tap.#begin();
-        if (!options.atLeader || !server || (await leaderOf(options)) === server) return tap;
+        if (!options.atLeader || (await tap.#isLedBy(server))) return tap;
       } catch (error) {
         tap.close();
         throw error;
@@ -128,9 +129,22 @@ export class Tap {
     return cluster?.leader;
   }
 
+  /** @returns false: another server leads the stream, or none does */
+  async #isLedBy(server: string | undefined): Promise<boolean> {
+    const { manager, stream } = this.#options;
+    const { cluster, state } = await manager.streams.info(stream);
+    this.#end = state.last_seq;
+    return server === undefined || cluster?.leader === server;
+  }
+
   /** How many messages were there when it was opened. */
   get pending(): number {
     return this.#pending;
+  }
+
+  /** The last sequence that the stream had when it was opened, of one that is at the leader. */
+  get end(): number {
+    return this.#end;
   }
 
   /** Aborted when it ends, with why: for whoever works on what it gave. */
@@ -228,12 +242,6 @@ export function parsePlace(reply: string | undefined) {
 /** Users who may listen below one prefix only. */
 export const inboxPrefix = (connection: NatsConnection): string | undefined =>
   (connection as NatsConnection & { options?: { inboxPrefix?: string } }).options?.inboxPrefix;
-
-/** Undefined while there is none. */
-async function leaderOf({ manager, stream }: TapOptions): Promise<string | undefined> {
-  const { cluster } = await manager.streams.info(stream);
-  return cluster?.leader;
-}
 
 const lost = (why: string) =>
   new CofferError('unavailable', `the reading of the stream was interrupted (${why}); it begins again`);
