@@ -11,8 +11,8 @@ const CTRL_U = 0x15;
 const DELETE = 0x7f;
 
 /**
- * Asks on a terminal for what must not show on it. Input beyond a line is kept for the next question, so that two
- * lines pasted at once answer two.
+ * Asks on a terminal for what must not show on it: from the first question until it is closed, nothing that is typed does.
+ * Input beyond a line is kept for the next question, so that two lines pasted at once answer two.
  */
 export class HiddenPrompt {
   readonly #input: ReadStream;
@@ -26,17 +26,19 @@ export class HiddenPrompt {
 
   /** A line as bytes, without its end; the caller wipes it. Ctrl-C, or Ctrl-D on an empty line, is a Failure. */
   async ask(question: string): Promise<Uint8Array> {
-    await write(this.#output, question);
+    // Before the question shows: who sees it may answer at once.
     this.#input.setRawMode(true);
+    await write(this.#output, question);
     try {
       return await this.#line();
     } finally {
-      this.#input.setRawMode(false);
       await write(this.#output, '\n');
     }
   }
 
+  /** Gives the terminal back as it was, and wipes what was typed beyond the last answer. */
   close(): void {
+    this.#input.setRawMode(false);
     this.#pending.fill(0);
   }
 

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import type { ReadStream } from 'node:tty';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { HiddenPrompt } from '../src/hidden-prompt.js';
 
 /** A terminal's keyboard: what is typed arrives raw, and whether it would show is noted. */
@@ -14,16 +14,29 @@ function terminal() {
   });
   const screen = new PassThrough();
   const prompt = new HiddenPrompt(keyboard as unknown as ReadStream, screen);
-  return { keyboard, screen, ask: async () => Buffer.from(await prompt.ask('Secret: ')).toString() };
+  return { keyboard, screen, prompt, ask: async () => Buffer.from(await prompt.ask('Secret: ')).toString() };
 }
 
 test('shows the question and not the answer', async () => {
-  const { keyboard, screen, ask } = terminal();
+  const { keyboard, screen, prompt, ask } = terminal();
+  const shown = vi.fn((_text: Buffer) => keyboard.raw);
+  screen.on('data', shown);
   const answer = ask();
   keyboard.write('hunter2\r');
   expect(await answer).toBe('hunter2');
-  expect(screen.read().toString()).toBe('Secret: \n');
+  prompt.close();
+  expect(shown.mock.calls.map(([text]) => String(text)).join('')).toBe('Secret: \n');
+  expect(shown.mock.results.map(({ value }) => value)).not.toContain(false);
   expect(keyboard.raw).toBe(false);
+});
+
+test('hides what is typed between two questions', async () => {
+  const { keyboard, prompt, ask } = terminal();
+  const first = ask();
+  keyboard.write('one\r');
+  await first;
+  expect(keyboard.raw).toBe(true);
+  prompt.close();
 });
 
 test('two lines that come at once answer two questions', async () => {
@@ -43,9 +56,10 @@ test.each([
   ['Ctrl-C', 'abc\u0003', 'aborted'],
   ['Ctrl-D on an empty line', '\u0004', 'aborted'],
 ])('%s ends the question', async (_key, typed, message) => {
-  const { keyboard, ask } = terminal();
+  const { keyboard, prompt, ask } = terminal();
   keyboard.write(typed);
   await expect(ask()).rejects.toThrow(message);
+  prompt.close();
   expect(keyboard.raw).toBe(false);
 });
 
