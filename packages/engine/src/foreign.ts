@@ -11,6 +11,8 @@ export interface ForeignReference {
   readonly key: string;
   readonly field?: string | undefined;
   readonly version?: string | undefined;
+  /** Where it would be read, and as whom, for the audit log alone: names and texts, nothing secret. */
+  readonly upstream?: Readonly<Record<string, string>> | undefined;
 }
 
 /** How such a secret comes here. */
@@ -42,8 +44,13 @@ export async function fetchForeign<T extends { readonly value: Uint8Array }>(
   const { gate, limits, knows } = context;
   const secret = nameOf(reference);
   checkName(secret, limits);
-  const { version, field } = reference;
-  const asked: AuditSubject = { caller, action: 'get-foreign', secret, reference: { version, field } };
+  const { version, field, upstream } = reference;
+  const asked: AuditSubject = {
+    caller,
+    action: 'get-foreign',
+    secret,
+    reference: { version, field, upstream },
+  };
   const mayHave = () => knows(caller) && (!needsGrant || context.policy().allows(caller, 'get', secret));
   if (!mayHave()) return gate.deny(asked);
   let found: T;
@@ -51,6 +58,8 @@ export async function fetchForeign<T extends { readonly value: Uint8Array }>(
     found = await fetch();
   } catch (error) {
     await gate.ended(asked, codeOf(error));
+    // What it says of the secret is an answer, too.
+    gate.requireFresh();
     throw error;
   }
   try {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
-import type { Caller, ForeignReference } from '../src/index.js';
+import { type Caller, CofferError, type ForeignReference } from '../src/index.js';
 import { Instances } from './instances.js';
 import { admin, codeOf } from './support.js';
 
@@ -45,6 +45,20 @@ it('lets nothing leave that has become too old while it was fetched, and wipes i
   const { values, how } = fetching(() => storage.goStale());
   expect(await codeOf(engine.fetchForeign(reader, reference, how))).toBe('stale');
   expect(values.map(isWiped)).toEqual([true]);
+});
+
+it('does not tell either what has become of the fetch by then', async () => {
+  const instances = await Instances.make();
+  const { engine, storage } = await instances.open('a');
+  await engine.applyPolicy(admin, [grant]);
+  const { how } = fetching(() => {
+    storage.goStale();
+    throw new CofferError('not_found', 'there is none');
+  });
+  expect(await codeOf(engine.fetchForeign(reader, reference, how))).toBe('stale');
+  storage.freshen();
+  const fetch = () => Promise.reject(new CofferError('not_found', 'there is none'));
+  expect(await codeOf(engine.fetchForeign(reader, reference, { ...how, fetch }))).toBe('not_found');
 });
 
 it('gives nothing to who has lost the grant while it was fetched', async () => {

@@ -74,6 +74,24 @@ describe('backends beside coffer’s own store', () => {
     expect(JSON.stringify([world.audit(), world.log.lines])).not.toMatch(/canary/i);
   });
 
+  it('tell the audit log where they read, of refused requests, too, and nothing that is no text', async () => {
+    const describe = ({ key }: { key: string }) => {
+      if (key === 'silent') throw new Error(canary('message'));
+      return { engine: 'x'.repeat(300), role: `shop\n\ud800`, count: 1 as never };
+    };
+    const module = await moduleOf({ ...answering(() => text('x')), describe });
+    const world = await WasmWorld.start({ backends: [backend('vault', module)] });
+    await world.grant({ to: [world.principal], actions: ['get'], secrets: ['vault/db', 'vault/silent'] });
+    await world.get('db', { backend: 'vault' });
+    await world.refusal('mine', { backend: 'vault' });
+    await world.get('silent', { backend: 'vault' });
+    const lines = world.audit().filter(({ action }) => action === 'get-foreign');
+    const upstream = { engine: `${'x'.repeat(256)}…`, role: 'shop\n\ufffd' };
+    expect(lines).toMatchObject([{ upstream }, { upstream, authorized: false }, { authorized: true }]);
+    expect(lines[0]).toHaveProperty('upstream', upstream);
+    expect(lines[2]).not.toHaveProperty('upstream');
+  });
+
   it('let what lies behind decide alone where they are told to, and still audit it', async () => {
     const module = await moduleOf(
       answering(({ key }, { application }) => {
@@ -110,6 +128,32 @@ describe('backends beside coffer’s own store', () => {
     expect(secret.value.every((byte) => byte === 0)).toBe(true);
     const lines = world.audit().filter(({ action }) => action === 'get-foreign');
     expect(lines).toMatchObject([{ authorized: false, secret: 'slow/db' }]);
+  });
+
+  it.each([
+    ['whose host was revoked', 'lineage'],
+    ['whose host was revoked, where nobody is trusted', 'self-issued'],
+  ])('give nothing to who asks on a host %s while it was fetched', async (_, trust) => {
+    const { promise: asked, resolve: told } = pending<void>();
+    const { promise: answer, resolve } = pending<Secret>();
+    const module = await moduleOf({
+      fetch: () => {
+        told();
+        return answer;
+      },
+    });
+    const isOpen = trust === 'self-issued';
+    const world = await WasmWorld.start({
+      backends: [backend('slow', module, { trust, grants: 'upstream' })],
+      ...(isOpen && { trust: undefined, wasmcloud: { serve: false } }),
+    });
+    const refused = world.refusal('db', { backend: 'slow' });
+    await asked;
+    await world.post('revocations', { key: world.host.publicKey, reason: 'stolen' });
+    const secret = text(canary('late'));
+    resolve(secret);
+    expect(await refused).toBe('Unauthorized');
+    expect(secret.value.every((byte) => byte === 0)).toBe(true);
   });
 
   it('have metrics of their own', async () => {

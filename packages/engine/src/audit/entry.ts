@@ -16,7 +16,8 @@ import type { Caller, Conditions, Principal } from '../caller.js';
  * - `operation`: the operation id of a change, the caller's own or one made for it;
  * - `error`: the code, when an allowed request had no effect; `recovered`: an outcome found after a crash;
  * - `application` and `host`, in `principal`: what the request claimed of itself, shortened if it is long;
- * - `version` and `field`: of a secret that lies elsewhere, which one was asked for, shortened as well;
+ * - `version` and `field`: of a secret that lies elsewhere, which one was asked for, shortened as well; `upstream`: where it was to be
+ *   read, and as whom;
  * - `revision`: in the outcome of a change that was made, the store's sequence, which by then was durable.
  *
  * Checkpoints (`action: "checkpoint"`) are signed by the server, see `checkpointMessage`.
@@ -28,7 +29,11 @@ export interface AuditSubject {
   /** Only a version that the request stated. */
   readonly secretVersion?: number | undefined;
   /** Of a secret that lies elsewhere, whose versions are no numbers. */
-  readonly reference?: { readonly version?: string | undefined; readonly field?: string | undefined };
+  readonly reference?: {
+    readonly version?: string | undefined;
+    readonly field?: string | undefined;
+    readonly upstream?: Readonly<Record<string, string>> | undefined;
+  };
   readonly operation?: string | undefined;
   /** What an administrative act was about: a token's id, a number of grants. */
   readonly target?: string | undefined;
@@ -117,6 +122,7 @@ export class EntryEncoder {
     if (secretVersion !== undefined) text += `,"secretVersion":${secretVersion}`;
     if (reference?.version !== undefined) text += `,"version":${quote(shortened(reference.version))}`;
     if (reference?.field !== undefined) text += `,"field":${quote(shortened(reference.field))}`;
+    if (reference?.upstream !== undefined) text += `,"upstream":${encodeTexts(reference.upstream)}`;
     if (phase !== undefined) text += `,"phase":"${phase}"`;
     if (operation !== undefined) text += `,"operation":${JSON.stringify(operation)}`;
     if (intent !== undefined) text += `,"intent":${intent}`;
@@ -149,6 +155,13 @@ function encodeConditions({ application, host }: Conditions): string {
   if (application !== undefined) text += `,"application":${quote(shortened(application))}`;
   if (host !== undefined) text += `,"host":${quote(shortened(host))}`;
   return text;
+}
+
+const MEMBERS = 8;
+
+function encodeTexts(texts: Readonly<Record<string, string>>): string {
+  const members = Object.entries(texts).slice(0, MEMBERS);
+  return `{${members.map(([name, text]) => `${quote(shortened(name))}:${quote(shortened(text))}`).join(',')}}`;
 }
 
 const shortened = (text: string): string =>

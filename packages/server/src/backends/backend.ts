@@ -111,7 +111,8 @@ export class Backend implements Service {
     this.#health = new Health(source, log);
     this.#teller = new Teller({ ...parts, name, log, trustSetting: 'trust of this backend' });
     const selfIssued = believed === 'self-issued';
-    this.#callers = new Callers({ engine: parts.engine, verifier: parts.trust?.verifier, selfIssued });
+    const { engine, trust, clockSkewSeconds } = parts;
+    this.#callers = new Callers({ engine, verifier: trust?.verifier, selfIssued, clockSkewSeconds });
     if (selfIssued)
       log.warn(
         'any component is believed on its own word by this backend (trust: self-issued). For a migration only',
@@ -176,6 +177,18 @@ export class Backend implements Service {
     }
   }
 
+  /** What has come may not be answered where NATS has become another meanwhile. */
+  async #read(query: SecretQuery, requester: Requester): Promise<Secret> {
+    const secret = await this.#source.fetch(query, requester);
+    try {
+      await requireAdmission(() => this.#parts.door.admission());
+      return secret;
+    } catch (error) {
+      secret.value.fill(0);
+      throw error;
+    }
+  }
+
   async #fetch(query: SecretQuery, requester: Requester): Promise<Secret> {
     const { door, engine, rates } = this.#parts;
     const { name, grants } = this.#config;
@@ -185,10 +198,10 @@ export class Backend implements Service {
       rates.admitPrincipal(caller);
       return engine.fetchForeign(
         caller,
-        { backend: name, ...query },
+        { backend: name, ...query, upstream: this.#source.describe(query, requester) },
         {
           needsGrant: grants === 'required',
-          fetch: () => this.#source.fetch(query, requester),
+          fetch: () => this.#read(query, requester),
           codeOf: auditCodeOf,
         },
       );

@@ -8,6 +8,9 @@ import {
 } from '@coffer/wasmcloud';
 import { asToldError } from './errors.js';
 
+/** So many things a source may say of where it reads. */
+const DESCRIBED = 8;
+
 export interface GuardOptions {
   /** Of the backend, for sentences. */
   readonly name: string;
@@ -61,6 +64,17 @@ export class GuardedSource {
     }
   }
 
+  /** What the audit log is to say of where this is read; undefined: the source says nothing that can be said. */
+  describe(query: SecretQuery, requester: Requester): Readonly<Record<string, string>> | undefined {
+    try {
+      const described = Object.entries(this.#source.describe?.(query, requester) ?? {});
+      const texts = described.filter(([, text]) => typeof text === 'string').slice(0, DESCRIBED);
+      return texts.length === 0 ? undefined : Object.fromEntries(texts.map(wellFormed));
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Why it cannot answer now. @param timeoutMs how long it may take to say so */
   async unready(timeoutMs: number): Promise<string | undefined> {
     if (this.#source.unready === undefined) return undefined;
@@ -86,6 +100,8 @@ export class GuardedSource {
     await this.#source.close?.();
   }
 }
+
+const wellFormed = (texts: readonly string[]) => texts.map((text) => text.toWellFormed()) as [string, string];
 
 /** Somebody else's word for it that this is a secret is not enough. */
 function checkedSecret(secret: Secret): Secret {

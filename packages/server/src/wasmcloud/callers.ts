@@ -1,6 +1,7 @@
 import type { Caller, Engine } from '@coffer/engine';
 import type { ComponentChain, Verifier } from '@coffer/identity';
-import type { Entity, Requester } from '@coffer/wasmcloud';
+import type { Entity, Host, Requester } from '@coffer/wasmcloud';
+import { DEFAULT_CLOCK_SKEW_SECONDS } from '../config/trust.js';
 import { principalsOfEntity } from './principals.js';
 
 export interface CallersParts {
@@ -9,6 +10,7 @@ export interface CallersParts {
   readonly verifier: Pick<Verifier, 'isLive'> | undefined;
   /** Entities are believed on their own word, too. */
   readonly selfIssued: boolean;
+  readonly clockSkewSeconds?: number | undefined;
 }
 
 /** Whether a token counts no more: it, its key or who signed it was revoked. */
@@ -27,7 +29,8 @@ export class Callers {
     this.#parts = parts;
   }
 
-  of({ entity, host, application }: Requester): Caller {
+  of(requester: Requester): Caller {
+    const { entity, host, application } = requester;
     const { verifier } = this.#parts;
     return {
       principals: this.#principalsOf(entity),
@@ -37,10 +40,20 @@ export class Callers {
         ...(application.name !== undefined && { application: application.name }),
       },
       session: {
+        expiresAt: this.#endOf(requester),
         isLive: () =>
-          entity.chain === undefined ? !this.#isRevoked(entity) : verifier?.isLive(entity.chain) === true,
+          (entity.chain === undefined ? !this.#isRevoked(entity) : verifier?.isLive(entity.chain) === true) &&
+          (verifier === undefined ? !this.#isRevoked(host) : verifier.isLive(host.chain)),
       },
     };
+  }
+
+  /** Of tokens that no verifier of ours watches over. */
+  #endOf({ entity, host }: Requester): Date | undefined {
+    const { verifier, clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = this.#parts;
+    const unwatched = [...(entity.chain ? [] : [entity]), ...(verifier ? [] : [host])];
+    const ends = unwatched.flatMap(({ token }) => token.claims.exp ?? []);
+    return ends.length === 0 ? undefined : new Date((Math.min(...ends) + clockSkewSeconds) * 1000);
   }
 
   #principalsOf(entity: Entity): Caller['principals'] {
@@ -52,7 +65,8 @@ export class Callers {
     return principals;
   }
 
-  #isRevoked({ jti, key, token }: Entity): boolean {
-    return isRevoked(this.#parts.engine, { jti, key, issuer: token.claims.iss });
+  #isRevoked({ key, token }: Entity | Host): boolean {
+    const { jti, iss: issuer } = token.claims;
+    return isRevoked(this.#parts.engine, { jti, key, issuer });
   }
 }

@@ -109,6 +109,7 @@ export class WasmcloudBackend implements Service {
         engine,
         verifier,
         selfIssued,
+        clockSkewSeconds: config.trust?.clockSkewSeconds,
         admission,
         admit: (caller) => rates.admitPrincipal(caller),
       }),

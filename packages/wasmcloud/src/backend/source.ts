@@ -15,6 +15,12 @@ export interface SecretSource {
    */
   fetch(query: SecretQuery, requester: Requester, signal?: AbortSignal): Promise<Secret>;
   /**
+   * Where a secret would be read, and as whom, for the audit log: `{engine: 'secret', role: 'shop'}`. Asked before `fetch`, of
+   * requests that are refused, too. At most 8 texts, of which the log takes 256 characters each; nothing secret. Where it throws,
+   * as for what can be no request, nothing is said.
+   */
+  describe?(query: SecretQuery, requester: Requester): Readonly<Record<string, string>>;
+  /**
    * Why it cannot answer now, as a sentence for operators, without secrets; undefined: it can. Asked every few seconds; without
    * it, it always can.
    */
