@@ -6,6 +6,7 @@ import { KeysListener } from './backends/keys-listener.js';
 import { checkBackendFiles } from './checkup/backends.js';
 import { checkBackends, servedBackends } from './config/backends.js';
 import { checkExposure, type ServerConfig } from './config/config.js';
+import { checkKeysListen, keysListenAddress } from './config/keys-listen.js';
 import { believedHosts, checkNats } from './config/nats.js';
 import { checkStorage } from './config/storage.js';
 import { checkTrust } from './config/trust.js';
@@ -18,11 +19,12 @@ import {
   SocketAuthenticator,
 } from './http/authenticate.js';
 import { BodyReader } from './http/body.js';
+import type { KeySets } from './http/keys.js';
 import { whyNotReady } from './http/readiness.js';
 import { RequestIds } from './http/request-id.js';
 import { SharedRoom } from './http/room.js';
 import { RateLimits } from './limit/rate-limits.js';
-import { formatAddress, type ListenAddress, listenAddress, parseListenAddress } from './listen/address.js';
+import { formatAddress, type ListenAddress, listenAddress } from './listen/address.js';
 import type { RequestListener } from './listen/bare-answer.js';
 import { checkSocketPath } from './listen/bind.js';
 import { Doors } from './listen/doors.js';
@@ -109,6 +111,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   checkTrust(config);
   checkNats(config);
   checkBackends(config);
+  if (config.jwksListen !== undefined) checkKeysListen(config.jwksListen);
   checkBackendFiles(config.backends);
   checkStorage(config);
   checkSocketPath(socketPath);
@@ -163,7 +166,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     };
     trust = config.trust && (await Trust.open(config.trust, trusting));
     const transitUse = new TransitUse();
-    const publicKeys = () => backends?.publicKeys ?? [];
+    const keySets = (backend?: string) => backends?.publicKeysOf(backend) ?? [];
     const natsFacts = () => nats && natsFactsOf(nats, { wasmcloud, backends }, transitUse);
     const address = await openDoors(doors, {
       config,
@@ -175,7 +178,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       trust,
       transitUse,
       natsFacts,
-      publicKeys,
+      keySets,
     });
     audiences = audiencesOf(config, address);
     if (config.nats && nats) {
@@ -194,7 +197,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       keysListener =
         config.jwksListen === undefined
           ? undefined
-          : await KeysListener.open(parseListenAddress(config.jwksListen), publicKeys);
+          : await KeysListener.open(keysListenAddress(config.jwksListen), keySets);
       holdEnded = holdWhileStale(nats, engine);
       await nats.serve([...(wasmcloud ? [wasmcloud] : []), ...backends.services]);
     }
@@ -234,8 +237,7 @@ interface DoorParts {
   readonly transitUse: TransitUse;
   /** Undefined: there is no NATS door. */
   readonly natsFacts: () => NatsFacts | undefined;
-  /** JWKs. */
-  readonly publicKeys: () => readonly object[];
+  readonly keySets: KeySets;
 }
 
 /**
@@ -244,18 +246,7 @@ interface DoorParts {
  */
 async function openDoors(
   doors: Doors,
-  {
-    config,
-    engine,
-    log,
-    socketPath,
-    certificate,
-    rates,
-    trust,
-    transitUse,
-    natsFacts,
-    publicKeys,
-  }: DoorParts,
+  { config, engine, log, socketPath, certificate, rates, trust, transitUse, natsFacts, keySets }: DoorParts,
 ): Promise<ListenAddress | undefined> {
   const version = readVersion();
   const facts = { version, development: config.dev, publicUrl: config.publicUrl, limits: config.limits };
@@ -300,7 +291,7 @@ async function openDoors(
       version,
       openApi,
       transitUse,
-      publicKeys,
+      keySets,
       proofs: trust?.proofs,
     };
     return createApp({ ...shared, authenticator, bodies, answers, rates: limits });

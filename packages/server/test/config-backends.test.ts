@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createKeyPair } from '@coffer/identity';
 import { describe, expect, it } from 'vitest';
+import { noticesOf } from '../src/config/backends.js';
 import { assembleConfig } from '../src/config/config.js';
 import { explainConfig } from '../src/config/explain.js';
 import { checkConfiguration, loadConfig } from '../src/index.js';
@@ -94,6 +95,39 @@ describe('the configuration of backends', () => {
     ],
   ])('refuses %s', async (backends, sentence) => {
     await expect(load(`${SERVED}backends: [${backends}]`)).rejects.toThrow(sentence);
+  });
+
+  const vault = (name: string, more = '', settings = '') =>
+    `{name: ${name}, kind: vault, settings: {address: "https://v"${settings}}${more}}`;
+  const hosts = ', applicationHosts: {keys: [NDEMY4VPSBHJBMXHZ2XQS4VXUXQ5YCZMKOPX3SMQHBYBPNB2CFXNNCLJ]}';
+
+  it.each([
+    [vault('a', ', trust: self-issued'), 'trust'],
+    [vault('a', ', grants: upstream'), 'grants'],
+    [vault('a', '', hosts), 'settings.applicationHosts'],
+  ])('has no audience for both %s and one that asks more', async (one, differs) => {
+    const refused = `backends[1].settings.audience: it is that of "a", too, which has another ${differs}`;
+    await expect(load(`${SERVED}backends: [${one}, ${vault('b')}]`)).rejects.toThrow(refused);
+    const apart = `${SERVED}backends: [${one}, ${vault('b', '', ', audience: B')}]`;
+    expect(noticesOf((await load(apart)).backends ?? [])).toEqual([]);
+  });
+
+  it('says of backends that ask the same that they have one audience', async () => {
+    const { backends = [] } = await load(`${SERVED}backends: [${vault('a')}, ${vault('b')}]`);
+    expect(noticesOf(backends)).toEqual([
+      expect.stringContaining('The backends a and b have the same audience'),
+    ]);
+  });
+
+  it('shows keys to a network in clear if that is said', async () => {
+    const listening = (address: string) => load(`${SERVED}jwksListen: "${address}"\n`);
+    await expect(listening('10.0.0.5:8080')).rejects.toThrow(
+      /^jwksListen: 10\.0\.0\.5:8080 .* or write http:\/\/10\.0\.0\.5:8080/,
+    );
+    await expect(listening('http://nonsense')).rejects.toThrow(/HOST:PORT/);
+    for (const address of ['http://10.0.0.5:8080', '127.0.0.1:8080', '[::1]:0']) {
+      expect((await listening(address)).jwksListen).toBe(address);
+    }
   });
 
   it('wants NATS, somebody who is trusted, and something that is served', async () => {

@@ -1,10 +1,12 @@
 import { SERVER } from '@coffer/engine';
-import { verify } from '@coffer/identity';
+import { createKeyPair, verify } from '@coffer/identity';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { rotateSigningKey, SigningRing } from '../src/backends/signing-ring.js';
+import { backendConfigs } from '../src/config/backends.js';
 import { TransitRing } from '../src/wasmcloud/transit-ring.js';
 import { TransitUse } from '../src/wasmcloud/transit-use.js';
 import { SETEC_HEADERS, send, startTestServer } from './support.js';
+import { WasmWorld } from './wasm-world.js';
 
 const backend = 'vault';
 const LATER_MS = 10_001;
@@ -53,6 +55,38 @@ describe('a ring of keys that sign', () => {
     expect(ring.current().publicKey).toBe(second);
   });
 
+  it('tells when a key is lost, and not when one is added', async () => {
+    const { engine, ring } = await world();
+    const [first = ''] = ring.all();
+    let shown: readonly string[] = [];
+    let times = 0;
+    ring.onLost(() => {
+      times++;
+      shown = ring.all();
+    });
+    const { publicKey: second } = await rotateSigningKey(engine, backend, SERVER);
+    expect(times).toBe(0);
+    await engine.retireTransitKey(SERVER, { backend, publicKey: first });
+    expect([times, shown]).toEqual([1, [second]]);
+  });
+
+  it('signs with a key of an instance whose clock is ahead as soon as with one of its own', async () => {
+    const { engine, ring, wait } = await world();
+    // By our clock the key is made in an hour.
+    wait(-60 * 60 * 1000);
+    const { publicKey: second } = await rotateSigningKey(engine, backend, SERVER);
+    expect(ring.current().publicKey).not.toBe(second);
+    wait(LATER_MS);
+    expect(ring.current().publicKey).toBe(second);
+  });
+
+  it.each(['operator', 'account', 'user', 'curve'] as const)('takes no seed of an %s', async (kind) => {
+    const { engine } = await startTestServer();
+    const seed = createKeyPair(kind).seed();
+    const opening = SigningRing.open({ engine, backend, seed, onNotice: () => {} });
+    await expect(opening).rejects.toThrow(/^the seed of a signing key is that of a server’s nkey/);
+  });
+
   it('is listed, rotated and retired over HTTP beside the transit keys', async () => {
     const { server, ring } = await world();
     const post = async (path: string, body: object) => {
@@ -72,6 +106,28 @@ describe('a ring of keys that sign', () => {
 });
 
 describe('GET /.well-known/keys', () => {
+  it('has the keys of all backends, and behind its name those of one', async () => {
+    const settings = { address: 'http://127.0.0.1:1' };
+    const stated = ['one', 'a%2fb'].map((name) => ({ name, kind: 'vault' as const, settings }));
+    const backends = backendConfigs(stated, undefined);
+    const { server } = await WasmWorld.start({
+      listen: '127.0.0.1:0',
+      jwksListen: '127.0.0.1:0',
+      backends,
+    });
+    const at = async (path: string) => {
+      const { status, body } = await send(server, `/.well-known/keys${path}`);
+      const { host, port } = server.keysAddress ?? {};
+      const alone = await fetch(`http://${host}:${port}/.well-known/keys${path}`);
+      expect([alone.status, await alone.text()]).toEqual([status, body]);
+      return JSON.parse(body).keys.map(({ kid }: { kid: string }) => kid);
+    };
+    const [all, one, other] = [await at(''), await at('/one?x=1'), await at('/a%252fb')];
+    expect(all).toEqual([...one, ...other]);
+    expect([one.length, other.length]).toEqual([1, 1]);
+    for (const path of ['/', '/none', '/one/', '/%', '/nats-kv']) expect(await at(path)).toEqual([]);
+  });
+
   it('is empty where nothing is signed, and for everybody', async () => {
     const server = await startTestServer({ dev: false });
     const { status, body } = await send(server, '/.well-known/keys');

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { BackendConfig } from '../config/backends.js';
+import { type BackendConfig, noticesOf } from '../config/backends.js';
 import type { Service } from '../nats/post.js';
 import { Backend, type BackendFacts, type BackendParts } from './backend.js';
 
@@ -24,6 +24,7 @@ export class Backends {
   static async open(configs: readonly BackendConfig[], parts: BackendParts): Promise<Backends> {
     const opened: Backend[] = [];
     const { transitSeed, signingSeed, ...shared } = parts;
+    for (const sentence of noticesOf(configs)) parts.onNotice(sentence);
     try {
       for (const config of configs) {
         opened.push(await Backend.open(config, opened.length === 0 ? parts : shared));
@@ -53,9 +54,10 @@ export class Backends {
     return this.#backends.flatMap(({ transitKeys }) => transitKeys);
   }
 
-  /** The JWKs of all that sign, for everybody to read. */
-  get publicKeys(): readonly object[] {
-    return this.#backends.flatMap(({ publicKeys }) => publicKeys);
+  /** JWKs of what a backend signs with, for everybody to read; without its name, of all. */
+  publicKeysOf(name?: string): readonly object[] {
+    const asked = this.#backends.filter((backend) => name === undefined || backend.name === name);
+    return asked.flatMap(({ publicKeys }) => publicKeys);
   }
 
   /** One that fails in this, or takes too long, holds up nobody. */

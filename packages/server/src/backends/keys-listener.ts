@@ -1,4 +1,6 @@
 import { createServer, type Server } from 'node:http';
+import { type KeySets, keysAt } from '../http/keys.js';
+import { pathOf } from '../http/target.js';
 import type { ListenAddress } from '../listen/address.js';
 import { listenTcp } from '../listen/bind.js';
 
@@ -15,19 +17,19 @@ export class KeysListener {
   readonly address: ListenAddress;
   readonly #server: Server;
 
-  /** @param publicKeys JWKs @throws CofferError for an address that cannot be listened on */
-  static async open(address: ListenAddress, publicKeys: () => readonly object[]): Promise<KeysListener> {
+  /** @throws CofferError for an address that cannot be listened on */
+  static async open(address: ListenAddress, keySets: KeySets): Promise<KeysListener> {
     const options = {
       requestTimeout: REQUEST_MS,
       headersTimeout: REQUEST_MS,
       connectionsCheckingInterval: 1_000,
     };
-    const server = createServer(options, ({ method, url }, response) => {
-      const isAsked =
-        /^\/\.well-known\/keys(\?|$)/.test(url ?? '') && (method === 'GET' || method === 'HEAD');
-      response.setHeader('Content-Type', isAsked ? 'application/json' : 'text/plain; charset=utf-8');
-      response.statusCode = isAsked ? 200 : 404;
-      response.end(isAsked ? JSON.stringify({ keys: publicKeys() }) : 'not found\n');
+    const server = createServer(options, ({ method = '', url = '' }, response) => {
+      const keys = ['GET', 'HEAD'].includes(method) ? keysAt(pathOf(url), keySets) : undefined;
+      const isThere = keys !== undefined;
+      response.setHeader('Content-Type', isThere ? 'application/json' : 'text/plain; charset=utf-8');
+      response.statusCode = isThere ? 200 : 404;
+      response.end(keys ?? 'not found\n');
     });
     server.maxConnections = CONNECTIONS;
     return new KeysListener(server, await listenTcp(server, address));

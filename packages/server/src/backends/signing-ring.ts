@@ -1,6 +1,12 @@
 import type { Caller, Change, Engine, TransitKeyInfo } from '@coffer/engine';
 import type { KeyPair } from '@coffer/identity';
-import { KeyRing, type KeyRingOptions, type RingUse, rotateKey } from '../wasmcloud/key-ring.js';
+import {
+  KeyRing,
+  type KeyRingOptions,
+  type RingKey,
+  type RingUse,
+  rotateKey,
+} from '../wasmcloud/key-ring.js';
 
 /** Who checks signatures may ask an instance for the keys that has not heard of the newest one yet. */
 const KNOWN_BY_ALL_MS = 10_000;
@@ -9,9 +15,10 @@ const SIGNING: RingUse = {
   name: 'signing',
   kind: 'server',
   firstOperation: 'first-signing',
-  // Of whatever kind that signs: Vault sees the key itself, and not its letter.
-  takes: (kind) => kind !== 'curve',
-  seedIs: 'an nkey: 58 characters that begin with SN',
+  // Vault sees the key itself, and not its letter; but whoever has an account's key is that account, and here it lies about.
+  takes: (kind) => !['curve', 'operator', 'account', 'user'].includes(kind),
+  seedIs:
+    'a server’s nkey: 58 characters that begin with SN, as "coffer identity generate nkey --server" makes one',
   read: (engine, backend) => engine.signingKeys(backend),
 };
 
@@ -23,6 +30,7 @@ export interface SigningRingOptions extends KeyRingOptions {
 export class SigningRing {
   readonly #ring: KeyRing;
   readonly #now: () => Date;
+  readonly #seen = new WeakMap<KeyPair, number>();
 
   /** @throws CofferError `invalid_argument` for a seed that signs nothing; as a change does */
   static async open({ now = () => new Date(), ...options }: SigningRingOptions): Promise<SigningRing> {
@@ -38,15 +46,27 @@ export class SigningRing {
   current(): KeyPair {
     const latest = this.#now().getTime() - KNOWN_BY_ALL_MS;
     const { keys } = this.#ring;
-    const known = keys.find(({ createdAt }) => createdAt.getTime() <= latest);
+    const known = keys.find((key) => this.#since(key) <= latest);
     const chosen = known ?? keys.at(-1);
     if (chosen === undefined) throw new Error('this backend has no key to sign with');
     return chosen.pair;
   }
 
+  /** By the clock of another instance it may be made later than it was seen here. */
+  #since({ pair, createdAt }: RingKey): number {
+    const seen = this.#seen.get(pair) ?? this.#now().getTime();
+    this.#seen.set(pair, seen);
+    return Math.min(createdAt.getTime(), seen);
+  }
+
   /** The public keys of all of them, the newest first. */
   all(): readonly string[] {
     return this.#ring.pairs.map(({ publicKey }) => publicKey);
+  }
+
+  /** As {@link KeyRing.onLost}. */
+  onLost(listener: () => void): () => void {
+    return this.#ring.onLost(listener);
   }
 
   /** Wipes the keys. */

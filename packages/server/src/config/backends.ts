@@ -28,14 +28,20 @@ const ofModule = z.strictObject({
 
 const keys = z.array(text).min(1);
 
+const patterns = z.array(text).max(1_000).optional();
+
 const vaultSettings = z.strictObject({
   address: text,
+  insecureHttp: z.boolean().optional(),
   ca: text.optional(),
   namespace: text.optional(),
   authMount: text.optional(),
   enginePath: text.optional(),
   kvVersion: z.literal([1, 2], 'must be 1 or 2').optional(),
   role: text.optional(),
+  allow: z
+    .strictObject({ namespaces: patterns, authMounts: patterns, enginePaths: patterns, roles: patterns })
+    .optional(),
   audience: text.optional(),
   timeoutSeconds: z.number().positive().max(600).optional(),
   retries: z.int().min(0).max(10).optional(),
@@ -65,7 +71,7 @@ export type BackendConfig = VaultBackend | KubernetesBackend | ModuleBackend;
 /** HashiCorp Vault, or OpenBao. */
 export interface VaultBackend extends Common {
   readonly kind: 'vault';
-  /** As `VaultOptions` of @coffer/wasmcloud, without the keys. */
+  /** As `VaultOptions` of @coffer/wasmcloud, without the keys and the name. */
   readonly settings: z.output<typeof vaultSettings>;
 }
 
@@ -165,6 +171,7 @@ export function checkBackends({ backends = [], nats, wasmcloud, trust }: Backend
       'backends are served over NATS, and there is none: write nats: {servers: [nats://HOST:4222], …}, too',
     );
   }
+  checkAudiences(backends);
   backends.forEach((backend, index) => {
     const at = `backends[${index}]`;
     checkNames(at, backend);
@@ -185,6 +192,47 @@ export function checkBackends({ backends = [], nats, wasmcloud, trust }: Backend
     }
   });
 }
+
+/** Of all Vaults, where none is written. */
+const AUDIENCE = 'Vault';
+
+/** Pairs of Vaults whose log-ins are for the same audience. */
+function sharedAudiences(backends: readonly BackendConfig[]): readonly [VaultBackend, VaultBackend][] {
+  const vaults = backends.filter(({ kind }) => kind === 'vault') as readonly VaultBackend[];
+  const audienceOf = ({ settings }: VaultBackend) => settings.audience ?? AUDIENCE;
+  return vaults.flatMap((one, index) =>
+    vaults
+      .slice(index + 1)
+      .filter((other) => audienceOf(other) === audienceOf(one))
+      .map((other): [VaultBackend, VaultBackend] => [one, other]),
+  );
+}
+
+/**
+ * A log-in of one backend is as good as one of another to a Vault that takes both keys. So both must ask the same of whoever logs in.
+ *
+ * @throws CofferError `invalid_argument`
+ */
+function checkAudiences(backends: readonly BackendConfig[]): void {
+  for (const [one, other] of sharedAudiences(backends)) {
+    const differs = (['trust', 'grants'] as const).find((key) => one[key] !== other[key]);
+    const hosts = ({ settings }: VaultBackend) => JSON.stringify(settings.applicationHosts ?? {});
+    if (differs === undefined && hosts(one) === hosts(other)) continue;
+    throw refuse(
+      `backends[${backends.indexOf(other)}].settings.audience: it is that of ${JSON.stringify(one.name)}, too, which has another ` +
+        `${differs ?? 'settings.applicationHosts'}: who is let in by one of them would be let in by the other. Give each an audience of ` +
+        'its own, and bind it in Vault (bound_audiences)',
+    );
+  }
+}
+
+/** What a person should know of backends that are not refused. */
+export const noticesOf = (backends: readonly BackendConfig[]): readonly string[] =>
+  sharedAudiences(backends).map(
+    ([one, other]) =>
+      `The backends ${one.name} and ${other.name} have the same audience: a Vault that takes log-ins of one may take those of the ` +
+      'other. Give each an audience of its own, or have each auth method read the keys of one (/.well-known/keys/NAME).',
+  );
 
 function checkNames(at: string, { name, prefix, queueGroup }: BackendConfig): void {
   // A slash would make two things of "<name>/<key>" in a grant.

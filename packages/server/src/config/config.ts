@@ -9,7 +9,7 @@ import {
 } from '@coffer/engine';
 import type { BodyLimits } from '../http/body.js';
 import type { RequestRates } from '../limit/rate-limits.js';
-import { formatAddress, isLoopback, listenAddress, parseListenAddress } from '../listen/address.js';
+import { formatAddress, isLoopback, listenAddress } from '../listen/address.js';
 import type { ConnectionLimits } from '../listen/http-server.js';
 import { LOG_LEVELS, type LogLevel } from '../log.js';
 import type { TlsFiles } from '../tls/pair.js';
@@ -21,6 +21,7 @@ import {
   type PartialSettings,
   problemsOf,
 } from './file.js';
+import { checkKeysListen } from './keys-listen.js';
 import { checkNats, completeWasmcloud, type NatsConfig, natsConfig, type WasmcloudConfig } from './nats.js';
 import { checkStorage, type StorageConfig, storageConfig } from './storage.js';
 import { checkTrust, type TrustConfig, trustConfig } from './trust.js';
@@ -182,7 +183,7 @@ export function assembleConfig({ flags = {}, env, file, settings = {} }: ConfigS
   noting(() => checkTrust(config));
   noting(() => checkNats(config));
   noting(() => checkBackends(config));
-  noting(() => config.jwksListen && parseListenAddress(config.jwksListen));
+  noting(() => config.jwksListen && checkKeysListen(config.jwksListen));
   noting(() => checkStorage(config));
   noting(() => {
     if (fromFile.wasmcloud === undefined || fromFile.nats !== undefined) return;

@@ -16,6 +16,7 @@ import { answerAudit } from './audit.js';
 import { type Authenticator, addressOf, type KnownCaller } from './authenticate.js';
 import type { BodyKind, BodyReader } from './body.js';
 import { admitChange, admitGet, admitPost, unknownCaller } from './gate.js';
+import { isOfOne, KEYS_OF_ONE_PATH, KEYS_PATH, type KeySets, keysAt } from './keys.js';
 import { answerMetrics, type MetricsContext } from './metrics.js';
 import { changeOf, checkBoundProof, requireCurrentProof } from './proof-of-request.js';
 import { answerReadiness, type NotReady } from './readiness.js';
@@ -49,8 +50,8 @@ export interface AppParts {
   readonly notReady: () => NotReady | undefined;
   /** How the NATS door is; undefined: there is none. */
   readonly natsFacts: () => NatsFacts | undefined;
-  /** JWKs: by what Vault checks what is signed here. */
-  readonly publicKeys: () => readonly object[];
+  /** By what Vault checks what is signed here. */
+  readonly keySets: KeySets;
   /** Aborted when the server closes: answers without an end of their own end then. */
   readonly closing: AbortSignal;
   /** How often an answer without an end of its own shows that it lives, when it has nothing else to say. */
@@ -71,7 +72,7 @@ interface Exchange {
 type Route = (exchange: Exchange, parts: AppParts) => Promise<void>;
 
 /**
- * Every route, by its exact path. A map and node's own request and response, and no framework: none of our paths has a
+ * Every route, by its exact path. A map and node's own request and response, and no framework: one of our paths has a
  * parameter, and a framework took a tenth of what one `get` costs.
  */
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
@@ -88,10 +89,8 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/metrics', metrics],
   ['/healthz', readOnly(({ reply }) => reply.text('ok\n'))],
   ['/readyz', readOnly(({ reply }, parts) => answerReadiness(reply, parts))],
-  [
-    '/.well-known/keys',
-    readOnly(({ reply }, { publicKeys }) => reply.json(JSON.stringify({ keys: publicKeys() }))),
-  ],
+  [KEYS_PATH, readOnly(answerKeys)],
+  [KEYS_OF_ONE_PATH, readOnly(answerKeys)],
   ['/openapi.json', readOnly(({ reply }, { openApi }) => reply.jsonDocument(openApi))],
 ]);
 
@@ -107,7 +106,7 @@ export function createApp(parts: AppParts): RequestListener {
     const begun = requests.begin();
     const id = requestIds.next();
     const reply = new Reply(incoming, outgoing, parts.answers, id);
-    const path = pathOf(incoming.url ?? '');
+    const path = routePathOf(incoming);
     const known = ROUTES.get(path);
     const route = known ?? unknownRoute(path);
     const done = () => {
@@ -137,6 +136,18 @@ export function createApp(parts: AppParts): RequestListener {
     }
     route({ id, incoming, outgoing, reply }, parts).then(done, refused);
   };
+}
+
+/** Of what has a parameter, the path as the routes have it. */
+function routePathOf({ url = '' }: IncomingMessage): string {
+  const path = pathOf(url);
+  return isOfOne(path) ? KEYS_OF_ONE_PATH : path;
+}
+
+function answerKeys({ incoming, reply }: Exchange, { keySets }: AppParts): void {
+  const keys = keysAt(pathOf(incoming.url ?? ''), keySets);
+  if (keys === undefined) throw new Refusal('not_found', 'not found');
+  reply.json(keys);
 }
 
 /** One line for a request. A path that is no route of ours may be anything: left out. */

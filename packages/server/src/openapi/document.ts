@@ -152,6 +152,7 @@ function describeParameter(parameter: Parameter, book: SchemaBook): JsonSchema {
     name,
     in: place,
     description,
+    ...(place === 'path' && { required: true }),
     ...(repeatable
       ? { schema: { type: 'array', items: one }, style: 'form', explode: true }
       : { schema: one }),

@@ -46,7 +46,7 @@ export interface Answer {
 
 export interface Parameter {
   readonly name: string;
-  readonly in: 'query' | 'header';
+  readonly in: 'query' | 'header' | 'path';
   readonly description: string;
   readonly schema: z.ZodType;
   /** May be given more than once. */

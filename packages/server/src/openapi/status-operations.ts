@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { KEYS_OF_ONE_PATH, KEYS_PATH } from '../http/keys.js';
 import { METRICS_TYPE } from '../metrics/exposition.js';
 import * as answers from '../wire/answer-schemas.js';
 import { json, type Operation } from './operation.js';
@@ -46,9 +47,20 @@ export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
       },
     },
   },
-  ...readOnly('/.well-known/keys', {
+  ...readOnly(KEYS_PATH, {
     ...server('publicKeys', 'By what Vault checks who logs in'),
     description: 'A JWKS: the signing keys of all backends of kind `vault`. Without one it is empty.',
+    errors: ['rate_limited'],
+    errorForm: 'text',
+    answers: { 200: json(answers.publicKeys, 'The newest first') },
+  }),
+  ...readOnly(KEYS_OF_ONE_PATH, {
+    ...server('publicKeysOf', 'By what Vault checks who logs in for one backend'),
+    description:
+      'A JWKS: the signing keys of the backend of this name. Of one that there is not, or that signs nothing, it is empty.',
+    parameters: [
+      { name: 'backend', in: 'path', description: 'The name of the backend', schema: z.string().min(1) },
+    ],
     errors: ['rate_limited'],
     errorForm: 'text',
     answers: { 200: json(answers.publicKeys, 'The newest first') },

@@ -48,8 +48,11 @@ export class KeyRing {
   readonly #use: RingUse;
   readonly #options: KeyRingOptions;
   readonly #unfollow: () => void;
+  readonly #onLost = new Set<() => void>();
   #keys: readonly RingKey[] = [];
   #pairs: readonly KeyPair[] = [];
+  /** Public keys, as they were read last. */
+  #read: readonly string[] = [];
 
   /**
    * Imports the seed, if there is one, and makes the first key where the ring has none.
@@ -84,8 +87,19 @@ export class KeyRing {
     return this.#pairs;
   }
 
+  /**
+   * Calls `listener` when a key is one of the ring no more, in the turn in which that is known here.
+   *
+   * @returns a function that ends it
+   */
+  onLost(listener: () => void): () => void {
+    this.#onLost.add(listener);
+    return () => this.#onLost.delete(listener);
+  }
+
   /** Wipes the keys. */
   close(): void {
+    this.#onLost.clear();
     this.#unfollow();
     this.#replace([]);
   }
@@ -113,6 +127,10 @@ export class KeyRing {
         return { pair, createdAt };
       }),
     );
+    const before = this.#read;
+    this.#read = this.#pairs.map(({ publicKey }) => publicKey);
+    if (before.every((key) => this.#read.includes(key))) return;
+    for (const listener of this.#onLost) listener();
   }
 
   #replace(keys: readonly RingKey[]): void {
