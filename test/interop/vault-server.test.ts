@@ -22,7 +22,7 @@ async function start(vault: VaultServer, { grants = 'upstream' as 'required' | '
   const settings = { address: vault.url, applicationHosts: { keys: [host.publicKey] } };
   const backends = backendConfigs([{ name: 'vault', kind: 'vault', grants, settings }], undefined);
   const world = await WasmWorld.start({ listen: '127.0.0.1:0', backends });
-  await setUp(vault, `${world.server.url}/.well-known/keys`);
+  await setUp(vault, `${world.server.url}/.well-known/keys/vault`);
   await vault.put('shop/db', { user: 'ada', password: canary('password'), port: 5432 });
   const of = (more: object = {}) => {
     const hostJwt = world.token(host, host);
@@ -53,7 +53,18 @@ describe('a server with Vault behind it', () => {
       secret: 'vault/shop/db',
       field: 'password',
       authorized: true,
+      upstream: { engine: 'secret', authMount: 'jwt', role: 'shop' },
       principal: { id: world.principal, application: 'shop' },
+    });
+    // What a policy may name, the settings say; and what one has named is in the log, too.
+    const elsewhere = { ...shop, policy: policyOf({ role_name: 'shop', secret_engine_path: 'finance' }) };
+    expect(await world.refusal('shop/db', of({ application: elsewhere }))).toMatch(
+      /^PolicyError: a policy may not name the engine "finance" here: allow\.enginePaths/,
+    );
+    expect(world.audit().at(-1)).toMatchObject({
+      secret: 'vault/shop/db',
+      error: 'PolicyError',
+      upstream: { engine: 'finance' },
     });
     expect(lines.at(4)).toMatchObject({ secret: 'vault/shop/none', error: 'SecretNotFound' });
     expect(JSON.stringify([world.audit(), world.log.lines])).not.toMatch(/canary/i);

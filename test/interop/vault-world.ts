@@ -177,11 +177,15 @@ export async function role(vault: VaultServer, name: string, more: object = {}, 
   });
 }
 
+const ANY = ['*'];
+const EVERYTHING = { namespaces: ANY, authMounts: ANY, enginePaths: ANY, roles: ANY };
+
 /** A source with a host that is believed about applications. */
 export const sourceOf = (askers: Askers, signingKeys: SigningKeysServer, options: Partial<VaultOptions>) =>
   openVault({
     address: '',
     signingKeys,
+    allow: EVERYTHING,
     applicationHosts: { keys: [askers.host.publicKey] },
     ...options,
   });

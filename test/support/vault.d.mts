@@ -1,3 +1,4 @@
+import type { Authority, Issued } from './certificates.d.mts';
 import type { Exit, Process, TemporaryFolder } from './processes.d.mts';
 
 /** A real Vault in development mode on 127.0.0.1, that keeps everything in memory, with KV version 2 at `secret`. */
@@ -29,6 +30,13 @@ export class VaultServer implements AsyncDisposable {
 export class KeptVault extends VaultServer {
   /** Initialized and unsealed. */
   static override start(): Promise<KeptVault>;
+  /** The same over TLS, with a listener for each certificate; `url` is that of the first, which is to be one for 127.0.0.1. */
+  static startWithTls(
+    authority: Pick<Authority, 'cert'>,
+    certificates: readonly Pick<Issued, 'cert' | 'key'>[],
+  ): Promise<KeptVault>;
+  /** Of each listener. */
+  readonly urls: readonly string[];
   /** Two that share what they keep: the first is active, the second hands on to it, and may not take its place without it. */
   static startTwo(): Promise<[KeptVault, KeptVault]>;
   unseal(): Promise<void>;

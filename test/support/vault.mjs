@@ -96,11 +96,11 @@ async function begin(folder, tls) {
 }
 
 /** The file storage of a Vault is one folder, and the one key that unseals it is enough. */
-const KEPT = (folder, port) => `
+const KEPT = (folder, [first, ...others]) => `
 storage "file" { path = "${folder.join('data')}" }
-listener "tcp" { address = "127.0.0.1:${port}", tls_disable = true }
+${[first, ...others].map(({ port, tls }) => `listener "tcp" { address = "127.0.0.1:${port}", ${tls} }`).join('\n')}
 disable_mlock = true
-api_addr = "http://127.0.0.1:${port}"
+api_addr = "${first.url}"
 `;
 
 /** One of several, which agree among themselves on one that is active. */
@@ -114,11 +114,31 @@ cluster_addr = "https://127.0.0.1:${clusterPort}"
 
 export class KeptVault extends VaultServer {
   static async start() {
+    return await KeptVault.#start(new TemporaryFolder(), [{ tls: 'tls_disable = true' }], undefined);
+  }
+
+  static async startWithTls(authority, certificates) {
     const folder = new TemporaryFolder();
-    const port = await freePort();
-    writeFileSync(folder.join('vault.hcl'), KEPT(folder, port).replaceAll(', ', '\n'));
-    const url = `http://127.0.0.1:${port}`;
-    const vault = new KeptVault({ url, process: await serve(folder), folder });
+    const write = (name, content) => {
+      writeFileSync(folder.join(name), content, { mode: 0o600 });
+      return folder.join(name);
+    };
+    const listeners = certificates.map(({ cert, key }, n) => ({
+      tls: `tls_cert_file = "${write(`${n}.crt`, cert)}", tls_key_file = "${write(`${n}.key`, key)}"`,
+    }));
+    return await KeptVault.#start(folder, listeners, write('ca.pem', authority.cert));
+  }
+
+  static async #start(folder, wanted, ca) {
+    const listeners = [];
+    for (const { tls } of wanted) {
+      const port = await freePort();
+      listeners.push({ tls, port, url: `${ca ? 'https' : 'http'}://127.0.0.1:${port}` });
+    }
+    writeFileSync(folder.join('vault.hcl'), KEPT(folder, listeners).replaceAll(', ', '\n'));
+    const [{ url }] = listeners;
+    const vault = new KeptVault({ url, process: await serve(folder), folder, ca });
+    vault.urls = listeners.map((listener) => listener.url);
     try {
       await vault.#init();
       return vault;

@@ -3,7 +3,7 @@ import { createKeyPair, decodeWascap, encodeWascap, type KeyPair, keyPairFromByt
 import { describe, expect, it } from 'vitest';
 import type { Requester } from '../src/index.js';
 import { jwksOf, keyIdOf } from '../src/vault/index.js';
-import { applicationClaim, loginToken, signed } from '../src/vault/login-token.js';
+import { isListed, loginToken, signed } from '../src/vault/login-token.js';
 
 /** RFC 8037, appendix A. */
 const RFC8037 = {
@@ -39,12 +39,7 @@ const component = createKeyPair('component');
 const provider = createKeyPair('provider');
 const host = createKeyPair('server');
 
-function requester({
-  entity = component,
-  hostSigner = host,
-  name = 'shop' as string | null,
-  labels = {},
-} = {}): Requester {
+function requester({ entity = component, hostSigner = host, labels = {} } = {}): Requester {
   const about = { wascap: { name: 'of a test', ...labels } };
   const entityToken = decodeWascap(encodeWascap({ sub: entity.publicKey, ...about }, account));
   const hostToken = decodeWascap(encodeWascap({ sub: host.publicKey, wascap: { name: 'host' } }, hostSigner));
@@ -54,10 +49,11 @@ function requester({
     entity: { kind, key: entity.publicKey, jti, name: '', token: entityToken },
     // Its chain is the verifier's matter.
     host: { key: host.publicKey, name: '', token: hostToken } as Requester['host'],
-    application: { name: name ?? undefined, policy: '' },
+    application: { name: 'shop', policy: '' },
   };
 }
 
+const NOBODY = { backend: '', audience: 'v', application: '', hostTrusted: false };
 const NOW = new Date('2026-01-02T03:04:05Z');
 
 function read(jwt: string) {
@@ -81,7 +77,8 @@ describe('a log-in token', () => {
 
   it('says of a component what Vault’s roles are made for', () => {
     const asked = requester();
-    const jwt = loginToken({ audience: 'Vault', application: 'shop', requester: asked }, key, NOW);
+    const said = { backend: 'vault', audience: 'Vault', application: 'shop', hostTrusted: true };
+    const jwt = loginToken({ ...said, requester: asked }, key, NOW);
     const { header, claims, signedBy } = read(jwt);
     expect(header).toEqual({ alg: 'EdDSA', typ: 'JWT', kid: keyIdOf(key.publicKey) });
     expect(claims).toEqual({
@@ -89,9 +86,11 @@ describe('a log-in token', () => {
       aud: 'Vault',
       sub: asked.entity.jti,
       exp: NOW.getTime() / 1000 + 60,
+      backend: 'vault',
       entity: component.publicKey,
       account: '',
       application: 'shop',
+      host_trusted: true,
       host: asked.host.token.claims,
       component: asked.entity.token.claims,
     });
@@ -102,43 +101,42 @@ describe('a log-in token', () => {
   it('says of which trusted account an entity is, whose key another account may sign for as well', () => {
     const asked = requester();
     const below = { ...asked, entity: { ...asked.entity, account: 'ACCOUNT' } };
-    const { claims } = read(loginToken({ audience: 'v', application: '', requester: below }, key, NOW));
+    const { claims } = read(loginToken({ ...NOBODY, requester: below }, key, NOW));
     expect(claims.account).toBe('ACCOUNT');
   });
 
   it('says of a provider the same', () => {
     const asked = requester({ entity: provider });
-    const { claims } = read(loginToken({ audience: 'v', application: '', requester: asked }, key, NOW));
+    const { claims } = read(loginToken({ ...NOBODY, requester: asked }, key, NOW));
     expect(claims.provider).toEqual(asked.entity.token.claims);
     expect(claims).not.toHaveProperty('component');
   });
 
   it('keeps numbers of entities’ tokens to the digit', () => {
     const asked = requester({ labels: { config: 12345678901234567890n } });
-    const jwt = loginToken({ audience: 'v', application: '', requester: asked }, key, NOW);
+    const jwt = loginToken({ ...NOBODY, requester: asked }, key, NOW);
     const text = Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString();
     expect(text).toContain('"config":12345678901234567890');
   });
 });
 
-describe('the application', () => {
+describe('a host', () => {
   const listed = { keys: [host.publicKey], clusters: [account.publicKey] };
 
-  it('is believed of a listed host whose own key signed its token, and of one that a listed cluster signed', () => {
-    expect(applicationClaim(requester(), listed)).toBe('shop');
-    expect(applicationClaim(requester({ hostSigner: account }), listed)).toBe('shop');
+  it('is believed about applications if it is listed and its own key signed its token, or if a listed cluster signed it', () => {
+    expect(isListed(requester(), listed)).toBe(true);
+    expect(isListed(requester({ hostSigner: account }), listed)).toBe(true);
   });
 
   it.each([
-    ['of nobody, unless hosts are listed', requester(), {}],
-    ['not of a host that is not listed', requester(), { keys: [provider.publicKey] }],
+    ['unless hosts are listed', requester(), {}],
+    ['that is not listed', requester(), { keys: [provider.publicKey] }],
     [
-      'not of whoever calls itself as a listed host is called',
+      'that calls itself as a listed one is called',
       requester({ hostSigner: createKeyPair('account') }),
       listed,
     ],
-    ['not of a host that names none', requester({ name: null }), listed],
-  ])('is believed %s', (_, asked, hosts) => {
-    expect(applicationClaim(asked, hosts)).toBe('');
+  ])('is not believed %s', (_, asked, hosts) => {
+    expect(isListed(asked, hosts)).toBe(false);
   });
 });

@@ -1,16 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { SecretsError } from '../src/index.js';
+import { Allowed } from '../src/vault/allow.js';
+import type { VaultAllow } from '../src/vault/index.js';
 import { referenceOf } from '../src/vault/reference.js';
 
+const ANY = ['*'];
+const EVERYTHING = { namespaces: ANY, authMounts: ANY, enginePaths: ANY, roles: ANY };
 const DEFAULTS = { namespace: undefined, authMount: 'jwt', enginePath: 'secret', role: undefined };
 
 function read(
   query: { key?: string; field?: string; version?: string },
   properties: Record<string, unknown> = { role_name: 'shop' },
   defaults = {},
+  allow: VaultAllow = EVERYTHING,
 ) {
   const policy = JSON.stringify({ type: 'properties.secret.wasmcloud.dev/v1alpha1', properties });
-  return referenceOf({ key: 'app', ...query }, policy, { ...DEFAULTS, ...defaults });
+  const all = { ...DEFAULTS, ...defaults };
+  return referenceOf({ key: 'app', ...query }, policy, all, new Allowed(allow, all));
 }
 
 function refused(...args: Parameters<typeof read>): string {
@@ -27,7 +33,7 @@ describe('where a secret is', () => {
   it('is told by key, field, version and policy, in both spellings', () => {
     const found = {
       namespace: 'team/a',
-      authMount: 'jwt-wasm',
+      authPath: 'jwt-wasm',
       role: 'shop',
       engine: 'kv/shop',
       enginePath: 'kv/shop',
@@ -44,8 +50,9 @@ describe('where a secret is', () => {
 
   it('is told by the defaults where the policy is silent', () => {
     const found = read({}, {}, { role: 'all', namespace: 'team' });
-    expect(found).toMatchObject({ namespace: 'team', role: 'all', authMount: 'jwt', enginePath: 'secret' });
-    expect(referenceOf({ key: 'app' }, '', { ...DEFAULTS, role: 'all' })).toMatchObject({ role: 'all' });
+    expect(found).toMatchObject({ namespace: 'team', role: 'all', authPath: 'jwt', enginePath: 'secret' });
+    const all = { ...DEFAULTS, role: 'all' };
+    expect(referenceOf({ key: 'app' }, '', all, new Allowed({}, all))).toMatchObject({ role: 'all' });
   });
 
   it('needs a role', () => {
@@ -94,8 +101,52 @@ describe('where a secret is', () => {
     { secret_engine_path: 'Sys' },
     { secret_engine_path: 'identity' },
     { secret_engine_path: '/cubbyhole/' },
+    { secret_engine_path: 'team/cubbyhole' },
+    { secret_engine_path: 'team/sys/mounts' },
     { secret_engine_path: 1 },
   ])('is not at %j', (properties) => {
     expect(refused({}, { role_name: 'shop', ...properties })).toBe('PolicyError');
+  });
+});
+
+describe('what a policy may name', () => {
+  const elsewhere = [
+    { namespace: 'team' },
+    { mount_path: 'jwt2' },
+    { secret_engine_path: 'finance' },
+    { secretEnginePath: 'secret/data/finance' },
+  ];
+
+  it.each(elsewhere)('is no %j unless it is allowed', (properties) => {
+    expect(refused({}, { role_name: 'shop', ...properties }, {}, {})).toBe('PolicyError');
+    const others = { namespaces: ['x'], authMounts: ['jwt3'], enginePaths: ['fin', 'finance/*'] };
+    expect(refused({}, { role_name: 'shop', ...properties }, {}, others)).toBe('PolicyError');
+  });
+
+  it('is what the settings name themselves, as whatever it is written, and any role if they name none', () => {
+    const said = { role_name: 'any', mount_path: 'auth/jwt/', secret_engine_path: '/secret/' };
+    expect(read({}, said, {}, {})).toMatchObject({ role: 'any', authPath: 'jwt', engine: 'secret' });
+    expect(read({}, { role_name: 'x', namespace: 'team/' }, { namespace: 'team' }, {})).toMatchObject({
+      namespace: 'team',
+    });
+  });
+
+  it('is no other role than that of the settings, nor than those that are allowed', () => {
+    expect(refused({}, { role_name: 'other' }, { role: 'shop' }, {})).toBe('PolicyError');
+    expect(read({}, { role_name: 'shop' }, { role: 'shop' }, {})).toMatchObject({ role: 'shop' });
+    const allow = { roles: ['shop-*'] };
+    expect(read({}, { role_name: 'shop-a' }, { role: 'shop' }, allow)).toMatchObject({ role: 'shop-a' });
+    expect(read({}, { role_name: 'shop-a' }, {}, allow)).toMatchObject({ role: 'shop-a' });
+    expect(refused({}, { role_name: 'other' }, {}, allow)).toBe('PolicyError');
+  });
+
+  it('is what is allowed, by patterns', () => {
+    const allow = { namespaces: ['team/*'], authMounts: ['wasm/'], enginePaths: ['kv-*'] };
+    const said = { role_name: 'shop', namespace: 'team/a', mount_path: 'wasm', secret_engine_path: 'kv-a/' };
+    expect(read({}, said, {}, allow)).toMatchObject({
+      namespace: 'team/a',
+      authPath: 'wasm',
+      engine: 'kv-a',
+    });
   });
 });

@@ -16,7 +16,13 @@ export async function openVaultSource(config: VaultBackend, ground: SourceGround
   const { engine, onNotice, signingSeed: seed } = ground;
   const signingKeys = await SigningRing.open({ engine, onNotice, seed, backend: name });
   try {
-    const source = await openVault({ ...settings, ...(ca && { ca: resolve(ca) }), signingKeys });
+    const source = await openVault({
+      ...settings,
+      ...(ca && { ca: resolve(ca) }),
+      name,
+      signingKeys,
+      onNotice: (sentence) => onNotice(`The backend ${name}: ${sentence}`),
+    });
     return {
       source,
       publicKeys: () => jwksOf(signingKeys.all()).keys,

@@ -1,7 +1,7 @@
 import type { Entity, Requester } from '../backend/options.js';
+import { Pattern } from '../backend/pattern.js';
 import { SecretsError } from '../protocol/errors.js';
 import { serviceAccountOf } from './names.js';
-import { Pattern } from './pattern.js';
 import type { Access, Identity } from './policy.js';
 import type { ImpersonationRule, KubernetesSettings } from './settings.js';
 import { refused } from './upstream.js';

@@ -9,4 +9,9 @@ export class Flights<T> {
     this.#under.set(key, begun);
     return begun;
   }
+
+  /** When all that is under way now has come to its end, whatever that is. */
+  async landed(): Promise<void> {
+    await Promise.allSettled(this.#under.values());
+  }
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { urlToHttpOptions } from 'node:url';
+import type { VaultOptions } from './options.js';
 
 /** Until when an answer is waited for. */
 export interface Patience {
@@ -39,7 +40,7 @@ export class NoAnswer extends Error {
 }
 
 /** A value in Vault has at most 1 MiB by default, and NATS carries no more. */
-const LARGEST_ANSWER = 8 * 2 ** 20;
+const LARGEST_ANSWER = 2 * 2 ** 20;
 /** Beyond, requests wait for one that is done. */
 const CONNECTIONS = 64;
 /** Vault and what stands before it close idle ones later than that. */
@@ -63,14 +64,28 @@ export class VaultHttp {
       timeout: IDLE_MS,
       scheduling: 'lifo' as const,
     };
-    this.#agent = new http.Agent({ ...keeping, ...(ca !== undefined && { ca }) });
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    this.#agent = new http.Agent({ ...keeping, rejectUnauthorized: true, ...(ca !== undefined && { ca }) });
   }
 
-  /** Opens no connection yet. @throws TypeError for what is no address of a Vault; as `readFile` */
-  static async at(address: string, ca?: string | Uint8Array): Promise<VaultHttp> {
+  /**
+   * Opens no connection yet.
+   *
+   * @throws TypeError for what is no address of a Vault, or would pass in clear; as `readFile`
+   */
+  static async at(
+    address: string,
+    { ca, insecureHttp = false }: Pick<VaultOptions, 'ca' | 'insecureHttp'> = {},
+  ): Promise<VaultHttp> {
     const url = URL.canParse(address) ? new URL(address) : undefined;
     if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
       throw new TypeError('the address of a Vault is https://HOST:PORT or http://HOST:PORT');
+    }
+    if (url.protocol === 'http:' && !insecureHttp && !isLoopback(url.hostname)) {
+      throw new TypeError(
+        `${url.origin} is not on this machine, and without TLS everybody on the way reads the secrets and can be anybody to Vault: ` +
+          'write https://, or say insecureHttp: true',
+      );
     }
     const http = await (url.protocol === 'https:' ? import('node:https') : import('node:http'));
     const pem = typeof ca === 'string' ? await readFile(ca) : ca && Buffer.from(ca);
@@ -141,9 +156,11 @@ function answerTo(
     request.on('response', (response: IncomingMessage) => {
       let size = 0;
       response.on('data', (chunk: Buffer) => {
-        chunks.push(chunk);
         size += chunk.length;
-        if (size > LARGEST_ANSWER) giveUp('TOO_LARGE');
+        if (request.destroyed || size > LARGEST_ANSWER) {
+          chunk.fill(0);
+          giveUp('TOO_LARGE');
+        } else chunks.push(chunk);
       });
       response.on('error', fail);
       response.on('end', () => {
@@ -161,6 +178,10 @@ function answerTo(
     request.end(body);
   });
 }
+
+/** As `URL.hostname` has it. */
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 
 function wipe(chunks: readonly Buffer[]): void {
   for (const chunk of chunks) chunk.fill(0);

@@ -1,5 +1,5 @@
 /** HashiCorp Vault and OpenBao as a source of wasmCloud's secrets. */
 export { jsonAt, membersIn, textOf } from '../backend/json-at.js';
 export { type Jwk, jwksOf, keyIdOf } from './jwks.js';
-export type { ApplicationHosts, SigningKey, SigningKeys, VaultOptions } from './options.js';
+export type { ApplicationHosts, SigningKey, SigningKeys, VaultAllow, VaultOptions } from './options.js';
 export { openVault } from './vault.js';

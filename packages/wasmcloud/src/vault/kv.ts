@@ -31,16 +31,24 @@ export class VaultKv {
     this.#mounts = mounts;
   }
 
-  /** @throws Forbidden; SecretsError `SecretNotFound`, with the reason as its cause, `PolicyError`, `UpstreamError` */
-  async read(reference: VaultReference, client: ClientToken, patience: Patience): Promise<Secret> {
-    const kv = await this.#mounts.versionOf(reference, client);
-    const answer = await this.#ask(kv, reference, client, patience);
+  /**
+   * @param client asked for each request, since a token may be good for few
+   * @throws Forbidden; SecretsError `SecretNotFound`, with the reason as its cause, `PolicyError`, `UpstreamError`
+   */
+  async read(
+    reference: VaultReference,
+    client: () => Promise<ClientToken>,
+    patience: Patience,
+  ): Promise<Secret> {
+    const mounts = this.#mounts;
+    const kv = mounts.known(reference) ?? (await mounts.ask(reference, await client()));
+    const answer = await this.#ask(kv, reference, await client(), patience);
     if (answer.status !== 404) return secretIn(kv, reference, answer);
     const gone = notFound(answer);
     // What was there a while ago may be of the other version by now.
-    const now = await this.#mounts.versionAgain(reference, client);
+    const now = mounts.justAsked(reference) ?? (await mounts.ask(reference, await client()));
     if (now === kv) throw gone;
-    return secretIn(now, reference, await this.#ask(now, reference, client, patience));
+    return secretIn(now, reference, await this.#ask(now, reference, await client(), patience));
   }
 
   #ask(
@@ -97,8 +105,9 @@ function fieldOf(object: Uint8Array, field: string): Uint8Array {
   const json = membersIn(object)?.get(field);
   if (json === undefined) throw absent(`it has no field ${JSON.stringify(field)}`);
   const value = json[0] === QUOTE ? textOf(json) : plainJson(json);
-  if (!isUtf8(value)) throw foreign();
-  return value;
+  if (isUtf8(value)) return value;
+  value.fill(0);
+  throw foreign();
 }
 
 const goneSchema = z.object({

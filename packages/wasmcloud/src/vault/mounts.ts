@@ -13,6 +13,8 @@ export type KvVersion = 1 | 2;
 const MOST = 1_000;
 /** What was asked for in this time is not asked for again because a secret is not there. */
 const AGAIN_MS = 2_000;
+/** Another engine may be where one was. */
+const KNOWN_MS = 5 * 60 * 1000;
 
 const mountSchema = z.object({
   data: z.object({
@@ -23,52 +25,63 @@ const mountSchema = z.object({
 });
 
 type Mount = z.output<typeof mountSchema>['data'];
+type EnginePlace = Pick<VaultReference, 'namespace' | 'engine' | 'enginePath'>;
 
 interface Known {
   readonly version: KvVersion;
   readonly asked: number;
 }
 
-/** Knows of which version of KV an engine is: asked for once, as Vault's own command line does, and remembered. */
+export interface MountsOptions {
+  readonly timeoutMs: number;
+  /** The version of one engine, where Vault does not say it. */
+  readonly told?: (EnginePlace & { readonly version: KvVersion }) | undefined;
+}
+
+/** Knows of which version of KV an engine is: asked for, as Vault's own command line does, and remembered for some minutes. */
 export class KvMounts {
   readonly #api: VaultApi;
-  readonly #all: KvVersion | undefined;
-  readonly #timeoutMs: number;
+  readonly #options: MountsOptions;
   readonly #known = new Map<string, Known>();
   readonly #flights = new Flights<Known>();
 
-  /** @param all the version of all engines, where it is known */
-  constructor(api: VaultApi, all: KvVersion | undefined, timeoutMs: number) {
+  constructor(api: VaultApi, options: MountsOptions) {
     this.#api = api;
-    this.#all = all;
-    this.#timeoutMs = timeoutMs;
+    this.#options = options;
+  }
+
+  /** Undefined: it has to be asked for. */
+  known(reference: EnginePlace): KvVersion | undefined {
+    return this.#current(reference, KNOWN_MS)?.version;
+  }
+
+  /** The same unless it was asked for some time ago. */
+  justAsked(reference: EnginePlace): KvVersion | undefined {
+    return this.#current(reference, AGAIN_MS)?.version;
   }
 
   /** @throws Forbidden; SecretsError `PolicyError`, `UpstreamError` */
-  async versionOf(reference: VaultReference, client: ClientToken): Promise<KvVersion> {
-    if (this.#all !== undefined) return this.#all;
-    const known = this.#known.get(keyOf(reference));
-    if (known !== undefined) return known.version;
+  async ask(reference: EnginePlace, client: ClientToken): Promise<KvVersion> {
     // Who may not know it is in the way of nobody who may: each asks with its own token.
     const key = `${client.token}\n${keyOf(reference)}`;
     return (await this.#flights.run(key, () => this.#ask(reference, client))).version;
   }
 
-  /** The same, asked anew unless it was just now. */
-  async versionAgain(reference: VaultReference, client: ClientToken): Promise<KvVersion> {
+  #current(reference: EnginePlace, withinMs: number): Known | undefined {
     const known = this.#known.get(keyOf(reference));
-    if (known !== undefined && performance.now() - known.asked >= AGAIN_MS)
-      this.#known.delete(keyOf(reference));
-    return this.versionOf(reference, client);
+    return known !== undefined && performance.now() - known.asked < withinMs ? known : undefined;
   }
 
-  async #ask(reference: VaultReference, { namespace, token }: ClientToken): Promise<Known> {
+  async #ask(reference: EnginePlace, { namespace, token }: ClientToken): Promise<Known> {
     const asked = performance.now();
     const path = `sys/internal/ui/mounts/${reference.enginePath}`;
     const { status, body } = await this.#api.ask(
       { method: 'GET', path, namespace, token },
-      { until: asked + this.#timeoutMs },
+      { until: asked + this.#options.timeoutMs },
     );
+    const { told } = this.#options;
+    const isTold = told !== undefined && keyOf(told) === keyOf(reference);
+    if (status === 403 && isTold) return this.#remember(reference, { version: told.version, asked });
     if (status === 403) throw new Forbidden(wordsOf(body));
     const { data } = readJson(mountSchema, body) ?? {};
     if (status !== 200 || data === undefined) {
@@ -77,7 +90,10 @@ export class KvMounts {
         `Vault does not tell what is mounted at ${reference.engine} (${status})`,
       );
     }
-    const known = { version: kvVersion(reference.engine, data), asked };
+    return this.#remember(reference, { version: kvVersion(reference.engine, data), asked });
+  }
+
+  #remember(reference: EnginePlace, known: Known): Known {
     this.#known.set(keyOf(reference), known);
     for (const oldest of this.#known.keys()) {
       if (this.#known.size <= MOST) break;
@@ -87,7 +103,7 @@ export class KvMounts {
   }
 }
 
-const keyOf = ({ namespace = '', enginePath }: VaultReference): string => `${namespace}\n${enginePath}`;
+const keyOf = ({ namespace = '', enginePath }: EnginePlace): string => `${namespace}\n${enginePath}`;
 
 /** Of other engines, such as those that make credentials, nothing is read: each read would make some. */
 function kvVersion(engine: string, { path, type, options }: Mount): KvVersion {

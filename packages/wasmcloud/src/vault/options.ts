@@ -10,6 +10,12 @@ export interface SigningKeys {
   current(): SigningKey;
   /** The public keys that Vault is to take, for its JWKS: the current one, and for a while those before and after it. */
   all(): readonly string[];
+  /**
+   * Tells when a key is none of them any more. Vault, which takes what it signed until it reads the keys anew, is made to do that.
+   *
+   * @returns a function that ends it
+   */
+  onLost?(listener: () => void): () => void;
 }
 
 /** Hosts that are believed when they say for which application they ask. Neither: none. */
@@ -20,9 +26,22 @@ export interface ApplicationHosts {
   readonly clusters?: readonly string[] | undefined;
 }
 
+/** What policies may name beside what the options name. In each a `*` stands for any run of characters. */
+export interface VaultAllow {
+  readonly namespaces?: readonly string[] | undefined;
+  readonly authMounts?: readonly string[] | undefined;
+  readonly enginePaths?: readonly string[] | undefined;
+  /** Without it, and without `role`, any: Vault itself binds roles. */
+  readonly roles?: readonly string[] | undefined;
+}
+
 export interface VaultOptions {
+  /** Claim `backend` of log-in tokens. Default: empty. */
+  readonly name?: string | undefined;
   /** `http(s)://HOST[:PORT][/PATH]` */
   readonly address: string;
+  /** Take an address of `http://` that is no loopback one: tokens and secrets pass in clear. */
+  readonly insecureHttp?: boolean | undefined;
   /** Certificate authorities to trust in place of the system's: a file of PEM, or the PEM itself. Read once. */
   readonly ca?: string | Uint8Array | undefined;
   readonly signingKeys: SigningKeys;
@@ -32,10 +51,12 @@ export interface VaultOptions {
   readonly authMount?: string | undefined;
   /** Default for policies without `secret_engine_path`: `secret`. */
   readonly enginePath?: string | undefined;
-  /** Of all engines; default: each is asked. */
+  /** Of the engine at `enginePath`, where Vault does not say; it is asked of each. */
   readonly kvVersion?: 1 | 2 | undefined;
   /** For policies without `role_name`; default: they are refused. */
   readonly role?: string | undefined;
+  /** Default: policies name nothing but what the options above name, and any role if there is no `role`. */
+  readonly allow?: VaultAllow | undefined;
   /** Claim `aud` of log-in tokens. Default `Vault`. */
   readonly audience?: string | undefined;
   /** For all that one get, and one log-in, asks of Vault, second attempts included. Default 5. */
@@ -44,4 +65,6 @@ export interface VaultOptions {
   readonly retries?: number | undefined;
   /** Only their requests carry the claim `application`; in those of others it is empty. Default: none. */
   readonly applicationHosts?: ApplicationHosts | undefined;
+  /** Told what a person should do: a sentence. */
+  readonly onNotice?: ((sentence: string) => void) | undefined;
 }

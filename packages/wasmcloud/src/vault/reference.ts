@@ -12,10 +12,18 @@ export interface Defaults {
   readonly role: string | undefined;
 }
 
+/** What a policy, and the defaults, say of where a secret is, and as what one logs in: as people write it. */
+export interface Place {
+  readonly namespace: string | undefined;
+  readonly authMount: string;
+  readonly engine: string;
+  readonly role: string | undefined;
+}
+
 /** Where one logs in, and as what. The mount is a path that may stand in a URL. */
 export interface LoginPlace {
   readonly namespace: string | undefined;
-  readonly authMount: string;
+  readonly authPath: string;
   readonly role: string;
 }
 
@@ -30,29 +38,42 @@ export interface VaultReference extends LoginPlace {
   readonly version: number | undefined;
 }
 
+/** @throws SecretsError `PolicyError` for a policy that says something else than texts */
+export function placeOf(policy: string, defaults: Defaults): Place {
+  const properties = propertiesOf(policy);
+  const said = (...names: readonly string[]) => textProperty(properties, ...names);
+  return {
+    namespace: namespaceOf(said('namespace')) ?? defaults.namespace,
+    authMount: trimmedMount(said('mount_path', 'mountPath') ?? defaults.authMount),
+    engine: trimmedPath(said('secret_engine_path', 'secretEnginePath') ?? defaults.enginePath),
+    role: said('role_name', 'roleName') ?? defaults.role,
+  };
+}
+
 /**
  * Reads where a secret is from what a manifest says: its key, field and version, and the policy's properties.
  *
  * @throws SecretsError `InvalidRequest` for the former, `PolicyError` for the latter
  */
-export function referenceOf(query: SecretQuery, policy: string, defaults: Defaults): VaultReference {
+export function referenceOf(
+  query: SecretQuery,
+  policy: string,
+  defaults: Defaults,
+  allowed: { require(place: Place): void },
+): VaultReference {
   const key = encodedPath(query.key);
   if (key === undefined) throw invalid('the key is no path of Vault’s, such as team/app');
-  const properties = propertiesOf(policy);
-  const role = textProperty(properties, 'role_name', 'roleName') ?? defaults.role;
+  const place = placeOf(policy, defaults);
+  const { namespace, authMount, engine, role } = place;
   if (role === undefined) {
     throw new SecretsError(
       'PolicyError',
       'the policy names no role of Vault’s: add role_name to its properties',
     );
   }
-  const engine = trimmedPath(
-    textProperty(properties, 'secret_engine_path', 'secretEnginePath') ?? defaults.enginePath,
-  );
-  const mount = textProperty(properties, 'mount_path', 'mountPath') ?? defaults.authMount;
-  return {
-    namespace: namespaceOf(textProperty(properties, 'namespace')) ?? defaults.namespace,
-    authMount: authMountOf(mount),
+  const reference = {
+    namespace,
+    authPath: authPathOf(authMount),
     role,
     engine,
     enginePath: enginePathOf(engine),
@@ -60,23 +81,31 @@ export function referenceOf(query: SecretQuery, policy: string, defaults: Defaul
     field: query.field,
     version: versionOf(query.version),
   };
+  allowed.require(place);
+  return reference;
 }
 
+/** As the README of Vault's users has it, and as its API has it. */
+export const trimmedMount = (path: string): string => trimmedPath(path).replace(/^auth\//, '');
+
 /** @throws SecretsError `PolicyError` */
-export function authMountOf(path: string): string {
-  // As the README of Vault's users has it, and as its API has it.
-  const mount = encodedPath(trimmedPath(path).replace(/^auth\//, ''));
-  if (mount !== undefined) return mount;
+export function authPathOf(mount: string): string {
+  const path = encodedPath(mount);
+  if (path !== undefined) return path;
   throw new SecretsError('PolicyError', 'mount_path is no path of an auth method of Vault’s, such as jwt');
 }
 
 /** Vault's own, where no secrets engine is: a token reads of itself there, for one, in full. */
 const OWN = ['auth', 'cubbyhole', 'identity', 'sys'];
+/** Behind a namespace, too. */
+const OWN_ANYWHERE = ['cubbyhole', 'sys'];
 
 /** @throws SecretsError `PolicyError` */
 export function enginePathOf(path: string): string {
   const engine = encodedPath(path);
-  if (engine !== undefined && !OWN.includes(engine.split('/')[0]?.toLowerCase() as string)) return engine;
+  const [first = '', ...others] = (engine ?? '').toLowerCase().split('/');
+  const isOwn = OWN.includes(first) || others.some((part) => OWN_ANYWHERE.includes(part));
+  if (engine !== undefined && !isOwn) return engine;
   throw new SecretsError(
     'PolicyError',
     'secret_engine_path is no path of a secrets engine of Vault’s, such as secret',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { SecretsError } from '../protocol/errors.js';
 import type { VaultOptions } from './options.js';
 import { trimmedPath } from './path.js';
-import { authMountOf, type Defaults, enginePathOf, namespaceOf } from './reference.js';
+import { authPathOf, type Defaults, enginePathOf, namespaceOf, trimmedMount } from './reference.js';
 
 /** What is there whatever stands in the options. */
 export interface Settings {
@@ -39,9 +39,10 @@ export function readDefaults({
 }: VaultOptions): Defaults {
   try {
     const engine = trimmedPath(enginePath);
-    authMountOf(authMount);
+    const mount = trimmedMount(authMount);
+    authPathOf(mount);
     enginePathOf(engine);
-    return { namespace: namespaceOf(namespace), authMount, enginePath: engine, role };
+    return { namespace: namespaceOf(namespace), authMount: mount, enginePath: engine, role };
   } catch (error) {
     if (!(error instanceof SecretsError)) throw error;
     throw new TypeError(`an option of a Vault is wrong: as in a policy, ${error.text}`);

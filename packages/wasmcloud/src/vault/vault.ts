@@ -2,23 +2,34 @@ import type { Requester, Secret, SecretQuery } from '../backend/options.js';
 import type { SecretSource } from '../backend/source.js';
 import { orAborted } from '../host/ask.js';
 import { SecretsError } from '../protocol/errors.js';
+import { Allowed } from './allow.js';
 import { VaultApi } from './api.js';
 import { Farewells } from './farewells.js';
 import { Forbidden } from './forbidden.js';
+import { Forgetting } from './forget.js';
 import { type Patience, VaultHttp } from './http.js';
 import { VaultKv } from './kv.js';
 import { type ClientToken, endToken, logIn } from './login.js';
 import { type Login, LoginCache } from './login-cache.js';
-import { applicationClaim, loginToken } from './login-token.js';
+import { isListed, loginToken } from './login-token.js';
 import { KvMounts } from './mounts.js';
 import type { VaultOptions } from './options.js';
-import { type Defaults, referenceOf, type VaultReference } from './reference.js';
+import {
+  authPathOf,
+  type Defaults,
+  enginePathOf,
+  type LoginPlace,
+  placeOf,
+  referenceOf,
+  type VaultReference,
+} from './reference.js';
 import { readDefaults, readSettings, type Settings } from './settings.js';
 import { TokenDigests } from './token-digests.js';
 import { whyUnready } from './unready.js';
 
 /** So long a token may take to be ended. */
 const FAREWELL_MS = 2_000;
+const SWEEP_MS = 60_000;
 
 /**
  * Secrets in HashiCorp Vault or OpenBao, in engines of KV version 1 and 2. An entity is let in by Vault itself: coffer logs in
@@ -31,7 +42,7 @@ const FAREWELL_MS = 2_000;
  */
 export async function openVault(options: VaultOptions): Promise<SecretSource> {
   const settings = readSettings(options);
-  const http = await VaultHttp.at(options.address, options.ca);
+  const http = await VaultHttp.at(options.address, options);
   return new VaultSource(options, settings, readDefaults(options), new VaultApi(http, settings.retries));
 }
 
@@ -39,38 +50,66 @@ class VaultSource implements SecretSource {
   readonly #options: VaultOptions;
   readonly #settings: Settings;
   readonly #defaults: Defaults;
+  readonly #allowed: Allowed;
   readonly #api: VaultApi;
   readonly #kv: VaultKv;
   readonly #logins: LoginCache;
   readonly #farewells: Farewells;
+  readonly #forgetting: Forgetting;
   readonly #digests = new TokenDigests();
+  readonly #sweeping: NodeJS.Timeout;
+  readonly #unfollow: (() => void) | undefined;
   #closed = false;
 
   constructor(options: VaultOptions, settings: Settings, defaults: Defaults, api: VaultApi) {
+    const { audience, timeoutMs } = settings;
     this.#options = options;
     this.#settings = settings;
     this.#defaults = defaults;
+    this.#allowed = new Allowed(options.allow ?? {}, defaults);
     this.#api = api;
-    this.#kv = new VaultKv(api, new KvMounts(api, options.kvVersion, settings.timeoutMs));
+    this.#kv = new VaultKv(api, new KvMounts(api, { timeoutMs, told: toldEngine(options, defaults) }));
     const end = (client: ClientToken) => endToken(api, client, { until: performance.now() + FAREWELL_MS });
-    this.#farewells = new Farewells(end, settings.timeoutMs);
+    this.#farewells = new Farewells(end, timeoutMs);
     this.#logins = new LoginCache((client) => this.#farewells.later(client));
+    this.#sweeping = setInterval(() => this.#logins.sweep(), SWEEP_MS).unref();
+    const onNotice = options.onNotice ?? (() => {});
+    this.#forgetting = new Forgetting(api, { audience, timeoutMs, onNotice }, standingPlace(defaults));
+    this.#unfollow = options.signingKeys.onLost?.(() => this.#forgetting.begin());
   }
 
   async fetch(query: SecretQuery, requester: Requester, signal?: AbortSignal): Promise<Secret> {
-    const reference = referenceOf(query, requester.application.policy, this.#defaults);
+    const reference = referenceOf(query, requester.application.policy, this.#defaults, this.#allowed);
     const patience = { ...this.#patience(), signal };
     for (let again = false; ; again = true) {
-      const login = await orAborted(this.#logIn(reference, requester), signal);
+      const tried: Login[] = [];
+      const client = async () => {
+        const login = await orAborted(this.#logIn(reference, requester), signal);
+        tried.push(login);
+        return login.client;
+      };
       try {
-        return await this.#kv.read(reference, login.client, patience);
+        return await this.#kv.read(reference, client, patience);
       } catch (error) {
-        if (!(error instanceof Forbidden)) throw error;
+        const login = tried.at(-1);
+        if (!(error instanceof Forbidden) || login === undefined) throw error;
+        const refused = new SecretsError('Unauthorized', '', { cause: error });
+        if (again) this.#logins.rest(login);
+        if (again || tried.some(({ fresh }) => fresh)) throw refused;
         // Its token may have been revoked, or be of a time when its role allowed less.
-        if (!login.fresh) this.#logins.drop(login);
-        if (login.fresh || again) throw new SecretsError('Unauthorized', '', { cause: error });
+        this.#logins.drop(login);
       }
     }
+  }
+
+  describe(_: SecretQuery, { application }: Requester): Readonly<Record<string, string>> {
+    const { namespace, engine, authMount, role } = placeOf(application.policy, this.#defaults);
+    return {
+      ...(namespace !== undefined && { namespace }),
+      engine,
+      authMount,
+      ...(role !== undefined && { role }),
+    };
   }
 
   async unready(signal: AbortSignal): Promise<string | undefined> {
@@ -80,27 +119,36 @@ class VaultSource implements SecretSource {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#farewells.now(this.#logins.clear());
+    clearInterval(this.#sweeping);
+    this.#unfollow?.();
+    this.#forgetting.close();
+    await this.#farewells.now(await this.#logins.close());
     this.#api.close();
   }
 
   async #logIn(reference: VaultReference, requester: Requester): Promise<Login> {
-    const application = applicationClaim(requester, this.#options.applicationHosts ?? {});
-    const { namespace, authMount, role } = reference;
+    const hostTrusted = isListed(requester, this.#options.applicationHosts ?? {});
+    const application = hostTrusted ? (requester.application.name ?? '') : '';
+    const { namespace, authPath, role } = reference;
     const { entity, host } = requester;
     const said = [
       namespace,
-      authMount,
+      authPath,
       role,
       application,
       this.#digests.of(entity.token),
       this.#digests.of(host.token),
     ];
-    return await this.#logins.get(JSON.stringify(said), () => {
-      const claims = { audience: this.#settings.audience, application, requester };
+    const key = { owner: `${entity.account ?? ''}/${entity.key}`, text: JSON.stringify(said) };
+    return await this.#logins.get(key, async () => {
+      const { audience } = this.#settings;
+      const { name: backend = '' } = this.#options;
+      const claims = { backend, audience, application, hostTrusted, requester };
       const jwt = loginToken(claims, this.#options.signingKeys.current(), new Date());
       // Others may wait for it longer than who was first.
-      return logIn(this.#api, reference, jwt, this.#patience());
+      const client = await logIn(this.#api, reference, jwt, this.#patience());
+      this.#forgetting.loggedIn({ namespace, authPath, role });
+      return client;
     });
   }
 
@@ -108,3 +156,12 @@ class VaultSource implements SecretSource {
     return { until: performance.now() + this.#settings.timeoutMs };
   }
 }
+
+/** The engine of which the options tell the version. */
+function toldEngine({ kvVersion: version }: VaultOptions, { namespace, enginePath: engine }: Defaults) {
+  return version && { namespace, engine, enginePath: enginePathOf(engine), version };
+}
+
+/** Where one may log in whatever policies say, as far as that is known. */
+const standingPlace = ({ namespace, authMount, role }: Defaults): readonly LoginPlace[] =>
+  role === undefined ? [] : [{ namespace, authPath: authPathOf(authMount), role }];
