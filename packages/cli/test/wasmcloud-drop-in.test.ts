@@ -76,10 +76,9 @@ test('coffer wasmcloud vault takes the variables of secrets-vault', async () => 
     env: { COFFER_SERVER: `unix:${socket}` },
   });
   expect(JSON.parse(listed.stdout).keys).toMatchObject([{ backend: 'safe', publicKey: transit.publicKey }]);
-  expect(readdirSync(runtime)).toHaveLength(1);
-  expect(await server.stop()).toBe(0);
-  // The creds that were made of the token and the seed went with the process.
+  // The token and the seed are in no file.
   expect(readdirSync(runtime)).toEqual([]);
+  expect(await server.stop()).toBe(0);
   // Made once, from the seed: it is there again, and is the only one.
   await using again = await startDropIn('vault', args, env);
   const [, keysAgain = ''] = /keys: +(\S+)/.exec(again.welcome) ?? [];
@@ -120,10 +119,25 @@ test('coffer wasmcloud kube takes the flags of secrets-kubernetes, and who may b
   expect(JSON.parse(listed.stdout).keys).toMatchObject([{ backend: 'kube', publicKey: transit.publicKey }]);
 }, 60_000);
 
+const anywhere = ['vault', '--vault-address', 'http://v'];
+
 test.each([
   [['vault'], /--vault-address, or SV_VAULT_ADDRESS, is missing/],
   [['vault', '--vault-address', 'http://v'], /nobody is trusted/],
   [['vault', '--vault-address', 'http://v', '--nats-jwt', 'x'], /--nats-jwt and --nats-seed .* go together/],
+  [
+    [...anywhere, '--trusted-account', `A${'A'.repeat(55)}`, '--application-host', 'N'],
+    /--application-host takes public keys of 56 characters/,
+  ],
+  [
+    [...anywhere, '--server-nkey-seed', 'SNAMES'],
+    /warning: a seed behind --server-nkey-seed is seen by every user/,
+  ],
+  [anywhere, /warning: log-ins, tokens and secrets pass to http:\/\/v in clear/],
+  [
+    ['vault', '--vault-address', 'https://v', '--jwks-address', '10.0.0.5:80'],
+    /warning: the keys by which Vault checks log-ins are shown at 10\.0\.0\.5:80 in clear/,
+  ],
   [['kube'], /nobody may be impersonated, so that nothing could be read/],
 ])('coffer wasmcloud %j says what is missing', async (args, sentence) => {
   const { code, stderr } = await coffer(['wasmcloud', ...args]);

@@ -53,7 +53,7 @@ export {
 } from './config/nats.js';
 export type { JetStreamConfig, StorageConfig, StorageLimits } from './config/storage.js';
 export { grantEverything, withEverything } from './init.js';
-export type { ListenAddress } from './listen/address.js';
+export { isLoopback, type ListenAddress } from './listen/address.js';
 export { createLog, type LogLevel } from './log.js';
 export { type MigrateStoreOptions, migrateStore } from './migrate.js';
 export { type RunningServer, type StartOptions, startServer } from './server.js';

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { PartialSettings, RunningServer, ServerConfig } from '@coffer/server';
 import { subjectBase } from '@coffer/wasmcloud';
 import { serve } from '../commands/serve.js';
@@ -17,24 +14,29 @@ export interface DropIn {
   readonly nats: NonNullable<PartialSettings['nats']>;
   readonly backend: Stated<Backend>;
   readonly jwksListen?: string | undefined;
+  /** Of the user on NATS, in place of a file. They are wiped when the server has ended. */
+  readonly creds?: Buffer | undefined;
   readonly transitSeed?: Uint8Array | undefined;
   readonly signingSeed?: Uint8Array | undefined;
 }
 
 export async function runDropIn(options: PlaceOptions, dropIn: DropIn): Promise<void> {
-  const { transitSeed, signingSeed } = dropIn;
+  const { creds, transitSeed, signingSeed } = dropIn;
   try {
     requireAccounts(options);
     await requireTrust(options);
     const { loadConfig } = await import('@coffer/server');
-    const read = () =>
-      loadConfig({ flags: flagsOf(options), env: process.env, settings: settingsOf(options, dropIn) });
+    const read = () => {
+      const settings = settingsOf(options, dropIn);
+      return withCreds(loadConfig({ flags: flagsOf(options), env: process.env, settings }), creds);
+    };
     await serve({
       read,
       welcome,
       start: { ...(transitSeed && { transitSeed }), ...(signingSeed && { signingSeed }) },
     });
   } finally {
+    creds?.fill(0);
     transitSeed?.fill(0);
     signingSeed?.fill(0);
   }
@@ -68,13 +70,17 @@ function settingsOf(
   };
 }
 
-/** A user of NATS by a token and a seed, in a file that goes with the process: it is read at each connection. */
-export function credsFile(content: Uint8Array): string {
-  const folder = mkdtempSync(join(process.env.XDG_RUNTIME_DIR || tmpdir(), 'coffer-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const path = join(folder, 'nats.creds');
-  writeFileSync(path, content, { mode: 0o600 });
-  return path;
+/** No file holds them. */
+function withCreds(config: ServerConfig, creds: Buffer | undefined): ServerConfig {
+  if (creds === undefined || config.nats === undefined) return config;
+  return { ...config, nats: { ...config.nats, creds: undefined, heldCreds: () => Buffer.from(creds) } };
+}
+
+/** As {@link said}, of a seed: whatever this process starts does not get it. */
+export function saidSeed(flag: string | undefined, variable: string): string | undefined {
+  const seed = said(flag, variable);
+  delete process.env[variable];
+  return seed;
 }
 
 /** The first of a flag and its variables that says something. */
@@ -95,7 +101,9 @@ function welcome(running: RunningServer, config: ServerConfig): string {
     ['subjects:', `${subjectBase(backend)}.>`],
     ['queue group:', backend.queueGroup],
     ['grants:', backend.grants === 'upstream' ? 'none: what lies behind decides' : 'needed as well'],
-    ...(keys === undefined ? [] : [['keys:', `http://${keys.host}:${keys.port}/.well-known/keys`]]),
+    ...(keys === undefined
+      ? []
+      : [['keys:', `http://${keys.host}:${keys.port}/.well-known/keys/${encodeURIComponent(backend.name)}`]]),
     ['state folder:', config.stateDir],
     ['admin socket:', running.socketPath],
   ];

@@ -6,12 +6,15 @@ export interface SeedOptions {
   readonly encryptionXkeySeed?: string;
 }
 
-/** Whoever lists processes sees them, and shells remember them. */
 export async function noteSeedFlags({ transitXkeySeed, encryptionXkeySeed }: SeedOptions): Promise<void> {
-  const seen = [
+  await noteSeen([
     ...(transitXkeySeed?.startsWith('S') ? [['-t', 'TRANSIT_XKEY_SEED'] as const] : []),
     ...(encryptionXkeySeed ? [['-e', 'ENCRYPTION_XKEY_SEED'] as const] : []),
-  ];
+  ]);
+}
+
+/** Whoever lists processes sees them, and shells remember them. @param seen flags, and the variables that are better */
+export async function noteSeen(seen: readonly (readonly [string, string])[]): Promise<void> {
   for (const [flag, variable] of seen) {
     await note(
       `coffer: warning: a seed behind ${flag} is seen by every user of this machine, and kept in the shell's history: put it ` +

@@ -52,7 +52,9 @@ export async function retire(
       await askToGoOn(`This key goes from /.well-known/keys: ${OVERLAP}`, { refused: 'nothing was retired' });
     await during('failed to retire the signing key', admin.retireTransitKey({ backend, publicKey }));
     await print(
-      `${publicKey} is retired: nothing is signed with it any more, for good. Vault takes it until it reads the keys anew: if it has leaked, write the configuration of its auth method again.`,
+      `${publicKey} is retired: nothing is signed with it any more, for good. Each Vault takes it until it reads the keys anew. The server ` +
+        'now has it do so at every auth method where somebody has logged in since the server began, and says in its log where that fails. ' +
+        'If the key has leaked, write the configuration of the others again (vault write auth/jwt/config jwks_url=…).',
     );
   });
 }

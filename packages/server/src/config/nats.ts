@@ -23,6 +23,8 @@ export interface NatsReach {
   readonly servers: readonly string[];
   /** A file with the creds of a user. */
   readonly creds?: string | undefined;
+  /** In place of the file its content, each time a copy for the receiver to wipe. */
+  readonly heldCreds?: (() => Buffer) | undefined;
   /** A file with the seed of a user's nkey. */
   readonly nkey?: string | undefined;
   readonly tls?: NatsTls | undefined;

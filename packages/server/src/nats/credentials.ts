@@ -76,18 +76,19 @@ export function checkNatsFiles(config: NatsReach | undefined, as: NatsUser = 'na
 
 /** Lends the user of `creds` or `nkey`; undefined: there is neither. */
 function withUser<T>(
-  { creds, nkey }: NatsReach,
+  { creds, heldCreds, nkey }: NatsReach,
   as: NatsUser,
   use: (user: { readonly keys: KeyPair; readonly jwt?: string | undefined } | undefined) => T,
 ): T {
-  const [setting, path] =
-    creds === undefined ? ([`${sectionOf(as)}.nkey`, nkey] as const) : ([credsSetting(as), creds] as const);
+  const isCreds = creds !== undefined || heldCreds !== undefined;
+  const [setting, path] = isCreds
+    ? ([credsSetting(as), heldCreds ? 'what was given' : creds] as const)
+    : ([`${sectionOf(as)}.nkey`, nkey] as const);
   if (path === undefined) return use(undefined);
-  const content = read(setting, path);
+  const content = heldCreds?.() ?? read(setting, path);
   let keys: KeyPair | undefined;
   try {
-    const { jwt, seed } =
-      creds === undefined ? { jwt: undefined, seed: trimmed(content) } : parseCreds(content);
+    const { jwt, seed } = isCreds ? parseCreds(content) : { jwt: undefined, seed: trimmed(content) };
     try {
       keys = keyPairFromSeed(seed);
     } finally {
