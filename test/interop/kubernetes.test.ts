@@ -419,10 +419,16 @@ describe('the page on it', () => {
     });
     const { policies, components } = parse(manifest).spec;
     const { policy: _, ...query } = components[0].properties.secrets[0].properties;
-    const asked = (change: object = {}) => fetched(source, { ...query, ...change }, policies[0].properties);
-    expect(await asked()).toMatchObject({ kind: 'string', value: 'tr0ub4dor' });
+    const [, account = '', component = ''] =
+      /component:(A\w{55})\/(M\w{55})/.exec(settings.impersonation[0]?.entities?.[0] ?? '') ?? [];
+    const { properties } = policies[0];
+    const asked = (change: object = {}, who: object = { account, component }) =>
+      source.fetch({ ...query, ...change }, requester({ ...who, properties }));
+    const { kind, value } = await asked();
+    expect([kind, Buffer.from(value).toString()]).toEqual(['string', 'tr0ub4dor']);
     await kube.putSecret('acme', 'other', { a: canary('acme') });
     await expect(asked({ key: 'other' })).rejects.toMatchObject({ code: 'Unauthorized' });
+    await expect(asked({}, { account })).rejects.toMatchObject({ code: 'Unauthorized' });
     const direct = await kube.call('GET', '/api/v1/namespaces/acme/secrets/db', undefined, { token });
     expect(direct.status).toBe(403);
   });

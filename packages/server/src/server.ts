@@ -157,11 +157,12 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   };
   try {
     const rates = new RateLimits(config.limits);
+    const hosts = believedHosts(config.wasmcloud);
     const trusting = {
       engine,
       log,
       audiences: () => audiences,
-      hosts: believedHosts(config.wasmcloud),
+      hosts,
       onNotice,
     };
     trust = config.trust && (await Trust.open(config.trust, trusting));
@@ -191,6 +192,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       backends = await Backends.open(config.backends ?? [], {
         ...shared,
         clockSkewSeconds: config.trust?.clockSkewSeconds,
+        hosts,
         ...(wasmcloud === undefined && { transitSeed }),
         signingSeed: options.signingSeed,
       });

@@ -73,6 +73,10 @@ describe('the configuration of backends', () => {
       /backends\[0\]\.settings\.impersonation\[0\]: a rule says for whom/,
     ],
     [
+      '{name: a, kind: kubernetes, grants: upstream, settings: {impersonation: [{entities: ["*"], users: [b]}, {applications: [c], users: [b]}]}}',
+      /backends\[0\]\.settings\.impersonation\[1\]: with grants: upstream a rule says in entities for whom/,
+    ],
+    [
       '{name: a, kind: kubernetes, settings: {direct: true, kubeConfig: b}}',
       /settings\.kubeConfig: unknown key/,
     ],
@@ -128,6 +132,15 @@ describe('the configuration of backends', () => {
     for (const address of ['http://10.0.0.5:8080', '127.0.0.1:8080', '[::1]:0']) {
       expect((await listening(address)).jwksListen).toBe(address);
     }
+  });
+
+  it('takes rules without components where grants name those, and everybody where that is written', async () => {
+    const ruled = (rule: string, grants: string) =>
+      load(
+        `${SERVED}backends: [{name: a, kind: kubernetes, grants: ${grants}, settings: {impersonation: [{${rule}, users: [b]}]}}]`,
+      );
+    await expect(ruled('applications: [c]', 'required')).resolves.toBeDefined();
+    await expect(ruled('applications: [c], entities: ["*"]', 'upstream')).resolves.toBeDefined();
   });
 
   it('wants NATS, somebody who is trusted, and something that is served', async () => {

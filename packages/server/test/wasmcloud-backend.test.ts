@@ -1,6 +1,7 @@
 import { encodeWascap } from '@coffer/identity';
 import { describe, expect, it } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
+import { answering, backend, moduleOf, text } from './backend-world.js';
 import { newKeys, until } from './nats-world.js';
 import { WasmWorld } from './wasm-world.js';
 
@@ -105,6 +106,25 @@ describe('coffer’s own backend', () => {
     await world.put('db', 'x');
     expect(await world.refusal('db')).toMatch(/^InvalidHostJWT: this host is none of those/);
     expect(await world.get('db', { hostJwt: world.token(host, host) })).toBe('string 1 x');
+  });
+
+  it('believes only those hosts also where nobody is trusted, and so does every other backend', async () => {
+    const host = newKeys('server');
+    const module = await moduleOf(answering(() => text('y')));
+    const world = await WasmWorld.start({
+      trust: undefined,
+      wasmcloud: { trust: 'self-issued', hosts: { keys: [host.publicKey] } },
+      backends: [backend('other', module, { trust: 'self-issued', grants: 'upstream' })],
+    });
+    await world.put('db', 'x');
+    const principal = `component:self-issued/${world.component.publicKey}`;
+    await world.grant({ to: [principal], actions: ['get'], secrets: ['db'] });
+    const none = /^InvalidHostJWT: this host is none of those/;
+    expect(await world.refusal('db')).toMatch(none);
+    expect(await world.refusal('db', { backend: 'other' })).toMatch(none);
+    const hostJwt = world.token(host, host);
+    expect(await world.get('db', { hostJwt })).toBe('string 1 x');
+    expect(await world.get('db', { hostJwt, backend: 'other' })).toBe('string 1 y');
   });
 
   it('believes any component on its own word where it is told to, and says so each time', async () => {

@@ -272,6 +272,21 @@ describe('who is believed on its own word', () => {
     expect(await backend.get(stranger.jwt)).toEqual({ InvalidEntityJWT: 'this token is revoked' });
   });
 
+  it('is asked for by listed hosts alone, where there are any', async () => {
+    const host = createKeyPair('server');
+    const [listed, other] = [createKeyPair('account'), createKeyPair('account')];
+    const signed = (by: KeyPair) => encodeWascap({ sub: host.publicKey }, by, { now: now() });
+    await using backend = await start({
+      trust: { ...own, hosts: { keys: [host.publicKey], clusters: [listed.publicKey] } },
+    });
+    expect(await backend.get(stranger.jwt, signed(host))).toBe(canary('k'));
+    expect(await backend.get(stranger.jwt, signed(listed))).toBe(canary('k'));
+    expect(await backend.get(stranger.jwt, signed(other))).toMatchObject({
+      InvalidHostJWT: expect.any(String),
+    });
+    expect(await backend.get(stranger.jwt)).toMatchObject({ InvalidHostJWT: expect.any(String) });
+  });
+
   it('is of its account where a trusted one has signed it, and refused where that has withdrawn it', async () => {
     const seen: (string | undefined)[] = [];
     const revocations = memoryRevocations();

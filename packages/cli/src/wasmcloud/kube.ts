@@ -1,9 +1,14 @@
+import {
+  type KubernetesOptions,
+  type KubernetesSettings,
+  kubernetesSettings,
+} from '@coffer/wasmcloud/kubernetes';
 import { Failure } from '../failure.js';
-import { type Backend, runDropIn, said } from './drop-in.js';
+import { runDropIn, said } from './drop-in.js';
 import type { PlaceOptions } from './run.js';
 import { seedBytes } from './run-seeds.js';
 
-/** `coffer wasmcloud kube`: in place of secrets-kubernetes, by its flags. */
+/** `coffer wasmcloud kube`: in place of secrets-kubernetes, by its flags, and the variables that its deployment makes them of. */
 
 export type KubeOptions = PlaceOptions & {
   readonly natsUrl?: string;
@@ -13,6 +18,7 @@ export type KubeOptions = PlaceOptions & {
   readonly secretsPrefix?: string;
   readonly name?: string;
   readonly kubeconfig?: string;
+  readonly namespace?: string;
   readonly allowUser?: readonly string[];
   readonly allowServiceAccount?: readonly string[];
   readonly direct?: boolean;
@@ -20,7 +26,7 @@ export type KubeOptions = PlaceOptions & {
 };
 
 export async function kube(options: KubeOptions): Promise<void> {
-  const { allowUser: users, allowServiceAccount: serviceAccounts, direct, kubeconfig } = options;
+  const { allowUser: users, allowServiceAccount: serviceAccounts, direct, kubeconfig, namespace } = options;
   if (!users && !serviceAccounts && !direct) {
     throw new Failure(
       'nobody may be impersonated, so that nothing could be read: --allow-user PATTERN names users that policies may name, ' +
@@ -28,13 +34,19 @@ export async function kube(options: KubeOptions): Promise<void> {
         'nobody; a configuration file can say for whom, see "coffer server --config"',
     );
   }
-  const rule = { entities: ['*'], ...(users && { users }), ...(serviceAccounts && { serviceAccounts }) };
-  const settings = {
+  const rule = {
+    entities: ['*'],
+    ...(users && { users: [...users] }),
+    ...(serviceAccounts && { serviceAccounts: [...serviceAccounts] }),
+  };
+  const settings = settingsOf({
     ...(kubeconfig && { kubeconfig }),
+    ...(namespace !== undefined && { namespace }),
     ...((users || serviceAccounts) && { impersonation: [rule] }),
     ...(direct && { direct }),
-  };
-  const { natsUrl, natsCreds, natsCa, secretsPrefix: prefix } = options;
+  });
+  const { natsCreds, natsCa, secretsPrefix: prefix } = options;
+  const natsUrl = said(options.natsUrl, 'NATS_URL');
   await runDropIn(options, {
     nats: {
       ...(natsUrl && { servers: natsUrl.split(',').map((one) => one.trim()) }),
@@ -46,8 +58,25 @@ export async function kube(options: KubeOptions): Promise<void> {
       kind: 'kubernetes',
       grants: options.grants ?? 'upstream',
       ...(prefix !== undefined && { prefix }),
-      settings: settings as Extract<Backend, { kind: 'kubernetes' }>['settings'],
+      settings,
     },
-    transitSeed: seedBytes('--backend-seed', said(options.backendSeed)),
+    transitSeed: seedBytes('--backend-seed', said(options.backendSeed, 'BACKEND_SEED')),
   });
 }
+
+/** With what a configuration file would have where it says nothing. @throws Failure */
+function settingsOf(options: KubernetesOptions): KubernetesSettings {
+  const read = kubernetesSettings.safeParse(options);
+  if (read.success) return read.data;
+  const [issue] = read.error.issues;
+  throw new Failure(
+    `invalid ${FLAGS[String(issue?.path.findLast((part) => typeof part === 'string'))]}: ${issue?.message}`,
+  );
+}
+
+const FLAGS: Readonly<Record<string, string>> = {
+  namespace: '--namespace',
+  users: '--allow-user',
+  serviceAccounts: '--allow-service-account',
+  kubeconfig: '--kubeconfig',
+};

@@ -1,4 +1,5 @@
 import type { Engine } from '@coffer/engine';
+import type { HostTrust } from '@coffer/identity';
 import {
   type Requester,
   type Secret,
@@ -32,6 +33,8 @@ export interface BackendParts {
   readonly door: NatsDoor;
   readonly trust: Trust | undefined;
   readonly clockSkewSeconds: number | undefined;
+  /** Which hosts are believed; undefined: any. */
+  readonly hosts: HostTrust | undefined;
   readonly rates: Pick<RateLimits, 'admitPrincipal'>;
   readonly log: Logger;
   readonly transitUse: TransitUse;
@@ -146,7 +149,7 @@ export class Backend implements Service {
   }
 
   serve(nats: NatsConnection): ServedBackend {
-    const { engine, trust, clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = this.#parts;
+    const { engine, trust, hosts, clockSkewSeconds = DEFAULT_CLOCK_SKEW_SECONDS } = this.#parts;
     const { name, prefix, queueGroup, maxInFlight, trust: believed } = this.#config;
     this.#served = serveBackend({
       name,
@@ -159,6 +162,7 @@ export class Backend implements Service {
         verifier: trust?.verifier,
         selfIssued: believed === 'self-issued',
         revoked: (token) => isRevoked(engine, token),
+        hosts,
         clockSkewSeconds,
       },
       fetch: (query, requester) => this.#fetch(query, requester),

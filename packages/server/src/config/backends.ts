@@ -190,6 +190,7 @@ export function checkBackends({ backends = [], nats, wasmcloud, trust }: Backend
         `${at}: somebody must be trusted: write the public key of the account that signs your components into trust.accounts`,
       );
     }
+    if (backend.kind === 'kubernetes' && backend.grants === 'upstream') checkRules(at, backend.settings);
   });
 }
 
@@ -233,6 +234,16 @@ export const noticesOf = (backends: readonly BackendConfig[]): readonly string[]
       `The backends ${one.name} and ${other.name} have the same audience: a Vault that takes log-ins of one may take those of the ` +
       'other. Give each an audience of its own, or have each auth method read the keys of one (/.well-known/keys/NAME).',
   );
+
+/** A grant names its components. Where none is needed a rule has to: applications and hosts are what hosts say, and open nothing. */
+function checkRules(at: string, { impersonation }: KubernetesSettings): void {
+  const index = impersonation.findIndex(({ entities }) => entities === undefined);
+  if (index < 0) return;
+  throw refuse(
+    `${at}.settings.impersonation[${index}]: with grants: upstream a rule says in entities for whom it is, since applications and hosts ` +
+      'are what hosts say: ["component:ACCOUNT/M…"], or ["*"] for all that the backend believes',
+  );
+}
 
 function checkNames(at: string, { name, prefix, queueGroup }: BackendConfig): void {
   // A slash would make two things of "<name>/<key>" in a grant.

@@ -3,7 +3,7 @@ import { type ServedBackend, serveBackend } from '@coffer/wasmcloud';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
 import type { ServerConfig } from '../config/config.js';
-import type { NatsConfig, WasmcloudConfig } from '../config/nats.js';
+import { believedHosts, type NatsConfig, type WasmcloudConfig } from '../config/nats.js';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from '../config/trust.js';
 import type { RateLimits } from '../limit/rate-limits.js';
 import { ownAccount } from '../nats/credentials.js';
@@ -103,6 +103,7 @@ export class WasmcloudBackend implements Service {
         verifier,
         selfIssued,
         revoked: (token) => isRevoked(engine, token),
+        hosts: believedHosts(config.wasmcloud),
         clockSkewSeconds: config.trust?.clockSkewSeconds ?? DEFAULT_CLOCK_SKEW_SECONDS,
       },
       fetch: ownBackend({

@@ -95,11 +95,12 @@ const isStranger = (error: unknown): boolean =>
   error instanceof IdentityError && (error.code as ChainError['code']) === 'unknown_issuer';
 
 /** Checks what can be said of tokens without trusting anybody, hosts' among them. */
-function trustingNobody({ revoked, clockSkewSeconds, now }: BackendTrust): Verifier {
+function trustingNobody({ revoked, hosts, clockSkewSeconds, now }: BackendTrust): Verifier {
   const nobody = { jti: '', key: '', issuer: '' };
   return new Verifier({
     operators: () => [],
     resolver: memoryResolver([]),
+    hosts,
     clockSkewSeconds,
     now,
     revocations: {

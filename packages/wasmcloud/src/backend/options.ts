@@ -1,4 +1,4 @@
-import type { ComponentChain, HostChain, KeyPair, Verifier, WascapToken } from '@coffer/identity';
+import type { ComponentChain, HostChain, HostTrust, KeyPair, Verifier, WascapToken } from '@coffer/identity';
 import type { NatsConnection } from '@nats-io/transport-node';
 
 /** A secret as a backend answers with it. The bytes belong to the receiver, who wipes them. */
@@ -117,6 +117,8 @@ export interface BackendTrust {
     | ((token: { readonly jti: string; readonly key: string; readonly issuer: string }) => boolean)
     | undefined;
   readonly clockSkewSeconds?: number | undefined;
+  /** Which hosts are believed where there is no verifier, which has its own; default: any. */
+  readonly hosts?: HostTrust | undefined;
   /** For what `selfIssued` believes; a verifier has its own. */
   readonly now?: (() => Date) | undefined;
 }

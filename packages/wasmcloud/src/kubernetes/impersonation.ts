@@ -1,4 +1,4 @@
-import type { Entity, Requester } from '../backend/options.js';
+import type { Entity, Host, Requester } from '../backend/options.js';
 import { Pattern } from '../backend/pattern.js';
 import { SecretsError } from '../protocol/errors.js';
 import { serviceAccountOf } from './names.js';
@@ -14,29 +14,44 @@ export class Permissions {
   readonly #rules: readonly Rule[];
   readonly #direct: boolean;
   readonly #namespace: string;
+  readonly #secretNames: readonly Pattern[] | undefined;
 
   constructor({
     impersonation,
     direct,
     namespace,
-  }: Pick<KubernetesSettings, 'impersonation' | 'direct' | 'namespace'>) {
+    secretNames,
+  }: Pick<KubernetesSettings, 'impersonation' | 'direct' | 'namespace' | 'secretNames'>) {
     this.#rules = impersonation.map((rule) => new Rule(rule));
     this.#direct = direct;
     this.#namespace = namespace;
+    this.#secretNames = patterns(secretNames);
   }
 
-  /** @throws SecretsError `PolicyError` if somebody must be named, `Unauthorized` whose cause says what is not allowed */
-  require(requester: Requester, { as, namespace }: Access): void {
-    if (as === undefined) this.#requireDirect(namespace);
+  /**
+   * @param key of the Secret
+   * @throws SecretsError `PolicyError` if somebody must be named, `Unauthorized` whose cause says what is not allowed
+   */
+  require(requester: Requester, { as, namespace }: Access, key: string): void {
+    if (as === undefined) this.#requireDirect(namespace, key);
     else if (!this.#rules.some((rule) => rule.appliesTo(requester) && rule.allows(as, namespace))) {
       throw refused(
         'Unauthorized',
-        `no rule of "impersonation" lets it read in ${namespace} as ${shown(as)}`,
+        `no rule of "impersonation" lets it read in ${namespace} as ${shown(as)}${this.#unproven(requester.host)}`,
       );
     }
   }
 
-  #requireDirect(namespace: string): void {
+  /** Who wrote a rule for a host looks for the reason there. */
+  #unproven(host: Host): string {
+    if (isProven(host) || !this.#rules.some((rule) => rule.names(host))) return '';
+    return (
+      `; a rule names the host ${host.key}, but anybody could have made this token of it: neither has that key signed it, nor one of ` +
+      'wasmcloud.hosts'
+    );
+  }
+
+  #requireDirect(namespace: string, key: string): void {
     if (!this.#direct) {
       throw new SecretsError(
         'PolicyError',
@@ -48,6 +63,9 @@ export class Permissions {
         'Unauthorized',
         `a policy that names nobody is for ${this.#namespace}, and not for ${namespace}`,
       );
+    }
+    if (!isAmong(this.#secretNames, key)) {
+      throw refused('Unauthorized', 'a policy that names nobody is for the Secrets of secretNames alone');
     }
   }
 }
@@ -71,10 +89,14 @@ class Rule {
     this.#namespaces = patterns(rule.namespaces);
   }
 
+  names(host: Host): boolean {
+    return this.#hosts?.has(host.key) === true;
+  }
+
   appliesTo({ application, host, entity }: Requester): boolean {
     return (
       isAmong(this.#applications, application.name) &&
-      (this.#hosts === undefined || this.#hosts.has(host.key)) &&
+      (this.#hosts === undefined || (this.names(host) && isProven(host))) &&
       isAmong(this.#entities, principalOf(entity))
     );
   }
@@ -94,6 +116,9 @@ class Rule {
     return this.#serviceAccounts.some((pattern) => pattern.matches(`${namespace}/${name}`));
   }
 }
+
+/** Anybody can put the key of a host into a token, and sign that with a key of their own. */
+const isProven = ({ key, chain }: Host): boolean => chain.issuer === key || chain.trusted;
 
 /** As a grant names it. */
 const principalOf = ({ kind, account = 'self-issued', key }: Entity): string => `${kind}:${account}/${key}`;

@@ -45,7 +45,7 @@ const ruleSchema = z
   .strictObject({
     /** Patterns of the names that hosts claim; a request that claims none meets no pattern. */
     applications: list(pattern),
-    /** Public keys. */
+    /** Public keys. They count where the host's own key signed its token, or one of `wasmcloud.hosts`. */
     hosts: list(host),
     /** Patterns of principals: `component:<account>/M…`, `provider:<account>/V…`. */
     entities: list(pattern),
@@ -87,6 +87,12 @@ export const kubernetesSettings = z
     impersonation: z.array(ruleSchema).max(RULES).default([]),
     /** Let policies that name nobody read `namespace`, and no other, with coffer's own rights. */
     direct: z.boolean().default(false),
+    /** Patterns of the Secrets that `direct` lets them read; without them all. */
+    secretNames: list(pattern),
+  })
+  .refine(({ direct, secretNames }) => direct || secretNames === undefined, {
+    path: ['secretNames'],
+    error: 'they are those that direct: true lets policies read, and it is not there',
   })
   .refine(({ impersonation, direct }) => impersonation.length > 0 || direct, {
     path: ['impersonation'],

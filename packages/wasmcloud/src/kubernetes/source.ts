@@ -33,7 +33,7 @@ export class KubernetesSource implements SecretSource {
       throw refused('InvalidRequest', 'a version is a resourceVersion, which is a number');
     }
     const access = accessOf(requester.application.policy, defaultNamespace);
-    permissions.require(requester, access);
+    permissions.require(requester, access, key);
     const path = `/api/v1/namespaces/${access.namespace}/secrets/${key}`;
     const answer = await apiServer.get(path, headersFor(access.as), signal);
     try {

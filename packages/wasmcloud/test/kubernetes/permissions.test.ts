@@ -15,7 +15,7 @@ function outcome(options: KubernetesOptions, properties: object, ...[who, how]: 
   const asking = requester({ ...who, properties }, how);
   try {
     const access = accessOf(asking.application.policy, settings.namespace);
-    new Permissions(settings).require(asking, access);
+    new Permissions(settings).require(asking, access, 'db');
     return 'allowed';
   } catch (error) {
     if (!(error instanceof SecretsError)) throw error;
@@ -56,6 +56,33 @@ describe('a rule', () => {
     expect(asking({ entities: [`component:${ACCOUNT}/${COMPONENT}`] }, shop)).toBe('allowed');
     expect(asking({}, { ...shop, account: 'AOTHER' })).toBe('Unauthorized');
     expect(asking({}, shop, { selfIssued: true })).toBe('Unauthorized');
+  });
+
+  it('is for hosts that have shown who they are: by their own key, or by a signer that the operator lists', () => {
+    const asking = under([{ hosts: [HOST], users: ['reader'] }]);
+    const as = { impersonate: 'reader' };
+    expect(asking(as)).toBe('allowed');
+    const hostIssuer = createKeyPair('account').publicKey;
+    expect(asking(as, {}, { hostIssuer })).toBe('Unauthorized');
+    expect(asking(as, {}, { hostIssuer, hostTrusted: true })).toBe('allowed');
+  });
+
+  it('is told of by its host, where that has not shown who it is', () => {
+    const settings = kubernetesSettings.parse({ impersonation: [{ hosts: [HOST], users: ['reader'] }] });
+    const reason = (issuer?: { hostIssuer: string }, user = 'reader') => {
+      const asking = requester({ properties: { impersonate: user } }, issuer);
+      const access = accessOf(asking.application.policy, settings.namespace);
+      try {
+        new Permissions(settings).require(asking, access, 'db');
+      } catch (error) {
+        return String((error as SecretsError).cause);
+      }
+      return '';
+    };
+    expect(reason({ hostIssuer: createKeyPair('account').publicKey })).toMatch(
+      /a rule names the host N\w+, but anybody could have made this token/,
+    );
+    expect(reason(undefined, 'admin')).toMatch(/lets it read in default as admin$/);
   });
 
   it('allows a request whole, or another one must: what two rules allow is not added up', () => {
@@ -110,6 +137,14 @@ describe('a policy that names nobody', () => {
     expect(outcome(direct, { namespace: 'kube-system' })).toBe('Unauthorized');
     expect(outcome(direct, { impersonate: 'anybody' })).toBe('Unauthorized');
   });
+
+  it('reads the Secrets that are named for it, if any are', () => {
+    const naming = (...secretNames: string[]) => outcome({ direct: true, secretNames }, {});
+    expect(naming('other', 'd*')).toBe('allowed');
+    expect(naming('*')).toBe('allowed');
+    expect(naming('other')).toBe('Unauthorized');
+    expect(naming('d')).toBe('Unauthorized');
+  });
 });
 
 describe('a policy that is wrong', () => {
@@ -144,6 +179,9 @@ describe('settings', () => {
   it('are refused where they would let nobody in', () => {
     expect(told({})).toMatch(/lets nobody read/);
     expect(told({ direct: true })).toBe('fine');
+    expect(told({ impersonation: [{ entities: ['*'], users: ['b'] }], secretNames: ['a'] })).toMatch(
+      /direct: true lets policies read/,
+    );
   });
 
   it('are refused where a rule does not say for whom or as whom', () => {

@@ -10,26 +10,40 @@ export function requester(
   {
     application = 'shop',
     account = ACCOUNT,
+    component = COMPONENT,
     properties,
     policy = policyOf(properties),
   }: {
     readonly application?: string | undefined;
     readonly account?: string | undefined;
+    readonly component?: string;
     readonly properties?: object;
     readonly policy?: string;
   } = {},
-  { selfIssued = false, anonymous = false } = {},
+  {
+    selfIssued = false,
+    anonymous = false,
+    hostIssuer = HOST,
+    hostTrusted = false,
+  }: {
+    readonly selfIssued?: boolean;
+    readonly anonymous?: boolean;
+    /** Who signed the host's token. */
+    readonly hostIssuer?: string;
+    /** Whether the operator lists that one. */
+    readonly hostTrusted?: boolean;
+  } = {},
 ): Requester {
   const entity = {
     kind: 'component',
-    key: COMPONENT,
+    key: component,
     jti: 'jti',
     name: 'orders',
     account: selfIssued ? undefined : account,
   };
   return {
     entity: entity as Entity,
-    host: { key: HOST, name: 'host' } as Host,
+    host: { key: HOST, name: 'host', chain: { issuer: hostIssuer, trusted: hostTrusted } } as Host,
     application: { name: anonymous ? undefined : application, policy },
   };
 }
