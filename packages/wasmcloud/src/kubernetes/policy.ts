@@ -27,6 +27,10 @@ const propertiesSchema = z.object({
   impersonateGroups: z.array(subject).max(GROUPS).nullish(),
   namespace: z.string().refine(isNamespace, { error: NO_NAMESPACE }).nullish(),
 });
+const MISSPELT = [
+  ['impersonate', /^impersonat/i],
+  ['namespace', /^name_?space/i],
+] as const;
 type Properties = z.output<typeof propertiesSchema>;
 
 /**
@@ -37,14 +41,13 @@ type Properties = z.output<typeof propertiesSchema>;
  */
 export function accessOf(policy: string, defaultNamespace: string): Access {
   const properties = propertiesOf(policy);
-  // Passed over, it would be read as somebody else than who was meant.
-  const unknown = Object.keys(properties).find(
-    (name) => /^impersonat/i.test(name) && !Object.hasOwn(propertiesSchema.shape, name),
-  );
-  if (unknown !== undefined) {
-    throw refusal(
-      'of the properties that begin with "impersonate", one is not known here: check its spelling',
-    );
+  // Passed over, it would be read as somebody else than who was meant, or elsewhere.
+  for (const [word, meant] of MISSPELT) {
+    if (
+      Object.keys(properties).some((name) => meant.test(name) && !Object.hasOwn(propertiesSchema.shape, name))
+    ) {
+      throw refusal(`of the properties that begin with "${word}", one is not known here: check its spelling`);
+    }
   }
   const read = propertiesSchema.safeParse(properties);
   if (!read.success) {

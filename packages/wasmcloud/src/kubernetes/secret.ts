@@ -12,11 +12,15 @@ const NAMES_SHOWN = 20;
  * Reads an entry of a Secret from what the API server answered. No entry becomes a string, which could not be wiped.
  *
  * @param body stays the caller's
+ * @param namespace where it was asked for
  * @throws SecretsError `SecretNotFound` for an entry or a version that is not there, `Other` where an entry must be named,
- *   `UpstreamError` for what is no Secret
+ *   `UpstreamError` for what is no Secret, or another one: of a gateway that mixes up what it keeps
  */
-export function secretOf(body: Uint8Array, { field, version }: SecretQuery): Secret {
-  const { resourceVersion, entries } = parsed(body);
+export function secretOf(body: Uint8Array, { key, field, version }: SecretQuery, namespace: string): Secret {
+  const { resourceVersion, entries, ...is } = parsed(body);
+  if (is.name !== key || is.namespace !== namespace) {
+    throw upstream('the answer is not the Secret that was asked for, but another one');
+  }
   if (version !== undefined && version !== resourceVersion) {
     throw refused(
       'SecretNotFound',
@@ -30,7 +34,14 @@ export function secretOf(body: Uint8Array, { field, version }: SecretQuery): Sec
 
 type Members = ReadonlyMap<string, Uint8Array>;
 
-function parsed(body: Uint8Array): { readonly resourceVersion: string; readonly entries: Members } {
+interface Parsed {
+  readonly name: string | undefined;
+  readonly namespace: string | undefined;
+  readonly resourceVersion: string;
+  readonly entries: Members;
+}
+
+function parsed(body: Uint8Array): Parsed {
   const members = membersIn(body);
   const metadata = membersIn(members?.get('metadata') ?? NOTHING);
   const resourceVersion = string(metadata?.get('resourceVersion'));
@@ -38,7 +49,8 @@ function parsed(body: Uint8Array): { readonly resourceVersion: string; readonly 
   const entries = data === undefined || isNull(data) ? new Map() : membersIn(data);
   if (string(members?.get('kind')) !== 'Secret' || !resourceVersion || entries === undefined)
     throw noSecret();
-  return { resourceVersion, entries };
+  const [name, namespace] = [string(metadata?.get('name')), string(metadata?.get('namespace'))];
+  return { name, namespace, resourceVersion, entries };
 }
 
 const NOTHING = new Uint8Array();

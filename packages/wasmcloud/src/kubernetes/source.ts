@@ -37,7 +37,7 @@ export class KubernetesSource implements SecretSource {
     const path = `/api/v1/namespaces/${access.namespace}/secrets/${key}`;
     const answer = await apiServer.get(path, headersFor(access.as), signal);
     try {
-      if (answer.status === 200) return secretOf(answer.body, query);
+      if (answer.status === 200) return secretOf(answer.body, query, access.namespace);
       throw refusalOf(answer, access.namespace);
     } finally {
       answer.body.fill(0);

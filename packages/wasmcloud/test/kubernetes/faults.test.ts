@@ -17,7 +17,7 @@ const authority = new Authority();
 const VALUE = canary('value');
 const SECRET = JSON.stringify({
   kind: 'Secret',
-  metadata: { resourceVersion: '7' },
+  metadata: { name: 'db', namespace: 'default', resourceVersion: '7' },
   data: { a: Buffer.from(VALUE).toString('base64') },
 });
 

@@ -160,6 +160,8 @@ describe('a policy that is wrong', () => {
     ['a group that would end the header', { impersonate: 'a', impersonateGroups: ['a\nb'] }],
     ['a misspelt property', { impersonateGroup: ['a'] }],
     ['a misspelt property in other letters', { Impersonate: 'a' }],
+    ['a namespace in other letters', { impersonate: 'a', nameSpace: 'b' }],
+    ['a namespace by another name', { impersonate: 'a', namespaces: ['b'] }],
     ['a service account that is none', { impersonateServiceAccount: 'a/b/c' }],
     ['a service account with a colon', { impersonateServiceAccount: 'a/b:c' }],
   ])('is told so: %s', (_, properties) => {

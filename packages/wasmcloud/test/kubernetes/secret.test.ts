@@ -7,12 +7,13 @@ import { SecretsError } from '../../src/protocol/errors.js';
 const VALUE = canary('entry');
 const base64 = (value: string | Uint8Array) => Buffer.from(value).toString('base64');
 
-const bodyOf = (data: unknown, metadata: object = { resourceVersion: '7' }) =>
+const DB = { name: 'db', namespace: 'shop' };
+const bodyOf = (data: unknown, metadata: object = { ...DB, resourceVersion: '7' }) =>
   Buffer.from(JSON.stringify({ kind: 'Secret', apiVersion: 'v1', metadata, data }));
 
 function told(body: Buffer, query: { field?: string; version?: string } = {}): string {
   try {
-    secretOf(body, { key: 'db', ...query });
+    secretOf(body, { key: 'db', ...query }, 'shop');
     return 'read';
   } catch (error) {
     if (!(error instanceof SecretsError)) throw error;
@@ -26,8 +27,8 @@ describe('an entry', () => {
   it('is the one that is named, or the only one', () => {
     const two = bodyOf({ a: base64(VALUE), b: base64('other') });
     for (const secret of [
-      secretOf(two, { key: 'db', field: 'a' }),
-      secretOf(bodyOf({ a: base64(VALUE) }), { key: 'db' }),
+      secretOf(two, { key: 'db', field: 'a' }, 'shop'),
+      secretOf(bodyOf({ a: base64(VALUE) }), { key: 'db' }, 'shop'),
     ]) {
       expect({ ...secret, value: Buffer.from(secret.value).toString() }).toEqual({
         version: '7',
@@ -56,22 +57,22 @@ describe('an entry', () => {
 
   it('may be called __proto__, which Kubernetes allows', () => {
     const body = Buffer.from(
-      `{"kind":"Secret","metadata":{"resourceVersion":"7"},"data":{"__proto__":"${base64(VALUE)}"}}`,
+      `{"kind":"Secret","metadata":{"name":"db","namespace":"shop","resourceVersion":"7"},"data":{"__proto__":"${base64(VALUE)}"}}`,
     );
-    expect(Buffer.from(secretOf(body, { key: 'db' }).value).toString()).toBe(VALUE);
+    expect(Buffer.from(secretOf(body, { key: 'db' }, 'shop').value).toString()).toBe(VALUE);
   });
 
   it('is binary where it is no UTF-8, and may be empty', () => {
     const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
-    const secret = secretOf(bodyOf({ a: base64(bytes) }), { key: 'db' });
+    const secret = secretOf(bodyOf({ a: base64(bytes) }), { key: 'db' }, 'shop');
     expect(secret.kind).toBe('binary');
     expect([...secret.value]).toEqual([...bytes]);
-    expect(secretOf(bodyOf({ a: '' }), { key: 'db' })).toMatchObject({ kind: 'string' });
-    expect(secretOf(bodyOf({ a: '' }), { key: 'db' }).value).toHaveLength(0);
+    expect(secretOf(bodyOf({ a: '' }), { key: 'db' }, 'shop')).toMatchObject({ kind: 'string' });
+    expect(secretOf(bodyOf({ a: '' }), { key: 'db' }, 'shop').value).toHaveLength(0);
   });
 
   it('has memory of its own, that its receiver can wipe', () => {
-    const { value } = secretOf(bodyOf({ a: base64('x') }), { key: 'db' });
+    const { value } = secretOf(bodyOf({ a: base64('x') }), { key: 'db' }, 'shop');
     expect(value.buffer.byteLength).toBeLessThan(8);
   });
 });
@@ -82,6 +83,18 @@ describe('a version', () => {
     expect(told(body, { version: '7' })).toBe('read');
     expect(told(body, { version: '6' })).toBe('SecretNotFound');
     expect(told(body, { version: '07' })).toBe('SecretNotFound');
+  });
+});
+
+describe('another Secret than was asked for', () => {
+  it.each([
+    ['by its name', { ...DB, name: 'other', resourceVersion: '7' }],
+    ['by its namespace', { ...DB, namespace: 'other', resourceVersion: '7' }],
+    ['that has no name', { resourceVersion: '7' }],
+  ])('is refused: one %s', (_, metadata) => {
+    expect(told(bodyOf({ a: base64(VALUE) }, metadata))).toMatch(
+      /^UpstreamError: Kubernetes: the answer is not the Secret that was asked for/,
+    );
   });
 });
 
