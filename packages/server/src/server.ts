@@ -115,7 +115,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   checkBackendFiles(config.backends);
   checkStorage(config);
   checkSocketPath(socketPath);
-  parseRootKey(config.rootKey);
+  const rootKey = parseRootKey(config.rootKey);
   // First of all: a mistake in files is found before a root key is made, or a person asked for a passphrase.
   const certificate = config.tls && (await Certificate.open(config.tls, { log, onNotice }));
   const { promptPassphrase, env } = options;
@@ -195,6 +195,8 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
         hosts,
         ...(wasmcloud === undefined && { transitSeed }),
         signingSeed: options.signingSeed,
+        secretVariables:
+          rootKey.kind !== 'file' && rootKey.source.from === 'env' ? [rootKey.source.name] : [],
       });
       keysListener =
         config.jwksListen === undefined

@@ -42,6 +42,8 @@ export interface BackendParts {
   readonly transitSeed?: Uint8Array | undefined;
   /** Of an nkey, which becomes the current key of a backend that signs unless that has had it. */
   readonly signingSeed?: Uint8Array | undefined;
+  /** Variables of the environment with secrets of coffer's own. */
+  readonly secretVariables: readonly string[];
   readonly onNotice: (sentence: string) => void;
 }
 
@@ -80,7 +82,8 @@ export class Backend implements Service {
   /** @throws CofferError `invalid_argument` for a source that cannot be opened; as `TransitRing.open` */
   static async open(config: BackendConfig, parts: BackendParts): Promise<Backend> {
     const { engine, transitUse: use, transitSeed: seed, onNotice } = parts;
-    const opened = await openSource(config, { engine, onNotice, signingSeed: parts.signingSeed });
+    const { signingSeed, secretVariables } = parts;
+    const opened = await openSource(config, { engine, onNotice, signingSeed, secretVariables });
     const { name, timeoutSeconds, maxInFlight } = config;
     const guarded = new GuardedSource(opened.source, {
       name,

@@ -9,6 +9,8 @@ export interface SourceGround {
   readonly engine: Engine;
   /** Of an nkey, which becomes the current key of what signs unless that has had it. */
   readonly signingSeed?: Uint8Array | undefined;
+  /** Variables of the environment with secrets of coffer's own, which no program that a source starts is to see. */
+  readonly secretVariables: readonly string[];
   readonly onNotice: (sentence: string) => void;
 }
 
@@ -30,7 +32,7 @@ export async function openSource(config: BackendConfig, ground: SourceGround): P
     case 'vault':
       return (await import('./vault.js')).openVaultSource(config, ground);
     case 'kubernetes':
-      return { source: await openCluster(config) };
+      return { source: await openCluster(config, ground) };
     default:
       return { source: await openModule(config) };
   }

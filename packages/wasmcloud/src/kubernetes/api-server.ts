@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Credentials, Login } from './credentials.js';
 import { type Answer, type Exchange, exchange, NoAnswer, TIMED_OUT, TOO_LARGE } from './exchange.js';
 import { isAboutCertificates, unanswered, upstream } from './upstream.js';
+import { within } from './within.js';
 
 export interface ApiServerOptions {
   readonly credentials: Credentials;
@@ -97,17 +98,11 @@ function pauseAfter(outcome: Outcome, tries: number): number {
 
 /** A credential plugin is a program, which may take any time. */
 async function inTime<T>(login: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new NoAnswer(TIMED_OUT)), timeoutMs);
-  });
   try {
-    return await Promise.race([login, late]);
+    return await within(timeoutMs, login);
   } catch (error) {
     // What a plugin prints may be anything; the code of a file's error is enough.
     const { code = 'its plugin or its files' } = error as NodeJS.ErrnoException;
     throw upstream(`coffer gets no credentials for the cluster (${code})`);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,6 +1,7 @@
 import type { Agent, RequestOptions } from 'node:https';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeConfig } from '@kubernetes/client-node';
+import { within } from './within.js';
 
 /** How the API server is spoken to at present. */
 export interface Login {
@@ -15,6 +16,10 @@ export interface Login {
 const FRESH_MS = 60_000;
 /** What was read a moment ago would be the same again, and a credential plugin is a program that takes its time. */
 const RENEW_AT_MOST_EVERY_MS = 2_000;
+/** A plugin that hangs, or a file on a network that does, is given up, and the next get tries anew. */
+const READING_MS = 30_000;
+/** Where there are credentials that have just grown old, so long new ones are waited for. */
+const PATIENCE_MS = 1_000;
 const CONNECTIONS = 64;
 /** Below the minute after which load balancers forget a connection without telling anybody. */
 const IDLE_MS = 30_000;
@@ -23,21 +28,28 @@ const LONGEST_REQUEST_MS = 60_000;
 
 /** Our credentials in the cluster, read again when they have grown old and when the API server refuses them. */
 export class Credentials {
-  readonly #read: () => Promise<KubeConfig>;
+  readonly #read: (stop: AbortSignal) => Promise<KubeConfig>;
+  readonly #closed: AbortController;
   #config: KubeConfig;
   #login: Login | undefined;
   #tls: object | undefined;
   #at = 0;
   #reading: Promise<Login> | undefined;
 
-  /** @param read reads the configuration from its files */
-  static async open(read: () => Promise<KubeConfig>): Promise<Credentials> {
-    return new Credentials(read, await read());
+  /** @param read reads the configuration from its files, until it is told to stop */
+  static async open(read: (stop: AbortSignal) => Promise<KubeConfig>): Promise<Credentials> {
+    const closed = new AbortController();
+    return new Credentials(read, await read(closed.signal), closed);
   }
 
-  private constructor(read: () => Promise<KubeConfig>, config: KubeConfig) {
+  private constructor(
+    read: (stop: AbortSignal) => Promise<KubeConfig>,
+    config: KubeConfig,
+    closed: AbortController,
+  ) {
     this.#read = read;
     this.#config = config;
+    this.#closed = closed;
   }
 
   /** @throws Error where there are none: a file that is gone, a plugin that fails */
@@ -45,9 +57,10 @@ export class Credentials {
     if (this.#login && performance.now() - this.#at < FRESH_MS) return this.#login;
     const before = this.#login;
     try {
-      return await this.#once(async () => this.#config);
+      const reading = this.#once(async () => this.#config);
+      return await (before === undefined ? reading : within(PATIENCE_MS, reading));
     } catch (error) {
-      // A file may be away while it is replaced; the API server knows whether the old ones still hold.
+      // A file may be away while it is replaced, a plugin may hang; the API server knows whether the old ones still hold.
       if (before === undefined) throw error;
       this.#at = performance.now() - FRESH_MS + RENEW_AT_MOST_EVERY_MS;
       return before;
@@ -68,21 +81,33 @@ export class Credentials {
   }
 
   close(): void {
+    this.#closed.abort();
     this.#login?.agent.destroy();
   }
 
-  #once(config: () => Promise<KubeConfig>): Promise<Login> {
-    this.#reading ??= this.#apply(config).finally(() => {
+  #once(read: (stop: AbortSignal) => Promise<KubeConfig>): Promise<Login> {
+    this.#reading ??= this.#inTime(read).finally(() => {
       this.#reading = undefined;
     });
     return this.#reading;
   }
 
-  async #apply(read: () => Promise<KubeConfig>): Promise<Login> {
-    const config = await read();
-    // The time-out is that of connections that nobody uses.
-    const options: RequestOptions = { timeout: IDLE_MS };
+  async #inTime(read: (stop: AbortSignal) => Promise<KubeConfig>): Promise<Login> {
+    const given = new AbortController();
+    try {
+      return await within(READING_MS, this.#apply(read, given.signal));
+    } finally {
+      given.abort();
+    }
+  }
+
+  /** @param late ends when nobody wants it any more: somebody else may have read newer ones meanwhile */
+  async #apply(read: (stop: AbortSignal) => Promise<KubeConfig>, late: AbortSignal): Promise<Login> {
+    const config = await read(this.#closed.signal);
+    // The time-out is that of connections that nobody uses. That nobody looks at certificates is no word of the environment's to say.
+    const options: RequestOptions = { timeout: IDLE_MS, rejectUnauthorized: true };
     await config.applyToHTTPSOptions(options);
+    late.throwIfAborted();
     const { ca, cert, key, servername, auth, headers = {} } = options;
     const { server = '', proxyUrl } = config.getCurrentCluster() ?? {};
     const tls = { ca, cert, key, servername, proxyUrl, server };

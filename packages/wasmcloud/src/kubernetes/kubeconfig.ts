@@ -2,35 +2,82 @@ import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
-import { z } from 'zod';
+import { type OwnUser, ofTokenFile, withOwnLogins } from './kubeconfig-users.js';
+import { Plugins, withoutSecrets } from './plugin.js';
 import type { KubernetesSettings } from './settings.js';
 
-export type KubeConfigSource = Pick<KubernetesSettings, 'kubeconfig' | 'context' | 'serviceAccountDir'>;
+export type KubeConfigSource = Pick<
+  KubernetesSettings,
+  'kubeconfig' | 'context' | 'serviceAccountDir' | 'impersonation'
+>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Reads the configuration again, from where it was at first. @param stop kills the plugins that it has started */
+export type KubeConfigReader = (stop?: AbortSignal) => Promise<KubeConfig>;
+
 /**
- * Reads where the cluster is and who we are there, from files. `@kubernetes/client-node` is loaded here, and so by nobody who has
- * no Kubernetes backend.
+ * Finds out where it is written where the cluster is and who we are there: once, since a file that is away for a moment must not
+ * make us somebody else, elsewhere. `@kubernetes/client-node` is loaded by the reader, and so by nobody who has no Kubernetes
+ * backend.
  *
- * @throws Error with a sentence; what a file holds is in none
+ * @param secretVariables what plugins are not to see of the environment, beside what is coffer's by its name
+ * @returns a reader, which throws an Error with a sentence; what a file holds is in none
+ * @throws Error with a sentence: there is nothing to read
  */
-export async function readKubeConfig(source: KubeConfigSource, env: Environment): Promise<KubeConfig> {
-  const { kubeconfig, context, serviceAccountDir } = source;
-  const client = await import('@kubernetes/client-node');
-  if (kubeconfig === undefined && context === undefined && isInCluster(serviceAccountDir, env)) {
-    return ofServiceAccount(client, serviceAccountDir, env);
+export function kubeConfigReader(
+  source: KubeConfigSource,
+  env: Environment,
+  secretVariables: readonly string[] = [],
+): KubeConfigReader {
+  const { context, serviceAccountDir } = source;
+  const pluginEnv = withoutSecrets(env, secretVariables);
+  if (isInCluster(source, env)) {
+    return async () => ofServiceAccount(await import('@kubernetes/client-node'), serviceAccountDir, env);
   }
-  const files = kubeconfig === undefined ? defaultFiles(env) : [resolve(kubeconfig)];
-  const config = merged(files.map((file) => ofFile(client, file)));
-  if (context !== undefined) config.setCurrentContext(context);
-  check(config, files.join(', '));
-  return config;
+  const files = filesOf(source, env);
+  return async (stop) => {
+    const client = await import('@kubernetes/client-node');
+    const config = merged(files.map((file) => ofFile(client, file)));
+    config.addAuthenticator(new Plugins(pluginEnv, stop));
+    if (context !== undefined) config.setCurrentContext(context);
+    check(config, source, files.join(', '));
+    return config;
+  };
+}
+
+/** Reads it once. @throws Error with a sentence */
+export const readKubeConfig = async (source: KubeConfigSource, env: Environment): Promise<KubeConfig> =>
+  kubeConfigReader(source, env)();
+
+/**
+ * The files by which whoever reads or writes them can be coffer to the cluster: those of the configuration, and what they name of
+ * the user. A pod's are the kubelet's affair.
+ *
+ * @throws Error as {@link readKubeConfig}
+ */
+export async function secretFilesOf(source: KubeConfigSource, env: Environment): Promise<readonly string[]> {
+  if (isInCluster(source, env)) return [];
+  const { authProvider, keyFile } = (await readKubeConfig(source, env)).getCurrentUser() ?? {};
+  const { tokenFile } = (authProvider?.config ?? {}) as { readonly tokenFile?: string };
+  return [
+    ...filesOf(source, env),
+    ...[tokenFile, keyFile].filter((file) => file !== undefined && file !== null),
+  ];
 }
 
 type Client = typeof import('@kubernetes/client-node');
 
-const isInCluster = (dir: string, env: Environment): boolean =>
-  env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(join(dir, 'token'));
+const isInCluster = (
+  { kubeconfig, context, serviceAccountDir }: KubeConfigSource,
+  { KUBERNETES_SERVICE_HOST: host }: Environment,
+): boolean =>
+  kubeconfig === undefined &&
+  context === undefined &&
+  host !== undefined &&
+  existsSync(join(serviceAccountDir, 'token'));
+
+const filesOf = ({ kubeconfig }: KubeConfigSource, env: Environment): readonly string[] =>
+  kubeconfig === undefined ? defaultFiles(env) : [resolve(kubeconfig)];
 
 function ofServiceAccount({ KubeConfig }: Client, dir: string, env: Environment): KubeConfig {
   const host = env.KUBERNETES_SERVICE_HOST ?? '';
@@ -42,9 +89,6 @@ function ofServiceAccount({ KubeConfig }: Client, dir: string, env: Environment)
   );
   return config;
 }
-
-/** Read again every minute, as the kubelet puts a new one there before the old one ends. */
-const ofTokenFile = (tokenFile: string) => ({ name: 'tokenFile', config: { tokenFile } });
 
 function defaultFiles(env: Environment): string[] {
   const stated = env.KUBECONFIG?.split(delimiter).filter((file) => file !== '') ?? [];
@@ -62,7 +106,7 @@ function ofFile({ KubeConfig, loadYaml }: Client, file: string): KubeConfig {
   try {
     config.loadFromString(text);
     config.makePathsAbsolute(dirname(file));
-    config.users = withTokenFiles(config.users, loadYaml(text), dirname(file));
+    config.users = withOwnLogins(config.users, loadYaml(text), dirname(file));
     return config;
   } catch {
     // The words of those who read it quote it.
@@ -80,23 +124,6 @@ function contentOf(file: string): string {
   }
 }
 
-const tokenFilesSchema = z.object({
-  users: z
-    .array(z.object({ name: z.string(), user: z.object({ tokenFile: z.string().optional() }).nullish() }))
-    .nullish(),
-});
-
-/** `tokenFile`, which client-node passes over; kubectl prefers it to `token`. */
-function withTokenFiles(users: KubeConfig['users'], raw: unknown, folder: string): KubeConfig['users'] {
-  const entries = tokenFilesSchema.parse(raw).users ?? [];
-  return users.map((user) => {
-    const { tokenFile } = entries.find(({ name }) => name === user.name)?.user ?? {};
-    if (tokenFile === undefined) return user;
-    const { token: _, ...others } = user;
-    return { ...others, authProvider: ofTokenFile(resolve(folder, tokenFile)) };
-  });
-}
-
 /** As kubectl does: the first one that has something says what it is. */
 function merged(configs: readonly KubeConfig[]): KubeConfig {
   const [first, ...others] = configs as [KubeConfig, ...KubeConfig[]];
@@ -111,14 +138,21 @@ function merged(configs: readonly KubeConfig[]): KubeConfig {
   return first;
 }
 
-function check(config: KubeConfig, files: string): void {
+function check(config: KubeConfig, { impersonation }: KubeConfigSource, files: string): void {
   const name = config.getCurrentContext();
   if (!name) throw new Error(`${files}: there is no current context: name one in context`);
   if (config.getContextObject(name) === null) throw new Error(`${files}: there is no context ${name}`);
   const server = config.getCurrentCluster()?.server;
   if (server === undefined) throw new Error(`${files}: the context ${name} names no cluster that is there`);
-  if (config.getCurrentUser() === null)
-    throw new Error(`${files}: the context ${name} names no user that is there`);
+  const user: OwnUser | null = config.getCurrentUser();
+  if (user === null) throw new Error(`${files}: the context ${name} names no user that is there`);
+  if (user.impossible) throw new Error(`${files}: the user of the context ${name}: ${user.impossible}`);
+  if (user.impersonateUser && impersonation.length > 0) {
+    throw new Error(
+      `${files}: the user of the context ${name} is another one (as: …), and rules of impersonation take that one's place, with all ` +
+        'rights of the first: give coffer a user of its own, without "as"',
+    );
+  }
   if (!URL.canParse(server) || new URL(server).protocol !== 'https:') {
     throw new Error(
       `${files}: the server of the context ${name} is no https:// URL, and secrets go over no other`,

@@ -195,6 +195,10 @@ describe('what does not pass', () => {
       { 'certificate-authority': folder.join('other.crt') },
     );
     expect(await outcome(source)).toMatch(/the certificate of the API server is not to be trusted/);
+    // The word of the environment that nobody looks at certificates is not for secrets.
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(await outcome(source)).toMatch(/the certificate of the API server is not to be trusted/);
     expect(requests).toHaveLength(0);
     await source.close?.();
   });
@@ -308,6 +312,63 @@ describe('credentials', () => {
     await source.close?.();
   });
 
+  it('go on while the plugin that is to give new ones hangs, and are the new ones as soon as it gives them', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const [hang, runs] = [folder.join('hang'), folder.join('hanging-runs')];
+    const plugin = `const fs = require('fs'); fs.appendFileSync(${JSON.stringify(runs)}, '.');
+      const status = { token: fs.readFileSync(${JSON.stringify(runs)}, 'utf8').length + '', expirationTimestamp: '2020-01-01T00:00:00Z' };
+      const print = () => fs.existsSync(${JSON.stringify(hang)}) || (console.log(JSON.stringify({ status })), process.exit());
+      print(); setInterval(print, 20)`;
+    const exec = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: process.execPath,
+      args: ['-e', plugin],
+    };
+    script = [good];
+    const source = await open({}, { exec });
+    const sent = async () => {
+      requests = [];
+      expect(await outcome(source)).toBe(VALUE);
+      return requests.map(bearer);
+    };
+    expect(await sent()).toEqual(['Bearer 1']);
+    writeFileSync(hang, '');
+    vi.advanceTimersByTime(61_000);
+    expect(await sent()).toEqual(['Bearer 1']);
+    rmSync(hang);
+    await expect
+      .poll(
+        () => {
+          vi.advanceTimersByTime(2_500);
+          return sent();
+        },
+        { timeout: 10_000 },
+      )
+      .not.toEqual(['Bearer 1']);
+    await source.close?.();
+  });
+
+  it('are asked for again once a plugin that hung has ended', async () => {
+    const [hang, pid] = [folder.join('hang-first'), folder.join('hang-pid')];
+    writeFileSync(hang, '');
+    const plugin = `const fs = require('fs');
+      if (fs.existsSync(${JSON.stringify(hang)})) { fs.writeFileSync(${JSON.stringify(pid)}, process.pid + ''); setInterval(() => {}, 1000) }
+      else console.log(JSON.stringify({ status: { token: 'at-last' } }))`;
+    const exec = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: process.execPath,
+      args: ['-e', plugin],
+    };
+    script = [onlyFor('at-last')];
+    const source = await open({ timeoutSeconds: 2 }, { exec });
+    expect(await outcome(source)).toMatch(/gets no credentials for the cluster \(ETIMEDOUT\)/);
+    rmSync(hang);
+    process.kill(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
+    await expect.poll(() => outcome(source)).toBe(VALUE);
+    await source.close?.();
+  });
+
   it('of a plugin that fails or never ends are an error of this backend, without what it printed', async () => {
     const exec = (script: string) => ({
       apiVersion: 'client.authentication.k8s.io/v1',
@@ -319,9 +380,12 @@ describe('credentials', () => {
       {},
       { exec: exec(`console.error(${JSON.stringify(VALUE)}); process.exit(1)`) },
     );
-    expect(await outcome(failing)).toMatch(/^UpstreamError: Kubernetes: coffer gets no credentials/);
+    expect(await outcome(failing)).toBe(
+      'UpstreamError: Kubernetes: coffer gets no credentials for the cluster (its plugin ended with 1)',
+    );
     const hanging = await open({ timeoutSeconds: 0.5 }, { exec: exec('setTimeout(() => {}, 3000)') });
     expect(await outcome(hanging)).toMatch(/gets no credentials for the cluster \(ETIMEDOUT\)/);
     expect(requests).toHaveLength(0);
+    await hanging.close?.();
   });
 });

@@ -1,11 +1,17 @@
 /** Where a cluster is and who we are there, as files and environment say it. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
 import { delimiter } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { canary } from '../../../../test/support/canary.mjs';
 import { TemporaryFolder } from '../../../../test/support/processes.mjs';
-import { type Environment, type KubeConfigSource, readKubeConfig } from '../../src/kubernetes/kubeconfig.js';
+import {
+  type Environment,
+  type KubeConfigSource,
+  kubeConfigReader,
+  readKubeConfig,
+  secretFilesOf,
+} from '../../src/kubernetes/kubeconfig.js';
 
 const folder = new TemporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
@@ -28,11 +34,18 @@ const config = ({
   'current-context': name,
 });
 
+const from = (source: Partial<KubeConfigSource>): KubeConfigSource => ({
+  kubeconfig: undefined,
+  context: undefined,
+  serviceAccountDir: folder.join('none'),
+  impersonation: [],
+  ...source,
+});
+
 const read = (source: Partial<KubeConfigSource>, env: Environment = {}) =>
-  readKubeConfig(
-    { kubeconfig: undefined, context: undefined, serviceAccountDir: folder.join('none'), ...source },
-    { HOME: folder.path, ...env },
-  );
+  readKubeConfig(from(source), { HOME: folder.path, ...env });
+
+const RULES = [{ entities: ['*'], users: ['a'] }];
 
 async function authorization(source: Partial<KubeConfigSource>, env?: Environment): Promise<unknown> {
   const options: RequestOptions = {};
@@ -140,8 +153,61 @@ describe('a kubeconfig', () => {
       },
       /insecure-skip-tls-verify/,
     ],
+    [
+      'has a user who is another one, where rules would take that one’s place',
+      () => ({
+        kubeconfig: file('j', config({ user: { token: TOKEN, as: 'limited' } })),
+        impersonation: RULES,
+      }),
+      /\(as: …\), and rules of impersonation take that one's place/,
+    ],
+    [
+      'has a user in groups that would not be sent',
+      () => ({ kubeconfig: file('k', config({ user: { token: TOKEN, as: 'a', 'as-groups': ['b'] } })) }),
+      /as-groups is not known here/,
+    ],
+    [
+      'has a user by a way to log in that is no more',
+      () => ({
+        kubeconfig: file(
+          'l',
+          config({ user: { 'auth-provider': { name: 'gcp', config: { 'cmd-path': 'x' } } } }),
+        ),
+      }),
+      /the auth-provider gcp is not known here/,
+    ],
+    [
+      'has a plugin that wants a person',
+      () => ({
+        kubeconfig: file('m', config({ user: { exec: { command: 'x', interactiveMode: 'Always' } } })),
+      }),
+      /its plugin wants a person/,
+    ],
   ])('is refused with a sentence where it %s', async (_, source, sentence) => {
     expect(await problem(source())).toMatch(sentence);
+  });
+});
+
+describe('a user who is another one', () => {
+  it('is that one where no rule takes its place', async () => {
+    const options: RequestOptions = {};
+    const kubeconfig = file('limited', config({ user: { token: TOKEN, as: 'limited' } }));
+    await (await read({ kubeconfig })).applyToHTTPSOptions(options);
+    expect(options.headers).toMatchObject({ 'Impersonate-User': 'limited' });
+  });
+});
+
+describe('the files that make coffer who it is', () => {
+  it('are the configuration, and what it names of the user', async () => {
+    const user = { tokenFile: 'its-token', 'client-key': 'its.key', 'client-certificate': 'its.crt' };
+    const kubeconfig = file('files', config({ user }));
+    expect(await secretFilesOf(from({ kubeconfig }), {})).toEqual([
+      kubeconfig,
+      folder.join('its-token'),
+      folder.join('its.key'),
+    ]);
+    const plain = file('plain', config());
+    expect(await secretFilesOf(from({}), { KUBECONFIG: plain })).toEqual([plain]);
   });
 });
 
@@ -157,6 +223,21 @@ describe('in a cluster', () => {
     expect(await authorization(source, env)).toBe('Bearer of-the-pod');
     const path = file('own', config());
     expect(await authorization({ ...source, kubeconfig: path }, env)).toBe(`Bearer ${TOKEN}`);
+  });
+
+  it('the pod’s service account is whom coffer stays, also while its token is away', async () => {
+    mkdirSync(folder.join('away'));
+    file('away/token', 'of-the-pod');
+    file('away/ca.crt', 'CA');
+    const other = file('someone', config({ server: 'https://elsewhere.example' }));
+    const reader = kubeConfigReader(from({ serviceAccountDir: folder.join('away') }), {
+      ...env,
+      KUBECONFIG: other,
+    });
+    rmSync(folder.join('away/token'));
+    const read = await reader();
+    expect(read.getCurrentCluster()?.server).toBe('https://[fd00::1]:6443');
+    await expect(read.applyToHTTPSOptions({})).rejects.toThrow('ENOENT');
   });
 
   it('a pod without one is told what to do', async () => {
