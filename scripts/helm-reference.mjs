@@ -47,7 +47,8 @@ function reference() {
 # Values of the Helm chart
 
 What \`helm install coffer deploy/helm/coffer --values FILE\` takes. [Deploying](deploy.md#kubernetes) says how to begin. The chart refuses any other value, and any secret that
-stands in the values themselves: secrets are named, never written.
+stands in the values themselves: secrets are named, never written. \`helm template\` and \`helm lint\` ask no cluster for its version, and take the one that Helm was built with: where that is older than the chart
+wants, as in a Helm that you have built yourself, add \`--kube-version 1.33.0\`.
 
 ${tableOf(sections.flat())}
 
@@ -101,7 +102,8 @@ function typeOf({ type, enum: choices, const: only, items }) {
 function values() {
   const lines = Object.entries(schema.properties)
     .filter(([name]) => name !== 'global')
-    .flatMap(([name, node]) => ['', ...linesOf(name, node, '')]);
+    .map(([name, node]) => linesOf(name, node, ''))
+    .flatMap((lines) => (lines.length === 0 ? [] : ['', ...lines]));
   return `# ${GENERATED}\n# docs/helm.md has those, too, that have no default.\n${lines.join('\n')}\n`;
 }
 

@@ -54,12 +54,16 @@ export const BACKENDS: Values = {
       name: 'kube',
       kind: 'kubernetes',
       grants: 'upstream',
-      secretNames: ['shared'],
       settings: {
         namespace: 'shop',
         direct: true,
+        secretNames: ['shared'],
         impersonation: [
-          { applications: ['shop'], serviceAccounts: ['shop/reader', 'billing/reader'] },
+          {
+            entities: [`component:${ACCOUNT}/*`],
+            applications: ['shop'],
+            serviceAccounts: ['shop/reader', 'billing/reader'],
+          },
           { entities: ['*'], users: ['jane'], groups: ['auditors'] },
         ],
       },

@@ -166,7 +166,8 @@ describe('with the rights that the chart gives it, coffer’s service account', 
 describe('docs/deploy.md', () => {
   const text = readFileSync(fileURLToPath(new URL('../../docs/deploy.md', import.meta.url)), 'utf8');
   const blocks: Manifest[] = [...text.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, yaml = '']) =>
-    parse(yaml),
+    // As kubectl and Helm read it, to whom 0440 is a mode.
+    parse(yaml, { version: '1.1' }),
   );
 
   it('has values that the chart takes', async () => {
@@ -181,6 +182,8 @@ describe('docs/deploy.md', () => {
     const made = await kube.call('POST', `${pathOf(job)}?fieldValidation=Strict`, job);
     expect({ status: made.status, said: made.body.message }).toMatchObject({ status: 201 });
     const { spec } = job.spec.jobTemplate.spec.template;
+    expect(spec.volumes.map(({ secret }: Manifest) => secret?.defaultMode)).toContain(0o440);
+    expect(JSON.stringify(job)).not.toContain('secretKeyRef');
     const account = { metadata: { name: 'default' } };
     await kube.create('/api/v1/namespaces/coffer/serviceaccounts', account);
     const pod = { metadata: { name: 'backup' }, spec };

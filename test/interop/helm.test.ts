@@ -59,8 +59,9 @@ describe('the chart', () => {
   });
 
   it('runs one instance on an embedded store, and no budget keeps its node from being drained', async () => {
-    const manifests = await render({ ...EMBEDDED, replicas: 5 });
+    const manifests = await render({ ...EMBEDDED, replicas: 1 });
     expect(only(manifests, 'StatefulSet').spec.replicas).toBe(1);
+    expect(only(await render(EMBEDDED), 'StatefulSet').spec.replicas).toBe(1);
     expect(manifests.map(({ kind }) => kind)).not.toContain('PodDisruptionBudget');
   });
 
@@ -88,6 +89,30 @@ describe('the chart', () => {
     const { egress } = only(manifests, 'NetworkPolicy').spec;
     const ports = egress.flatMap((rule: Manifest) => rule.ports.map(({ port }: Manifest) => port));
     expect(ports).toEqual([53, 53, 4222, 4223, 8200, 443, 6443]);
+    const [names] = egress;
+    expect(names.to).toEqual([
+      { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } } },
+    ]);
+  });
+
+  it('has memory that no node swaps: what is requested is the limit', async () => {
+    const [{ resources }] = podOf(await render(EMBEDDED)).containers;
+    expect(resources.requests.memory).toBe(resources.limits.memory);
+  });
+
+  it('lets coffer itself know which Secrets each backend reads with its own rights', async () => {
+    const direct = (name: string, secretNames: string[]) => ({
+      name,
+      kind: 'kubernetes',
+      settings: { namespace: 'shop', direct: true, secretNames },
+    });
+    const manifests = await render({ ...BACKENDS, backends: [direct('a', ['one']), direct('b', ['*'])] });
+    const { backends } = parsedConfigOf(manifests);
+    expect(backends.map(({ settings }: Manifest) => settings.secretNames)).toEqual([['one'], ['*']]);
+    expect(only(manifests, 'Role').rules).toEqual([
+      { apiGroups: [''], resources: ['secrets'], verbs: ['get'], resourceNames: ['one'] },
+      { apiGroups: [''], resources: ['secrets'], verbs: ['get'] },
+    ]);
   });
 
   it('starts pods anew when their configuration changes, and not else', async () => {
@@ -115,13 +140,26 @@ describe('the chart refuses', () => {
     ...JETSTREAM,
     storage: { ...(JETSTREAM.storage as object), ...more },
   });
-  const withBackend = (more: object) => ({
+  const withBackend = (rule: object, settings: object = {}) => ({
     ...BACKENDS,
     backends: [
-      { name: 'kube', kind: 'kubernetes', settings: { impersonation: [{ entities: ['*'], ...more }] } },
+      {
+        name: 'kube',
+        kind: 'kubernetes',
+        settings: { impersonation: [{ entities: ['*'], ...rule }], ...settings },
+      },
     ],
   });
+  const direct = (settings: object) => ({
+    ...BACKENDS,
+    backends: [{ name: 'kube', kind: 'kubernetes', settings: { direct: true, ...settings } }],
+  });
   const url = 'nats://coffer:password@nats:4222';
+
+  it('nothing of its own namespace that is not its own', async () => {
+    const names = { namespace: 'secrets', secretNames: ['shared'] };
+    expect(only(await render(direct(names)), 'Role').metadata.namespace).toBe('secrets');
+  });
 
   it.each<[string, Values, RegExp]>([
     ['no root key', { tls: EMBEDDED.tls }, /rootKey\.existingSecret: make a Secret/],
@@ -158,6 +196,62 @@ describe('the chart refuses', () => {
     ['a bucket on two servers', withStorage({ replicas: 2 }), /storage\/replicas/],
     ['a Kubernetes backend whom RBAC cannot name', withBackend({ users: ['team-*'] }), /users\/0/],
     ['a rule that allows nothing', withBackend({ groups: ['a'] }), /users/],
+    [
+      'everybody’s masters',
+      withBackend({ users: ['a'], groups: ['b', 'system:masters'] }),
+      /system:masters may do everything/,
+    ],
+    [
+      'a service account that RBAC would not find',
+      withBackend({ users: ['system:serviceaccount:shop:reader'] }),
+      /write it into serviceAccounts, as NAMESPACE\/NAME/,
+    ],
+    [
+      'a rule for nobody',
+      withBackend({ users: ['a'], entities: undefined }),
+      /kube: a rule says for whom it is/,
+    ],
+    [
+      'a rule that hosts open by their word alone',
+      {
+        ...BACKENDS,
+        backends: [
+          {
+            name: 'kube',
+            kind: 'kubernetes',
+            grants: 'upstream',
+            settings: { impersonation: [{ applications: ['a'], users: ['a'] }] },
+          },
+        ],
+      },
+      /with grants: upstream a rule says in entities for whom it is/,
+    ],
+    [
+      'a backend that lets nobody read',
+      { ...BACKENDS, backends: [{ name: 'kube', kind: 'kubernetes', settings: {} }] },
+      /kube: it lets nobody read anything/,
+    ],
+    ['coffer’s own rights on Secrets that nobody names', direct({}), /direct: say in settings\.secretNames/],
+    [
+      'names of Secrets for nobody',
+      withBackend({ users: ['a'] }, { secretNames: ['a'] }),
+      /secretNames are those that direct: true lets/,
+    ],
+    [
+      'coffer’s own rights on all of its own namespace',
+      direct({ namespace: 'secrets', secretNames: ['*'] }),
+      /secrets is the namespace of coffer's own root key/,
+    ],
+    ...['coffer-root-key', 'coffer-tls', 'coffer-nats'].map((name): [string, Values, RegExp] => [
+      `to hand out ${name}`,
+      direct({ namespace: 'secrets', secretNames: ['shared', name] }),
+      new RegExp(`the Secret ${name} is coffer's own`),
+    ]),
+    [
+      'two instances on an embedded store',
+      { ...EMBEDDED, replicas: 3 },
+      /an embedded store has one instance/,
+    ],
     [
       'a token of Vault in its address',
       { ...BACKENDS, backends: [{ name: 'v', kind: 'vault', settings: { address: 'https://u:p@vault' } }] },

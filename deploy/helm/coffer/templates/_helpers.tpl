@@ -47,6 +47,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- ternary "HTTP" "HTTPS" .Values.insecureHttp -}}
 {{- end -}}
 
+{{- define "coffer.replicas" -}}
+{{- eq .Values.mode "jetstream" | ternary (default 3 .Values.replicas) 1 -}}
+{{- end -}}
+
 {{/* "yes" if the pod speaks to the API server. */}}
 {{- define "coffer.asksKubernetes" -}}
 {{- range .Values.backends }}{{ if eq .kind "kubernetes" }}yes{{ end }}{{ end -}}
@@ -141,7 +145,7 @@ What is named twice is mounted twice: each setting has a file of its own.
 {{- end -}}
 {{- $backends := list -}}
 {{- range $values.backends -}}
-{{- $backend := omit . "ca" "secretNames" -}}
+{{- $backend := omit . "ca" -}}
 {{- if .ca -}}
 {{- $file := printf "/run/coffer/credentials/backend-%s.ca.pem" .name -}}
 {{- $backend = set $backend "settings" (merge (dict "ca" $file) .settings) -}}
@@ -176,5 +180,65 @@ What is named twice is mounted twice: each setting has a file of its own.
 {{- fail (printf "backends: %s is the name of another one, or wasmcloud.name, by which coffer's own store is served" .name) -}}
 {{- end -}}
 {{- $names = append $names .name -}}
+{{- end -}}
+{{- if and (eq $values.mode "embedded") (ne (int (default 1 $values.replicas)) 1) -}}
+{{- fail "replicas: an embedded store has one instance; several share a store in mode: jetstream" -}}
+{{- end -}}
+{{- include "coffer.checkKubernetes" . -}}
+{{- end -}}
+
+{{/* The Secrets of the release's own namespace that make coffer what it is: a list of names. */}}
+{{- define "coffer.ownSecrets" -}}
+{{- $names := list .Values.rootKey.existingSecret .Values.tls.existingSecret -}}
+{{- range include "coffer.credentials" . | fromJsonArray -}}{{- $names = append $names .name -}}{{- end -}}
+{{- with .Values.serviceMonitor.token -}}{{- $names = append $names .name -}}{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
+{{/* coffer refuses most of it at its start, when the rights that RBAC gives it have been made. */}}
+{{- define "coffer.checkKubernetes" -}}
+{{- $own := include "coffer.ownSecrets" . | fromJsonArray -}}
+{{- $release := .Release.Namespace -}}
+{{- range .Values.backends -}}
+{{- if eq .kind "kubernetes" -}}
+{{- $at := printf "backends: %s:" .name -}}
+{{- $grants := .grants -}}
+{{- $settings := .settings -}}
+{{- if not (or $settings.impersonation $settings.direct) -}}
+{{- fail (printf "%s it lets nobody read anything: write settings.impersonation, or settings.direct: true with settings.secretNames" $at) -}}
+{{- end -}}
+{{- range $settings.impersonation -}}
+{{- if not (or .applications .hosts .entities) -}}
+{{- fail (printf "%s a rule says for whom it is, in applications, hosts or entities; entities: [\"*\"] is for all that the backend believes" $at) -}}
+{{- end -}}
+{{- if and (eq (default "required" $grants) "upstream") (not .entities) -}}
+{{- fail (printf "%s with grants: upstream a rule says in entities for whom it is, since applications and hosts are what hosts say; [\"*\"] is for all that the backend believes" $at) -}}
+{{- end -}}
+{{- if has "system:masters" (default list .groups) -}}
+{{- fail (printf "%s who is in system:masters may do everything in the cluster: nobody gets it here" $at) -}}
+{{- end -}}
+{{- range .users -}}
+{{- if hasPrefix "system:serviceaccount:" . -}}
+{{- fail (printf "%s users: %s is a service account: write it into serviceAccounts, as NAMESPACE/NAME" $at .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $settings.direct (not $settings.secretNames) -}}
+{{- fail (printf "%s direct: say in settings.secretNames which Secrets policies that name nobody read; [\"*\"] is all of the namespace" $at) -}}
+{{- end -}}
+{{- if and $settings.secretNames (not $settings.direct) -}}
+{{- fail (printf "%s settings.secretNames are those that direct: true lets policies read, and it is not there" $at) -}}
+{{- end -}}
+{{- if and $settings.direct (eq (default "default" $settings.namespace) $release) -}}
+{{- range $settings.secretNames -}}
+{{- if eq . "*" -}}
+{{- fail (printf "%s direct: %s is the namespace of coffer's own root key, certificate and credentials: name in settings.secretNames those that others may have, or keep them elsewhere" $at $release) -}}
+{{- end -}}
+{{- if has . $own -}}
+{{- fail (printf "%s direct: the Secret %s is coffer's own: who has it is coffer, or reads all that coffer keeps" $at .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
