@@ -72,13 +72,13 @@ function defineKube(wasmcloud: Command): void {
     wasmcloud,
     'kube',
     'serve Secrets of a Kubernetes cluster to wasmCloud hosts over NATS',
-    'In place of "secrets-kubernetes", whose flags it takes. It is "coffer server" with one backend of kind kubernetes, and without ' +
+    'In place of "secrets-kubernetes", whose flags it takes, and the variables of its deployment. It is "coffer server" with one backend of kind kubernetes, and without ' +
       'coffer’s own store. A policy may name only whom --allow-user and --allow-service-account let it; a configuration file can say ' +
       'for which applications and components.',
   )
     .option(
       '--backend-seed <seed>',
-      'take this seed’s key for the transit key (default: one is made and kept in the store)',
+      'take this seed’s key for the transit key; better in BACKEND_SEED (default: one is made and kept in the store)',
     )
     .option('--secrets-prefix <subject>', 'what the subjects begin with (default: wasmcloud.secrets)')
     .option('-n, --name <name>', 'the name of the backend (default: kube)')
@@ -86,11 +86,15 @@ function defineKube(wasmcloud: Command): void {
       '--kubeconfig <file>',
       'default: in a cluster the pod’s service account, elsewhere KUBECONFIG or ~/.kube/config',
     )
+    .option(
+      '--namespace <name>',
+      'where Secrets are whose policy names none, and all that --direct reads (default: default)',
+    )
     .option('--allow-user <pattern>', 'users that policies may impersonate; as often as you like', collect)
     .option('--allow-service-account <namespace/name>', 'and service accounts; as often as you like', collect)
     .option('--direct', 'where a policy names nobody, read with coffer’s own rights');
   for (const [flags, description] of [
-    ['--nats-url <url>', 'of NATS (default: 127.0.0.1:4222)'],
+    ['--nats-url <url>', 'of NATS (NATS_URL; default: 127.0.0.1:4222)'],
     ['--nats-creds <file>', 'a creds file'],
     ['--nats-ca <file>', 'certificate authorities to trust (PEM) in place of the system’s'],
   ] as const) {

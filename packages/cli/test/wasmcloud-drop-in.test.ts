@@ -1,11 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createKeyPair, openContext, parseCreds } from '@coffer/identity';
+import { createKeyPair, parseCreds } from '@coffer/identity';
 import { jwksOf } from '@coffer/wasmcloud/vault';
 import { expect, onTestFinished, test } from 'vitest';
-import { NatsServer } from '../../../test/support/nats.mjs';
-import { home } from './identity-home.js';
+import { natsFor } from './drop-in-nats.js';
 import { coffer, startDropIn } from './run.js';
 
 const seedOf = (keys: { seed(): Uint8Array }): string => Buffer.from(keys.seed()).toString();
@@ -19,24 +18,6 @@ function temporaryFolder(): string {
 function place(): string[] {
   const folder = temporaryFolder();
   return ['--state-dir', join(folder, 'state'), '--root-key', `file:${folder}/root.key`];
-}
-
-/** A NATS server that knows the users of `coffer wasmcloud permissions` for a backend. */
-async function natsFor(name: string) {
-  const own = home();
-  onTestFinished(() => own[Symbol.dispose]());
-  await own.ok('add', 'operator', 'O', '--sys', '--generate-signing-key');
-  const flags = ['--name', name, '--nats-queue-base', 'wasmcloud.secrets', '--json'];
-  const made = await coffer(['wasmcloud', 'permissions', ...flags], { env: { HOME: own.path } });
-  const { users } = JSON.parse(made.stdout);
-  const operator = openContext({ env: {}, cwd: own.path, home: own.path }).store;
-  const nats = await NatsServer.start({
-    operator: operator.operator().text,
-    systemAccount: operator.operator().claims.nats.system_account ?? '',
-    accounts: Object.fromEntries(operator.accounts().map(({ jwt }) => [jwt.claims.sub, jwt.text])),
-  });
-  onTestFinished(async () => void (await nats.stop()));
-  return { nats, creds: users.backend.creds as string };
 }
 
 test('coffer wasmcloud vault takes the variables of secrets-vault', async () => {
@@ -139,6 +120,12 @@ test.each([
     /warning: the keys by which Vault checks log-ins are shown at 10\.0\.0\.5:80 in clear/,
   ],
   [['kube'], /nobody may be impersonated, so that nothing could be read/],
+  [['kube', '--allow-user', 'system:*'], /invalid --allow-user: system:… are the cluster’s own parts/],
+  [
+    ['kube', '--allow-service-account', 'a'],
+    /invalid --allow-service-account: .* is written NAMESPACE\/NAME/,
+  ],
+  [['kube', '--direct', '--namespace', 'A_B'], /invalid --namespace: a namespace has at most 63 characters/],
 ])('coffer wasmcloud %j says what is missing', async (args, sentence) => {
   const { code, stderr } = await coffer(['wasmcloud', ...args]);
   expect([code, stderr]).toEqual([1, expect.stringMatching(sentence)]);
