@@ -52,6 +52,7 @@ export {
   type WasmcloudConfig,
 } from './config/nats.js';
 export type { JetStreamConfig, StorageConfig, StorageLimits } from './config/storage.js';
+export { endByMistake } from './ending.js';
 export { grantEverything, withEverything } from './init.js';
 export { isLoopback, type ListenAddress } from './listen/address.js';
 export { createLog, type LogLevel } from './log.js';

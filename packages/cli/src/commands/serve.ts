@@ -22,7 +22,7 @@ export interface Serving {
 /** Runs a server until SIGTERM or SIGINT; SIGHUP has it read its configuration again. */
 export async function serve({ read, welcome, endsWithTerminal = false, start = {} }: Serving): Promise<void> {
   setFlagsFromString(HEAP_GROWTH);
-  const { createLog, startServer } = await import('@coffer/server');
+  const { createLog, endByMistake, startServer } = await import('@coffer/server');
   // Without a listener Node opens its inspector, to which every user of this machine can connect.
   process.on('SIGUSR1', () => {});
   const signal = stopSignal(endsWithTerminal ? ['SIGTERM', 'SIGINT', 'SIGHUP'] : ['SIGTERM', 'SIGINT']);
@@ -31,6 +31,7 @@ export async function serve({ read, welcome, endsWithTerminal = false, start = {
   const config = read();
   // On a terminal a person reads, to whom each line of JSON is noise.
   const log = createLog(config.logLevel ?? (process.stderr.isTTY ? 'warn' : 'info'));
+  process.on('uncaughtException', (error) => endByMistake(error, log));
   const running = await startServer(config, { ...start, log, promptPassphrase });
   onHangUp = () => void running.reload(read);
   await unlessUnread(print(welcome(running, config)));
