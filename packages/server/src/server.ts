@@ -279,6 +279,8 @@ async function openDoors(
   });
   const metrics = { exposition: new Exposition(), facts: serverFacts };
   const serve = (authenticator: Authenticator, limits?: RateLimits): RequestListener => {
+    // Nobody's rate is limited on the admin socket.
+    const isPublic = limits !== undefined;
     const bodies = new BodyReader(config.limits);
     const answers = answersRoom(config.limits);
     const closing = doors.signal;
@@ -298,7 +300,7 @@ async function openDoors(
       keySets,
       proofs: trust?.proofs,
     };
-    return createApp({ ...shared, authenticator, bodies, answers, rates: limits });
+    return createApp({ ...shared, isPublic, authenticator, bodies, answers, rates: limits });
   };
   const development = new DevelopmentAuthenticator();
   const credentials = new CredentialAuthenticator(engine, trust?.proofs, log);

@@ -257,7 +257,7 @@ describe('a backend that fails', () => {
     expect(world.audit().at(-1)).toMatchObject({ action: 'get-foreign', error: 'Other' });
   });
 
-  it('is named by /readyz, which stays ready, and by the log, which says why', async () => {
+  it('is named by /readyz to administrators, which stays ready, and by the log, which says why', async () => {
     let reason: string | undefined = 'it is sealed';
     const module = await moduleOf({ ...answering(() => text('x')), unready: async () => reason });
     const world = await WasmWorld.start({ listen: '127.0.0.1:0', backends: [backend('vault', module)] });
@@ -268,6 +268,15 @@ describe('a backend that fails', () => {
       [{ name: 'vault', serving: true, ready: false, notReadySince: expect.any(String) }],
     ]);
     expect(nats.warnings).toEqual(["the backend vault cannot answer: the server's log says why"]);
+    const { status: toAnybody, body } = await send(world.server, '/readyz');
+    expect([toAnybody, JSON.parse(body).nats]).toEqual([
+      200,
+      {
+        serving: true,
+        backends: [{ serving: true, ready: false }],
+        warnings: ["a backend cannot answer: the server's log says why"],
+      },
+    ]);
     expect(world.log.says('this backend cannot answer now')).toMatchObject([
       { backend: 'vault', reason: 'it is sealed' },
     ]);

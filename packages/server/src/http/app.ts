@@ -52,6 +52,8 @@ export interface AppParts {
   readonly natsFacts: () => NatsFacts | undefined;
   /** By what Vault checks what is signed here. */
   readonly keySets: KeySets;
+  /** Whether anybody who reaches the door may ask, or who administers this machine alone. */
+  readonly isPublic: boolean;
   /** Aborted when the server closes: answers without an end of their own end then. */
   readonly closing: AbortSignal;
   /** How often an answer without an end of its own shows that it lives, when it has nothing else to say. */

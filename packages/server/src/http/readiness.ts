@@ -15,6 +15,8 @@ export interface ReadinessParts {
   readonly engine: Pick<Engine, 'isWritable' | 'sharedHealth' | 'auditCopies' | 'lacksRootKey'>;
   readonly notReady: () => NotReady | undefined;
   readonly natsFacts: () => NatsFacts | undefined;
+  /** Whether anybody who reaches the door may ask, or who administers this machine alone. */
+  readonly isPublic: boolean;
 }
 
 /**
@@ -35,7 +37,7 @@ export function whyNotReady(
 
 /** `GET /readyz`: whether to send requests here, and what is not as it should be. */
 export async function answerReadiness(reply: Reply, parts: ReadinessParts): Promise<void> {
-  const { engine, notReady, natsFacts } = parts;
+  const { engine, notReady, natsFacts, isPublic } = parts;
   const writable = await engine.isWritable();
   const why = notReady();
   const { sharedHealth } = engine;
@@ -45,25 +47,28 @@ export async function answerReadiness(reply: Reply, parts: ReadinessParts): Prom
   const nats = facts && {
     serving: facts.notServingSince === undefined,
     notServingSince: facts.notServingSince,
-    ...(facts.backends.length > 0 && backendReadiness(facts.backends)),
+    ...(facts.backends.length > 0 && backendReadiness(facts.backends, isPublic)),
   };
   reply.json(JSON.stringify({ ready: true, writable, nats, store }));
 }
 
-/** A backend that cannot answer takes nobody else with it: the server stays ready, and says so. */
-function backendReadiness(all: NatsFacts['backends']) {
+/**
+ * A backend that cannot answer takes nobody else with it: the server stays ready, and says so. How it is called, and since when it
+ * fails, is nothing that everybody needs to know.
+ */
+function backendReadiness(all: NatsFacts['backends'], isPublic: boolean) {
   const backends = all.map(({ name, serving, notReadySince }) => ({
-    name,
+    ...(!isPublic && { name }),
     serving,
     ready: notReadySince === undefined,
-    notReadySince,
+    ...(!isPublic && { notReadySince }),
   }));
   const warnings = backends
     .filter(({ serving, ready }) => !(serving && ready))
-    .map(
-      ({ name, serving }) =>
-        `the backend ${name} ${serving ? 'cannot answer' : 'is not served'}: the server's log says why`,
-    );
+    .map(({ name, serving }) => {
+      const which = name === undefined ? 'a backend' : `the backend ${name}`;
+      return `${which} ${serving ? 'cannot answer' : 'is not served'}: the server's log says why`;
+    });
   return { backends, warnings };
 }
 

@@ -328,10 +328,10 @@ export const ready = z.strictObject({
       backends: z
         .array(
           z.strictObject({
-            name: z.string(),
+            name: z.string().optional().describe('On the admin socket alone.'),
             serving: z.boolean().describe('Whether requests reach it.'),
             ready: z.boolean().describe('Whether it can answer, as far as it says.'),
-            notReadySince: time.optional(),
+            notReadySince: time.optional().describe('On the admin socket alone.'),
           }),
         )
         .optional()
