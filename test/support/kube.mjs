@@ -190,7 +190,8 @@ export class KubeServer {
       ],
       { cwd: this.folder.path },
     );
-    await this.#ready(this.#process, () => this.call('GET', '/readyz'));
+    await this.#process.waitFor(/Serving securely on/, { timeoutMs: READY_MS });
+    await this.#ready(this.#process);
   }
 
   async stop() {
@@ -223,10 +224,11 @@ export class KubeServer {
     await this.startApiServer();
   }
 
-  async #ready(process, ask) {
+  /** Its roles are made when it serves already, of which it says nothing: only asking tells. */
+  async #ready(process) {
     const end = performance.now() + READY_MS;
     for (;;) {
-      const answer = await ask().catch(() => undefined);
+      const answer = await this.call('GET', '/readyz').catch(() => undefined);
       if (answer?.status === 200) return;
       if (!process.running) throw new Error(`kube-apiserver ended:\n${process.output.slice(-4_000)}`);
       if (performance.now() > end) {
