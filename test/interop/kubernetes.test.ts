@@ -385,8 +385,13 @@ describe('a coffer server in front of it', () => {
     const lines = world.audit().filter(({ action }) => action === 'get-foreign');
     expect(lines).toMatchObject([
       { secret: 'kube/db', field: 'password', authorized: false },
-      { secret: 'kube/db', field: 'password', authorized: true },
-      { secret: 'kube/db', error: 'Unauthorized' },
+      {
+        secret: 'kube/db',
+        field: 'password',
+        authorized: true,
+        upstream: { namespace: 'shop', as: 'shop-reader' },
+      },
+      { secret: 'kube/db', error: 'Unauthorized', upstream: { namespace: 'shop', as: 'admin' } },
       { secret: 'kube/none', error: 'SecretNotFound' },
       { secret: 'kube/db', error: 'UpstreamError' },
     ]);

@@ -44,6 +44,13 @@ export class KubernetesSource implements SecretSource {
     }
   }
 
+  /** Where, and as whom: what a grant on `<backend>/<key>` does not say. */
+  describe(_: SecretQuery, { application }: Requester): Readonly<Record<string, string>> {
+    const { namespace, as } = accessOf(application.policy, this.#parts.namespace);
+    const groups = as?.groups.join(', ');
+    return { namespace, ...(as && { as: as.user }), ...(groups && { groups }) };
+  }
+
   async unready(signal: AbortSignal): Promise<string | undefined> {
     try {
       const { status } = await this.#parts.apiServer.get('/readyz', {}, signal);

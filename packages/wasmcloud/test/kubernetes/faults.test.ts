@@ -204,6 +204,25 @@ describe('what does not pass', () => {
   });
 });
 
+describe('what the audit log is told', () => {
+  it('is where, and as whom', async () => {
+    const source = await open({ namespace: 'shop' });
+    const told = (properties: object) => source.describe?.({ key: 'db' }, requester({ properties }));
+    expect(told({})).toEqual({ namespace: 'shop' });
+    expect(told({ impersonateServiceAccount: 'reader', namespace: 'other' })).toEqual({
+      namespace: 'other',
+      as: 'system:serviceaccount:other:reader',
+    });
+    expect(told({ impersonate: 'jane', impersonateGroups: ['a', 'b'] })).toEqual({
+      namespace: 'shop',
+      as: 'jane',
+      groups: 'a, b',
+    });
+    expect(() => told({ impersonate: 'a\nb' })).toThrow(SecretsError);
+    await source.close?.();
+  });
+});
+
 describe('a cluster behind a proxy', () => {
   it('is reached through it, over connections that are kept', async () => {
     const wanted: string[] = [];
