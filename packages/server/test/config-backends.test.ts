@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createKeyPair } from '@coffer/identity';
 import { describe, expect, it } from 'vitest';
@@ -141,6 +141,36 @@ describe('the configuration of backends', () => {
       );
     await expect(ruled('applications: [c]', 'required')).resolves.toBeDefined();
     await expect(ruled('applications: [c], entities: ["*"]', 'upstream')).resolves.toBeDefined();
+  });
+
+  it('has kubeconfigs and keys of their own that nobody else may read or write', async () => {
+    const { folder, sources } = await fileOf(
+      `${SERVED}backends: [{name: kube, kind: kubernetes, settings: {kubeconfig: KUBECONFIG, direct: true}}]`,
+    );
+    const [kubeconfig, key] = [join(folder, 'kubeconfig'), join(folder, 'client.key')];
+    writeFileSync(
+      sources.flags.config,
+      readFileSync(sources.flags.config, 'utf8').replace('KUBECONFIG', kubeconfig),
+    );
+    const content = {
+      clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }],
+      users: [{ name: 'u', user: { 'client-key': 'client.key', 'client-certificate': 'client.crt' } }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    };
+    writeFileSync(kubeconfig, JSON.stringify(content));
+    writeFileSync(key, '');
+    const told = async (...modes: [kubeconfig: number, key: number]) => {
+      chmodSync(kubeconfig, modes[0]);
+      chmodSync(key, modes[1]);
+      const { findings } = await checkConfiguration(sources);
+      return findings.flatMap(({ subject, level, says }) =>
+        subject === 'backend kube' && level === 'problem' ? [says] : [],
+      );
+    };
+    expect(await told(0o600, 0o400)).toEqual([]);
+    expect(await told(0o602, 0o400)).toEqual([`others can read ${kubeconfig}: chmod 600 ${kubeconfig}`]);
+    expect(await told(0o600, 0o644)).toEqual([`others can read ${key}: chmod 600 ${key}`]);
   });
 
   it('wants NATS, somebody who is trusted, and something that is served', async () => {

@@ -7,6 +7,7 @@ import { checkCertificate } from './certificate.js';
 import { checkDisk } from './disk.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { checkStateFolder } from './folder.js';
+import { checkKubeconfigs } from './kubeconfigs.js';
 import { checkNatsSetup } from './nats.js';
 import { checkRootKey } from './root-key.js';
 import { checkStorageSetup } from './storage.js';
@@ -35,6 +36,7 @@ export async function checkConfiguration(sources: ConfigSources, now = new Date(
     ...checkBackendSetup(config),
     ...(await checkStorageSetup(config)),
     ...(await checkDisk(config)),
+    ...(await checkKubeconfigs(config, sources.env)),
   ];
   return { ...explained, findings, owner };
 }

@@ -1,5 +1,6 @@
 /** The Secrets of a Kubernetes cluster as a backend for wasmCloud. */
-export { openKubernetes } from './open.js';
+export { type Environment, type KubeConfigSource, secretFilesOf } from './kubeconfig.js';
+export { type KubernetesSurroundings, openKubernetes } from './open.js';
 export {
   type ImpersonationRule,
   type KubernetesOptions,
