@@ -1,11 +1,11 @@
 /** `coffer wasmcloud kube` in the place of secrets-kubernetes: its flags and its environment, a real API server, and a host that asks. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createKeyPair, encodeWascap } from '@coffer/identity';
 import { SecretsClient } from '@coffer/wasmcloud';
 import { connect } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { natsFor } from '../../packages/cli/test/drop-in-nats.js';
-import { startDropIn } from '../../packages/cli/test/run.js';
+import { coffer, startDropIn } from '../../packages/cli/test/run.js';
 import { comingWith } from '../../packages/server/test/wasm-world.js';
 import { policyOf } from '../../packages/wasmcloud/test/kubernetes/requester.js';
 import { canary, expectNoCanary } from '../support/canary.mjs';
@@ -104,6 +104,16 @@ it('serves what its manifests ask for, to hosts that notice nothing', async () =
       impersonatedUser: { username: PRIVILEGED },
     },
   ]);
+
+  // As docs/wasmcloud-kubernetes.md has it, where there is no host.
+  const file = folder.join('orders.jwt');
+  writeFileSync(file, encodeWascap({ sub: component.publicKey, wascap: { name: 'orders' } }, account));
+  const asked = await coffer([
+    ...['wasmcloud', 'get', 'cluster-secrets', '-n', 'kube', '--field', 'tls.crt', '--as', file],
+    ...['--application', 'shop', '--policy', JSON.stringify(privileged)],
+    ...['--nats-address', `127.0.0.1:${nats.port}`, '--nats-creds-file', hostCreds],
+  ]);
+  expect(asked).toMatchObject({ code: 0, stdout: expect.stringContaining(canary('cluster')) });
 
   expect(await get('none', 'a', {})).toBe('SecretNotFound');
   expect(await get('app-secrets', 'none', {})).toBe('SecretNotFound');
