@@ -177,7 +177,7 @@ describe('docs/deploy.md', () => {
       expect(only(await render({ ...EMBEDDED, ...one }), 'StatefulSet')).toBeDefined();
   });
 
-  it('has a job that the API server takes, under the restricted standard', async () => {
+  it('has a job and a pod that the API server takes, under the restricted standard', async () => {
     const job = blocks.find(({ kind }) => kind === 'CronJob');
     const made = await kube.call('POST', `${pathOf(job)}?fieldValidation=Strict`, job);
     expect({ status: made.status, said: made.body.message }).toMatchObject({ status: 201 });
@@ -189,6 +189,9 @@ describe('docs/deploy.md', () => {
     const pod = { metadata: { name: 'backup' }, spec };
     const { status, body } = await kube.call('POST', '/api/v1/namespaces/coffer/pods?dryRun=All', pod);
     expect({ status, said: body.message }).toMatchObject({ status: 201 });
+    const restore = blocks.find(({ kind }) => kind === 'Pod');
+    const taken = await kube.call('POST', `${pathOf(restore)}?dryRun=All&fieldValidation=Strict`, restore);
+    expect({ status: taken.status, said: taken.body.message }).toMatchObject({ status: 201 });
   });
 });
 
