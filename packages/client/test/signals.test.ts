@@ -45,6 +45,7 @@ const ADMIN: Calls<Admin> = {
   healStorage: (admin, options) => admin.healStorage(options),
   setAside: (admin, options) => admin.setAside(options),
   transitKeys: (admin, options) => admin.transitKeys(options),
+  signingKeys: (admin, options) => admin.signingKeys(options),
   rotateTransitKey: (admin, options) => admin.rotateTransitKey('x', options),
   rotateSigningKey: (admin, options) => admin.rotateSigningKey('x', options),
   retireTransitKey: (admin, options) => admin.retireTransitKey({ backend: 'x', publicKey: 'X' }, options),

@@ -18,7 +18,7 @@ import { RunningEngine } from './running-engine.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
 import type { HealReport, HealRequest, SetAside } from './storage/shared.js';
 import type { StorageInfo } from './storage-care.js';
-import type { NewTransitKey, TransitKeyInfo, TransitKeyName } from './transit-keys.js';
+import type { KeyUse, NewTransitKey, TransitKeyInfo, TransitKeyName } from './transit-keys.js';
 import type { WatchEvent } from './watch/watch.js';
 import type { WatchOptions } from './watch/watchers.js';
 
@@ -240,9 +240,9 @@ export class Engine extends RunningEngine {
     return this.requests.run(() => this.services.transitKeys.retire(caller, key, change));
   }
 
-  /** Of each backend, or of one, the newest first; without seeds. */
-  listTransitKeys(caller: Caller, backend?: string): Promise<TransitKeyInfo[]> {
-    return this.requests.run(() => this.services.transitKeys.list(caller, backend));
+  /** Of each backend, or of one, the newest first; without seeds. Of both uses, or of one. */
+  listTransitKeys(caller: Caller, backend?: string, use?: KeyUse): Promise<TransitKeyInfo[]> {
+    return this.requests.run(() => this.services.transitKeys.list(caller, backend, use));
   }
 
   /**

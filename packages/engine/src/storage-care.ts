@@ -15,6 +15,7 @@ import type {
   TakenAwayByHeal,
 } from './storage/shared.js';
 import type { Storage, StorageFacts } from './storage/storage.js';
+import { retirementOf } from './transit-keys.js';
 
 /** How a store is: alone in its folder, or shared with other instances. */
 export interface StorageInfo {
@@ -148,7 +149,7 @@ function takenAway({ what, target, version }: TakenAwayByHeal): AuditSubject {
     case 'grant':
       return { caller, action: 'apply-policy', target: 'a grant taken away by a heal' };
     case 'transit-key':
-      return { caller, action: 'retire-transit-key', target };
+      return { caller, action: retirementOf(target), target };
     case 'issued':
       return { caller, action: 'issued', target };
     default:

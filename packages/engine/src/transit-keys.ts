@@ -1,3 +1,4 @@
+import type { AuditAction } from './audit/entry.js';
 import { type Caller, SERVER } from './caller.js';
 import { isPublicSigningKey, publicSigningKeyOf } from './crypto/signing-key.js';
 import { isPublicXkey, publicXkeyOf } from './crypto/xkey.js';
@@ -97,11 +98,11 @@ export class TransitKeys {
   ): Promise<TransitKeyInfo> {
     checkName({ backend, publicKey });
     const use = useOf(publicKey);
-    const { word, publicKeyOf } = USES[use];
+    const { word, publicKeyOf, actions } = USES[use];
     if (seed.length !== SEED_BYTES || publicKeyOf(seed) !== publicKey) {
       throw new CofferError('invalid_argument', `the seed is not that of the ${word} key's public key`);
     }
-    const asked = { caller, action: 'add-transit-key', target: targetOf({ backend, publicKey }) } as const;
+    const asked = { caller, action: actions.add, target: targetOf({ backend, publicKey }) };
     if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
     const request = `add-transit-key ${backend}${use === 'sealing' ? '' : ` ${use}`}`;
     await this.#context.changes.makeForAdministrator(asked, change, request, () => {
@@ -134,9 +135,9 @@ export class TransitKeys {
   async retire(caller: Caller, name: TransitKeyName, change?: Change): Promise<void> {
     checkName(name);
     const use = useOf(name.publicKey);
-    const { word, isCurrent } = USES[use];
+    const { word, isCurrent, actions } = USES[use];
     const target = targetOf(name);
-    const asked = { caller, action: 'retire-transit-key', target } as const;
+    const asked = { caller, action: actions.retire, target };
     if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
     await this.#context.changes.makeForAdministrator(asked, change, `retire-transit-key ${target}`, () => {
       const known = this.#find(name);
@@ -147,15 +148,16 @@ export class TransitKeys {
     });
   }
 
-  /** Those that are not retired: of each backend the newest first. */
-  async list(caller: Caller, backend?: string): Promise<TransitKeyInfo[]> {
+  /** Those that are not retired: of each backend the newest first. @param use default: of both */
+  async list(caller: Caller, backend?: string, use?: KeyUse): Promise<TransitKeyInfo[]> {
     if (backend !== undefined) checkBackend(backend);
-    const asked = { caller, action: 'list-transit-keys', target: backend } as const;
+    const asked = { caller, action: USES[use ?? 'sealing'].actions.list, target: backend };
     if (!administersAll(this.#context, caller)) return this.#context.gate.deny(asked);
     await this.#context.gate.allow(asked);
     const backends = new Set(this.#context.manifest.transitKeys.map((key) => key.backend));
     const wanted = backend === undefined ? [...backends].sort() : [backend];
-    return wanted.flatMap((one) => [...this.#infos(one, 'sealing'), ...this.#infos(one, 'signing')]);
+    const uses = use === undefined ? (['sealing', 'signing'] as const) : [use];
+    return wanted.flatMap((one) => uses.flatMap((each) => this.#infos(one, each)));
   }
 
   /** Retires what a newer state of the store had retired, by the server itself: after a restore. */
@@ -165,9 +167,12 @@ export class TransitKeys {
       const known = this.#find({ backend, publicKey });
       if (!known || known.retiredAt) continue;
       const target = targetOf(known);
-      const asked = { caller: SERVER, action: 'retire-transit-key', target } as const;
-      await this.#context.changes.makeForAdministrator(asked, undefined, 'retire-transit-key', () =>
-        this.#retirement(known, retiredAt),
+      const { retire: action } = USES[useOf(publicKey)].actions;
+      await this.#context.changes.makeForAdministrator(
+        { caller: SERVER, action, target },
+        undefined,
+        action,
+        () => this.#retirement(known, retiredAt),
       );
       taken.push({ backend, publicKey });
     }
@@ -206,19 +211,29 @@ export class TransitKeys {
 
 const useOf = (publicKey: string): KeyUse => (isPublicSigningKey(publicKey) ? 'signing' : 'sealing');
 
-const USES = {
+interface Use {
+  readonly word: string;
+  readonly publicKeyOf: (seed: Uint8Array) => string;
+  readonly isCurrent: string;
+  /** In the audit log. */
+  readonly actions: Readonly<Record<'add' | 'retire' | 'list', AuditAction>>;
+}
+
+const USES: Readonly<Record<KeyUse, Use>> = {
   sealing: {
     word: 'transit',
     publicKeyOf: publicXkeyOf,
     isCurrent:
       'this is the current transit key, which hosts are told: rotate it, and retire it when no host uses it any more',
+    actions: { add: 'add-transit-key', retire: 'retire-transit-key', list: 'list-transit-keys' },
   },
   signing: {
     word: 'signing',
     publicKeyOf: publicSigningKeyOf,
     isCurrent: 'this is the current signing key: rotate it, and retire it when what it signed has ended',
+    actions: { add: 'add-signing-key', retire: 'retire-signing-key', list: 'list-signing-keys' },
   },
-} as const;
+};
 
 const noBackend = (word: string) =>
   `no server has served this backend from here, which is when its first ${word} key is made:`;
@@ -248,7 +263,11 @@ function checkBackend(backend: string): void {
 
 const targetOf = ({ backend, publicKey }: TransitKeyName): string => `${backend} ${publicKey}`;
 
-/** Reads what the log names a transit key by; undefined for anything else. */
+/** How the log names that a key was retired. @param target the backend's name and the public key */
+export const retirementOf = (target: string): AuditAction =>
+  USES[useOf(transitKeyIn(target)?.publicKey ?? '')].actions.retire;
+
+/** Reads what the log names a transit key, or one that signs, by; undefined for anything else. */
 export function transitKeyIn(target: string): TransitKeyName | undefined {
   const [backend = '', publicKey = '', ...more] = target.split(' ');
   return BACKEND.test(backend) && isPublicKey(publicKey) && more.length === 0

@@ -331,6 +331,26 @@ describe('keys with which a backend signs', () => {
     ]);
   });
 
+  it('are called so in the audit log, whatever is done with them', async () => {
+    const { engine, stateDir } = await openEngine();
+    const [first, second] = [signing(), signing()];
+    await engine.addTransitKey(SERVER, first);
+    await engine.addTransitKey(admin, second);
+    await engine.listTransitKeys(admin, 'vault', 'signing');
+    await engine.retireTransitKey(admin, first);
+    expect(await codeOf(engine.addTransitKey(alice, signing()))).toBe('access_denied');
+    const done = (await auditEntries(stateDir)).filter(
+      ({ action, phase }) => /-keys?$/.test(action) && phase !== 'intent',
+    );
+    expect(done.map(({ action, target }) => [action, target])).toEqual([
+      ['add-signing-key', `vault ${first.publicKey}`],
+      ['add-signing-key', `vault ${second.publicKey}`],
+      ['list-signing-keys', 'vault'],
+      ['retire-signing-key', `vault ${first.publicKey}`],
+      ['add-signing-key', expect.stringMatching(/^vault N/)],
+    ]);
+  });
+
   it('are in a backup, and what was retired since is retired in what is restored, by the log alone too', async () => {
     const { engine, folder, stateDir } = await openEngine();
     const [first, second] = [signing(), signing()];

@@ -14,11 +14,9 @@ const PUBLIC_KEY = /^N[A-Z2-7]{55}$/;
 const OVERLAP =
   'what it signed in the last minute is then refused, and so is what an instance signs that has not heard of a newer key';
 
-const signs = ({ publicKey }: TransitKey): boolean => PUBLIC_KEY.test(publicKey);
-
 export async function list({ name, json, ...options }: TransitOptions): Promise<void> {
-  const all = await onServer(options, (admin) => during('failed to list signing keys', admin.transitKeys()));
-  const keys = all.filter((key) => signs(key) && (name === undefined || key.backend === name));
+  const all = await onServer(options, (admin) => during('failed to list signing keys', admin.signingKeys()));
+  const keys = all.filter(({ backend }) => name === undefined || backend === name);
   if (json) return printJson({ keys });
   if (keys.length === 0) {
     return print('There are none: the server makes the first one when it serves a backend of kind vault.');

@@ -301,6 +301,14 @@ export class Admin {
     );
   }
 
+  /** The keys with which backends sign, as for their log-ins to Vault, of each backend the newest first. */
+  signingKeys(options?: CallOptions): Promise<TransitKey[]> {
+    return this.#caller.ask(
+      { path: '/api/admin/signing-keys', action: 'list signing keys', options },
+      answers.transitKeyList,
+    );
+  }
+
   /** Makes a new transit key, which hosts are told from now on. The older ones are served until they are retired. */
   rotateTransitKey(backend: string, options: ChangeOptions = {}): Promise<TransitKey> {
     return this.#caller.ask(

@@ -38,7 +38,7 @@ interface LoggedAct {
 
 /** What is looked for; most lines are neither. */
 const LOOKED_FOR =
-  /"action":"(revoke-token|revoke|issued|retire-transit-key|apply-policy|(add|remove)-mapping|delete|prune|checkpoint)"/;
+  /"action":"(revoke-token|revoke|issued|retire-(transit|signing)-key|apply-policy|(add|remove)-mapping|delete|prune|checkpoint)"/;
 const TOKEN_ID = /^[0-9a-f]{16}$/;
 
 /**
@@ -172,8 +172,11 @@ function issuedOf({ action, target = '' }: LoggedAct): IssuedRecord[] {
   return issued ? [issued] : [];
 }
 
+/** Older logs have the first for keys that sign, too. */
+const RETIREMENTS = new Set(['retire-transit-key', 'retire-signing-key']);
+
 function retiredOf({ action, target = '', time }: LoggedAct): RetiredTransitKey[] {
-  const retired = action === 'retire-transit-key' ? transitKeyIn(target) : undefined;
+  const retired = RETIREMENTS.has(action) ? transitKeyIn(target) : undefined;
   return retired ? [{ ...retired, retiredAt: timeOf(time) }] : [];
 }
 

@@ -139,6 +139,14 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
     }),
   },
 
+  '/api/admin/signing-keys': {
+    get: async ({ engine, caller, transitUse }) => ({
+      keys: (await engine.listTransitKeys(caller, undefined, 'signing')).map((key) =>
+        answers.transitKey(key, transitUse),
+      ),
+    }),
+  },
+
   '/api/admin/transit-keys/rotate': {
     post: post(schemas.rotateTransitKeyRequest, async ({ backend, use }, context) => {
       const { engine, caller, change, transitUse } = context;

@@ -191,6 +191,12 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
       'Needs `admin` on `*`. Those that are served, of each backend the newest first, without what opens requests.',
     answers: { 200: json(answers.transitKeyList, 'The keys, with when each was last used') },
   },
+  'GET /api/admin/signing-keys': {
+    ...admin('listSigningKeys', 'The keys with which backends sign, as for log-ins to Vault'),
+    description:
+      'Needs `admin` on `*`. Those that are not retired, of each backend the newest first, without what signs.',
+    answers: { 200: json(answers.transitKeyList, 'The keys') },
+  },
   'POST /api/admin/transit-keys/rotate': {
     ...admin('rotateTransitKey', 'Make a new transit key, which hosts are told from now on'),
     description:
