@@ -51,7 +51,7 @@ export async function startServer(...args: readonly string[]): Promise<RunningSe
   const rootKey = args.includes('--dev') ? [] : ['--root-key', `file:${join(folder, 'root.key')}`];
   const listen = ['--listen', '127.0.0.1:0', '--state-dir', stateDir];
   const child = start(['server', ...listen, ...rootKey, ...args], {});
-  const welcome = await untilItSays(child, /^Programs then|^ {2}.* list$/m);
+  const welcome = await untilItSays(child, /^Programs |^ {2}.* list$/m);
   const [url = ''] = /https?:\/\/\S+/.exec(welcome) ?? [];
 
   const stop = stopper(child);

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { createKeyPair, parseCreds } from '@coffer/identity';
 import { jwksOf } from '@coffer/wasmcloud/vault';
 import { expect, onTestFinished, test } from 'vitest';
+import { NatsServer } from '../../../test/support/nats.mjs';
 import { natsFor } from './drop-in-nats.js';
-import { coffer, startDropIn } from './run.js';
+import { coffer, startDropIn, startServer } from './run.js';
 
 const seedOf = (keys: { seed(): Uint8Array }): string => Buffer.from(keys.seed()).toString();
 
@@ -98,6 +99,28 @@ test('coffer wasmcloud kube takes the flags of secrets-kubernetes, and who may b
     env: { COFFER_SERVER: `unix:${socket}` },
   });
   expect(JSON.parse(listed.stdout).keys).toMatchObject([{ backend: 'kube', publicKey: transit.publicKey }]);
+}, 60_000);
+
+test('coffer server names all that it serves, and where each backend’s secrets lie', async () => {
+  const nats = await NatsServer.start();
+  onTestFinished(async () => void (await nats.stop()));
+  const folder = temporaryFolder();
+  const config = join(folder, 'coffer.yaml');
+  writeFileSync(join(folder, 'source.mjs'), 'export default () => ({ fetch: async () => {} });\n');
+  writeFileSync(
+    config,
+    [
+      `nats: {servers: ["nats://127.0.0.1:${nats.port}"], allowOpen: true}`,
+      `trust: {accounts: [${createKeyPair('account').publicKey}]}`,
+      'backends:',
+      '  - {name: safe, kind: vault, settings: {address: "http://127.0.0.1:1"}}',
+      '  - {name: own, prefix: p, kind: module, module: ./source.mjs}',
+    ].join('\n'),
+  );
+  await using server = await startServer('--config', config);
+  expect(server.welcome).toMatch(
+    /^ {2}NATS: +serves wasmcloud\.secrets\.v1alpha1\.nats-kv\.>, wasmcloud\.secrets\.v1alpha1\.safe\.> \(vault\), p\.v1alpha1\.own\.> \(module\)$/m,
+  );
 }, 60_000);
 
 const anywhere = ['vault', '--vault-address', 'http://v'];

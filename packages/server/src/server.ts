@@ -112,7 +112,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   checkNats(config);
   checkBackends(config);
   if (config.jwksListen !== undefined) checkKeysListen(config.jwksListen);
-  checkBackendFiles(config.backends);
+  await checkBackendFiles(config.backends);
   checkStorage(config);
   checkSocketPath(socketPath);
   const rootKey = parseRootKey(config.rootKey);

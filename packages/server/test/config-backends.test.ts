@@ -1,11 +1,11 @@
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createKeyPair } from '@coffer/identity';
 import { describe, expect, it } from 'vitest';
 import { noticesOf } from '../src/config/backends.js';
 import { assembleConfig } from '../src/config/config.js';
 import { explainConfig } from '../src/config/explain.js';
-import { checkConfiguration, loadConfig } from '../src/index.js';
+import { checkConfiguration, loadConfig, startServer } from '../src/index.js';
 import { temporaryFolder } from './support.js';
 
 using account = createKeyPair('account');
@@ -89,6 +89,14 @@ describe('the configuration of backends', () => {
       '{name: a, kind: vault, settings: {address: "http://v", kvVersion: 3}}',
       /settings\.kvVersion: must be 1 or 2/,
     ],
+    [
+      `{name: a, kind: vault, settings: {address: "http://v", applicationHosts: {keys: [${account.publicKey}]}}}`,
+      /backends\[0\]\.settings\.applicationHosts\.keys takes public keys of hosts \(N…\)/,
+    ],
+    [
+      '{name: a, kind: vault, settings: {address: "http://v", applicationHosts: {clusters: [AX]}}}',
+      /backends\[0\]\.settings\.applicationHosts\.clusters takes public keys of clusters \(C…\) or accounts/,
+    ],
     ['{name: a/b, kind: module, module: b}', /backends\[0\]\.name is one token of a subject/],
     ['{name: a.b, kind: module, module: b}', /backends\[0\]\.name is one token of a subject/],
     ['{name: nats-kv, kind: module, module: b}', /backends\[0\]\.name: "nats-kv" is wasmcloud\.name/],
@@ -103,7 +111,8 @@ describe('the configuration of backends', () => {
 
   const vault = (name: string, more = '', settings = '') =>
     `{name: ${name}, kind: vault, settings: {address: "https://v"${settings}}${more}}`;
-  const hosts = ', applicationHosts: {keys: [NDEMY4VPSBHJBMXHZ2XQS4VXUXQ5YCZMKOPX3SMQHBYBPNB2CFXNNCLJ]}';
+  using host = createKeyPair('server');
+  const hosts = `, applicationHosts: {keys: [${host.publicKey}]}`;
 
   it.each([
     [vault('a', ', trust: self-issued'), 'trust'],
@@ -213,6 +222,45 @@ describe('the configuration of backends', () => {
         level: 'problem',
         says: `there is no module ${join(folder, 'not-there.mjs')}: a path is relative to the configuration file`,
       },
+    ]);
+  });
+
+  const vaultOf = (settings: string) => `kind: vault, settings: {${settings}}`;
+  const inCluster = 'kind: kubernetes, settings: {kubeconfig: KUBECONFIG, context: prod, direct: true}';
+
+  it.each([
+    [vaultOf('address: "vault.example.com:8200"'), /the address of a Vault is https:/],
+    [
+      vaultOf('address: "https://v", ca: /not-there.pem'),
+      /settings\.ca: the file \/not-there\.pem cannot be read \(ENOENT\)/,
+    ],
+    [vaultOf('address: "http://vault.example.com"'), /is not on this machine, and without TLS everybody/],
+    [inCluster, /there is no context prod$/],
+    ['kind: module, module: no-such-package', /there is no package no-such-package in /],
+  ])('of {%s} is found wrong in the words in which the start refuses it', async (one, sentence) => {
+    const { folder, sources } = await fileOf('');
+    const kubeconfig = join(folder, 'kubeconfig');
+    writeFileSync(kubeconfig, 'apiVersion: v1\nkind: Config\ncontexts: []\ncurrent-context: dev\n');
+    const backends = `backends: [{name: a, ${one.replace('KUBECONFIG', kubeconfig)}}]`;
+    writeFileSync(sources.flags.config, `${SERVED}${backends}`);
+    const { findings } = await checkConfiguration(sources);
+    expect(findings.filter(({ subject }) => subject === 'backend a')).toEqual([
+      { subject: 'backend a', level: 'problem', says: expect.stringMatching(sentence) },
+    ]);
+    await expect(startServer(loadConfig(sources))).rejects.toThrow(sentence);
+  });
+
+  it('finds a package without running it', async () => {
+    const { folder, sources } = await fileOf(
+      `${SERVED}backends: [{name: a, kind: module, module: loud}, {name: b, ${vaultOf('address: "http://[::1]:8200"')}}]`,
+    );
+    const loud = join(folder, 'node_modules', 'loud');
+    mkdirSync(loud, { recursive: true });
+    writeFileSync(join(loud, 'index.js'), 'throw new Error("it was run");\n');
+    const { findings } = await checkConfiguration(sources);
+    expect(findings.filter(({ subject }) => subject.startsWith('backend '))).toEqual([
+      { subject: 'backend a', level: 'ok', says: 'module loud' },
+      { subject: 'backend b', level: 'ok', says: 'Vault at http://[::1]:8200' },
     ]);
   });
 });

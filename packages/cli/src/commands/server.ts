@@ -1,3 +1,4 @@
+import type { ServerConfig } from '@coffer/server';
 import { subjectBase } from '@coffer/wasmcloud';
 import { welcome } from '../welcome.js';
 import { serve } from './serve.js';
@@ -22,10 +23,11 @@ export async function server(options: ServerOptions): Promise<void> {
   const { loadConfig } = await import('@coffer/server');
   await serve({
     read: () => loadConfig({ flags: options, env: process.env }),
-    welcome: (running, { dev, stateDir, trust, nats, wasmcloud }) => {
+    welcome: (running, config) => {
+      const { dev, stateDir, trust, nats } = config;
       const problem = running.notServing();
       const served =
-        problem === undefined ? `serves ${subjectBase(wasmcloud)}.>` : `serves nothing yet: ${problem}`;
+        problem === undefined ? `serves ${subjectsOf(config)}` : `serves nothing yet: ${problem}`;
       return welcome({
         ...running,
         dev,
@@ -37,3 +39,10 @@ export async function server(options: ServerOptions): Promise<void> {
     endsWithTerminal: options.dev === true && process.stdin.isTTY,
   });
 }
+
+/** Of coffer's own store, and of each backend with where its secrets lie. */
+const subjectsOf = ({ wasmcloud, backends = [] }: ServerConfig): string =>
+  [
+    ...(wasmcloud.serve ? [`${subjectBase(wasmcloud)}.>`] : []),
+    ...backends.map((backend) => `${subjectBase(backend)}.> (${backend.kind})`),
+  ].join(', ');

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isAbsolute, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { CofferError } from '@coffer/engine';
 import type { SecretSource } from '@coffer/wasmcloud';
 import type { ModuleBackend } from '../config/backends.js';
@@ -35,6 +36,19 @@ export async function openModule({ name, module, folder, settings }: ModuleBacke
 
 const imported = (module: string, folder: string): Promise<{ readonly default?: unknown }> =>
   import(specifierOf(module, folder));
+
+/** Whether there is such a file or package, as far as can be told without running it. */
+export function isModuleThere({ module, folder }: Pick<ModuleBackend, 'module' | 'folder'>): boolean {
+  const specifier = specifierOf(module, folder);
+  if (specifier.startsWith('file:')) return existsSync(fileURLToPath(specifier));
+  try {
+    createRequire(import.meta.url).resolve(specifier);
+    return true;
+  } catch (error) {
+    // A package for import alone is found, and not shown to require.
+    return (error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND';
+  }
+}
 
 /** A package is looked for where the configuration is, then where coffer is. */
 function specifierOf(module: string, folder: string): string {

@@ -1,31 +1,33 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { CofferError } from '@coffer/engine';
-import type { BackendConfig } from '../config/backends.js';
+import { isModuleThere } from '../backends/module.js';
+import type { BackendConfig, KubernetesBackend, ModuleBackend } from '../config/backends.js';
 import type { ServerConfig } from '../config/config.js';
 import { type Finding, ok, problem } from './finding.js';
 
 /**
- * Refuses a module or a kubeconfig that is not there before anything is made.
+ * Refuses what no backend could be opened with, before anything is made.
  *
  * @throws CofferError `invalid_argument`
  */
-export function checkBackendFiles(backends: readonly BackendConfig[] = []): void {
+export async function checkBackendFiles(backends: readonly BackendConfig[] = []): Promise<void> {
   for (const backend of backends) {
-    const missing = missingOf(backend);
-    if (missing !== undefined) {
-      throw new CofferError('invalid_argument', `the backend ${backend.name}: ${missing}`);
-    }
+    const wrong = await wrongWith(backend);
+    if (wrong !== undefined)
+      throw new CofferError('invalid_argument', `the backend ${backend.name}: ${wrong}`);
   }
 }
 
-/** What is served beside coffer's own store, and whether its files are there. Runs none of them. */
-export function checkBackendSetup({ backends = [] }: ServerConfig): readonly Finding[] {
-  return backends.map((backend) => {
-    const subject = `backend ${backend.name}`;
-    const missing = missingOf(backend);
-    return missing === undefined ? ok(subject, described(backend)) : problem(subject, missing);
-  });
+/** What is served beside coffer's own store, and whether it could be opened. Runs none of it, and asks nobody. */
+export async function checkBackendSetup({ backends = [] }: ServerConfig): Promise<readonly Finding[]> {
+  return Promise.all(
+    backends.map(async (backend) => {
+      const subject = `backend ${backend.name}`;
+      const wrong = await wrongWith(backend);
+      return wrong === undefined ? ok(subject, described(backend)) : problem(subject, wrong);
+    }),
+  );
 }
 
 function described(backend: BackendConfig): string {
@@ -39,15 +41,39 @@ function described(backend: BackendConfig): string {
   }
 }
 
-/** Whether a package is there, only loading it tells. */
-function missingOf(backend: BackendConfig): string | undefined {
-  if (backend.kind === 'kubernetes') {
-    const { kubeconfig } = backend.settings;
-    if (kubeconfig === undefined || existsSync(kubeconfig)) return undefined;
+async function wrongWith(backend: BackendConfig): Promise<string | undefined> {
+  switch (backend.kind) {
+    case 'vault': {
+      const { checkVault } = await import('@coffer/wasmcloud/vault');
+      return said(checkVault(backend.settings));
+    }
+    case 'kubernetes':
+      return wrongWithCluster(backend);
+    default:
+      return missing(backend);
+  }
+}
+
+async function wrongWithCluster({ settings }: KubernetesBackend): Promise<string | undefined> {
+  const { kubeconfig } = settings;
+  if (kubeconfig !== undefined && !existsSync(kubeconfig)) {
     return `there is no kubeconfig ${kubeconfig}: a path is relative to the folder that the server is started in`;
   }
-  if (backend.kind === 'vault') return undefined;
-  const { module } = backend;
-  if (!isAbsolute(module) || existsSync(module)) return undefined;
-  return `there is no module ${module}: a path is relative to the configuration file`;
+  const { checkKubernetes } = await import('@coffer/wasmcloud/kubernetes');
+  return said(checkKubernetes(settings));
 }
+
+function missing(backend: ModuleBackend): string | undefined {
+  if (isModuleThere(backend)) return undefined;
+  const { module, folder } = backend;
+  return isAbsolute(module)
+    ? `there is no module ${module}: a path is relative to the configuration file`
+    : `there is no package ${module} in ${folder}, nor where coffer is: install it there, or write the path of a file, which begins with ./`;
+}
+
+/** The sentence that it is refused with. */
+const said = (checking: Promise<void>): Promise<string | undefined> =>
+  checking.then(
+    () => undefined,
+    (error: Error) => error.message,
+  );

@@ -33,7 +33,7 @@ export async function checkConfiguration(sources: ConfigSources, now = new Date(
     ...(await checkRootKey(config, sources.env)),
     ...(await checkTrusted(config, now)),
     ...(await checkNatsSetup(config)),
-    ...checkBackendSetup(config),
+    ...(await checkBackendSetup(config)),
     ...(await checkStorageSetup(config)),
     ...(await checkDisk(config)),
     ...(await checkKubeconfigs(config, sources.env)),

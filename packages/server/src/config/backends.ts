@@ -3,7 +3,14 @@ import { CofferError } from '@coffer/engine';
 import { DEFAULT_PREFIX, isSubjectPrefix, isSubjectToken } from '@coffer/wasmcloud';
 import { type KubernetesSettings, kubernetesSettings } from '@coffer/wasmcloud/kubernetes';
 import { z } from 'zod';
-import { DEFAULT_IN_FLIGHT, type NatsConfig, type WasmcloudConfig } from './nats.js';
+import {
+  DEFAULT_IN_FLIGHT,
+  HOST_CLUSTERS,
+  HOST_KEYS,
+  type NatsConfig,
+  requireKeys,
+  type WasmcloudConfig,
+} from './nats.js';
 import type { TrustConfig } from './trust.js';
 
 const text = z.string().min(1);
@@ -175,6 +182,11 @@ export function checkBackends({ backends = [], nats, wasmcloud, trust }: Backend
   backends.forEach((backend, index) => {
     const at = `backends[${index}]`;
     checkNames(at, backend);
+    if (backend.kind === 'vault') {
+      const { keys, clusters } = backend.settings.applicationHosts ?? {};
+      requireKeys(`${at}.settings.applicationHosts.keys`, keys, HOST_KEYS);
+      requireKeys(`${at}.settings.applicationHosts.clusters`, clusters, HOST_CLUSTERS);
+    }
     if (backends.findIndex(({ name }) => name === backend.name) !== index) {
       throw refuse(
         `${at}.name: ${JSON.stringify(backend.name)} is the name of another backend: each has its own`,

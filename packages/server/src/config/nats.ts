@@ -169,11 +169,8 @@ function checkBackend(wasmcloud: WasmcloudConfig, trust: TrustConfig | undefined
     throw refuse('wasmcloud.prefix consists of tokens of a subject, without wildcards and spaces');
   }
   if (!isSubjectPrefix(queueGroup)) throw refuse('wasmcloud.queueGroup has no spaces and no wildcards');
-  requireKeys('wasmcloud.hosts.keys', hosts.keys, { server: ['hosts', 'N'] });
-  requireKeys('wasmcloud.hosts.clusters', hosts.clusters, {
-    cluster: ['clusters', 'C'],
-    account: ['accounts', 'A'],
-  });
+  requireKeys('wasmcloud.hosts.keys', hosts.keys, HOST_KEYS);
+  requireKeys('wasmcloud.hosts.clusters', hosts.clusters, HOST_CLUSTERS);
   if (unsignedAdmin === 'refused' && wasmcloud.allowUnauthenticatedAdmin) {
     throw refuse(
       'wasmcloud.allowUnauthenticatedAdmin takes unsigned administration from everybody, and wasmcloud.unsignedAdmin refuses it: keep one of them',
@@ -189,11 +186,14 @@ function checkBackend(wasmcloud: WasmcloudConfig, trust: TrustConfig | undefined
   }
 }
 
-function requireKeys(
-  setting: string,
-  keys: readonly string[] = [],
-  kinds: Partial<Record<KeyKind, readonly [what: string, letter: string]>>,
-): void {
+type Kinds = Partial<Record<KeyKind, readonly [what: string, letter: string]>>;
+
+/** Of lists of hosts: their own keys, and those that sign their tokens. */
+export const HOST_KEYS: Kinds = { server: ['hosts', 'N'] };
+export const HOST_CLUSTERS: Kinds = { cluster: ['clusters', 'C'], account: ['accounts', 'A'] };
+
+/** @throws CofferError `invalid_argument` for a key of another kind, or none */
+export function requireKeys(setting: string, keys: readonly string[] = [], kinds: Kinds): void {
   if (keys.every((key) => (kindOfPublicKey(key) ?? '') in kinds)) return;
   const named = Object.values(kinds).map(([what, letter]) => `${what} (${letter}…)`);
   throw refuse(`${setting} takes public keys of ${named.join(' or ')}, of 56 characters`);

@@ -71,7 +71,7 @@ export class VaultHttp {
   /**
    * Opens no connection yet.
    *
-   * @throws TypeError for what is no address of a Vault, or would pass in clear; as `readFile`
+   * @throws TypeError for what is no address of a Vault, would pass in clear, or for a file that cannot be read
    */
   static async at(
     address: string,
@@ -88,7 +88,7 @@ export class VaultHttp {
       );
     }
     const http = await (url.protocol === 'https:' ? import('node:https') : import('node:http'));
-    const pem = typeof ca === 'string' ? await readFile(ca) : ca && Buffer.from(ca);
+    const pem = typeof ca === 'string' ? await authoritiesIn(ca) : ca && Buffer.from(ca);
     return new VaultHttp(url, http as typeof import('node:https'), pem);
   }
 
@@ -138,6 +138,15 @@ export class VaultHttp {
   /** Ends all connections, and what is under way on them. */
   close(): void {
     this.#agent.destroy();
+  }
+}
+
+async function authoritiesIn(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new TypeError(`settings.ca: the file ${file} cannot be read (${code})`, { cause: error });
   }
 }
 

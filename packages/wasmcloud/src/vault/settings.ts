@@ -20,7 +20,7 @@ const settingsSchema = z.object({
 });
 
 /** @throws TypeError */
-export function readSettings(options: VaultOptions): Settings {
+export function readSettings(options: Omit<VaultOptions, 'signingKeys'>): Settings {
   const read = settingsSchema.safeParse(options);
   if (!read.success) {
     const { path = [], message = '' } = read.error.issues[0] ?? {};
@@ -36,7 +36,7 @@ export function readDefaults({
   authMount = 'jwt',
   enginePath = 'secret',
   role,
-}: VaultOptions): Defaults {
+}: Omit<VaultOptions, 'signingKeys'>): Defaults {
   try {
     const engine = trimmedPath(enginePath);
     const mount = trimmedMount(authMount);

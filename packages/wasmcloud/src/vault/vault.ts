@@ -38,7 +38,7 @@ const SWEEP_MS = 60_000;
  *
  * Opens no connection yet.
  *
- * @throws TypeError for an option that can be none; as `readFile`, where the file of authorities cannot be read
+ * @throws TypeError for an option that can be none, or a file of authorities that cannot be read
  */
 export async function openVault(options: VaultOptions): Promise<SecretSource> {
   const settings = readSettings(options);
