@@ -148,7 +148,29 @@ describe('the configuration', () => {
     ['retention: [{secrets: [], keepVersions: 1}]\n', ':1: retention[0].secrets: '],
     ['retention: [{secrets: [a], keepVersions: 0}]\n', ':1: retention[0].keepVersions: '],
     ['retention: [{secrets: [a], keepdays: 1}]\n', ':1: retention[0].keepdays: unknown key'],
-    ['- listen\n', ': expected object'],
+    ['- listen\n', ': must be keys with values (KEY: VALUE), and is a list'],
+    [
+      'listen: none\nbackends: {name: a}\n',
+      ':2: backends: must be a list, and is keys with values (KEY: VALUE)',
+    ],
+    ['backends:\n', ':1: backends: is empty, and must be a list'],
+    ['backends:\n  - kind: module\n    module: x\n', ':2: backends[0].name: is missing'],
+    [
+      'backends: [{name: a, kind: module, module: b, settings: [1]}]\n',
+      ':1: backends[0].settings: must be keys',
+    ],
+    ['nats: {servers: []}\n', ':1: nats.servers: must not be empty'],
+    ['insecureHttp: yes\n', ':1: insecureHttp: must be true or false, and is text'],
+    ['logLevel: loud\n', ':1: logLevel: must be one of '],
+    [
+      'limits: {watchers: 1.5}\n',
+      ':1: limits.watchers: must be a whole number, and is a number with a fraction',
+    ],
+    ['limits: {idleSeconds: 0}\n', ':1: limits.idleSeconds: must be more than 0'],
+    [
+      'backends: [{name: a, kind: module, module: b, maxInFlight: 65537}]\n',
+      ':1: backends[0].maxInFlight: must be at most 65536',
+    ],
     ['listen: "x\n', ':2: '],
     ['listen: a\nlisten: b\n', ':2: '],
   ])('names file, line and path of what is wrong in %j', async (yaml, message) => {

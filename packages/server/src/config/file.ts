@@ -6,6 +6,7 @@ import { describeIssue } from '../describe.js';
 import { LOG_LEVELS } from '../log.js';
 import { backendSchema } from './backends.js';
 import { CONSISTENCY, isConsistency } from './consistency.js';
+import { inPlainWords } from './plain-words.js';
 
 const bytes = z.int('must be a whole number of bytes').min(1);
 /** 0: without end. */
@@ -195,10 +196,10 @@ export function openConfigFile(path: string): ConfigFile {
   }
   const lineOf = (setting: readonly PropertyKey[]) => lineIn(document, lines, setting);
   const content: unknown = document.toJS() ?? {};
-  const result = fileSchema.safeParse(content);
+  const result = fileSchema.safeParse(content, { error: inPlainWords });
   if (result.success) return { path, settings: result.data, problems: [], lineOf };
   const problems = result.error.issues.map((issue) => {
-    const line = lineOf(placeOf(issue));
+    const line = lineOfNearest(lineOf, placeOf(issue));
     return refuse(`${path}${line === undefined ? '' : `:${line}`}: ${describeIssue(issue)}`);
   });
   return { path, settings: withoutWrong(content, result.error.issues), problems, lineOf };
@@ -206,7 +207,7 @@ export function openConfigFile(path: string): ConfigFile {
 
 /** What is wrong with settings that do not all stand in the file. */
 export function problemsOf(settings: FileConfig): readonly CofferError[] {
-  const { error } = fileSchema.safeParse(settings);
+  const { error } = fileSchema.safeParse(settings, { error: inPlainWords });
   return (error?.issues ?? []).map((issue) => refuse(describeIssue(issue)));
 }
 
@@ -245,6 +246,11 @@ function readText(path: string): string {
 
 function placeOf(issue: z.core.$ZodIssue): readonly PropertyKey[] {
   return issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+}
+
+/** Of what is missing, that of the section which lacks it. */
+function lineOfNearest(lineOf: ConfigFile['lineOf'], place: readonly PropertyKey[]): number | undefined {
+  return place.length === 0 ? undefined : (lineOf(place) ?? lineOfNearest(lineOf, place.slice(0, -1)));
 }
 
 function lineIn(document: Document, lines: LineCounter, setting: readonly PropertyKey[]): number | undefined {
