@@ -20,6 +20,8 @@ interface Entry {
   /** Of a secret that lies elsewhere. */
   readonly version?: unknown;
   readonly field?: unknown;
+  /** Where it lies there, by names of its backend's. */
+  readonly upstream?: unknown;
   readonly phase?: unknown;
   readonly error?: unknown;
   readonly recovered?: unknown;
@@ -59,8 +61,8 @@ function why({ error, recovered }: Entry): string {
   return reasons.length === 0 ? '' : `(${reasons.join(', ')})`;
 }
 
-function subject({ action, secret, target, count, addresses, upTo, ...which }: Entry): string {
-  if (secret !== undefined) return `${text(secret)}${versionAndField(which)}`;
+function subject({ action, secret, target, count, addresses, upTo, upstream, ...which }: Entry): string {
+  if (secret !== undefined) return `${text(secret)}${versionAndField(which)}${lyingIn(upstream)}`;
   if (target !== undefined) return text(action === 'read-audit' ? plainQuery(String(target)) : target);
   if (count !== undefined) return `unknown callers: ${text(count)}, addresses: ${text(addresses)}`;
   return upTo === undefined ? '' : `lines up to ${text(upTo)}`;
@@ -68,6 +70,12 @@ function subject({ action, secret, target, count, addresses, upTo, ...which }: E
 
 function versionAndField({ secretVersion, version = secretVersion, field }: Partial<Entry>): string {
   return `${version === undefined ? '' : `@${text(version)}`}${field === undefined ? '' : ` field ${text(field)}`}`;
+}
+
+function lyingIn(upstream: unknown): string {
+  if (typeof upstream !== 'object' || upstream === null) return '';
+  const said = Object.entries(upstream).map(([name, value]) => `${text(name)} ${text(value)}`);
+  return said.length === 0 ? '' : ` in ${said.join(', ')}`;
 }
 
 function by({ principal, instance }: Entry): string {

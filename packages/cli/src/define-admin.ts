@@ -262,7 +262,8 @@ function defineKeys(program: Command): void {
     'rotate',
     'put a new data key, or a new root key, in force',
     'While the server runs. Under a new data key all records are encrypted anew in the background, which this command ' +
-      'waits for; then the old key is destroyed. Secrets, versions and callers notice nothing.',
+      'waits for; then the old key is destroyed. Secrets, versions and callers notice nothing. Ctrl-C ends the command alone, ' +
+      'and "coffer keys list" shows how far it is.',
   )
     .option(
       '--root',

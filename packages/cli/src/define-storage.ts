@@ -32,9 +32,11 @@ export function defineStorage(program: Command): void {
   const forget = defineCommand(
     storage,
     'forget <member>',
-    'an instance of a shared store will not come back',
+    'wait no more for an instance of a shared store that will not come back',
     'What is deleted is kept until every instance has heard of it, so one that is gone for good is to be forgotten. "coffer storage ' +
-      'status" lists them, by id and name. One that answers, or was heard of in the last 35 seconds, is refused. One that comes back all the same begins with an empty replica.',
+      'status" lists them, by id and name. One that answers is refused, and so is one that was heard of in the last 35 seconds ' +
+      'unless it said that it ends: stop it first. It is asked of another instance. One that comes back all the same takes over ' +
+      'what the others have: what only it had is gone.',
   );
   actOnServer(addJsonOption(forget), async (options, member) => (await commands()).forget(member, options));
   examples(forget, 'coffer storage forget 0123456789abcdef');
@@ -45,7 +47,8 @@ export function defineStorage(program: Command): void {
     'bring back what a shared store has lost, and lift its alarm',
     'Compares the replicas of all instances with the store, and brings back the newest of each record. What was deleted or revoked ' +
       'stays so. Have all instances run that can: what only an absent one has is not brought back, so that each of those is to be ' +
-      'named with --without. Look with --dry-run first.',
+      'named with --without. Look with --dry-run first, which says too whether it would be refused. While it works no instance takes ' +
+      'changes; where nothing is wrong nothing is stopped.',
   )
     .option('--dry-run', 'say what would be brought back, and change nothing')
     .option('--give-up-damaged', 'set records aside that are damaged, and that no instance has')

@@ -17,7 +17,7 @@ function defineVault(wasmcloud: Command): void {
     'In place of "secrets-vault", whose flags and variables (SV_…) it takes. It is "coffer server" with one backend of kind vault, ' +
       'and without coffer’s own store; Vault alone decides who gets what, unless --grants required.',
   )
-    .option('--vault-address <url>', 'of Vault (SV_VAULT_ADDRESS)')
+    .option('--vault-address <url>', 'where Vault is: https://HOST:PORT (SV_VAULT_ADDRESS)')
     .option('--vault-ca <file>', 'certificate authorities to trust (PEM) in place of the system’s')
     .option(
       '--vault-auth-method <path>',
@@ -91,7 +91,11 @@ function defineKube(wasmcloud: Command): void {
       'where Secrets are whose policy names none, and all that --direct reads (default: default)',
     )
     .option('--allow-user <pattern>', 'users that policies may impersonate; as often as you like', collect)
-    .option('--allow-service-account <namespace/name>', 'and service accounts; as often as you like', collect)
+    .option(
+      '--allow-service-account <namespace/name>',
+      'service accounts that they may, too; as often as you like',
+      collect,
+    )
     .option('--direct', 'where a policy names nobody, read with coffer’s own rights');
   for (const [flags, description] of [
     ['--nats-url <url>', 'of NATS (NATS_URL; default: 127.0.0.1:4222)'],

@@ -60,7 +60,7 @@ export function addTrustedOptions(command: Command): Command {
     .addOption(
       option(
         '--trusted-operator <key>',
-        'and those of its accounts: O…, or a file with its token; as often as you like',
+        'believe those that its accounts signed, too: O…, or a file with its token; as often as you like',
       ).argParser(collect),
     )
     .addOption(

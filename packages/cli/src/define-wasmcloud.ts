@@ -13,7 +13,9 @@ export function defineWasmcloudCommands(program: Command): void {
     program,
     'wasmcloud',
     'serve secrets to wasmCloud hosts over NATS, and administer them there',
-    'The commands of secrets-nats-kv, with its arguments, options and environment, and more.',
+    'run, vault and kube are servers, which take the flags and variables of secrets-nats-kv, secrets-vault and secrets-kubernetes. ' +
+      'put, get and the mappings ask a backend over NATS, as those of secrets-nats-kv do; transit-keys, rotate-transit, ' +
+      'retire-transit and signing-keys ask a coffer server.',
   ).helpGroup('wasmCloud:');
   defineWasmcloudRun(wasmcloud);
   defineDropIns(wasmcloud);

@@ -121,6 +121,9 @@ test('coffer server names all that it serves, and where each backend’s secrets
   expect(server.welcome).toMatch(
     /^ {2}NATS: +serves wasmcloud\.secrets\.v1alpha1\.nats-kv\.>, wasmcloud\.secrets\.v1alpha1\.safe\.> \(vault\), p\.v1alpha1\.own\.> \(module\)$/m,
   );
+  writeFileSync(join(folder, 'source.mjs'), 'export default () => {\n  const a b = 1;\n};\n');
+  const refused = await coffer(['server', '--config', config, ...place(), '--listen', 'none']);
+  expect(refused.stderr).toMatch(/the module \S+ cannot be loaded: .* \(\/\S+\/source\.mjs:2\)$/m);
 }, 60_000);
 
 const anywhere = ['vault', '--vault-address', 'http://v'];

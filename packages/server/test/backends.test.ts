@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Secret } from '@coffer/wasmcloud';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
+import { openModule } from '../src/backends/module.js';
 import { answering, backend, coded, moduleFile, moduleOf, pending, text } from './backend-world.js';
 import { startNats, until } from './nats-world.js';
 import { send, temporaryFolder } from './support.js';
@@ -340,6 +341,22 @@ describe('a module that cannot be a backend', () => {
   ])('ends the start, which says why: %s', async (content, sentence) => {
     await expect(start(await moduleFile(content))).rejects.toThrow(sentence);
     await expect(start(await moduleFile(content))).rejects.toMatchObject({ code: 'invalid_argument' });
+  });
+
+  it.each([
+    'export default () => new Promise(() => {});',
+    'await new Promise(() => {}); export default () => ({});',
+  ])('is told to be waited for while it does not open, and is given up in the end: %s', async (content) => {
+    const module = await moduleFile(content);
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const notices: string[] = [];
+    const opening = openModule(backend('odd', module), (sentence) => notices.push(sentence));
+    const givenUp = expect(opening).rejects.toThrow(/odd: the module \S+ has not opened within 30 s/);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(notices).toEqual([`The backend odd waits for its module ${module}, which has 30 s to open.`]);
+    await vi.advanceTimersByTimeAsync(25_000);
+    await givenUp;
   });
 
   it('ends the start before anything is made, where there is none', async () => {

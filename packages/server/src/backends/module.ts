@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isAbsolute, join } from 'node:path';
@@ -8,30 +9,56 @@ import type { ModuleBackend } from '../config/backends.js';
 
 /** How long one may take to open. */
 const OPEN_MS = 30_000;
+/** After so long a person should know what is waited for. */
+const SLOW_MS = 5_000;
 
 /**
  * Opens a source that somebody else wrote: the default export of a module, called with the settings and the backend's name.
  *
+ * @param onNotice told when it takes long
  * @throws CofferError `invalid_argument`, which names the backend and what is wrong with its module
  */
-export async function openModule({ name, module, folder, settings }: ModuleBackend): Promise<SecretSource> {
-  const wrong = (what: string, cause?: unknown) =>
-    new CofferError('invalid_argument', `the backend ${name}: ${what}`, { cause });
-  const { default: open } = await imported(module, folder).catch((error: unknown) => {
-    throw wrong(`the module ${module} cannot be loaded: ${messageOf(error)}`, error);
+export async function openModule(
+  config: ModuleBackend,
+  onNotice: (sentence: string) => void,
+): Promise<SecretSource> {
+  const { name, module } = config;
+  const slow = setTimeout(
+    () =>
+      onNotice(`The backend ${name} waits for its module ${module}, which has ${OPEN_MS / 1000} s to open.`),
+    SLOW_MS,
+  );
+  try {
+    return await inTime(opened(config), OPEN_MS);
+  } catch (error) {
+    throw new CofferError(
+      'invalid_argument',
+      `the backend ${name}: the module ${module} ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    clearTimeout(slow);
+  }
+}
+
+/** @throws Error whose message says what the module is, or does */
+async function opened({ name, module, folder, settings }: ModuleBackend): Promise<SecretSource> {
+  const { default: open } = await imported(module, folder).catch((cause: unknown) => {
+    throw new Error(`cannot be loaded: ${messageOf(cause)}${placeOf(cause, module)}`, { cause });
   });
   if (typeof open !== 'function') {
-    throw wrong(
-      `the module ${module} has no function for its default export: it is called with the settings, and answers with an object that has "fetch"`,
+    throw new Error(
+      'has no function for its default export: it is called with the settings, and answers with an object that has "fetch"',
     );
   }
-  const opened = (async () => open(structuredClone(settings), { name }))();
-  const source = await inTime(opened, OPEN_MS).catch((error: unknown) => {
-    throw wrong(`the module ${module} cannot be opened: ${messageOf(error)}`, error);
+  const source = await (async () => open(structuredClone(settings), { name }))().catch((cause: unknown) => {
+    throw new Error(`cannot be opened: ${messageOf(cause)}`, { cause });
   });
   if (typeof (source as Partial<SecretSource> | undefined)?.fetch === 'function')
     return source as SecretSource;
-  throw wrong(`the module ${module} has answered with no object that has "fetch"`);
+  throw new Error('has answered with no object that has "fetch"');
 }
 
 const imported = (module: string, folder: string): Promise<{ readonly default?: unknown }> =>
@@ -64,7 +91,7 @@ function specifierOf(module: string, folder: string): string {
 async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`it has not done so within ${ms / 1000} s`)), ms);
+    timer = setTimeout(() => reject(new Error(LATE(ms / 1000))), ms);
   });
   try {
     return await Promise.race([work, late]);
@@ -73,4 +100,20 @@ async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
   }
 }
 
+const LATE = (seconds: number): string =>
+  `has not opened within ${seconds} s: its default export, or what it awaits before that, does not come to an end`;
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Where a mistake in the syntax is. Node says so only to who has it check the file, which does not run it. */
+function placeOf(error: unknown, module: string): string {
+  const { name, stack = '' } = (error ?? {}) as Partial<Error>;
+  if (name !== 'SyntaxError') return '';
+  const check = () =>
+    spawnSync(process.execPath, ['--check', module], { encoding: 'utf8', timeout: CHECK_MS });
+  const [, place] = PLACE.exec(stack) ?? (isAbsolute(module) ? PLACE.exec(check().stderr) : undefined) ?? [];
+  return place === undefined ? '' : ` (${place.replace(/^file:\/\//, '')})`;
+}
+
+const PLACE = /^((?:file:\/\/)?\/\S*:\d+)$/m;
+const CHECK_MS = 5_000;

@@ -34,6 +34,6 @@ export async function openSource(config: BackendConfig, ground: SourceGround): P
     case 'kubernetes':
       return { source: await openCluster(config, ground) };
     default:
-      return { source: await openModule(config) };
+      return { source: await openModule(config, ground.onNotice) };
   }
 }
