@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 
 import { admin, bytes, codeOf } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
@@ -106,4 +106,36 @@ it('an engine that was killed, and away while the store was healed, brings back 
   const again = await engines.open('away');
   await healthy(again);
   expect(again.engine.sharedHealth?.alarm).toBeUndefined();
+});
+
+it('a heal where nothing is wrong stops nothing, who answers is not healed without, and a dry run says what would be refused', {
+  timeout: 180_000,
+}, async () => {
+  const engines = await Engines.start('nothing-wrong');
+  const [a, b] = [await engines.open('a'), await engines.open('b')];
+  await healthy(a, b);
+  await a.engine.put(admin, 'db', bytes(canary('one')));
+  await expect.poll(() => valueAt(b, 'db')).toBe(canary('one'));
+  // What the first one says of itself before it has a key is not sealed, and is said anew a few seconds later.
+  const looked = () => a.engine.healStorage(admin, { dryRun: true });
+  await expect.poll(looked, { timeout: 60_000 }).toMatchObject({ foreign: 0, refusal: undefined });
+  const heard: unknown[] = [];
+  onTestFinished(b.engine.onStoreAlarm(() => heard.push(b.engine.sharedHealth?.alarm)));
+  const healed = await a.engine.healStorage(admin, { dryRun: false });
+  expect(healed).toMatchObject({ dryRun: false, alarm: undefined, restored: 0, removed: 0, absent: [] });
+  console.log(JSON.stringify(healed));
+  expect(healed.compared).toHaveLength(2);
+  const heal = (without: string[]) => a.engine.healStorage(admin, { dryRun: false, without });
+  await expect(heal(['b'])).rejects.toThrow(/^[0-9a-f]{16} \(b\) answers, and what it has counts: /);
+  const { layout, last } = await engines.stranger();
+  expect([heard, await last(layout.alarm)]).toEqual([[], undefined]);
+
+  await b.engine.close();
+  const { refusal } = await looked();
+  expect(refusal).toMatchObject({
+    code: 'conflict',
+    message: expect.stringMatching(/^not all members answer/),
+  });
+  await expect(heal([])).rejects.toThrow(refusal?.message);
+  expect(await last(layout.alarm)).toBeUndefined();
 });

@@ -87,7 +87,7 @@ describe('a store that was put back to an earlier state', () => {
     const status = await run(two, 'storage status');
     expect(status).toMatchObject({
       code: 1,
-      said: expect.stringMatching(/^Alarm \(\w+\), raised by [0-9a-f]{16} at /m),
+      said: expect.stringMatching(/^Alarm \(\w+\), raised by \w+ \([0-9a-f]{16}\) at /m),
     });
     expect(await run(one, 'put refused', canary('refused'))).toMatchObject({
       code: 1,

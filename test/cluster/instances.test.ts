@@ -38,6 +38,27 @@ async function fresh<T>(ask: () => Promise<T>): Promise<T> {
 }
 
 describe('engines on one bucket', () => {
+  it('know at once of one that has ended as it should, and may forget it', { timeout: 60_000 }, async () => {
+    const engines = newEngines();
+    const [a, b] = [await engines.open('a'), await engines.open('b')];
+    const memberOf = async (name: string) =>
+      (await a.engine.storageStatus(admin)).shared?.members.find((member) => member.name === name);
+    await expect.poll(() => memberOf('b')).toMatchObject({ alive: true, ended: false });
+    const own = await memberOf('a');
+    await expect(a.engine.forgetMember(admin, 'a')).rejects.toThrow(
+      `a (${own?.instance}) is the instance that is asked: stop it, and ask another one to forget it`,
+    );
+    await b.engine.close();
+    await expect.poll(() => memberOf('b')).toMatchObject({ alive: false, ended: true });
+    const back = await engines.open('b');
+    await expect.poll(() => memberOf('b')).toMatchObject({ alive: true, ended: false });
+    await back.engine.close();
+    await expect.poll(() => memberOf('b')).toMatchObject({ alive: false, ended: true });
+    const { instance } = (await memberOf('b')) ?? {};
+    expect(await a.engine.forgetMember(admin, 'b')).toEqual({ instance, name: 'b' });
+    expect(await memberOf('b')).toBeUndefined();
+  });
+
   it('make one store where they start at the same moment, and read what any of them has written', {
     timeout: 60_000,
   }, async () => {

@@ -16,7 +16,7 @@ import type { KeysInfo, Rotation } from './rotation/keys.js';
 import type { RotationProgress } from './rotation/rewriter.js';
 import { RunningEngine } from './running-engine.js';
 import type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
-import type { HealReport, HealRequest, SetAside } from './storage/shared.js';
+import type { HealReport, HealRequest, MemberName, SetAside } from './storage/shared.js';
 import type { StorageInfo } from './storage-care.js';
 import type { KeyUse, NewTransitKey, TransitKeyInfo, TransitKeyName } from './transit-keys.js';
 import type { WatchEvent } from './watch/watch.js';
@@ -317,7 +317,7 @@ export class Engine extends RunningEngine {
   }
 
   /** Of a shared store: an instance that will not come back. */
-  forgetMember(caller: Caller, member: string): Promise<void> {
+  forgetMember(caller: Caller, member: string): Promise<MemberName> {
     return this.runAsOperator(caller, () => this.services.storageCare.forget(caller, member));
   }
 

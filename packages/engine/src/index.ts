@@ -77,6 +77,7 @@ export { JetStreamStorage } from './storage/jetstream/storage.js';
 export { LmdbStorage } from './storage/lmdb.js';
 export type {
   HealReport,
+  MemberName,
   MemberStatus,
   ReplicaCount,
   SetAside,

@@ -8,6 +8,7 @@ import type {
   ForkJoin,
   HealReport,
   HealRequest,
+  MemberName,
   ReplicaCount,
   SetAside,
   SharedStatus,
@@ -67,11 +68,11 @@ export class StorageCare {
   }
 
   /** @throws CofferError as {@link SharedStorage.forget}; `unfit_store`, `invalid_argument` */
-  async forget(caller: Caller, member: string): Promise<void> {
+  async forget(caller: Caller, member: string): Promise<MemberName> {
     const asked = { caller, action: 'storage-forget', target: member } as const;
-    await this.#act(asked, async (shared) => {
+    return this.#act(asked, (shared) => {
       requireMember(member);
-      await shared.forget(member);
+      return shared.forget(member);
     });
   }
 

@@ -1,4 +1,4 @@
-import type { HealReport, StorageAlarm, StorageStatus } from '@coffer/client/admin';
+import type { HealReport, MemberName, StorageAlarm, StorageStatus } from '@coffer/client/admin';
 import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Ending, Failure } from '../failure.js';
 import { counted } from '../numbers.js';
@@ -27,15 +27,15 @@ export async function replicas(text: string, options: Options): Promise<void> {
 }
 
 export async function forget(member: string, options: Options): Promise<void> {
-  const alarm = await withAdmin(options, async (admin) => {
-    await during('failed to forget the member', admin.forgetMember(member));
+  const { forgotten, alarm } = await withAdmin(options, async (admin) => {
+    const forgotten = await during('failed to forget the member', admin.forgetMember(member));
     // It is forgotten, whatever comes of this question.
     const found = options.json ? undefined : await admin.storage().catch(() => undefined);
-    return found?.shared?.alarm;
+    return { forgotten, alarm: found?.shared?.alarm };
   });
-  if (options.json) return printJson({ member });
+  if (options.json) return printJson(forgotten);
   const gone = alarm ? ' There is an alarm: what only this member has is not brought back by the heal.' : '';
-  await print(`The member ${displayText(member)} is forgotten.${gone}`);
+  await print(`The member ${named(forgotten)} is forgotten.${gone}`);
 }
 
 export async function heal({
@@ -46,10 +46,17 @@ export async function heal({
 }: Options & { dryRun?: boolean; giveUpDamaged?: boolean; without?: string[] }): Promise<void> {
   const flag = without.find((member) => member.startsWith('-'));
   if (flag !== undefined) throw new Failure(`--without takes members, by id or name, and not ${quote(flag)}`);
-  const report = await withAdmin(options, (admin) =>
-    during('failed to heal the store', admin.healStorage({ dryRun, giveUpDamaged, without })),
-  );
-  await (options.json ? printJson(report) : print(describeHeal(report)));
+  const { report, members } = await withAdmin(options, async (admin) => {
+    const report = await during(
+      'failed to heal the store',
+      admin.healStorage({ dryRun, giveUpDamaged, without }),
+    );
+    // It is done: without their names they are told by their ids.
+    const found = options.json ? undefined : await admin.storage().catch(() => undefined);
+    return { report, members: found?.shared?.members ?? [] };
+  });
+  if (options.json) return printJson(report);
+  await print(describeHeal(report, namesOf(members)));
 }
 
 export async function setAside({
@@ -69,6 +76,17 @@ export async function setAside({
   );
 }
 
+/** By both, since several may have a name. */
+const named = ({ instance, name }: MemberName): string =>
+  name === '' || name === instance ? instance : `${displayText(name)} (${instance})`;
+
+type Names = (instance: string) => string;
+
+function namesOf(members: readonly MemberName[]): Names {
+  const names = new Map(members.map((member) => [member.instance, named(member)]));
+  return (instance) => names.get(instance) ?? instance;
+}
+
 function describe(found: StorageStatus): string {
   const full = `${amount(found.usedBytes)}${found.quotaBytes === undefined ? '' : ` of ${amount(found.quotaBytes)}`}`;
   const { shared } = found;
@@ -77,10 +95,11 @@ function describe(found: StorageStatus): string {
     return `Store: in the state folder, ${full}${room}`;
   }
   const { bucket, servers, members, alarm, problem } = shared;
+  const who = namesOf(members);
   return [
     `Store: the bucket ${bucket} in NATS JetStream, ${describeBucket(shared)}`,
     describeReplica(shared, full),
-    ...(alarm ? [paint('red', describeAlarm(alarm))] : []),
+    ...(alarm ? [paint('red', describeAlarm(alarm, who))] : []),
     ...(problem && !alarm ? [paint('red', `Changes are refused: ${displayText(problem.message)}`)] : []),
     ...(found.writable || problem || alarm ? [] : [paint('red', NO_ROOM_HERE)]),
     ...describeFilling(shared),
@@ -105,7 +124,8 @@ function describeBucket({ replicas, bytes, maxBytes, sync }: Shared): string {
   const limit = maxBytes === undefined ? 'no limit' : amount(maxBytes);
   const share =
     bytes === undefined || maxBytes === undefined ? '' : ` (${Math.floor((100 * bytes) / maxBytes)} %)`;
-  const size = `${bytes === undefined ? '?' : amount(bytes)} of ${limit}${share}`;
+  const size =
+    bytes === undefined ? 'of a size that its servers do not say' : `${amount(bytes)} of ${limit}${share}`;
   const synced = {
     always: 'synced always',
     stated: 'synced always, as its operator says',
@@ -130,8 +150,8 @@ function describeReplica(shared: Shared, full: string): string {
   return `Replica of ${instance}: ${full}, ${far}, ${age}${connected ? '' : ', not connected'}`;
 }
 
-function describeAlarm({ kind, message, instance, at }: StorageAlarm): string {
-  return `Alarm (${kind}), raised by ${instance} at ${instant(at)}: ${displayText(message)}`;
+function describeAlarm({ kind, message, instance, at }: StorageAlarm, who: Names): string {
+  return `Alarm (${kind}), raised by ${who(instance)} at ${instant(at)}: ${displayText(message)}`;
 }
 
 /** The rule of “coffer doctor”, too. */
@@ -169,13 +189,18 @@ const hearsOthers = ({ connected, replicaAgeMs = Number.POSITIVE_INFINITY, alarm
 function memberRow(shared: Shared) {
   const self = shared.instance;
   const hears = hearsOthers(shared);
-  return ({ instance, name, version, confirmed, seenAt, alive }: Shared['members'][number]): string[] => [
-    instance,
-    displayText(name),
-    displayText(version),
-    String(confirmed),
-    instant(seenAt),
-    instance === self ? 'this one' : !hears ? 'not known' : alive ? 'alive' : 'away',
+  const stateOf = ({ instance, alive, ended }: Shared['members'][number]): string => {
+    if (instance === self) return 'this one';
+    if (!hears) return 'not known';
+    return alive ? 'alive' : ended ? 'ended' : 'away';
+  };
+  return (member: Shared['members'][number]): string[] => [
+    member.instance,
+    displayText(member.name),
+    displayText(member.version),
+    String(member.confirmed),
+    instant(member.seenAt),
+    stateOf(member),
   ];
 }
 
@@ -195,19 +220,19 @@ function describeAway(shared: Shared): string[] {
   ];
 }
 
-function describeHeal(report: HealReport): string {
-  const { dryRun, alarm, compared, absent, restored, removed, forks, taken, foreign, setAside, damaged } =
-    report;
+function describeHeal(report: HealReport, who: Names): string {
+  const { dryRun, alarm, refusal, compared, absent, restored, removed } = report;
+  const { forks, taken, foreign, setAside, damaged } = report;
   const wouldBe = (count: number) => (dryRun ? 'would be' : count === 1 ? 'was' : 'were');
   return [
-    alarm ? describeAlarm(alarm) : 'There is no alarm.',
-    `Compared the replicas of ${compared.join(', ') || 'nobody'}.`,
+    alarm ? describeAlarm(alarm, who) : 'There is no alarm.',
+    `Compared the replicas of ${compared.map(who).join(', ') || 'nobody'}.`,
     ...(absent.length === 0
       ? []
       : [
           paint(
             'yellow',
-            `Not there, or reading the store anew, so that what only they have is not brought back: ${absent.join(', ')}.`,
+            `Not there, or reading the store anew, so that what only they have is not brought back: ${absent.map(who).join(', ')}.`,
           ),
         ]),
     `${counted(restored, 'record')} and ${counted(removed, 'removal')} ${dryRun ? 'would be' : 'were'} brought back.`,
@@ -223,7 +248,7 @@ function describeHeal(report: HealReport): string {
       : []),
     ...forks.map(
       ({ key, keptAs, winner, other, secret }) =>
-        `The ${secret === undefined ? `record ${key}` : `secret ${displayText(secret)}`} has two futures: that of ${winner} ${dryRun ? 'would win' : 'won'}, that of ${other} ${dryRun ? 'would be' : 'is'} kept as ${keptAs}.`,
+        `The ${secret === undefined ? `record ${key}` : `secret ${displayText(secret)}`} has two futures: that of ${who(winner)} ${dryRun ? 'would win' : 'won'}, that of ${who(other)} ${dryRun ? 'would be' : 'is'} kept as ${keptAs}.`,
     ),
     ...damaged.map(
       ({ key, keptAs }) =>
@@ -233,6 +258,9 @@ function describeHeal(report: HealReport): string {
       (one) =>
         `${TAKEN[one.what] ?? one.what} ${displayText(targetOf(one))}: ${dryRun ? 'would be ' : ''}taken away, as in the other future.`,
     ),
+    ...(refusal
+      ? [paint('yellow', `Without --dry-run this would be refused: ${displayText(refusal.message)}`)]
+      : []),
   ].join('\n');
 }
 

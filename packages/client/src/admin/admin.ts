@@ -11,6 +11,7 @@ import type {
   HealReport,
   KeyRotation,
   Keys,
+  MemberName,
   NewToken,
   Policy,
   PolicyChange,
@@ -240,10 +241,10 @@ export class Admin {
   }
 
   /** An instance of a shared store will not come back: nothing waits for it any more. `conflict` for one that lives. */
-  forgetMember(member: string, options: ChangeOptions = {}): Promise<void> {
+  forgetMember(member: string, options: ChangeOptions = {}): Promise<MemberName> {
     return this.#caller.ask(
       { path: '/api/admin/storage/forget', action: 'forget a member', body: { member }, change: options },
-      () => undefined,
+      answers.member,
     );
   }
 
@@ -253,7 +254,7 @@ export class Admin {
    *
    * @param options With `dryRun` nothing changes. With `giveUpDamaged` records are set aside that are damaged, and that nobody has.
    * Without `dryRun` a member that does not answer is a `conflict`, unless `without` names it, by its id, or by its name: what only
-   * it has is not brought back.
+   * it has is not brought back. So is one that is named there, and answers.
    */
   healStorage(
     options: {

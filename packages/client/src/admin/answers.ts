@@ -18,6 +18,7 @@ import type {
   HealReport,
   KeyRotation,
   Keys,
+  MemberName,
   NewToken,
   Policy,
   PolicyChange,
@@ -159,6 +160,7 @@ const shared = record<SharedStorageStatus>({
       confirmed: whole,
       seenAt: date,
       alive: flag,
+      ended: optional(flag),
     }),
   ),
 });
@@ -174,9 +176,12 @@ export const storageStatus: Shape<StorageStatus> = (value, path) => {
   return object(value, path).kind === 'jetstream' ? { ...own, shared: shared(value, path) } : own;
 };
 
+export const member = record<MemberName>({ instance: id64, name: string });
+
 export const healReport = record<HealReport>({
   dryRun: flag,
   alarm: optional(storageAlarm),
+  refusal: optional(problem),
   compared: list(id64),
   absent: list(id64),
   restored: whole,

@@ -212,13 +212,23 @@ export interface SharedStorageStatus {
     readonly confirmed: number;
     readonly seenAt: Date;
     readonly alive: boolean;
+    /** Its last word was that it ends as it should. */
+    readonly ended?: boolean;
   }[];
+}
+
+/** An instance of a shared store: its id, and the name that its configuration gives it. */
+export interface MemberName {
+  readonly instance: string;
+  readonly name: string;
 }
 
 /** What a heal of a shared store brought back, or with `dryRun` would. */
 export interface HealReport {
   readonly dryRun: boolean;
   readonly alarm?: StorageAlarm;
+  /** With `dryRun`: why the heal itself would be refused. */
+  readonly refusal?: { readonly code: string; readonly message: string };
   /** The instances whose replicas were compared. */
   readonly compared: readonly string[];
   /** All other members, which did not answer or read the store anew: what only they have was not brought back. */

@@ -72,15 +72,16 @@ export interface SharedStorage {
    * A member that will not come back: nothing waits for it any more. Should it come all the same, it begins anew.
    *
    * @param member its id or its name; where several have the name, the one that is away
+   * @returns whom nothing waits for any more
    * @throws CofferError `not_found`; `conflict` for one that is alive, or where several are away; `unavailable`
    */
-  forget(member: string): Promise<void>;
+  forget(member: string): Promise<MemberName>;
   /**
    * Compares the replicas of all instances that answer with the stream, brings back what it lacks, and lifts the alarm; with
-   * `dryRun` it says what it would do.
+   * `dryRun` it says what it would do. Where there is no alarm, and nothing to do, nothing is stopped for it.
    *
-   * @throws CofferError `unavailable`; `conflict` while another one heals, or a member does not answer and is not named in `without`;
-   *   `not_found` for a name there that no member has
+   * @throws CofferError `unavailable`; `conflict` while another one heals, or a member does not answer and is not named in `without`,
+   *   or is named there and answers; `not_found` for a name there that no member has
    */
   heal(options: HealRequest): Promise<HealReport>;
   /**
@@ -116,6 +117,8 @@ export interface HealReport {
   readonly dryRun: boolean;
   /** What was wrong; undefined if nothing was. */
   readonly alarm: StorageAlarm | undefined;
+  /** With `dryRun`: why the heal itself would be refused. */
+  readonly refusal?: CofferError | undefined;
   /** Whose replicas were compared. */
   readonly compared: readonly string[];
   /** All other members: they did not answer, or read the store anew. What only they have is not brought back. */
@@ -260,17 +263,22 @@ export interface StorageAlarm {
   readonly healer?: string | undefined;
 }
 
-/** One instance that has, or had, a replica. */
-export interface MemberStatus {
+export interface MemberName {
   readonly instance: string;
   /** The name that its configuration gives it. */
   readonly name: string;
+}
+
+/** One instance that has, or had, a replica. */
+export interface MemberStatus extends MemberName {
   readonly version: string;
   /** The highest revision that its replica has, as it last said. */
   readonly confirmed: number;
   /** When it last said so, by its own clock. */
   readonly seenAt: Date;
   readonly alive: boolean;
+  /** Its last word was that it ends as it should. */
+  readonly ended: boolean;
 }
 
 /** Of a bucket, as far as is known. */

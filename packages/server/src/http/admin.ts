@@ -115,10 +115,9 @@ export const ADMIN_RESOURCES: Readonly<Record<string, AdminResource>> = {
   },
 
   '/api/admin/storage/forget': {
-    post: post(schemas.storageForgetRequest, async ({ member }, { engine, caller }) => {
-      await engine.forgetMember(caller, member);
-      return {};
-    }),
+    post: post(schemas.storageForgetRequest, async ({ member }, { engine, caller }) =>
+      answers.member(await engine.forgetMember(caller, member)),
+    ),
   },
 
   '/api/admin/storage/heal': {

@@ -163,7 +163,7 @@ export const ADMIN_OPERATIONS: Readonly<Record<string, Operation>> = {
     description:
       'Needs `admin` on `*`. What is deleted is then not kept for it any more. One that lives is not forgotten.',
     request: body(schemas.storageForgetRequest, { member: '0123456789abcdef' }),
-    answers: { 200: json(answers.empty, 'It is forgotten') },
+    answers: { 200: json(answers.member, 'Whom nothing waits for any more') },
     errors: ['invalid_argument', 'not_found', 'conflict', 'unfit_store'],
   },
   'POST /api/admin/storage/heal': {

@@ -260,15 +260,22 @@ export const storage = z
           confirmed: count.describe('The highest revision that its replica has, as it last said'),
           seenAt: time,
           alive: z.boolean(),
+          ended: z.literal(true).optional().describe('Its last word was that it ends as it should'),
         }),
       ),
     }),
   ])
   .meta({ id: 'Storage' });
 
+export const member = z.strictObject({ instance, name: z.string() });
+
 export const healReport = z.strictObject({
   dryRun: z.boolean(),
   alarm: storageAlarm.optional(),
+  refusal: z
+    .strictObject({ code: z.string(), message: z.string() })
+    .optional()
+    .describe('In a dry run: why the heal itself would be refused'),
   compared: z.array(instance).describe('Whose replicas were compared'),
   absent: z
     .array(instance)

@@ -3,6 +3,7 @@ import type {
   Grant,
   HealReport,
   KeysInfo,
+  MemberName,
   Principal,
   Revocation,
   SecretInfo,
@@ -130,13 +131,14 @@ function sharedStatus({ health, members, servers, ...stream }: SharedStatus) {
     conflicts,
     inDoubt,
     servers: servers.map(({ name, leader, current }) => ({ name, leader, current })),
-    members: members.map(({ instance: id, name, version, confirmed, seenAt, alive }) => ({
+    members: members.map(({ instance: id, name, version, confirmed, seenAt, alive, ended }) => ({
       instance: id,
       name,
       version,
       confirmed,
       seenAt,
       alive,
+      ended: ended ? true : undefined,
     })),
   };
 }
@@ -145,9 +147,14 @@ function storageAlarm({ kind, message, instance, at }: StorageAlarm) {
   return { kind, message, instance, at };
 }
 
+export function member({ instance, name }: MemberName) {
+  return { instance, name };
+}
+
 export function healReport({
   dryRun,
   alarm,
+  refusal,
   compared,
   absent,
   restored,
@@ -161,6 +168,7 @@ export function healReport({
   return {
     dryRun,
     alarm: alarm && storageAlarm(alarm),
+    refusal: refusal && { code: refusal.code, message: refusal.message },
     compared,
     absent,
     restored,

@@ -41,6 +41,28 @@ export function requireThere({ members, there, without, giveUpDamaged }: ThereOp
   );
 }
 
+/**
+ * Whoever names a member takes it for one that is away, or whose replica does not count. One that answers, and was compared, would
+ * have its way all the same.
+ *
+ * @throws CofferError `conflict`
+ */
+export function requireAway({
+  members,
+  compared,
+  without,
+}: Pick<ComparedOptions, 'members' | 'compared' | 'without'>): void {
+  for (const named of without) {
+    const meant = members.filter((member) => isNamed(member, named));
+    if (meant.length === 0 || !meant.every(({ instance }) => compared.includes(instance))) continue;
+    const who = meant.map(({ instance, name }) => `${instance} (${name})`).join(', ');
+    throw new CofferError(
+      'conflict',
+      `${who} answers, and what it has counts: leave it out of --without, or stop it first; nothing was brought back`,
+    );
+  }
+}
+
 export interface ComparedOptions extends Pick<ThereOptions, 'members' | 'without' | 'giveUpDamaged'> {
   /** Those that answer and whose replicas do not count, since the stream says so of them. */
   readonly leftOut: readonly string[];

@@ -97,8 +97,17 @@ export class Heal {
       upTo = await this.#announce(manager);
     }
     const peers = await this.#holders.peers(!dryRun);
+    let refusal: CofferError | undefined;
+    const require = (check: () => void) => {
+      try {
+        check();
+      } catch (error) {
+        if (!dryRun || !(error instanceof CofferError)) throw error;
+        refusal ??= error;
+      }
+    };
     // One may have gone since.
-    if (!dryRun) this.#requireThere(peers);
+    require(() => this.#requireThere(peers));
     const isMember = (one: string) => members().some(({ instance }) => instance === one);
     const foreign = isThere ? await findForeign({ connection, manager, layout, seal, isMember }) : [];
     if (!dryRun) await purgeForeign({ connection, manager, layout }, foreign);
@@ -110,7 +119,7 @@ export class Heal {
     const holders = dryRun ? await this.#holders.peers(false, asked) : peers;
     const { replicas, leftOut } = await this.#holders.replicas(holders, stream, created, epoch);
     const compared = replicas.map(({ who }) => who);
-    if (!dryRun) this.#requireCompared(compared, leftOut);
+    require(() => this.#requireCompared(compared, leftOut));
     const outlived = takeOutlived(stream.whole, replicas);
     const { join, giveUpDamaged } = this.#options;
     const bytes = (who: string, key: string) => this.#holders.bytes(manager, who, key);
@@ -129,8 +138,8 @@ export class Heal {
     const secrets = await this.#secretsOf(manager, plan);
     const lost = [...plan.lost.flat(), ...joinings.flatMap((one) => one.lost)];
     const aside = [...lost, ...closed, ...(giveUpDamaged ? damaged : [])];
+    require(() => requireGivenUp(damaged, { join, giveUpDamaged }));
     if (!dryRun) {
-      requireGivenUp(damaged, { join, giveUpDamaged });
       if (taken.length > 0) await join?.announce(taken);
       const { instance, origin } = replica;
       const writer = new HealWriter({
@@ -161,6 +170,7 @@ export class Heal {
     return {
       dryRun,
       alarm: found,
+      refusal,
       compared,
       absent: members().flatMap(({ instance }) => (compared.includes(instance) ? [] : [instance])),
       restored: plan.mendings.filter(({ entry }) => !entry.removed).length,

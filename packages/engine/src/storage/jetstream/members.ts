@@ -1,6 +1,6 @@
 import type { StreamInfo } from '@nats-io/jetstream';
 import { CofferError } from '../../errors.js';
-import type { MemberStatus } from '../shared.js';
+import type { MemberName, MemberStatus } from '../shared.js';
 import { managerOf } from './manager.js';
 import { lastOfMember, memberMessage, sealedMember, unsealedNote } from './member-message.js';
 import type { RawMessage } from './messages.js';
@@ -126,10 +126,10 @@ export class Members {
     const { instance: own } = replica;
     const others = [...this.#roll.notes()].filter(([instance]) => instance !== own);
     return [
-      { instance: own, name, version, confirmed: position(), seenAt: new Date(), alive: true },
-      ...others.map(([instance, { name, version, confirmed, at }]) => {
+      { instance: own, name, version, confirmed: position(), seenAt: new Date(), alive: true, ended: false },
+      ...others.map(([instance, { name, version, confirmed, at, ended = false }]) => {
         const alive = this.#roll.isAlive(instance);
-        return { instance, name, version, confirmed, seenAt: at, alive };
+        return { instance, name, version, confirmed, seenAt: at, alive, ended };
       }),
     ];
   }
@@ -140,7 +140,7 @@ export class Members {
    * @param named its id or its name; where several have the name, the one that is away
    * @throws CofferError `not_found`, `conflict` for one that is alive, or where several are away, `unavailable`
    */
-  async forget(named: string): Promise<void> {
+  async forget(named: string): Promise<MemberName> {
     const { link, layout, seal, answering } = this.#options;
     // Cut off, this instance hears of nobody, and cannot tell who is alive.
     const { connection } = link;
@@ -148,7 +148,7 @@ export class Members {
     const away = this.list().filter(({ alive }) => !alive);
     const asked = away.filter(({ instance, name }) => instance === named || name === named);
     const there = asked.length > 0 ? await answering(asked.map(({ instance }) => instance)) : [];
-    const { instance } = this.#toForget(named, there);
+    const { instance, name } = this.#toForget(named, there);
     const known = this.#roll.get(instance);
     try {
       const manager = await managerOf(connection);
@@ -160,6 +160,7 @@ export class Members {
       const sequence = await putMessage(connection, mark, last?.sequence ?? 0);
       if (sequence === undefined) throw this.#isAlive(named, 0);
       this.#roll.take(instance, { sequence, life, note: undefined });
+      return { instance, name };
     } catch (cause) {
       throw noAnswer(cause, 'JetStream', 'ask again');
     }
@@ -179,7 +180,14 @@ export class Members {
     if (found.length === 0)
       throw new CofferError('not_found', `there is no member ${named}: see coffer storage status`);
     const { instance: own } = this.#options.replica;
-    const answers = found.some(({ instance }) => instance === own || there.includes(instance));
+    if (found.every(({ instance }) => instance === own)) {
+      const who = named === own ? own : `${named} (${own})`;
+      throw new CofferError(
+        'conflict',
+        `${who} is the instance that is asked: stop it, and ask another one to forget it`,
+      );
+    }
+    const answers = found.some(({ instance }) => there.includes(instance));
     const heardAt = Math.max(...found.map(({ instance }) => this.#roll.get(instance)?.heardAt ?? 0));
     throw this.#isAlive(named, answers ? 0 : Math.round((performance.now() - heardAt) / 1000));
   }

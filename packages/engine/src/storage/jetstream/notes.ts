@@ -41,6 +41,8 @@ export interface MemberNote {
    * put back.
    */
   readonly since?: number | undefined;
+  /** It has ended as it should: nothing is heard of it before its next start. */
+  readonly ended?: true | undefined;
   /** By its own clock. */
   readonly at: Date;
 }
@@ -116,6 +118,7 @@ export function parseMember(bytes: Uint8Array): MemberNote {
     // The first versions waited in silence.
     awaited: fields.awaited === undefined ? 0 : wholeNumber(fields, 'awaited', 'member'),
     since: fields.since === undefined ? undefined : wholeNumber(fields, 'since', 'member'),
+    ended: fields.ended === true ? true : undefined,
     at: time(fields, 'at', 'member'),
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
@@ -15,6 +16,8 @@ import type { ReplicaLike } from './replica-contract.js';
 
 /** The same as between two notes, while others wait to hear what it has, as of what was removed. */
 const SOON_MS = 1_000;
+/** So long its last word may take. */
+const FAREWELL_MS = 1_000;
 /** Of a new instance that was silent for longer than so many times that time others may not have waited. */
 const LAPSED = 2;
 /** How often a note is written anew, where somebody else writes under the same subject. */
@@ -42,7 +45,7 @@ export interface Reading {
  * What this instance says of itself: that it is there, and up to where its replica has the stream on its disk. By compare-and-set, so
  * that it never writes over a person's word that it was forgotten; whatever somebody else wrote in its place it does.
  *
- * Life: {@link join}, `start` … `stop`, again and again; {@link standBy} while an alarm stops the reading.
+ * Life: {@link join}, `start` … `stop`, again and again; {@link standBy} while an alarm stops the reading; {@link farewell}.
  */
 export class OwnNote {
   readonly #options: OwnNoteOptions;
@@ -60,6 +63,7 @@ export class OwnNote {
   #awaited = 0;
   #asked = 0;
   #told = 0;
+  #ended: true | undefined;
   /** Where the replica was when what is under way was written. */
   readonly #held = new Set<{ readonly at: number }>();
 
@@ -121,6 +125,17 @@ export class OwnNote {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#run = undefined;
+  }
+
+  /** Says that this instance ends, so that nobody takes it for alive until it was silent for long. Never rejects. */
+  async farewell(): Promise<void> {
+    const { connection } = this.#options.link;
+    // One that does not follow at this moment has not said that it is there, or stands by.
+    if (!connection || !this.#run) return;
+    this.stop();
+    this.#ended = true;
+    const said = this.#say(connection, false).catch(() => {});
+    await Promise.race([said, wait(FAREWELL_MS, undefined, { ref: false })]);
   }
 
   /** A heal may have made the stream anew, or it goes on from before what was waited for: nobody waits for that. */
@@ -205,7 +220,13 @@ export class OwnNote {
     if (this.#isMark(last) || (last?.said?.life ?? 0) > life) return;
     const said = last?.said?.life === life ? last.said : undefined;
     const note: MemberNote = said?.note
-      ? { ...said.note, since: said.note.since ?? said.sequence, awaited: 0, at: new Date() }
+      ? {
+          ...said.note,
+          since: said.note.since ?? said.sequence,
+          awaited: 0,
+          ended: undefined,
+          at: new Date(),
+        }
       : { name, version, life, epoch: 0, confirmed: 0, awaited: 0, at: new Date() };
     const sealed = seal.sealIfKnown(memberMessage(layout, instance, note));
     if (sealed) await putMessage(connection, sealed, last?.sequence ?? 0);
@@ -257,7 +278,8 @@ export class OwnNote {
     const confirmed = epoch === own ? Math.max(upTo, durable) : upTo;
     this.#told = confirmed;
     const { instance, life } = replica;
-    const note = { name, version, life, epoch, confirmed, awaited: this.#awaited, at: new Date() };
+    const [awaited, ended] = [this.#awaited, this.#ended];
+    const note = { name, version, life, epoch, confirmed, awaited, ended, at: new Date() };
     const message = memberMessage(layout, instance, note);
     return seal.sealIfKnown(message) ?? (this.#mustSeal ? undefined : message);
   }

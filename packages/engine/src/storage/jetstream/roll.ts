@@ -87,7 +87,7 @@ export class Roll {
 
   isAlive(instance: string): boolean {
     const { note, heardAt, spoke } = this.#members.get(instance) ?? UNKNOWN;
-    if (!note || performance.now() - heardAt >= this.#awayMs) return false;
+    if (!note || note.ended || performance.now() - heardAt >= this.#awayMs) return false;
     // What is read at a start may be old; so the clocks are asked too, which may differ by a little.
     return spoke || Date.now() - note.at.getTime() < 2 * this.#awayMs;
   }

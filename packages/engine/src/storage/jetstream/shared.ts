@@ -9,6 +9,7 @@ import type {
   HealReport,
   HealRequest,
   Lease,
+  MemberName,
   ReplicaCount,
   SetAside,
   SharedHealth,
@@ -22,7 +23,8 @@ import type { Committer } from './committer.js';
 import { lastNote } from './continuity.js';
 import type { Feed } from './feed.js';
 import { expectedSync } from './fitness.js';
-import { Heal } from './heal.js';
+import { Heal, type HealOptions } from './heal.js';
+import { requireAway } from './heal-absent.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
 import type { Link } from './link.js';
@@ -232,8 +234,8 @@ export class JetStreamShared implements SharedStorage {
     await replica.clear();
   }
 
-  async forget(member: string): Promise<void> {
-    await this.#parts.feed.members.forget(member);
+  forget(member: string): Promise<MemberName> {
+    return this.#parts.feed.members.forget(member);
   }
 
   async heal({ dryRun, giveUpDamaged, without, join }: HealRequest): Promise<HealReport> {
@@ -245,7 +247,7 @@ export class JetStreamShared implements SharedStorage {
     const incarnation = replica.origin?.incarnation;
     feed.healing = true;
     try {
-      const report = await new Heal({
+      const heal: HealOptions = {
         connection,
         layout,
         seal: feed.messageSeal,
@@ -259,7 +261,10 @@ export class JetStreamShared implements SharedStorage {
         giveUpDamaged,
         without,
         join,
-      }).run();
+      };
+      const nothing = dryRun ? undefined : await this.#nothingToHeal(heal);
+      if (nothing) return nothing;
+      const report = await new Heal(heal).run();
       if (!dryRun) await this.#healed();
       return report;
     } catch (cause) {
@@ -269,6 +274,26 @@ export class JetStreamShared implements SharedStorage {
     } finally {
       feed.healing = false;
     }
+  }
+
+  /**
+   * Looks first where nothing is known to be wrong, and all members are to be there, since a heal stops all changes; and where a
+   * person goes on without members, of whom one may answer.
+   *
+   * @returns what a heal would say that has nothing to do
+   */
+  async #nothingToHeal(options: HealOptions): Promise<HealReport | undefined> {
+    const { alarm, without = [], members } = options;
+    const isCalm = alarm.raised === undefined;
+    if (!isCalm && without.length === 0) return undefined;
+    const look = await new Heal({ ...options, dryRun: true }).run();
+    requireAway({ members: members(), compared: look.compared, without });
+    if (!isCalm || without.length > 0) return undefined;
+    if (look.refusal) throw look.refusal;
+    const found = [look.restored, look.removed, look.foreign, look.setAside];
+    const lists = [look.forks, look.taken, look.damaged];
+    const isWhole = found.every((count) => count === 0) && lists.every(({ length }) => length === 0);
+    return isWhole ? { ...look, dryRun: false } : undefined;
   }
 
   async setAside(remove: boolean): Promise<SetAside> {

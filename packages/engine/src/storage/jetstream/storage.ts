@@ -235,6 +235,7 @@ export class JetStreamStorage implements Storage {
     this.#closing = true;
     await this.#ready;
     await this.#committer.close();
+    await this.#feed.members.own.farewell();
     await this.shared.close();
     await this.#feed.close();
     await this.#bucket.close();
