@@ -59,6 +59,21 @@ describe('engines on one bucket', () => {
     expect(await memberOf('b')).toBeUndefined();
   });
 
+  it('say why a change of the data key waits, those too that do not do it', { timeout: 60_000 }, async () => {
+    const engines = newEngines();
+    const [a, b, c] = [await engines.open('a'), await engines.open('b'), await engines.open('c')];
+    await fresh(() => a.engine.put(admin, 'db', bytes('one')));
+    const members = async ({ engine }: typeof a) =>
+      (await engine.storageStatus(admin)).shared?.members.length;
+    for (const one of [a, b]) await expect.poll(() => members(one)).toBe(3);
+    await c.engine.close();
+    await a.engine.rotateKeys(admin);
+    const problems = () =>
+      Promise.all([a, b].map(async ({ engine }) => (await engine.rotation(admin))?.problem?.code));
+    // The one that does it waits for half a minute before it says so.
+    await expect.poll(problems, { timeout: 20_000 }).toContain('members');
+  });
+
   it('make one store where they start at the same moment, and read what any of them has written', {
     timeout: 60_000,
   }, async () => {

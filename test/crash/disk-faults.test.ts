@@ -235,7 +235,7 @@ describe('a full disk', () => {
     const waiting = { problem: { code: 'storage_full', message: expect.stringMatching(/waits for room/) } };
     await expect.poll(rotation, { timeout: 10_000 }).toMatchObject(waiting);
     for (let i = 0; i < 5; i++) expect((await client.get(`big/${i}`)).value).toHaveLength(value.length);
-    await server.waitFor(/waits for room on the disk/);
+    await server.waitFor(/waits for room: the disk of /);
 
     rmSync(ballast);
     await expect.poll(rotation, { timeout: 30_000 }).toBeUndefined();

@@ -75,7 +75,9 @@ async function untilRotated(admin: Admin, inForce: string): Promise<void> {
   const progress = new Progress();
   try {
     const { signal } = interrupted;
-    await note(inForce);
+    await note(
+      `${inForce} All records are brought under it now. Ctrl-C ends this command alone: the re-encryption goes on.`,
+    );
     for (;;) {
       const rotation = await admin.keyRotation({ signal });
       if (!rotation) return;

@@ -101,11 +101,21 @@ export class Rewriter {
     return this.#takeCensus(new Pace(1));
   }
 
-  /** As {@link progress}; where another instance does it, by a count that is a few seconds old at the most. */
+  /**
+   * As {@link progress}; where another instance does it, by a count that is a few seconds old at the most, with what can be told from
+   * here of why it does not go on.
+   */
   async look(): Promise<RotationProgress | undefined> {
-    const isCounted = performance.now() - this.#countedAt < COUNT_LIFE;
-    if (this.progress && !this.#parts.duty.isOurs && !isCounted) await this.census();
-    return this.progress;
+    const { duty, storage } = this.#parts;
+    if (!this.progress || duty.isOurs) return this.progress;
+    if (performance.now() - this.#countedAt >= COUNT_LIFE) await this.census();
+    const { progress } = this;
+    const { health } = storage.shared ?? {};
+    if (!progress || !health) return progress;
+    const full = health.room?.problem;
+    if (full) return { ...progress, problem: { code: 'storage_full', message: waitsForRoom(full) } };
+    const areMissing = progress.remaining === 0 && health.membersAlive < health.members;
+    return areMissing ? { ...progress, problem: { code: 'members', message: MEMBERS } } : progress;
   }
 
   /** Begins, or looks again at once at what hindered it. */
@@ -144,8 +154,7 @@ export class Rewriter {
         wait = RETRY;
       } catch (error) {
         if (!PASSING.some((code) => isCode(error, code))) throw error;
-        const message = 'the re-encryption under the new data key waits for room on the disk';
-        if (isCode(error, 'storage_full')) this.#hinder('storage_full', message);
+        if (isCode(error, 'storage_full')) this.#hinder('storage_full', waitsForRoom(error));
         await this.#sleep(wait);
         wait = Math.min(2 * wait, RETRY_MAX);
       }
@@ -334,6 +343,10 @@ export class Rewriter {
     );
   }
 }
+
+/** On which disk, or in which bucket, the error says. */
+const waitsForRoom = (error: unknown): string =>
+  `the re-encryption under the new data key waits for room: ${(error as Error).message}`;
 
 const since = (start: number): number => performance.now() - start;
 
