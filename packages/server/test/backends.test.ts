@@ -157,6 +157,34 @@ describe('backends beside coffer’s own store', () => {
     expect(secret.value.every((byte) => byte === 0)).toBe(true);
   });
 
+  it('give nothing where NATS lets everybody in by the time that it was fetched', async () => {
+    const users = 'accounts { A: { users: [{user: coffer, password: hello}, {user: anyone, password: y}] } }';
+    const member = (config: string, more = '') =>
+      startNats({
+        config: `${config}\njetstream: disabled\ncluster { name: c, host: 127.0.0.1, port: -1${more} }`,
+      });
+    const natsServer = await member(users);
+    const [, routes] = await natsServer.process.waitFor(/route connections on (127\.0\.0\.1:\d+)/);
+    const { promise: asked, resolve: told } = pending<void>();
+    const { promise: answer, resolve } = pending<Secret>();
+    const module = await moduleOf({
+      fetch: () => {
+        told();
+        return answer;
+      },
+    });
+    const backends = [backend('slow', module, { grants: 'upstream' })];
+    const world = await WasmWorld.start({ backends }, { natsServer });
+    const refused = world.refusal('db', { backend: 'slow' });
+    await asked;
+    await member(`${users}\nno_auth_user: anyone`, `, routes: ["nats://${routes}"]`);
+    await until(() => world.log.says('nothing is served over NATS').length > 0, 'the server to see it');
+    const secret = text(canary('late'));
+    resolve(secret);
+    expect(await refused).toMatch(/^Other: .*lets everybody in/);
+    expect(secret.value.every((byte) => byte === 0)).toBe(true);
+  });
+
   it('have metrics of their own', async () => {
     const module = await moduleOf(answering(() => text('x')));
     const world = await WasmWorld.start({ backends: [backend('one', module), backend('two', module)] });
