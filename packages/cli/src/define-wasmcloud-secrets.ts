@@ -46,9 +46,9 @@ function defineGet(wasmcloud: Command): void {
       wasmcloud,
       'get <secret>',
       'print the value of a secret of a backend',
-      'Prints the bytes alone; on a terminal a line feed follows them. It is signed with your creds: the server must trust their ' +
-        'operator, and a grant must let you read. With --as ' +
-        'it asks as a host would for that component or provider: to find out why one does not get its secret.',
+      'Prints the bytes alone; on a terminal a line feed follows them. Of coffer’s own store you get what a grant lets you read: the ' +
+        'request is signed with your creds, whose operator the server must trust. With --as the backend of that name, of whatever ' +
+        'kind, is asked as a host would for that component or provider: to find out why one does not get its secret.',
     ),
   )
     .option('--secret-version <n>', 'this version in place of the current one')

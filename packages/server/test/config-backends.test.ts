@@ -126,10 +126,11 @@ describe('the configuration of backends', () => {
   });
 
   it('says of backends that ask the same that they have one audience', async () => {
-    const { backends = [] } = await load(`${SERVED}backends: [${vault('a')}, ${vault('b')}]`);
-    expect(noticesOf(backends)).toEqual([
-      expect.stringContaining('The backends a and b have the same audience'),
-    ]);
+    const { sources } = await fileOf(`${SERVED}backends: [${vault('a')}, ${vault('b')}]`);
+    const says = expect.stringContaining('The backends a and b have the same audience');
+    expect(noticesOf(loadConfig(sources).backends ?? [])).toEqual([says]);
+    const { findings } = await checkConfiguration(sources);
+    expect(findings).toContainEqual({ subject: 'backends', level: 'warning', says });
   });
 
   it('shows keys to a network in clear if that is said', async () => {

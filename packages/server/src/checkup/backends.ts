@@ -2,9 +2,14 @@ import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { CofferError } from '@coffer/engine';
 import { isModuleThere } from '../backends/module.js';
-import type { BackendConfig, KubernetesBackend, ModuleBackend } from '../config/backends.js';
+import {
+  type BackendConfig,
+  type KubernetesBackend,
+  type ModuleBackend,
+  noticesOf,
+} from '../config/backends.js';
 import type { ServerConfig } from '../config/config.js';
-import { type Finding, ok, problem } from './finding.js';
+import { type Finding, ok, problem, warning } from './finding.js';
 
 /**
  * Refuses what no backend could be opened with, before anything is made.
@@ -21,13 +26,14 @@ export async function checkBackendFiles(backends: readonly BackendConfig[] = [])
 
 /** What is served beside coffer's own store, and whether it could be opened. Runs none of it, and asks nobody. */
 export async function checkBackendSetup({ backends = [] }: ServerConfig): Promise<readonly Finding[]> {
-  return Promise.all(
+  const found = await Promise.all(
     backends.map(async (backend) => {
       const subject = `backend ${backend.name}`;
       const wrong = await wrongWith(backend);
       return wrong === undefined ? ok(subject, described(backend)) : problem(subject, wrong);
     }),
   );
+  return [...found, ...noticesOf(backends).map((sentence) => warning('backends', sentence))];
 }
 
 function described(backend: BackendConfig): string {
