@@ -4,10 +4,13 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { backendConfigs } from '../../packages/server/src/config/backends.js';
 import { newKeys } from '../../packages/server/test/nats-world.js';
 import { WasmWorld } from '../../packages/server/test/wasm-world.js';
+import { VaultApi } from '../../packages/wasmcloud/src/vault/api.js';
+import { Forgetting } from '../../packages/wasmcloud/src/vault/forget.js';
+import { VaultHttp } from '../../packages/wasmcloud/src/vault/http.js';
 import { loginToken } from '../../packages/wasmcloud/src/vault/login-token.js';
 import { canary } from '../support/canary.mjs';
 import { VaultServer } from '../support/vault.mjs';
-import { Askers, policyOf, setUp } from './vault-world.js';
+import { Askers, policyOf, SigningKeysServer, setUp } from './vault-world.js';
 
 const host = createKeyPair('server');
 
@@ -91,6 +94,38 @@ describe('a signing key that is retired', () => {
     expect(notices.filter((sentence) => sentence.includes('may still take'))).toEqual([]);
   }, 60_000);
 });
+
+it('a Vault that cannot read the keys anew, or has no such role any more, is told of to a person', async () => {
+  const vault = await startVault();
+  await using shown = await SigningKeysServer.start();
+  const gone = await SigningKeysServer.start();
+  await setUp(vault, shown.url);
+  await setUp(vault, gone.url, { mount: 'gone' });
+  await setUp(vault, shown.url, { mount: 'lost' });
+  await vault.call('DELETE', 'auth/lost/role/shop');
+  await gone[Symbol.asyncDispose]();
+  const api = new VaultApi(await VaultHttp.at(vault.url), 0);
+  onTestFinished(() => api.close());
+  const notices: string[] = [];
+  let told = () => {};
+  const all = new Promise<void>((resolve) => (told = resolve));
+  const onNotice = (sentence: string) => {
+    notices.push(sentence);
+    if (notices.length === 2) told();
+  };
+  const forgetting = new Forgetting(api, { audience: 'Vault', timeoutMs: 5_000, onNotice, afterMs: [0, 1] });
+  for (const authPath of ['jwt', 'gone', 'lost']) {
+    forgetting.loggedIn({ namespace: undefined, authPath, role: 'shop' });
+  }
+  shown.asked = 0;
+  forgetting.begin();
+  await all;
+  expect(notices.sort()).toEqual([
+    expect.stringMatching(/^Vault may still take what a retired key signs at auth\/gone: .*fetching keys/),
+    expect.stringMatching(/^Vault may still take .* at auth\/lost: .*role "shop" could not be found/),
+  ]);
+  expect(shown.asked).toBeGreaterThan(0);
+}, 60_000);
 
 /** Logs in as whoever has the key can. */
 async function byHand(vault: VaultServer, key: KeyPair, mount: string): Promise<string> {
