@@ -166,10 +166,10 @@ function answerTo(
       let size = 0;
       response.on('data', (chunk: Buffer) => {
         size += chunk.length;
-        if (request.destroyed || size > LARGEST_ANSWER) {
-          chunk.fill(0);
-          giveUp('TOO_LARGE');
-        } else chunks.push(chunk);
+        chunks.push(chunk);
+        if (size > LARGEST_ANSWER) giveUp('TOO_LARGE');
+        // Nobody comes back for what is read after the end.
+        if (request.destroyed) wipe(chunks);
       });
       response.on('error', fail);
       response.on('end', () => {
