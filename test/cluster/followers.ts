@@ -15,7 +15,7 @@ import { Link } from '../../packages/engine/src/storage/jetstream/link.js';
 import { markOf } from '../../packages/engine/src/storage/jetstream/mark.js';
 import { memberMessage } from '../../packages/engine/src/storage/jetstream/member-message.js';
 import { MessageSeal } from '../../packages/engine/src/storage/jetstream/message-seal.js';
-import { encodeChange } from '../../packages/engine/src/storage/jetstream/messages.js';
+import { type EncodedChange, encodeChange } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { encodeMeta, type MemberNote, parseMeta } from '../../packages/engine/src/storage/jetstream/notes.js';
 import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
@@ -148,6 +148,9 @@ export class Follower {
   /** The engine's word, if it is to be another than yes. */
   admission: () => void | Promise<void> = () => {};
 
+  /** Called before each head that a heal of its own brings back. */
+  bringingBack: () => void | Promise<void> = () => {};
+
   start(): this {
     const admit = async (heads: readonly IncomingHead[]) => {
       await this.admission();
@@ -169,7 +172,7 @@ export class Follower {
         replica: this.replica,
         alarm: this.feed.alarm,
         sense: SENSE,
-        admission: { admit: () => {}, authenticate },
+        admission: { admit: () => this.bringingBack(), authenticate },
         members: () => this.feed.members.list(),
         makeStream: () => makeStream(connection),
         dryRun,
@@ -217,22 +220,21 @@ export interface Beside {
   readonly remove?: readonly string[];
 }
 
-/** Commits as an instance that has `replica`. @returns the sequence of the last message */
-export async function commit(
-  connection: NatsConnection,
+/** What an instance that has `replica` sends of a change, for who overhears it. */
+export function messagesOf(
   replica: Replica,
   key: string,
   value: string | undefined,
   part = 1_000,
   { put = {}, remove = [] }: Beside = {},
-): Promise<number> {
+): EncodedChange {
   const change = {
     head: { key: bytes(key), bytes: value === undefined ? undefined : bytes(value) },
     expectedRevision: 0,
     put: Object.entries(put).map(([side, text]) => ({ key: bytes(side), bytes: bytes(text) })),
     remove: remove.map(bytes),
   };
-  const { messages, head } = encodeChange(change, {
+  return encodeChange(change, {
     layout,
     seal,
     position: replica.position,
@@ -240,6 +242,18 @@ export async function commit(
     entry: (one) => replica.entry(one),
     partBytes: part,
   });
+}
+
+/** Commits as an instance that has `replica`. @returns the sequence of the last message */
+export async function commit(
+  connection: NatsConnection,
+  replica: Replica,
+  key: string,
+  value: string | undefined,
+  part = 1_000,
+  beside: Beside = {},
+): Promise<number> {
+  const { messages, head } = messagesOf(replica, key, value, part, beside);
   const id = newCommit();
   let answer: { seq?: number; error?: unknown } = {};
   const mark = markOf({ layout, seal, instance: replica.instance }, id, messages.slice(head, head + 1));

@@ -21,6 +21,7 @@ const record = (sequence: number, after: number): Whole => ({
   isHead: true,
   lineage: [],
   after,
+  beside: undefined,
   removed: false,
   chunks: 0,
   print: PRINT,
@@ -37,7 +38,7 @@ async function newReplica(): Promise<Replica> {
   onTestFinished(() => replica.close());
   await replica.bind({ incarnation: Buffer.alloc(16, 7), epoch: 1, created: '2026-01-01T00:00:00Z' });
   await replica.apply([], [], 20);
-  await replica.outlive(11);
+  await replica.outlive(11, 1);
   return replica;
 }
 
@@ -66,6 +67,7 @@ const entry = (revision: number, after?: number, fingerprint = PRINT): ReplicaEn
   lineage: [],
   chunks: 0,
   after,
+  beside: undefined,
 });
 const holding = (who: string, standpoint: Standpoint | undefined, own?: ReplicaEntry): Holding => ({
   who,

@@ -1,6 +1,7 @@
 import { CofferError } from '../../errors.js';
 import type { Admission, IncomingHead, StorageAlarm } from '../shared.js';
 import type { StoredRecord } from '../storage.js';
+import { type Stray, straysOf } from './beside.js';
 import type { Whole } from './intake.js';
 import { token } from './layout.js';
 import { contradicts, isOfLostStream, isOutlived } from './lineage.js';
@@ -34,6 +35,7 @@ export function regressionOf(error: unknown): Regression | undefined {
  *
  * @param signal ends what `admission` waits for
  * @param strict false where the stream was healed: it decides then, whatever the replica had
+ * @param judge of records that the heads do not vouch for which are here, and of which the stream must be asked
  * @returns of each record its last state
  * @throws Regression for a head that cannot follow on the one that is here; what `admission` does
  */
@@ -43,12 +45,13 @@ export async function admitted(
   admission: Admission | undefined,
   strict: boolean,
   signal: AbortSignal,
+  judge?: (strays: readonly Stray[]) => Promise<void>,
 ): Promise<ReplicaWrite[]> {
   const writes = new Map<string, ReplicaWrite & { readonly known: ReplicaEntry }>();
   const heads: IncomingHead[] = [];
   for (const message of messages) {
     if (message.kind !== 'record') continue;
-    const { key, bytes, sequence: revision, isHead, lineage, print } = message;
+    const { key, bytes, sequence: revision, isHead, lineage, beside, print } = message;
     const id = token(key);
     const earlier = writes.get(id);
     const here = earlier?.known ?? replica.entry(key);
@@ -89,7 +92,7 @@ export async function admitted(
       const before = strict ? beforeOf(earlier, () => replica.get(key)) : undefined;
       heads.push({ key, before, after: bytes, revision });
     }
-    const entry = { revision, removed: bytes === undefined, isHead, fingerprint: print, lineage };
+    const entry = { revision, removed: bytes === undefined, isHead, fingerprint: print, lineage, beside };
     writes.delete(id); // so that they stay in the order of the stream
     writes.set(id, {
       key,
@@ -102,6 +105,8 @@ export async function admitted(
     });
   }
   if (heads.length > 0) await admission?.admit(heads, signal);
+  const strays = judge ? straysOf(writes, replica) : [];
+  if (strays.length > 0) await judge?.(strays);
   return [...writes.values()].map(({ known: _, ...write }) => write);
 }
 

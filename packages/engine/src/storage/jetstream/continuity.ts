@@ -66,7 +66,7 @@ export class Continuity {
     connection: NatsConnection,
     position: () => number,
   ): Promise<StreamInfo> {
-    return this.#confirmed(connection, position, () => this.#look(manager, position()));
+    return this.confirmed(connection, position, () => this.#look(manager, position()));
   }
 
   /** Before each reading: also whether it has what this instance had last. Errors as {@link look}. */
@@ -75,7 +75,7 @@ export class Continuity {
     connection: NatsConnection,
     position: () => number,
   ): Promise<{ readonly info: StreamInfo; readonly meta: Meta }> {
-    return this.#confirmed(connection, position, async () => {
+    return this.confirmed(connection, position, async () => {
       const info = await this.#look(manager, position());
       const meta = await this.#checkMeta(manager);
       await this.#checkMark(manager);
@@ -99,7 +99,7 @@ export class Continuity {
     keys: readonly Uint8Array[],
     level: () => number,
   ): Promise<void> {
-    await this.#confirmed(connection, position, async () => {
+    await this.confirmed(connection, position, async () => {
       for (const key of keys) {
         const entry = this.#replica.entry(key);
         if (entry) await this.#checkRecord(manager, key, entry, level());
@@ -195,11 +195,12 @@ export class Continuity {
     return info;
   }
 
-  async #confirmed<T>(
-    connection: NatsConnection,
-    position: () => number,
-    look: () => Promise<T>,
-  ): Promise<T> {
+  /**
+   * What speaks against the stream only if it is there again, several times.
+   *
+   * @throws what `look` does at last
+   */
+  async confirmed<T>(connection: NatsConnection, position: () => number, look: () => Promise<T>): Promise<T> {
     for (let time = 1; ; time++) {
       const read = position();
       try {

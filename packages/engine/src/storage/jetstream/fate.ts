@@ -1,5 +1,6 @@
 import { LINEAGE } from './layout.js';
-import type { Ancestor, ReplicaEntry } from './replica-contract.js';
+import { lineOf } from './lineage.js';
+import type { ReplicaEntry } from './replica-contract.js';
 
 /** A change of one head whose answer was lost. */
 export interface Lost {
@@ -68,8 +69,3 @@ export function isShown(entry: ReplicaEntry | undefined, acknowledged: Acknowled
   if (there) return there.revision === place && there.fingerprint === fingerprint;
   return isSealed && line.length > LINEAGE && isMarked;
 }
-
-const lineOf = ({ revision, fingerprint, lineage }: ReplicaEntry): Ancestor[] => [
-  { revision, fingerprint },
-  ...lineage,
-];

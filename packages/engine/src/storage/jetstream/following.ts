@@ -6,6 +6,7 @@ import type { Admission } from '../shared.js';
 import { Regression, regressionOf } from './admission.js';
 import type { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
+import type { Stray } from './beside.js';
 import type { Comeback } from './comeback.js';
 import { unavailable } from './commit-errors.js';
 import { beginOf, type EpochSeal, Outdated, UNPROVEN } from './epoch.js';
@@ -24,6 +25,7 @@ import { isProven } from './proof.js';
 import { Reading } from './reading.js';
 import type { ReplicaLike } from './replica-contract.js';
 import type { Scrubber } from './scrubber.js';
+import { requireCameTrue } from './stray.js';
 
 /** Between two looks whether the store was healed. */
 const LOOK_MS = 1_000;
@@ -251,10 +253,13 @@ export class Following {
     return { end: info.state.last_seq, isProvenNow };
   }
 
-  async #apply(taken: Taken, { ending }: Reading): Promise<void> {
-    const { progress, members, scrubber } = this.#options;
+  async #apply(taken: Taken, { ending, manager, connection }: Reading): Promise<void> {
+    const { progress, members, scrubber, layout, lookout, messageSeal: seal } = this.#options;
     // While a replica is filled nobody can look at what comes.
-    const writes = await progress.take(taken, this.#admission, ending);
+    const admission = this.#admission;
+    const stream = { manager, connection, layout, seal, lookout };
+    const judge = admission && ((strays: readonly Stray[]) => requireCameTrue(strays, stream));
+    const writes = await progress.take(taken, admission, ending, judge);
     const heads = writes.filter(({ isHead }) => isHead);
     const removed = writes.filter(({ bytes }) => bytes === undefined).length;
     if (removed > 0) members.own.tellSoon();

@@ -29,5 +29,5 @@ function isPutThereAgain(key: string, entry: ReplicaEntry, replicas: readonly Ho
 }
 
 /** Whether it was read from there. */
-const isCopy = (one: ReplicaEntry | undefined, entry: ReplicaEntry): boolean =>
+export const isCopy = (one: ReplicaEntry | undefined, entry: ReplicaEntry): boolean =>
   one?.revision === entry.revision && one.fingerprint === entry.fingerprint;

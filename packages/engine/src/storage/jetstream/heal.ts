@@ -14,6 +14,7 @@ import { eraOf, Holders } from './heal-holders.js';
 import { joinFutures } from './heal-join.js';
 import { takeOutlived } from './heal-outlived.js';
 import { type HealPlan, planHeal, type RecordSense, STREAM } from './heal-plan.js';
+import { behindStrays, takeStrays } from './heal-strays.js';
 import { PeerSeal, type PeerState } from './heal-talk.js';
 import { HealWriter } from './heal-writer.js';
 import type { Layout } from './layout.js';
@@ -120,7 +121,8 @@ export class Heal {
     const { replicas, leftOut } = await this.#holders.replicas(holders, stream, created, epoch);
     const compared = replicas.map(({ who }) => who);
     require(() => this.#requireCompared(compared, leftOut));
-    const outlived = takeOutlived(stream.whole, replicas);
+    const strays = takeStrays(stream.whole, replicas);
+    const putThere = [...takeOutlived(stream.whole, replicas), ...strays];
     const { join, giveUpDamaged } = this.#options;
     const bytes = (who: string, key: string) => this.#holders.bytes(manager, who, key);
     const closed = await leaveOutDamaged({ manager, layout, join, bytes }, stream.whole, replicas);
@@ -132,7 +134,7 @@ export class Heal {
       generation: (who, key) => this.#holders.generation(manager, stream, replicas, who, key),
     });
     const mended = new Set(plan.mendings.map(({ key }) => key));
-    const damaged = stillDamaged(stream, [...plan.mendings, ...outlived], sense);
+    const damaged = stillDamaged(stream, [...plan.mendings, ...putThere], sense);
     const joinings = await joinFutures({ plan, stream: stream.whole, replica, join, bytes });
     const taken = joinings.flatMap(({ joined }) => joined.taken);
     const secrets = await this.#secretsOf(manager, plan);
@@ -148,24 +150,25 @@ export class Heal {
         layout,
         seal,
         parts: stream.parts,
-        position: Math.max(upTo ?? 0, ...replicas.map(({ standpoint }) => standpoint?.outlived ?? 0)),
+        announced: upTo ?? 0,
+        outlived: Math.max(0, ...replicas.map(({ standpoint }) => standpoint?.outlived ?? 0)),
         instance,
         admission,
         bytes,
       });
       // It may be under a root key that no instance has that is here.
       await writer.keep(aside);
-      const gone = outlived.filter(({ key }) => !mended.has(key));
+      const gone = putThere.filter(({ key, entry }) => !mended.has(key) && !entry.removed);
       const givenUp = [...damaged, ...gone].map((one) => ({
         ...one,
         entry: { ...one.entry, removed: true },
         lineage: lineageBehind(one.entry),
       }));
-      await writer.bringBack([...plan.mendings, ...givenUp], stream.all);
+      await writer.bringBack([...behindStrays(plan.mendings, strays), ...givenUp], stream.all);
       for (const joining of joinings) await writer.writeJoined(joining, stream.all);
       const incarnation = origin?.incarnation ?? new Uint8Array();
       const next = Math.max(epoch, origin?.epoch ?? 0) + 1;
-      await writer.beginEpoch(this.#seal.begun(incarnation, next));
+      await writer.beginEpoch(this.#seal.begun(incarnation, next), stream.all);
     }
     return {
       dryRun,
@@ -183,7 +186,7 @@ export class Heal {
         secret: secrets.get(key),
       })),
       taken,
-      foreign: foreign.filter(({ isBeginners }) => !isBeginners).length + outlived.length,
+      foreign: foreign.filter(({ isBeginners }) => !isBeginners).length + putThere.length,
       setAside: new Set(aside.map(({ key, entry }) => keptAs(key, entry.fingerprint))).size,
       damaged: damaged.map(({ key, entry }) => ({ key: hex(key), keptAs: `f.${key}.${entry.fingerprint}` })),
     };

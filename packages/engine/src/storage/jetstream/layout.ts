@@ -7,7 +7,7 @@ import { keyOfText, keyText } from '../../bytes.js';
  *   grows with every heal, which seals it, and positions of another epoch mean nothing.
  * - `r.<key>`: a record. The payload is the record's bytes; the headers say what it is. A removed one is an empty message with
  *   `KV-Operation: DEL`, and stays until every member has confirmed it (`sweeper.ts`).
- *   Each is sealed (`message-seal.ts`), and says what it follows on (`lineage.ts`).
+ *   Each is sealed (`message-seal.ts`), and says what it follows on (`lineage.ts`), and beside which head it was written (`beside.ts`).
  * - `c.<key>.<n>`: a part of a record that is longer than one message may be; its `r.<key>` has `Coffer-Chunks` and the SHA-256 of
  *   the whole for a payload.
  * - `w.<instance>`: an instance's mark, the first message of each of its commits: which it is, JSON, sealed (`mark.ts`).
@@ -179,6 +179,8 @@ export const HEADER = {
   lineage: 'Coffer-Lineage',
   /** Of a record: up to where the stream was read by whoever wrote it. */
   after: 'Coffer-After',
+  /** Of a record beside a head: that head's key, and its fingerprint in the same change, `<key>:<fingerprint>`. */
+  beside: 'Coffer-Beside',
   /** On all that is sealed: the SHA-256 of its bytes, base64url, by which headers alone tell whether it is what it was. */
   print: 'Coffer-Print',
   /** On each record but the key ring's, and on what an instance says of itself and its commits: see `message-seal.ts`. */

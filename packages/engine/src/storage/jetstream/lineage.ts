@@ -1,5 +1,5 @@
 import { LINEAGE } from './layout.js';
-import type { ReplicaEntry, ReplicaLike } from './replica-contract.js';
+import type { Ancestor, ReplicaEntry, ReplicaLike } from './replica-contract.js';
 
 /**
  * Whether a record that came cannot be a successor of the one that is here: it names its predecessors back to that one or beyond and
@@ -30,6 +30,12 @@ export function isPast({ removed, fingerprint, lineage }: ReplicaEntry, other: R
   if (!removed) return fingerprint !== other.fingerprint && before(fingerprint) >= 0;
   return !other.removed && before(lineage[0]?.fingerprint) > 0;
 }
+
+/** A record and those before it that it names, the newest first. */
+export const lineOf = ({ revision, fingerprint, lineage }: ReplicaEntry): readonly Ancestor[] => [
+  { revision, fingerprint },
+  ...lineage,
+];
 
 /** Where a replica is, as far as an old message is told by it. */
 export type Standpoint = Pick<ReplicaLike, 'position' | 'outlived'>;

@@ -43,6 +43,11 @@ export class Lookout {
     this.#heard(await this.#continuity.look(manager, connection, () => this.#progress.position), askedAt);
   }
 
+  /** As {@link Continuity.confirmed}. */
+  confirmed<T>(connection: NatsConnection, look: () => Promise<T>): Promise<T> {
+    return this.#continuity.confirmed(connection, () => this.#progress.position, look);
+  }
+
   /** Whether the stream is ours, and has what this instance had. Errors as of nats.js */
   async isWhole(manager: JetStreamManager, connection: NatsConnection): Promise<boolean> {
     try {

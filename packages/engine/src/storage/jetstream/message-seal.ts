@@ -20,6 +20,9 @@ const COVERED = [
   HEADER.print,
 ] as const;
 
+/** The same, of those that have it. */
+const COVERED_WHERE_SAID = HEADER.beside;
+
 const DOMAIN = Buffer.from('coffer-message-v1\0');
 
 export interface MessageSealOptions {
@@ -87,7 +90,13 @@ export class MessageSeal {
   }
 
   #of(subject: string, header: (name: string) => string): string | undefined {
-    const said = JSON.stringify([this.#stream, subject, ...COVERED.map(header)]);
+    const more = header(COVERED_WHERE_SAID);
+    const said = JSON.stringify([
+      this.#stream,
+      subject,
+      ...COVERED.map(header),
+      ...(more === '' ? [] : [more]),
+    ]);
     const mac = this.#authenticate?.(Buffer.concat([DOMAIN, Buffer.from(said)]));
     return mac && Buffer.from(mac).toString('base64url');
   }

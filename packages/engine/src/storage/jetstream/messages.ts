@@ -3,9 +3,10 @@ import type { MsgHdrs, NatsConnection } from '@nats-io/nats-core';
 
 import { CofferError } from '../../errors.js';
 import type { StorageChange } from '../storage.js';
+import { besideHeader, parseBeside } from './beside.js';
 import { HEADER, type Layout, LINEAGE, MOST_CHUNKS } from './layout.js';
 import { type MessageSeal, printOf } from './message-seal.js';
-import type { Ancestor, ReplicaEntry } from './replica-contract.js';
+import type { Ancestor, Beside, ReplicaEntry } from './replica-contract.js';
 
 /** Headers of nats-server (ADR-50, ADR-22). */
 export const NATS_HEADER = {
@@ -13,6 +14,8 @@ export const NATS_HEADER = {
   batchSequence: 'Nats-Batch-Sequence',
   batchCommit: 'Nats-Batch-Commit',
   expected: 'Nats-Expected-Last-Subject-Sequence',
+  /** Of the whole stream. */
+  expectedEnd: 'Nats-Expected-Last-Sequence',
   expectedSubject: 'Nats-Expected-Last-Subject-Sequence-Subject',
 } as const;
 
@@ -75,13 +78,17 @@ export function encodeChange(
     return encoded.record;
   };
 
-  const sides = change.put?.map(({ key, bytes }) => record(key, bytes, [SIDE])) ?? [];
+  const { key, bytes = EMPTY } = change.head;
+  // By itself, before its head or after it, a record is no part of a change that may be refused.
+  const side =
+    kind === 'head' ? [SIDE, besideHeader({ head: key, fingerprint: fingerprint(bytes) })] : [SIDE];
+  const sides = change.put?.map((one) => record(one.key, one.bytes, side)) ?? [];
   const known = entry(change.head.key);
   const head = record(change.head.key, change.head.bytes, [
     kind === 'head' ? HEAD : SIDE,
     [NATS_HEADER.expected, String(known?.revision ?? 0)],
   ]);
-  for (const key of change.remove ?? []) after.push(record(key, undefined, [SIDE]));
+  for (const key of change.remove ?? []) after.push(record(key, undefined, side));
   return { messages: [...before, ...sides, head, ...after], head: before.length + sides.length };
 }
 
@@ -217,6 +224,7 @@ export interface IncomingRecord {
   readonly lineage: readonly Ancestor[];
   /** Up to where whoever wrote it had read. */
   readonly after: number | undefined;
+  readonly beside: Beside | undefined;
   readonly removed: boolean;
   /** Of how many parts it is, which came before it; 0: it is here whole. */
   readonly chunks: number;
@@ -253,7 +261,7 @@ function recordOf(
   headers: MsgHdrs | undefined,
   payload: Uint8Array,
 ): IncomingRecord {
-  const { isHead, lineage, after, removed, chunks, fingerprint } = entryOf(sequence, headers);
+  const { isHead, lineage, after, beside, removed, chunks, fingerprint } = entryOf(sequence, headers);
   const print = headers?.get(HEADER.print);
   if (chunks > 0 && (removed || print !== Buffer.from(payload).toString('base64url'))) {
     throw strange(sequence, 'it does not say what it is composed of');
@@ -261,7 +269,18 @@ function recordOf(
   if (chunks === 0 && print !== printOf(payload)) {
     throw strange(sequence, 'its bytes are others than it says');
   }
-  return { kind: 'record', key, isHead, lineage, after, removed, chunks, payload, print: fingerprint };
+  return {
+    kind: 'record',
+    key,
+    isHead,
+    lineage,
+    after,
+    beside,
+    removed,
+    chunks,
+    payload,
+    print: fingerprint,
+  };
 }
 
 /** What a record's message says of it in its headers. @throws CofferError `tampered` */
@@ -280,6 +299,9 @@ export function entryOf(sequence: number, headers: MsgHdrs | undefined): Replica
   const generation = header(HEADER.generation);
   if (!SEQUENCE.test(after) || !GENERATION.test(generation))
     throw strange(sequence, 'it does not say what it follows on');
+  const besides = header(HEADER.beside);
+  const beside = parseBeside(besides);
+  if (besides !== '' && !beside) throw strange(sequence, 'it does not say what it was written with');
   return {
     revision: sequence,
     removed: isRemoved(headers),
@@ -288,6 +310,7 @@ export function entryOf(sequence: number, headers: MsgHdrs | undefined): Replica
     lineage,
     chunks,
     ...(after !== '' && { after: Number(after) }),
+    ...(beside && { beside }),
     ...(generation !== '' && { removedGeneration: Number(generation) }),
   };
 }

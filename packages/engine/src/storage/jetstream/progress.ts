@@ -1,6 +1,7 @@
 import type { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
 import { admitted } from './admission.js';
+import type { Stray } from './beside.js';
 import type { Taken, Whole } from './intake.js';
 import { sealedMark } from './mark.js';
 import type { MessageSeal } from './message-seal.js';
@@ -83,6 +84,7 @@ export class Progress {
    * In one transaction, after the engine's word on each head.
    *
    * @param signal ends what `admission` waits for
+   * @param judge as of {@link admitted}
    * @returns what was written
    * @throws Regression for a head that cannot follow on the one that is here; what `admission` does, and the replica
    */
@@ -90,9 +92,10 @@ export class Progress {
     { messages, upTo, settled }: Taken,
     admission: Admission | undefined,
     signal: AbortSignal,
+    judge?: (strays: readonly Stray[]) => Promise<void>,
   ): Promise<readonly ReplicaWrite[]> {
     const { replica } = this.#options;
-    const writes = await admitted(messages, replica, admission, true, signal);
+    const writes = await admitted(messages, replica, admission, true, signal, judge);
     const mark = this.#markOf(messages);
     const position = Math.max(upTo, this.#position);
     await replica.apply(writes, [], position, { mark: mark?.revision, settled });

@@ -12,6 +12,10 @@ const WRONG_LAST_SEQUENCE = [10_071, 10_164];
 /**
  * Publishes one message and waits until the stream has it, which takes the word of most of its servers.
  *
+ * Who may publish where the answer is waited for can give it in the servers' place. What hangs on it is looked at again by whoever asks:
+ * an alarm and a note of a member until the stream shows them, a heal in {@link HealWritten}; a lease that two believe to hold costs work
+ * done twice.
+ *
  * @param data undefined: what is there is removed
  * @param expected the sequence that the subject must be at, 0 for nothing
  * @returns its sequence; undefined if the subject was at another

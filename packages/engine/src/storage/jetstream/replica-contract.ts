@@ -45,6 +45,13 @@ export interface AppliedAt {
   readonly settled?: boolean | undefined;
 }
 
+/** The head that a record is written with, as the same change leaves it. */
+export interface Beside {
+  /** Its key. */
+  readonly head: Uint8Array;
+  readonly fingerprint: string;
+}
+
 /** What is known of a record beside its bytes, of a tombstone too. */
 export interface ReplicaEntry {
   readonly revision: number;
@@ -56,6 +63,8 @@ export interface ReplicaEntry {
   readonly chunks: number;
   /** Only of a message: up to where whoever wrote it had read. */
   readonly after?: number | undefined;
+  /** Only of a message of a record that is no head: whether its change came true, that head says. */
+  readonly beside?: Beside | undefined;
   /** Only of a message that removes a head: of which generation that was. */
   readonly removedGeneration?: number | undefined;
 }
@@ -153,8 +162,8 @@ export interface ReplicaLike {
   flush(): Promise<number>;
   /** Tombstones that every member has; what is no tombstone, or not there, stays as it is. */
   forget(keys: readonly Uint8Array[]): Promise<void>;
-  /** Every member has read up to that sequence so long ago that nobody has anything on its way that was written before. */
-  outlive(sequence: number): Promise<void>;
+  /** Every member has read up to that sequence of an epoch so long ago that nobody has anything on its way that was written before. */
+  outlive(sequence: number, epoch: number): Promise<void>;
   /**
    * Empties it, for a new start from the stream: without origin, position 0, and no summary until {@link summarise} is called
    * again. `instance`, `life`, `sequence` and the alarm stay.

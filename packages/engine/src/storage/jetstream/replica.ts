@@ -271,8 +271,10 @@ export class Replica implements ReplicaLike {
     });
   }
 
-  async outlive(sequence: number): Promise<void> {
-    if (sequence > this.outlived) await this.#change(() => ({ outlived: sequence }));
+  async outlive(sequence: number, epoch: number): Promise<void> {
+    const isNews = () => sequence > this.outlived && this.origin?.epoch === epoch;
+    // What was asked before may bind it to another epoch.
+    if (isNews()) await this.#change(() => (isNews() ? { outlived: sequence } : undefined));
   }
 
   clear(): Promise<void> {

@@ -104,7 +104,7 @@ function entryOr(sequence: number, headers: RawMessage['headers']): ReplicaEntry
 }
 
 /** Of what no instance wrote. */
-const nothing = (revision: number): ReplicaEntry => ({
+export const nothing = (revision: number): ReplicaEntry => ({
   revision,
   removed: false,
   isHead: false,

@@ -89,7 +89,7 @@ export class Sweeper {
     seen.push({ epoch, level, at: now });
     const aged = seen.findLast(({ at }) => now - at >= underWayMs);
     this.#seen = aged ? seen.slice(seen.indexOf(aged)) : seen;
-    await replica.outlive(aged?.level ?? 0);
+    if (aged && epoch !== undefined) await replica.outlive(aged.level, epoch);
     return aged?.level ?? 0;
   }
 
