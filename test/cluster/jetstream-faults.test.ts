@@ -15,6 +15,7 @@ import {
   type OpenOptions,
   openStorage,
   removeFolders,
+  summariser,
 } from './jetstream-support.js';
 
 const key = (text: string) => Buffer.from(text);
@@ -42,13 +43,6 @@ const set = (storage: JetStreamStorage, at: string, bytes: string, expectedRevis
 const read = (storage: JetStreamStorage, at: string) => {
   const record = storage.get(key(at));
   return record && Buffer.from(record.bytes).toString();
-};
-
-/** Without one a replica is filled anew at each opening. */
-const summariser = {
-  initial: value('-'),
-  fold: (digest: Uint8Array) => digest,
-  seal: (digest: Uint8Array) => digest,
 };
 
 const outcomeOf = (promise: Promise<unknown>) =>

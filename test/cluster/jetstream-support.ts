@@ -52,6 +52,13 @@ export async function openStorage(
 /** Takes all that instances of one store write. */
 export const ADMITTING: Admission = { admit: () => {}, authenticate: keyed('a') };
 
+/** Without one a replica is filled anew at each opening. */
+export const summariser = {
+  initial: Buffer.from('-'),
+  fold: (digest: Uint8Array) => digest,
+  seal: (digest: Uint8Array) => digest,
+};
+
 export const connectTo = (urls: readonly string[]): Promise<NatsConnection> =>
   connect({ servers: [...urls], maxReconnectAttempts: -1, reconnectTimeWait: 100, timeout: 2_000 });
 

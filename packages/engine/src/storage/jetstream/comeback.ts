@@ -15,6 +15,7 @@ import type { MessageSeal } from './message-seal.js';
 import { type Meta, parseAlarm, parsedNote } from './notes.js';
 import { type Reconciled, Reconciliation } from './reconciliation.js';
 import type { ReplicaLike } from './replica-contract.js';
+import type { SignsOfLife } from './signs.js';
 import { isBlank } from './standing.js';
 import { survey } from './survey.js';
 
@@ -28,6 +29,7 @@ export interface ComebackOptions {
   readonly alarm: AlarmBell;
   readonly members: Members;
   readonly sense: RecordSense;
+  readonly signs: SignsOfLife;
   readonly onNotice: (sentence: string) => void;
 }
 
@@ -97,7 +99,7 @@ export class Comeback {
 
   /** @returns false for an instance that begins anew: what it has counts for nothing */
   async #survey(connection: NatsConnection, manager: JetStreamManager): Promise<boolean> {
-    const { layout, seal, replica, sense, onNotice } = this.#options;
+    const { layout, seal, replica, sense, signs, onNotice } = this.#options;
     const { stream } = layout;
     const { instance, position, life, origin } = replica;
     const { epoch = UNPROVEN } = origin ?? {};
@@ -113,7 +115,7 @@ export class Comeback {
       return false;
     }
     const { created } = await manager.streams.info(stream);
-    await survey({ connection, manager, layout, seal, replica, sense, said, created });
+    await survey({ connection, manager, layout, seal, replica, sense, signs, said, created });
     return true;
   }
 
@@ -125,8 +127,8 @@ export class Comeback {
     signal: AbortSignal,
     surveyed: boolean,
   ): Promise<Reconciled> {
-    const { layout, seal, replica, sense } = this.#options;
-    const parts = { connection, manager, layout, seal, replica, admission, sense, surveyed };
+    const { layout, seal, replica, sense, signs } = this.#options;
+    const parts = { connection, manager, layout, seal, replica, admission, sense, signs, surveyed };
     return await new Reconciliation(parts).run(meta, signal);
   }
 

@@ -20,6 +20,7 @@ import { MessageSeal } from './message-seal.js';
 import { type HeadsListener, type PlacedMark, Progress } from './progress.js';
 import type { ReplicaLike } from './replica-contract.js';
 import { Scrubber } from './scrubber.js';
+import { SignsOfLife } from './signs.js';
 
 export interface FeedOptions {
   readonly layout: Layout;
@@ -64,6 +65,7 @@ export class Feed {
   readonly #progress: Progress;
   readonly #lookout: Lookout;
   readonly #following: Following;
+  readonly #signs = new SignsOfLife();
   #admission: Admission | undefined;
 
   constructor(options: FeedOptions) {
@@ -93,7 +95,7 @@ export class Feed {
       answering: (instances) => this.#answering(instances),
     });
     const leases = new Leases({ layout, link, instance, age: () => beats.age() });
-    const comeback = new Comeback({ ...options, seal, alarm, members, onNotice });
+    const comeback = new Comeback({ ...options, seal, alarm, members, signs: this.#signs, onNotice });
     const passed = (sequence: number, signal: AbortSignal) => this.passed(sequence, signal);
     const settled = (sequence: number, signal: AbortSignal) => this.untilSettled(sequence, signal);
     const scrubber = new Scrubber({ ...options, continuity, members, leases, position, passed, settled });
@@ -111,6 +113,7 @@ export class Feed {
       leases,
       comeback,
       scrubber,
+      signs: this.#signs,
       onNotice,
     });
     const paused = () => alarm.stopsReading && !this.#following.isReading && !comeback.isTaking;
@@ -140,6 +143,11 @@ export class Feed {
   /** That is all that the {@link problem} is: in a moment the stream is read. */
   get isBeginning(): boolean {
     return this.#following.isBeginning;
+  }
+
+  /** For how many milliseconds nothing was heard of the stream. */
+  get quiet(): number {
+    return Math.min(this.#options.beats.age(), this.#signs.age());
   }
 
   /** What the stream's leader said last. */

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { JetStreamApiError, type JetStreamManager } from '@nats-io/jetstream';
+import { JetStreamApiError } from '@nats-io/jetstream';
 import { errors, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
@@ -9,7 +9,7 @@ import type { Beats } from './beats.js';
 import type { Stray } from './beside.js';
 import type { Comeback } from './comeback.js';
 import { unavailable } from './commit-errors.js';
-import { beginOf, type EpochSeal, Outdated, UNPROVEN } from './epoch.js';
+import { type EpochSeal, Outdated } from './epoch.js';
 import { Hearing } from './hearing.js';
 import type { Taken } from './intake.js';
 import type { Layout } from './layout.js';
@@ -17,14 +17,15 @@ import type { Leases } from './leases.js';
 import type { Link } from './link.js';
 import type { Lookout } from './lookout.js';
 import { managerOf } from './manager.js';
-import { type Members, readingOf } from './members.js';
+import type { Members } from './members.js';
 import type { MessageSeal } from './message-seal.js';
 import type { Meta } from './notes.js';
+import { Preparation } from './preparation.js';
 import type { Progress } from './progress.js';
-import { isProven } from './proof.js';
 import { Reading } from './reading.js';
 import type { ReplicaLike } from './replica-contract.js';
 import type { Scrubber } from './scrubber.js';
+import type { SignsOfLife } from './signs.js';
 import { requireCameTrue } from './stray.js';
 
 /** Between two looks whether the store was healed. */
@@ -50,6 +51,7 @@ export interface FollowingOptions {
   readonly leases: Leases;
   readonly comeback: Comeback;
   readonly scrubber: Scrubber;
+  readonly signs: SignsOfLife;
   readonly onNotice: (sentence: string) => void;
 }
 
@@ -63,6 +65,7 @@ export interface FollowingOptions {
 export class Following {
   readonly #options: FollowingOptions;
   readonly #hearing: Hearing;
+  readonly #preparation: Preparation;
   readonly #closing = new AbortController();
   #running: Promise<void> | undefined;
   #admission: Admission | undefined;
@@ -71,12 +74,15 @@ export class Following {
   #beginning: CofferError | undefined;
   #reading: Reading | undefined;
   #outdated: Meta | undefined;
+  /** The server that was read at is behind: until all is read that there is, only the one is believed that leads. */
+  #isLeftBehind = false;
   /** Where to read on, if not behind what was read. */
   #from: number | undefined;
 
   constructor(options: FollowingOptions) {
     this.#options = options;
     this.#hearing = new Hearing({ ...options, stop: (why) => this.#reading?.break(why) });
+    this.#preparation = new Preparation({ ...options, hearing: this.#hearing });
   }
 
   /** Why changes must be refused now; undefined when the stream is read and takes messages. */
@@ -195,7 +201,7 @@ export class Following {
   async #read(connection: NatsConnection, fill: boolean): Promise<void> {
     const { layout, replica, link, beats, members, leases, progress, messageSeal: seal } = this.#options;
     const manager = await managerOf(connection);
-    const { end, isProvenNow } = await this.#prepare(manager, connection);
+    const { end, isProvenNow } = await this.#preparation.run(manager, connection);
     const from = this.#from ?? progress.position + 1;
     this.#from = undefined;
     const { instance } = replica;
@@ -208,7 +214,8 @@ export class Following {
       from,
       end,
       fill,
-      look: () => this.#look(manager, connection),
+      atLeader: this.#isLeftBehind,
+      look: (one) => this.#look(one),
       scrub: (reading) => this.#scrub(reading),
     });
     this.#reading = reading;
@@ -231,35 +238,13 @@ export class Following {
     }
   }
 
-  /**
-   * Before a reading: sees that the stream is the one that it was, that the others know of this instance, and that it has heard of them.
-   *
-   * @returns the last sequence that the stream has. Errors as {@link Lookout.check}
-   */
-  async #prepare(
-    manager: JetStreamManager,
-    connection: NatsConnection,
-  ): Promise<{ readonly end: number; readonly isProvenNow: boolean }> {
-    const { lookout, alarm, members, progress } = this.#options;
-    const { info, meta } = await lookout.check(manager, connection);
-    const isProvenNow = await this.#prove(manager, connection, meta);
-    // What it was told while it was filled may be over: if not, it is told again.
-    if (isProvenNow) await alarm.clear();
-    await members.join(progress.position === 0 ? readingOf(info, meta) : undefined);
-    await this.#hearing.readAll(manager, connection);
-    await members.keep();
-    if (alarm.current) await alarm.standBy(manager, connection, async () => true);
-    if (alarm.stopsReading) throw unavailable('it is being healed');
-    return { end: info.state.last_seq, isProvenNow };
-  }
-
   async #apply(taken: Taken, { ending, manager, connection }: Reading): Promise<void> {
-    const { progress, members, scrubber, layout, lookout, messageSeal: seal } = this.#options;
+    const { progress, members, scrubber, signs, layout, lookout, messageSeal: seal } = this.#options;
     // While a replica is filled nobody can look at what comes.
     const admission = this.#admission;
     const stream = { manager, connection, layout, seal, lookout };
     const judge = admission && ((strays: readonly Stray[]) => requireCameTrue(strays, stream));
-    const writes = await progress.take(taken, admission, ending, judge);
+    const writes = await signs.during(() => progress.take(taken, admission, ending, judge));
     const heads = writes.filter(({ isHead }) => isHead);
     const removed = writes.filter(({ bytes }) => bytes === undefined).length;
     if (removed > 0) members.own.tellSoon();
@@ -267,7 +252,10 @@ export class Following {
     if (scrubber.isDue) void this.scrub();
     if (heads.length > 0) progress.tell(heads);
     this.#hearing.take(taken.messages);
-    if (taken.settled) this.#hearing.settled();
+    if (taken.settled) {
+      this.#hearing.settled();
+      this.#isLeftBehind = false;
+    }
     progress.wake();
     this.#problem = undefined;
   }
@@ -319,27 +307,14 @@ export class Following {
     progress.wake();
   }
 
-  /**
-   * What a new replica was told when it was made, and filled with: now there is a key to look at it with.
-   *
-   * @returns true if that was done now
-   * @throws Outdated where it has to be read anew; Regression and CofferError `tampered` as the reading
-   */
-  async #prove(manager: JetStreamManager, connection: NatsConnection, meta: Meta): Promise<boolean> {
-    const { layout, replica, seal: epochSeal, messageSeal: seal } = this.#options;
-    const { origin } = replica;
-    if (!epochSeal.isBegun || origin?.epoch !== UNPROVEN) return false;
-    // Of a store that is being made there is nothing.
-    const mayProve = seal.hasKey && replica.position > 0;
-    if (mayProve && !(await isProven({ connection, manager, layout, seal, replica })))
-      throw new Outdated(meta);
-    await replica.bind({ ...origin, epoch: meta.epoch }, undefined, await beginOf(manager, layout, meta));
-    return true;
-  }
-
-  async #look(manager: JetStreamManager, connection: NatsConnection): Promise<void> {
-    await this.#options.lookout.look(manager, connection);
+  async #look(reading: Reading): Promise<void> {
+    const { lookout, beats } = this.#options;
+    const { manager, connection } = reading;
+    await lookout.look(manager, connection);
     if (this.#admission?.problem) await this.#hearing.lookAhead(manager);
+    if (!reading.isLeftBehind(lookout.state?.lastSequence ?? 0, SILENT_MS + beats.interval)) return;
+    this.#isLeftBehind = true;
+    reading.break(unavailable('the server that was read at is behind the one that leads the stream'));
   }
 
   async #scrub(reading: Reading): Promise<number | undefined> {

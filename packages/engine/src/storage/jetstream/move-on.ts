@@ -1,12 +1,12 @@
 import type { Link } from './link.js';
 
-/** Beats that do not come back for so long: the server may be cut off from the others. */
+/** Nothing was heard for so long: the server may be cut off from the others. */
 const MOVE_MS = 5_000;
 const LOOK_MS = 1_000;
 
 export interface MoveOnOptions {
   readonly link: Link;
-  /** How long ago the last beat came back, in milliseconds. */
+  /** How long ago something of the stream was heard, in milliseconds. */
   readonly quiet: () => number;
   /** Beats are sent, and can be missed: none before the store is followed, nor while an alarm stops the reading. */
   readonly isFollowing: () => boolean;

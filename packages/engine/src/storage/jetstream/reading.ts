@@ -26,6 +26,8 @@ export interface ReadingOptions {
   readonly end: number;
   /** All that is there is to be read, and no more. */
   readonly fill: boolean;
+  /** At the server that leads the stream, though little is to be read. */
+  readonly atLeader: boolean;
   /** Looks whether the stream is still what it was. What speaks against it ends the reading. */
   readonly look: (reading: Reading) => Promise<void>;
   /** Compares all records. The same. @returns how many */
@@ -52,6 +54,9 @@ export class Reading {
   readonly #looks: NodeJS.Timeout;
   readonly #scrubs: NodeJS.Timeout;
   #read: number;
+  /** For what is to come next. */
+  #waitsSince = performance.now();
+  #isTaking = false;
   #looking: Promise<void> | undefined;
   #scrubbing: Promise<number | undefined> | undefined;
 
@@ -70,11 +75,11 @@ export class Reading {
 
   /** @throws as {@link Tap.open} */
   static async open(options: ReadingOptions): Promise<Reading> {
-    const { connection, manager, layout, instance, from, end, fill } = options;
+    const { connection, manager, layout, instance, from, end, fill, atLeader } = options;
     const isFar = fill || end - from > FAR;
     const what = isFar ? layout.whole(instance) : { filters: layout.followed(instance) };
     const { stream } = layout;
-    const tap = await Tap.open({ connection, manager, stream, ...what, from, atLeader: isFar });
+    const tap = await Tap.open({ connection, manager, stream, ...what, from, atLeader: isFar || atLeader });
     return new Reading(options, tap, isFar);
   }
 
@@ -91,13 +96,26 @@ export class Reading {
   async *taken(): AsyncGenerator<Taken> {
     const { end } = this.#options;
     while (!this.#isFar || this.#read < end) {
+      this.#isTaking = false;
+      this.#waitsSince = performance.now();
       this.#intake.add(await this.#tap.next());
+      this.#isTaking = true;
       const { messages, upTo, settled } = this.#intake.take();
       if (upTo === undefined) continue;
       // A server that is behind itself has gaps, too, up to where the stream ended when it began to catch up.
       yield { messages, upTo, settled: settled && upTo >= end };
       this.#read = upTo;
     }
+  }
+
+  /**
+   * Nothing comes for so long, and the server that leads has more: another one is read at, which stands still, and says so to nobody.
+   *
+   * @param lastSequence that the one has which leads
+   */
+  isLeftBehind(lastSequence: number, milliseconds: number): boolean {
+    if (this.#isFar || this.#options.atLeader || this.#isTaking || lastSequence <= this.#read) return false;
+    return performance.now() - this.#waitsSince > milliseconds;
   }
 
   /** One look at a time. */

@@ -11,6 +11,7 @@ import type { MessageSeal } from './message-seal.js';
 import type { Meta } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
+import type { SignsOfLife } from './signs.js';
 import { Tap } from './tap.js';
 
 export interface ReconciliationOptions {
@@ -21,6 +22,7 @@ export interface ReconciliationOptions {
   readonly replica: ReplicaLike;
   readonly admission: Admission;
   readonly sense: RecordSense;
+  readonly signs: SignsOfLife;
   /** It was seen that this instance has nothing that the stream has not. */
   readonly surveyed: boolean;
 }
@@ -50,7 +52,7 @@ export class Reconciliation {
    * @throws Regression for a head that is older in the stream than here; what `admission` does, and nats.js
    */
   async run(meta: Meta, signal: AbortSignal): Promise<Reconciled> {
-    const { connection, manager, layout, seal, replica, admission } = this.#options;
+    const { connection, manager, layout, seal, replica, admission, signs } = this.#options;
     const beat = layout.beat(replica.instance);
     // Something that will come last.
     const end = (await put(connection, beat, new Uint8Array())) ?? 0;
@@ -72,9 +74,12 @@ export class Reconciliation {
         if (upTo === undefined) continue;
         for (const message of messages) if (message.kind === 'record') seen.add(token(message.key));
         this.#requireNewer(messages);
-        const writes = await admitted(messages, replica, admission, false, tap.ending);
-        // The position stays what it was until the end, so that it is seen where this was broken off.
-        await replica.apply(writes, [], replica.position);
+        const writes = await signs.during(async () => {
+          const taken = await admitted(messages, replica, admission, false, tap.ending);
+          // The position stays what it was until the end, so that it is seen where this was broken off.
+          await replica.apply(taken, [], replica.position);
+          return taken;
+        });
         heads.push(...writes.filter(({ isHead }) => isHead).map(({ key, revision }) => ({ key, revision })));
         position = upTo;
       }
@@ -104,7 +109,8 @@ export class Reconciliation {
       const found = `the record at sequence ${sequence} of the stream is older than the one that this instance has`;
       if (surveyed) throw new Regression('fork', found);
       const what = 'and this instance was forgotten, or its folder put back';
-      throw new Regression('fork', `${found}, ${what}: remove its replica (the folder “store”)`);
+      const then = `stop it, remove its replica (the folder “store”), and start it again; it is a new one then, so forget the old one (“coffer storage forget ${replica.instance}”)`;
+      throw new Regression('fork', `${found}, ${what}: ${then}`);
     }
   }
 

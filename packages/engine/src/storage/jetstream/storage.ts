@@ -133,7 +133,7 @@ export class JetStreamStorage implements Storage {
     });
     this.#moveOn = new MoveOn({
       link,
-      quiet: () => beats.age(),
+      quiet: () => feed.quiet,
       isFollowing: () => this.shared.isFollowing,
       isStopped: () => replica.alarm !== undefined,
     });

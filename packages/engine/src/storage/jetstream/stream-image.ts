@@ -19,6 +19,8 @@ export interface ImageOptions {
   readonly sense: RecordSense;
   /** See {@link readLast}. */
   readonly upTo?: number | undefined;
+  /** Called again and again while it is read. */
+  readonly onRead?: (() => void) | undefined;
 }
 
 /** What is in the stream, as its messages say. Keys are in base64url. */
@@ -51,7 +53,7 @@ export const keptAs = (key: string, print: string): string => `${key}.${print}`;
 
 /** Reads all of the stream, to compare it with what instances have. Errors as those of a reading. */
 export async function readImage(options: ImageOptions): Promise<StreamImage> {
-  const { connection, manager, layout, seal, sense, upTo } = options;
+  const { connection, manager, layout, seal, sense, upTo, onRead } = options;
   const image = emptyImage();
   const { all, generations, kept, members } = image;
   const found = new Map<string, number>();
@@ -70,6 +72,7 @@ export async function readImage(options: ImageOptions): Promise<StreamImage> {
   };
   const { stream } = layout;
   for await (const drops of readLast({ connection, manager, stream, filters: [layout.all], upTo })) {
+    onRead?.();
     for (const drop of drops) {
       const { subject, headers } = drop;
       const removed = Boolean(headers?.get(HEADER.operation));

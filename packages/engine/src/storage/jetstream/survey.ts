@@ -9,6 +9,7 @@ import type { MemberMessage } from './member-message.js';
 import type { MessageSeal } from './message-seal.js';
 import { put } from './put.js';
 import type { ReplicaLike } from './replica-contract.js';
+import type { SignsOfLife } from './signs.js';
 import { commonOf } from './standing.js';
 import { bytesInStream, keptAs, readImage } from './stream-image.js';
 
@@ -19,6 +20,7 @@ export interface SurveyOptions {
   readonly seal: MessageSeal;
   readonly replica: ReplicaLike;
   readonly sense: RecordSense;
+  readonly signs: SignsOfLife;
   /** What this instance said of itself, as the stream has it. */
   readonly said: MemberMessage | undefined;
   /** When the stream was made that is there. */
@@ -33,10 +35,11 @@ export interface SurveyOptions {
  * @throws Regression if there is something
  */
 export async function survey(options: SurveyOptions): Promise<void> {
-  const { connection, manager, layout, seal, replica, sense, said, created } = options;
+  const { connection, manager, layout, seal, replica, sense, signs, said, created } = options;
   // What is not there is held against the stream: not on the word of a server that is cut off from the others.
   const upTo = await put(connection, layout.beat(replica.instance), new Uint8Array());
-  const image = await readImage({ connection, manager, layout, seal, sense, upTo });
+  const onRead = () => signs.heard();
+  const image = await readImage({ connection, manager, layout, seal, sense, upTo, onRead });
   const isSame = replica.origin?.created === created;
   const common = isSame ? commonOf(said) : 0;
   const stream: Holding = { who: STREAM, entries: image.whole, era: Date.parse(created) };
