@@ -165,7 +165,8 @@ export class Follower implements Admission {
     if (++this.#looks === LOOKS) {
       this.#parts.onNotice(
         'The replica of the shared store does not fit together: what it lacks has not come, or was damaged. Nothing that is ' +
-          'newer is read here until it does; if it lasts, remove the replica (the folder "store") and start again.',
+          'newer is read here until it does; if it lasts, stop this instance, remove its replica (the folder “store”), and start it ' +
+          `again; it is a new one then, so forget the old one (“coffer storage forget ${this.#parts.shared.instance}”).`,
       );
     }
     clearTimeout(this.#lookingAgain);
