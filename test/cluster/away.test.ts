@@ -233,11 +233,11 @@ test('taking over what a heal made of the stream is begun again where it was bro
 }, async () => {
   const { nats, connection, one, two, away } = await three();
   // More than comes at once.
-  const value = (life: number, index: number) => `${life} ${canary(index)}${'x'.repeat(3_000)}`;
-  for (let index = 0; index < 80; index++) await one.commit(`s${index}`, value(1, index), 8_000);
+  const value = (life: number, index: number) => `${life} ${canary(index)}${'x'.repeat(60_000)}`;
+  for (let index = 0; index < 80; index++) await one.commit(`s${index}`, value(1, index), 100_000);
   await confirmed(one, away, one.feed.position);
   await away.end();
-  for (let index = 0; index < 80; index++) await one.commit(`s${index}`, value(2, index), 8_000);
+  for (let index = 0; index < 80; index++) await one.commit(`s${index}`, value(2, index), 100_000);
   await one.commit('s79', undefined);
   await two.feed.passed(one.feed.position);
   await one.heal(false, false, [away.replica.instance]);
