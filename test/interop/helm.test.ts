@@ -275,6 +275,13 @@ describe('the chart refuses', () => {
 
 const podOf = (manifests: readonly Manifest[]): Manifest => only(manifests, 'StatefulSet').spec.template.spec;
 
+const CLUSTER = {
+  clusters: [{ name: 'c', cluster: { server: 'https://kubernetes.default.svc' } }],
+  users: [{ name: 'u', user: { token: 'of-a-test' } }],
+  contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+  'current-context': 'x',
+};
+
 /** Has coffer look at the configuration, with the files that the pod would have put below a folder. */
 async function check(config: string) {
   using folder = new TemporaryFolder();
@@ -300,7 +307,10 @@ async function check(config: string) {
     })
     .replace('0.0.0.0:2633', `0.0.0.0:${await freePort()}`);
   writeFileSync(folder.join('coffer.yaml'), moved);
-  const { stdout, stderr } = await coffer(['config', 'check', '--json', folder.join('coffer.yaml')]);
+  // In the place of the service account, which a pod has and this machine has not.
+  const env = { KUBECONFIG: folder.join('kubeconfig') };
+  writeFileSync(env.KUBECONFIG, JSON.stringify(CLUSTER), { mode: 0o600 });
+  const { stdout, stderr } = await coffer(['config', 'check', '--json', folder.join('coffer.yaml')], { env });
   if (stdout.length === 0) throw new Error(stderr.toString());
   const told = JSON.parse(stdout.toString()) as {
     settings: { key: string; value: unknown }[];
