@@ -129,7 +129,8 @@ it('serves what its manifests ask for, to hosts that notice nothing', async () =
 it('takes the variables that its deployment has, so that no seed stands in an argument', async () => {
   const { nats, creds, hostCreds } = await natsFor('kube');
   const env = { KUBECONFIG: kubeconfig, BACKEND_SEED: seed, NATS_URL: `nats://127.0.0.1:${nats.port}` };
-  const more = ['--nats-creds', creds, '--trusted-account', account.publicKey];
+  // Go's flags may have one dash.
+  const more = ['-nats-creds', creds, '--trusted-account', account.publicKey];
   const elsewhere = ['--direct', '--namespace', 'wasmcloud-secrets'];
   await using _ = await startDropIn('kube', [...more, ...elsewhere, ...place().args], env);
   const { get, transitKey } = await hostOn(nats.port, hostCreds);

@@ -9,6 +9,7 @@ import { defineWasmcloudCommands } from './define-wasmcloud.js';
 import { Ending, Failure, isForPeople } from './failure.js';
 import { isBrokenPipe, note, paint } from './output.js';
 import { readVersion } from './version.js';
+import { withTwoDashes } from './wasmcloud/one-dash.js';
 
 /**
  * Runs one command and answers with its exit code. Whatever goes wrong is one line on standard error; only
@@ -16,7 +17,7 @@ import { readVersion } from './version.js';
  */
 export async function run(argv: readonly string[]): Promise<number> {
   try {
-    await createProgram().parseAsync(argv, { from: 'user' });
+    await createProgram().parseAsync(withTwoDashes(argv), { from: 'user' });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError && !error.message.startsWith('error: ')) return error.exitCode;

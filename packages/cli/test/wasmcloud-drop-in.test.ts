@@ -146,6 +146,7 @@ test.each([
     /warning: the keys by which Vault checks log-ins are shown at 10\.0\.0\.5:80 in clear/,
   ],
   [['kube'], /nobody may be impersonated, so that nothing could be read/],
+  [['kube', '-nats-url=x', '-backend-seed', 'SXABC'], /nobody may be impersonated/],
   [['kube', '--allow-user', 'system:*'], /invalid --allow-user: system:… are the cluster’s own parts/],
   [
     ['kube', '--allow-service-account', 'a'],
