@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { NoAnswer, TIMED_OUT, TOO_LARGE } from '../backend/http-answer.js';
 import type { Credentials, Login } from './credentials.js';
-import { type Answer, type Exchange, exchange, NoAnswer, TIMED_OUT, TOO_LARGE } from './exchange.js';
+import { type Answer, type Exchange, exchange } from './exchange.js';
 import { isAboutCertificates, unanswered, upstream } from './upstream.js';
 import { within } from './within.js';
 

@@ -1,6 +1,6 @@
+import { NoAnswer, TIMED_OUT, TOO_LARGE } from '../backend/http-answer.js';
 import { SourceReason } from '../backend/source-reason.js';
 import { SecretsError } from '../protocol/errors.js';
-import { NoAnswer, TIMED_OUT, TOO_LARGE } from './exchange.js';
 
 /** What hosts and operators are told of an API server that does not answer as it should. Never what it said: that may be anything. */
 export const upstream = (text: string, cause?: unknown): SecretsError =>

@@ -1,4 +1,4 @@
-import { NoAnswer, TIMED_OUT } from './exchange.js';
+import { NoAnswer, TIMED_OUT } from '../backend/http-answer.js';
 
 /**
  * Waits for what may take any time, and no longer than it may.

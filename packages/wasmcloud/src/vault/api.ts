@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { NoAnswer } from '../backend/http-answer.js';
 import { SecretsError } from '../protocol/errors.js';
-import { NoAnswer, type Patience, type VaultAnswer, type VaultHttp, type VaultRequest } from './http.js';
+import type { Patience, VaultAnswer, VaultHttp, VaultRequest } from './http.js';
 import { whyNoAnswer, whyUnable, wordsOf } from './words.js';
 
 const FIRST_PAUSE_MS = 100;

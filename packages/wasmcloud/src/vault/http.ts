@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
+import type { Agent, RequestOptions } from 'node:http';
 import { urlToHttpOptions } from 'node:url';
+import { answerTo } from '../backend/http-answer.js';
 import type { VaultOptions } from './options.js';
 
 /** Until when an answer is waited for. */
@@ -25,18 +26,6 @@ export interface VaultAnswer {
   /** JSON, which may hold secrets: the receiver wipes it. */
   readonly body: Buffer;
   readonly retryAfter: string | undefined;
-}
-
-/** No answer has come. */
-export class NoAnswer extends Error {
-  /** Of Node's errors, or `TIMEOUT` or `TOO_LARGE`. */
-  readonly code: string;
-
-  constructor(code: string, options?: ErrorOptions) {
-    super(`no answer of Vault's: ${code}`, options);
-    this.name = 'NoAnswer';
-    this.code = code;
-  }
 }
 
 /** A value in Vault has at most 1 MiB by default, and NATS carries no more. */
@@ -115,24 +104,9 @@ export class VaultHttp {
         ...(body && { 'Content-Type': 'application/json', 'Content-Length': body.length }),
       },
     });
-    let given: NoAnswer | undefined;
-    const giveUp = (code: string) => {
-      given ??= new NoAnswer(code);
-      request.destroy(given);
-    };
-    const abort = () => giveUp('ABORTED');
-    const timer = setTimeout(giveUp, Math.max(1, until - performance.now()), 'TIMEOUT');
-    signal?.addEventListener('abort', abort, { once: true });
-    try {
-      return await answerTo(request, body, giveUp);
-    } catch (error) {
-      signal?.throwIfAborted();
-      // What was read until then ends as if the connection had broken.
-      throw given ?? new NoAnswer((error as NodeJS.ErrnoException).code ?? 'UNKNOWN', { cause: error });
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
-    }
+    const wait = { timeoutMs: until - performance.now(), largestBytes: LARGEST_ANSWER, signal };
+    const answer = await answerTo(request, wait, body);
+    return { status: answer.status, body: answer.body, retryAfter: answer.headers['retry-after'] };
   }
 
   /** Ends all connections, and what is under way on them. */
@@ -150,48 +124,6 @@ async function authoritiesIn(file: string): Promise<Buffer> {
   }
 }
 
-function answerTo(
-  request: ClientRequest,
-  body: Uint8Array | undefined,
-  giveUp: (code: string) => void,
-): Promise<VaultAnswer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    const fail = (error: unknown) => {
-      wipe(chunks);
-      reject(error);
-    };
-    request.on('error', fail);
-    request.on('response', (response: IncomingMessage) => {
-      let size = 0;
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        chunks.push(chunk);
-        if (size > LARGEST_ANSWER) giveUp('TOO_LARGE');
-        // Nobody comes back for what is read after the end.
-        if (request.destroyed) wipe(chunks);
-      });
-      response.on('error', fail);
-      response.on('end', () => {
-        const whole = Buffer.from(new ArrayBuffer(size));
-        let at = 0;
-        for (const chunk of chunks) at += chunk.copy(whole, at);
-        wipe(chunks);
-        resolve({
-          status: response.statusCode ?? 0,
-          body: whole,
-          retryAfter: response.headers['retry-after'],
-        });
-      });
-    });
-    request.end(body);
-  });
-}
-
 /** As `URL.hostname` has it. */
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
-
-function wipe(chunks: readonly Buffer[]): void {
-  for (const chunk of chunks) chunk.fill(0);
-}

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { type NoAnswer, TIMED_OUT, TOO_LARGE } from '../backend/http-answer.js';
 import { readJson } from '../protocol/json.js';
-import type { NoAnswer } from './http.js';
 
 const LENGTH = 300;
 /** Vault's tokens, old and new, and JWTs: it is not to be expected that they are quoted, and not to be hoped either. */
@@ -37,12 +37,12 @@ const WHY: Record<string, string> = {
   ENOTFOUND: 'no such host',
   EAI_AGAIN: 'the name service does not answer',
   EPROTO: 'it does not speak TLS',
-  TIMEOUT: 'no answer in time',
+  [TIMED_OUT]: 'no answer in time',
 };
 
 /** Why there is no answer, as half a sentence about Vault. */
 export function whyNoAnswer({ code }: NoAnswer): string {
-  if (code === 'TOO_LARGE') return 'Vault gives an answer that is larger than any secret';
+  if (code === TOO_LARGE) return 'Vault gives an answer that is larger than any secret';
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code)) {
     return `the certificate of Vault is not to be trusted (${code}): check ca and address`;
   }
