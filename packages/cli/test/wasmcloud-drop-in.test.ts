@@ -147,6 +147,10 @@ test.each([
   ],
   [['kube'], /nobody may be impersonated, so that nothing could be read/],
   [['kube', '-nats-url=x', '-backend-seed', 'SXABC'], /nobody may be impersonated/],
+  [
+    ['kube', '--direct', '--backend-seed', 'SXABC'],
+    /a seed behind --backend-seed is seen by every user .*\n.*--backend-seed or BACKEND_SEED holds is no seed/,
+  ],
   [['kube', '--allow-user', 'system:*'], /invalid --allow-user: system:… are the cluster’s own parts/],
   [
     ['kube', '--allow-service-account', 'a'],

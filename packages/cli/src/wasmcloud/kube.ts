@@ -4,9 +4,10 @@ import {
   kubernetesSettings,
 } from '@coffer/wasmcloud/kubernetes';
 import { Failure } from '../failure.js';
-import { runDropIn, said } from './drop-in.js';
+import { runDropIn, said, saidSeed } from './drop-in.js';
 import type { PlaceOptions } from './run.js';
 import { seedBytes } from './run-seeds.js';
+import { noteSeen } from './seeds.js';
 
 /** `coffer wasmcloud kube`: in place of secrets-kubernetes, by its flags, and the variables that its deployment makes them of. */
 
@@ -46,6 +47,7 @@ export async function kube(options: KubeOptions): Promise<void> {
     ...(direct && { direct }),
   });
   const { natsCreds, natsCa, secretsPrefix: prefix } = options;
+  if (options.backendSeed) await noteSeen([['--backend-seed', 'BACKEND_SEED']]);
   const natsUrl = said(options.natsUrl, 'NATS_URL');
   await runDropIn(options, {
     nats: {
@@ -60,7 +62,7 @@ export async function kube(options: KubeOptions): Promise<void> {
       ...(prefix !== undefined && { prefix }),
       settings,
     },
-    transitSeed: seedBytes('--backend-seed', said(options.backendSeed, 'BACKEND_SEED')),
+    transitSeed: seedBytes('--backend-seed', saidSeed(options.backendSeed, 'BACKEND_SEED')),
   });
 }
 

@@ -5,6 +5,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
   '-t': 'TRANSIT_XKEY_SEED',
   '-e': 'ENCRYPTION_XKEY_SEED',
   '--server-xkey-seed': 'SV_SERVER_XKEY_SEED',
+  '--backend-seed': 'BACKEND_SEED',
 };
 
 /** The characters of an xkey's seed, for the caller to wipe; undefined where none is given. @throws Failure, which repeats nothing of it */
