@@ -1,3 +1,4 @@
+import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, expect, it } from 'vitest';
 
 import { NatsCluster } from '../support/cluster.mjs';
@@ -34,7 +35,17 @@ it('tells during an alarm who is there, however old the replica becomes, and say
 
   await two.kill();
   await expect.poll(() => run('status'), WAIT).toMatch(/ two .* away$/m);
-  expect(await run('forget', 'two')).toMatch(
-    /is forgotten\. There is an alarm: what only this member has is not brought back by the heal\.$/m,
+  const id = '\\([0-9a-f]{16}\\)';
+  expect(await run('heal', '--dry-run')).toMatch(
+    new RegExp(
+      `^Alarm \\(damaged\\), raised by one ${id} at .*\nCompared the replicas of one ${id}\\.\nNot there, .*: two ${id}\\.\n[^]*` +
+        '\nWithout --dry-run this would be refused: not all members answer, .* --without [0-9a-f]{16}$',
+      'm',
+    ),
   );
+  expect(await run('forget', 'two')).toMatch(
+    /^The member two \([0-9a-f]{16}\) is forgotten\. There is an alarm: what only this member has is not brought back by the heal\.$/m,
+  );
+  await (await jetstreamManager(nats)).streams.delete('KV_coffer');
+  await expect.poll(() => run('status'), WAIT).toContain('of a size that its servers do not say');
 }, 180_000);
