@@ -80,11 +80,30 @@ describe('a ring of keys that sign', () => {
     expect(ring.current().publicKey).toBe(second);
   });
 
-  it.each(['operator', 'account', 'user', 'curve'] as const)('takes no seed of an %s', async (kind) => {
+  it.each([
+    ['server', []],
+    ['user', [/that of a NATS user: .* as well/]],
+    ['account', [/that of a NATS account/]],
+  ] as const)(
+    'takes the seed of a %s, as secrets-vault does, and says what that means',
+    async (kind, said) => {
+      const { engine } = await startTestServer();
+      const pair = createKeyPair(kind);
+      const notices: string[] = [];
+      const onNotice = (sentence: string) => void notices.push(sentence);
+      const ring = await SigningRing.open({ engine, backend, seed: pair.seed(), onNotice });
+      onTestFinished(() => ring.close());
+      expect(notices).toEqual(said.map((sentence) => expect.stringMatching(sentence)));
+      const message = Buffer.from('who asks');
+      expect(verify(pair.publicKey, message, ring.current().sign(message))).toBe(true);
+    },
+  );
+
+  it('takes no seed of an xkey, which signs nothing', async () => {
     const { engine } = await startTestServer();
-    const seed = createKeyPair(kind).seed();
+    const seed = createKeyPair('curve').seed();
     const opening = SigningRing.open({ engine, backend, seed, onNotice: () => {} });
-    await expect(opening).rejects.toThrow(/^the seed of a signing key is that of a server’s nkey/);
+    await expect(opening).rejects.toThrow(/^the seed of a signing key is that of an nkey/);
   });
 
   it('is listed, rotated and retired over HTTP beside the transit keys', async () => {

@@ -15,10 +15,15 @@ const SIGNING: RingUse = {
   name: 'signing',
   kind: 'server',
   firstOperation: 'first-signing',
-  // Vault sees the key itself, and not its letter; but whoever has an account's key is that account, and here it lies about.
-  takes: (kind) => !['curve', 'operator', 'account', 'user'].includes(kind),
-  seedIs:
-    'a server’s nkey: 58 characters that begin with SN, as "coffer identity generate nkey --server" makes one',
+  // Of whatever kind that signs, as secrets-vault takes them: Vault sees the key itself, and not its letter.
+  takes: (kind) => kind !== 'curve',
+  seedIs: 'an nkey: 58 characters that begin with SN',
+  noticeOf: (kind, backend) =>
+    ['operator', 'account', 'user'].includes(kind)
+      ? `The seed with which ${backend} signs its log-ins is that of a NATS ${kind}: whoever comes by it is that ${kind} as well, and to ` +
+        'retire it here does not help there. Give it a key of its own: coffer wasmcloud signing-keys rotate, retire this one, and leave ' +
+        'the seed out.'
+      : undefined,
   read: (engine, backend) => engine.signingKeys(backend),
 };
 

@@ -21,6 +21,8 @@ export interface RingUse {
   takes(kind: ReturnType<typeof decodeSeed>['kind']): boolean;
   /** What a seed has to be. */
   readonly seedIs: string;
+  /** What a person should know of a seed of this kind that is taken. */
+  noticeOf?(kind: ReturnType<typeof decodeSeed>['kind'], backend: string): string | undefined;
   /** The newest first. */
   read(engine: Engine, backend: string): TransitKeyPair[];
 }
@@ -165,8 +167,10 @@ async function importSeed(
   characters: Uint8Array,
   { engine, backend, onNotice }: KeyRingOptions,
 ): Promise<void> {
-  const seed = seedBytes(use, characters);
+  const { kind, bytes: seed } = seedOf(use, characters);
   try {
+    const notice = use.noticeOf?.(kind, backend);
+    if (notice !== undefined) onNotice(notice);
     const publicKey = publicKeyOf(use.kind, seed);
     const has = publicKeysIn(use, engine, backend).includes(publicKey);
     if (!has) await engine.addTransitKey(SERVER, { backend, publicKey, seed });
@@ -178,8 +182,11 @@ async function importSeed(
   }
 }
 
-/** The 32 bytes of a seed; what it was instead is not said, since it is secret. */
-function seedBytes({ name, takes, seedIs }: RingUse, characters: Uint8Array): Uint8Array {
+/** What a seed is of, and its 32 bytes; what it was instead is not said, since it is secret. */
+function seedOf(
+  { name, takes, seedIs }: RingUse,
+  characters: Uint8Array,
+): Pick<ReturnType<typeof decodeSeed>, 'kind' | 'bytes'> {
   const wrong = () => new CofferError('invalid_argument', `the seed of a ${name} key is that of ${seedIs}`);
   let found: ReturnType<typeof decodeSeed>;
   try {
@@ -187,7 +194,7 @@ function seedBytes({ name, takes, seedIs }: RingUse, characters: Uint8Array): Ui
   } catch {
     throw wrong();
   }
-  if (takes(found.kind)) return found.bytes;
+  if (takes(found.kind)) return found;
   found.bytes.fill(0);
   throw wrong();
 }
