@@ -5,6 +5,7 @@ import { canary } from '../support/canary.mjs';
 import { NatsCluster } from '../support/cluster.mjs';
 import { CofferInstance } from '../support/instances.mjs';
 import { coffer } from '../support/servers.mjs';
+import { Balancer } from './balancer.js';
 
 const SETEC = { 'Sec-X-Tailscale-No-Browsers': 'setec', 'Content-Type': 'application/json' };
 
@@ -112,6 +113,21 @@ describe('several instances', () => {
       canary('value'),
     );
     await events.return();
+  });
+
+  it('send a caller to another one while they may not answer', async () => {
+    const one = await start('one');
+    const two = await start('two');
+    await clientOf(one).put('a', canary('value'));
+    await expect.poll(() => readiness(two)).toMatchObject({ status: 200 });
+    await using balancer = await Balancer.start([one.url, two.url]);
+    const client = new Client({ server: balancer.url, token: await tokenAt(one) });
+    clients.push(client);
+    // By a connection that is kept, to the first.
+    await client.get('a');
+    one.gate?.cut();
+    await expect.poll(() => readiness(one)).toMatchObject({ status: 503 });
+    expect(Buffer.from((await client.get('a')).value.reveal()).toString()).toBe(canary('value'));
   });
 
   it('say that they are ready as long as they may read, and why nothing can be changed', async () => {

@@ -174,6 +174,8 @@ export class Reply implements AnswerRoom {
     const { status, code, message, headers } = problem;
     const type = form === 'text' ? TEXT_TYPE : JSON_TYPE;
     const all = [...type, ...Object.entries(headers).flat(), 'Coffer-Error', code];
+    // What stands before several instances gives connections to them: the next try may come to one that has heard from its store.
+    if (code === 'stale') all.push('Connection', 'close');
     const body = form === 'text' ? setecText(problem) : JSON.stringify({ code, message });
     this.#send(status, all, body);
   }
