@@ -1,4 +1,5 @@
 /** By which keys a real Vault lets coffer in: those of one backend, and none that was retired. */
+import { generateKeyPairSync } from 'node:crypto';
 import { createKeyPair, type KeyPair, keyPairFromBytes } from '@coffer/identity';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { backendConfigs } from '../../packages/server/src/config/backends.js';
@@ -8,9 +9,10 @@ import { VaultApi } from '../../packages/wasmcloud/src/vault/api.js';
 import { Forgetting } from '../../packages/wasmcloud/src/vault/forget.js';
 import { VaultHttp } from '../../packages/wasmcloud/src/vault/http.js';
 import { loginToken } from '../../packages/wasmcloud/src/vault/login-token.js';
+import { Places } from '../../packages/wasmcloud/src/vault/places.js';
 import { canary } from '../support/canary.mjs';
 import { VaultServer } from '../support/vault.mjs';
-import { Askers, policyOf, SigningKeysServer, setUp } from './vault-world.js';
+import { Askers, policyOf, role, SigningKeysServer, setUp } from './vault-world.js';
 
 const host = createKeyPair('server');
 
@@ -86,7 +88,7 @@ describe('a signing key that is retired', () => {
     for (const mount of mounts) {
       await expect
         .poll(() => byHand(vault, leaked, mount), { timeout: 10_000 })
-        .toMatch(/no known key|signature/);
+        .toMatch(/failed to verify id token signature/);
     }
     // The next one is of use at once.
     const other = { ...asked(world, 'vault', 'jwt'), entityJwt: world.token(newKeys('component')) };
@@ -95,7 +97,7 @@ describe('a signing key that is retired', () => {
   }, 60_000);
 });
 
-it('a Vault that cannot read the keys anew, or has no such role any more, is told of to a person', async () => {
+it('a Vault that cannot read the keys anew, or was given them, is told of to a person, and so is what is forgotten', async () => {
   const vault = await startVault();
   await using shown = await SigningKeysServer.start();
   const gone = await SigningKeysServer.start();
@@ -104,25 +106,36 @@ it('a Vault that cannot read the keys anew, or has no such role any more, is tol
   await setUp(vault, shown.url, { mount: 'lost' });
   await vault.call('DELETE', 'auth/lost/role/shop');
   await gone[Symbol.asyncDispose]();
+  await vault.call('POST', 'sys/auth/given', { type: 'jwt' });
+  const { publicKey: pem } = generateKeyPairSync('ed25519');
+  const given = { jwt_validation_pubkeys: [pem.export({ type: 'spki', format: 'pem' })] };
+  await vault.call('POST', 'auth/given/config', given);
+  await role(vault, 'shop', {}, { mount: 'given' });
   const api = new VaultApi(await VaultHttp.at(vault.url), 0);
   onTestFinished(() => api.close());
+  const place = (authPath: string) => ({ namespace: undefined, authPath, role: 'shop' });
   const notices: string[] = [];
   let told = () => {};
   const all = new Promise<void>((resolve) => (told = resolve));
   const onNotice = (sentence: string) => {
     notices.push(sentence);
-    if (notices.length === 2) told();
+    if (/than are remembered/.test(sentence)) told();
   };
-  const forgetting = new Forgetting(api, { audience: 'Vault', timeoutMs: 5_000, onNotice, afterMs: [0, 1] });
-  for (const authPath of ['jwt', 'gone', 'lost']) {
-    forgetting.loggedIn({ namespace: undefined, authPath, role: 'shop' });
-  }
+  const places = new Places([place('jwt')], { owners: 10, ofOne: 2 });
+  for (const mount of ['gone', 'lost']) places.add('one', place(mount));
+  places.add('other', place('given'));
+  // However many another one names, they push out its own alone.
+  for (const mount of ['jwt', 'jwt2', 'jwt3', 'given']) places.add('third', place(mount));
+  const options = { audience: 'Vault', timeoutMs: 5_000, onNotice, afterMs: [0, 1] };
   shown.asked = 0;
-  forgetting.begin();
+  new Forgetting(api, options, places).begin();
   await all;
   expect(notices.sort()).toEqual([
+    expect.stringMatching(/^Vault may still take what a retired key signs at auth\/given: .*no known key/),
     expect.stringMatching(/^Vault may still take what a retired key signs at auth\/gone: .*fetching keys/),
+    expect.stringMatching(/^Vault may still take .* at auth\/jwt3: /),
     expect.stringMatching(/^Vault may still take .* at auth\/lost: .*role "shop" could not be found/),
+    expect.stringMatching(/^Vault may still take what a retired key signs: there were log-ins at more/),
   ]);
   expect(shown.asked).toBeGreaterThan(0);
 }, 60_000);

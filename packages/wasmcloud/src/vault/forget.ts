@@ -4,11 +4,12 @@ import { SecretsError } from '../protocol/errors.js';
 import type { VaultApi } from './api.js';
 import { askToLogIn } from './login.js';
 import { nobodysToken } from './login-token.js';
+import type { Places } from './places.js';
 import type { LoginPlace } from './reference.js';
 import { wordsOf } from './words.js';
 
-/** Of the places where one has logged in, the ones used last. */
-const PLACES = 100;
+/** So many are done at the same time. */
+const AT_ONCE = 32;
 /**
  * At once; then when every instance shows the keys without the one that is lost, of which Vault may ask any; and a last time, a
  * while later, where it failed.
@@ -30,23 +31,14 @@ export interface ForgetOptions {
 export class Forgetting {
   readonly #api: VaultApi;
   readonly #options: ForgetOptions;
-  readonly #places = new Map<string, LoginPlace>();
+  readonly #places: Places;
   #ending = new AbortController();
 
-  /** @param first places where one may log in */
-  constructor(api: VaultApi, options: ForgetOptions, first: readonly LoginPlace[] = []) {
+  /** @param places where anybody has logged in */
+  constructor(api: VaultApi, options: ForgetOptions, places: Places) {
     this.#api = api;
     this.#options = options;
-    for (const place of first) this.loggedIn(place);
-  }
-
-  /** Somebody has logged in there. */
-  loggedIn(place: LoginPlace): void {
-    const key = JSON.stringify([place.namespace, place.authPath]);
-    this.#places.delete(key);
-    this.#places.set(key, place);
-    const [oldest] = this.#places.keys();
-    if (oldest !== undefined && this.#places.size > PLACES) this.#places.delete(oldest);
+    this.#places = places;
   }
 
   /** A key is lost: Vault is to forget it. What was begun for another one begins anew. */
@@ -63,26 +55,33 @@ export class Forgetting {
   async #all(signal: AbortSignal): Promise<void> {
     const begun = performance.now();
     const times = this.#options.afterMs ?? AFTER_MS;
-    let left = [...this.#places.values()];
+    let left = this.#places.all();
     let failures = new Map<LoginPlace, string>();
     for (const [round, after] of times.entries()) {
       await pause(Math.max(0, begun + after - performance.now()), undefined, { signal, ref: false });
       if (round > 0 && round === times.length - 1) left = [...failures.keys()];
       failures = new Map();
-      await Promise.all(
-        left.map(async (place) => {
-          const failure = await this.#at(place, signal);
-          if (failure !== undefined) failures.set(place, failure);
-        }),
-      );
+      for (let at = 0; at < left.length; at += AT_ONCE) {
+        await Promise.all(
+          left.slice(at, at + AT_ONCE).map(async (place) => {
+            const failure = await this.#at(place, signal);
+            if (failure !== undefined) failures.set(place, failure);
+          }),
+        );
+      }
     }
     for (const [{ authPath, namespace }, failure] of failures) {
       const where = `auth/${authPath}${namespace === undefined ? '' : ` in the namespace ${namespace}`}`;
       this.#options.onNotice(
         `Vault may still take what a retired key signs at ${where}: it could not be made to read the keys anew (${failure}). ` +
-          'Write the configuration of this auth method again.',
+          'Write the configuration of this auth method again, without that key where keys themselves stand in it.',
       );
     }
+    if (!this.#places.hasForgotten) return;
+    this.#options.onNotice(
+      'Vault may still take what a retired key signs: there were log-ins at more auth methods and namespaces than are remembered here. ' +
+        'Write the configuration of the auth methods again.',
+    );
   }
 
   /** Undefined: Vault has read the keys, and looked in them for ours. */
@@ -95,7 +94,7 @@ export class Forgetting {
       const { status, body } = await askToLogIn(this.#api, place, jwt, patience);
       const words = wordsOf(body);
       body.fill(0);
-      return LOOKED.test(words) && !FETCHING.test(words) ? undefined : words || String(status);
+      return LOOKED.test(words) ? undefined : words || String(status);
     } catch (error) {
       if (error instanceof SecretsError) return error.text;
       throw error;
@@ -103,6 +102,8 @@ export class Forgetting {
   }
 }
 
-/** In Vault's words: it has the keys, and none of them is ours; or it could not get them. */
-const LOOKED = /no known key|signature/i;
-const FETCHING = /fetching keys/i;
+/**
+ * In the words of Vault's library for JWKS (go-oidc): it has read the keys anew, and none of them is ours. Where the keys themselves
+ * stand in the configuration it has other words, and forgets none.
+ */
+const LOOKED = /failed to verify id token signature/i;

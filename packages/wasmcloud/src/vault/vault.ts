@@ -14,6 +14,7 @@ import { type Login, LoginCache } from './login-cache.js';
 import { isListed, loginToken } from './login-token.js';
 import { KvMounts } from './mounts.js';
 import type { VaultOptions } from './options.js';
+import { Places } from './places.js';
 import {
   authPathOf,
   type Defaults,
@@ -55,6 +56,7 @@ class VaultSource implements SecretSource {
   readonly #kv: VaultKv;
   readonly #logins: LoginCache;
   readonly #farewells: Farewells;
+  readonly #places: Places;
   readonly #forgetting: Forgetting;
   readonly #digests = new TokenDigests();
   readonly #sweeping: NodeJS.Timeout;
@@ -74,7 +76,8 @@ class VaultSource implements SecretSource {
     this.#logins = new LoginCache((client) => this.#farewells.later(client));
     this.#sweeping = setInterval(() => this.#logins.sweep(), SWEEP_MS).unref();
     const onNotice = options.onNotice ?? (() => {});
-    this.#forgetting = new Forgetting(api, { audience, timeoutMs, onNotice }, standingPlace(defaults));
+    this.#places = new Places(standingPlace(defaults));
+    this.#forgetting = new Forgetting(api, { audience, timeoutMs, onNotice }, this.#places);
     this.#unfollow = options.signingKeys.onLost?.(() => this.#forgetting.begin());
   }
 
@@ -147,7 +150,7 @@ class VaultSource implements SecretSource {
       const jwt = loginToken(claims, this.#options.signingKeys.current(), new Date());
       // Others may wait for it longer than who was first.
       const client = await logIn(this.#api, reference, jwt, this.#patience());
-      this.#forgetting.loggedIn({ namespace, authPath, role });
+      this.#places.add(key.owner, { namespace, authPath, role });
       return client;
     });
   }
