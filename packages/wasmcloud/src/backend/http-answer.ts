@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingHttpHeaders } from 'node:http';
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
 
 /** There was no answer. */
 export class NoAnswer extends Error {
@@ -39,63 +39,95 @@ export async function answerTo(
   { timeoutMs, largestBytes, signal }: Wait,
   body?: Uint8Array,
 ): Promise<HttpAnswer> {
-  let given: NoAnswer | undefined;
-  const giveUp = (code: string) => {
-    given ??= new NoAnswer(code);
-    request.destroy(given);
-  };
-  const abort = () => giveUp('ABORTED');
-  const timer = setTimeout(giveUp, Math.max(1, timeoutMs), TIMED_OUT);
+  const waiting = new Waiting(request, largestBytes);
+  const abort = () => waiting.giveUp('ABORTED');
+  const timer = setTimeout(() => waiting.giveUp(TIMED_OUT), Math.max(1, timeoutMs));
   signal?.addEventListener('abort', abort, { once: true });
   try {
-    const answer = wholeAnswer(request, largestBytes, giveUp);
     request.end(body);
-    return await answer;
+    return await waiting.answer;
   } catch (error) {
     signal?.throwIfAborted();
-    // What was read until then ends as if the connection had broken.
-    throw given ?? new NoAnswer((error as NodeJS.ErrnoException).code ?? 'UNKNOWN', { cause: error });
+    if (error instanceof NoAnswer) throw error;
+    throw new NoAnswer((error as NodeJS.ErrnoException).code ?? 'UNKNOWN', { cause: error });
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', abort);
   }
 }
 
-function wholeAnswer(
-  request: ClientRequest,
-  largestBytes: number,
-  giveUp: (code: string) => void,
-): Promise<HttpAnswer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    const fail = (error: unknown) => {
-      wipe(chunks);
-      reject(error);
-    };
-    // Without a listener one that comes late would end the process.
-    request.on('error', fail);
-    request.on('response', (response) => {
-      const { statusCode: status = 0, headers } = response;
-      let size = 0;
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        chunks.push(chunk);
-        if (size > largestBytes) giveUp(TOO_LARGE);
-        // Nobody comes back for what is read after the end.
-        if (request.destroyed) wipe(chunks);
-      });
-      response.on('error', fail);
-      response.on('end', () => {
-        const whole = Buffer.from(new ArrayBuffer(size));
-        let at = 0;
-        for (const chunk of chunks) at += chunk.copy(whole, at);
-        wipe(chunks);
-        resolve({ status, headers, body: whole });
-      });
-    });
-  });
-}
+/** The first thing that becomes of a request counts: an answer, an error, or that nobody waits any more. */
+class Waiting {
+  readonly answer: Promise<HttpAnswer>;
+  readonly #request: ClientRequest;
+  readonly #largestBytes: number;
+  readonly #chunks: Buffer[] = [];
+  #size = 0;
+  #settled = false;
+  #resolve!: (answer: HttpAnswer) => void;
+  #reject!: (error: unknown) => void;
 
-function wipe(chunks: readonly Buffer[]): void {
-  for (const chunk of chunks) chunk.fill(0);
+  constructor(request: ClientRequest, largestBytes: number) {
+    this.#request = request;
+    this.#largestBytes = largestBytes;
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Without a listener one that comes late would end the process.
+    request.on('error', (error) => this.#fail(error));
+    let responded = false;
+    request.on('response', (response) => {
+      responded = true;
+      this.#read(response);
+    });
+    request.on('upgrade', (_, socket) => {
+      socket.destroy();
+      this.#fail(new NoAnswer('UPGRADE'));
+    });
+    // Whatever ends it without a word: nobody waits for ever.
+    request.on('close', () => {
+      if (!responded) this.#fail(new NoAnswer('ECONNRESET'));
+    });
+  }
+
+  giveUp(code: string): void {
+    this.#fail(new NoAnswer(code));
+    // Without an error, which on a connection that is another's by now nobody would take.
+    this.#request.destroy();
+  }
+
+  #read(response: IncomingMessage): void {
+    response.on('data', (chunk: Buffer) => {
+      this.#size += chunk.length;
+      this.#chunks.push(chunk);
+      if (this.#size > this.#largestBytes) this.giveUp(TOO_LARGE);
+      // Nobody comes back for what is read after the end.
+      if (this.#settled) this.#wipe();
+    });
+    response.on('error', (error) => this.#fail(error));
+    response.on('close', () => this.#fail(new NoAnswer('ECONNRESET')));
+    response.on('end', () => this.#end(response));
+  }
+
+  #end({ statusCode: status = 0, headers }: IncomingMessage): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const body = Buffer.from(new ArrayBuffer(this.#size));
+    let at = 0;
+    for (const chunk of this.#chunks) at += chunk.copy(body, at);
+    this.#wipe();
+    this.#resolve({ status, headers, body });
+  }
+
+  #fail(error: unknown): void {
+    this.#settled = true;
+    this.#wipe();
+    this.#reject(error);
+  }
+
+  #wipe(): void {
+    for (const chunk of this.#chunks) chunk.fill(0);
+    this.#chunks.length = 0;
+  }
 }

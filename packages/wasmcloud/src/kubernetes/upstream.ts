@@ -21,6 +21,7 @@ const WHY: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'no way to its host',
   ENETUNREACH: 'no way to its host',
   EPROTO: 'it does not speak TLS as we do',
+  UPGRADE: 'it changes to another protocol',
 };
 
 /** As OpenSSL and Node name what is wrong with a certificate: it may be a new one, of an authority that we have not read yet. */

@@ -38,6 +38,7 @@ const WHY: Record<string, string> = {
   EAI_AGAIN: 'the name service does not answer',
   EPROTO: 'it does not speak TLS',
   [TIMED_OUT]: 'no answer in time',
+  UPGRADE: 'it changes to another protocol',
 };
 
 /** Why there is no answer, as half a sentence about Vault. */
