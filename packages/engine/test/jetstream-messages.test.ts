@@ -82,6 +82,8 @@ describe('messages of a change', () => {
             records.set(message.key.toString('hex'), message.removed ? undefined : whole);
             if (message.isHead) {
               expect(message.lineage).toEqual([{ revision: 7, fingerprint: entryOf({}).fingerprint }]);
+            } else {
+              expect(message.beside).toEqual({ head: Buffer.from(head), fingerprint: fingerprint(of) });
             }
           }
         }

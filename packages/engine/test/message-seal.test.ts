@@ -37,10 +37,19 @@ describe('the seal of a message', () => {
     ['Coffer-Chunks', '2'],
     ['Coffer-Lineage', '8:0123456789abcdef'],
     ['Coffer-Print', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'],
+    ['Coffer-Beside', 'cw:0123456789abcdef'],
     ['Coffer-Seal', ''],
   ])('is not good where %s is another', (name, value) => {
     const sent = received(seal.seal(RECORD));
     sent.headers.set(name, value);
+    expect(seal.isGood(sent.subject, sent.headers)).toBe(false);
+  });
+
+  it('is not good for what says no more with which change it was written', () => {
+    const beside = ['Coffer-Beside', 'cw:0123456789abcdef'] as const;
+    const sent = received(seal.seal({ ...RECORD, headers: [...RECORD.headers, beside] }));
+    expect(seal.isGood(sent.subject, sent.headers)).toBe(true);
+    sent.headers.delete('Coffer-Beside');
     expect(seal.isGood(sent.subject, sent.headers)).toBe(false);
   });
 
