@@ -1,3 +1,4 @@
+import { jetstreamManager } from '@nats-io/jetstream';
 import { headers, type Msg, type NatsConnection } from '@nats-io/nats-core';
 import { expect, test } from 'vitest';
 import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
@@ -95,6 +96,41 @@ test('put there while the store is healed it ends the heal, and the next one tak
   await expect(one.heal()).rejects.toMatchObject({ code: 'conflict' });
   one.bringingBack = () => {};
   expect(await one.heal()).toMatchObject({ restored: 1 });
+  await whole(one, two);
+});
+
+test.each([
+  ['as soon as a heal has ended', false],
+  ['as soon as a heal has ended, and its end once more', true],
+])('put there %s, when all compare what they have, it is taken over by nobody', async (_, again) => {
+  const { connection, one, two } = await followers();
+  const overheard = refused(one, 's/v', { remove: ['s/v'] });
+  for (let change = 2; change < 14; change++) await two.commit('s', `${change} ${canary('head')}`);
+  const nobodys: Outgoing['headers'] = [[HEADER.kind, 'head']];
+  await publishMessage(connection, {
+    subject: layout.record(bytes('x')),
+    headers: nobodys,
+    data: bytes('x'),
+  });
+  for (const { feed } of [one, two]) await expect.poll(() => feed.alarm.current?.kind, WAIT).toBe('damaged');
+  let ended = 0;
+  const put = async ({ data }: Msg) => {
+    if (ended++ > 0) return;
+    // What the server has not taken by then is refused with it.
+    const { streams } = await jetstreamManager(connection);
+    const isThere = () =>
+      streams.getMessage(layout.stream, { last_by_subj: layout.meta }).then((found) => found?.data.length);
+    await expect.poll(isThere, { interval: 1 }).toBe(data.length);
+    await publishMessage(connection, overheard);
+    if (again) await publishMessage(connection, { subject: layout.meta, headers: [], data });
+  };
+  connection.subscribe(layout.meta, { callback: (_error, message) => void put(message) });
+  await connection.flush();
+  const healed = one.heal().catch(() => {});
+  for (const { feed } of [one, two]) await expect.poll(() => feed.alarm.current?.kind, WAIT).toBe('fork');
+  expect([one.text('s/v'), two.text('s/v')]).toEqual([canary('value'), canary('value')]);
+  await expect.poll(() => one.heal(), WAIT).toMatchObject({ restored: 1, foreign: 1 });
+  await healed;
   await whole(one, two);
 });
 

@@ -52,22 +52,42 @@ test.each([
     false,
   ],
 ])('that its change came true is said of what is beside %s: (%#)', (_, entry, revision, state, is) => {
-  expect(cameTrue(entry, { revision, beside: beside(state) })).toBe(is);
+  expect(cameTrue(entry, { revision, lineage: [], beside: beside(state) })).toBe(is);
+});
+
+test('the removal of an earlier life does not vouch for what is beside that of a later one', () => {
+  const { revision, fingerprint: print, lineage } = head('a', 'gone', 'b');
+  const gone = fingerprint(bytes(''));
+  const line = {
+    ...head('a'),
+    revision,
+    fingerprint: print,
+    lineage: lineage.map((one) => (one.revision === 20 ? { ...one, fingerprint: gone } : one)),
+  };
+  const stray = (of: number) => ({
+    revision: 35,
+    lineage: [{ revision: of, fingerprint: printOf('value') }],
+    beside: { head: HEAD, fingerprint: gone },
+  });
+  expect(cameTrue(line, stray(11))).toBe(true);
+  expect(cameTrue(line, stray(29))).toBe(false);
 });
 
 test('what is written together vouches for what is beside it, and what is beside an unknown head needs none', () => {
   const key = bytes('s/v');
-  const straysIn = (known: ReplicaEntry | undefined, ...written: ReplicaEntry[]) =>
+  const straysIn = (known: ReplicaEntry | undefined | 'all', ...written: ReplicaEntry[]) =>
     straysOf(
       new Map(
         written.map((one) => [token(one.isHead ? HEAD : key), { key: one.isHead ? HEAD : key, known: one }]),
       ),
-      { entry: () => known },
+      known === 'all' ? undefined : { entry: () => known },
     ).map(({ revision }) => revision);
   expect(straysIn(head('a'), removal(21, 'b'))).toEqual([21]);
   expect(straysIn(head('a'), removal(21, 'b'), head('a', 'b'))).toEqual([]);
   expect(straysIn(head('a'), removal(21, 'b'), head('a', 'c'))).toEqual([21]);
   expect(straysIn(undefined, removal(21, 'b'))).toEqual([]);
+  expect(straysIn('all', removal(21, 'b'))).toEqual([21]);
+  expect(straysIn('all', removal(21, 'b'), head('a', 'b'))).toEqual([]);
   expect(straysIn(head('a'), { ...removal(21, 'b'), beside: undefined })).toEqual([]);
 });
 

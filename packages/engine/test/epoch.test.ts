@@ -40,6 +40,15 @@ describe('the record of the store’s birth', () => {
     expect(verdict(other, 2)).toBe('damaged');
   });
 
+  it('says where it lies, which nobody else can say', () => {
+    const { seal: by } = seal.begun(incarnation, 3, 70);
+    const at = (begins: number | undefined) =>
+      encodeMeta({ format: 1, incarnation, epoch: 3, begins, seal: by });
+    expect(verdict(at(70), 2)).toBe('healed');
+    expect(verdict(at(90), 2)).toBe('damaged');
+    expect(verdict(at(undefined), 2)).toBe('damaged');
+  });
+
   it('is looked at when its epoch is the instance’s own, too, and has a seal from the second on', () => {
     expect(verdict(meta(1), 1)).toBe('its own');
     expect(verdict(meta(2), 2)).toBe('damaged');

@@ -105,7 +105,7 @@ export async function admitted(
     });
   }
   if (heads.length > 0) await admission?.admit(heads, signal);
-  const strays = judge ? straysOf(writes, replica) : [];
+  const strays = judge ? straysOf(writes, strict ? replica : undefined) : [];
   if (strays.length > 0) await judge?.(strays);
   return [...writes.values()].map(({ known: _, ...write }) => write);
 }

@@ -1,13 +1,16 @@
 import { keyOfText } from '../../bytes.js';
 import { HEADER, LINEAGE, token } from './layout.js';
 import { lineOf } from './lineage.js';
-import type { Beside, ReplicaEntry, ReplicaLike, ReplicaWrite } from './replica-contract.js';
+import type { Ancestor, Beside, ReplicaEntry, ReplicaLike, ReplicaWrite } from './replica-contract.js';
+import { fingerprintOf } from './replica-rows.js';
 
 /** What a record says of the head that it is written beside. */
 export const besideHeader = ({ head, fingerprint }: Beside): readonly [name: string, value: string] => [
   HEADER.beside,
   `${token(head)}:${fingerprint}`,
 ];
+
+const REMOVED = fingerprintOf(undefined);
 
 const FORM = /^([\w-]+):([0-9a-f]{16})$/;
 
@@ -26,26 +29,35 @@ export function parseBeside(text: string): Beside | undefined {
  */
 export function cameTrue(
   head: ReplicaEntry,
-  { revision, beside }: Pick<ReplicaEntry, 'revision'> & { readonly beside: Beside },
+  { revision, lineage, beside }: Pick<Stray, 'revision' | 'lineage' | 'beside'>,
 ): boolean {
   if (head.removed) return true;
   const line = lineOf(head);
-  if (line.some(({ fingerprint }) => fingerprint === beside.fingerprint)) return true;
+  // All removals are alike: that of an earlier life lies before what this record came to replace.
+  const after = beside.fingerprint === REMOVED ? (lineage[0]?.revision ?? 0) : 0;
+  const isIt = (one: Ancestor) => one.fingerprint === beside.fingerprint && one.revision > after;
+  if (line.some(isIt)) return true;
   return line.length > LINEAGE && line.every((one) => one.revision > revision);
 }
 
 /** A record that came, and of which the head that is here does not say that it was written with it. */
-export interface Stray extends Pick<ReplicaWrite, 'key' | 'revision'> {
+export interface Stray extends Pick<ReplicaWrite, 'key' | 'revision' | 'lineage'> {
   readonly beside: Beside;
 }
 
-/** @param writes to be written together: a head among them is as they leave it */
+/**
+ * @param writes to be written together: a head among them is as they leave it
+ * @param replica of which the other heads are; without it nothing is known of them, and all is told that is beside one
+ */
 export function straysOf(
   writes: ReadonlyMap<string, { readonly key: Uint8Array; readonly known: ReplicaEntry }>,
-  replica: Pick<ReplicaLike, 'entry'>,
+  replica: Pick<ReplicaLike, 'entry'> | undefined,
 ): Stray[] {
-  return [...writes.values()].flatMap(({ key, known: { revision, beside } }): Stray[] => {
-    const head = beside && (writes.get(token(beside.head))?.known ?? replica.entry(beside.head));
-    return head && !cameTrue(head, { revision, beside }) ? [{ key, revision, beside }] : [];
+  return [...writes.values()].flatMap(({ key, known: { revision, lineage, beside } }): Stray[] => {
+    if (!beside) return [];
+    const one = { key, revision, lineage, beside };
+    const head = writes.get(token(beside.head))?.known ?? replica?.entry(beside.head);
+    const isVouchedFor = head ? cameTrue(head, one) : replica !== undefined;
+    return isVouchedFor ? [] : [one];
   });
 }

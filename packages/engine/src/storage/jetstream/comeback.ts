@@ -8,6 +8,7 @@ import { lastNote } from './continuity.js';
 import { UNPROVEN } from './epoch.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
+import type { Lookout } from './lookout.js';
 import { managerOf } from './manager.js';
 import { lastOfMember } from './member-message.js';
 import { type Members, readingOf } from './members.js';
@@ -29,6 +30,7 @@ export interface ComebackOptions {
   readonly alarm: AlarmBell;
   readonly members: Members;
   readonly sense: RecordSense;
+  readonly lookout: Lookout;
   readonly signs: SignsOfLife;
   readonly onNotice: (sentence: string) => void;
 }
@@ -127,8 +129,7 @@ export class Comeback {
     signal: AbortSignal,
     surveyed: boolean,
   ): Promise<Reconciled> {
-    const { layout, seal, replica, sense, signs } = this.#options;
-    const parts = { connection, manager, layout, seal, replica, admission, sense, signs, surveyed };
+    const parts = { ...this.#options, connection, manager, admission, surveyed };
     return await new Reconciliation(parts).run(meta, signal);
   }
 

@@ -51,9 +51,14 @@ export class EpochSeal {
     this.#authenticate = authenticate;
   }
 
-  /** Of an epoch that a heal begins. @throws CofferError `unavailable` as long as there is no key */
-  begun(incarnation: Uint8Array, epoch: number): Meta {
-    const meta = { format: BUCKET_FORMAT, incarnation, epoch };
+  /**
+   * Of an epoch that a heal begins.
+   *
+   * @param begins where in the stream
+   * @throws CofferError `unavailable` as long as there is no key
+   */
+  begun(incarnation: Uint8Array, epoch: number, begins?: number): Meta {
+    const meta = { format: BUCKET_FORMAT, incarnation, epoch, begins };
     const seal = this.#of(meta);
     if (seal === undefined) throw noKeys();
     return { ...meta, seal };
@@ -66,8 +71,9 @@ export class EpochSeal {
     return expected === undefined ? undefined : isSeal(expected, meta.seal);
   }
 
-  #of({ format, incarnation, epoch }: Meta): string | undefined {
-    const said = JSON.stringify([this.#stream, Buffer.from(incarnation).toString('hex'), epoch, format]);
+  #of({ format, incarnation, epoch, begins }: Meta): string | undefined {
+    const of = [this.#stream, Buffer.from(incarnation).toString('hex'), epoch, format];
+    const said = JSON.stringify(begins === undefined ? of : [...of, begins]);
     const mac = this.#authenticate?.(Buffer.concat([DOMAIN, Buffer.from(said)]));
     return mac && Buffer.from(mac).toString('hex');
   }
@@ -105,8 +111,13 @@ export function requireEpoch(
 }
 
 /** Where an epoch that a heal began begins in the stream: whoever writes in it has read up to there. 0 of the first. Errors as of nats.js */
-export async function beginOf(manager: JetStreamManager, layout: Layout, { epoch }: Meta): Promise<number> {
+export async function beginOf(
+  manager: JetStreamManager,
+  layout: Layout,
+  { epoch, begins }: Meta,
+): Promise<number> {
   if (epoch <= FIRST) return 0;
+  if (begins !== undefined) return begins;
   const found = await manager.streams.getMessage(layout.stream, { last_by_subj: layout.meta });
   return found?.seq ?? 0;
 }

@@ -95,7 +95,15 @@ export class Feed {
       answering: (instances) => this.#answering(instances),
     });
     const leases = new Leases({ layout, link, instance, age: () => beats.age() });
-    const comeback = new Comeback({ ...options, seal, alarm, members, signs: this.#signs, onNotice });
+    const comeback = new Comeback({
+      ...options,
+      seal,
+      alarm,
+      members,
+      lookout: this.#lookout,
+      signs: this.#signs,
+      onNotice,
+    });
     const passed = (sequence: number, signal: AbortSignal) => this.passed(sequence, signal);
     const settled = (sequence: number, signal: AbortSignal) => this.untilSettled(sequence, signal);
     const scrubber = new Scrubber({ ...options, continuity, members, leases, position, passed, settled });

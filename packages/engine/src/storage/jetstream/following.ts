@@ -242,9 +242,16 @@ export class Following {
     const { progress, members, scrubber, signs, layout, lookout, messageSeal: seal } = this.#options;
     // While a replica is filled nobody can look at what comes.
     const admission = this.#admission;
-    const stream = { manager, connection, layout, seal, lookout };
-    const judge = admission && ((strays: readonly Stray[]) => requireCameTrue(strays, stream));
-    const writes = await signs.during(() => progress.take(taken, admission, ending, judge));
+    const judge = (strays: readonly Stray[]) =>
+      requireCameTrue(strays, {
+        manager,
+        layout,
+        seal,
+        confirmed: (look) => lookout.confirmed(connection, look),
+        requireSame: () => lookout.check(manager, connection),
+        isInUse: () => true,
+      });
+    const writes = await signs.during(() => progress.take(taken, admission, ending, admission && judge));
     const heads = writes.filter(({ isHead }) => isHead);
     const removed = writes.filter(({ bytes }) => bytes === undefined).length;
     if (removed > 0) members.own.tellSoon();

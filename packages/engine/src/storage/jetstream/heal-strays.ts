@@ -39,9 +39,9 @@ function isStray(
   whole: ReadonlyMap<string, ReplicaEntry>,
   replicas: readonly Holding[],
 ): boolean {
-  const { revision, beside } = entry;
+  const { beside } = entry;
   if (!beside) return false;
-  const said = { revision, beside };
+  const said = { ...entry, beside };
   const head = headOf(whole, beside);
   if (head && cameTrue(head, said)) return false;
   // Whoever has nothing of its head cannot tell.

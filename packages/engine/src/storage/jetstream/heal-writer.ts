@@ -140,13 +140,18 @@ export class HealWriter {
   /**
    * Lifts the alarm, if nothing has come that this heal knows nothing of. With this all instances go on.
    *
+   * @param begunAt where in the stream
    * @param stream what is there
    */
-  async beginEpoch(begun: Meta, stream: ReadonlyMap<string, ReplicaEntry>): Promise<void> {
+  async beginEpoch(
+    begunAt: (begins: number) => Meta,
+    stream: ReadonlyMap<string, ReplicaEntry>,
+  ): Promise<void> {
     const { manager, layout } = this.#options;
     for (let ending = 1; ending <= ENDINGS; ending++) {
       const end = await this.#written.upTo(stream);
       if (end === undefined) throw changed();
+      const begun = begunAt(end + 1);
       if (!(await this.#beginAt(end, begun))) continue;
       const there = await lastNote(manager, layout.stream, layout.meta);
       if (!there?.data || !Buffer.from(encodeMeta(begun)).equals(there.data)) throw changed();

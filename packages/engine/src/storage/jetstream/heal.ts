@@ -168,7 +168,8 @@ export class Heal {
       for (const joining of joinings) await writer.writeJoined(joining, stream.all);
       const incarnation = origin?.incarnation ?? new Uint8Array();
       const next = Math.max(epoch, origin?.epoch ?? 0) + 1;
-      await writer.beginEpoch(this.#seal.begun(incarnation, next), stream.all);
+      const begunAt = (begins: number) => this.#seal.begun(incarnation, next, begins);
+      await writer.beginEpoch(begunAt, stream.all);
     }
     return {
       dryRun,

@@ -43,9 +43,17 @@ export class Lookout {
     this.#heard(await this.#continuity.look(manager, connection, () => this.#progress.position), askedAt);
   }
 
-  /** As {@link Continuity.confirmed}. */
-  confirmed<T>(connection: NatsConnection, look: () => Promise<T>): Promise<T> {
-    return this.#continuity.confirmed(connection, () => this.#progress.position, look);
+  /**
+   * As {@link Continuity.confirmed}.
+   *
+   * @param position up to where the stream is read, if it is another than that which is followed
+   */
+  confirmed<T>(
+    connection: NatsConnection,
+    look: () => Promise<T>,
+    position = () => this.#progress.position,
+  ): Promise<T> {
+    return this.#continuity.confirmed(connection, position, look);
   }
 
   /** Whether the stream is ours, and has what this instance had. Errors as of nats.js */

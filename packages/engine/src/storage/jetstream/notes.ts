@@ -21,6 +21,8 @@ export interface Meta {
   readonly incarnation: Uint8Array;
   /** Grows with every heal. */
   readonly epoch: number;
+  /** Where the heal put this into the stream: put there again, it lies further on. */
+  readonly begins?: number | undefined;
   /** Of the heal that began the epoch, see `epoch.ts`. */
   readonly seal?: string | undefined;
 }
@@ -68,8 +70,8 @@ export interface AlarmNote extends StorageAlarm {
 
 const encode = (note: object): Uint8Array => Buffer.from(JSON.stringify(note));
 
-export const encodeMeta = ({ format, incarnation, epoch, seal }: Meta): Uint8Array =>
-  encode({ format, incarnation: Buffer.from(incarnation).toString('hex'), epoch, seal });
+export const encodeMeta = ({ incarnation, ...meta }: Meta): Uint8Array =>
+  encode({ ...meta, incarnation: Buffer.from(incarnation).toString('hex') });
 
 /** @throws CofferError `newer_format`, `tampered` */
 export function parseMeta(bytes: Uint8Array): Meta {
@@ -94,8 +96,9 @@ export function parseAnyMeta(bytes: Uint8Array): Meta {
   const incarnation = text(fields, 'incarnation', 'meta', /^[0-9a-f]{32}$/);
   const epoch = wholeNumber(fields, 'epoch', 'meta');
   if (epoch > MAX_EPOCH) throw strange('meta', 'epoch');
+  const begins = fields.begins === undefined ? undefined : wholeNumber(fields, 'begins', 'meta');
   const seal = fields.seal === undefined ? undefined : text(fields, 'seal', 'meta', SEAL);
-  return { format, incarnation: Buffer.from(incarnation, 'hex'), epoch, seal };
+  return { format, incarnation: Buffer.from(incarnation, 'hex'), epoch, begins, seal };
 }
 
 export const encodeMember = (member: MemberNote): Uint8Array =>

@@ -3,15 +3,20 @@ import type { NatsConnection } from '@nats-io/nats-core';
 import { counted } from '../../counted.js';
 import type { Admission } from '../shared.js';
 import { admitted, Regression } from './admission.js';
+import type { Stray } from './beside.js';
+import { unavailable } from './commit-errors.js';
+import { lastNote } from './continuity.js';
 import { beginOf, UNPROVEN } from './epoch.js';
 import { generationOf, type RecordSense } from './heal-plan.js';
 import { Intake, type Whole } from './intake.js';
 import { type Layout, token } from './layout.js';
+import type { Lookout } from './lookout.js';
 import type { MessageSeal } from './message-seal.js';
-import type { Meta } from './notes.js';
+import { type Meta, parseAnyMeta, parsedNote } from './notes.js';
 import { put } from './put.js';
 import type { ReplicaLike, ReplicaWrite } from './replica-contract.js';
 import type { SignsOfLife } from './signs.js';
+import { requireCameTrue } from './stray.js';
 import { Tap } from './tap.js';
 
 export interface ReconciliationOptions {
@@ -22,6 +27,7 @@ export interface ReconciliationOptions {
   readonly replica: ReplicaLike;
   readonly admission: Admission;
   readonly sense: RecordSense;
+  readonly lookout: Lookout;
   readonly signs: SignsOfLife;
   /** It was seen that this instance has nothing that the stream has not. */
   readonly surveyed: boolean;
@@ -57,6 +63,8 @@ export class Reconciliation {
     // Something that will come last.
     const end = (await put(connection, beat, new Uint8Array())) ?? 0;
     const { created } = await manager.streams.info(layout.stream);
+    const began = await beginOf(manager, layout, meta);
+    const judge = this.#judgeOf(meta, began);
     const what = layout.whole(replica.instance);
     const { stream } = layout;
     const tap = await Tap.open({ connection, manager, stream, ...what, from: 1, atLeader: true });
@@ -75,7 +83,7 @@ export class Reconciliation {
         for (const message of messages) if (message.kind === 'record') seen.add(token(message.key));
         this.#requireNewer(messages);
         const writes = await signs.during(async () => {
-          const taken = await admitted(messages, replica, admission, false, tap.ending);
+          const taken = await admitted(messages, replica, admission, false, tap.ending, judge);
           // The position stays what it was until the end, so that it is seen where this was broken off.
           await replica.apply(taken, [], replica.position);
           return taken;
@@ -89,12 +97,36 @@ export class Reconciliation {
     }
     signal.throwIfAborted();
     const origin = { incarnation: meta.incarnation, epoch: meta.epoch, created };
-    const began = await beginOf(manager, layout, meta);
     // What was removed before the epoch began is forgotten as late as ever, so that a message of it that comes again is known.
     const remembered = replica.origin?.created === created ? began : 0;
     heads.push(...(await this.#remove(seen, remembered, signal)));
     await replica.bind(origin, position, began);
     return { position, heads };
+  }
+
+  /**
+   * What came since a heal nobody may have looked at yet: all instances compare at that moment. What came before, it has made so. Where
+   * this one alone comes back, the others have looked.
+   */
+  #judgeOf(meta: Meta, began: number): ((strays: readonly Stray[]) => Promise<void>) | undefined {
+    const { connection, manager, layout, seal, replica, lookout } = this.#options;
+    if (meta.epoch === replica.origin?.epoch) return undefined;
+    const requireSame = async () => {
+      const { data } = (await lastNote(manager, layout.stream, layout.meta)) ?? {};
+      if (parsedNote(data, parseAnyMeta)?.epoch !== meta.epoch) throw unavailable('it was healed again');
+    };
+    return async (strays) => {
+      const since = strays.filter(({ revision }) => revision > began);
+      if (since.length === 0) return;
+      await requireCameTrue(since, {
+        manager,
+        layout,
+        seal,
+        confirmed: (look) => lookout.confirmed(connection, look, () => 0),
+        requireSame,
+        isInUse: (head) => replica.entry(head)?.removed === false,
+      });
+    };
   }
 
   /** Whatever a message says came before it: who can write to the bucket can put an old record there again. */
