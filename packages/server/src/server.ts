@@ -201,7 +201,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
       keysListener =
         config.jwksListen === undefined
           ? undefined
-          : await KeysListener.open(keysListenAddress(config.jwksListen), keySets);
+          : await KeysListener.open(keysListenAddress(config.jwksListen), { keySets, engine });
       holdEnded = holdWhileStale(nats, engine);
       await nats.serve([...(wasmcloud ? [wasmcloud] : []), ...backends.services]);
     }

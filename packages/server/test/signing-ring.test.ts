@@ -1,4 +1,4 @@
-import { SERVER } from '@coffer/engine';
+import { CofferError, SERVER } from '@coffer/engine';
 import { createKeyPair, verify } from '@coffer/identity';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { rotateSigningKey, SigningRing } from '../src/backends/signing-ring.js';
@@ -144,6 +144,17 @@ describe('GET /.well-known/keys', () => {
     const [all, one, other] = [await at(''), await at('/one?x=1'), await at('/a%252fb')];
     expect(all).toEqual([...one, ...other]);
     expect([one.length, other.length]).toEqual([1, 1]);
+    Object.defineProperty(server.engine, 'stale', {
+      get: () => new CofferError('stale', 'what is here is too old'),
+      configurable: true,
+    });
+    const { host, port } = server.keysAddress ?? {};
+    const alone = await fetch(`http://${host}:${port}/.well-known/keys/one`);
+    const stale = await send(server, '/.well-known/keys/one');
+    expect([alone.status, stale.status]).toEqual([503, 503]);
+    expect([alone.headers.get('connection'), stale.headers.connection]).toEqual(['close', 'close']);
+    expect(`${await alone.text()}${stale.body}`).not.toContain(one[0]);
+    Reflect.deleteProperty(server.engine, 'stale');
     for (const path of ['/', '/none', '/one/', '/%', '/nats-kv']) expect(await at(path)).toEqual([]);
   });
 

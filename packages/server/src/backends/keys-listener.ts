@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import type { Engine } from '@coffer/engine';
 import { type KeySets, keysAt } from '../http/keys.js';
 import { pathOf } from '../http/target.js';
 import type { ListenAddress } from '../listen/address.js';
@@ -18,7 +19,10 @@ export class KeysListener {
   readonly #server: Server;
 
   /** @throws CofferError for an address that cannot be listened on */
-  static async open(address: ListenAddress, keySets: KeySets): Promise<KeysListener> {
+  static async open(
+    address: ListenAddress,
+    { keySets, engine }: { readonly keySets: KeySets; readonly engine: Pick<Engine, 'stale'> },
+  ): Promise<KeysListener> {
     const options = {
       requestTimeout: REQUEST_MS,
       headersTimeout: REQUEST_MS,
@@ -26,10 +30,12 @@ export class KeysListener {
     };
     const server = createServer(options, ({ method = '', url = '' }, response) => {
       const keys = ['GET', 'HEAD'].includes(method) ? keysAt(pathOf(url), keySets) : undefined;
-      const isThere = keys !== undefined;
-      response.setHeader('Content-Type', isThere ? 'application/json' : 'text/plain; charset=utf-8');
-      response.statusCode = isThere ? 200 : 404;
-      response.end(keys ?? 'not found\n');
+      const shown = engine.stale ? undefined : keys;
+      response.setHeader('Content-Type', shown ? 'application/json' : 'text/plain; charset=utf-8');
+      // Among those here may be one that was retired: whoever asks next comes to another instance, if there is one.
+      if (engine.stale) response.setHeader('Connection', 'close');
+      response.statusCode = shown ? 200 : engine.stale ? 503 : 404;
+      response.end(shown ?? (engine.stale ? `${engine.stale.message}\n` : 'not found\n'));
     });
     server.maxConnections = CONNECTIONS;
     return new KeysListener(server, await listenTcp(server, address));

@@ -146,7 +146,12 @@ function routePathOf({ url = '' }: IncomingMessage): string {
   return isOfOne(path) ? KEYS_OF_ONE_PATH : path;
 }
 
-function answerKeys({ incoming, reply }: Exchange, { keySets }: AppParts): void {
+function answerKeys({ incoming, outgoing, reply }: Exchange, { engine, keySets }: AppParts): void {
+  if (engine.stale) {
+    // A key that was retired is not shown again, and whoever asks next comes to another instance, if there is one.
+    outgoing.setHeader('Connection', 'close');
+    throw engine.stale;
+  }
   const keys = keysAt(pathOf(incoming.url ?? ''), keySets);
   if (keys === undefined) throw new Refusal('not_found', 'not found');
   reply.json(keys);

@@ -50,7 +50,7 @@ export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
   ...readOnly(KEYS_PATH, {
     ...server('publicKeys', 'By what Vault checks who logs in'),
     description: 'A JWKS: the signing keys of all backends of kind `vault`. Without one it is empty.',
-    errors: ['rate_limited'],
+    errors: ['rate_limited', 'stale'],
     errorForm: 'text',
     answers: { 200: json(answers.publicKeys, 'The newest first') },
   }),
@@ -61,7 +61,7 @@ export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
     parameters: [
       { name: 'backend', in: 'path', description: 'The name of the backend', schema: z.string().min(1) },
     ],
-    errors: ['rate_limited'],
+    errors: ['rate_limited', 'stale'],
     errorForm: 'text',
     answers: { 200: json(answers.publicKeys, 'The newest first') },
   }),

@@ -2,7 +2,7 @@ import { Pattern } from '../backend/pattern.js';
 import { SecretsError } from '../protocol/errors.js';
 import type { VaultAllow } from './options.js';
 import { trimmedPath } from './path.js';
-import type { Defaults, Place } from './reference.js';
+import { type Defaults, type Place, trimmedMount } from './reference.js';
 
 /**
  * What policies may name. They are the word of a host: without `allow` they may name what the settings name, and nothing else; a
@@ -17,7 +17,7 @@ export class Allowed {
     this.#defaults = defaults;
     this.#patterns = {
       namespaces: paths(allow.namespaces),
-      authMounts: paths(allow.authMounts),
+      authMounts: allow.authMounts?.map((one) => new Pattern(trimmedMount(one))),
       enginePaths: paths(allow.enginePaths),
       roles: allow.roles?.map((one) => new Pattern(one)),
     };

@@ -56,6 +56,12 @@ export class Forgetting {
     const begun = performance.now();
     const times = this.#options.afterMs ?? AFTER_MS;
     let left = this.#places.all();
+    if (left.length === 0) {
+      this.#options.onNotice(
+        'Vault may still take what a retired key signs: nobody has logged in since the start, so that it is not known where. Write the ' +
+          'configuration of the auth methods again.',
+      );
+    }
     let failures = new Map<LoginPlace, string>();
     for (const [round, after] of times.entries()) {
       await pause(Math.max(0, begun + after - performance.now()), undefined, { signal, ref: false });

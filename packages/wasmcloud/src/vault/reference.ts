@@ -20,6 +20,8 @@ export interface Place {
   readonly role: string | undefined;
 }
 
+const ROLE_CHARACTERS = 512;
+
 /** Where one logs in, and as what. The mount is a path that may stand in a URL. */
 export interface LoginPlace {
   readonly namespace: string | undefined;
@@ -46,7 +48,7 @@ export function placeOf(policy: string, defaults: Defaults): Place {
     namespace: namespaceOf(said('namespace')) ?? defaults.namespace,
     authMount: trimmedMount(said('mount_path', 'mountPath') ?? defaults.authMount),
     engine: trimmedPath(said('secret_engine_path', 'secretEnginePath') ?? defaults.enginePath),
-    role: said('role_name', 'roleName') ?? defaults.role,
+    role: roleOf(said('role_name', 'roleName')) ?? defaults.role,
   };
 }
 
@@ -85,6 +87,12 @@ export function referenceOf(
   return reference;
 }
 
+/** It stands in what hosts are told. @throws SecretsError `PolicyError` */
+function roleOf(role: string | undefined): string | undefined {
+  if (role === undefined || role.length <= ROLE_CHARACTERS) return role;
+  throw new SecretsError('PolicyError', `role_name is longer than ${ROLE_CHARACTERS} characters`);
+}
+
 /** As the README of Vault's users has it, and as its API has it. */
 export const trimmedMount = (path: string): string => trimmedPath(path).replace(/^auth\//, '');
 
@@ -97,15 +105,13 @@ export function authPathOf(mount: string): string {
 
 /** Vault's own, where no secrets engine is: a token reads of itself there, for one, in full. */
 const OWN = ['auth', 'cubbyhole', 'identity', 'sys'];
-/** Behind a namespace, too. */
-const OWN_ANYWHERE = ['cubbyhole', 'sys'];
 
 /** @throws SecretsError `PolicyError` */
 export function enginePathOf(path: string): string {
   const engine = encodedPath(path);
-  const [first = '', ...others] = (engine ?? '').toLowerCase().split('/');
-  const isOwn = OWN.includes(first) || others.some((part) => OWN_ANYWHERE.includes(part));
-  if (engine !== undefined && !isOwn) return engine;
+  const [first = ''] = (engine ?? '').toLowerCase().split('/');
+  // Behind a namespace there are such as well: what is mounted there is asked for, and they are no KV.
+  if (engine !== undefined && !OWN.includes(first)) return engine;
   throw new SecretsError(
     'PolicyError',
     'secret_engine_path is no path of a secrets engine of Vault’s, such as secret',
