@@ -95,6 +95,33 @@ describe('engines on one bucket', () => {
     expect([a, b, c].flatMap(({ fatal }) => fatal)).toEqual([]);
   });
 
+  it('say that they lack the root key where they cannot go on without it, and the one that waits for them says for whom', {
+    timeout: 60_000,
+  }, async () => {
+    const engines = newEngines();
+    const a = await engines.open('a');
+    await fresh(() => a.engine.put(admin, 'db', bytes('one')));
+    copyFileSync(engines.path('root.key'), engines.path('b.key'));
+    const b = await engines.open('b', {}, { rootKey: engines.rootKey('b.key') });
+    await expect.poll(() => b.engine.get(admin, 'db').then(({ value }) => text(value), String)).toBe('one');
+    await a.engine.rotateKeys(admin, { root: true });
+    await a.engine.rotateKeys(admin);
+    const told = (work: () => Promise<unknown>) =>
+      expect.poll(() => work().then(String, ({ code, forCaller }: CofferError) => `${code}: ${forCaller}`), {
+        timeout: 20_000,
+      });
+    await told(() => b.engine.get(admin, 'db')).toMatch(/^stale: this instance lacks the root key/);
+    await told(() => b.engine.put(admin, 'db', bytes('no'))).toMatch(
+      /^unavailable: this instance lacks the root/,
+    );
+    const waits = async () => (await a.engine.rotation(admin))?.problem?.message;
+    await expect
+      .poll(waits, { timeout: 30_000 })
+      .toMatch(/Not yet: b \([0-9a-f]{16}, which is there\)\. .*lacks a new/);
+    copyFileSync(engines.path('root.key'), engines.path('b.key'));
+    await expect.poll(() => a.engine.rotation(admin), { timeout: 30_000 }).toBeUndefined();
+  });
+
   it('go on as who they were with the root key that took the place of their own while they were away', {
     timeout: 60_000,
   }, async () => {

@@ -39,9 +39,10 @@ export class Requests {
     try {
       this.requireRunning();
       const fresh = this.#freshness?.ready();
-      return fresh ? fresh.then(task) : task();
+      if (!fresh) return task();
+      return fresh.then(task, (error: unknown) => Promise.reject(this.#explained(error)));
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(this.#explained(error));
     }
   }
 
@@ -72,6 +73,15 @@ export class Requests {
       this.#running--;
       if (this.#running === 0) this.#onQuiet();
     }
+  }
+
+  /** Old answers are refused as that, whatever the reason, and it is told to who asks where there is a sentence for them. */
+  #explained(error: unknown): unknown {
+    if (!(error instanceof CofferError) || error.code !== 'stale') return error;
+    const { forCaller } = this.#problem() ?? {};
+    return forCaller === undefined
+      ? error
+      : new CofferError('stale', error.message, { forCaller, cause: error });
   }
 
   /** Resolves when none is under way. */

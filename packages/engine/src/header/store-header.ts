@@ -381,6 +381,11 @@ const closedRing = () =>
     'unavailable',
     `${ROOT_KEY_GONE}, and the data keys, too: nothing newer is read here until it is there. If nobody has changed it, somebody ` +
       'else writes to the bucket: run coffer storage heal',
+    {
+      forCaller:
+        'this instance lacks the root key that another one has put in force, and reads nothing newer until it is given: ask another ' +
+        'instance, and tell its operator',
+    },
   );
 
 /** A commit that failed so may have come true, or may do so yet. */

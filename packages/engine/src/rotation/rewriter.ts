@@ -10,6 +10,7 @@ import type { Duty } from '../instances/duty.js';
 import type { Manifest } from '../manifest.js';
 import type { ManifestChanges } from '../manifest-changes.js';
 import type { Secrets } from '../secrets.js';
+import type { SharedStorage } from '../storage/shared.js';
 import type { Storage } from '../storage/storage.js';
 import { type Census, takeCensus } from './census.js';
 import { Pace, TURN_MS } from './pace.js';
@@ -27,7 +28,7 @@ const PASSING = ['storage_full', 'unavailable', 'in_doubt', 'store_alarm', 'stal
 const RETRY_DAMAGED = 60_000;
 /** Between two looks whether all instances have it, and how long that may take before a person should know. */
 const CONFIRM = 200;
-const CONFIRM_PATIENCE = 30_000;
+const CONFIRM_PATIENCE = 10_000;
 /** How old a count may be that says how far another instance has come, in milliseconds. */
 const COUNT_LIFE = 2_000;
 const MEMBERS =
@@ -258,7 +259,8 @@ export class Rewriter {
     if (!shared) return true;
     const counted = shared.health.replicaSequence;
     for (let waited = 0; !shared.confirmedByAll(counted); waited += CONFIRM) {
-      if (waited >= CONFIRM_PATIENCE) this.#hinder('members', MEMBERS);
+      if (waited === CONFIRM_PATIENCE)
+        this.#hinder('members', `${MEMBERS}. ${await whoLacks(shared, counted)}`);
       await this.#sleep(CONFIRM);
       if (!this.#goesOn) return false;
     }
@@ -347,6 +349,19 @@ export class Rewriter {
 /** On which disk, or in which bucket, the error says. */
 const waitsForRoom = (error: unknown): string =>
   `the re-encryption under the new data key waits for room: ${(error as Error).message}`;
+
+/** Who is there and comes no further has a reason, which only it knows. */
+async function whoLacks(shared: SharedStorage, revision: number): Promise<string> {
+  const { members } = await shared.status();
+  const lacking = members.filter(({ confirmed }) => confirmed < revision);
+  const who = lacking.map(
+    ({ instance, name, alive }) => `${name} (${instance}${alive ? ', which is there' : ''})`,
+  );
+  const why =
+    'Of one that is there /readyz and the log say why it comes no further, as that it lacks a new root key';
+  const hint = lacking.some(({ alive }) => alive) ? `. ${why}` : '';
+  return `Not yet: ${who.join(', ') || 'nobody that is known'}${hint}`;
+}
 
 const since = (start: number): number => performance.now() - start;
 

@@ -25,14 +25,16 @@ export interface ReadinessParts {
  * @param natsIsAll there is no other door
  */
 export function whyNotReady(
-  engine: Pick<Engine, 'stopped' | 'stale'>,
+  engine: Pick<Engine, 'stopped' | 'stale' | 'sharedHealth'>,
   { closing, natsIsAll, nats }: { closing: boolean; natsIsAll: boolean; nats: NatsFacts | undefined },
 ): NotReady | undefined {
   const stopped =
     engine.stopped?.message ??
     (closing ? 'the server is shutting down' : natsIsAll ? notServing(nats) : undefined);
   if (stopped !== undefined) return { code: 'stopped', reason: stopped };
-  return engine.stale && { code: 'stale', reason: 'what is here is older than may be answered' };
+  if (!engine.stale) return undefined;
+  const { forCaller = 'what is here is older than may be answered' } = engine.sharedHealth?.problem ?? {};
+  return { code: 'stale', reason: forCaller };
 }
 
 /** `GET /readyz`: whether to send requests here, and what is not as it should be. */
