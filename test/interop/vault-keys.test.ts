@@ -131,6 +131,7 @@ it('a Vault that cannot read the keys anew, or was given them, is told of to a p
   new Forgetting(api, options, places).begin();
   await all;
   expect(notices.sort()).toEqual([
+    expect.stringMatching(/^Vault has read the keys anew at auth\/jwt: /),
     expect.stringMatching(/^Vault may still take what a retired key signs at auth\/given: .*no known key/),
     expect.stringMatching(/^Vault may still take what a retired key signs at auth\/gone: .*fetching keys/),
     expect.stringMatching(/^Vault may still take .* at auth\/jwt3: /),

@@ -30,13 +30,22 @@ export function endProcess(error: CofferError, file = STANDARD_ERROR): void {
  * may be a secret: the log has its name and where it comes from.
  */
 export function endByMistake(error: unknown, log: Pick<Logger, 'fatal'>): void {
-  const code = error instanceof CofferError ? error.code : (error as Error | undefined)?.name;
   try {
     log.fatal(
-      { code, at: framesOf(error) },
+      { code: nameOf(error), at: framesOf(error) },
       'the process ends, since something was thrown where nobody waits for it: by the module of a backend, if that is where it comes from, or by a mistake of coffer’s',
     );
   } finally {
     process.exit(MISTAKE);
+  }
+}
+
+/** A name is whatever its thrower made it. */
+function nameOf(error: unknown): string | undefined {
+  try {
+    const name: unknown = error instanceof CofferError ? error.code : (error as Error | undefined)?.name;
+    return typeof name === 'string' && /^[\w.]{1,64}$/.test(name) ? name : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -183,6 +183,15 @@ describe('the configuration of backends', () => {
     expect(await told(0o600, 0o644)).toEqual([`others can read ${key}: chmod 600 ${key}`]);
   });
 
+  it('is shown without what is secret, where a seed or a password stands', async () => {
+    const seed = Buffer.from(createKeyPair('server').seed()).toString();
+    const settings = `{address: "https://user:pass@v", applicationHosts: {keys: [${seed}]}}`;
+    const { sources } = await fileOf(`${SERVED}backends: [{name: a, kind: vault, settings: ${settings}}]`);
+    const shown = new Map(explainConfig(sources).settings.map(({ key, value }) => [key, value]));
+    expect(shown.get('backends[0].settings.address')).toBe('https://…@v');
+    expect(shown.get('backends[0].settings.applicationHosts.keys')).toEqual(['S… (a seed)']);
+  });
+
   it('wants NATS, somebody who is trusted, and something that is served', async () => {
     const one = 'backends: [{name: a, kind: module, module: b}]';
     await expect(load(one)).rejects.toThrow(/backends are served over NATS, and there is none/);

@@ -78,7 +78,7 @@ export function explainConfig(sources: ConfigSources): ExplainedConfig {
   const explained = { ...config, nats, backends, storage, audit };
   const settings = leavesOf(explained).map(([path, value]): Setting => {
     const key = describePath(path.map((part) => (/^\d+$/.test(part) ? Number(part) : part)));
-    return { key, value: key.endsWith('.servers') ? masked(value) : value, from: sourceOf(key, path) };
+    return { key, value: masked(key, value), from: sourceOf(key, path) };
   });
   return { ...assembled, settings };
 
@@ -107,9 +107,13 @@ const unsetReach = ({ servers }: NatsReach): NatsReach => ({
   tls: undefined,
 });
 
-/** URLs of NATS servers may hold a password. */
-const masked = (servers: unknown): unknown =>
-  Array.isArray(servers) ? servers.map((server: string) => maskLogin(server)) : servers;
+/** URLs may hold a password, and what should be a public key may be a seed. */
+function masked(key: string, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((one) => masked(key, one));
+  if (typeof value !== 'string') return value;
+  if (/^S[A-Z2-7]{57}$/.test(value)) return 'S… (a seed)';
+  return /\.(servers|address)$/.test(key) ? maskLogin(value) : value;
+}
 
 /** Plain objects are gone into; lists are values. */
 function leavesOf(value: object, path: readonly string[] = []): [readonly string[], unknown][] {

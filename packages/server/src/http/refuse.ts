@@ -27,9 +27,20 @@ const reasonOf = (error: unknown): string | undefined =>
 
 /** Where it happened; an unforeseen error's own words might quote what they stumbled over. */
 export function framesOf(error: unknown): string[] {
-  const stack = error instanceof Error ? (error.stack ?? '') : '';
-  return stack
+  return stackOf(error)
     .split('\n')
     .filter((line) => line.startsWith('    at '))
     .map((line) => line.trim());
+}
+
+/** Without the message before it, of which any line may look like a place. */
+function stackOf(error: unknown): string {
+  try {
+    if (!(error instanceof Error) || typeof error.stack !== 'string') return '';
+    const { stack, message } = error;
+    const at = message === '' ? -1 : stack.indexOf(message);
+    return at < 0 ? stack : stack.slice(at + message.length);
+  } catch {
+    return '';
+  }
 }

@@ -55,7 +55,8 @@ export class Forgetting {
   async #all(signal: AbortSignal): Promise<void> {
     const begun = performance.now();
     const times = this.#options.afterMs ?? AFTER_MS;
-    let left = this.#places.all();
+    const places = this.#places.all();
+    let left = places;
     if (left.length === 0) {
       this.#options.onNotice(
         'Vault may still take what a retired key signs: nobody has logged in since the start, so that it is not known where. Write the ' +
@@ -75,6 +76,14 @@ export class Forgetting {
           }),
         );
       }
+      if (round > 0 && failures.size === 0) break;
+    }
+    const done = places.filter((place) => !failures.has(place)).map(({ authPath }) => `auth/${authPath}`);
+    if (done.length > 0) {
+      this.#options.onNotice(
+        `Vault has read the keys anew at ${[...new Set(done)].slice(0, 10).join(', ')}${done.length > 10 ? ', …' : ''}: it takes nothing ` +
+          'there that a retired key signs.',
+      );
     }
     for (const [{ authPath, namespace }, failure] of failures) {
       const where = `auth/${authPath}${namespace === undefined ? '' : ` in the namespace ${namespace}`}`;
