@@ -174,6 +174,8 @@ describe('a NATS account that has reached its limit', () => {
       await expect.poll(commit, WAIT).toMatch(told);
       const { health } = storage.shared;
       expect((health.problem ?? health.room?.problem)?.message).toContain('the NATS account of the bucket');
+      // Of this machine's disk nobody says that it is full.
+      expect((await storage.facts()).writable).toBe(true);
       await manager.streams.purge('OTHER');
       await expect.poll(commit, WAIT).toBe('done');
       expect(storage.shared.health.room?.problem).toBeUndefined();

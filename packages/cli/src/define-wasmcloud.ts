@@ -66,9 +66,12 @@ function definePermissions(wasmcloud: Command): void {
     )
     .option(
       '--plain <file>',
-      'write a server configuration with users by their keys, and their seeds beside it',
+      'write a server configuration with users by their keys, and their seeds beside it; for one backend alone',
     )
-    .option('-F, --force', 'with --plain: replace the file; seeds that are there stay')
+    .option(
+      '-F, --force',
+      'with --plain: replace the file, with what it has for another backend; seeds that are there stay',
+    )
     .option('--show', 'print what each role may do, and make nothing');
   addFolderOptions(addKeyOption(permissions, 'who signs the account: a key of the operator'));
   act(addJsonOption(permissions), async (options) =>

@@ -258,6 +258,7 @@ function describeHeal(report: HealReport, who: Names): string {
       (one) =>
         `${TAKEN[one.what] ?? one.what} ${displayText(targetOf(one))}: ${dryRun ? 'would be ' : ''}taken away, as in the other future.`,
     ),
+    ...(alarm && !dryRun ? ['The alarm is lifted.'] : []),
     ...(refusal
       ? [paint('yellow', `Without --dry-run this would be refused: ${displayText(refusal.message)}`)]
       : []),

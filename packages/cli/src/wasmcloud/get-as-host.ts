@@ -32,7 +32,7 @@ export async function getAsHost(name: string, as: string, options: GetOptions): 
       return await client.get({ ...asked, application });
     } catch (error) {
       if (!(error instanceof SecretsError)) throw error;
-      throw new Failure(`failed to get secret ${quote(name)} as a host: ${sentence(error, backend)}`);
+      throw new Failure(`failed to get secret ${quote(name)} as a host: ${sentence(error, backend, name)}`);
     }
   });
 }
@@ -76,18 +76,18 @@ const OWN_HINTS: Hints = {
 };
 
 /** Of backends whose secrets may lie elsewhere. */
-const hintsOf = (backend: string): Hints => ({
+const hintsOf = (secret: string): Hints => ({
   Unauthorized:
-    `the backend believes the token, and either no grant of "get" on ${quote(`${backend}/NAME`)} lets its entity have this secret, which is in ` +
+    `the backend believes the token, and either no grant of "get" on ${quote(secret)} lets its entity have this secret, which is in ` +
     'coffer’s audit log, or what lies behind refuses it, which is in coffer’s log',
   SecretNotFound: 'its entity may have the secret, and there is none of this name, version and field',
-  InvalidRequest: 'the backend has no secrets of such a name, version or field',
+  InvalidRequest: 'the backend has no secrets of such a name, version or field; coffer’s log says which',
 });
 
 /** The protocol's word first: it is what stands in a host's log. */
-function sentence(error: SecretsError, backend: string): string {
+function sentence(error: SecretsError, backend: string, name: string): string {
   if (error instanceof NoAnswerError) return error.text;
-  const hints = backend === DEFAULT_NAME ? OWN_HINTS : hintsOf(backend);
+  const hints = backend === DEFAULT_NAME ? OWN_HINTS : hintsOf(`${backend}/${name}`);
   const hint = hints[error.code];
   return hint === undefined ? error.message : `${error.code}: ${hint}`;
 }

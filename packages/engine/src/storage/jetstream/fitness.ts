@@ -56,8 +56,8 @@ export async function requireSync(options: JetStreamOptions): Promise<Sync> {
     throw new CofferError(
       'unfit_store',
       'it is not known whether the NATS servers sync before they acknowledge, without which a power cut loses acknowledged secrets: ' +
-        'set sync_interval: always in the jetstream block of every server, and give credentials of the system account, by which ' +
-        'that is checked, or state syncAlways: true',
+        'set sync_interval: always in the jetstream block of every server, and give credentials of the system account (storage.systemCreds), by ' +
+        'which that is checked, or state storage.syncAlways: true',
     );
   }
   const system = await connectSystem().catch((error: unknown) => {

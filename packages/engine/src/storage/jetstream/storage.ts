@@ -221,13 +221,8 @@ export class JetStreamStorage implements Storage {
   }
 
   async facts(): Promise<StorageFacts> {
-    const facts = await this.#replica.facts();
-    const { problem, room } = this.shared.health;
-    return {
-      ...facts,
-      writable: facts.writable && (problem ?? room?.problem) === undefined,
-      commits: this.#committer.commits.snapshot(),
-    };
+    // Whether there is room here: why else changes are refused is for `shared` to say, of one moment.
+    return { ...(await this.#replica.facts()), commits: this.#committer.commits.snapshot() };
   }
 
   async close(): Promise<void> {
