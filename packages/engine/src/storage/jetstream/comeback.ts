@@ -5,7 +5,7 @@ import type { Admission } from '../shared.js';
 import { Regression, regressionOf } from './admission.js';
 import type { AlarmBell } from './alarm.js';
 import { lastNote } from './continuity.js';
-import { UNPROVEN } from './epoch.js';
+import { type EpochSeal, UNPROVEN } from './epoch.js';
 import type { RecordSense } from './heal-plan.js';
 import type { Layout } from './layout.js';
 import type { Lookout } from './lookout.js';
@@ -30,6 +30,7 @@ export interface ComebackOptions {
   readonly alarm: AlarmBell;
   readonly members: Members;
   readonly sense: RecordSense;
+  readonly epochs: EpochSeal;
   readonly lookout: Lookout;
   readonly signs: SignsOfLife;
   readonly onNotice: (sentence: string) => void;

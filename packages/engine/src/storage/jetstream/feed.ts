@@ -100,6 +100,7 @@ export class Feed {
       seal,
       alarm,
       members,
+      epochs: this.#seal,
       lookout: this.#lookout,
       signs: this.#signs,
       onNotice,

@@ -6,7 +6,7 @@ import { admitted, Regression } from './admission.js';
 import type { Stray } from './beside.js';
 import { unavailable } from './commit-errors.js';
 import { lastNote } from './continuity.js';
-import { beginOf, UNPROVEN } from './epoch.js';
+import { beginOf, type EpochSeal, UNPROVEN } from './epoch.js';
 import { generationOf, type RecordSense } from './heal-plan.js';
 import { Intake, type Whole } from './intake.js';
 import { type Layout, token } from './layout.js';
@@ -27,6 +27,7 @@ export interface ReconciliationOptions {
   readonly replica: ReplicaLike;
   readonly admission: Admission;
   readonly sense: RecordSense;
+  readonly epochs: EpochSeal;
   readonly lookout: Lookout;
   readonly signs: SignsOfLife;
   /** It was seen that this instance has nothing that the stream has not. */
@@ -106,14 +107,17 @@ export class Reconciliation {
 
   /**
    * What came since a heal nobody may have looked at yet: all instances compare at that moment. What came before, it has made so. Where
-   * this one alone comes back, the others have looked.
+   * this one alone comes back, or is new, the others have looked.
    */
   #judgeOf(meta: Meta, began: number): ((strays: readonly Stray[]) => Promise<void>) | undefined {
-    const { connection, manager, layout, seal, replica, lookout } = this.#options;
-    if (meta.epoch === replica.origin?.epoch) return undefined;
+    const { connection, manager, layout, seal, replica, epochs, lookout } = this.#options;
+    const { epoch = UNPROVEN } = replica.origin ?? {};
+    if (epoch === UNPROVEN || epoch === meta.epoch) return undefined;
     const requireSame = async () => {
       const { data } = (await lastNote(manager, layout.stream, layout.meta)) ?? {};
-      if (parsedNote(data, parseAnyMeta)?.epoch !== meta.epoch) throw unavailable('it was healed again');
+      const said = parsedNote(data, parseAnyMeta);
+      // What no heal has sealed says nothing.
+      if (said && said.epoch > meta.epoch && epochs.isGood(said)) throw unavailable('it was healed again');
     };
     return async (strays) => {
       const since = strays.filter(({ revision }) => revision > began);
