@@ -1,5 +1,5 @@
 import { jetstreamManager } from '@nats-io/jetstream';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { canary } from '../support/canary.mjs';
@@ -14,13 +14,15 @@ async function store() {
   const nats = await NatsCluster.start({ size: 1 });
   later(() => nats.stop());
   const connection = await makeBucket(nats.urls);
-  const manager = await jetstreamManager(connection, { checkAPI: false });
+  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 1_000 });
   const one = (await Follower.open(nats.urls)).start();
   const two = (await Follower.open(nats.urls)).start();
   /** The message of a record as it is now, and what puts it there again. */
   const seen = async (key: string) => {
     const subject = layout.record(bytes(key));
-    const found = await manager.streams.getMessage(layout.stream, { last_by_subj: subject });
+    // What is asked while the connection has not found back to the server is lost.
+    const last = () => manager.streams.getMessage(layout.stream, { last_by_subj: subject });
+    const found = await vi.waitFor(last, WAIT);
     if (!found) throw new Error(`${key} is not there`);
     const headers = Object.values(HEADER).flatMap((name) =>
       found.header.has(name) ? [[name, found.header.get(name)] as const] : [],
