@@ -47,3 +47,14 @@ export function pending<T>() {
   });
   return { promise, resolve };
 }
+
+/** A module whose `fetch` says when it is `asked`, and answers what `resolve` is given. */
+export async function waitingModule() {
+  const { promise: asked, resolve: told } = pending<void>();
+  const { promise: answer, resolve } = pending<Secret>();
+  const fetch = () => {
+    told();
+    return answer;
+  };
+  return { module: await moduleOf({ fetch }), asked, resolve };
+}

@@ -4,7 +4,16 @@ import type { Secret } from '@coffer/wasmcloud';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canary } from '../../../test/support/canary.mjs';
 import { openModule } from '../src/backends/module.js';
-import { answering, backend, coded, moduleFile, moduleOf, pending, text } from './backend-world.js';
+import {
+  answering,
+  backend,
+  coded,
+  moduleFile,
+  moduleOf,
+  pending,
+  text,
+  waitingModule,
+} from './backend-world.js';
 import { startNats, until } from './nats-world.js';
 import { send, temporaryFolder } from './support.js';
 import { WasmWorld } from './wasm-world.js';
@@ -110,14 +119,7 @@ describe('backends beside coffer’s own store', () => {
   });
 
   it('give nothing to who was revoked while it was fetched, and wipe it', async () => {
-    const { promise: asked, resolve: told } = pending<void>();
-    const { promise: answer, resolve } = pending<Secret>();
-    const module = await moduleOf({
-      fetch: () => {
-        told();
-        return answer;
-      },
-    });
+    const { module, asked, resolve } = await waitingModule();
     const world = await WasmWorld.start({ backends: [backend('slow', module)] });
     await world.open();
     const refused = world.refusal('db', { backend: 'slow' });
@@ -135,14 +137,7 @@ describe('backends beside coffer’s own store', () => {
     ['whose host was revoked', 'lineage'],
     ['whose host was revoked, where nobody is trusted', 'self-issued'],
   ])('give nothing to who asks on a host %s while it was fetched', async (_, trust) => {
-    const { promise: asked, resolve: told } = pending<void>();
-    const { promise: answer, resolve } = pending<Secret>();
-    const module = await moduleOf({
-      fetch: () => {
-        told();
-        return answer;
-      },
-    });
+    const { module, asked, resolve } = await waitingModule();
     const isOpen = trust === 'self-issued';
     const world = await WasmWorld.start({
       backends: [backend('slow', module, { trust, grants: 'upstream' })],
@@ -165,14 +160,7 @@ describe('backends beside coffer’s own store', () => {
       });
     const natsServer = await member(users);
     const [, routes] = await natsServer.process.waitFor(/route connections on (127\.0\.0\.1:\d+)/);
-    const { promise: asked, resolve: told } = pending<void>();
-    const { promise: answer, resolve } = pending<Secret>();
-    const module = await moduleOf({
-      fetch: () => {
-        told();
-        return answer;
-      },
-    });
+    const { module, asked, resolve } = await waitingModule();
     const backends = [backend('slow', module, { grants: 'upstream' })];
     const world = await WasmWorld.start({ backends }, { natsServer });
     const refused = world.refusal('db', { backend: 'slow' });

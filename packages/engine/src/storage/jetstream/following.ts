@@ -4,28 +4,20 @@ import { errors, type NatsConnection } from '@nats-io/nats-core';
 import { CofferError } from '../../errors.js';
 import type { Admission } from '../shared.js';
 import { Regression, regressionOf } from './admission.js';
-import type { AlarmBell } from './alarm.js';
 import type { Beats } from './beats.js';
 import type { Stray } from './beside.js';
 import type { Comeback } from './comeback.js';
 import { unavailable } from './commit-errors.js';
-import { type EpochSeal, Outdated } from './epoch.js';
+import { Outdated } from './epoch.js';
 import { Hearing } from './hearing.js';
 import type { Taken } from './intake.js';
-import type { Layout } from './layout.js';
 import type { Leases } from './leases.js';
 import type { Link } from './link.js';
-import type { Lookout } from './lookout.js';
 import { managerOf } from './manager.js';
-import type { Members } from './members.js';
-import type { MessageSeal } from './message-seal.js';
 import type { Meta } from './notes.js';
-import { Preparation } from './preparation.js';
-import type { Progress } from './progress.js';
+import { Preparation, type PreparationOptions } from './preparation.js';
 import { Reading } from './reading.js';
-import type { ReplicaLike } from './replica-contract.js';
 import type { Scrubber } from './scrubber.js';
-import type { SignsOfLife } from './signs.js';
 import { requireCameTrue } from './stray.js';
 
 /** Between two looks whether the store was healed. */
@@ -35,23 +27,14 @@ const RETRY_MS = 250;
 /** Beats that do not come back for so long: the stream has no leader, or takes no messages. */
 const SILENT_MS = 3_000;
 
-export interface FollowingOptions {
-  readonly layout: Layout;
-  readonly replica: ReplicaLike;
+export interface FollowingOptions extends Omit<PreparationOptions, 'hearing'> {
   readonly link: Link;
   readonly beats: Beats;
   /** Of this instance, for people. */
   readonly name: string;
-  readonly seal: EpochSeal;
-  readonly messageSeal: MessageSeal;
-  readonly lookout: Lookout;
-  readonly progress: Progress;
-  readonly alarm: AlarmBell;
-  readonly members: Members;
   readonly leases: Leases;
   readonly comeback: Comeback;
   readonly scrubber: Scrubber;
-  readonly signs: SignsOfLife;
   readonly onNotice: (sentence: string) => void;
 }
 
