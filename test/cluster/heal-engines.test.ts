@@ -1,5 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest';
 
+import type { CofferError } from '../../packages/engine/src/index.js';
 import { admin, bytes, codeOf } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
 import { Engines, healthy, valueAt } from './engines.js';
@@ -32,6 +33,12 @@ it('engines bring back what a power cut took from all servers: values, and that 
   await expect.poll(() => a.engine.sharedHealth?.alarm, { timeout: 60_000 }).toBeDefined();
   await expect.poll(() => b.engine.sharedHealth?.alarm, { timeout: 60_000 }).toBeDefined();
   expect(await codeOf(b.engine.put(admin, 'db', bytes(canary('no'))))).toMatch(/^(store_alarm|stale)$/);
+  // Who found it reads on no further, and says of what grows too old to be answered why.
+  const read = ({ engine }: typeof a) =>
+    engine.get(admin, 'new').then(String, ({ code, forCaller }: CofferError) => `${code}: ${forCaller}`);
+  await expect
+    .poll(() => Promise.all([a, b].map(read)), { timeout: 60_000 })
+    .toContainEqual(expect.stringMatching(/^stale: the store has raised an alarm: until an administrator/));
   const report = await a.engine.healStorage(admin, { dryRun: false });
   expect(report).toMatchObject({ absent: [], forks: [] });
   for (const one of [a, b]) {

@@ -12,7 +12,7 @@ export class KnownSecrets {
   readonly #revoked: string[] = [];
   #count = 0;
 
-  /** @param alarmed ends an alarm that refuses a change, which is then made again; without it the change rejects */
+  /** @param alarmed ends an alarm that refuses a request, which is then made again; without it the request rejects */
   constructor(deployment: Deployment, alarmed?: () => Promise<void>) {
     this.#deployment = deployment;
     this.#alarmed = alarmed;
@@ -51,15 +51,18 @@ export class KnownSecrets {
     }
   }
 
-  /** What an alarm refuses was not done. */
-  async #take<T>(change: () => Promise<T>): Promise<T> {
+  /**
+   * What an alarm refuses was not done. It refuses what only reads as well: who found that something is lost reads on no further, so
+   * that what it has is soon too old to answer with.
+   */
+  async #take<T>(request: () => Promise<T>): Promise<T> {
     try {
-      return await change();
+      return await request();
     } catch (error) {
-      const isAlarm = error instanceof CofferClientError && error.code === 'store_alarm';
+      const isAlarm = error instanceof CofferClientError && error.message.includes('has raised an alarm');
       if (!isAlarm || !this.#alarmed) throw error;
       await this.#alarmed();
-      return this.#take(change);
+      return this.#take(request);
     }
   }
 
@@ -98,7 +101,9 @@ export class KnownSecrets {
 
   async expectEverywhere(): Promise<void> {
     for (const { name } of this.#deployment.instances) {
-      await expect.poll(() => this.expectAt(name).then(() => true, String), { timeout: 60_000 }).toBe(true);
+      const look = () => this.#take(() => this.expectAt(name)).then(() => true, String);
+      // With the time that a heal takes.
+      await expect.poll(look, { timeout: 120_000 }).toBe(true);
     }
   }
 }

@@ -50,9 +50,12 @@ export class DamagedStore implements AsyncDisposable {
     for (const { name } of this.deployment.instances) {
       await expect.poll(() => this.#alarmAt(name).catch(() => null), { timeout: 60_000 }).not.toBe(null);
       const client = this.known.client(name);
-      const refused = await client.put('known/refused', 'x').catch(({ code }) => code);
+      const refused = await client.put('known/refused', 'x').catch((error: unknown) => error);
       // Whom it cannot know for certain any more it refuses before it looks at what is asked.
-      expect(['store_alarm', 'stale']).toContain(refused);
+      expect(refused).toMatchObject({
+        code: expect.stringMatching(/^(store_alarm|stale)$/),
+        message: expect.stringContaining('the store has raised an alarm'),
+      });
       client.close();
     }
   }

@@ -21,6 +21,14 @@ import type { ReplicaLike } from './replica-contract.js';
 /** Who has raised the alarm where nothing was wrong, and a person has begun a heal. */
 export const NOBODY = '0'.repeat(16);
 
+/** With a sentence that fits a change, and a reading of what is here, which grows old where the store is read no further. */
+export const alarmed = ({ message }: Pick<StorageAlarm, 'message'>): CofferError =>
+  new CofferError('store_alarm', message, {
+    forCaller:
+      'the store has raised an alarm: until an administrator has healed it (“coffer storage heal”), nothing is changed, and nothing ' +
+      'is answered that is older than it may be',
+  });
+
 /**
  * The alarm: kept in the replica, so that a restart does not silence it, and in the stream, so that all hear it. Whoever knows of it
  * refuses changes. Only a heal ends it, which moves the store into a new epoch.
@@ -71,7 +79,7 @@ export class AlarmBell {
   /** What a change is refused with; undefined as long as there is none. */
   get problem(): CofferError | undefined {
     const alarm = this.current;
-    return alarm && new CofferError('store_alarm', alarm.message);
+    return alarm && alarmed(alarm);
   }
 
   /** Called when {@link current} changes. @returns a function that ends it */

@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { CofferError } from '../../errors.js';
 import { DISK_BOUNDS, Timings } from '../../timings.js';
 import type { StorageChange } from '../storage.js';
+import { alarmed } from './alarm.js';
 import { type Answer, publishBatch, untilLost } from './batch-publisher.js';
 import { BucketRoom, type SeenRoom } from './bucket-room.js';
 import { doubtful, overtaken, timed, unavailable } from './commit-errors.js';
@@ -239,7 +240,7 @@ export class Committer {
   #problem(): CofferError | undefined {
     const { link, feed, replica } = this.#options;
     if (feed.problem) return feed.problem;
-    if (replica.alarm) return new CofferError('store_alarm', replica.alarm.message);
+    if (replica.alarm) return alarmed(replica.alarm);
     return link.connection ? undefined : unavailable(link.problem);
   }
 
