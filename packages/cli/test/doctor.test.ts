@@ -1,6 +1,12 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createKeyPair } from '@coffer/identity';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { NatsServer } from '../../../test/support/nats.mjs';
 import { coffer, startServer } from './run.js';
 
 interface Told {
@@ -10,6 +16,18 @@ interface Told {
 }
 
 const findings = (stdout: string): Told[] => JSON.parse(stdout).findings;
+
+/** What the doctor warns of where `/readyz` says this, apart from the caller. */
+async function toldOf(said: unknown): Promise<string[]> {
+  const server = createServer((_request, answer) => answer.end(JSON.stringify(said))).listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const { stdout } = await coffer(['doctor', '-s', `http://127.0.0.1:${port}`, '--json']);
+  return findings(stdout)
+    .filter(({ level, subject }) => level !== 'ok' && subject !== 'caller')
+    .map(({ subject, says }) => `${subject}: ${says}`);
+}
 
 describe('coffer doctor', () => {
   test('looks at this machine’s server, whether it runs or not', async () => {
@@ -91,5 +109,65 @@ describe('coffer doctor', () => {
       { level: 'warning', says: expect.stringMatching(/^the server’s is (59|6\d) s behind ours/) },
       { level: 'warning', subject: 'caller' },
     ]);
+  });
+
+  test('tells of backends that cannot answer, by name where the server tells which', async () => {
+    await using nats = await NatsServer.start();
+    const folder = mkdtempSync(join(tmpdir(), 'coffer-doctor-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    writeFileSync(
+      join(folder, 'backend.mjs'),
+      `export default async ({ reason }) => ({
+        fetch: async () => ({ version: '1', kind: 'string', value: Buffer.from('x') }),
+        unready: async () => reason,
+      });`,
+    );
+    using account = createKeyPair('account');
+    const backend = (name: string, settings = {}) => ({
+      name,
+      kind: 'module',
+      module: './backend.mjs',
+      settings,
+    });
+    const config = {
+      nats: { servers: [nats.url], allowOpen: true },
+      trust: { accounts: [account.publicKey], audiences: ['http://127.0.0.1'] },
+      backends: [backend('fine'), backend('vault', { reason: 'it is sealed' })],
+    };
+    writeFileSync(join(folder, 'coffer.yaml'), JSON.stringify(config));
+    await using server = await startServer('--config', join(folder, 'coffer.yaml'));
+
+    const told = async (address: string) => {
+      const { stdout } = await coffer(['doctor', '-s', address, '--json']);
+      return findings(stdout).filter(({ subject }) => subject === 'backends');
+    };
+    await expect
+      .poll(() => told(server.socket))
+      .toEqual([
+        {
+          subject: 'backends',
+          level: 'warning',
+          says: expect.stringMatching(/^"vault" cannot answer since \d{4}-\S+Z: the server’s log says why$/),
+        },
+      ]);
+    expect(await told(server.url)).toEqual([
+      {
+        subject: 'backends',
+        level: 'warning',
+        says: expect.stringMatching(
+          /^1 of 2 cannot answer, or are not served: the log of http:\S+ says which and why/,
+        ),
+      },
+    ]);
+  });
+
+  test('tells with -s what is wrong with a store that is shared, and of changes that are refused', async () => {
+    const said = { ready: true, writable: false, store: { warnings: ['the disks of two servers are full'] } };
+    expect(await toldOf(said)).toEqual(['store: the disks of two servers are full']);
+    expect(await toldOf({ ready: true, writable: false })).toEqual([
+      expect.stringMatching(/^store: changes are refused, for want of room/),
+    ]);
+    expect(await toldOf({ ready: true, writable: true, store: { warnings: [] } })).toEqual([]);
+    expect(await toldOf({ nats: { backends: [null] }, store: { warnings: 'x' } })).toEqual([]);
   });
 });

@@ -67,6 +67,7 @@ export type { RevocationRequest } from './revocation.js';
 export type { DataKeyInfo, KeysInfo, Rotation } from './rotation/keys.js';
 export type { RotationProgress } from './rotation/rewriter.js';
 export type { SecretInfo, SecretValue, ValueOptions } from './secret.js';
+export { requireSync } from './storage/jetstream/fitness.js';
 export {
   DEFAULT_AUDIT_MAX_BYTES,
   DEFAULT_BOUND_MS,

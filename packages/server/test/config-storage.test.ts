@@ -192,6 +192,27 @@ storage:
     ]);
   });
 
+  it('is looked at before a start: whether it is known that the servers sync', async () => {
+    const folder = await temporaryFolder();
+    const config = join(folder, 'coffer.yaml');
+    const check = async (more: string) => {
+      writeFileSync(config, `storage: {kind: jetstream, servers: [a]${more}}\n`);
+      const { findings } = await checkConfiguration({ flags: { config }, env: { HOME: folder } });
+      return findings.filter(({ subject }) => subject === 'JetStream');
+    };
+    expect(await check('')).toEqual([
+      {
+        subject: 'JetStream',
+        level: 'problem',
+        says: expect.stringMatching(
+          /^it is not known whether the NATS servers sync .*storage\.syncAlways: true$/,
+        ),
+      },
+    ]);
+    expect(await check(', syncAlways: true')).toEqual([]);
+    expect(await check(', allowLazySync: true')).toEqual([]);
+  });
+
   it('is not changed while a server runs', async () => {
     const one = await load('storage: {kind: jetstream, servers: [a]}');
     const { storage } = await load('storage: {kind: jetstream, servers: [a, b], stale: allow}');

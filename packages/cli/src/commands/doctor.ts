@@ -21,13 +21,13 @@ async function checkHere(options: Options): Promise<readonly Finding[]> {
   const { checkInstallation } = await import('@coffer/server');
   const { findings, socketPath } = await checkInstallation({ flags: options, env: process.env });
   if (socketPath === undefined) return findings;
-  return [...findings, ...(await withSocket(socketPath, (client) => ask(client, undefined)))];
+  return [...findings, ...(await withSocket(socketPath, (client) => ask(client, { isAll: false })))];
 }
 
 function checkThere(options: Options): Promise<readonly Finding[]> {
-  return withClient(options, (client) => ask(client, authoritiesFrom(options)));
+  return withClient(options, (client) => ask(client, { ca: authoritiesFrom(options), isAll: true }));
 }
 
-function ask(client: Client, ca: Buffer | undefined): Promise<Finding[]> {
-  return checkRunning({ client, ca, version: readVersion() });
+function ask(client: Client, { ca, isAll }: { ca?: Buffer | undefined; isAll: boolean }): Promise<Finding[]> {
+  return checkRunning({ client, ca, isAll, version: readVersion() });
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestOptions } from 'node:http';
+import { addAbortSignal } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 
 /** What a server shows to everybody. */
@@ -12,8 +13,23 @@ export interface Probe {
   readonly notServingSince: string | undefined;
   /** The kind of alarm that a shared store has; undefined: none, or the store is not shared. */
   readonly alarm: string | undefined;
+  /** What else is not as it should be with a store that is shared. */
+  readonly warnings: readonly string[];
+  readonly writable: boolean;
+  /** Those whose secrets lie elsewhere. */
+  readonly backends: readonly SeenBackend[];
   /** When its TLS certificate ends. */
   readonly validTo: Date | undefined;
+}
+
+export interface SeenBackend {
+  /** As {@link notReadySince}, told on the admin socket alone. */
+  readonly name: string | undefined;
+  /** NATS lets it. */
+  readonly serving: boolean;
+  /** What lies behind it can answer. */
+  readonly ready: boolean;
+  readonly notReadySince: string | undefined;
 }
 
 const TIMEOUT_MS = 5_000;
@@ -26,17 +42,30 @@ const MAX_BODY_BYTES = 64 * 1024;
  * @throws what the connection failed with
  */
 export async function probe(server: string, ca: Buffer | undefined): Promise<Probe> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  try {
+    return await look(server, ca, signal);
+  } catch (error) {
+    throw signal.aborted ? new Error(`no answer within ${TIMEOUT_MS / 1000} s`) : error;
+  }
+}
+
+async function look(server: string, ca: Buffer | undefined, signal: AbortSignal): Promise<Probe> {
   const start = performance.now();
-  const { answer, validTo } = await ask(server, ca);
+  const { answer, validTo } = await ask(server, ca, signal);
   const date = new Date(answer.headers.date ?? '');
   const tookMs = performance.now() - start;
-  const body = await read(answer);
+  const said = parse(await read(answer, signal));
+  const isReady = answer.statusCode === 200;
   return {
     date: Number.isNaN(date.getTime()) ? undefined : date,
     tookMs,
-    notReady: answer.statusCode === 200 ? undefined : reasonIn(body, answer.statusCode ?? 0),
-    notServingSince: answer.statusCode === 200 ? notServingSince(body) : undefined,
-    alarm: alarmIn(body),
+    notReady: isReady ? undefined : (textOf(said.reason) ?? `it answers ${answer.statusCode}`),
+    notServingSince: isReady ? notServingSince(said) : undefined,
+    alarm: textOf(said.store?.alarm),
+    warnings: warningsIn(said),
+    writable: said.writable !== false,
+    backends: backendsIn(said),
     validTo,
   };
 }
@@ -44,6 +73,7 @@ export async function probe(server: string, ca: Buffer | undefined): Promise<Pro
 async function ask(
   server: string,
   ca: Buffer | undefined,
+  signal: AbortSignal,
 ): Promise<{ answer: IncomingMessage; validTo: Date | undefined }> {
   const url = server.startsWith('unix:') ? undefined : new URL(server);
   const { request } = url?.protocol === 'https:' ? await import('node:https') : await import('node:http');
@@ -52,19 +82,22 @@ async function ask(
     url === undefined
       ? { socketPath: server.slice('unix:'.length) }
       : { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port };
-  const options = { ...where, path, agent: false, timeout: TIMEOUT_MS, ...(ca && { ca }) } as RequestOptions;
+  const options = { ...where, path, agent: false, signal, ...(ca && { ca }) } as RequestOptions;
   return new Promise((resolve, reject) => {
     const asked = request(options, (answer) => {
       const { valid_to: validTo } = (answer.socket as Partial<TLSSocket>).getPeerCertificate?.() ?? {};
       resolve({ answer, validTo: validTo === undefined ? undefined : new Date(validTo) });
     });
-    asked.on('timeout', () => asked.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
     asked.on('error', reject);
+    // Without a word, as by an answer that changes the protocol.
+    asked.on('close', () => reject(new Error('the connection ended without an answer')));
     asked.end();
   });
 }
 
-async function read(answer: IncomingMessage): Promise<string> {
+async function read(answer: IncomingMessage, signal: AbortSignal): Promise<string> {
+  // What ends the request only does not end this one.
+  addAbortSignal(signal, answer);
   let body = '';
   for await (const part of answer.setEncoding('utf8')) {
     body += part;
@@ -73,31 +106,41 @@ async function read(answer: IncomingMessage): Promise<string> {
   return body;
 }
 
-function notServingSince(body: string): string | undefined {
+/** What `/readyz` says, as far as it is what coffer's says: something else may answer there. */
+interface Readiness {
+  readonly reason?: unknown;
+  readonly writable?: unknown;
+  readonly nats?: {
+    readonly serving?: unknown;
+    readonly notServingSince?: unknown;
+    readonly backends?: unknown;
+  };
+  readonly store?: { readonly alarm?: unknown; readonly warnings?: unknown };
+}
+
+function parse(body: string): Readiness {
   try {
-    const { nats } = JSON.parse(body) as { nats?: { serving?: unknown; notServingSince?: unknown } };
-    if (nats?.serving !== false) return undefined;
-    return typeof nats.notServingSince === 'string' ? nats.notServingSince : 'an unknown time';
+    return (JSON.parse(body) as Readiness | null) ?? {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 
-function alarmIn(body: string): string | undefined {
-  try {
-    const { store } = JSON.parse(body) as { store?: { alarm?: unknown } };
-    return typeof store?.alarm === 'string' ? store.alarm : undefined;
-  } catch {
-    return undefined;
-  }
+function notServingSince({ nats }: Readiness): string | undefined {
+  return nats?.serving === false ? (textOf(nats.notServingSince) ?? 'an unknown time') : undefined;
 }
 
-function reasonIn(body: string, status: number): string {
-  try {
-    const { reason } = JSON.parse(body) as { reason?: unknown };
-    if (typeof reason === 'string') return reason;
-  } catch {
-    // Something else than coffer may answer there.
-  }
-  return `it answers ${status}`;
+function backendsIn({ nats }: Readiness): SeenBackend[] {
+  if (!Array.isArray(nats?.backends)) return [];
+  return (nats.backends as Record<string, unknown>[]).map((one) => ({
+    name: textOf(one?.name),
+    serving: one?.serving !== false,
+    ready: one?.ready !== false,
+    notReadySince: textOf(one?.notReadySince),
+  }));
 }
+
+const warningsIn = ({ store }: Readiness): string[] =>
+  Array.isArray(store?.warnings) ? store.warnings.filter((one) => typeof one === 'string') : [];
+
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);

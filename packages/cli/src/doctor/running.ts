@@ -1,7 +1,8 @@
 import type { Client, Whoami } from '@coffer/client';
 import type { Finding } from '@coffer/server';
 import { isClientError } from '../failure.js';
-import { type Probe, probe } from './probe.js';
+import { quote } from '../quote.js';
+import { type Probe, probe, type SeenBackend } from './probe.js';
 
 const DAY = 24 * 60 * 60 * 1000;
 /** Of another machine's clock. */
@@ -13,6 +14,8 @@ export interface RunningOptions {
   readonly ca: Buffer | undefined;
   /** Of this program. */
   readonly version: string;
+  /** Nobody looks at the machine that it runs on, and at the servers of its store. */
+  readonly isAll: boolean;
   readonly now?: Date;
 }
 
@@ -55,6 +58,8 @@ export async function checkRunning(options: RunningOptions): Promise<Finding[]> 
             `${client.server} serves nothing over NATS since ${seen.notServingSince}: its log says why`,
           ),
         ]),
+    ...(options.isAll ? checkStore(seen) : []),
+    ...checkBackends(seen, client),
     ...(client.exposed
       ? [
           finding(
@@ -75,6 +80,46 @@ const finding = (subject: string, level: Finding['level'], says: string): Findin
   level,
   says,
 });
+
+/** Of an alarm it was told before. */
+function checkStore({ alarm, warnings, writable }: Probe): Finding[] {
+  if (alarm !== undefined) return [];
+  if (writable || warnings.length > 0) return warnings.map((says) => finding('store', 'warning', says));
+  return [
+    finding(
+      'store',
+      'warning',
+      'changes are refused, for want of room: "coffer doctor" on its machine says of what',
+    ),
+  ];
+}
+
+/** Which it is, a server tells on its own machine only. */
+function checkBackends({ backends, notServingSince }: Probe, client: Client): Finding[] {
+  // Then none of them is served, which is told.
+  if (notServingSince !== undefined) return [];
+  const failing = backends.filter(({ serving, ready }) => !(serving && ready));
+  if (failing.length === 0) {
+    return backends.length === 0
+      ? []
+      : [finding('backends', 'ok', `all of the ${backends.length} can answer`)];
+  }
+  const isTold = failing.every(({ name }) => name !== undefined);
+  if (isTold) return failing.map((one) => finding('backends', 'warning', howItFails(one)));
+  return [
+    finding(
+      'backends',
+      'warning',
+      `${failing.length} of ${backends.length} cannot answer, or are not served: the log of ${client.server} says which and why, and so ` +
+        'does "coffer doctor" on its machine',
+    ),
+  ];
+}
+
+const howItFails = ({ name = '', serving, notReadySince }: SeenBackend): string =>
+  serving
+    ? `${quote(name)} cannot answer since ${notReadySince ?? 'an unknown time'}: the server’s log says why`
+    : `${quote(name)} is not served, since NATS does not let it: the server’s log says why`;
 
 function checkCertificate({ validTo }: Probe, now: Date): Finding[] {
   if (validTo === undefined) return [];

@@ -1,4 +1,4 @@
-import { type BucketState, counted, inspectBucket, inspectBucketKey } from '@coffer/engine';
+import { type BucketState, counted, inspectBucket, inspectBucketKey, requireSync } from '@coffer/engine';
 import type { ServerConfig } from '../config/config.js';
 import type { NatsReach, NatsUser } from '../config/nats.js';
 import type { JetStreamConfig } from '../config/storage.js';
@@ -12,9 +12,20 @@ import { usableRootKey } from './store.js';
 const SUBJECT = 'JetStream';
 export const ROOT_KEY = 'root key';
 
-/** Whether the files that the connection to a store in JetStream needs can be used, and are for their owner only. */
+/** Whether the files that the connection to a store in JetStream needs can be used, are for their owner only, and whether it could start. */
 export async function checkStorageSetup({ storage }: ServerConfig): Promise<readonly Finding[]> {
   if (storage.kind !== 'jetstream') return [];
+  const files = await checkStorageFiles(storage);
+  // The servers are for the doctor to ask.
+  if (storage.systemCreds !== undefined) return files;
+  const stated = async () => {
+    await requireSync(jetStreamOptions(storage));
+    return [];
+  };
+  return [...files, ...(await looking(SUBJECT, stated))];
+}
+
+function checkStorageFiles(storage: JetStreamConfig): Promise<readonly Finding[]> {
   return looking(SUBJECT, async () => {
     for (const { as, reach } of usersOf(storage)) checkNatsFiles(reach, as);
     const secret = [storage.creds, storage.nkey, storage.tls?.key, storage.systemCreds];

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
-import type { Agent, IncomingMessage } from 'node:http';
+import type { Agent } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
+import { answerTo, TIMED_OUT, TOO_LARGE } from '@coffer/wasmcloud/vault';
 import { Failure } from '../../failure.js';
 import { displayText } from '../../quote.js';
 import { SourceGone } from '../attempts.js';
@@ -28,7 +28,8 @@ export interface VaultAnswer {
   readonly body: Buffer;
 }
 
-const PATIENCE_MS = 30_000;
+/** For a whole answer, which may be a long list. */
+const PATIENCE_MS = 60_000;
 /** So often a request is sent that goes over a rate limit. */
 const ATTEMPTS = 20;
 const LARGEST_ANSWER = 64 * 2 ** 20;
@@ -148,7 +149,6 @@ export class VaultApi implements AsyncDisposable {
     const request = this.#http.request(`${this.display}/v1/${path}`, {
       method,
       agent: this.#agent,
-      timeout: PATIENCE_MS,
       headers: {
         'X-Vault-Request': 'true',
         ...(this.#token !== '' && { 'X-Vault-Token': this.#token }),
@@ -156,18 +156,14 @@ export class VaultApi implements AsyncDisposable {
         ...(body && { 'Content-Type': 'application/json', 'Content-Length': body.length }),
       },
     });
-    request.on('timeout', () => request.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
-    request.end(body);
-    const [response] = (await once(request, 'response')) as [IncomingMessage];
-    // One that comes while the body is read shows in the body's stream, and again here.
-    request.on('error', () => {});
-    const seconds = /^\d{1,2}$/.test(response.headers['retry-after'] ?? '')
-      ? Number(response.headers['retry-after'])
-      : 1;
-    return { status: response.statusCode ?? 0, body: await bodyOf(response), retryAfter: seconds };
+    const wait = { timeoutMs: PATIENCE_MS, largestBytes: LARGEST_ANSWER };
+    const { status, headers, body: answer } = await answerTo(request, wait, body);
+    const seconds = headers['retry-after'] ?? '';
+    return { status, body: answer, retryAfter: /^\d{1,2}$/.test(seconds) ? Number(seconds) : 1 };
   }
 
   #unreachable({ code = '', message }: NodeJS.ErrnoException): SourceGone {
+    if (code === TOO_LARGE) return new SourceGone('Vault gives an answer that is larger than any secret');
     if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME/.test(code)) {
       return new SourceGone(
         `the certificate of ${this.display} is not to be trusted (${code}): use --from-ca FILE, or the name that it holds`,
@@ -185,27 +181,10 @@ const WHY: Record<string, string> = {
   ECONNRESET: 'the connection broke',
   ENOTFOUND: 'no such host',
   EAI_AGAIN: 'the name service does not answer',
-  ETIMEDOUT: `no answer within ${PATIENCE_MS / 1000} s`,
+  [TIMED_OUT]: `no answer within ${PATIENCE_MS / 1000} s`,
+  UPGRADE: 'it changes to another protocol',
   EPROTO: 'it does not speak TLS',
 };
-
-async function bodyOf(response: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      size += chunk.length;
-      if (size > LARGEST_ANSWER) throw new Failure('Vault gives an answer that is larger than any secret');
-    }
-    const body = Buffer.alloc(size);
-    let at = 0;
-    for (const chunk of chunks) at += chunk.copy(body, at);
-    return body;
-  } finally {
-    for (const chunk of chunks) chunk.fill(0);
-  }
-}
 
 /** A path of Vault's, as it stands in a URL. */
 export const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
