@@ -31,6 +31,9 @@ interface Entry {
   readonly upTo?: unknown;
 }
 
+/** `retire-signing-key`, but for a few that the log writes on its own. */
+const LONGEST_ACTION = 18;
+
 /** A line of the audit log for people: number, time, what became of it, action, what it was about, by whom. */
 export function entryInWords(line: string): string {
   const entry = parse(line);
@@ -39,7 +42,7 @@ export function entryInWords(line: string): string {
     text(entry.seq).padStart(8),
     text(entry.time).replace(/\.\d+Z$/, 'Z'),
     result(entry),
-    text(entry.action).padEnd(14),
+    text(entry.action).padEnd(LONGEST_ACTION),
     subject(entry),
     why(entry),
     by(entry),

@@ -47,10 +47,10 @@ describe('audit tail', () => {
     expect(code).toBe(0);
     const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`;
     const lines = [
-      ` +2  ${time}  begun    put             app/db  by socket`,
-      ` +3  ${time}  done     put             app/db  by socket`,
-      ` +4  ${time}  allowed  get             app/db  by socket`,
-      ` +5  ${time}  failed   get             nothing  \\(not_found\\)  by socket`,
+      ` +2  ${time}  begun    put                 app/db  by socket`,
+      ` +3  ${time}  done     put                 app/db  by socket`,
+      ` +4  ${time}  allowed  get                 app/db  by socket`,
+      ` +5  ${time}  failed   get                 nothing  \\(not_found\\)  by socket`,
     ];
     expect(stdout).toMatch(new RegExp(`^${lines.join('\n')}\n$`));
   });
