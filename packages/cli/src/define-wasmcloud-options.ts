@@ -2,17 +2,22 @@ import { type Command, Option } from 'commander';
 
 /** The options that the commands of `coffer wasmcloud` share: secrets-nats-kv's, by their names, short forms and meaning. */
 
-/** Which backend is meant. */
-export function addAddressOptions(command: Command): Command {
-  return command
-    .option('-s, --subject-base <subject>', 'what the subjects begin with (default: wasmcloud.secrets)')
-    .option('-n, --name <name>', 'the name of the backend (default: nats-kv)');
+/** Which backend is meant; of `many`, by --name more than once. */
+export function addAddressOptions(command: Command, { many = false } = {}): Command {
+  command.option('-s, --subject-base <subject>', 'what the subjects begin with (default: wasmcloud.secrets)');
+  return many
+    ? command.option(
+        '-n, --name <name>',
+        'the name of a backend; more than once for several (default: nats-kv)',
+        collect,
+      )
+    : command.option('-n, --name <name>', 'the name of the backend (default: nats-kv)');
 }
 
-export function addQueueOption(command: Command): Command {
+export function addQueueOption(command: Command, byDefault = 'wasmcloud_secrets'): Command {
   return command.option(
     '--nats-queue-base <group>',
-    'what the queue group begins with (default: wasmcloud_secrets)',
+    `what the queue group begins with (default: ${byDefault})`,
   );
 }
 

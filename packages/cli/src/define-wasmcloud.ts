@@ -56,7 +56,9 @@ function definePermissions(wasmcloud: Command): void {
           'also put them and edit mappings, backend alone may listen and answer. With --plain it writes a configuration for ' +
           'servers without an operator. What is there already stays, so that it can be run again.',
       ),
+      { many: true },
     ),
+    'wasmcloud_secrets, and what the subjects begin with, as backends of a configuration have it',
   )
     .option('--operator <name>', 'the operator (default: the current one)')
     .option('--account <name>', 'the account (default: WASMCLOUD-SECRETS)')
@@ -66,11 +68,11 @@ function definePermissions(wasmcloud: Command): void {
     )
     .option(
       '--plain <file>',
-      'write a server configuration with users by their keys, and their seeds beside it; for one backend alone',
+      'write a server configuration with users by their keys, and their seeds beside it; --name all backends at once',
     )
     .option(
       '-F, --force',
-      'with --plain: replace the file, with what it has for another backend; seeds that are there stay',
+      'with --plain: replace the file, also what it has for backends that are not named now; seeds that are there stay',
     )
     .option('--show', 'print what each role may do, and make nothing');
   addFolderOptions(addKeyOption(permissions, 'who signs the account: a key of the operator'));
@@ -81,6 +83,6 @@ function definePermissions(wasmcloud: Command): void {
     permissions,
     'coffer wasmcloud permissions --show',
     'coffer wasmcloud permissions --lattice PRODUCTION',
-    'coffer wasmcloud permissions --plain /etc/nats/secrets.conf',
+    'coffer wasmcloud permissions --name nats-kv --name vault --plain /etc/nats/secrets.conf',
   );
 }

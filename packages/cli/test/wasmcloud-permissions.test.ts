@@ -202,6 +202,7 @@ describe('coffer wasmcloud permissions, in operator mode', () => {
     expect(again.stdout).toContain(`"nats:${before.account.key}/${before.users.admin.key}"`);
     const vault = await wasmcloud(own, 'permissions', '-n', 'vault');
     expect(vault.stdout).toContain('[ OK ] added what was missing to the role "host"');
+    expect(vault.stdout).toMatch(/^ {2}nats: \{servers: \[URL\], creds: ".*\/backend\.creds"\}$/m);
     expect(vault.stdout).toMatch(/wasmcloud run -n vault .*--mapping-account A…$/m);
     expect(vault.stdout).toMatch(/wasmcloud put NAME -n vault --nats-creds-file /m);
     expect(vault.stdout).toContain('actions: [put, activate, get, admin]');
@@ -312,8 +313,33 @@ describe('coffer wasmcloud permissions --plain', () => {
     });
     const { stdout } = await wasmcloud(own, 'permissions', '--plain', file, '--force', '-n', 'vault');
     expect(stdout).toContain('seed was in');
+    expect(stdout).toContain(
+      '[WARN] wasmcloud.secrets.v1alpha1.nats-kv was in that file, and is not any more',
+    );
     expect(readFileSync(file, 'utf8')).toContain('v1alpha1.vault.get');
     expect(seeds()).toEqual(before);
+  });
+
+  it('lets one user serve several backends, each in its queue groups, and says how', async () => {
+    const several = join(own.path, 'several', 'secrets.conf');
+    const { code, stdout } = await wasmcloud(
+      own,
+      ...['permissions', '--plain', several, '-n', 'vault', '-n', 'nats-kv', '-n', 'vault'],
+    );
+    expect(code).toBe(0);
+    const nkey = join(dirname(several), 'backend.nk');
+    expect(stdout).toContain(`  nats: {servers: [URL], nkey: ${JSON.stringify(nkey)}}\n`);
+    expect(stdout).toMatch(/wasmcloud run --nats-nkey-file /);
+    expect(stdout).not.toContain('-n vault');
+    await using both = await NatsServer.start({ config: readFileSync(several, 'utf8') });
+    const authenticator = nkeyAuthenticator(readFileSync(nkey));
+    const nats = await connect({ servers: both.url, authenticator, reconnect: false });
+    const vault = 'wasmcloud.secrets.v1alpha1.vault.>';
+    for (const group of ['wasmcloud.secrets.vault', 'wasmcloud_secrets.vault'])
+      expect(await refused(nats, subscribe(nats, group), [vault])).toEqual([]);
+    expect(await refused(nats, subscribe(nats, 'wasmcloud_secrets.nats-kv'), [`${BASE}.>`])).toEqual([]);
+    expect(await refused(nats, subscribe(nats, 'others'), [vault])).toEqual([vault]);
+    await nats.close();
   });
 });
 
@@ -323,6 +349,10 @@ describe('coffer wasmcloud permissions', () => {
     const { stdout } = await wasmcloud(own, 'permissions', '--show', '-s', 'acme.secrets', '-n', 'vault');
     expect(stdout).toContain('  publish    acme.secrets.v1alpha1.vault.get\n');
     expect(stdout).toContain('  subscribe  acme.secrets.v1alpha1.vault.> wasmcloud_secrets.vault\n');
+    expect(stdout).toContain('  subscribe  acme.secrets.v1alpha1.vault.> acme.secrets.vault\n');
+    const stated = await wasmcloud(own, 'permissions', '--show', '--nats-queue-base', 'x');
+    expect(stated.stdout).toContain('.nats-kv.> x.nats-kv\n');
+    expect(stated.stdout).not.toContain('wasmcloud_secrets');
     const { host, backend } = await made(own, '--show');
     expect(host).toEqual({ publish: ASK, subscribe: ['_INBOX.>'], answers: false });
     expect(backend).toMatchObject({ publish: ['$SYS.REQ.USER.INFO'], answers: true });

@@ -37,3 +37,10 @@ export function queueGroupOf({ natsQueueBase, name = DEFAULT_NAME }: AddressOpti
   }
   return `${base}.${name}`;
 }
+
+/** Those in which a backend of this name may serve: coffer's own store as {@link queueGroupOf}, any other by its own prefix. */
+export function queueGroupsOf(options: AddressOptions): readonly string[] {
+  const { prefix, name } = addressOf(options);
+  const stated = queueGroupOf(options);
+  return options.natsQueueBase === undefined ? [stated, `${prefix}.${name}`] : [stated];
+}

@@ -11,13 +11,14 @@ import {
   withExport,
   withImport,
 } from '@coffer/identity';
-import { type BackendAddress, operationSubject } from '@coffer/wasmcloud';
+import type { BackendAddress } from '@coffer/wasmcloud';
 import { Failure } from '../failure.js';
 import type { Report } from '../identity/workplace.js';
 import { quote } from '../quote.js';
+import { subjectsOfHosts } from './roles.js';
 
 /**
- * Lets a lattice in another account ask a backend: exports what hosts publish to as private services, and imports it there with
+ * Lets a lattice in another account ask backends: exports what hosts publish to as private services, and imports it there with
  * an activation token, sharing who asks. What is so already stays.
  */
 export function openToLattice(
@@ -25,14 +26,14 @@ export function openToLattice(
   wanted: {
     readonly from: string;
     readonly to: string;
-    readonly address: Required<BackendAddress>;
+    readonly addresses: readonly Required<BackendAddress>[];
     readonly key: string | undefined;
     readonly report: Report;
   },
 ): void {
-  const { from, to, address, key, report } = wanted;
+  const { from, to, addresses, key, report } = wanted;
   const { store } = context;
-  const subjects = [operationSubject(address, 'get'), operationSubject(address, 'server_xkey')];
+  const subjects = addresses.flatMap(subjectsOfHosts);
   const [exporter, importer] = [store.account(from).claims, store.account(to).claims];
   if (exporter.sub === importer.sub) {
     throw new Failure(

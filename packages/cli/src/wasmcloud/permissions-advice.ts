@@ -1,19 +1,22 @@
-import { type BackendAddress, operationSubject } from '@coffer/wasmcloud';
+import { resolve } from 'node:path';
+import type { BackendAddress } from '@coffer/wasmcloud';
+import { displayName } from '../quote.js';
 import { commandFor, shellWord } from '../welcome.js';
 import { DEFAULT_NAME, DEFAULT_PREFIX } from './address.js';
 import type { PermissionsOptions } from './permissions.js';
 import type { MadeIdentities } from './permissions-identities.js';
+import { subjectsOfHosts } from './roles.js';
 
 const HERE = commandFor('http://127.0.0.1:2633');
 
 /** What to type when the identities are made. */
 export function adviceOnIdentities(
   { account, users, store }: MadeIdentities,
-  options: PermissionsOptions & { readonly address: Required<BackendAddress> },
+  options: PermissionsOptions & { readonly addresses: readonly Required<BackendAddress>[] },
 ): string {
-  const creds = (role: string) => shellWord(users[role]?.creds ?? `${role}.creds`);
+  const creds = (role: string) => users[role]?.creds ?? `${role}.creds`;
   const folders = foldersOf(options);
-  const which = whichBackend(options.address);
+  const own = whichBackend(ownStoreOf(options.addresses));
   const name = shellWord(account.name);
   return [
     '',
@@ -23,28 +26,54 @@ export function adviceOnIdentities(
     ...(options.lattice === undefined
       ? []
       : [`  ${HERE(`identity push --account ${shellWord(options.lattice)} -u URL${folders}`)}`]),
+    ...adviceOnBackends(options.addresses, { creds: creds('backend') }),
     'Serve with the creds of the backend, trust the operator, for what administrators sign, and the account that signs your components:',
-    `  ${HERE(`wasmcloud run${which} --nats-creds-file ${creds('backend')} --trust-store ${shellWord(store)} --trusted-account A… --mapping-account A…`)}`,
+    `  ${HERE(`wasmcloud run${own} --nats-creds-file ${shellWord(creds('backend'))} --trust-store ${shellWord(store)} --trusted-account A… --mapping-account A…`)}`,
     'Administer with those of admin:',
-    `  ${HERE(`wasmcloud put NAME${which} --nats-creds-file ${creds('admin')}`)}`,
+    `  ${HERE(`wasmcloud put NAME${own} --nats-creds-file ${shellWord(creds('admin'))}`)}`,
     'What is signed with them (--sign, get, list-mappings), grants decide; give them one in the policy. Without get they read no',
     'values, and without admin they edit and list no mappings; other names than * narrow all of it:',
     `  {to: ["nats:${account.key}/${users.admin?.key}"], actions: [put, activate, get, admin], secrets: ["*"]}`,
     `Another user, such as one for each host: ${HERE(`identity add user --account ${name} -K host${folders} NAME`)}`,
-    ...(options.lattice === undefined ? adviceOnLattices(name, options.address, which + folders) : []),
+    ...(options.lattice === undefined ? adviceOnLattices(name, options.addresses, folders) : []),
   ].join('\n');
 }
 
+/** The one of them that can be coffer's own store: that of its usual name, else the first. */
+export const ownStoreOf = (addresses: readonly Required<BackendAddress>[]): BackendAddress =>
+  addresses.find(({ name }) => name === DEFAULT_NAME) ?? addresses[0] ?? { name: DEFAULT_NAME };
+
+/** Of those whose secrets lie elsewhere, as their names let expect: they are run by no command of their own, and nothing is put there. */
+export function adviceOnBackends(
+  addresses: readonly Required<BackendAddress>[],
+  credentials: { readonly creds: string } | { readonly nkey: string },
+): string[] {
+  const others = addresses.filter(({ name }) => name !== DEFAULT_NAME);
+  if (others.length === 0) return [];
+  const [[setting = '', path = ''] = []] = Object.entries(credentials);
+  const names = others.map(({ name }) => displayName(name)).join(', ');
+  return [
+    `Serve ${names} by a server that has ${others.length === 1 ? 'it' : 'them'} in the backends of its configuration, and there`,
+    `  nats: {servers: [URL], ${setting}: ${JSON.stringify(resolve(path))}}`,
+    others.length === addresses.length
+      ? 'Or, if it is coffer’s own store that is called so:'
+      : 'And coffer’s own store by the same server, or by one for itself:',
+  ];
+}
+
 /** A host has one connection for its lattice and for secrets. */
-function adviceOnLattices(account: string, address: Required<BackendAddress>, folders: string): string[] {
+function adviceOnLattices(
+  account: string,
+  addresses: readonly Required<BackendAddress>[],
+  folders: string,
+): string[] {
   return [
     '',
     'A host asks for secrets over the connection by which its lattice controls it, so that the creds of host are enough for what is',
     'no host alone. Of a lattice in another account of this operator:',
-    `  ${HERE(`wasmcloud permissions --account ${account} --lattice ACCOUNT${folders}`)}`,
+    `  ${HERE(`wasmcloud permissions --account ${account} --lattice ACCOUNT${whichBackends(addresses)}${folders}`)}`,
     `Its hosts, and nobody else there, should then be allowed to publish to`,
-    `  ${operationSubject(address, 'get')}`,
-    `  ${operationSubject(address, 'server_xkey')}`,
+    ...addresses.flatMap(subjectsOfHosts).map((subject) => `  ${subject}`),
   ];
 }
 
@@ -54,6 +83,14 @@ export const whichBackend = ({ prefix = DEFAULT_PREFIX, name = DEFAULT_NAME }: B
     name === DEFAULT_NAME ? '' : ` -n ${shellWord(name)}`,
     prefix === DEFAULT_PREFIX ? '' : ` -s ${shellWord(prefix)}`,
   ].join('');
+
+/** The options that name all of them. */
+function whichBackends(addresses: readonly Required<BackendAddress>[]): string {
+  const [first, ...others] = addresses;
+  if (first === undefined || others.length === 0) return whichBackend(ownStoreOf(addresses));
+  const names = addresses.map(({ name }) => ` -n ${shellWord(name)}`).join('');
+  return names + whichBackend({ ...first, name: DEFAULT_NAME });
+}
 
 /** The options of the store, as they were given. */
 function foldersOf({ allDirs, dataDir, keystoreDir, configDir }: PermissionsOptions): string {

@@ -36,10 +36,10 @@ export interface MadeIdentities {
 export async function makeIdentities(
   options: PermissionsOptions & {
     readonly roles: readonly Role[];
-    readonly address: Required<BackendAddress>;
+    readonly addresses: readonly Required<BackendAddress>[];
   },
 ): Promise<void> {
-  const { roles, address, operator, account: name = 'WASMCLOUD-SECRETS', lattice, json } = options;
+  const { roles, addresses, operator, account: name = 'WASMCLOUD-SECRETS', lattice, json } = options;
   // Where there is none, nothing is made on the way to saying so.
   openStore(options, operator);
   let made: MadeIdentities | undefined;
@@ -55,12 +55,12 @@ export async function makeIdentities(
     made = { store: context.store.folder, account: { name, key }, users: Object.fromEntries(users) };
     report.settle();
     if (lattice !== undefined)
-      openToLattice(context, { from: name, to: lattice, address, key: options.privateKey, report });
+      openToLattice(context, { from: name, to: lattice, addresses, key: options.privateKey, report });
   };
   await changePlace(options, make, { quiet: json === true });
   if (made === undefined) return;
   if (json) return printJson(made);
-  await print(adviceOnIdentities(made, { ...options, address }));
+  await print(adviceOnIdentities(made, { ...options, addresses }));
 }
 
 /** Answers with the signing key of each role. */

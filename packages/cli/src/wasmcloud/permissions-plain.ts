@@ -1,13 +1,14 @@
-import { chmod, stat } from 'node:fs/promises';
+import { chmod, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createKeyPair, type KeyPair, keyPairFromFile } from '@coffer/identity';
-import type { BackendAddress } from '@coffer/wasmcloud';
+import { type BackendAddress, subjectBase } from '@coffer/wasmcloud';
 import { Failure } from '../failure.js';
 import { writeNew } from '../identity/files.js';
 import { print, printJson } from '../output.js';
+import { displayText } from '../quote.js';
 import { shellWord } from '../welcome.js';
 import type { PermissionsOptions } from './permissions.js';
-import { whichBackend } from './permissions-advice.js';
+import { adviceOnBackends, ownStoreOf, whichBackend } from './permissions-advice.js';
 import { ANSWER_SECONDS, type Role, STANDARD } from './roles.js';
 
 /**
@@ -21,10 +22,13 @@ export async function writePlain(
   {
     roles,
     account = 'WASMCLOUD-SECRETS',
-    address,
+    addresses,
     force,
     json,
-  }: PermissionsOptions & { readonly roles: readonly Role[]; readonly address: Required<BackendAddress> },
+  }: PermissionsOptions & {
+    readonly roles: readonly Role[];
+    readonly addresses: readonly Required<BackendAddress>[];
+  },
 ): Promise<void> {
   const users: {
     readonly role: Role;
@@ -40,6 +44,7 @@ export async function writePlain(
     else await refuseReadable(seed);
     users.push({ role, key: pair.publicKey, seed, isNew: before === undefined });
   }
+  const dropped = (await basesIn(path)).filter((base) => !addresses.some((one) => subjectBase(one) === base));
   await writeNew(path, Buffer.from(configuration(account, users)), force === true);
   // Public keys alone: nats-server reads it as a user of its own.
   await chmod(path, 0o644);
@@ -47,9 +52,15 @@ export async function writePlain(
     const told = users.map(({ role, key, seed }) => [role.name, { key, seed }]);
     return printJson({ file: path, account, users: Object.fromEntries(told) });
   }
+  const own = whichBackend(ownStoreOf(addresses));
+  const seedOf = (name: Role['name']) => users.find(({ role }) => role.name === name)?.seed ?? '';
   await print(
     [
       `[ OK ] wrote \`${path}\``,
+      ...dropped.map(
+        (base) =>
+          `[WARN] ${displayText(base)} was in that file, and is not any more: name all backends at once, each with --name`,
+      ),
       ...users.map(
         ({ role, key, seed, isNew }) =>
           `[ OK ] ${role.name} ${key}: seed ${isNew ? 'written to' : 'was in'} \`${seed}\``,
@@ -57,12 +68,19 @@ export async function writePlain(
       '',
       `Write  include ${JSON.stringify(path)}  into the nats-server’s configuration, by a path from where that is, and reload it:`,
       '  nats-server --signal reload',
-      'Then serve, and administer, each with its key:',
-      `  coffer wasmcloud run${whichBackend(address)} --nats-nkey-file ${shellWord(users.at(-1)?.seed ?? '')} --trusted-account A…`,
-      `  coffer wasmcloud put NAME${whichBackend(address)} --nats-nkey-file ${shellWord(users[1]?.seed ?? '')}`,
+      ...adviceOnBackends(addresses, { nkey: seedOf('backend') }),
+      'Serve, and administer, each with its key:',
+      `  coffer wasmcloud run${own} --nats-nkey-file ${shellWord(seedOf('backend'))} --trusted-account A…`,
+      `  coffer wasmcloud put NAME${own} --nats-nkey-file ${shellWord(seedOf('admin'))}`,
       'Stock hosts come with a token and its seed, or with nothing: how they come to such a server, the file says at its end.',
     ].join('\n'),
   );
+}
+
+/** Which backends a file that is to be replaced is for. */
+async function basesIn(path: string): Promise<string[]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return [...new Set([...text.matchAll(/"(\S+)\.> /g)].map(([, base = '']) => base))];
 }
 
 /** A seed that others could read is theirs, too: it makes nobody a host, or an administrator, unseen. */

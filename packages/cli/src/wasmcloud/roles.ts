@@ -25,27 +25,42 @@ export const ANSWER_SECONDS = 60;
 /** How clients connect, in the words of nats-server. */
 export const STANDARD = 'STANDARD';
 
-export function rolesOf(address: Required<BackendAddress>, queueGroup: string): readonly Role[] {
-  const get = [operationSubject(address, 'get'), operationSubject(address, 'server_xkey')];
-  const administer = [
+/** A backend, and the queue groups in which it may serve. */
+export interface Served {
+  readonly address: Required<BackendAddress>;
+  readonly queueGroups: readonly string[];
+}
+
+export function rolesOf(backends: readonly Served[]): readonly Role[] {
+  const get = backends.flatMap(({ address }) => subjectsOfHosts(address));
+  const administer = backends.flatMap(({ address }) => [
     operationSubject(address, 'put_secret'),
     operationSubject(address, 'get_secret'),
     operationSubject(address, 'add_mapping', '*'),
     operationSubject(address, 'remove_mapping', '*'),
     operationSubject(address, 'list_mappings'),
     operationSubject(address, 'list_mappings', '*'),
-  ];
+  ]);
+  const serve = backends.flatMap(({ address, queueGroups }) =>
+    queueGroups.map((group) => `${subjectBase(address)}.> ${group}`),
+  );
   return [
     { name: 'host', publish: get, subscribe: [INBOXES], answers: false },
     { name: 'admin', publish: [...get, ...administer], subscribe: [INBOXES], answers: false },
     {
       name: 'backend',
       publish: [WHO_AM_I],
-      subscribe: [`${subjectBase(address)}.> ${queueGroup}`, OWN_INBOXES],
+      subscribe: [...serve, OWN_INBOXES],
       answers: true,
     },
   ];
 }
+
+/** What a host publishes to. */
+export const subjectsOfHosts = (address: Required<BackendAddress>): readonly string[] => [
+  operationSubject(address, 'get'),
+  operationSubject(address, 'server_xkey'),
+];
 
 /** What a role may, as tokens of NATS say it; whatever is not listed it may not. */
 export function templateOf({ name, publish, subscribe, answers }: Role): UserPermissionLimits {
