@@ -2,7 +2,10 @@
 import { inspect } from 'node:util';
 import { createKeyPair } from '@coffer/identity';
 import { type Requester, type SecretQuery, type SecretSource, SecretsError } from '@coffer/wasmcloud';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { VaultApi } from '../../packages/wasmcloud/src/vault/api.js';
+import { VaultHttp } from '../../packages/wasmcloud/src/vault/http.js';
+import { KvMounts } from '../../packages/wasmcloud/src/vault/mounts.js';
 import { canary, expectNoCanary } from '../support/canary.mjs';
 import { KeptVault, VaultServer } from '../support/vault.mjs';
 import { Askers, Between, role, SigningKeysServer, setUp, sourceOf } from './vault-world.js';
@@ -188,6 +191,29 @@ describe('an engine', () => {
     );
     expect(await refused('lookup-self', at('auth/token'))).toMatch(/^PolicyError/);
   });
+});
+
+it('that one asks for many engines pushes out none that another one has asked for', async () => {
+  const api = new VaultApi(await VaultHttp.at(vault.url), 0);
+  onTestFinished(() => api.close());
+  const mounts = new KvMounts(api, { timeoutMs: 5_000, bounds: { most: 4, share: 2 } });
+  const root = { token: vault.token, namespace: undefined, until: 0, leaseEnd: 0, uses: 1 };
+  // One without namespaces takes any.
+  const engine = (namespace?: string) => ({ namespace, engine: 'secret', enginePath: 'secret' });
+  const ask = (owner: string, namespace?: string) => mounts.ask(engine(namespace), { owner, client: root });
+  await ask('other');
+  for (const n of [1, 2, 3, 4, 5]) await ask('one', `n${n}`);
+  const known = [undefined, 'n1', 'n2', 'n3', 'n4', 'n5'].map((name) => mounts.known(engine(name)));
+  expect(known).toEqual([2, undefined, undefined, undefined, 2, 2]);
+  for (const owner of ['third', 'fourth']) await ask(owner, owner);
+  await ask('fifth', 'fifth');
+  expect([undefined, 'n4', 'n5', 'third', 'fifth'].map((name) => mounts.known(engine(name)))).toEqual([
+    undefined,
+    undefined,
+    2,
+    2,
+    2,
+  ]);
 });
 
 describe('a log-in', () => {
@@ -393,6 +419,20 @@ describe('Vault’s client tokens', () => {
     // The one that is there is taken from nobody.
     expect(await read(wanted, {}, counted)).toHaveProperty('text');
     expect(between.count('auth/jwt/login')).toBeLessThanOrEqual(2);
+  });
+
+  it('are not asked for without end by one who makes ever new tokens, and others may ask', async () => {
+    await using _ = closing(await open());
+    const by = (properties: object) => ({ properties, hostJwt: askers.newHostJwt() });
+    for (let n = 0; n < 15; n++) {
+      expect(await refused(wanted, by({ role_name: 'none' }), counted)).toMatch(/^Unauthorized \(.*"none"/);
+    }
+    expect(between.count('auth/jwt/login')).toBe(10);
+    await role(vault, 'anybody', { bound_claims: {} });
+    expect(await read(wanted, by({ role_name: 'anybody' }), counted)).toHaveProperty('text');
+    const other = { properties: { role_name: 'none' }, entityJwt: askers.providerJwt };
+    expect(await refused(wanted, other, counted)).toMatch(/^Unauthorized/);
+    expect(between.count('auth/jwt/login')).toBe(12);
   });
 
   it('are not taken away from who may read by who may not', async () => {

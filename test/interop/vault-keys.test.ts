@@ -141,6 +141,22 @@ it('a Vault that cannot read the keys anew, or was given them, is told of to a p
   expect(shown.asked).toBeGreaterThan(0);
 }, 60_000);
 
+it('who ends before Vault has been made to forget a key tells that, and nothing where there is none to forget', async () => {
+  const api = new VaultApi(await VaultHttp.at('http://127.0.0.1:1'), 0);
+  const notices: string[] = [];
+  const onNotice = (sentence: string) => void notices.push(sentence);
+  const places = new Places([{ namespace: undefined, authPath: 'jwt', role: 'shop' }]);
+  const open = () => new Forgetting(api, { audience: 'Vault', timeoutMs: 100, onNotice }, places);
+  open().close();
+  expect(notices).toEqual([]);
+  const begun = open();
+  begun.begin();
+  begun.begin();
+  begun.close();
+  expect(notices).toEqual([expect.stringMatching(/^Vault may still take .*: this server ends before/)]);
+  api.close();
+});
+
 /** Logs in as whoever has the key can. */
 async function byHand(vault: VaultServer, key: KeyPair, mount: string): Promise<string> {
   const requester = new Askers().requester();

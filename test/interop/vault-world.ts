@@ -127,7 +127,11 @@ export class Askers {
   readonly providerJwt = this.#token(this.provider, this.account);
   readonly hostJwt = this.#token(this.host, this.host);
   /** As a stock host's: a key made at its start has signed it. */
-  readonly strangerJwt = this.#token(createKeyPair('server'), createKeyPair('account'));
+  readonly strangerJwt = this.newHostJwt();
+
+  newHostJwt(): string {
+    return this.#token(createKeyPair('server'), createKeyPair('account'));
+  }
 
   requester({
     application = 'shop',

@@ -3,7 +3,11 @@ import type { ClientToken } from '../src/vault/login.js';
 import { LoginCache, type LoginKey } from '../src/vault/login-cache.js';
 
 const FOREVER = Number.POSITIVE_INFINITY;
-const key = (text: string, owner = text): LoginKey => ({ owner, text });
+const key = (text: string, owner = text): LoginKey => ({
+  owner,
+  token: { jti: text, key: owner, issuer: 'an account' },
+  text,
+});
 let made = 0;
 const token = (about: Partial<ClientToken> = {}): ClientToken => ({
   token: `token ${++made}`,
@@ -137,6 +141,15 @@ describe('log-ins', () => {
     cache.sweep();
     expect(cache.size).toBe(1);
     expect(ended).toEqual([client]);
+  });
+
+  it('of who was revoked are swept out, and ended', async () => {
+    const ended: ClientToken[] = [];
+    const cache = new LoginCache((client) => ended.push(client));
+    const { client } = await cache.get(key('a'), async () => token());
+    await cache.get(key('b'), async () => token());
+    cache.sweep(({ jti }) => jti === 'a');
+    expect([cache.size, ended]).toEqual([1, [client]]);
   });
 
   it('that are under way at the end are waited for, so that they are ended, too', async () => {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { CofferError } from '@coffer/engine';
 import type { VaultBackend } from '../config/backends.js';
+import { isRevoked } from '../wasmcloud/callers.js';
 import { SigningRing } from './signing-ring.js';
 import type { OpenedSource, SourceGround } from './source.js';
 
@@ -21,6 +22,7 @@ export async function openVaultSource(config: VaultBackend, ground: SourceGround
       ...(ca && { ca: resolve(ca) }),
       name,
       signingKeys,
+      revoked: (token) => isRevoked(engine, token),
       onNotice: (sentence) => onNotice(`The backend ${name}: ${sentence}`),
     });
     return {

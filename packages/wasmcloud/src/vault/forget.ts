@@ -33,6 +33,7 @@ export class Forgetting {
   readonly #options: ForgetOptions;
   readonly #places: Places;
   #ending = new AbortController();
+  #rounds = 0;
 
   /** @param places where anybody has logged in */
   constructor(api: VaultApi, options: ForgetOptions, places: Places) {
@@ -43,13 +44,21 @@ export class Forgetting {
 
   /** A key is lost: Vault is to forget it. What was begun for another one begins anew. */
   begin(): void {
-    this.close();
+    this.#ending.abort();
     this.#ending = new AbortController();
-    void this.#all(this.#ending.signal).catch(() => {});
+    this.#rounds++;
+    void this.#all(this.#ending.signal)
+      .catch(() => {})
+      .finally(() => void this.#rounds--);
   }
 
   close(): void {
     this.#ending.abort();
+    if (this.#rounds === 0) return;
+    this.#options.onNotice(
+      'Vault may still take what a retired key signs: this server ends before it has had all read the keys anew. Write the configuration of ' +
+        'the auth methods again, unless another instance does it.',
+    );
   }
 
   async #all(signal: AbortSignal): Promise<void> {
@@ -62,6 +71,7 @@ export class Forgetting {
         'Vault may still take what a retired key signs: nobody has logged in since the start, so that it is not known where. Write the ' +
           'configuration of the auth methods again.',
       );
+      return;
     }
     let failures = new Map<LoginPlace, string>();
     for (const [round, after] of times.entries()) {

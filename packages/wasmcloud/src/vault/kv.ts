@@ -32,21 +32,22 @@ export class VaultKv {
   }
 
   /**
-   * @param client asked for each request, since a token may be good for few
+   * @param asker whose token is asked for each request, since it may be good for few
    * @throws Forbidden; SecretsError `SecretNotFound`, with the reason as its cause, `PolicyError`, `UpstreamError`
    */
   async read(
     reference: VaultReference,
-    client: () => Promise<ClientToken>,
+    { owner, client }: { readonly owner: string; readonly client: () => Promise<ClientToken> },
     patience: Patience,
   ): Promise<Secret> {
     const mounts = this.#mounts;
-    const kv = mounts.known(reference) ?? (await mounts.ask(reference, await client()));
+    const asked = async () => mounts.ask(reference, { owner, client: await client() });
+    const kv = mounts.known(reference) ?? (await asked());
     const answer = await this.#ask(kv, reference, await client(), patience);
     if (answer.status !== 404) return secretIn(kv, reference, answer);
     const gone = notFound(answer);
     // What was there a while ago may be of the other version by now.
-    const now = mounts.justAsked(reference) ?? (await mounts.ask(reference, await client()));
+    const now = mounts.justAsked(reference) ?? (await asked());
     if (now === kv) throw gone;
     return secretIn(now, reference, await this.#ask(now, reference, await client(), patience));
   }

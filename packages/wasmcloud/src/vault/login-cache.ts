@@ -1,5 +1,6 @@
 import { Flights } from './flights.js';
 import type { ClientToken } from './login.js';
+import type { VaultOptions } from './options.js';
 
 /** Of log-ins, the least recently used are given up. */
 const MOST = 10_000;
@@ -11,8 +12,13 @@ const REST_MS = 10_000;
 /** Whose log-in it is, and all that it says of who wants it, and where. */
 export interface LoginKey {
   readonly owner: string;
+  /** Of the owner. */
+  readonly token: TokenIds;
   readonly text: string;
 }
+
+type IsRevoked = NonNullable<VaultOptions['revoked']>;
+type TokenIds = Parameters<IsRevoked>[0];
 
 /** A log-in to make use of. */
 export interface Login {
@@ -22,8 +28,7 @@ export interface Login {
   readonly fresh: boolean;
 }
 
-interface Kept {
-  readonly owner: string;
+interface Kept extends Pick<LoginKey, 'owner' | 'token'> {
   readonly client: ClientToken;
   uses: number;
   /** As `performance.now()` counts: until then it is as good as another one. */
@@ -81,11 +86,11 @@ export class LoginCache {
     if (kept?.client === client) kept.restsUntil = performance.now() + REST_MS;
   }
 
-  /** Gives up those whose time is over, which nobody may ask for again. */
-  sweep(): void {
+  /** Gives up those whose time is over, and those of who is believed no more: nobody may ask for them again. */
+  sweep(isRevoked: IsRevoked = () => false): void {
     const now = performance.now();
-    for (const [text, { client }] of this.#kept) {
-      if (now < client.until) continue;
+    for (const [text, { client, token }] of this.#kept) {
+      if (now < client.until && !isRevoked(token)) continue;
       this.#remove(text);
       if (now < client.leaseEnd) this.#ended(client);
     }
@@ -111,10 +116,10 @@ export class LoginCache {
     return kept;
   }
 
-  async #make({ owner, text }: LoginKey, logIn: () => Promise<ClientToken>): Promise<Kept> {
+  async #make({ owner, token, text }: LoginKey, logIn: () => Promise<ClientToken>): Promise<Kept> {
     if (this.#closed) throw new Error('this source of secrets is closed');
     const client = await logIn();
-    const kept = { owner, client, uses: client.uses, restsUntil: 0 };
+    const kept = { owner, token, client, uses: client.uses, restsUntil: 0 };
     this.#keep(text, kept);
     const owned = this.#owned.get(owner) as Set<string>;
     if (owned.size > this.#bounds.share) this.#giveUp(owned);

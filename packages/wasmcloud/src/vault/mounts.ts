@@ -10,7 +10,9 @@ import { wordsOf } from './words.js';
 
 export type KvVersion = 1 | 2;
 
+/** Of engines, and of those that one owner has asked for: an engine has as many names as there are namespaces to think of. */
 const MOST = 1_000;
+const SHARE = 10;
 /** What was asked for in this time is not asked for again because a secret is not there. */
 const AGAIN_MS = 2_000;
 /** Another engine may be where one was. */
@@ -30,10 +32,19 @@ type EnginePlace = Pick<VaultReference, 'namespace' | 'engine' | 'enginePath'>;
 interface Known {
   readonly version: KvVersion;
   readonly asked: number;
+  readonly owner: string;
+}
+
+/** Who asks for an engine. */
+export interface MountAsker {
+  readonly owner: string;
+  readonly client: ClientToken;
 }
 
 export interface MountsOptions {
   readonly timeoutMs: number;
+  /** So many are known, and of those that one owner has asked for. */
+  readonly bounds?: { readonly most: number; readonly share: number };
   /** The version of one engine, where Vault does not say it. */
   readonly told?: (EnginePlace & { readonly version: KvVersion }) | undefined;
 }
@@ -61,10 +72,10 @@ export class KvMounts {
   }
 
   /** @throws Forbidden; SecretsError `PolicyError`, `UpstreamError` */
-  async ask(reference: EnginePlace, client: ClientToken): Promise<KvVersion> {
+  async ask(reference: EnginePlace, asker: MountAsker): Promise<KvVersion> {
     // Who may not know it is in the way of nobody who may: each asks with its own token.
-    const key = `${client.token}\n${keyOf(reference)}`;
-    return (await this.#flights.run(key, () => this.#ask(reference, client))).version;
+    const key = `${asker.client.token}\n${keyOf(reference)}`;
+    return (await this.#flights.run(key, () => this.#ask(reference, asker))).version;
   }
 
   #current(reference: EnginePlace, withinMs: number): Known | undefined {
@@ -72,7 +83,8 @@ export class KvMounts {
     return known !== undefined && performance.now() - known.asked < withinMs ? known : undefined;
   }
 
-  async #ask(reference: EnginePlace, { namespace, token }: ClientToken): Promise<Known> {
+  async #ask(reference: EnginePlace, { owner, client }: MountAsker): Promise<Known> {
+    const { namespace, token } = client;
     const asked = performance.now();
     const path = `sys/internal/ui/mounts/${reference.enginePath}`;
     const { status, body } = await this.#api.ask(
@@ -81,7 +93,7 @@ export class KvMounts {
     );
     const { told } = this.#options;
     const isTold = told !== undefined && keyOf(told) === keyOf(reference);
-    if (status === 403 && isTold) return this.#remember(reference, { version: told.version, asked });
+    if (status === 403 && isTold) return this.#remember(reference, { version: told.version, asked, owner });
     if (status === 403) throw new Forbidden(wordsOf(body));
     const { data } = readJson(mountSchema, body) ?? {};
     if (status !== 200 || data === undefined) {
@@ -90,15 +102,16 @@ export class KvMounts {
         `Vault does not tell what is mounted at ${reference.engine} (${status})`,
       );
     }
-    return this.#remember(reference, { version: kvVersion(reference.engine, data), asked });
+    return this.#remember(reference, { version: kvVersion(reference.engine, data), asked, owner });
   }
 
   #remember(reference: EnginePlace, known: Known): Known {
+    const { most, share } = this.#options.bounds ?? { most: MOST, share: SHARE };
+    this.#known.delete(keyOf(reference));
     this.#known.set(keyOf(reference), known);
-    for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= MOST) break;
-      this.#known.delete(oldest);
-    }
+    const own = [...this.#known].filter(([, { owner }]) => owner === known.owner);
+    const [oldest] = own.length > share ? own : this.#known;
+    if (oldest && (own.length > share || this.#known.size > most)) this.#known.delete(oldest[0]);
     return known;
   }
 }

@@ -1,3 +1,5 @@
+import type { BackendTrust } from '../backend/options.js';
+
 /** A key that signs log-in tokens, such as a `KeyPair` of @coffer/identity. */
 export interface SigningKey {
   /** An Ed25519 nkey, as a server's `N…`. */
@@ -65,6 +67,8 @@ export interface VaultOptions {
   readonly retries?: number | undefined;
   /** Only their requests carry the claim `application`; in those of others it is empty. Default: none. */
   readonly applicationHosts?: ApplicationHosts | undefined;
+  /** Of which tokens what Vault let in by them is ended, within a minute. Default: of none. */
+  readonly revoked?: BackendTrust['revoked'];
   /** Told what a person should do: a sentence. */
   readonly onNotice?: ((sentence: string) => void) | undefined;
 }

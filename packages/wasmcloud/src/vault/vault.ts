@@ -24,6 +24,7 @@ import {
   referenceOf,
   type VaultReference,
 } from './reference.js';
+import { Refusals } from './refusals.js';
 import { readDefaults, readSettings, type Settings } from './settings.js';
 import { TokenDigests } from './token-digests.js';
 import { whyUnready } from './unready.js';
@@ -55,6 +56,7 @@ class VaultSource implements SecretSource {
   readonly #api: VaultApi;
   readonly #kv: VaultKv;
   readonly #logins: LoginCache;
+  readonly #refusals = new Refusals();
   readonly #farewells: Farewells;
   readonly #places: Places;
   readonly #forgetting: Forgetting;
@@ -74,7 +76,7 @@ class VaultSource implements SecretSource {
     const end = (client: ClientToken) => endToken(api, client, { until: performance.now() + FAREWELL_MS });
     this.#farewells = new Farewells(end, timeoutMs);
     this.#logins = new LoginCache((client) => this.#farewells.later(client));
-    this.#sweeping = setInterval(() => this.#logins.sweep(), SWEEP_MS).unref();
+    this.#sweeping = setInterval(() => this.#logins.sweep(options.revoked), SWEEP_MS).unref();
     const onNotice = options.onNotice ?? (() => {});
     this.#places = new Places(standingPlace(defaults));
     this.#forgetting = new Forgetting(api, { audience, timeoutMs, onNotice }, this.#places);
@@ -92,7 +94,7 @@ class VaultSource implements SecretSource {
         return login.client;
       };
       try {
-        return await this.#kv.read(reference, client, patience);
+        return await this.#kv.read(reference, { owner: ownerOf(requester), client }, patience);
       } catch (error) {
         const login = tried.at(-1);
         if (!(error instanceof Forbidden) || login === undefined) throw error;
@@ -134,22 +136,23 @@ class VaultSource implements SecretSource {
     const application = hostTrusted ? (requester.application.name ?? '') : '';
     const { namespace, authPath, role } = reference;
     const { entity, host } = requester;
-    const said = [
-      namespace,
-      authPath,
-      role,
-      application,
-      this.#digests.of(entity.token),
-      this.#digests.of(host.token),
-    ];
-    const key = { owner: `${entity.account ?? ''}/${entity.key}`, text: JSON.stringify(said) };
+    const place = JSON.stringify([namespace, authPath, role, application, hostTrusted]);
+    const said = [place, this.#digests.of(entity.token), this.#digests.of(host.token)];
+    const { jti, iss: issuer } = entity.token.claims;
+    const key = {
+      owner: ownerOf(requester),
+      token: { jti, key: entity.key, issuer },
+      text: JSON.stringify(said),
+    };
     return await this.#logins.get(key, async () => {
       const { audience } = this.#settings;
       const { name: backend = '' } = this.#options;
       const claims = { backend, audience, application, hostTrusted, requester };
       const jwt = loginToken(claims, this.#options.signingKeys.current(), new Date());
       // Others may wait for it longer than who was first.
-      const client = await logIn(this.#api, reference, jwt, this.#patience());
+      const client = await this.#refusals.unlessTooMany(key.owner, place, () =>
+        logIn(this.#api, reference, jwt, this.#patience()),
+      );
       this.#places.add(key.owner, { namespace, authPath, role });
       return client;
     });
@@ -159,6 +162,8 @@ class VaultSource implements SecretSource {
     return { until: performance.now() + this.#settings.timeoutMs };
   }
 }
+
+const ownerOf = ({ entity: { account = '', key } }: Requester): string => `${account}/${key}`;
 
 /** The engine of which the options tell the version. */
 function toldEngine({ kvVersion: version }: VaultOptions, { namespace, enginePath: engine }: Defaults) {
