@@ -46,7 +46,7 @@ export function defineSigningCommands(wasmcloud: Command): void {
     wasmcloud,
     'signing-keys',
     'list, rotate and retire the keys with which log-ins to Vault are signed',
-    'Asks a coffer server, not NATS. Vault reads them at /.well-known/keys of the server.',
+    'Asks a coffer server, not NATS. Vault reads those of the backend NAME at /.well-known/keys/NAME of the server.',
   );
   const list = defineCommand(group, 'list', 'list the keys with which backends sign').option(
     '-n, --name <name>',
@@ -65,7 +65,7 @@ export function defineSigningCommands(wasmcloud: Command): void {
   const retire = defineCommand(
     group,
     'retire <key>',
-    'take an older key out of /.well-known/keys, for good',
+    'take an older key out of /.well-known/keys/NAME, for good',
     'A minute after the rotation it is of no use any more. If it has leaked, rotate it and retire it at once: log-ins fail until Vault has read the keys anew, for some seconds. Asks first.',
   )
     .option('-n, --name <name>', 'the name of the backend (default: vault)')

@@ -106,10 +106,14 @@ test('keys that sign are listed, rotated and retired apart from those', async ()
     { publicKey: second, current: true },
     { publicKey: first, current: false },
   ]);
-  expect(await run(`signing-keys retire ${first}`)).toMatchObject({ code: 1 });
-  expect((await run(`signing-keys retire ${second} --yes`)).stderr).toMatch(
-    /this is the current signing key/,
-  );
+  expect(await run(`signing-keys retire ${first}`)).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/This key goes from \/\.well-known\/keys\/vault: /),
+  });
+  // Nobody is asked about what cannot be.
+  expect((await run(`signing-keys retire ${second}`)).stderr).toMatch(/this is the current signing key/);
+  const unknown = createKeyPair('server').publicKey;
+  expect((await run(`signing-keys retire ${unknown}`)).stderr).toMatch(/has no signing key/);
   expect(await run(`signing-keys retire ${first} --yes`)).toEqual({
     code: 0,
     stdout: expect.stringContaining(`${first} is retired: nothing is signed with it any more, for good. `),

@@ -167,7 +167,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     };
     trust = config.trust && (await Trust.open(config.trust, trusting));
     const transitUse = new TransitUse();
-    const keySets = (backend?: string) => backends?.publicKeysOf(backend) ?? [];
+    const keySets = (backend?: string) => backends?.publicKeysOf(backend);
     const natsFacts = () => nats && natsFactsOf(nats, { wasmcloud, backends }, transitUse);
     const address = await openDoors(doors, {
       config,

@@ -55,6 +55,7 @@ describe('the configuration of backends', () => {
           namespace: 'default',
           timeoutSeconds: 5,
           retries: 2,
+          anyVersion: false,
           impersonation: [{ applications: ['shop'], users: ['reader'] }],
           direct: false,
         },

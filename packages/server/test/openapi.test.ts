@@ -94,8 +94,8 @@ function isServed(server: RunningServer, method: string, path: string): Promise<
       { ...server.address, method, path, headers: SETEC_HEADERS, agent: false },
       (answer) => {
         answer.destroy();
-        const code = answer.headers['coffer-error'];
-        resolve(code !== 'invalid_method' && code !== 'not_found');
+        // What is not found is what is asked for there: a path that is no route is none of those that are asked.
+        resolve(answer.headers['coffer-error'] !== 'invalid_method');
       },
     );
     asked.on('error', reject);

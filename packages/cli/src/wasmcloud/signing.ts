@@ -1,4 +1,4 @@
-import type { TransitKey } from '@coffer/client/admin';
+import type { Admin, TransitKey } from '@coffer/client/admin';
 import { during, Failure } from '../failure.js';
 import { print, printJson, table } from '../output.js';
 import { askToGoOn } from '../question.js';
@@ -30,7 +30,7 @@ export async function rotate({ name = DEFAULT_BACKEND, json, ...options }: Trans
     if (json) return printJson(key);
     await print(
       `${key.publicKey} signs the log-ins of ${displayName(name)} in ten seconds, when all instances know it. The older ones stay at ` +
-        '/.well-known/keys until you retire them; after a minute they are of no use any more.',
+        `${pathOf(name)} until you retire them; after a minute they are of no use any more.`,
     );
   });
 }
@@ -46,8 +46,12 @@ export async function retire(
     );
   }
   await onServer(options, async (admin) => {
-    if (!yes)
-      await askToGoOn(`This key goes from /.well-known/keys: ${OVERLAP}`, { refused: 'nothing was retired' });
+    // That one which is not there, or is the current one, stays is the server's to say.
+    if (!yes && (await isOlder(admin, { backend, publicKey }))) {
+      await askToGoOn(`This key goes from ${pathOf(backend)}: ${OVERLAP}`, {
+        refused: 'nothing was retired',
+      });
+    }
     await during('failed to retire the signing key', admin.retireTransitKey({ backend, publicKey }));
     await print(
       `${publicKey} is retired: nothing is signed with it any more, for good. Each Vault takes it until it reads the keys anew. The server ` +
@@ -56,6 +60,17 @@ export async function retire(
     );
   });
 }
+
+async function isOlder(
+  admin: Admin,
+  { backend, publicKey }: Pick<TransitKey, 'backend' | 'publicKey'>,
+): Promise<boolean> {
+  const keys = await during('failed to list signing keys', admin.signingKeys());
+  return keys.some((key) => key.backend === backend && key.publicKey === publicKey && !key.current);
+}
+
+/** Where Vault reads the keys of a backend. */
+const pathOf = (backend: string): string => `/.well-known/keys/${encodeURIComponent(backend)}`;
 
 const row = ({ backend, publicKey, current, createdAt }: TransitKey): string[] => [
   displayName(backend),

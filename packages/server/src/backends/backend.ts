@@ -134,9 +134,9 @@ export class Backend implements Service {
     return this.#ring.keys().map(({ publicKey }) => publicKey);
   }
 
-  /** JWKs of what it signs with. */
-  get publicKeys(): readonly object[] {
-    return this.#opened.publicKeys?.() ?? [];
+  /** JWKs of what it signs with; undefined: it signs nothing. */
+  get publicKeys(): readonly object[] | undefined {
+    return this.#opened.publicKeys?.();
   }
 
   get facts(): BackendFacts {

@@ -54,10 +54,10 @@ export class Backends {
     return this.#backends.flatMap(({ transitKeys }) => transitKeys);
   }
 
-  /** JWKs of what a backend signs with, for everybody to read; without its name, of all. */
-  publicKeysOf(name?: string): readonly object[] {
-    const asked = this.#backends.filter((backend) => name === undefined || backend.name === name);
-    return asked.flatMap(({ publicKeys }) => publicKeys);
+  /** JWKs of what a backend signs with, for everybody to read; without its name, of all. Undefined: it signs nothing. */
+  publicKeysOf(name?: string): readonly object[] | undefined {
+    if (name === undefined) return this.#backends.flatMap(({ publicKeys }) => publicKeys ?? []);
+    return this.#backends.find((backend) => backend.name === name)?.publicKeys;
   }
 
   /** One that fails in this, or takes too long, holds up nobody. */

@@ -153,7 +153,7 @@ function answerKeys({ incoming, outgoing, reply }: Exchange, { engine, keySets }
     throw engine.stale;
   }
   const keys = keysAt(pathOf(incoming.url ?? ''), keySets);
-  if (keys === undefined) throw new Refusal('not_found', 'not found');
+  if (keys === undefined) throw new Refusal('not_found', 'no backend of this name signs anything here');
   reply.json(keys);
 }
 

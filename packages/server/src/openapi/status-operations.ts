@@ -57,11 +57,11 @@ export const STATUS_OPERATIONS: Readonly<Record<string, Operation>> = {
   ...readOnly(KEYS_OF_ONE_PATH, {
     ...server('publicKeysOf', 'By what Vault checks who logs in for one backend'),
     description:
-      'A JWKS: the signing keys of the backend of this name. Of one that there is not, or that signs nothing, it is empty.',
+      'A JWKS: the signing keys of the backend of this name. Of one that there is not, or that signs nothing, there is none.',
     parameters: [
       { name: 'backend', in: 'path', description: 'The name of the backend', schema: z.string().min(1) },
     ],
-    errors: ['rate_limited', 'stale'],
+    errors: ['rate_limited', 'not_found', 'stale'],
     errorForm: 'text',
     answers: { 200: json(answers.publicKeys, 'The newest first') },
   }),
