@@ -115,6 +115,14 @@ describe('the chart', () => {
     ]);
   });
 
+  it('takes a Vault in clear on its own machine, or where that is said, and two with one audience that ask the same', async () => {
+    const clear = vaultOf('a', { address: 'http://127.0.0.1:8200' });
+    const said = vaultOf('b', { address: 'http://vault.vault.svc:8200', insecureHttp: true });
+    const other = { ...vaultOf('c', { audience: 'other' }), grants: 'upstream' };
+    const manifests = await render({ ...BACKENDS, backends: [clear, said, other] });
+    expect(parsedConfigOf(manifests).backends).toHaveLength(3);
+  });
+
   it('starts pods anew when their configuration changes, and not else', async () => {
     const sum = async (values: Values) =>
       only(await render(values), 'StatefulSet').spec.template.metadata.annotations['checksum/configuration'];
@@ -258,6 +266,23 @@ describe('the chart refuses', () => {
       /address/,
     ],
     [
+      'a Vault to which secrets pass in clear',
+      { ...BACKENDS, backends: [vaultOf('v', { address: 'http://vault.vault.svc:8200' })] },
+      /v: settings\.address: without TLS everybody on the way reads/,
+    ],
+    [
+      'two Vaults with one audience that ask different things',
+      {
+        ...BACKENDS,
+        backends: [
+          vaultOf('a', {}),
+          vaultOf('b', { audience: 'Vault' }),
+          { ...vaultOf('c'), grants: 'upstream' },
+        ],
+      },
+      /c: settings\.audience: it is that of a, too/,
+    ],
+    [
       'a kind of backend that is none',
       { ...BACKENDS, backends: [{ name: 'x', kind: 'etcd' }] },
       /backends\/0/,
@@ -272,6 +297,10 @@ describe('the chart refuses', () => {
     await expect(render(values)).rejects.toThrow(said);
   });
 });
+
+function vaultOf(name: string, settings: object = {}) {
+  return { name, kind: 'vault', settings: { address: 'https://vault.vault.svc:8200', ...settings } };
+}
 
 const podOf = (manifests: readonly Manifest[]): Manifest => only(manifests, 'StatefulSet').spec.template.spec;
 

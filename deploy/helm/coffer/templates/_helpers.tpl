@@ -184,7 +184,31 @@ What is named twice is mounted twice: each setting has a file of its own.
 {{- if and (eq $values.mode "embedded") (ne (int (default 1 $values.replicas)) 1) -}}
 {{- fail "replicas: an embedded store has one instance; several share a store in mode: jetstream" -}}
 {{- end -}}
+{{- include "coffer.checkVault" . -}}
 {{- include "coffer.checkKubernetes" . -}}
+{{- end -}}
+
+{{/* What coffer refuses of a Vault at its start. */}}
+{{- define "coffer.checkVault" -}}
+{{- $audiences := dict -}}
+{{- range .Values.backends -}}
+{{- if eq .kind "vault" -}}
+{{- $settings := .settings -}}
+{{- $address := default "" $settings.address -}}
+{{- if and (hasPrefix "http:" $address) (not $settings.insecureHttp) (not (regexMatch "^http://(localhost|127(\\.[0-9]{1,3}){3}|\\[::1\\])([:/]|$)" $address)) -}}
+{{- fail (printf "backends: %s: settings.address: without TLS everybody on the way reads the secrets, and can be anybody to Vault: write https://, or say settings.insecureHttp: true, where a mesh encrypts" .name) -}}
+{{- end -}}
+{{- $audience := default "Vault" $settings.audience -}}
+{{- $asks := dict "name" .name "same" (toJson (list (default "lineage" .trust) (default "required" .grants) (default dict $settings.applicationHosts))) -}}
+{{- with index $audiences $audience -}}
+{{- if ne .same $asks.same -}}
+{{- fail (printf "backends: %s: settings.audience: it is that of %s, too, which has another trust, grants or settings.applicationHosts: who is let in by one of them would be let in by the other. Give each an audience of its own, and bind it in Vault (bound_audiences)" $asks.name .name) -}}
+{{- end -}}
+{{- else -}}
+{{- $_ := set $audiences $audience $asks -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The Secrets of the release's own namespace that make coffer what it is: a list of names. */}}
