@@ -55,12 +55,13 @@ async function hostOn(port: number, creds: string) {
   const secrets = new SecretsClient({ nats });
   const token = (sub: string, signer: typeof account) =>
     encodeWascap({ sub, wascap: { name: 'orders' } }, signer);
-  const get = async (key: string, field: string | undefined, properties: object) => {
+  const get = async (key: string, field: string | undefined, properties: object, version?: string) => {
     try {
       const { value } = await secrets.get({
         backend: 'kube',
         key,
         field,
+        version,
         entityJwt: token(component.publicKey, account),
         hostJwt: token(createKeyPair('server').publicKey, createKeyPair('account')),
         // As a host writes it, which leaves nothing of the manifest's policy out.
@@ -94,10 +95,13 @@ it('serves what its manifests ask for, to hosts that notice nothing', async () =
 
   const before = kube.audited().length;
   expect(await get('app-secrets', 'some-password', {})).toBe(canary('app'));
+  // It passes over the version of a manifest.
+  expect(await get('app-secrets', 'some-password', {}, '1')).toBe(canary('app'));
   const privileged = { impersonate: PRIVILEGED, namespace: 'kube-system' };
   expect(await get('cluster-secrets', 'tls.crt', privileged)).toBe(canary('cluster'));
   expect(kube.audited().slice(before)).toMatchObject([
     { requestURI: '/api/v1/namespaces/default/secrets/app-secrets', responseStatus: { code: 200 } },
+    { requestURI: '/api/v1/namespaces/default/secrets/app-secrets' },
     {
       requestURI: '/api/v1/namespaces/kube-system/secrets/cluster-secrets',
       user: { username: 'system:serviceaccount:wasmcloud-secrets:default' },

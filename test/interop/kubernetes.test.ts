@@ -160,6 +160,13 @@ describe('a Secret', () => {
     expect(await fetched(source, { key: 'versioned' })).toMatchObject({ version: next, value: canary('b') });
     expect((await refused(source, { key: 'versioned', version })).told).toBe('SecretNotFound');
     expect((await refused(source, { key: 'versioned', version: 'latest' })).told).toBe('InvalidRequest');
+    // What is not said, as Go writes it.
+    const unsaid = { key: 'versioned', version: '', field: '' };
+    expect(await fetched(source, unsaid)).toMatchObject({ version: next });
+    const any = await open({ anyVersion: true });
+    for (const asked of [version, 'latest']) {
+      expect(await fetched(any, { key: 'versioned', version: asked })).toMatchObject({ version: next });
+    }
   });
 
   it('that holds other bytes than text comes as bytes', async () => {

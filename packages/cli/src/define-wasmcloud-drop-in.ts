@@ -99,7 +99,9 @@ function defineKube(wasmcloud: Command): void {
     .option('--direct', 'where a policy names nobody, read with coffer’s own rights');
   for (const [flags, description] of [
     ['--nats-url <url>', 'of NATS (NATS_URL; default: 127.0.0.1:4222)'],
-    ['--nats-creds <file>', 'a creds file'],
+    ['--nats-address <address>', 'the same, as it is called elsewhere'],
+    ['--nats-creds <file>', 'a creds file (default: NATS_CREDSFILE)'],
+    ['--nats-creds-file <file>', 'the same, as it is called elsewhere'],
     ['--nats-ca <file>', 'certificate authorities to trust (PEM) in place of the system’s'],
   ] as const) {
     command.addOption(new Option(flags, description).helpGroup('NATS:'));

@@ -84,7 +84,8 @@ test('coffer wasmcloud kube takes the flags of secrets-kubernetes, and who may b
     }),
     { mode: 0o600 },
   );
-  const reach = ['--nats-url', `nats://127.0.0.1:${nats.port}`, '--nats-creds', creds];
+  // By the names that the other commands have for secrets-kubernetes' --nats-url and --nats-creds.
+  const reach = ['--nats-address', `127.0.0.1:${nats.port}`, '--nats-creds-file', creds];
   const args = [...place(), '--trusted-account', account.publicKey, ...reach, '--kubeconfig', kubeconfig];
   await using server = await startDropIn('kube', [
     ...args,

@@ -13,7 +13,9 @@ import { noteSeen } from './seeds.js';
 
 export type KubeOptions = PlaceOptions & {
   readonly natsUrl?: string;
+  readonly natsAddress?: string;
   readonly natsCreds?: string;
+  readonly natsCredsFile?: string;
   readonly natsCa?: string;
   readonly backendSeed?: string;
   readonly secretsPrefix?: string;
@@ -45,10 +47,12 @@ export async function kube(options: KubeOptions): Promise<void> {
     ...(namespace !== undefined && { namespace }),
     ...((users || serviceAccounts) && { impersonation: [rule] }),
     ...(direct && { direct }),
+    anyVersion: true,
   });
-  const { natsCreds, natsCa, secretsPrefix: prefix } = options;
+  const { natsCa, secretsPrefix: prefix } = options;
+  const natsCreds = options.natsCreds ?? options.natsCredsFile ?? process.env.NATS_CREDSFILE;
   if (options.backendSeed) await noteSeen([['--backend-seed', 'BACKEND_SEED']]);
-  const natsUrl = said(options.natsUrl, 'NATS_URL');
+  const natsUrl = said(options.natsUrl ?? options.natsAddress, 'NATS_URL');
   await runDropIn(options, {
     nats: {
       ...(natsUrl && { servers: natsUrl.split(',').map((one) => one.trim()) }),

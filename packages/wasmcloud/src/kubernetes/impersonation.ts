@@ -55,7 +55,7 @@ export class Permissions {
     if (!this.#direct) {
       throw new SecretsError(
         'PolicyError',
-        'this backend reads Secrets as whom the policy names: write impersonate into its properties',
+        'this backend reads Secrets as whom the policy names: write impersonateServiceAccount, or impersonate, into its properties',
       );
     }
     if (namespace !== this.#namespace) {

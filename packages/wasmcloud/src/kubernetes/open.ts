@@ -32,6 +32,7 @@ export async function openKubernetes(
     apiServer,
     permissions: new Permissions(settings),
     namespace: settings.namespace,
+    anyVersion: settings.anyVersion,
   });
 }
 

@@ -84,6 +84,8 @@ export const kubernetesSettings = z
     timeoutSeconds: z.number().positive().max(60).default(5),
     /** After a 5xx, a 429 or a lost connection. */
     retries: z.int().min(0).max(10).default(2),
+    /** Answer with what is there, whichever `version` a manifest asks for. */
+    anyVersion: z.boolean().default(false),
     impersonation: z.array(ruleSchema).max(RULES).default([]),
     /** Let policies that name nobody read `namespace`, and no other, with coffer's own rights. */
     direct: z.boolean().default(false),

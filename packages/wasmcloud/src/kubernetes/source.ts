@@ -15,6 +15,8 @@ export interface KubernetesSourceParts {
   readonly permissions: Permissions;
   /** Where a policy names none. */
   readonly namespace: string;
+  /** Answer with what is there, whichever is asked for. */
+  readonly anyVersion: boolean;
 }
 
 /** The Secrets of a cluster. Each get is one request, whose answer is kept nowhere: what is rotated there is rotated here. */
@@ -26,8 +28,11 @@ export class KubernetesSource implements SecretSource {
   }
 
   async fetch(query: SecretQuery, requester: Requester, signal?: AbortSignal): Promise<Secret> {
-    const { apiServer, permissions, namespace: defaultNamespace } = this.#parts;
-    const { key, version } = query;
+    const { apiServer, permissions, namespace: defaultNamespace, anyVersion } = this.#parts;
+    const { key } = query;
+    // As Go writes what is not said.
+    const field = query.field || undefined;
+    const version = anyVersion ? undefined : query.version || undefined;
     if (!isName(key)) throw refused('InvalidRequest', 'the key can be the name of no Secret');
     if (version !== undefined && !/^\d{1,20}$/.test(version)) {
       throw refused('InvalidRequest', 'a version is a resourceVersion, which is a number');
@@ -37,7 +42,7 @@ export class KubernetesSource implements SecretSource {
     const path = `/api/v1/namespaces/${access.namespace}/secrets/${key}`;
     const answer = await apiServer.get(path, headersFor(access.as), signal);
     try {
-      if (answer.status === 200) return secretOf(answer.body, query, access.namespace);
+      if (answer.status === 200) return secretOf(answer.body, { key, field, version }, access.namespace);
       throw refusalOf(answer, access.namespace);
     } finally {
       answer.body.fill(0);
@@ -47,7 +52,7 @@ export class KubernetesSource implements SecretSource {
   /** Where, and as whom: what a grant on `<backend>/<key>` does not say. */
   describe(_: SecretQuery, { application }: Requester): Readonly<Record<string, string>> {
     const { namespace, as } = accessOf(application.policy, this.#parts.namespace);
-    const groups = as?.groups.join(', ');
+    const groups = as && as.groups.length > 0 && JSON.stringify(as.groups);
     return { namespace, ...(as && { as: as.user }), ...(groups && { groups }) };
   }
 

@@ -213,10 +213,10 @@ describe('what the audit log is told', () => {
       namespace: 'other',
       as: 'system:serviceaccount:other:reader',
     });
-    expect(told({ impersonate: 'jane', impersonateGroups: ['a', 'b'] })).toEqual({
+    expect(told({ impersonate: 'jane', impersonateGroups: ['a, b', 'c'] })).toEqual({
       namespace: 'shop',
       as: 'jane',
-      groups: 'a, b',
+      groups: '["a, b","c"]',
     });
     expect(() => told({ impersonate: 'a\nb' })).toThrow(SecretsError);
     await source.close?.();
