@@ -18,6 +18,8 @@ import { migrateToEmbedded } from '../../packages/engine/src/migrate/to-embedded
 import { migrateToJetStream } from '../../packages/engine/src/migrate/to-jetstream.js';
 import { fileKind, setMoved } from '../../packages/engine/src/storage/file-kind.js';
 import { Layout } from '../../packages/engine/src/storage/jetstream/layout.js';
+import { NATS_HEADER } from '../../packages/engine/src/storage/jetstream/messages.js';
+import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
 import { Replica } from '../../packages/engine/src/storage/jetstream/replica.js';
 import { LmdbStorage } from '../../packages/engine/src/storage/lmdb.js';
 import {
@@ -339,6 +341,46 @@ test('a store is not moved away from an instance that serves it', { timeout: 60_
   expect(await fileKind(store)).toBe('replica');
   await migrateToEmbedded(optionsFor(folder, bucket));
   await expectServed(folder);
+});
+
+test('a store is not moved away from an instance of which somebody says once more that it has ended', {
+  timeout: 60_000,
+}, async () => {
+  const { folder } = await embedded();
+  const bucket = newBucket();
+  const layout = new Layout(bucket);
+  await migrateToJetStream(optionsFor(folder, bucket));
+  const place = newFolder();
+  const open = () =>
+    openStorage(moves.cluster, { bucket, instanceName: 'there', follow: false, folder: place });
+  const other = await open();
+  const header = other.get(HEADER_KEY)?.bytes ?? bytes('');
+  const keys = await openKeys(header, other.incarnation, optionsFor(folder, bucket));
+  const subject = layout.member(other.shared.instance);
+  other.shared.follow(takingAll(() => keys));
+  const connection = await connectTo(moves.cluster.urls);
+  onTestFinished(() => connection.close());
+  const { streams } = await jetstreamManager(connection);
+  const said = () => streams.getMessage(layout.stream, { last_by_subj: subject });
+  const isEnded = async () => (await said())?.json<{ ended?: true }>().ended === true;
+  await expect.poll(() => other.shared.health.problem, WAIT).toBeUndefined();
+  await other.close();
+  expect(await isEnded()).toBe(true);
+  const farewell = await said();
+  const again = await open();
+  onTestFinished(() => again.close());
+  again.shared.follow(takingAll(() => keys));
+  await expect.poll(isEnded, WAIT).toBe(false);
+  const headers = [...(farewell?.header ?? [])]
+    .map(([name, [value = '']]) => [name, value] as const)
+    .filter(([name]) => name !== NATS_HEADER.expected);
+  const replayed = { subject, headers, data: farewell?.data ?? bytes('') };
+  expect(await publishMessage(connection, replayed)).toBeDefined();
+  await expect(migrateToEmbedded(optionsFor(folder, bucket, { othersMs: 30_000 }))).rejects.toMatchObject({
+    code: 'conflict',
+    message: expect.stringContaining('other instances serve this store: there'),
+  });
+  await expect.poll(() => again.shared.health.problem, WAIT).toBeUndefined();
 });
 
 /** Moves in another process, which is killed after a while if `killAfter` says so. @returns what it said last */

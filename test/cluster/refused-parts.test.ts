@@ -4,11 +4,12 @@ import { expect, test } from 'vitest';
 import { HEADER } from '../../packages/engine/src/storage/jetstream/layout.js';
 import { NATS_HEADER, type Outgoing } from '../../packages/engine/src/storage/jetstream/messages.js';
 import { publishMessage } from '../../packages/engine/src/storage/jetstream/put.js';
+import { requireCameTrue } from '../../packages/engine/src/storage/jetstream/stray.js';
 import { admin } from '../../packages/engine/test/support.js';
 import { canary } from '../support/canary.mjs';
 import { NatsServer } from '../support/nats.mjs';
 import { Engines, healthy, valueAt } from './engines.js';
-import { type Beside, bytes, Follower, later, layout, makeBucket, messagesOf } from './followers.js';
+import { type Beside, bytes, Follower, later, layout, makeBucket, messagesOf, seal } from './followers.js';
 import { connectTo } from './jetstream-support.js';
 
 /** Parts of a change that the server has refused, which somebody has overheard and puts into the bucket by themselves. */
@@ -81,6 +82,26 @@ test.each([
     expect(three.text('s/w')).toBeUndefined();
   },
 );
+
+test('beside a head that is gone from the stream, nobody is said to have put it there', async () => {
+  const { connection, one } = await followers();
+  const revision = (await publishMessage(connection, refused(one, 's/v', { remove: ['s/v'] }))) ?? 0;
+  const manager = await jetstreamManager(connection);
+  await manager.streams.purge(layout.stream, { filter: layout.record(bytes('s')) });
+  const beside = { head: bytes('s'), fingerprint: '0'.repeat(16) };
+  const look = requireCameTrue([{ key: bytes('s/v'), revision, lineage: [], beside }], {
+    manager,
+    layout,
+    seal,
+    confirmed: (ask) => ask(),
+    requireSame: async () => {},
+    isInUse: () => true,
+  });
+  await expect(look).rejects.toMatchObject({
+    kind: 'missing',
+    message: `the record to which the one at sequence ${revision} belongs has gone from the stream`,
+  });
+});
 
 test('put there while the store is healed it ends the heal, and the next one takes it out', async () => {
   const { connection, one, two } = await followers();

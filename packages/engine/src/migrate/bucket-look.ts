@@ -23,6 +23,8 @@ export interface FoundStore {
 export interface FoundMember {
   readonly name: string;
   readonly sequence: number;
+  /** By the server's clock. */
+  readonly at: Date;
 }
 
 /**
@@ -71,7 +73,7 @@ async function membersOf(manager: JetStreamManager, layout: Layout): Promise<Map
     const { data } = note ?? {};
     const said = data && unlessStrange(() => parseMember(data));
     if (place?.kind !== 'member' || !note || !said) continue;
-    members.set(place.instance, { name: said.name, sequence: note.sequence });
+    members.set(place.instance, { name: said.name, sequence: note.sequence, at: note.at });
   }
   return members;
 }

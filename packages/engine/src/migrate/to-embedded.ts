@@ -12,7 +12,7 @@ import { Replica } from '../storage/jetstream/replica.js';
 import type { JetStreamStorage } from '../storage/jetstream/storage.js';
 import { LmdbStorage } from '../storage/lmdb.js';
 import type { StoredRecord } from '../storage/storage.js';
-import { lookAtBucket } from './bucket-look.js';
+import { type FoundMember, type FoundStore, lookAtBucket } from './bucket-look.js';
 import { caughtUp, openBucketStore, patiently } from './bucket-store.js';
 import type { Records } from './compare.js';
 import { type Copied, isSame, requireSame } from './copy.js';
@@ -23,6 +23,8 @@ import { openKeys, proven, type StoreKeys, takingAll, wipeKeys } from './prove.j
 
 /** An instance says every ten seconds that it is there. */
 const OTHERS_MS = 12_000;
+/** Who has said nothing for so long is not there any more. */
+const RECENT_MS = 35_000;
 const LOOK_MS = 500;
 
 /**
@@ -71,7 +73,7 @@ async function requireUnserved(folders: MoveFolders, options: MigrateOptions): P
   const replica = await Replica.open(folders.store, localOptions(options));
   const { instance, origin } = replica;
   await replica.close();
-  const { jetstream, onNotice, othersMs = OTHERS_MS } = options;
+  const { jetstream, onNotice } = options;
   await lookAtBucket(options, async (found) => {
     if (!origin || !found?.isServed || !Buffer.from(origin.incarnation).equals(found.incarnation)) return;
     const before = await found.members();
@@ -79,17 +81,34 @@ async function requireUnserved(folders: MoveFolders, options: MigrateOptions): P
     if (others.length === 0) return;
     const names = others.map(([, { name }]) => name).join(', ');
     onNotice?.(`The bucket ${jetstream.bucket} is there: listening whether others serve it (${names}).`);
-    for (const end = performance.now() + othersMs; performance.now() < end; ) {
-      await wait(Math.min(LOOK_MS, othersMs));
-      const heard = [...(await found.members())].filter(
-        ([id, { sequence }]) => id !== instance && before.get(id)?.sequence !== sequence,
-      );
-      if (heard.length > 0) throw served(heard.map(([, { name }]) => name).join(', '), options);
-    }
+    const heard = await heardOf(found, before, instance, options);
+    if (heard !== undefined) throw served(heard, options);
   }).catch((error: unknown) => {
     // A bucket that is lost, or damaged, is what force is for.
     if (error instanceof CofferError && error.code === 'conflict') throw error;
   });
+}
+
+/**
+ * Listens for as long as one that lives needs to speak. Whatever is said counts: also that somebody has ended, which may be of before, and
+ * put there again.
+ *
+ * @returns the names of others that said something since; undefined if nobody did
+ */
+async function heardOf(
+  found: FoundStore,
+  before: ReadonlyMap<string, FoundMember>,
+  own: string,
+  { othersMs = OTHERS_MS }: MigrateOptions,
+): Promise<string | undefined> {
+  for (const end = performance.now() + othersMs; performance.now() < end; ) {
+    await wait(Math.min(LOOK_MS, othersMs));
+    const heard = [...(await found.members())].filter(
+      ([id, { sequence }]) => id !== own && before.get(id)?.sequence !== sequence,
+    );
+    if (heard.length > 0) return heard.map(([, { name }]) => name).join(', ');
+  }
+  return undefined;
 }
 
 const served = (names: string, { jetstream }: MigrateOptions) =>
@@ -325,28 +344,26 @@ async function fromReplica(folders: MoveFolders, options: MigrateOptions): Promi
  *
  * @throws CofferError `conflict`
  */
-async function requireAlone(
-  { shared }: JetStreamStorage,
-  { onNotice, othersMs = OTHERS_MS }: MigrateOptions,
-): Promise<void> {
-  const others = async () =>
-    (await shared.status()).members.filter(({ instance, alive }) => alive && instance !== shared.instance);
-  const before = new Map((await others()).map((member) => [member.instance, member]));
-  if (before.size === 0) return;
-  const names = [...before.values()].map(({ name }) => name).join(', ');
-  onNotice?.(`Other instances were there a moment ago (${names}): listening whether they still are.`);
-  for (const end = performance.now() + othersMs; performance.now() < end; ) {
-    await wait(Math.min(LOOK_MS, othersMs));
-    const heard = (await others()).filter(({ instance, seenAt }) => {
-      const last = before.get(instance);
-      return !last || last.seenAt.getTime() !== seenAt.getTime();
-    });
-    if (heard.length === 0) continue;
+async function requireAlone({ shared }: JetStreamStorage, options: MigrateOptions): Promise<void> {
+  const { instance } = shared;
+  await lookAtBucket(options, async (found) => {
+    const before = await found?.members();
+    if (!found || !before) return;
+    // By the server's clock, which has taken a moment ago that this one is there.
+    const now = Math.max(...[...before.values()].map(({ at }) => at.getTime()));
+    const recent = [...before].filter(([id, { at }]) => id !== instance && now - at.getTime() < RECENT_MS);
+    if (recent.length === 0) return;
+    const names = recent.map(([, { name }]) => name).join(', ');
+    options.onNotice?.(
+      `Other instances were there a moment ago (${names}): listening whether they still are.`,
+    );
+    const heard = await heardOf(found, before, instance, options);
+    if (heard === undefined) return;
     throw new CofferError(
       'conflict',
-      `other instances serve this store: ${heard.map(({ name }) => name).join(', ')}. Stop them, then try again`,
+      `other instances serve this store: ${heard}. Stop them, then try again`,
     );
-  }
+  });
 }
 
 /** The records of a store as they were before it was moved away. */

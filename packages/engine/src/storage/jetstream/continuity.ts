@@ -224,6 +224,8 @@ export interface LastNote {
   readonly sequence: number;
   /** Undefined: it was removed. */
   readonly data: Uint8Array | undefined;
+  /** When the server took it, by its clock. */
+  readonly at: Date;
 }
 
 /** What the stream's leader has as the last message of a subject; undefined if there is none. */
@@ -234,7 +236,8 @@ export async function lastNote(
 ): Promise<LastNote | undefined> {
   const found = await manager.streams.getMessage(stream, { last_by_subj: subject });
   if (!found) return undefined;
-  return { sequence: found.seq, data: found.header?.get(HEADER.operation) ? undefined : found.data };
+  const { seq: sequence, header, time: at } = found;
+  return { sequence, data: header?.get(HEADER.operation) ? undefined : found.data, at };
 }
 
 /**

@@ -66,6 +66,12 @@ async function requireHead(
     if (head && cameTrue(head, one)) continue;
     const last = await lastNote(manager, stream, layout.record(one.key));
     if (last?.sequence !== one.revision) throw unavailable('what was read was replaced meanwhile');
+    if (!head) {
+      throw new Regression(
+        'missing',
+        `the record to which the one at sequence ${one.revision} belongs has gone from the stream`,
+      );
+    }
     throw new Regression(
       'fork',
       `the record at sequence ${one.revision} was written with a change that did not come true: somebody has put it there again`,
