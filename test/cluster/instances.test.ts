@@ -19,6 +19,8 @@ afterAll(async () => {
 
 const OTHER_KEY = `coffer-root-key-v1:${randomBytes(32).toString('base64')}\n`;
 
+const WAIT = { timeout: 30_000 };
+
 let buckets = 0;
 const newEngines = () => new Engines(cluster, `instances-${++buckets}`);
 
@@ -105,7 +107,7 @@ describe('engines on one bucket', () => {
     const b = await engines.open('b', {}, { rootKey: engines.rootKey('b.key') });
     await expect.poll(() => b.engine.get(admin, 'db').then(({ value }) => text(value), String)).toBe('one');
     await a.engine.rotateKeys(admin, { root: true });
-    await a.engine.rotateKeys(admin);
+    await a.engine.rotateKeys(admin, { without: ['b'] });
     const told = (work: () => Promise<unknown>) =>
       expect.poll(() => work().then(String, ({ code, forCaller }: CofferError) => `${code}: ${forCaller}`), {
         timeout: 20_000,
@@ -115,11 +117,38 @@ describe('engines on one bucket', () => {
       /^unavailable: this instance lacks the root/,
     );
     const waits = async () => (await a.engine.rotation(admin))?.problem?.message;
-    await expect
-      .poll(waits, { timeout: 30_000 })
-      .toMatch(/Not yet: b \([0-9a-f]{16}, which is there\)\. .*lacks a new/);
+    await expect.poll(waits, { timeout: 30_000 }).toMatch(/: give the new root key to b \([0-9a-f]{16}\)$/);
     copyFileSync(engines.path('root.key'), engines.path('b.key'));
     await expect.poll(() => a.engine.rotation(admin), { timeout: 30_000 }).toBeUndefined();
+  });
+
+  it('change no data key while one that lives lacks the root key, and do when it was given to it', {
+    timeout: 60_000,
+  }, async () => {
+    const engines = newEngines();
+    const a = await engines.open('a');
+    await fresh(() => a.engine.put(admin, 'db', bytes('one')));
+    copyFileSync(engines.path('root.key'), engines.path('b.key'));
+    const b = await engines.open('b', {}, { rootKey: engines.rootKey('b.key') });
+    const members = async () => (await a.engine.storageStatus(admin)).shared?.members ?? [];
+    await expect.poll(async () => (await members()).filter(({ alive }) => alive)).toHaveLength(2);
+    await a.engine.rotateKeys(admin, { root: true });
+    await expect(a.engine.rotateKeys(admin)).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringMatching(
+        /^b \(([0-9a-f]{16})\) lacks the root key .* coffer keys rotate --without \1$/,
+      ),
+    });
+    expect(await members()).toContainEqual(expect.objectContaining({ name: 'b', lacksRootKey: true }));
+    expect((await a.engine.keys(admin)).dataKeys).toHaveLength(1);
+    copyFileSync(engines.path('root.key'), engines.path('b.key'));
+    await expect.poll(() => a.engine.rotateKeys(admin).then(() => 'begun', String), WAIT).toBe('begun');
+    expect(b.engine.lacksRootKey).toBe(false);
+    await a.engine.put(admin, 'db', bytes('two'));
+    await expect
+      .poll(() => b.engine.get(admin, 'db', 2).then(({ value }) => text(value), String), WAIT)
+      .toBe('two');
+    await expect.poll(() => a.engine.rotation(admin), WAIT).toBeUndefined();
   });
 
   it('go on as who they were with the root key that took the place of their own while they were away', {

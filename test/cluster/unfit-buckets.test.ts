@@ -127,6 +127,7 @@ test('an instance that is cut off says that it cannot forget a member, not that 
   const members = new Members({
     seal: new MessageSeal({ stream: layout.stream }),
     answering: async () => [],
+    lacksRootKey: async () => false,
     layout,
     link,
     replica,

@@ -274,6 +274,10 @@ function defineKeys(program: Command): void {
       'with --root, over the admin socket: file:PATH, passphrase:file:PATH, passphrase:env:NAME, xkey-seed:file:PATH or ' +
         'xkey-seed:env:NAME, as the server sees it',
     )
+    .option(
+      '--without <member...>',
+      'of a shared store: a new data key although these instances lack the root key, and answer nothing until they are given it; by id or name',
+    )
     .option('--no-wait', 'do not wait for the re-encryption');
   actOnServer(addJsonOption(rotate), async (options) =>
     (await commands()).rotate({ wait: true, ...options }),

@@ -132,6 +132,7 @@ export function openServices(
     onNotice: (sentence) => options.onNotice?.(sentence),
   });
   const keys = new Keys({
+    storage,
     header,
     gate,
     now,

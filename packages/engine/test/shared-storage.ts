@@ -428,6 +428,7 @@ export class SharedInstance implements Storage {
       },
       reached: () => this.passed(),
       confirmedByAll: (revision) => this.#store.confirmedByAll(revision),
+      members: [],
       lease: (work) => this.#lease(work),
       alarm: undefined,
       onAlarm: () => () => undefined,

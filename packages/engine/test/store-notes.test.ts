@@ -30,6 +30,8 @@ test('what people read of others is short and can be seen: a note that says more
     healer: undefined,
   } as const;
   expect(parseMember(encodeMember(member))).toEqual(member);
+  const lacking = { ...member, lacksRootKey: true as const };
+  expect(parseMember(encodeMember(lacking))).toEqual(lacking);
   expect(parseAlarm(encodeAlarm(alarm))).toEqual(alarm);
   const written = (note: object) => Buffer.from(JSON.stringify(note));
   for (const text of ['\u001b[2Jcleared', 'back\u202Ewards', 'x'.repeat(10_000)]) {

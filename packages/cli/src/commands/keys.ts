@@ -5,6 +5,7 @@ import { during, Failure } from '../failure.js';
 import { counted } from '../numbers.js';
 import { note, paint, print, printJson, table, write } from '../output.js';
 import { displayText } from '../quote.js';
+import { requireMembers } from '../without.js';
 
 /** How often the server is asked how far it is, in milliseconds. */
 const POLL = 500;
@@ -12,6 +13,7 @@ const POLL = 500;
 export interface RotateOptions extends ConnectionOptions {
   readonly root?: boolean;
   readonly to?: string;
+  readonly without?: readonly string[];
   readonly wait: boolean;
   readonly json?: boolean;
 }
@@ -23,10 +25,17 @@ export async function list(options: ConnectionOptions & { json?: boolean }): Pro
 }
 
 export async function rotate(options: RotateOptions): Promise<void> {
-  const { root = false, to } = options;
+  const { root = false, to, without } = options;
+  requireMembers(without ?? []);
   if (to !== undefined && !root) throw new Failure('--to is for the root key: say --root --to SPEC');
+  if (without !== undefined && root)
+    throw new Failure('--without is for the data key, and does not go with --root');
   await withAdmin(options, async (admin) => {
-    const request = { ...(root ? { root } : {}), ...(to === undefined ? {} : { to }) };
+    const request = {
+      ...(root ? { root } : {}),
+      ...(to === undefined ? {} : { to }),
+      ...(without && { without }),
+    };
     const keys = await during('failed to rotate the key', admin.rotateKeys(request));
     if (root) return told(options, keys, rootSentence(keys, to) + (await otherInstances(admin)));
     const active = keys.dataKeys.at(-1)?.id;
@@ -63,7 +72,7 @@ async function otherInstances(admin: Admin): Promise<string> {
   const others = shared?.members.filter(({ instance }) => instance !== shared.instance) ?? [];
   if (others.length === 0) return '';
   const names = others.map(({ name, instance }) => displayText(name || instance)).join(', ');
-  return ` Give the new one to the other instances, too (${names}): they go on with what they have, and do not start again without it.`;
+  return ` Give the new one to the other instances, too (${names}): they go on with what they have, and do not start again without it, nor is the data key changed before.`;
 }
 
 /** Shows how far it is until all is done; an end of this command is not one of the rotation. */

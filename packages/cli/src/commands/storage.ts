@@ -3,7 +3,8 @@ import { type ConnectionOptions, withAdmin } from '../connection.js';
 import { during, Ending, Failure } from '../failure.js';
 import { counted } from '../numbers.js';
 import { paint, print, printJson, table } from '../output.js';
-import { displayText, quote } from '../quote.js';
+import { displayText } from '../quote.js';
+import { requireMembers } from '../without.js';
 import { LACKS_ROOT_KEY } from './keys.js';
 
 type Options = ConnectionOptions & { readonly json?: boolean };
@@ -44,8 +45,7 @@ export async function heal({
   without = [],
   ...options
 }: Options & { dryRun?: boolean; giveUpDamaged?: boolean; without?: string[] }): Promise<void> {
-  const flag = without.find((member) => member.startsWith('-'));
-  if (flag !== undefined) throw new Failure(`--without takes members, by id or name, and not ${quote(flag)}`);
+  requireMembers(without);
   const { report, members } = await withAdmin(options, async (admin) => {
     const report = await during(
       'failed to heal the store',
@@ -189,10 +189,11 @@ const hearsOthers = ({ connected, replicaAgeMs = Number.POSITIVE_INFINITY, alarm
 function memberRow(shared: Shared) {
   const self = shared.instance;
   const hears = hearsOthers(shared);
-  const stateOf = ({ instance, alive, ended }: Shared['members'][number]): string => {
+  const stateOf = ({ instance, alive, ended, lacksRootKey }: Shared['members'][number]): string => {
     if (instance === self) return 'this one';
     if (!hears) return 'not known';
-    return alive ? 'alive' : ended ? 'ended' : 'away';
+    if (alive) return lacksRootKey ? 'lacks the root key' : 'alive';
+    return ended ? 'ended' : 'away';
   };
   return (member: Shared['members'][number]): string[] => [
     member.instance,

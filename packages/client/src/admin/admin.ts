@@ -208,13 +208,24 @@ export class Admin {
    *
    * @param options `to`: where the server finds or makes the new root key, `file:PATH`, `passphrase:file:PATH`,
    *   `passphrase:env:NAME`, `xkey-seed:file:PATH` or `xkey-seed:env:NAME`; without it the file of the present one is replaced.
+   * `without`: members of a shared store that lack the root key, by id or name: while one of them lives, a new data key is a
+   * `conflict`, since it would answer nothing from then on.
    */
   rotateKeys(
-    options: { readonly root?: boolean | undefined; readonly to?: string | undefined } & ChangeOptions = {},
+    options: {
+      readonly root?: boolean | undefined;
+      readonly to?: string | undefined;
+      readonly without?: readonly string[] | undefined;
+    } & ChangeOptions = {},
   ): Promise<Keys> {
-    const { root, to } = options;
+    const { root, to, without } = options;
     return this.#caller.ask(
-      { path: '/api/admin/keys/rotate', action: 'rotate a key', body: { root, to }, change: options },
+      {
+        path: '/api/admin/keys/rotate',
+        action: 'rotate a key',
+        body: { root, to, without },
+        change: options,
+      },
       answers.keys,
     );
   }

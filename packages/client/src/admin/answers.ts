@@ -161,6 +161,7 @@ const shared = record<SharedStorageStatus>({
       seenAt: date,
       alive: flag,
       ended: optional(flag),
+      lacksRootKey: optional(flag),
     }),
   ),
 });

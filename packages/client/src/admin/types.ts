@@ -214,6 +214,8 @@ export interface SharedStorageStatus {
     readonly alive: boolean;
     /** Its last word was that it ends as it should. */
     readonly ended?: boolean;
+    /** Another instance has changed the root key, and this one was not given the new one yet. */
+    readonly lacksRootKey?: boolean;
   }[];
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { type DataKey, KeyRing } from '../crypto/key-ring.js';
-import { createRootKey, type FoundRootKey, findRootKey, type RootKey } from '../crypto/root-key.js';
+import { createRootKey, type FoundRootKey, findRootKey, idOf, type RootKey } from '../crypto/root-key.js';
 import type { RootKeyContext, RootKeySpec } from '../crypto/root-key-spec.js';
 import { wipe } from '../crypto/secure-memory.js';
 import { CofferError } from '../errors.js';
@@ -13,7 +13,7 @@ import type { Operations } from '../operations.js';
 import { decodeOperations, encodeOperations } from '../operations-json.js';
 import { overtaken } from '../overtaken.js';
 import type { IncomingHead } from '../storage/shared.js';
-import type { Storage } from '../storage/storage.js';
+import type { Storage, StoredRecord } from '../storage/storage.js';
 import {
   associatedData,
   damaged,
@@ -136,6 +136,35 @@ export class StoreHeader {
   /** True if the store is under another one since, which was not given to this instance yet. */
   get lacksRootKey(): boolean {
     return this.#isForeign || this.#waiting !== undefined;
+  }
+
+  /**
+   * Looks whether the root key was given to this instance that it lacks. A passphrase is costly to try, and may be asked of a person: that
+   * is looked for with the next change of keys only.
+   *
+   * @returns false if it lacks one still, or will when what was {@link admit}ted is visible
+   */
+  async findRootKey(): Promise<boolean> {
+    const stored = this.#storage.get(HEADER_KEY);
+    const isCheap = idOf(this.#header.rootKey) !== undefined;
+    if (this.#isForeign && isCheap && !this.#waiting && stored?.revision === this.#revision) {
+      await this.#findFor(stored).catch(() => {});
+    }
+    const isComing = this.#coming !== undefined && this.#coming.rootKey === undefined;
+    return !this.lacksRootKey && !isComing;
+  }
+
+  async #findFor({ bytes, revision }: StoredRecord): Promise<void> {
+    const { ring, rootKey } = (await this.#open(parseHeader(bytes))) ?? {};
+    ring?.wipe();
+    if (!rootKey || rootKey === this.#rootKey) return;
+    if (this.#revision !== revision || !this.#isForeign || this.#closing.signal.aborted)
+      return rootKey.wipe();
+    this.#rootKey.wipe();
+    this.#rootKey = rootKey;
+    this.#isForeign = false;
+    this.#onNotice('The root key that another instance has put in force was given to this one, too.');
+    for (const listener of this.#listeners) listener();
   }
 
   /** What {@link admit} waits for. */

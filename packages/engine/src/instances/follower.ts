@@ -91,6 +91,10 @@ export class Follower implements Admission {
     return this.#followed?.header.problem;
   }
 
+  async lacksRootKey(): Promise<boolean> {
+    return (await this.#followed?.header.findRootKey()) === false;
+  }
+
   async admit(heads: readonly IncomingHead[], signal?: AbortSignal): Promise<void> {
     if (!this.#followed) return;
     const { header, catalog, manifest } = this.#followed;

@@ -8,7 +8,9 @@ import { type HeaderChange, mayBeTrue, type StoreHeader } from '../header/store-
 import { type Change, type Operations, repetitionOf } from '../operations.js';
 import { untilNotOvertaken } from '../overtaken.js';
 import { administersAll, type Rights } from '../rights.js';
+import type { Storage } from '../storage/storage.js';
 import type { Rewriter, RotationProgress } from './rewriter.js';
+import { requireRootKeyEverywhere } from './root-key-holders.js';
 import type { RootKeys } from './root-key-rotation.js';
 
 /** The keys of a store, without themselves. */
@@ -42,12 +44,15 @@ export interface Rotation {
   readonly root?: boolean | undefined;
   /** Where the new root key is, or is to be made: `file:PATH`, `passphrase:file:PATH`, `passphrase:env:NAME`, `xkey-seed:file:PATH` or `xkey-seed:env:NAME`. */
   readonly to?: string | undefined;
+  /** Of the data key: members that lack the root key, by id or name, which are to answer nothing until they are given it. */
+  readonly without?: readonly string[] | undefined;
 }
 
 /** Each data key waits for its records to be re-encrypted: more at once help nobody. */
 const DATA_KEYS_MAX = 32;
 
 export interface KeysContext extends Rights {
+  readonly storage: Pick<Storage, 'shared' | 'get'>;
   readonly header: StoreHeader;
   readonly rootKeys: RootKeys;
   readonly rewriter: Rewriter;
@@ -85,9 +90,12 @@ export class Keys {
   }
 
   /** Resolves when the new key is in force; records are re-encrypted under a new data key in the background. */
-  async rotate(caller: Caller, { root = false, to }: Rotation, change?: Change): Promise<KeysInfo> {
+  async rotate(caller: Caller, { root = false, to, without }: Rotation, change?: Change): Promise<KeysInfo> {
     if (to !== undefined && !root) {
       throw new CofferError('invalid_argument', '"to" is for the root key: it needs "root": true');
+    }
+    if (without !== undefined && root) {
+      throw new CofferError('invalid_argument', '"without" is for the data key: it does not go with "root"');
     }
     const action = root ? 'rotate-root-key' : 'rotate-data-key';
     const asked = { caller, action } as const;
@@ -96,14 +104,14 @@ export class Keys {
       to === undefined ? administersAll(this.#context, caller) : this.#context.policy().isOperator(caller);
     if (!allowed) return this.#context.gate.deny(asked);
     await this.#change(asked, change, [action, to], () =>
-      root ? this.#nextRootKey(to) : this.#nextDataKey(),
+      root ? this.#nextRootKey(to) : this.#nextDataKey(without),
     );
     if (!root) this.#context.rewriter.start();
     return this.#info();
   }
 
-  async #nextDataKey(): Promise<Step> {
-    const { header, now } = this.#context;
+  async #nextDataKey(without: readonly string[] = []): Promise<Step> {
+    const { storage, header, now } = this.#context;
     const { dataKeys } = header.ring;
     if (dataKeys.length >= DATA_KEYS_MAX) {
       throw new CofferError(
@@ -111,6 +119,7 @@ export class Keys {
         `there are ${dataKeys.length} data keys: wait until the records of older ones are re-encrypted`,
       );
     }
+    await requireRootKeyEverywhere(storage, without);
     const key = header.ring.nextDataKey(now());
     return {
       change: { dataKeys: [...dataKeys, key] },

@@ -10,11 +10,12 @@ import type { Duty } from '../instances/duty.js';
 import type { Manifest } from '../manifest.js';
 import type { ManifestChanges } from '../manifest-changes.js';
 import type { Secrets } from '../secrets.js';
-import type { SharedStorage } from '../storage/shared.js';
+import type { MemberStatus } from '../storage/shared.js';
 import type { Storage } from '../storage/storage.js';
 import { type Census, takeCensus } from './census.js';
 import { Pace, TURN_MS } from './pace.js';
 import type { Resealed, Room } from './reseal.js';
+import { membersNamed } from './root-key-holders.js';
 
 /** What one turn may look at; its commits share a transaction. */
 const TURN_BYTES = 256 * 1024;
@@ -31,9 +32,6 @@ const CONFIRM = 200;
 const CONFIRM_PATIENCE = 10_000;
 /** How old a count may be that says how far another instance has come, in milliseconds. */
 const COUNT_LIFE = 2_000;
-const MEMBERS =
-  'all records are under the new data key, and the old one is kept until every instance has them so, since its replica may be ' +
-  'needed: start those that are away, or forget those that will not come back ("coffer storage status", "coffer storage forget")';
 
 /**
  * `members`: another instance has not yet what took the place of the records under the old key; `audit`: nothing holds yet what
@@ -115,8 +113,9 @@ export class Rewriter {
     if (!progress || !health) return progress;
     const full = health.room?.problem;
     if (full) return { ...progress, problem: { code: 'storage_full', message: waitsForRoom(full) } };
-    const areMissing = progress.remaining === 0 && health.membersAlive < health.members;
-    return areMissing ? { ...progress, problem: { code: 'members', message: MEMBERS } } : progress;
+    const members = storage.shared?.members.filter(({ alive, lacksRootKey }) => !alive || lacksRootKey) ?? [];
+    if (progress.remaining > 0 || members.length === 0) return progress;
+    return { ...progress, problem: { code: 'members', message: waitsFor(members) } };
   }
 
   /** Begins, or looks again at once at what hindered it. */
@@ -259,8 +258,9 @@ export class Rewriter {
     if (!shared) return true;
     const counted = shared.health.replicaSequence;
     for (let waited = 0; !shared.confirmedByAll(counted); waited += CONFIRM) {
-      if (waited === CONFIRM_PATIENCE)
-        this.#hinder('members', `${MEMBERS}. ${await whoLacks(shared, counted)}`);
+      if (waited > 0 && waited % CONFIRM_PATIENCE === 0) {
+        this.#hinder('members', waitsFor(shared.members.filter(({ confirmed }) => confirmed < counted)));
+      }
       await this.#sleep(CONFIRM);
       if (!this.#goesOn) return false;
     }
@@ -350,17 +350,22 @@ export class Rewriter {
 const waitsForRoom = (error: unknown): string =>
   `the re-encryption under the new data key waits for room: ${(error as Error).message}`;
 
-/** Who is there and comes no further has a reason, which only it knows. */
-async function whoLacks(shared: SharedStorage, revision: number): Promise<string> {
-  const { members } = await shared.status();
-  const lacking = members.filter(({ confirmed }) => confirmed < revision);
-  const who = lacking.map(
-    ({ instance, name, alive }) => `${name} (${instance}${alive ? ', which is there' : ''})`,
+/** Who is there is not to be forgotten: it has a reason to come no further. */
+function waitsFor(members: readonly MemberStatus[]): string {
+  const away = members.filter(({ alive }) => !alive);
+  const lacking = members.filter(({ alive, lacksRootKey }) => alive && lacksRootKey);
+  const late = members.filter(({ alive, lacksRootKey }) => alive && !lacksRootKey);
+  const todo = [
+    away.length > 0 &&
+      `start ${membersNamed(away)}, or forget ${away.length === 1 ? 'it' : 'those'} that will not come back ("coffer storage forget")`,
+    lacking.length > 0 && `give the new root key to ${membersNamed(lacking)}`,
+    late.length > 0 &&
+      `${membersNamed(late)}, which ${late.length === 1 ? 'is' : 'are'} there, will have them so, or say in /readyz and the log why not`,
+  ].filter((one) => one !== false);
+  return (
+    'all records are under the new data key, and the old one is kept until every instance has them so, since its replica may be ' +
+    `needed: ${todo.join('; ') || 'see "coffer storage status"'}`
   );
-  const why =
-    'Of one that is there /readyz and the log say why it comes no further, as that it lacks a new root key';
-  const hint = lacking.some(({ alive }) => alive) ? `. ${why}` : '';
-  return `Not yet: ${who.join(', ') || 'nobody that is known'}${hint}`;
 }
 
 const since = (start: number): number => performance.now() - start;

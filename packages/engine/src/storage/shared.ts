@@ -37,6 +37,8 @@ export interface SharedStorage {
   reached(position: string): void | Promise<void>;
   /** True if every member has what was committed at this revision. A member that is away has not, until it is forgotten. */
   confirmedByAll(revision: number): boolean;
+  /** All that are known, this one too, as they last said. */
+  readonly members: readonly MemberStatus[];
   /** Work that one instance is to do, as long as it lives; two may for a moment, and must do no harm. */
   lease(work: string): Lease;
   /** Why all instances refuse to write until a person has looked; undefined as it should be. */
@@ -212,6 +214,11 @@ export interface Admission {
   /** What {@link admit} waits for, if it does: meanwhile nothing newer is read here, and nothing is changed. */
   readonly problem?: CofferError | undefined;
   /**
+   * Whether the store, as far as the replica has it, is under a root key that is not here: looks for it again, and never rejects. The others
+   * are told, since this instance answers nothing any more once the data key is another, too.
+   */
+  lacksRootKey?(): Promise<boolean>;
+  /**
    * Keyed by what only the store's instances have, for as long as there is the store: by it they know each other. Undefined as long
    * as the key is not here; without it no other instance is asked or answered.
    */
@@ -279,6 +286,8 @@ export interface MemberStatus extends MemberName {
   readonly alive: boolean;
   /** Its last word was that it ends as it should. */
   readonly ended: boolean;
+  /** Another instance has changed the root key, and this one was not given the new one. */
+  readonly lacksRootKey: boolean;
 }
 
 /** Of a bucket, as far as is known. */

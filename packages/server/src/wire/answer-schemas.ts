@@ -261,6 +261,10 @@ export const storage = z
           seenAt: time,
           alive: z.boolean(),
           ended: z.literal(true).optional().describe('Its last word was that it ends as it should'),
+          lacksRootKey: z
+            .literal(true)
+            .optional()
+            .describe('It was not given yet the root key that another instance has put in force'),
         }),
       ),
     }),

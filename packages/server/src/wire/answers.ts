@@ -131,15 +131,18 @@ function sharedStatus({ health, members, servers, ...stream }: SharedStatus) {
     conflicts,
     inDoubt,
     servers: servers.map(({ name, leader, current }) => ({ name, leader, current })),
-    members: members.map(({ instance: id, name, version, confirmed, seenAt, alive, ended }) => ({
-      instance: id,
-      name,
-      version,
-      confirmed,
-      seenAt,
-      alive,
-      ended: ended ? true : undefined,
-    })),
+    members: members.map(
+      ({ instance: id, name, version, confirmed, seenAt, alive, ended, lacksRootKey: lacks }) => ({
+        instance: id,
+        name,
+        version,
+        confirmed,
+        seenAt,
+        alive,
+        ended: ended ? true : undefined,
+        lacksRootKey: lacks ? true : undefined,
+      }),
+    ),
   };
 }
 

@@ -201,6 +201,13 @@ export const applyPolicyRequest = z.strictObject({
 });
 
 /** Without `root` it is the data key that is changed. */
+/** Of a shared store: more than the largest that it is made for. */
+const MEMBERS = 2_000;
+
+const member = z
+  .string()
+  .meta({ description: 'An instance’s id, or its name.', minLength: 1, maxLength: 256 });
+
 export const rotateKeysRequest = z
   .strictObject({
     root: z.boolean().optional(),
@@ -212,21 +219,22 @@ export const rotateKeysRequest = z
           '^((passphrase:|xkey-seed:)?file:/|(passphrase|xkey-seed):env:)[^\\u0000-\\u001f\\u007f-\\u009f]+$',
       })
       .optional(),
+    without: z
+      .array(member)
+      .max(MEMBERS)
+      .meta({
+        description:
+          'Of the data key: members that lack the root key, and are to answer nothing until they are given it.',
+      })
+      .optional(),
   })
   .meta({
     anyOf: [{ required: ['root'], properties: { root: { const: true } } }, { not: { required: ['to'] } }],
   });
 
-/** Of a shared store: more than the largest that it is made for. */
-const MEMBERS = 2_000;
-
 export const storageReplicasRequest = z.strictObject({
   replicas: z.int().meta({ enum: [1, 3, 5] }),
 });
-
-const member = z
-  .string()
-  .meta({ description: 'An instance’s id, or its name.', minLength: 1, maxLength: 256 });
 
 export const storageForgetRequest = z.strictObject({
   member,

@@ -93,6 +93,7 @@ export class Feed {
       seal,
       position,
       answering: (instances) => this.#answering(instances),
+      lacksRootKey: async () => (await this.#admission?.lacksRootKey?.()) ?? false,
     });
     const leases = new Leases({ layout, link, instance, age: () => beats.age() });
     const comeback = new Comeback({

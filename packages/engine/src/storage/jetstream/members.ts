@@ -124,12 +124,14 @@ export class Members {
   list(): MemberStatus[] {
     const { replica, name, version, position } = this.#options;
     const { instance: own } = replica;
+    const { lacksRootKey } = this.own;
     const others = [...this.#roll.notes()].filter(([instance]) => instance !== own);
+    const here = { alive: true, ended: false, lacksRootKey };
     return [
-      { instance: own, name, version, confirmed: position(), seenAt: new Date(), alive: true, ended: false },
-      ...others.map(([instance, { name, version, confirmed, at, ended = false }]) => {
+      { instance: own, name, version, confirmed: position(), seenAt: new Date(), ...here },
+      ...others.map(([instance, { name, version, confirmed, at, ended = false, lacksRootKey = false }]) => {
         const alive = this.#roll.isAlive(instance);
-        return { instance, name, version, confirmed, seenAt: at, alive, ended };
+        return { instance, name, version, confirmed, seenAt: at, alive, ended, lacksRootKey };
       }),
     ];
   }

@@ -45,6 +45,8 @@ export interface MemberNote {
   readonly since?: number | undefined;
   /** It has ended as it should: nothing is heard of it before its next start. */
   readonly ended?: true | undefined;
+  /** Another instance has changed the root key, and this one was not given the new one. */
+  readonly lacksRootKey?: true | undefined;
   /** By its own clock. */
   readonly at: Date;
 }
@@ -122,6 +124,7 @@ export function parseMember(bytes: Uint8Array): MemberNote {
     awaited: fields.awaited === undefined ? 0 : wholeNumber(fields, 'awaited', 'member'),
     since: fields.since === undefined ? undefined : wholeNumber(fields, 'since', 'member'),
     ended: fields.ended === true ? true : undefined,
+    lacksRootKey: fields.lacksRootKey === true ? true : undefined,
     at: time(fields, 'at', 'member'),
   };
 }

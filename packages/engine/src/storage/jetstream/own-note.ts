@@ -31,6 +31,8 @@ export interface OwnNoteOptions {
   /** Of this instance, for people. */
   readonly name: string;
   readonly version: string;
+  /** As {@link Admission.lacksRootKey}. */
+  readonly lacksRootKey: () => Promise<boolean>;
   /** Between two notes, in milliseconds. */
   readonly noteMs: number;
 }
@@ -64,6 +66,7 @@ export class OwnNote {
   #asked = 0;
   #told = 0;
   #ended: true | undefined;
+  #lacksRootKey: true | undefined;
   /** Where the replica was when what is under way was written. */
   readonly #held = new Set<{ readonly at: number }>();
 
@@ -136,6 +139,11 @@ export class OwnNote {
     this.#ended = true;
     const said = this.#say(connection, false).catch(() => {});
     await Promise.race([said, wait(FAREWELL_MS, undefined, { ref: false })]);
+  }
+
+  /** As it was said last. */
+  get lacksRootKey(): boolean {
+    return this.#lacksRootKey ?? false;
   }
 
   /** A heal may have made the stream anew, or it goes on from before what was waited for: nobody waits for that. */
@@ -279,7 +287,10 @@ export class OwnNote {
     this.#told = confirmed;
     const { instance, life } = replica;
     const [awaited, ended] = [this.#awaited, this.#ended];
-    const note = { name, version, life, epoch, confirmed, awaited, ended, at: new Date() };
+    // Not before it is known how far the replica is: of all that it has it is true.
+    this.#lacksRootKey = (await this.#options.lacksRootKey()) || undefined;
+    const lacksRootKey = this.#lacksRootKey;
+    const note = { name, version, life, epoch, confirmed, awaited, ended, lacksRootKey, at: new Date() };
     const message = memberMessage(layout, instance, note);
     return seal.sealIfKnown(message) ?? (this.#mustSeal ? undefined : message);
   }

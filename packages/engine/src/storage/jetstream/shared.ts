@@ -10,6 +10,7 @@ import type {
   HealRequest,
   Lease,
   MemberName,
+  MemberStatus,
   ReplicaCount,
   SetAside,
   SharedHealth,
@@ -154,6 +155,10 @@ export class JetStreamShared implements SharedStorage {
     return this.#parts.feed.members.confirmedByAll(revision);
   }
 
+  get members(): readonly MemberStatus[] {
+    return this.#parts.feed.members.list();
+  }
+
   lease(work: string): Lease {
     return this.#parts.feed.leases.lease(work);
   }
@@ -168,7 +173,7 @@ export class JetStreamShared implements SharedStorage {
 
   get health(): SharedHealth {
     const { options, link, replica, feed, beats, committer, facts, problem } = this.#parts;
-    const members = feed.members.list();
+    const { members } = this;
     return {
       instance: replica.instance,
       connected: link.connection !== undefined,
@@ -199,7 +204,7 @@ export class JetStreamShared implements SharedStorage {
       bytes: told?.bytes,
       maxBytes: told?.maxBytes ?? known?.maxBytes ?? options.maxBytes,
       servers: told?.servers ?? [],
-      members: this.#parts.feed.members.list(),
+      members: this.members,
     };
   }
 
