@@ -113,6 +113,7 @@ describe('engines on one bucket', () => {
         timeout: 20_000,
       });
     await told(() => b.engine.get(admin, 'db')).toMatch(/^stale: this instance lacks the root key/);
+    await told(async () => b.engine.whoami(admin)).toMatch(/^stale: this instance lacks the root key/);
     await told(() => b.engine.put(admin, 'db', bytes('no'))).toMatch(
       /^unavailable: this instance lacks the root/,
     );

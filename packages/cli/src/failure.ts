@@ -28,7 +28,10 @@ export class Ending extends Error {
 
 /** What the command line adds to the client's sentences: how to do here what they advise. */
 const HINTS: Record<string, string> = {
-  unreachable: '; -s URL or COFFER_SERVER names another server, "coffer server --dev" starts one for a trial',
+  unreachable:
+    '; -s URL or COFFER_SERVER names another server, -s unix:DIR/admin.sock the one with that state folder, and "coffer server --dev" ' +
+    'starts one for a trial',
+  unavailable: '; "coffer storage status" shows administrators what is wrong',
   untrusted_server: '; use --ca FILE',
   access_denied: '; "coffer whoami" shows your rights',
 };
@@ -47,12 +50,14 @@ export async function during<T>(
     return await call;
   } catch (error) {
     if (!isClientError(error)) throw error;
-    // What is advised to programs, the command line advises in its own words.
-    const said = error.message.replace(/(no credential was given): .*/, '$1');
-    const message = `${what}: ${said}${hints[error.code] ?? HINTS[error.code] ?? ''}`;
+    const message = `${what}: ${forCommandLine(error)}${hints[error.code] ?? HINTS[error.code] ?? ''}`;
     throw error.code === 'unauthenticated' ? new Unidentified(message) : new Failure(message);
   }
 }
+
+/** What is advised to programs, the command line advises in its own words. */
+export const forCommandLine = ({ message }: Error): string =>
+  message.replace(/(no credential was given): .*/, '$1');
 
 /** By name and not by class: to load the client's package for this would slow every command. */
 export function isClientError(error: unknown): error is Error & { readonly code: string } {

@@ -82,7 +82,11 @@ describe('coffer doctor', () => {
     const unknown = await coffer(['doctor', '-s', server.url, '--json']);
     expect(unknown.code).toBe(0);
     expect(findings(unknown.stdout)).toContainEqual(
-      expect.objectContaining({ subject: 'caller', level: 'warning' }),
+      expect.objectContaining({
+        subject: 'caller',
+        level: 'warning',
+        says: expect.stringMatching(/no credential was given$/),
+      }),
     );
   });
 

@@ -39,7 +39,8 @@ describe('a mistake', () => {
     [
       'get x -s http://127.0.0.1:1',
       'failed to get secret: cannot reach http://127.0.0.1:1 (connection refused): check that the server runs and ' +
-        'that the address is right; -s URL or COFFER_SERVER names another server, "coffer server --dev" starts one for a trial',
+        'that the address is right; -s URL or COFFER_SERVER names another server, ' +
+        '-s unix:DIR/admin.sock the one with that state folder, and "coffer server --dev" starts one for a trial',
     ],
   ])('coffer %s', async (line, sentence) => {
     expect(await coffer(line.split(' '))).toEqual({ code: 1, stdout: '', stderr: `coffer: ${sentence}\n` });

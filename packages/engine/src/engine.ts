@@ -337,7 +337,7 @@ export class Engine extends RunningEngine {
    * @throws CofferError `stale`
    */
   whoami(caller: Caller): { principals: readonly Principal[]; grants: Grant[] } {
-    this.services.context.gate.requireFresh();
+    this.requireFresh();
     return { principals: caller.principals, grants: this.services.administration.policy.grantsOf(caller) };
   }
 

@@ -40,9 +40,9 @@ export class Requests {
       this.requireRunning();
       const fresh = this.#freshness?.ready();
       if (!fresh) return task();
-      return fresh.then(task, (error: unknown) => Promise.reject(this.#explained(error)));
+      return fresh.then(task, (error: unknown) => Promise.reject(this.explained(error)));
     } catch (error) {
-      return Promise.reject(this.#explained(error));
+      return Promise.reject(this.explained(error));
     }
   }
 
@@ -76,7 +76,7 @@ export class Requests {
   }
 
   /** Old answers are refused as that, whatever the reason, and it is told to who asks where there is a sentence for them. */
-  #explained(error: unknown): unknown {
+  explained(error: unknown): unknown {
     if (!(error instanceof CofferError) || error.code !== 'stale') return error;
     const { forCaller } = this.#problem() ?? {};
     return forCaller === undefined

@@ -118,7 +118,7 @@ export abstract class RunningEngine {
   authenticateToken(token: string): Principal | undefined {
     const principal = this.services.administration.authenticateToken(token);
     // It may have been made elsewhere, and nobody should throw it away for that.
-    if (!principal) this.services.context.gate.requireFresh();
+    if (!principal) this.requireFresh();
     return principal;
   }
 
@@ -210,10 +210,19 @@ export abstract class RunningEngine {
     return this.#parts.storage.shared?.reached(position);
   }
 
+  /** For what waits for nothing. @throws CofferError `stale` */
+  protected requireFresh(): void {
+    try {
+      this.services.context.gate.requireFresh();
+    } catch (error) {
+      throw this.requests.explained(error);
+    }
+  }
+
   /** Why reads are refused at this moment, if they are: what is here is too old. */
   get stale(): CofferError | undefined {
     try {
-      this.services.context.gate.requireFresh();
+      this.requireFresh();
       return undefined;
     } catch (error) {
       if (error instanceof CofferError) return error;

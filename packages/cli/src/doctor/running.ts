@@ -1,6 +1,6 @@
 import type { Client, Whoami } from '@coffer/client';
 import type { Finding } from '@coffer/server';
-import { isClientError } from '../failure.js';
+import { forCommandLine, isClientError } from '../failure.js';
 import { quote } from '../quote.js';
 import { type Probe, probe, type SeenBackend } from './probe.js';
 
@@ -155,7 +155,7 @@ async function checkServer({ client, version }: RunningOptions): Promise<Finding
   } catch (error) {
     if (!isClientError(error)) throw error;
     // Without a token there is nobody to be known.
-    return [finding('caller', 'warning', `the server does not say who we are: ${error.message}`)];
+    return [finding('caller', 'warning', `the server does not say who we are: ${forCommandLine(error)}`)];
   }
   const { server, principals } = who;
   const same = server.version === version;

@@ -115,7 +115,7 @@ function refusalOf({ connected, problem, isBeginning }: SharedHealth, lacksRootK
   if (!connected) return NOT_CONNECTED;
   if (!problem) return undefined;
   if (isBeginning) return BEGINNING;
-  const why = problem.code === 'unavailable' && !lacksRootKey ? NO_MAJORITY : '';
+  const why = problem.code !== 'unavailable' ? '' : lacksRootKey ? ': the root key is lacking' : NO_MAJORITY;
   return `changes are refused now (${problem.code})${why}`;
 }
 
