@@ -46,6 +46,14 @@ describe('coffer config check', () => {
     ]);
   });
 
+  test('says that all else is of no file, where the one that is named cannot be read', async () => {
+    const { code, stdout } = await coffer(['config', 'check', '/nowhere.yaml']);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^problem +configuration +.*\/nowhere\.yaml: there is no such file$/m);
+    expect(stdout).toMatch(/^warning +configuration +nothing was taken from \/nowhere\.yaml: /m);
+    expect((await coffer(['config', 'check'])).stdout).not.toContain('nothing was taken');
+  });
+
   test('prints the same as JSON, and takes the file as --config too', async () => {
     const file = configFile();
     const { code, stdout } = await coffer(['config', 'check', '--json', '--config', file]);

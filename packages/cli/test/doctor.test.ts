@@ -94,6 +94,14 @@ describe('coffer doctor', () => {
     const gone = await coffer(['doctor', '-s', 'http://127.0.0.1:1', '--json']);
     expect(gone.code).toBe(1);
     expect(findings(gone.stdout)).toMatchObject([{ subject: 'server', level: 'problem' }]);
+    const stopped = await coffer(['doctor', '-s', 'unix:/nowhere/admin.sock', '--json']);
+    expect(findings(stopped.stdout)).toMatchObject([
+      {
+        says: expect.stringMatching(
+          /^unix:\/nowhere\/admin\.sock does not answer \(no such socket\): start it/,
+        ),
+      },
+    ]);
 
     const other = createServer((_request, answer) => {
       answer.sendDate = false;

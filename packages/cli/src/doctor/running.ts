@@ -1,6 +1,6 @@
 import type { Client, Whoami } from '@coffer/client';
 import type { Finding } from '@coffer/server';
-import { forCommandLine, isClientError } from '../failure.js';
+import { forCommandLine, isClientError, systemReason } from '../failure.js';
 import { quote } from '../quote.js';
 import { type Probe, probe, type SeenBackend } from './probe.js';
 
@@ -26,7 +26,7 @@ export async function checkRunning(options: RunningOptions): Promise<Finding[]> 
   try {
     seen = await probe(client.server, ca);
   } catch (error) {
-    const { message } = error as Error;
+    const message = client.server.startsWith('unix:') ? socketReason(error) : (error as Error).message;
     return [
       finding(
         'server',
@@ -73,6 +73,12 @@ export async function checkRunning(options: RunningOptions): Promise<Finding[]> 
     ...checkClock(seen, client, now),
     ...(await checkServer(options)),
   ];
+}
+
+/** As the other commands say it: the system's own sentence names the path again. */
+function socketReason(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' ? 'no such socket' : systemReason(error);
 }
 
 const finding = (subject: string, level: Finding['level'], says: string): Finding => ({

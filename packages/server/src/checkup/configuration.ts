@@ -26,6 +26,7 @@ export async function checkConfiguration(sources: ConfigSources, now = new Date(
   const owner = await storeOwner(config.stateDir).catch(() => undefined);
   const findings = [
     ...checkSettings(explained),
+    ...checkIsRead(explained),
     ...checkVariables(sources.env, config),
     ...(await checkAddress(config, owner !== undefined)),
     ...(await checkCertificate(config, now)),
@@ -60,6 +61,17 @@ function checkSettings({ problems, file, config }: ExplainedConfig): Finding[] {
   if (found.length > 0) return found;
   return [
     ok(SUBJECT, file === undefined ? 'no file; flags, environment and defaults' : `${file.path} is right`),
+  ];
+}
+
+/** A typing mistake in its name would otherwise show a machine on which all is well, and nothing there yet. */
+function checkIsRead({ file }: ExplainedConfig): Finding[] {
+  if (file === undefined || file.problems.length === 0 || Object.keys(file.settings).length > 0) return [];
+  return [
+    warning(
+      SUBJECT,
+      `nothing was taken from ${file.path}: all that is said here is of flags, environment and defaults, and not of the server that it is for`,
+    ),
   ];
 }
 
