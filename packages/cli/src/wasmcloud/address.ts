@@ -38,9 +38,13 @@ export function queueGroupOf({ natsQueueBase, name = DEFAULT_NAME }: AddressOpti
   return `${base}.${name}`;
 }
 
-/** Those in which a backend of this name may serve: coffer's own store as {@link queueGroupOf}, any other by its own prefix. */
+/**
+ * Those in which a backend of this name may serve: coffer's own store as {@link queueGroupOf}, any other by its own prefix, unless it is
+ * the store under a name of its own. Of the usual name there is one alone: in two groups each request would be done twice.
+ */
 export function queueGroupsOf(options: AddressOptions): readonly string[] {
   const { prefix, name } = addressOf(options);
   const stated = queueGroupOf(options);
-  return options.natsQueueBase === undefined ? [stated, `${prefix}.${name}`] : [stated];
+  const mayLieElsewhere = options.natsQueueBase === undefined && name !== DEFAULT_NAME;
+  return mayLieElsewhere ? [stated, `${prefix}.${name}`] : [stated];
 }

@@ -57,7 +57,7 @@ export function adviceOnBackends(
     `  nats: {servers: [URL], ${setting}: ${JSON.stringify(resolve(path))}}`,
     others.length === addresses.length
       ? 'Or, if it is coffer’s own store that is called so:'
-      : 'And coffer’s own store by the same server, or by one for itself:',
+      : 'And coffer’s own store by the same server, or by one for itself (whoever has these credentials may serve each of them):',
   ];
 }
 

@@ -117,7 +117,8 @@ ${users.map(({ role, key }) => user(role, key)).join('\n')}
 }
 
 # Stock wasmCloud hosts cannot come with a key alone. They come with nothing, and are the hosts of this file, with the next
-# line; whoever reaches the server is a host then, and must be kept away from it. With an operator they come with creds.
+# line; whoever reaches the server is a host then, and must be kept away from it, and coffer serves there with
+# "nats: {allowOpen: true}" (--allow-open-nats) alone. With an operator they come with creds.
 # no_auth_user: ${host?.key}
 `;
 }

@@ -103,7 +103,8 @@ export class Keys {
     const allowed =
       to === undefined ? administersAll(this.#context, caller) : this.#context.policy().isOperator(caller);
     if (!allowed) return this.#context.gate.deny(asked);
-    await this.#change(asked, change, [action, to], () =>
+    const request = { action, to, without } as const;
+    await this.#change(asked, change, request, () =>
       root ? this.#nextRootKey(to) : this.#nextDataKey(without),
     );
     if (!root) this.#context.rewriter.start();
@@ -144,13 +145,14 @@ export class Keys {
   async #change(
     asked: AuditSubject,
     change: Change | undefined,
-    request: readonly [action: string, to: string | undefined],
+    { action, to, without = [] }: Omit<Rotation, 'root'> & { readonly action: string },
     begin: () => Promise<Step>,
   ): Promise<void> {
     const { header, gate } = this.#context;
     const { operation, ...counting } = gate.operationOf(change);
     const by = asked.caller.principals[0].id;
-    const digest = header.ring.authenticate(Buffer.from(JSON.stringify(request))).toString('base64', 0, 16);
+    const request = JSON.stringify([action, to, ...without]);
+    const digest = header.ring.authenticate(Buffer.from(request)).toString('base64', 0, 16);
     const added = { id: operation, by, request: digest, result: 0, ...counting };
     const decide = (): Decision => {
       const { generation: base, operations } = header;
@@ -163,8 +165,8 @@ export class Keys {
       return { base, operations: prolonged, refusal, isNew: false };
     };
     const made = await header.alone(async () => {
-      const next = String(header.ring.newest.id + 1);
-      const target = asked.action === 'rotate-data-key' ? next : request[1];
+      const left = without.length > 0 ? ` without ${without.join(', ')}` : '';
+      const target = asked.action === 'rotate-data-key' ? `${header.ring.newest.id + 1}${left}` : to;
       const labelled = { ...asked, operation, target };
       let first: Decision;
       try {

@@ -25,8 +25,8 @@ export const NOBODY = '0'.repeat(16);
 export const alarmed = ({ message }: Pick<StorageAlarm, 'message'>): CofferError =>
   new CofferError('store_alarm', message, {
     forCaller:
-      'the store has raised an alarm: until an administrator has healed it (“coffer storage heal”), nothing is changed, and nothing ' +
-      'is answered that is older than it may be',
+      'the store has raised an alarm: until an administrator has looked (“coffer storage status”) and healed it, nothing is changed, ' +
+      'and nothing is answered that is older than it may be',
   });
 
 /**
