@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CofferError } from '../../packages/engine/src/index.js';
 import { admin, bytes, codeOf, text, token } from '../../packages/engine/test/support.js';
 import { NatsCluster } from '../support/cluster.mjs';
+import { textOf } from './audit-instances.js';
 import { Engines } from './engines.js';
 
 let cluster: NatsCluster;
@@ -108,6 +109,7 @@ describe('engines on one bucket', () => {
     await expect.poll(() => b.engine.get(admin, 'db').then(({ value }) => text(value), String)).toBe('one');
     await a.engine.rotateKeys(admin, { root: true });
     await a.engine.rotateKeys(admin, { without: ['b'] });
+    expect(await textOf(a.engine.audit(admin, {}))).toContain('"target":"2 without b"');
     const told = (work: () => Promise<unknown>) =>
       expect.poll(() => work().then(String, ({ code, forCaller }: CofferError) => `${code}: ${forCaller}`), {
         timeout: 20_000,
