@@ -194,7 +194,7 @@ What is named twice is mounted twice: each setting has a file of its own.
 {{- range .Values.backends -}}
 {{- if eq .kind "vault" -}}
 {{- $settings := .settings -}}
-{{- $address := default "" $settings.address -}}
+{{- $address := lower (default "" $settings.address) -}}
 {{- if and (hasPrefix "http:" $address) (not $settings.insecureHttp) (not (regexMatch "^http://(localhost|127(\\.[0-9]{1,3}){3}|\\[::1\\])([:/]|$)" $address)) -}}
 {{- fail (printf "backends: %s: settings.address: without TLS everybody on the way reads the secrets, and can be anybody to Vault: write https://, or say settings.insecureHttp: true, where a mesh encrypts" .name) -}}
 {{- end -}}
