@@ -216,6 +216,22 @@ it('that one asks for many engines pushes out none that another one has asked fo
   ]);
 });
 
+it('that one asks for what others have asked for makes it not its own, and the engine of the settings stays', async () => {
+  const api = new VaultApi(await VaultHttp.at(vault.url), 0);
+  onTestFinished(() => api.close());
+  const engine = (namespace?: string) => ({ namespace, engine: 'secret', enginePath: 'secret' });
+  const standing = { ...engine(), version: undefined };
+  const mounts = new KvMounts(api, { timeoutMs: 5_000, bounds: { most: 3, share: 1 }, standing });
+  const root = { token: vault.token, namespace: undefined, until: 0, leaseEnd: 0, uses: 1 };
+  const ask = (owner: string, namespace?: string) => mounts.ask(engine(namespace), { owner, client: root });
+  const known = (...names: (string | undefined)[]) => names.map((name) => mounts.known(engine(name)));
+  await ask('other', 'n1');
+  for (const name of [undefined, 'n1', 'n2', 'n3']) await ask('one', name);
+  expect(known(undefined, 'n1', 'n2', 'n3')).toEqual([2, 2, undefined, 2]);
+  for (const owner of ['third', 'fourth', 'fifth']) await ask(owner, owner);
+  expect(known(undefined, 'n1', 'third')).toEqual([2, undefined, 2]);
+});
+
 describe('a log-in', () => {
   beforeAll(async () => {
     await vault.put('shop/login', { k: canary('login') });
@@ -421,18 +437,29 @@ describe('Vault’s client tokens', () => {
     expect(between.count('auth/jwt/login')).toBeLessThanOrEqual(2);
   });
 
-  it('are not asked for without end by one who makes ever new tokens, and others may ask', async () => {
+  it('are had by who may have them, however many log-ins of the same entity are refused', async () => {
     await using _ = closing(await open());
-    const by = (properties: object) => ({ properties, hostJwt: askers.newHostJwt() });
-    for (let n = 0; n < 15; n++) {
-      expect(await refused(wanted, by({ role_name: 'none' }), counted)).toMatch(/^Unauthorized \(.*"none"/);
-    }
-    expect(between.count('auth/jwt/login')).toBe(10);
+    const byOther = (role_name: string) => ({ properties: { role_name }, hostJwt: askers.newHostJwt() });
+    for (let n = 0; n < 110; n++) await refused(wanted, byOther(`made-up-${n}`), counted);
+    for (let n = 0; n < 15; n++) await refused(wanted, byOther('shop'), counted);
+    expect(between.count('auth/jwt/login')).toBe(125);
+    expect(await read(wanted, {}, counted)).toHaveProperty('text');
+  });
+
+  it('are not pushed out by those of a stranger, who signs a token for the same key', async () => {
+    await using _ = closing(await open());
     await role(vault, 'anybody', { bound_claims: {} });
-    expect(await read(wanted, by({ role_name: 'anybody' }), counted)).toHaveProperty('text');
-    const other = { properties: { role_name: 'none' }, entityJwt: askers.providerJwt };
-    expect(await refused(wanted, other, counted)).toMatch(/^Unauthorized/);
-    expect(between.count('auth/jwt/login')).toBe(12);
+    await read(wanted, {}, counted);
+    const entityJwt = askers.forged();
+    const stranger = () => ({
+      properties: { role_name: 'anybody' },
+      entityJwt,
+      hostJwt: askers.newHostJwt(),
+    });
+    for (let n = 0; n < 101; n++) await read(wanted, stranger(), counted);
+    between.seen.length = 0;
+    expect(await read(wanted, {}, counted)).toHaveProperty('text');
+    expect(between.count('auth/jwt/login')).toBe(0);
   });
 
   it('are not taken away from who may read by who may not', async () => {

@@ -154,6 +154,11 @@ export class Askers {
     return this.#token(this.component, this.account);
   }
 
+  /** Of the same component, signed by an account that is not its own. */
+  forged(): string {
+    return this.#token(this.component, createKeyPair('account'));
+  }
+
   #token(about: KeyPair, by: KeyPair): string {
     return encodeWascap({ sub: about.publicKey, wascap: { name: 'of a test' } }, by);
   }

@@ -100,19 +100,24 @@ function refused(status: number, words: string, { authPath, role }: LoginPlace):
   });
 }
 
-/** Ends a token that nobody will use again. One that has ended already is as good; one that is left ends with its lease. */
+/**
+ * Ends a token that nobody will use again. One that has ended already is as good; one that is left ends with its lease.
+ *
+ * @returns whether Vault has answered
+ */
 export async function endToken(
   api: VaultApi,
   { token, namespace }: ClientToken,
   patience: Patience,
-): Promise<void> {
+): Promise<boolean> {
   try {
     const answer = await api.ask(
       { method: 'POST', path: 'auth/token/revoke-self', namespace, token },
       patience,
     );
     answer.body.fill(0);
+    return true;
   } catch {
-    // Nobody waits for it.
+    return false;
   }
 }

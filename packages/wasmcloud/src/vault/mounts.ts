@@ -32,6 +32,7 @@ type EnginePlace = Pick<VaultReference, 'namespace' | 'engine' | 'enginePath'>;
 interface Known {
   readonly version: KvVersion;
   readonly asked: number;
+  /** Who asked for it first. */
   readonly owner: string;
 }
 
@@ -45,8 +46,8 @@ export interface MountsOptions {
   readonly timeoutMs: number;
   /** So many are known, and of those that one owner has asked for. */
   readonly bounds?: { readonly most: number; readonly share: number };
-  /** The version of one engine, where Vault does not say it. */
-  readonly told?: (EnginePlace & { readonly version: KvVersion }) | undefined;
+  /** An engine that is pushed out by none, and its version where Vault does not say it. */
+  readonly standing?: (EnginePlace & { readonly version: KvVersion | undefined }) | undefined;
 }
 
 /** Knows of which version of KV an engine is: asked for, as Vault's own command line does, and remembered for some minutes. */
@@ -91,9 +92,8 @@ export class KvMounts {
       { method: 'GET', path, namespace, token },
       { until: asked + this.#options.timeoutMs },
     );
-    const { told } = this.#options;
-    const isTold = told !== undefined && keyOf(told) === keyOf(reference);
-    if (status === 403 && isTold) return this.#remember(reference, { version: told.version, asked, owner });
+    const told = this.#isStanding(keyOf(reference)) ? this.#options.standing?.version : undefined;
+    if (status === 403 && told) return this.#remember(reference, { version: told, asked, owner });
     if (status === 403) throw new Forbidden(wordsOf(body));
     const { data } = readJson(mountSchema, body) ?? {};
     if (status !== 200 || data === undefined) {
@@ -107,12 +107,20 @@ export class KvMounts {
 
   #remember(reference: EnginePlace, known: Known): Known {
     const { most, share } = this.#options.bounds ?? { most: MOST, share: SHARE };
-    this.#known.delete(keyOf(reference));
-    this.#known.set(keyOf(reference), known);
-    const own = [...this.#known].filter(([, { owner }]) => owner === known.owner);
-    const [oldest] = own.length > share ? own : this.#known;
-    if (oldest && (own.length > share || this.#known.size > most)) this.#known.delete(oldest[0]);
+    const key = keyOf(reference);
+    const { owner } = this.#known.get(key) ?? known;
+    this.#known.delete(key);
+    this.#known.set(key, { ...known, owner });
+    const all = [...this.#known].filter(([key]) => !this.#isStanding(key));
+    const own = all.filter((one) => one[1].owner === owner);
+    const [oldest] = own.length > share ? own : all;
+    if (oldest && (own.length > share || all.length > most)) this.#known.delete(oldest[0]);
     return known;
+  }
+
+  #isStanding(key: string): boolean {
+    const { standing } = this.#options;
+    return standing !== undefined && keyOf(standing) === key;
   }
 }
 

@@ -67,7 +67,7 @@ export interface VaultOptions {
   readonly retries?: number | undefined;
   /** Only their requests carry the claim `application`; in those of others it is empty. Default: none. */
   readonly applicationHosts?: ApplicationHosts | undefined;
-  /** Of which tokens what Vault let in by them is ended, within a minute. Default: of none. */
+  /** Of which tokens what Vault let in by them is ended; asked each minute. Default: of none. */
   readonly revoked?: BackendTrust['revoked'];
   /** Told what a person should do: a sentence. */
   readonly onNotice?: ((sentence: string) => void) | undefined;

@@ -9,7 +9,7 @@ import { Forbidden } from './forbidden.js';
 import { Forgetting } from './forget.js';
 import { type Patience, VaultHttp } from './http.js';
 import { VaultKv } from './kv.js';
-import { type ClientToken, endToken, logIn } from './login.js';
+import { endToken, logIn } from './login.js';
 import { type Login, LoginCache } from './login-cache.js';
 import { isListed, loginToken } from './login-token.js';
 import { KvMounts } from './mounts.js';
@@ -24,13 +24,10 @@ import {
   referenceOf,
   type VaultReference,
 } from './reference.js';
-import { Refusals } from './refusals.js';
 import { readDefaults, readSettings, type Settings } from './settings.js';
 import { TokenDigests } from './token-digests.js';
 import { whyUnready } from './unready.js';
 
-/** So long a token may take to be ended. */
-const FAREWELL_MS = 2_000;
 const SWEEP_MS = 60_000;
 
 /**
@@ -56,7 +53,6 @@ class VaultSource implements SecretSource {
   readonly #api: VaultApi;
   readonly #kv: VaultKv;
   readonly #logins: LoginCache;
-  readonly #refusals = new Refusals();
   readonly #farewells: Farewells;
   readonly #places: Places;
   readonly #forgetting: Forgetting;
@@ -72,12 +68,14 @@ class VaultSource implements SecretSource {
     this.#defaults = defaults;
     this.#allowed = new Allowed(options.allow ?? {}, defaults);
     this.#api = api;
-    this.#kv = new VaultKv(api, new KvMounts(api, { timeoutMs, told: toldEngine(options, defaults) }));
-    const end = (client: ClientToken) => endToken(api, client, { until: performance.now() + FAREWELL_MS });
-    this.#farewells = new Farewells(end, timeoutMs);
-    this.#logins = new LoginCache((client) => this.#farewells.later(client));
-    this.#sweeping = setInterval(() => this.#logins.sweep(options.revoked), SWEEP_MS).unref();
+    this.#kv = new VaultKv(
+      api,
+      new KvMounts(api, { timeoutMs, standing: standingEngine(options, defaults) }),
+    );
     const onNotice = options.onNotice ?? (() => {});
+    this.#farewells = new Farewells((...which) => endToken(api, ...which), { graceMs: timeoutMs, onNotice });
+    this.#logins = new LoginCache((client) => this.#farewells.later(client));
+    this.#sweeping = setInterval(() => this.#sweep(), SWEEP_MS).unref();
     this.#places = new Places(standingPlace(defaults));
     this.#forgetting = new Forgetting(api, { audience, timeoutMs, onNotice }, this.#places);
     this.#unfollow = options.signingKeys.onLost?.(() => this.#forgetting.begin());
@@ -136,8 +134,14 @@ class VaultSource implements SecretSource {
     const application = hostTrusted ? (requester.application.name ?? '') : '';
     const { namespace, authPath, role } = reference;
     const { entity, host } = requester;
-    const place = JSON.stringify([namespace, authPath, role, application, hostTrusted]);
-    const said = [place, this.#digests.of(entity.token), this.#digests.of(host.token)];
+    const said = [
+      namespace,
+      authPath,
+      role,
+      application,
+      this.#digests.of(entity.token),
+      this.#digests.of(host.token),
+    ];
     const { jti, iss: issuer } = entity.token.claims;
     const key = {
       owner: ownerOf(requester),
@@ -150,12 +154,15 @@ class VaultSource implements SecretSource {
       const claims = { backend, audience, application, hostTrusted, requester };
       const jwt = loginToken(claims, this.#options.signingKeys.current(), new Date());
       // Others may wait for it longer than who was first.
-      const client = await this.#refusals.unlessTooMany(key.owner, place, () =>
-        logIn(this.#api, reference, jwt, this.#patience()),
-      );
+      const client = await logIn(this.#api, reference, jwt, this.#patience());
       this.#places.add(key.owner, { namespace, authPath, role });
       return client;
     });
+  }
+
+  #sweep(): void {
+    this.#logins.sweep(this.#options.revoked);
+    this.#farewells.again();
   }
 
   #patience(): Patience {
@@ -163,11 +170,13 @@ class VaultSource implements SecretSource {
   }
 }
 
-const ownerOf = ({ entity: { account = '', key } }: Requester): string => `${account}/${key}`;
+/** Where no account vouches for its key, anybody signs a token for it: then it is another one for each who does. */
+const ownerOf = ({ entity: { account, key, token } }: Requester): string =>
+  `${account ?? token.claims.iss}/${key}`;
 
-/** The engine of which the options tell the version. */
-function toldEngine({ kvVersion: version }: VaultOptions, { namespace, enginePath: engine }: Defaults) {
-  return version && { namespace, engine, enginePath: enginePathOf(engine), version };
+/** The engine of the options, and its version where they tell it. */
+function standingEngine({ kvVersion: version }: VaultOptions, { namespace, enginePath: engine }: Defaults) {
+  return { namespace, engine, enginePath: enginePathOf(engine), version };
 }
 
 /** Where one may log in whatever policies say, as far as that is known. */
