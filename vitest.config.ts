@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -30,6 +31,8 @@ class LongFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     sequence: { sequencer: LongFirst },
+    // By default one core is left free, of two every second one: most files wait for something most of the time.
+    maxWorkers: availableParallelism(),
     projects: [
       suite('unit', ['packages/*/test/**/*.test.ts'], 30_000),
       suite('interop', ['test/interop/**/*.test.ts'], 300_000),
