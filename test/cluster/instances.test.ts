@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { copyFileSync, writeFileSync } from 'node:fs';
+import type { NatsConnection } from '@nats-io/nats-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { CofferError } from '../../packages/engine/src/index.js';
@@ -7,6 +8,7 @@ import { admin, bytes, codeOf, text, token } from '../../packages/engine/test/su
 import { NatsCluster } from '../support/cluster.mjs';
 import { textOf } from './audit-instances.js';
 import { Engines } from './engines.js';
+import { connectTo } from './jetstream-support.js';
 
 let cluster: NatsCluster;
 
@@ -105,7 +107,13 @@ describe('engines on one bucket', () => {
     const a = await engines.open('a');
     await fresh(() => a.engine.put(admin, 'db', bytes('one')));
     copyFileSync(engines.path('root.key'), engines.path('b.key'));
-    const b = await engines.open('b', {}, { rootKey: engines.rootKey('b.key') });
+    const connections: NatsConnection[] = [];
+    const connect = async () => {
+      const connection = await connectTo(cluster.urls);
+      connections.push(connection);
+      return connection;
+    };
+    const b = await engines.open('b', { connect }, { rootKey: engines.rootKey('b.key') });
     await expect.poll(() => b.engine.get(admin, 'db').then(({ value }) => text(value), String)).toBe('one');
     await a.engine.rotateKeys(admin, { root: true });
     await a.engine.rotateKeys(admin, { without: ['b'] });
@@ -114,6 +122,10 @@ describe('engines on one bucket', () => {
       expect.poll(() => work().then(String, ({ code, forCaller }: CofferError) => `${code}: ${forCaller}`), {
         timeout: 20_000,
       });
+    await told(() => b.engine.get(admin, 'db')).toMatch(/^stale: this instance lacks the root key/);
+    // Also where it has to begin to read anew, and gets no further.
+    await Promise.all(connections.map((connection) => connection.close()));
+    await expect.poll(() => b.engine.sharedHealth?.problem?.message).toMatch(/cannot be changed now/);
     await told(() => b.engine.get(admin, 'db')).toMatch(/^stale: this instance lacks the root key/);
     await told(async () => b.engine.whoami(admin)).toMatch(/^stale: this instance lacks the root key/);
     await told(() => b.engine.put(admin, 'db', bytes('no'))).toMatch(

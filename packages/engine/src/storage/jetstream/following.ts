@@ -74,8 +74,9 @@ export class Following {
     if (alarm.problem) return alarm.problem;
     if (!link.connection) return unavailable(link.problem);
     if (!this.#running) return unavailable('it is not followed yet');
-    if (this.#problem) return this.#problem;
+    // A reading that waits for a root key has applied nothing, which is all that ends the other problem.
     if (this.#admission?.problem) return this.#admission.problem;
+    if (this.#problem) return this.#problem;
     return beats.age() > SILENT_MS ? unavailable(NO_MAJORITY) : undefined;
   }
 
