@@ -134,7 +134,7 @@ export class StorageCare {
   }
 }
 
-function requireMember(member: string): void {
+export function requireMember(member: string): void {
   if (member !== '' && member.length <= MEMBER_LENGTH) return;
   throw new CofferError('invalid_argument', 'a member is named by its 16 hexadecimal digits, or by its name');
 }

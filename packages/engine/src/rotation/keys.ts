@@ -9,6 +9,7 @@ import { type Change, type Operations, repetitionOf } from '../operations.js';
 import { untilNotOvertaken } from '../overtaken.js';
 import { administersAll, type Rights } from '../rights.js';
 import type { Storage } from '../storage/storage.js';
+import { requireMember } from '../storage-care.js';
 import type { Rewriter, RotationProgress } from './rewriter.js';
 import { requireRootKeyEverywhere } from './root-key-holders.js';
 import type { RootKeys } from './root-key-rotation.js';
@@ -97,6 +98,7 @@ export class Keys {
     if (without !== undefined && root) {
       throw new CofferError('invalid_argument', '"without" is for the data key: it does not go with "root"');
     }
+    for (const member of without ?? []) requireMember(member);
     const action = root ? 'rotate-root-key' : 'rotate-data-key';
     const asked = { caller, action } as const;
     // A token that was stolen must not take the root key to where its owner does not have it.

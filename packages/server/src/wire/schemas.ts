@@ -229,7 +229,10 @@ export const rotateKeysRequest = z
       .optional(),
   })
   .meta({
-    anyOf: [{ required: ['root'], properties: { root: { const: true } } }, { not: { required: ['to'] } }],
+    anyOf: [
+      { required: ['root'], properties: { root: { const: true } }, not: { required: ['without'] } },
+      { properties: { root: { const: false } }, not: { required: ['to'] } },
+    ],
   });
 
 export const storageReplicasRequest = z.strictObject({
